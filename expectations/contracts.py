@@ -1,0 +1,319 @@
+"""Table contracts: the columns every stage may rely on.
+
+A table contract is the first expectation. The store creates its tables from these and the Great
+Expectations suites are built from them, so the two cannot drift apart. Names follow the
+OpenTelemetry GenAI conventions where they have one. This module imports nothing but the standard
+library and knows no SQL beyond the name of a column type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: DuckDB type, whether NULL is allowed, and what it means (with its unit)."""
+
+    name: str
+    sql_type: str
+    description: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TableContract:
+    """An ordered set of columns and the key that makes a row unique (empty: no key)."""
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.name} has no column {name!r}; it has {', '.join(self.column_names)}")
+
+    def renamed(self, name: str, description: str, key: tuple[str, ...]) -> TableContract:
+        return TableContract(name, description, self.columns, key)
+
+
+def _c(name: str, sql_type: str, description: str, nullable: bool = True) -> Column:
+    return Column(name, sql_type, description, nullable)
+
+
+#: What a log format has to deliver for one LLM call: the canonical record. Anything may be NULL
+#: on arrival except what ingest itself adds: missing values are for the expectations to judge.
+_CALL_COLUMNS = (
+    _c("request_id", "VARCHAR", "id of the call, unique; from the log or derived from content"),
+    _c("started_at", "TIMESTAMP", "when the call began, UTC without zone"),
+    _c("provider", "VARCHAR", "who served it: openai, anthropic, local, …"),
+    _c("model", "VARCHAR", "model that answered (response model, else request model)"),
+    _c("release", "VARCHAR", "our release name or the service version that made the call"),
+    _c("prompt_name", "VARCHAR", "name of the prompt, which is the kind of task"),
+    _c("prompt_version", "VARCHAR", "version of that prompt"),
+    _c("session_id", "VARCHAR", "conversation; the cluster of the statistics"),
+    _c("user_hash", "VARCHAR", "keyed or plain hash of the user, never the name"),
+    _c("operation", "VARCHAR", "chat, text_completion, embeddings, …"),
+    _c("messages", "JSON", 'input: [{"role", "content", …}] in order, system message included'),
+    _c("response", "JSON", 'output message: {"role", "content", "tool_calls"?}'),
+    _c("tool_calls", "JSON", "tool calls of the output as a list"),
+    _c("finish_reason", "VARCHAR", "stop, length, tool_calls, content_filter, error, …"),
+    _c("params", "JSON", "sampling parameters sent: temperature, top_p, max_tokens, …"),
+    _c("input_tokens", "BIGINT", "tokens of the input"),
+    _c("output_tokens", "BIGINT", "tokens of the output, reasoning included"),
+    _c("total_tokens", "BIGINT", "tokens in all as the log states it"),
+    _c("cached_tokens", "BIGINT", "input tokens read from a prefix cache"),
+    _c("reasoning_tokens", "BIGINT", "output tokens spent on reasoning"),
+    _c("ttft_s", "DOUBLE", "time to first token, seconds"),
+    _c("latency_s", "DOUBLE", "whole call, seconds"),
+    _c("cost_usd", "DOUBLE", "price of the call, US dollars"),
+    _c("status", "VARCHAR", "ok or error"),
+    _c("error_type", "VARCHAR", "class of the error where status is error"),
+    _c("http_status", "INTEGER", "HTTP status code"),
+    _c("retries", "INTEGER", "attempts after the first"),
+    _c("guardrail_verdicts", "JSON", "verdicts of guardrails on the call"),
+    _c("tags", "JSON", "any further key and value of the log: an object"),
+)
+CALL_FIELDS = tuple(column.name for column in _CALL_COLUMNS)
+
+_ARRIVAL_COLUMNS = (
+    _c("sources", "VARCHAR[]", "file:line of every place that reported the call", nullable=False),
+    _c("format", "VARCHAR", "log format that was read", nullable=False),
+    _c("content_digest", "VARCHAR", "sha256 of the canonical call fields", nullable=False),
+    _c("run_id", "VARCHAR", "run that took the row in", nullable=False),
+    _c("ingested_at", "TIMESTAMP", "when, UTC", nullable=False),
+)
+
+LANDING = TableContract(
+    "landing",
+    "calls as they came in: not yet validated nor redacted; empties into requests or quarantine",
+    _CALL_COLUMNS + _ARRIVAL_COLUMNS,
+)
+REQUESTS = LANDING.renamed(
+    "requests", "calls that passed the expectations, with secrets and personal data out",
+    key=("request_id",),
+)
+FEEDBACK = TableContract(
+    "feedback",
+    "a human or automatic signal on a call",
+    (
+        _c("feedback_id", "VARCHAR", "sha256 of the content: the same signal counts once", False),
+        _c("request_id", "VARCHAR", "the call it speaks of", False),
+        _c("kind", "VARCHAR", "thumbs, correction, rating, incident, …", False),
+        _c("value", "DOUBLE", "thumbs: -1 or 1; rating: as given"),
+        _c("comment", "VARCHAR", "free text"),
+        _c("corrected", "VARCHAR", "what the answer should have been"),
+        _c("given_at", "TIMESTAMP", "when, UTC"),
+        _c("by_hash", "VARCHAR", "hash of who gave it"),
+        _c("source", "VARCHAR", "file:line", False),
+        _c("run_id", "VARCHAR", "run that took it in", False),
+    ),
+    key=("feedback_id",),
+)
+SOURCES = TableContract(
+    "sources",
+    "a log file read, by content: makes ingest incremental and idempotent",
+    (
+        _c("path", "VARCHAR", "absolute path", False),
+        _c("digest", "VARCHAR", "sha256 of the bytes read", False),
+        _c("size_bytes", "BIGINT", "size when read", False),
+        _c("mtime_ns", "BIGINT", "modification time when read", False),
+        _c("bytes_done", "BIGINT", "bytes taken in so far (a cut-off tail waits)", False),
+        _c("format", "VARCHAR", "format found or forced", False),
+        _c("parser_version", "VARCHAR", "version of that parser", False),
+        _c("rows_in", "BIGINT", "records met: calls, feedback, duplicates, dead letters", False),
+        _c("rows_out", "BIGINT", "calls and feedback taken in", False),
+        _c("duplicates", "BIGINT", "records already known", False),
+        _c("dead_letters", "BIGINT", "records that could not be read", False),
+        _c("input_tokens", "BIGINT", "sum over the calls taken in", False),
+        _c("output_tokens", "BIGINT", "sum over the calls taken in", False),
+        _c("run_id", "VARCHAR", "run that read it last", False),
+        _c("read_at", "TIMESTAMP", "when, UTC", False),
+    ),
+    key=("path", "digest"),
+)
+DEAD_LETTERS = TableContract(
+    "dead_letters",
+    "a line or record that could not be read, with its bytes",
+    (
+        _c("dead_letter_id", "VARCHAR", "sha256 of source, offset and bytes", False),
+        _c("source", "VARCHAR", "absolute path", False),
+        _c("line_number", "BIGINT", "1-based; NULL for a whole file"),
+        _c("byte_offset", "BIGINT", "of the first byte", False),
+        _c("raw", "BLOB", "the bytes", False),
+        _c("error", "VARCHAR", "why", False),
+        _c("format", "VARCHAR", "format tried", False),
+        _c("parser_version", "VARCHAR", "version of that parser", False),
+        _c("run_id", "VARCHAR", "run that met it", False),
+        _c("created_at", "TIMESTAMP", "when, UTC", False),
+        _c("state", "VARCHAR", "dead or replayed", False),
+    ),
+    key=("dead_letter_id",),
+)
+QUARANTINE = TableContract(
+    "quarantine",
+    "a call that failed a critical expectation, whole, so that it can be replayed",
+    (
+        _c("quarantine_id", "VARCHAR", "sha256 of request id, content and first source", False),
+        _c("request_id", "VARCHAR", "of the call, if it has one"),
+        _c("expectation", "VARCHAR", "id of the first expectation failed, in suite order", False),
+        _c("also_failed", "VARCHAR[]", "ids of the other expectations failed", False),
+        _c("column_name", "VARCHAR", "column (or columns) that expectation looks at"),
+        _c("observed", "VARCHAR", "value seen there, shortened, secrets masked"),
+        _c("suite_version", "VARCHAR", "digest of the suite", False),
+        _c("run_id", "VARCHAR", "run that judged it", False),
+        _c("created_at", "TIMESTAMP", "when, UTC", False),
+        _c("row", "JSON", "the landing row", False),
+        _c("state", "VARCHAR", "held or replayed", False),
+    ),
+    key=("quarantine_id",),
+)
+EVAL_SETS = TableContract(
+    "eval_sets",
+    "an immutable list of samples, addressed by content",
+    (
+        _c("eval_set_digest", "VARCHAR", "sha256 over the sorted sample ids", False),
+        _c("created_at", "TIMESTAMP", "UTC", False),
+        _c("run_id", "VARCHAR", "run that first made it", False),
+        _c("parent_digest", "VARCHAR", "eval set it replaced"),
+        _c("rule", "JSON", "selection rule: settings, seed, counts", False),
+        _c("num_samples", "BIGINT", "samples in it", False),
+    ),
+    key=("eval_set_digest",),
+)
+SAMPLES = TableContract(
+    "samples",
+    "one eval item, addressed by content",
+    (
+        _c("sample_id", "VARCHAR", "sha256 of suite, messages, target", False),
+        _c("suite", "VARCHAR", "suite it belongs to", False),
+        _c("task", "VARCHAR", "prompt name: which prompt of a release answers it"),
+        _c("messages", "JSON", "input without system message", False),
+        _c("system", "VARCHAR", "system message of the log, for releases without a prompt"),
+        _c("target", "VARCHAR", "what a right answer is", False),
+        _c("target_kind", "VARCHAR", "gold, corrected, accepted or logged", False),
+        _c("origin", "VARCHAR", "suite, failure or traffic: why it was taken in", False),
+        _c("slices", "JSON", "name → value, for the breakdown", False),
+        _c("must_pass", "BOOLEAN", "a failure of the challenger here blocks", False),
+        _c("weight", "DOUBLE", "share of traffic it stands for", False),
+        _c("request_id", "VARCHAR", "call it came from; NULL for suite files"),
+    ),
+    key=("sample_id",),
+)
+EVAL_SET_SAMPLES = TableContract(
+    "eval_set_samples",
+    "which samples an eval set holds, and in which cluster each falls there",
+    (
+        _c("eval_set_digest", "VARCHAR", "the set", False),
+        _c("sample_id", "VARCHAR", "the sample", False),
+        _c("position", "BIGINT", "order in the set", False),
+        _c("cluster_id", "VARCHAR", "conversation or near-duplicate group", False),
+    ),
+    key=("eval_set_digest", "sample_id"),
+)
+RELEASES = TableContract(
+    "releases",
+    "a release as it was resolved: the unit that ships",
+    (
+        _c("release_digest", "VARCHAR", "sha256 over everything below that changes an answer", False),
+        _c("name", "VARCHAR", "name in flywheel.toml at the time", False),
+        _c("model", "VARCHAR", "reference as given", False),
+        _c("model_digest", "VARCHAR", "sha256 of its content", False),
+        _c("prompt_digest", "VARCHAR", "sha256 of its prompts", False),
+        _c("prompts", "JSON", "task → messages", False),
+        _c("sampling", "JSON", "sampling parameters", False),
+        _c("engine", "JSON", "dtype, device class, quantisation, engine version", False),
+        _c("created_at", "TIMESTAMP", "UTC", False),
+    ),
+    key=("release_digest",),
+)
+COMPLETIONS = TableContract(
+    "completions",
+    "what one release said to one sample under one seed; a hit here is a re-read",
+    (
+        _c("release_digest", "VARCHAR", "the release, engine version included", False),
+        _c("sample_id", "VARCHAR", "the sample", False),
+        _c("seed", "BIGINT", "seed of the run", False),
+        _c("text", "VARCHAR", "what it said; NULL where error is set"),
+        _c("finish_reason", "VARCHAR", "stop, length or error", False),
+        _c("input_tokens", "BIGINT", "tokens of the prompt"),
+        _c("cached_tokens", "BIGINT", "of them read from the prefix cache"),
+        _c("output_tokens", "BIGINT", "tokens generated"),
+        _c("error", "VARCHAR", "why there is no text"),
+        _c("run_id", "VARCHAR", "run that computed it", False),
+        _c("created_at", "TIMESTAMP", "UTC", False),
+    ),
+    key=("release_digest", "sample_id", "seed"),
+)
+SCORES = TableContract(
+    "scores",
+    "one scorer on one completion; unscored is not zero",
+    (
+        _c("release_digest", "VARCHAR", "the release", False),
+        _c("sample_id", "VARCHAR", "the sample", False),
+        _c("seed", "BIGINT", "seed of the run", False),
+        _c("scorer", "VARCHAR", "name and version: exact_match@1", False),
+        _c("value", "DOUBLE", "0 to 1; NULL: unscored"),
+        _c("unscored_reason", "VARCHAR", "why there is no value"),
+        _c("answer", "VARCHAR", "what was extracted from the completion"),
+        _c("explanation", "VARCHAR", "why the value is what it is", False),
+    ),
+    key=("release_digest", "sample_id", "seed", "scorer"),
+)
+RUNS = TableContract(
+    "runs",
+    "one turn of the flywheel and what it was asked",
+    (
+        _c("run_id", "VARCHAR", "sortable by time", False),
+        _c("request", "JSON", "what was asked: logs, champion, challenger, seed, stages", False),
+        _c("request_digest", "VARCHAR", "sha256 of it and the settings: finds a run to resume", False),
+        _c("state", "VARCHAR", "running, completed, failed or abandoned", False),
+        _c("pid", "BIGINT", "process that works on it", False),
+        _c("process_started_at", "DOUBLE", "start of that process, to tell a reused pid", False),
+        _c("started_at", "TIMESTAMP", "UTC", False),
+        _c("finished_at", "TIMESTAMP", "UTC"),
+        _c("error", "VARCHAR", "why it failed"),
+        _c("eval_set_digest", "VARCHAR", "eval set it used"),
+        _c("champion_digest", "VARCHAR", "release"),
+        _c("challenger_digest", "VARCHAR", "release"),
+        _c("mlflow_run_id", "VARCHAR", "parent run in MLflow"),
+        _c("report", "VARCHAR", "path of the HTML report"),
+    ),
+    key=("run_id",),
+)
+RUN_STAGES = TableContract(
+    "run_stages",
+    "a finished stage of a run, with its receipt",
+    (
+        _c("run_id", "VARCHAR", "the run", False),
+        _c("stage", "VARCHAR", "the stage", False),
+        _c("receipt", "JSON", "counts and notes", False),
+        _c("finished_at", "TIMESTAMP", "UTC", False),
+    ),
+    key=("run_id", "stage"),
+)
+VERDICTS = TableContract(
+    "verdicts",
+    "the decision of one run",
+    (
+        _c("run_id", "VARCHAR", "the run", False),
+        _c("verdict", "VARCHAR", "better, no_worse, worse or cannot_tell", False),
+        _c("reasons", "JSON", "list of sentences", False),
+        _c("suites", "JSON", "list of suite results with intervals and denominators", False),
+        _c("slices", "JSON", "list of slice results", False),
+        _c("created_at", "TIMESTAMP", "UTC", False),
+    ),
+    key=("run_id",),
+)
+
+ALL_TABLES = (
+    LANDING, REQUESTS, FEEDBACK, SOURCES, DEAD_LETTERS, QUARANTINE, EVAL_SETS, SAMPLES,
+    EVAL_SET_SAMPLES, RELEASES, COMPLETIONS, SCORES, RUNS, RUN_STAGES, VERDICTS,
+)

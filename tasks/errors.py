@@ -1,0 +1,52 @@
+"""Every error a user can meet.
+
+    FlywheelError            what, received, allowed, next command; exit code 4
+    ├── UsageError           wrong argument, setting, file or release        exit code 2
+    ├── DataError            the data failed validation as a whole           exit code 3
+    └── StoreError           a store does not answer or is held              exit code 4
+        └── StoreBusyError   another process holds it (transient)            exit code 4
+
+`transient` marks what a retry may cure; retries read that mark and nothing else.
+"""
+
+from __future__ import annotations
+
+
+class FlywheelError(Exception):
+    """One clear line: what happened, what was received, what is allowed, what to do next."""
+
+    exit_code = 4
+    transient = False
+
+    def __init__(self, what: str, *, received: str = "", allowed: str = "", next: str = "") -> None:
+        self.what = what
+        self.received = received
+        self.allowed = allowed
+        self.next = next
+        super().__init__(self.line())
+
+    def line(self) -> str:
+        parts = [self.what]
+        if self.received:
+            parts.append(f"received: {self.received}")
+        if self.allowed:
+            parts.append(f"allowed: {self.allowed}")
+        if self.next:
+            parts.append(f"next: {self.next}")
+        return " · ".join(" ".join(part.split()) for part in parts)
+
+
+class UsageError(FlywheelError):
+    exit_code = 2
+
+
+class DataError(FlywheelError):
+    exit_code = 3
+
+
+class StoreError(FlywheelError):
+    exit_code = 4
+
+
+class StoreBusyError(StoreError):
+    transient = True

@@ -1,0 +1,310 @@
+"""Settings: flywheel.toml, read once at the edge and passed down as frozen values.
+
+Every key is declared here with its meaning, which is also what `flywheel init` writes and
+docs/settings.md lists. An unknown key is an error that names the nearest known one. Any value can
+be overridden by an environment variable: FLYWHEEL_GATE__MARGIN=0.02 sets [gate] margin.
+Relative paths are relative to the folder of the file they stand in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.errors import UsageError
+
+CONFIG_NAME = "flywheel.toml"
+_PREFIX = "FLYWHEEL_"
+#: variables with our prefix that are not settings
+_NOT_SETTINGS = {"FLYWHEEL_HOME", "FLYWHEEL_CONFIG"}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class IngestSettings(_Section):
+    max_line_bytes: int = Field(
+        16 * 2**20, gt=0, description="a longer line becomes a dead letter without being parsed"
+    )
+    max_json_depth: int = Field(100, gt=0, description="deeper JSON becomes a dead letter")
+
+
+class ValidateSettings(_Section):
+    max_quarantined_ratio: float = Field(
+        0.25, ge=0, le=1, description="more than this share quarantined stops the run (exit 3)"
+    )
+    min_rows_for_ratio: int = Field(
+        50, ge=1, description="below this many new rows the share is reported but stops nothing"
+    )
+    max_clock_skew_s: float = Field(
+        300.0, ge=0, description="a call may start this far in the future, seconds"
+    )
+    data_docs: bool = Field(True, description="write the Data Docs pages")
+
+
+class RedactSettings(_Section):
+    kinds: tuple[str, ...] = Field(
+        ("secret", "email", "phone", "card", "iban", "ip"),
+        strict=False,
+        description="what leaves the texts before anything is stored for people",
+    )
+
+
+class CurateSettings(_Section):
+    max_samples: int = Field(200, ge=1, description="samples mined from logs, at most")
+    failure_share: float = Field(
+        0.5, ge=0, le=1, description="share of them kept for failures (thumbs down, corrected)"
+    )
+    near_duplicate_jaccard: float = Field(
+        0.8, gt=0, le=1, description="texts at least this alike count as one"
+    )
+    use_logged_targets: bool = Field(
+        True,
+        description="where no target is known, the logged answer is the reference (suite 'logged')",
+    )
+
+
+class EvaluateSettings(_Section):
+    seed: int = Field(0, ge=0, description="seed of the run; a sample's seed derives from it")
+    repeats: int = Field(1, ge=1, description="completions a sample; their mean is the score")
+    chunk_size: int = Field(64, ge=1, description="completions stored at a time")
+
+
+class GateSettings(_Section):
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="error rate of the gate, two-sided")
+    margin: float = Field(0.05, gt=0, lt=1, description="loss that is still accepted, 0 to 1")
+    max_missing_ratio: float = Field(
+        0.1, ge=0, le=1, description="more missing answers than this: cannot tell"
+    )
+
+
+class MlflowSettings(_Section):
+    tracking_uri: str = Field("", description="empty: a SQLite file in the state folder")
+    experiment: str = Field("flywheel", min_length=1, description="experiment of all runs")
+    max_rows: int = Field(200, ge=0, description="rows a release sent to the evaluation view")
+
+
+class SamplingSettings(_Section):
+    max_tokens: int = Field(64, ge=1, description="tokens generated, at most")
+    temperature: float = Field(0.0, ge=0, description="0: greedy")
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling")
+    stop: tuple[str, ...] = Field((), strict=False, description="texts that end the answer")
+
+
+class EngineSettings(_Section):
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="number format of the weights"
+    )
+    batch_invariant: bool = Field(True, description="same answer whatever the batch")
+
+
+class ReleaseSettings(_Section):
+    model: str = Field(
+        min_length=1,
+        description="folder, .gguf file, hub id, or package:NAME for a GGUF inside a Python package",
+    )
+    prompt: str = Field(
+        "", description="prompt file, or folder with one file a task; empty: prompts as logged"
+    )
+    sampling: SamplingSettings = Field(default_factory=SamplingSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+
+
+class SuiteSettings(_Section):
+    task: str = Field("", description="prompt name of the calls it covers; empty: the suite's name")
+    samples: str = Field("", description="JSON lines with messages, target and slices")
+    scorer: str = Field("exact_match", description="how an answer is judged against the target")
+    margin: float | None = Field(None, gt=0, lt=1, description="instead of [gate] margin")
+    role: Literal["primary", "guard", "report"] = Field(
+        "guard", description="primary may win, guard must not lose, report only informs"
+    )
+    owner: str = Field("", description="who answers for this suite")
+
+
+class Settings(_Section):
+    home: str = Field(".flywheel", description="state folder; FLYWHEEL_HOME overrides it")
+    logs: tuple[str, ...] = Field((), strict=False, description="log files: paths or patterns")
+    champion: str = Field("", description="release in production")
+    challenger: str = Field("", description="release that asks to ship")
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
+    # `validate` and `json` would shadow methods of the base class
+    validation: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
+    redact: RedactSettings = Field(default_factory=RedactSettings)
+    curate: CurateSettings = Field(default_factory=CurateSettings)
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    gate: GateSettings = Field(default_factory=GateSettings)
+    mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
+    releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
+    suites: dict[str, SuiteSettings] = Field(default_factory=dict)
+    base: str = Field("", exclude=True, description="folder of the file; set by the reader")
+
+    def path(self, value: str) -> Path:
+        """A path of the file as an absolute one."""
+        return (Path(self.base or ".") / Path(value).expanduser()).resolve()
+
+    @property
+    def home_path(self) -> Path:
+        return self.path(os.environ.get("FLYWHEEL_HOME") or self.home)
+
+    @property
+    def store_path(self) -> Path:
+        return self.home_path / "flywheel.duckdb"
+
+    @property
+    def digest(self) -> str:
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def release(self, name: str) -> ReleaseSettings:
+        if name in self.releases:
+            return self.releases[name]
+        raise UsageError(
+            f"release {name or '(none)'!r} is not in {CONFIG_NAME}" + _did_you_mean(name, self.releases),
+            received=name or "nothing",
+            allowed=", ".join(sorted(self.releases)) or "no release is declared yet",
+            next=f"add [releases.{name or 'NAME'}] to {CONFIG_NAME}, or `flywheel init` for an example",
+        )
+
+    def margin(self, suite: str) -> float:
+        settings = self.suites.get(suite)
+        return self.gate.margin if settings is None or settings.margin is None else settings.margin
+
+
+def find_config(explicit: str | None = None) -> Path | None:
+    """The file to read: --config, FLYWHEEL_CONFIG, else the nearest flywheel.toml upwards."""
+    named = explicit or os.environ.get("FLYWHEEL_CONFIG")
+    if named:
+        path = Path(named).expanduser().resolve()
+        if not path.is_file():
+            raise UsageError(
+                "the settings file does not exist", received=str(named), next="flywheel init"
+            )
+        return path
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / CONFIG_NAME).is_file():
+            return folder / CONFIG_NAME
+    return None
+
+
+def read_settings(
+    explicit: str | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read and check the settings. Raises UsageError with one clear line."""
+    path = find_config(explicit)
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{path.name} is not valid TOML: {error}", received=str(path), next="mend that line"
+            ) from None
+        except OSError as error:
+            raise UsageError(f"{path.name} cannot be read: {error.strerror}", received=str(path)) from None
+    _apply_environment(values, os.environ if environ is None else environ)
+    base = str(path.parent if path is not None else Path.cwd())
+    return parse_settings(values, base=base, name=path.name if path else CONFIG_NAME)
+
+
+def parse_settings(values: Mapping[str, Any], *, base: str, name: str = CONFIG_NAME) -> Settings:
+    if "base" in values:
+        raise UsageError(f"unknown key 'base' in {name}")
+    try:
+        return Settings.model_validate({**values, "base": base})
+    except ValidationError as error:
+        raise _explain(error, name) from None
+
+
+def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(_PREFIX) or variable in _NOT_SETTINGS:
+            continue
+        keys = [key.lower() for key in variable.removeprefix(_PREFIX).split("__")]
+        target = values
+        for key in keys[:-1]:
+            target = target.setdefault(key, {})
+            if not isinstance(target, dict):
+                raise UsageError(f"{variable} reaches into {key}, which is not a section")
+        target[keys[-1]] = _environment_value(text)
+
+
+def _environment_value(text: str) -> Any:
+    """TOML where it is TOML (numbers, booleans, lists, quoted text), else the text itself."""
+    if re.fullmatch(r"(true|false|[-+]?[0-9][0-9_.eE+-]*|\[.*\]|\".*\"|'.*')", text, re.DOTALL):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return text
+
+
+def known_keys(location: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys allowed in the section at `location`."""
+    model: type[BaseModel] | None = Settings
+    named = False
+    for part in location:
+        if named:  # the NAME in releases.NAME
+            named = False
+            continue
+        field = _field(model, str(part))
+        annotation = field.annotation if field else None
+        if part == "releases":
+            model, named = ReleaseSettings, True
+        elif part == "suites":
+            model, named = SuiteSettings, True
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+        else:
+            return ()
+    if model is None or named:
+        return ()
+    return tuple(f.alias or key for key, f in model.model_fields.items() if key != "base")
+
+
+def _field(model: type[BaseModel] | None, key: str) -> Any:
+    if model is None:
+        return None
+    for name, field in model.model_fields.items():
+        if key in (field.alias or name,):
+            return field
+    return None
+
+
+def _explain(error: ValidationError, name: str) -> UsageError:
+    # an unknown key is often the cause of a missing one, so it is told first
+    errors = sorted(
+        error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"
+    )
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        allowed = known_keys(first["loc"][:-1])
+        return UsageError(
+            f"unknown key {where!r} in {name}" + _did_you_mean(str(first["loc"][-1]), allowed),
+            received=where,
+            allowed=", ".join(allowed),
+            next="flywheel init --print shows every key with its meaning",
+        )
+    received = first.get("input")
+    return UsageError(
+        f"{where or 'settings'} in {name}: {first['msg'].lower()}",
+        received="nothing" if first["type"] == "missing" else repr(received)[:120],
+        next="flywheel init --print shows every key with its meaning",
+    )
+
+
+def _did_you_mean(word: str, known: Any) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,5 @@
+"""The only door to DuckDB: connection, schema, transactions and the queries of every stage."""
+
+from tasks.store.connection import Store
+
+__all__ = ["Store"]

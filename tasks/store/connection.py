@@ -1,0 +1,172 @@
+"""One DuckDB file: opening it, transactions, and the few ways rows go in and out.
+
+One writer at a time: DuckDB locks the file for a process that writes. A second process waits
+`lock_timeout_s`, then gets a StoreBusyError that names the holder. Every write of a stage is one
+transaction, so a process killed at any instruction leaves either all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from expectations.contracts import TableContract
+from tasks.errors import StoreBusyError, StoreError
+from tasks.store.schema import migrate
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+_POLL_S = 0.1
+#: nothing in a log may make DuckDB reach out: no extension is fetched, none loads by itself
+_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+
+
+class Store:
+    """An open store. Not shared between threads; cursors of `connection` may be."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self.connection = connection
+        self.path = path
+        self._in_transaction = False
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, path: Path, *, read_only: bool = False, lock_timeout_s: float = 5.0
+    ) -> Iterator[Store]:
+        """Open (and, unless read-only, create and migrate) the store at `path`.
+
+        Raises StoreBusyError when another process holds it, StoreError when it cannot be opened
+        or, read-only, does not exist.
+        """
+        connection = _connect(path, read_only=read_only, lock_timeout_s=lock_timeout_s)
+        try:
+            if not read_only:
+                migrate(connection)
+            yield cls(connection, path)
+        finally:
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. Nested use joins the outer transaction."""
+        if self._in_transaction:
+            yield
+            return
+        self.connection.execute("BEGIN")
+        self._in_transaction = True
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            # a failed COMMIT has already ended the transaction
+            try:
+                self.connection.execute("ROLLBACK")
+            except duckdb.Error:
+                pass
+            raise
+        finally:
+            self._in_transaction = False
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        self.connection.execute(sql, list(parameters))
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, list(parameters)).fetchall()
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        return self.connection.execute(sql, list(parameters)).fetchone()
+
+    def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        row = self.one(sql, parameters)
+        return None if row is None else row[0]
+
+    def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        return self.connection.execute(sql, list(parameters)).df()
+
+    def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        return self.connection.execute(sql, list(parameters)).to_arrow_table()
+
+    def insert(
+        self,
+        contract: TableContract,
+        rows: Iterable[dict[str, Any]],
+        *,
+        table: str | None = None,
+        ignore_existing: bool = False,
+    ) -> int:
+        """Insert rows (dicts by column name; a missing column is NULL); returns rows handed in.
+
+        Goes through Arrow, so 100,000 rows take about a second. `ignore_existing` skips rows whose
+        key is there already. JSON columns take JSON text. Raises KeyError on an unknown column.
+        """
+        batch = list(rows)
+        if not batch:
+            return 0
+        from tasks.store.arrow import table_from_rows
+
+        incoming = table_from_rows(contract, batch)
+        columns = ", ".join(f'"{name}"' for name in contract.column_names)
+        conflict = " ON CONFLICT DO NOTHING" if ignore_existing else ""
+        self.connection.register("incoming_rows", incoming)
+        try:
+            self.connection.execute(
+                f'INSERT INTO "{table or contract.name}" ({columns}) '
+                f"SELECT {columns} FROM incoming_rows{conflict}"
+            )
+        finally:
+            self.connection.unregister("incoming_rows")
+        return len(batch)
+
+
+def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
+    if read_only and not path.exists():
+        raise StoreError(
+            "there is no store yet", received=str(path), next="flywheel run, or flywheel ingest"
+        )
+    if not read_only:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the state folder cannot be made: {error.strerror}",
+                received=str(path.parent),
+                next="set FLYWHEEL_HOME to a folder you may write to",
+            ) from None
+    deadline = time.monotonic() + lock_timeout_s
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=dict(_CONFIG))
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise _unreadable(path, error) from None
+            if time.monotonic() >= deadline:
+                raise _busy(path, error) from None
+            time.sleep(_POLL_S)
+        except duckdb.Error as error:
+            raise _unreadable(path, error) from None
+
+
+def _busy(path: Path, error: duckdb.Error) -> StoreBusyError:
+    holder = re.search(r"PID (\d+)", str(error))
+    return StoreBusyError(
+        "another process holds the store",
+        received=f"{path}" + (f", held by process {holder.group(1)}" if holder else ""),
+        next="wait for it to finish, or stop it, then run the same command again",
+    )
+
+
+def _unreadable(path: Path, error: duckdb.Error) -> StoreError:
+    return StoreError(
+        f"the store cannot be opened: {str(error).splitlines()[0]}",
+        received=str(path),
+        next="restore it from a backup, or point FLYWHEEL_HOME at another folder",
+    )

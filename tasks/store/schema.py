@@ -1,0 +1,59 @@
+"""Tables from contracts, and ordered migrations, each recorded in its own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import duckdb
+
+from expectations.contracts import ALL_TABLES, TableContract
+from tasks.errors import StoreError
+
+
+def create_table_sql(contract: TableContract, name: str | None = None) -> str:
+    """CREATE TABLE for a contract; column order, types, NOT NULL and the key come from it."""
+    lines = [
+        f'"{column.name}" {column.sql_type}{"" if column.nullable else " NOT NULL"}'
+        for column in contract.columns
+    ]
+    if contract.key:
+        lines.append("PRIMARY KEY (" + ", ".join(f'"{key}"' for key in contract.key) + ")")
+    return f'CREATE TABLE "{name or contract.name}" (\n  ' + ",\n  ".join(lines) + "\n)"
+
+
+def _first_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    for contract in ALL_TABLES:
+        connection.execute(create_table_sql(contract))
+
+
+#: In order; never edited once released, only appended to.
+MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first_schema,)
+
+
+def migrate(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring the database to the newest schema. Raises StoreError on one newer than this code."""
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at TIMESTAMP)"
+    )
+    version = schema_version(connection)
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            "the store was written by a newer flywheel",
+            received=f"schema {version}",
+            allowed=f"up to {len(MIGRATIONS)}",
+            next="install the newer flywheel, or point FLYWHEEL_HOME at another folder",
+        )
+    for number in range(version + 1, len(MIGRATIONS) + 1):
+        connection.execute("BEGIN")
+        try:
+            MIGRATIONS[number - 1](connection)
+            connection.execute("INSERT INTO schema_migrations VALUES (?, now()::TIMESTAMP)", [number])
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchone()
+    return int(row[0]) if row else 0
