@@ -97,7 +97,8 @@ LANDING = TableContract(
     _CALL_COLUMNS + _ARRIVAL_COLUMNS,
 )
 REQUESTS = LANDING.renamed(
-    "requests", "calls that passed the expectations, with secrets and personal data out",
+    "requests",
+    "calls that passed the expectations, with secrets and personal data out",
     key=("request_id",),
 )
 FEEDBACK = TableContract(
@@ -222,7 +223,12 @@ RELEASES = TableContract(
     "releases",
     "a release as it was resolved: the unit that ships",
     (
-        _c("release_digest", "VARCHAR", "sha256 over everything below that changes an answer", False),
+        _c(
+            "release_digest",
+            "VARCHAR",
+            "sha256 over everything below that changes an answer",
+            False,
+        ),
         _c("name", "VARCHAR", "name in flywheel.toml at the time", False),
         _c("model", "VARCHAR", "reference as given", False),
         _c("model_digest", "VARCHAR", "sha256 of its content", False),
@@ -273,10 +279,14 @@ RUNS = TableContract(
     (
         _c("run_id", "VARCHAR", "sortable by time", False),
         _c("request", "JSON", "what was asked: logs, champion, challenger, seed, stages", False),
-        _c("request_digest", "VARCHAR", "sha256 of it and the settings: finds a run to resume", False),
+        _c(
+            "request_digest",
+            "VARCHAR",
+            "sha256 of it and the settings: finds a run to resume",
+            False,
+        ),
         _c("state", "VARCHAR", "running, completed, failed or abandoned", False),
         _c("pid", "BIGINT", "process that works on it", False),
-        _c("process_started_at", "DOUBLE", "start of that process, to tell a reused pid", False),
         _c("started_at", "TIMESTAMP", "UTC", False),
         _c("finished_at", "TIMESTAMP", "UTC"),
         _c("error", "VARCHAR", "why it failed"),
@@ -314,6 +324,19 @@ VERDICTS = TableContract(
 )
 
 ALL_TABLES = (
-    LANDING, REQUESTS, FEEDBACK, SOURCES, DEAD_LETTERS, QUARANTINE, EVAL_SETS, SAMPLES,
-    EVAL_SET_SAMPLES, RELEASES, COMPLETIONS, SCORES, RUNS, RUN_STAGES, VERDICTS,
+    LANDING,
+    REQUESTS,
+    FEEDBACK,
+    SOURCES,
+    DEAD_LETTERS,
+    QUARANTINE,
+    EVAL_SETS,
+    SAMPLES,
+    EVAL_SET_SAMPLES,
+    RELEASES,
+    COMPLETIONS,
+    SCORES,
+    RUNS,
+    RUN_STAGES,
+    VERDICTS,
 )

@@ -25,7 +25,13 @@ from tasks.errors import UsageError
 CONFIG_NAME = "flywheel.toml"
 _PREFIX = "FLYWHEEL_"
 #: variables with our prefix that are not settings
-_NOT_SETTINGS = {"FLYWHEEL_HOME", "FLYWHEEL_CONFIG"}
+_NOT_SETTINGS = {
+    "FLYWHEEL_HOME",
+    "FLYWHEEL_CONFIG",
+    "FLYWHEEL_DEPLOY_FOLDER",
+    "FLYWHEEL_DEPLOY_CONFIG",
+    "FLYWHEEL_DEPLOY_POOL",
+}
 
 
 class _Section(BaseModel):
@@ -170,7 +176,8 @@ class Settings(_Section):
         if name in self.releases:
             return self.releases[name]
         raise UsageError(
-            f"release {name or '(none)'!r} is not in {CONFIG_NAME}" + _did_you_mean(name, self.releases),
+            f"release {name or '(none)'!r} is not in {CONFIG_NAME}"
+            + _did_you_mean(name, self.releases),
             received=name or "nothing",
             allowed=", ".join(sorted(self.releases)) or "no release is declared yet",
             next=f"add [releases.{name or 'NAME'}] to {CONFIG_NAME}, or `flywheel init` for an example",
@@ -212,7 +219,9 @@ def read_settings(
                 f"{path.name} is not valid TOML: {error}", received=str(path), next="mend that line"
             ) from None
         except OSError as error:
-            raise UsageError(f"{path.name} cannot be read: {error.strerror}", received=str(path)) from None
+            raise UsageError(
+                f"{path.name} cannot be read: {error.strerror}", received=str(path)
+            ) from None
     _apply_environment(values, os.environ if environ is None else environ)
     base = str(path.parent if path is not None else Path.cwd())
     return parse_settings(values, base=base, name=path.name if path else CONFIG_NAME)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,11 +67,8 @@ class Store:
             yield
             self.connection.execute("COMMIT")
         except BaseException:
-            # a failed COMMIT has already ended the transaction
-            try:
+            with suppress(duckdb.Error):  # a failed COMMIT has already ended the transaction
                 self.connection.execute("ROLLBACK")
-            except duckdb.Error:
-                pass
             raise
         finally:
             self._in_transaction = False
@@ -83,7 +80,9 @@ class Store:
         return self.connection.execute(sql, list(parameters)).fetchall()
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        return self.connection.execute(sql, list(parameters)).fetchone()
+        """The first row. Fetches all: an unfinished result would block the connection."""
+        rows = self.rows(sql, parameters)
+        return rows[0] if rows else None
 
     def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         row = self.one(sql, parameters)

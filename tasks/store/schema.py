@@ -33,7 +33,8 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first_sc
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     """Bring the database to the newest schema. Raises StoreError on one newer than this code."""
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at TIMESTAMP)"
+        "CREATE TABLE IF NOT EXISTS schema_migrations "
+        "(version INTEGER PRIMARY KEY, applied_at TIMESTAMP)"
     )
     version = schema_version(connection)
     if version > len(MIGRATIONS):
@@ -47,7 +48,9 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("BEGIN")
         try:
             MIGRATIONS[number - 1](connection)
-            connection.execute("INSERT INTO schema_migrations VALUES (?, now()::TIMESTAMP)", [number])
+            connection.execute(
+                "INSERT INTO schema_migrations VALUES (?, now()::TIMESTAMP)", [number]
+            )
             connection.execute("COMMIT")
         except BaseException:
             connection.execute("ROLLBACK")
@@ -55,5 +58,5 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
-    row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchone()
-    return int(row[0]) if row else 0
+    rows = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchall()
+    return int(rows[0][0])

@@ -1,0 +1,66 @@
+"""`flywheel deploy`: register the nightly deployment of prefect.yaml.
+
+A process worker starts the flow in a folder, which must be absolute, so it is filled in here
+rather than written into prefect.yaml.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from flows.prefect_server import QUIET
+from tasks.errors import StoreError, UsageError
+from tasks.settings import find_config
+
+
+def deploy_nightly(pool: str, *, config: str | None) -> int:
+    settings_file = find_config(config)
+    if settings_file is None:
+        raise UsageError("no flywheel.toml to deploy", next="flywheel init")
+    recipe = _recipe(settings_file.parent)
+    if "PREFECT_API_URL" not in os.environ:
+        raise UsageError(
+            "no Prefect server to deploy to",
+            received="PREFECT_API_URL is not set",
+            next="prefect server start, then PREFECT_API_URL=http://127.0.0.1:4200/api flywheel deploy",
+        )
+    environment = {
+        **os.environ,
+        **QUIET,
+        "FLYWHEEL_DEPLOY_FOLDER": str(recipe.parent),
+        "FLYWHEEL_DEPLOY_CONFIG": str(settings_file),
+        "FLYWHEEL_DEPLOY_POOL": pool,
+    }
+    _prefect(environment, "work-pool", "create", pool, "--type", "process", "--overwrite")
+    _prefect(environment, "deploy", "--all", "--prefect-file", str(recipe))
+    print(f"deployed nightly/nightly to pool {pool} · next: prefect worker start --pool {pool}")
+    return 0
+
+
+def _recipe(beside: Path) -> Path:
+    for folder in (beside, *beside.parents):
+        if (folder / "prefect.yaml").is_file():
+            return folder / "prefect.yaml"
+    raise UsageError(
+        "prefect.yaml was not found",
+        received=str(beside),
+        allowed="beside flywheel.toml or above it",
+    )
+
+
+def _prefect(environment: dict[str, str], *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StoreError(
+            f"prefect {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-400:]}",
+            next="check that the server at PREFECT_API_URL answers",
+        )

@@ -1,0 +1,92 @@
+"""`flywheel init`: a flywheel.toml with every key, its meaning and its default."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from tasks.errors import UsageError
+from tasks.settings import (
+    CONFIG_NAME,
+    EngineSettings,
+    ReleaseSettings,
+    SamplingSettings,
+    Settings,
+    SuiteSettings,
+)
+
+_HEAD = """\
+# flywheel.toml: everything a turn of the flywheel is told. Commented keys show their default.
+# Any key can be set from outside: FLYWHEEL_GATE__MARGIN=0.02 sets [gate] margin.
+# Paths are relative to this file.
+"""
+_EXAMPLE = {
+    ("releases", "model"): '"path/to/model"',
+    ("top", "logs"): '["logs/*.jsonl"]',
+    ("top", "champion"): '"current"',
+    ("top", "challenger"): '"next"',
+}
+#: what to show for a key without a default of its own
+_WHERE_UNSET = {("suites", "margin"): 0.05}
+
+
+def config_text() -> str:
+    """The file, generated from the declarations in tasks.settings, so it cannot go stale."""
+    lines = [_HEAD, *_keys(Settings, "top")]
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            lines += ["", f"[{field.alias or name}]", *_keys(field.annotation, name)]
+    lines += [
+        "",
+        "# A release is what ships: model, prompt, sampling and engine. Name as many as you like.",
+    ]
+    for name in ("current", "next"):
+        lines += ["", f"[releases.{name}]", *_keys(ReleaseSettings, "releases")]
+        lines += [f"[releases.{name}.sampling]", *_keys(SamplingSettings, "sampling")]
+        lines += [f"[releases.{name}.engine]", *_keys(EngineSettings, "engine")]
+    lines += ["", "# A suite is one kind of task with its samples, scorer, margin and owner.", ""]
+    lines += ["# [suites.NAME]", *_keys(SuiteSettings, "suites")]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(model: type[BaseModel], section: str) -> list[str]:
+    lines: list[str] = []
+    for name, field in model.model_fields.items():
+        nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        if nested or field.exclude or name in ("releases", "suites"):
+            continue
+        example = _EXAMPLE.get((section, name))
+        default = field.get_default(call_default_factory=True)
+        value = example or _toml(_WHERE_UNSET.get((section, name), default))
+        mark = "" if example else "# "
+        lines += [f"# {field.description}", f"{mark}{name} = {value}"]
+    return lines
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def write_config(*, show: bool, force: bool) -> int:
+    if show:
+        print(config_text(), end="")
+        return 0
+    path = Path.cwd() / CONFIG_NAME
+    if path.exists() and not force:
+        raise UsageError(
+            f"{CONFIG_NAME} exists already",
+            received=str(path),
+            next="flywheel init --print, or --force",
+        )
+    path.write_text(config_text(), encoding="utf-8")
+    print(f"wrote {path.name} · next: name your models in [releases.NAME], then flywheel doctor")
+    return 0

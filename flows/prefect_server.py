@@ -1,0 +1,193 @@
+"""Prefect's own API for a local run: started by us, stopped by us, found again after a kill.
+
+Where PREFECT_API_URL is set that server is used and nothing is started. This module must not
+import prefect: the server boots while this process is still importing it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from flows.processes import process_started_at
+from tasks.errors import StoreError
+
+_STARTUP_TIMEOUT_S = 120.0
+_STOP_TIMEOUT_S = 5.0
+
+#: nothing calls home; DO_NOT_TRACK has the one spelling that both Prefect and MLflow take
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_CLI_PROMPT": "false",
+}
+#: for local runs: people read our own progress and our one-line errors
+_LOCAL_LOGGING = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+}
+
+
+@contextmanager
+def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
+    """A Prefect API for the length of the block, its address in this environment.
+
+    Yields a function that waits until it answers and raises StoreError where it does not: import
+    prefect before calling it, the server boots meanwhile.
+    """
+    os.environ.update(QUIET)
+    if given := os.environ.get("PREFECT_API_URL"):
+        yield lambda: _require(given)
+        return
+    state = home / "prefect"
+    state.mkdir(parents=True, exist_ok=True)
+    stop_orphan(state)
+    for name, value in _LOCAL_LOGGING.items():
+        os.environ.setdefault(name, value)
+    os.environ["PREFECT_HOME"] = str(state)
+    server = Server(state)
+    try:
+        os.environ["PREFECT_API_URL"] = server.url
+        yield server.wait_until_healthy
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        server.stop()
+
+
+class Server:
+    """A Prefect API server process on a free loopback port. Starting does not wait for it."""
+
+    def __init__(self, state: Path) -> None:
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}/api"
+        self._record = state / "server.json"
+        self._log = (state / "server.log").open("wb")
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "uvicorn",
+                "--factory",
+                "prefect.server.api.server:create_app",
+                "--app-dir",
+                str(_package_folder("prefect")),
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--log-level",
+                "error",
+                "--lifespan",
+                "on",
+            ],
+            env={
+                **os.environ,
+                **QUIET,
+                "PREFECT_HOME": str(state),
+                "PREFECT_UI_ENABLED": "0",
+                "PREFECT__SERVER_EPHEMERAL": "1",
+                "PREFECT__SERVER_FINAL": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        pid = self._process.pid
+        self._record.write_text(json.dumps({"pid": pid, "started_at": process_started_at(pid)}))
+
+    def wait_until_healthy(self) -> None:
+        """Block until the API answers. Raises StoreError when it ends or takes too long."""
+        deadline = time.monotonic() + _STARTUP_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            if _answers(self.url):
+                return
+            time.sleep(0.1)
+        raise StoreError(
+            "Prefect's own server did not start",
+            received=f"see {self._log.name}",
+            next="run again with --inline, or set PREFECT_API_URL to a running server",
+        )
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+        self._record.unlink(missing_ok=True)
+
+
+def stop_orphan(state: Path) -> int | None:
+    """Stop the server that a killed run left behind; returns its pid, None where there is none."""
+    record = state / "server.json"
+    try:
+        found = json.loads(record.read_text())
+        pid, started = int(found["pid"]), found["started_at"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    record.unlink(missing_ok=True)
+    if started is None or process_started_at(pid) != started:
+        return None
+    _end(pid, started)
+    return pid
+
+
+def _end(pid: int, started: float) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if process_started_at(pid) != started:
+                return
+            time.sleep(0.05)
+
+
+def _require(url: str) -> None:
+    if not _answers(url):
+        raise StoreError(
+            "the Prefect server does not answer",
+            received=f"PREFECT_API_URL={url}",
+            next="start it (prefect server start), unset PREFECT_API_URL, or run with --inline",
+        )
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=5) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (OSError, ValueError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _package_folder(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise StoreError(f"the package {name} is not installed", next="make setup")
+    return Path(spec.origin).parent

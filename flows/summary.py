@@ -1,0 +1,240 @@
+"""The end of a run as people read it: tables on a terminal, the same as Markdown for Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.turn import Outcome
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+VERDICTS = {
+    "better": "BETTER: the challenger may ship",
+    "no_worse": "NO WORSE: the challenger may ship",
+    "worse": "WORSE: the challenger must not ship",
+    "cannot_tell": "CANNOT TELL: not a pass",
+}
+_COLOURS = {"better": "green", "no_worse": "green", "worse": "red", "cannot_tell": "yellow"}
+
+#: in a pipe or a CI log there is no terminal to fit
+_PIPED_WIDTH = 160
+
+_STAGE_COLUMNS = (
+    "stage",
+    "rows in",
+    "rows out",
+    "quarantined",
+    "duplicates",
+    "dead letters",
+    "seconds",
+)
+_SUITE_COLUMNS = (
+    "suite",
+    "metric",
+    "samples",
+    "champion",
+    "challenger",
+    "difference",
+    "margin",
+    "verdict",
+)
+
+
+def stage_rows(outcome: Outcome) -> list[tuple[str, ...]]:
+    return [
+        (
+            receipt.stage,
+            f"{receipt.rows_in:,}",
+            f"{receipt.rows_out:,}",
+            f"{receipt.quarantined:,}",
+            f"{receipt.duplicates:,}",
+            f"{receipt.dead_letters:,}",
+            f"{receipt.seconds:.1f}",
+        )
+        for receipt in outcome.receipts
+    ]
+
+
+def suite_rows(outcome: Outcome) -> list[tuple[str, ...]]:
+    return [
+        (
+            suite["suite"] + ("" if suite.get("role") != "report" else " (report only)"),
+            suite["metric"],
+            str(suite["num_samples"]),
+            _interval(suite["champion"], suite.get("champion_ci")),
+            _interval(suite["challenger"], suite.get("challenger_ci")),
+            _interval(suite["difference"], (suite["ci_low"], suite["ci_high"]), signed=True),
+            _number(suite["margin"]),
+            suite["verdict"],
+        )
+        for suite in outcome.suites
+    ]
+
+
+def facts(outcome: Outcome) -> list[tuple[str, str]]:
+    """What happened to the data, a line each; only what the run really has."""
+    lines: list[tuple[str, str]] = []
+    for stage, describe in _FACTS:
+        receipt = outcome.receipt(stage)
+        if receipt is not None:
+            lines.extend(describe(receipt.rows_in, dict(receipt.notes), receipt))
+    return lines
+
+
+def _ingest_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+    files = f"{notes.get('new_files', 0)} new of {notes.get('files', 0)} files"
+    yield "logs", f"{receipt.rows_out:,} new rows of {rows_in:,} read ({files})"
+    if receipt.dead_letters:
+        yield "dead letters", f"{receipt.dead_letters:,}, kept with their bytes: table dead_letters"
+
+
+def _validate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+    if receipt.quarantined:
+        reasons = ", ".join(f"{name} {rows}" for name, rows in notes.get("by_reason", {}).items())
+        yield "quarantined", f"{receipt.quarantined:,}: {reasons}"
+
+
+def _redact_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+    kinds = {name: count for name, count in notes.get("redactions", {}).items() if count}
+    if kinds:
+        yield "redacted", ", ".join(f"{name} {count}" for name, count in kinds.items())
+
+
+def _curate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+    near, exact = notes.get("near_duplicates", 0), notes.get("exact_duplicates", 0)
+    yield "duplicates", f"{exact:,} exact and {near:,} near among {rows_in:,} calls and samples"
+    origins = ", ".join(f"{n} from {name}" for name, n in notes.get("by_origin", {}).items())
+    digest = str(notes.get("eval_set_digest", ""))[:12]
+    yield "eval set", f"{notes.get('num_samples', 0):,} samples ({origins}), {digest}"
+
+
+def _evaluate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+    computed, cached = notes.get("computed", 0), notes.get("cached", 0)
+    speed = notes.get("tokens_per_s")
+    text = f"{computed:,} computed, {cached:,} from cache"
+    yield "completions", text + (f", {speed:,.0f} tokens/s" if computed and speed else "")
+
+
+_FACTS = (
+    ("ingest", _ingest_facts),
+    ("validate", _validate_facts),
+    ("redact", _redact_facts),
+    ("curate", _curate_facts),
+    ("evaluate", _evaluate_facts),
+)
+
+
+def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
+    """Where to look next: what it is, and the path, link or command that opens it."""
+    config = Path(settings.base) / "flywheel.toml"
+    found: list[tuple[str, str]] = []
+    if outcome.report:
+        found.append(("report", Path(outcome.report).as_uri()))
+    docs = settings.home_path / "data-docs" / "index.html"
+    if docs.exists():
+        found.append(("data docs", docs.as_uri()))
+    recorded = outcome.receipt("record")
+    link = recorded.notes.get("compare_url_path") if recorded else None
+    if link:
+        option = f" --config {_short(config)}" if config.parent != Path.cwd() else ""
+        found.append(("MLflow", f"flywheel ui{option}"))
+        found.append(("  then", f"http://127.0.0.1:5000{link}"))
+    return found
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def print_summary(outcome: Outcome, settings: Settings) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    console.print()
+    if outcome.resumed_after:
+        console.print(
+            f"Run {outcome.run_id} was killed earlier; it went on after {outcome.resumed_after}."
+        )
+    _print_table(console, _STAGE_COLUMNS, stage_rows(outcome))
+    _print_pairs(console, facts(outcome))
+    if outcome.suites:
+        _print_table(console, _SUITE_COLUMNS, suite_rows(outcome))
+    if outcome.verdict:
+        console.print(Text(VERDICTS[outcome.verdict], style=f"bold {_COLOURS[outcome.verdict]}"))
+        for reason in outcome.reasons:
+            console.print(Text(f"  · {reason}"))
+        console.print()
+    _print_pairs(console, pages(outcome, settings))
+
+
+def _print_table(console: Console, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        right = name not in ("stage", "suite", "metric", "verdict")
+        table.add_column(name, justify="right" if right else "left")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row))
+    console.print(table)
+
+
+def _print_pairs(console: Console, pairs: list[tuple[str, str]]) -> None:
+    from rich.text import Text
+
+    if not pairs:
+        return
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        console.print(Text(f"{name:<{width}}  {value}"), soft_wrap=True)
+    console.print()
+
+
+def summary_markdown(outcome: Outcome) -> str:
+    lines = [f"## {VERDICTS.get(outcome.verdict or '', 'No verdict')}", ""]
+    lines += [f"- {_cell(reason)}" for reason in outcome.reasons]
+    lines += [""] if outcome.reasons else []
+    if outcome.suites:
+        lines += _markdown_table(_SUITE_COLUMNS, suite_rows(outcome)) + [""]
+    lines += _markdown_table(_STAGE_COLUMNS, stage_rows(outcome)) + [""]
+    lines += [f"- **{name}**: {_cell(value)}" for name, value in facts(outcome)]
+    return "\n".join(lines)
+
+
+def _markdown_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    head = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    return head + ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+
+
+def _cell(text: str) -> str:
+    """Text of names and data inside Markdown: no cell break, no markup of its own."""
+    for mark in ("\\", "`", "*", "_", "<", ">", "[", "]", "|"):
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())
+
+
+def _number(value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "–"
+    return f"{value:+.3f}" if signed else f"{value:.3f}"
+
+
+def _interval(
+    value: float | None, interval: tuple[float | None, float | None] | None, *, signed: bool = False
+) -> str:
+    if value is None or interval is None or interval[0] is None or interval[1] is None:
+        return _number(value, signed=signed)
+    low, high = (_number(bound, signed=signed) for bound in interval)
+    return f"{_number(value, signed=signed)} [{low}, {high}]"

@@ -1,0 +1,188 @@
+"""One turn of the flywheel: begin or resume a run, execute its stages, keep the ledger.
+
+Knows nothing of Prefect: the flow hands in how a stage is executed, everything else is the same
+for `flywheel run`, `flywheel run --inline` and the nightly deployment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flows.lock import hold
+from flows.stages import STAGES, stage_function
+from tasks.errors import FlywheelError
+from tasks.receipts import Receipt
+from tasks.run import Progress, Run, RunRequest, silent, utc_now
+from tasks.settings import Settings
+from tasks.store import Store, ledger
+
+Execute = Callable[[str, Run], Receipt]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a turn came to: receipts of every stage, and the verdict where the gate was reached."""
+
+    run_id: str
+    receipts: tuple[Receipt, ...]
+    verdict: str | None
+    reasons: tuple[str, ...]
+    suites: tuple[dict[str, Any], ...]
+    mlflow_run_id: str | None
+    report: str | None
+    resumed_after: str | None
+
+    def receipt(self, stage: str) -> Receipt | None:
+        return next((r for r in self.receipts if r.stage == stage), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object `flywheel run --json` prints; its keys are part of the interface."""
+        return {
+            "run_id": self.run_id,
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            "stages": [receipt.to_dict() for receipt in self.receipts],
+            "suites": list(self.suites),
+            "mlflow_run_id": self.mlflow_run_id,
+            "report": self.report,
+            "resumed_after": self.resumed_after,
+        }
+
+
+def execute_stage(stage: str, run: Run) -> Receipt:
+    """Run a stage that is not yet in the ledger; a finished one only hands back its receipt."""
+    with run.open_store() as store:
+        done = ledger.finished_stage(store, run.run_id, stage)
+    if done is not None:
+        return done
+    run.progress(stage, 0, None)
+    started = time.monotonic()
+    receipt = stage_function(stage)(run).took(time.monotonic() - started)
+    with run.open_store() as store:
+        ledger.set_stage_seconds(store, run.run_id, receipt)
+    run.progress(stage, 1, 1, "finished")
+    return receipt
+
+
+def turn(
+    settings: Settings,
+    request: RunRequest,
+    *,
+    execute: Execute = execute_stage,
+    progress: Progress = silent,
+) -> Outcome:
+    """One turn from the first stage asked for to the last. Raises FlywheelError on the way.
+
+    A run of the same request that was killed is taken up after its last whole stage.
+    """
+    with begun(settings, request, progress) as (run, resumed_after):
+        for stage in request.stages or STAGES:
+            execute(stage, run)
+    with run.open_store() as store:
+        return outcome(store, run.run_id, resumed_after)
+
+
+@contextmanager
+def begun(
+    settings: Settings, request: RunRequest, progress: Progress
+) -> Iterator[tuple[Run, str | None]]:
+    """A run in the ledger, alone on this state folder, marked with how it ended."""
+    with hold(settings.home_path):
+        run, resumed_after = _begin_or_resume(settings, request, progress)
+        try:
+            yield run, resumed_after
+        except BaseException as error:
+            _finish(run, "failed", error)
+            raise
+        _finish(run, "completed", None)
+
+
+def _begin_or_resume(
+    settings: Settings, request: RunRequest, progress: Progress
+) -> tuple[Run, str | None]:
+    now = utc_now()
+    digest = request.digest(settings)
+    with Store.open(settings.store_path) as store, store.transaction():
+        killed = ledger.find_killed(store, digest)
+        run_id = killed or ledger.new_run_id(now)
+        if killed:
+            ledger.adopt_run(store, run_id)
+        else:
+            ledger.begin_run(store, run_id, request.to_json(), digest, now)
+        ledger.abandon_others(store, run_id, now)
+        done = ledger.receipts(store, run_id)
+    resumed_after = (done[-1].stage if done else "start") if killed else None
+    return Run(run_id, request, settings, progress), resumed_after
+
+
+def _finish(run: Run, state: str, error: BaseException | None) -> None:
+    message = None if error is None else _one_line(error)
+    try:
+        with run.open_store() as store:
+            ledger.finish_run(store, run.run_id, state, run.clock(), error=message)
+    except FlywheelError:
+        if error is None:
+            raise
+        # the first error is the one to tell; the next run marks this one as abandoned
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, FlywheelError):
+        return error.line()
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000]
+
+
+def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outcome:
+    """Read back what a run came to."""
+    verdict = store.one("SELECT verdict, reasons, suites FROM verdicts WHERE run_id = ?", [run_id])
+    order = {stage: place for place, stage in enumerate(STAGES)}
+    receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: order[receipt.stage])
+    return Outcome(
+        run_id=run_id,
+        receipts=tuple(receipts),
+        verdict=None if verdict is None else verdict[0],
+        reasons=() if verdict is None else tuple(json.loads(verdict[1])),
+        suites=() if verdict is None else tuple(json.loads(verdict[2])),
+        mlflow_run_id=ledger.run_value(store, run_id, "mlflow_run_id"),
+        report=ledger.run_value(store, run_id, "report"),
+        resumed_after=resumed_after,
+    )
+
+
+def request_from(
+    settings: Settings,
+    *,
+    logs: tuple[str, ...] = (),
+    log_format: str = "auto",
+    champion: str = "",
+    challenger: str = "",
+    seed: int | None = None,
+    stages: tuple[str, ...] = STAGES,
+) -> RunRequest:
+    """What was asked, with the settings standing in for what was not said.
+
+    Patterns given here are relative to the working folder, those of flywheel.toml to that file.
+    """
+    request = RunRequest(
+        logs=tuple(os.path.abspath(pattern) for pattern in logs)
+        or tuple(str(settings.path(pattern)) for pattern in settings.logs),
+        log_format=log_format,
+        champion=champion or settings.champion,
+        challenger=challenger or settings.challenger,
+        seed=settings.evaluate.seed if seed is None else seed,
+        stages=stages,
+    )
+    if "evaluate" in stages:
+        if not request.champion:
+            request = replace(request, champion=request.challenger)
+        if not request.challenger:
+            request = replace(request, challenger=request.champion)
+        settings.release(request.champion)
+        settings.release(request.challenger)
+    return request
