@@ -135,10 +135,11 @@ SOURCES = TableContract(
         _c("dead_letters", "BIGINT", "records that could not be read", False),
         _c("input_tokens", "BIGINT", "sum over the calls taken in", False),
         _c("output_tokens", "BIGINT", "sum over the calls taken in", False),
-        _c("run_id", "VARCHAR", "run that read it last", False),
+        _c("other_spans", "BIGINT", "spans and the like that are no calls", False),
+        _c("run_id", "VARCHAR", "run that read it: the counts are of this reading", False),
         _c("read_at", "TIMESTAMP", "when, UTC", False),
     ),
-    key=("path", "digest"),
+    key=("path", "digest", "run_id"),
 )
 DEAD_LETTERS = TableContract(
     "dead_letters",

@@ -18,6 +18,7 @@ def exit_code_of(error: Exception, *, as_json: bool) -> int:
         print(
             json.dumps(
                 {
+                    **known.counts,
                     "error": known.what,
                     "received": known.received,
                     "allowed": known.allowed,

@@ -207,8 +207,8 @@ def summary_markdown(outcome: Outcome) -> str:
     lines += [f"- {_cell(reason)}" for reason in outcome.reasons]
     lines += [""] if outcome.reasons else []
     if outcome.suites:
-        lines += _markdown_table(_SUITE_COLUMNS, suite_rows(outcome)) + [""]
-    lines += _markdown_table(_STAGE_COLUMNS, stage_rows(outcome)) + [""]
+        lines += [*_markdown_table(_SUITE_COLUMNS, suite_rows(outcome)), ""]
+    lines += [*_markdown_table(_STAGE_COLUMNS, stage_rows(outcome)), ""]
     lines += [f"- **{name}**: {_cell(value)}" for name, value in facts(outcome)]
     return "\n".join(lines)
 

@@ -4,12 +4,16 @@
     ├── UsageError           wrong argument, setting, file or release        exit code 2
     ├── DataError            the data failed validation as a whole           exit code 3
     └── StoreError           a store does not answer or is held              exit code 4
-        └── StoreBusyError   another process holds it (transient)            exit code 4
+        ├── StoreBusyError         another process holds it (transient)      exit code 4
+        └── StoreUnreachableError  a server does not answer (transient)      exit code 4
 
 `transient` marks what a retry may cure; retries read that mark and nothing else.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class FlywheelError(Exception):
@@ -17,6 +21,8 @@ class FlywheelError(Exception):
 
     exit_code = 4
     transient = False
+    #: what `--json` adds to the error, where there is more to say than a line
+    counts: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, what: str, *, received: str = "", allowed: str = "", next: str = "") -> None:
         self.what = what
@@ -49,4 +55,8 @@ class StoreError(FlywheelError):
 
 
 class StoreBusyError(StoreError):
+    transient = True
+
+
+class StoreUnreachableError(StoreError):
     transient = True

@@ -43,6 +43,15 @@ class IngestSettings(_Section):
         16 * 2**20, gt=0, description="a longer line becomes a dead letter without being parsed"
     )
     max_json_depth: int = Field(100, gt=0, description="deeper JSON becomes a dead letter")
+    max_document_bytes: int = Field(
+        256 * 2**20, gt=0, description="a file that is one document may be this large, no larger"
+    )
+    max_decompressed_bytes: int = Field(
+        64 * 2**30, gt=0, description="a compressed file is read up to this many bytes"
+    )
+    max_compression_ratio: float = Field(
+        200.0, gt=1, description="more bytes out per byte in than this is a bomb, not a log"
+    )
 
 
 class ValidateSettings(_Section):
@@ -118,7 +127,7 @@ class EngineSettings(_Section):
 class ReleaseSettings(_Section):
     model: str = Field(
         min_length=1,
-        description="folder, .gguf file, hub id, or package:NAME for a GGUF inside a Python package",
+        description="folder, .gguf file, hub id, or package:NAME (a GGUF in a Python package)",
     )
     prompt: str = Field(
         "", description="prompt file, or folder with one file a task; empty: prompts as logged"
@@ -180,7 +189,7 @@ class Settings(_Section):
             + _did_you_mean(name, self.releases),
             received=name or "nothing",
             allowed=", ".join(sorted(self.releases)) or "no release is declared yet",
-            next=f"add [releases.{name or 'NAME'}] to {CONFIG_NAME}, or `flywheel init` for an example",
+            next=f"add [releases.{name or 'NAME'}] to {CONFIG_NAME}; flywheel init --print shows how",
         )
 
     def margin(self, suite: str) -> float:

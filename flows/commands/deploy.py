@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import flows
 from flows.prefect_server import QUIET
 from tasks.errors import StoreError, UsageError
 from tasks.settings import find_config
@@ -25,12 +26,12 @@ def deploy_nightly(pool: str, *, config: str | None) -> int:
         raise UsageError(
             "no Prefect server to deploy to",
             received="PREFECT_API_URL is not set",
-            next="prefect server start, then PREFECT_API_URL=http://127.0.0.1:4200/api flywheel deploy",
+            next="prefect server start, then set PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
     environment = {
         **os.environ,
         **QUIET,
-        "FLYWHEEL_DEPLOY_FOLDER": str(recipe.parent),
+        "FLYWHEEL_DEPLOY_FOLDER": str(settings_file.parent),
         "FLYWHEEL_DEPLOY_CONFIG": str(settings_file),
         "FLYWHEEL_DEPLOY_POOL": pool,
     }
@@ -41,13 +42,13 @@ def deploy_nightly(pool: str, *, config: str | None) -> int:
 
 
 def _recipe(beside: Path) -> Path:
-    for folder in (beside, *beside.parents):
+    """prefect.yaml of the application if it has one, else the one that came with this package."""
+    package = Path(flows.__file__).parent
+    for folder in (beside, *beside.parents, package, package.parent):
         if (folder / "prefect.yaml").is_file():
             return folder / "prefect.yaml"
     raise UsageError(
-        "prefect.yaml was not found",
-        received=str(beside),
-        allowed="beside flywheel.toml or above it",
+        "prefect.yaml was not found", received=str(beside), allowed="beside flywheel.toml or above"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from tasks.errors import UsageError
 from tasks.settings import (
@@ -23,6 +24,12 @@ _HEAD = """\
 # Any key can be set from outside: FLYWHEEL_GATE__MARGIN=0.02 sets [gate] margin.
 # Paths are relative to this file.
 """
+_MARKDOWN_HEAD = """\
+# Settings
+
+One file, `flywheel.toml`: the nearest one upwards from the working folder, or `--config FILE`, or `FLYWHEEL_CONFIG`. `flywheel init` writes it
+with every key. An unknown key is an error that names the nearest known one. Paths are relative to the file. Any key can be set from outside, for
+deployments: `FLYWHEEL_GATE__MARGIN=0.02` sets `margin` in `[gate]`. `FLYWHEEL_HOME` moves the state folder."""
 _EXAMPLE = {
     ("releases", "model"): '"path/to/model"',
     ("top", "logs"): '["logs/*.jsonl"]',
@@ -54,10 +61,7 @@ def config_text() -> str:
 
 def _keys(model: type[BaseModel], section: str) -> list[str]:
     lines: list[str] = []
-    for name, field in model.model_fields.items():
-        nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        if nested or field.exclude or name in ("releases", "suites"):
-            continue
+    for name, field in _plain_fields(model):
         example = _EXAMPLE.get((section, name))
         default = field.get_default(call_default_factory=True)
         value = example or _toml(_WHERE_UNSET.get((section, name), default))
@@ -76,6 +80,40 @@ def _toml(value: Any) -> str:
     return str(value)
 
 
+def settings_markdown() -> str:
+    """docs/settings.md; regenerate it with `python -m flows.commands.init > docs/settings.md`."""
+    sections: list[tuple[str, type[BaseModel]]] = [("top level", Settings)]
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            sections.append((f"[{field.alias or name}]", field.annotation))
+    sections += [
+        ("[releases.NAME]", ReleaseSettings),
+        ("[releases.NAME.sampling]", SamplingSettings),
+        ("[releases.NAME.engine]", EngineSettings),
+        ("[suites.NAME]", SuiteSettings),
+    ]
+    lines = [_MARKDOWN_HEAD]
+    for title, model in sections:
+        lines += ["", f"## {title}", "", "| key | default | meaning |", "| --- | --- | --- |"]
+        for name, field in _plain_fields(model):
+            required = field.is_required()
+            default = field.get_default(call_default_factory=True)
+            shown = "required" if required else "–" if default is None else f"`{_toml(default)}`"
+            lines.append(f"| `{name}` | {shown} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _plain_fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    """Fields that hold a value rather than a section, as they are written in the file."""
+    return [
+        (name, field)
+        for name, field in model.model_fields.items()
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
+        and not field.exclude
+        and name not in ("releases", "suites")
+    ]
+
+
 def write_config(*, show: bool, force: bool) -> int:
     if show:
         print(config_text(), end="")
@@ -90,3 +128,7 @@ def write_config(*, show: bool, force: bool) -> int:
     path.write_text(config_text(), encoding="utf-8")
     print(f"wrote {path.name} · next: name your models in [releases.NAME], then flywheel doctor")
     return 0
+
+
+if __name__ == "__main__":
+    print(settings_markdown(), end="")

@@ -17,8 +17,8 @@ from tasks.store.connection import Store
 
 
 def new_run_id(now: datetime) -> str:
-    """Sortable by time, unique without coordination: 20261124-160700-3f9a1c."""
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    """Sortable by time, unique without coordination: 20261124-160700-123456-3f."""
+    return f"{now:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(1)}"
 
 
 def begin_run(store: Store, run_id: str, request: str, digest: str, now: datetime) -> None:

@@ -1,0 +1,97 @@
+"""Queries on `sources`: which files were read, how far, and what each reading brought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from expectations.contracts import SOURCES
+from tasks.store.connection import Store
+
+
+@dataclass(frozen=True, slots=True)
+class LastReading:
+    """As far as deciding what is new needs it."""
+
+    digest: str
+    size_bytes: int
+    mtime_ns: int
+    bytes_done: int
+    format: str
+    parser_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the readings of one run."""
+
+    num_files: int
+    rows_in: int
+    rows_out: int
+    duplicates: int
+    dead_letters: int
+    input_tokens: int
+    output_tokens: int
+    other_spans: int
+
+
+_COLUMNS = "digest, size_bytes, mtime_ns, bytes_done, format, parser_version"
+
+
+def last_reading(store: Store, path: str) -> LastReading | None:
+    row = store.one(
+        f"SELECT {_COLUMNS} FROM sources WHERE path = ? ORDER BY read_at DESC, rowid DESC LIMIT 1",
+        [path],
+    )
+    return None if row is None else LastReading(*row)
+
+
+def reading_of(store: Store, path: str, digest: str) -> LastReading | None:
+    """The newest reading of exactly this content at this path."""
+    row = store.one(
+        f"SELECT {_COLUMNS} FROM sources WHERE path = ? AND digest = ? "
+        "ORDER BY read_at DESC, rowid DESC LIMIT 1",
+        [path, digest],
+    )
+    return None if row is None else LastReading(*row)
+
+
+def touch(store: Store, path: str, digest: str, mtime_ns: int, now: datetime) -> None:
+    """The content was met again under another time: nothing new, and now the newest."""
+    store.execute(
+        "UPDATE sources SET mtime_ns = ?, read_at = ? WHERE path = ? AND digest = ?",
+        [mtime_ns, now, path, digest],
+    )
+
+
+def add_reading(store: Store, row: dict[str, Any]) -> None:
+    """One reading; a second one of the same content in the same run replaces the first."""
+    store.execute(
+        "DELETE FROM sources WHERE path = ? AND digest = ? AND run_id = ?",
+        [row["path"], row["digest"], row["run_id"]],
+    )
+    store.insert(SOURCES, [row])
+
+
+def totals(store: Store, run_id: str) -> Totals:
+    row = store.one(
+        "SELECT count(DISTINCT path), " + ", ".join(
+            f"coalesce(sum({name}), 0)::BIGINT"
+            for name in ("rows_in", "rows_out", "duplicates", "dead_letters", "input_tokens",
+                         "output_tokens", "other_spans")
+        ) + " FROM sources WHERE run_id = ?",
+        [run_id],
+    )  # fmt: skip
+    assert row is not None
+    return Totals(*row)
+
+
+def rows_by_format(store: Store, run_id: str) -> dict[str, int]:
+    return dict(
+        store.rows(
+            "SELECT format, sum(rows_out)::BIGINT FROM sources WHERE run_id = ? "
+            "GROUP BY format HAVING sum(rows_out) > 0 ORDER BY format",
+            [run_id],
+        )
+    )

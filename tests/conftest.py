@@ -1,0 +1,32 @@
+"""Fixtures every part may use: a clean environment, a tiny real model, the real logs if at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_model import write_tiny_model
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+# the suite must not depend on whoever runs it, and nothing it starts may call out
+for name in [name for name in os.environ if name.startswith(("FLYWHEEL_", "PREFECT_", "MLFLOW_"))]:
+    del os.environ[name]
+os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama folder of random weights that loads and answers in milliseconds."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny-model"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real logs and data sets nobody here wrote; they are not part of the repository."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real data beside the repository ({SHARED.name}/ is absent)")
+    return SHARED

@@ -1,0 +1,51 @@
+"""The command line, in a process that kills itself (SIGKILL) at one exact moment of one stage.
+
+    python -m tests.flows.killed STAGE before|after|chunk ARGUMENTS…
+
+`before`: the stage's rows are written, its transaction is not yet committed. `after`: it is
+committed, the next stage has not begun. `chunk`: evaluate has stored its first completions.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from flows.cli import main
+from tasks.receipts import Receipt
+from tasks.store import Store, ledger
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(stage: str, moment: str) -> None:
+    if moment == "chunk":
+        import tasks.store.completions as completions
+
+        store_chunk = completions.save_completions
+
+        def store_and_die(*arguments: object, **keywords: object) -> object:
+            result = store_chunk(*arguments, **keywords)  # type: ignore[arg-type]
+            die()
+            return result
+
+        completions.save_completions = store_and_die  # type: ignore[assignment]
+        return
+    name = "finish_stage" if moment == "before" else "set_stage_seconds"
+    original = getattr(ledger, name)
+
+    def fatal(store: Store, run_id: str, receipt: Receipt, *rest: object) -> None:
+        original(store, run_id, receipt, *rest)
+        if receipt.stage == stage:
+            die()
+
+    setattr(ledger, name, fatal)
+
+
+if __name__ == "__main__":
+    arm(sys.argv[1], sys.argv[2])
+    sys.argv = ["flywheel", *sys.argv[3:]]
+    main()

@@ -1,0 +1,217 @@
+"""The command line as a person or a script meets it, in its own process."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from flows.cli import app
+from flows.commands.init import config_text, settings_markdown
+from tasks.settings import parse_settings
+from tests.conftest import REPOSITORY
+from tests.flows.application import Application
+
+COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_help_answers_in_half_a_second():
+    took = []
+    for _ in range(3):
+        started = time.monotonic()
+        subprocess.run(
+            [sys.executable, "-m", "flows.cli", "--help"],
+            cwd=REPOSITORY, check=True, capture_output=True,
+        )
+        took.append(time.monotonic() - started)
+    assert min(took) < 0.5
+
+
+def test_help_imports_none_of_the_heavy_libraries():
+    code = (
+        "import sys, flows.cli\n"
+        "heavy = {'torch','duckdb','pandas','mlflow','prefect','great_expectations','pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_documented(command: str):
+    text = (REPOSITORY / "docs" / "commands.md").read_text()
+    assert f"`flywheel {command}" in text
+
+
+def test_init_writes_every_key_and_what_it_writes_is_valid(tmp_path: Path):
+    text = config_text()
+    parse_settings(tomllib.loads(text), base=str(tmp_path))
+    spelled_out = re.sub(r"^# (\[suites\.NAME\]|[a-z_]+ = )", r"\1", text, flags=re.MULTILINE)
+    values = tomllib.loads(spelled_out)
+    settings = parse_settings(values, base=str(tmp_path))
+    dumped = settings.model_dump(mode="json", by_alias=True)
+    for section in ("ingest", "validate", "redact", "curate", "evaluate", "gate", "mlflow"):
+        assert values[section].keys() == dumped[section].keys()
+    assert values["releases"]["next"].keys() == dumped["releases"]["next"].keys()
+    assert values["suites"]["NAME"].keys() == dumped["suites"]["NAME"].keys()
+
+
+def test_settings_page_is_what_the_code_declares():
+    assert (REPOSITORY / "docs" / "settings.md").read_text() == settings_markdown()
+
+
+def test_init_does_not_replace_a_file_unasked(tmp_path: Path):
+    application = Application(tmp_path)
+    assert application.call("init").code == 0
+    again = application.call("init")
+    assert again.code == 2
+    assert "exists already" in again.err
+    assert application.call("init", "--force").code == 0
+
+
+def test_whole_turn_inline_then_nothing_new(application: Application):
+    first = application.call("run", "--inline", "--json")
+    result = first.json
+    assert first.code in (0, 1), first.err
+    assert result["verdict"] in ("better", "no_worse", "worse", "cannot_tell")
+    stages = {stage["stage"]: stage for stage in result["stages"]}
+    assert list(stages) == ["ingest", "validate", "redact", "curate", "evaluate", "gate", "record"]
+    assert stages["ingest"]["rows_in"] == 24
+    assert Path(result["report"]).is_file()
+    assert result["mlflow_run_id"]
+    for suite in result["suites"]:
+        assert suite["ci_low"] <= suite["difference"] <= suite["ci_high"]
+
+    second = application.call("run", "--inline", "--json").json
+    stages = {stage["stage"]: stage for stage in second["stages"]}
+    assert stages["ingest"]["rows_in"] == 0
+    assert stages["evaluate"]["notes"]["computed"] == 0
+    assert second["verdict"] == result["verdict"]
+    assert second["suites"] == result["suites"]
+
+    text = application.call("report")
+    assert text.code == 0
+    assert "flywheel ui" in text.out
+    answer = application.call("sql", "select count(*) n from requests", "--json").json
+    assert answer == {"columns": ["n"], "rows": [[24]]}
+
+
+def test_single_stages_print_the_promised_keys(application: Application):
+    ingested = application.call("ingest", "--logs", "logs/*.jsonl", "--json").json
+    for key in (
+        "files", "rows_in", "rows_out", "duplicates", "dead_letters", "by_format",
+        "input_tokens", "output_tokens",
+    ):
+        assert key in ingested
+    assert ingested["by_format"] == {"canonical": 24}
+    assert ingested["input_tokens"] == 24 * 12
+    validated = application.call("validate", "--json").json
+    assert validated["rows_in"] == validated["rows_out"] == 24
+    assert validated["by_reason"] == {}
+    assert validated["success"] is True
+    curated = application.call("curate", "--json").json
+    assert curated["num_samples"] > 12
+
+
+BAD_CALLS = {
+    "missing log file": (("run", "--inline", "--logs", "none/*.jsonl"), 2, "none"),
+    "unknown release": (("run", "--inline", "--challenger", "chalenger"), 2, "challenger"),
+    "unknown format": (("ingest", "--logs", "logs", "--format", "xml"), 2, "canonical"),
+    "unknown option": (("run", "--fast"), 2, "fast"),
+    "settings that are not there": (("run", "--config", "none.toml"), 2, "none.toml"),
+    "unknown run": (("report", "nothing"), 2, "no such run"),
+    "query that writes": (("sql", "drop table runs"), 2, "drop table"),
+    "query that reads a file": (("sql", "select * from read_text('flywheel.toml')"), 2, "file"),
+    "no server to deploy to": (("deploy",), 2, "PREFECT_API_URL"),
+}
+
+
+def test_bad_calls_are_one_clear_line_with_the_right_exit_code(application: Application):
+    application.call("ingest", "--logs", "logs/*.jsonl")
+    for name, (arguments, code, word) in BAD_CALLS.items():
+        answer = application.call(*arguments)
+        assert answer.code == code, (name, answer.err)
+        assert word in answer.err, name
+        assert "Traceback" not in answer.err, name
+
+
+def test_taken_port_is_one_clear_line(application: Application):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = application.call("ui", "--port", str(port))
+    assert answer.code == 4
+    assert f"port {port} cannot be used" in answer.err
+
+
+def test_unreadable_settings_and_models_are_one_clear_line(application: Application):
+    path = application.folder / "flywheel.toml"
+    good = path.read_text()
+    for text, word in (
+        ("champion = \n", "line 1"),
+        (good.replace("max_tokens = 6", "max_token = 6"), "max_tokens"),
+        (re.sub(r'model = ".*"', 'model = "nowhere/model.gguf"', good), "nowhere"),
+        (good.replace("prompts/one.md", "prompts/none.md"), "none.md"),
+        (good.replace("suites/route.jsonl", "suites/none.jsonl"), "none.jsonl"),
+    ):
+        path.write_text(text)
+        answer = application.call("run", "--inline")
+        assert answer.code == 2, answer.err
+        assert word in answer.err
+        assert "Traceback" not in answer.err
+    path.write_text(good)
+    assert application.call("run", "--inline").code in (0, 1)
+
+
+def test_error_under_json_is_one_object_too(application: Application):
+    answer = application.call("run", "--inline", "--json", "--challenger", "none")
+    assert answer.code == 2
+    assert json.loads(answer.out)["exit_code"] == 2
+
+
+def test_store_held_by_another_process_is_named_and_nothing_is_lost(application: Application):
+    application.call("ingest", "--logs", "logs/*.jsonl")
+    script = (
+        "import sys, duckdb\n"
+        "connection = duckdb.connect(sys.argv[1])\n"
+        "print('open', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(application.home / "flywheel.duckdb")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        answer = application.call("validate")
+        assert answer.code == 4
+        assert f"held by process {holder.pid}" in answer.err
+        holder.communicate("")
+    assert application.call("validate", "--json").json["rows_out"] == 24
+
+
+def test_doctor_says_what_is_there_and_what_is_not(application: Application):
+    before = application.call("doctor", "--json").json
+    subjects = {finding["subject"]: finding for finding in before["findings"]}
+    assert before["healthy"]
+    assert subjects["store"]["ok"] is None
+    assert subjects["release champion"]["ok"]
+    application.call("ingest", "--logs", "logs/*.jsonl")
+    text = application.call("doctor")
+    assert text.code == 0
+    assert "torch" in text.out
+    path = application.folder / "flywheel.toml"
+    path.write_text(re.sub(r'model = ".*"', 'model = "./nowhere"', path.read_text()))
+    answer = application.call("doctor")
+    assert answer.code == 4
+    assert "NOT OK" in answer.out

@@ -1,0 +1,106 @@
+"""The nightly deployment for real: a Prefect server and a process worker on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.prefect_server import QUIET
+from tests.flows.application import Application
+
+_START_S = 120.0
+_RUN_S = 300.0
+
+
+@contextmanager
+def started(arguments: list[str], environment: dict[str, str], log: Path) -> Iterator[None]:
+    """A process group of our own, stopped by its id at the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            arguments, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, log: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/health", timeout=2).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.2)
+    raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
+
+
+def filtered(url: str, what: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = httpx.post(f"{url}/{what}/filter", json={}, timeout=30).json()
+    return rows
+
+
+@pytest.mark.slow
+def test_deployment_runs_on_a_worker_and_its_run_is_in_mlflow(
+    application: Application, tmp_path: Path
+):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    environment = application.environment(
+        **QUIET, PREFECT_HOME=str(tmp_path / "prefect"), PREFECT_API_URL=url
+    )
+    prefect = [sys.executable, "-m", "prefect"]
+    server = [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    with started(server, environment, tmp_path / "server.log"):
+        wait_for(url, tmp_path / "server.log")
+        deployed = application.call("deploy", **environment)
+        assert deployed.code == 0, deployed.err
+        worker = [*prefect, "worker", "start", "--pool", "flywheel"]
+        with started(worker, environment, tmp_path / "worker.log"):
+            watched = subprocess.run(
+                [*prefect, "deployment", "run", "nightly/nightly", "--watch"],
+                env=environment, capture_output=True, text=True, timeout=_RUN_S, check=False,
+            )  # fmt: skip
+        runs = filtered(url, "flow_runs")
+        manual = [run for run in runs if not run["auto_scheduled"]]
+        details = watched.stdout + (tmp_path / "worker.log").read_text()
+        assert [run["state_type"] for run in manual] == ["COMPLETED"], details[-4000:]
+        assert watched.returncode == 0
+        keys = {artifact["key"] for artifact in filtered(url, "artifacts")}
+        assert keys >= {"flywheel-summary", "flywheel-quarantine", "flywheel-report"}
+        deployment = filtered(url, "deployments")[0]
+        assert deployment["entrypoint"] == "flows.nightly.nightly"
+        assert deployment["schedules"][0]["schedule"]["cron"] == "30 2 * * *"
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+    connection = sqlite3.connect(application.home / "mlflow.db")
+    try:
+        tags = connection.execute("SELECT value FROM tags WHERE key = 'flywheel.run_id'").fetchall()
+    finally:
+        connection.close()
+    result = application.call("report", "--json").json
+    assert (result["run_id"],) in tags

@@ -1,0 +1,92 @@
+"""Prefect's own server for a local run: starts, stops, is found again after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.prefect_server import prefect_api, stop_orphan
+from flows.processes import process_started_at
+from tasks.errors import StoreError
+from tests.conftest import REPOSITORY
+
+_BEGIN_AND_HANG = """
+import pathlib, sys, time
+from flows.prefect_server import prefect_api
+with prefect_api(pathlib.Path(sys.argv[1])) as wait:
+    print("started", flush=True)
+    time.sleep(600)
+"""
+
+
+def wait_until_gone(pid: int) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if process_started_at(pid) is None:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.slow
+def test_server_answers_inside_the_block_and_is_gone_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PREFECT_HOME", "restored afterwards")
+    with prefect_api(tmp_path) as wait:
+        pid = json.loads((tmp_path / "prefect" / "server.json").read_text())["pid"]
+        assert os.environ["PREFECT_API_URL"].startswith("http://127.0.0.1:")
+        wait()
+    assert "PREFECT_API_URL" not in os.environ
+    assert wait_until_gone(pid)
+    assert not (tmp_path / "prefect" / "server.json").exists()
+
+
+def test_server_orphaned_by_a_kill_is_stopped_by_the_next_run(tmp_path: Path):
+    with subprocess.Popen(
+        [sys.executable, "-c", _BEGIN_AND_HANG, str(tmp_path)],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        assert run.stdout is not None
+        assert run.stdout.readline() == "started\n"
+        server = json.loads((tmp_path / "prefect" / "server.json").read_text())["pid"]
+        os.kill(run.pid, signal.SIGKILL)
+    assert process_started_at(server) is not None
+    assert stop_orphan(tmp_path / "prefect") == server
+    assert wait_until_gone(server)
+    assert stop_orphan(tmp_path / "prefect") is None
+
+
+def test_record_of_another_process_with_the_same_pid_stops_nothing(tmp_path: Path):
+    record = tmp_path / "server.json"
+    record.write_text(json.dumps({"pid": os.getpid(), "started_at": 1.0}))
+    assert stop_orphan(tmp_path) is None
+    assert not record.exists()
+    record.write_text("{cut off")
+    assert stop_orphan(tmp_path) is None
+
+
+def test_given_server_that_does_not_answer_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    with (
+        prefect_api(tmp_path) as wait,
+        pytest.raises(StoreError, match="does not answer .* PREFECT_API_URL=http://127.0.0.1:1"),
+    ):
+        wait()
+    assert not (tmp_path / "prefect").exists()
+
+
+def test_process_start_tells_living_from_gone():
+    assert process_started_at(os.getpid()) == process_started_at(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    assert process_started_at(process.pid) is None

@@ -1,0 +1,103 @@
+"""Kill -9 in every stage, then the same command again: the same result, no row lost or doubled."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from flows.stages import STAGES
+from tests.flows.application import Application, call_record, make_application
+
+_COUNTED = (
+    "landing", "requests", "feedback", "dead_letters", "quarantine", "eval_sets", "samples",
+    "eval_set_samples", "releases", "completions", "scores", "verdicts",
+)  # fmt: skip
+MOMENTS = [(stage, moment) for stage in STAGES for moment in ("before", "after")]
+
+
+def with_faults(application: Application) -> Application:
+    """Rows of every fate: good, duplicate, cut off, quarantined."""
+    records = [call_record(n) for n in range(24, 30)]
+    records += [records[0], {**call_record(30), "messages": None}]
+    path = application.log("more.jsonl", records)
+    path.write_text(path.read_text() + '{"request_id": "cut off", "mess')
+    return application
+
+
+def tables(application: Application) -> dict[str, int]:
+    with duckdb.connect(str(application.home / "flywheel.duckdb"), read_only=True) as connection:
+        return {
+            name: connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
+            for name in _COUNTED
+        }
+
+
+def comparable(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without ids and times."""
+    counts = ("stage", "rows_in", "rows_out", "quarantined", "duplicates", "dead_letters")
+    return {
+        "verdict": result["verdict"],
+        "suites": result["suites"],
+        "stages": [{name: stage[name] for name in counts} for stage in result["stages"]],
+    }
+
+
+def finished_mlflow_runs(application: Application) -> list[str]:
+    import sqlite3
+
+    connection = sqlite3.connect(application.home / "mlflow.db")
+    try:
+        rows = connection.execute(
+            "SELECT r.name, r.status FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid "
+            "WHERE t.key = 'flywheel.run_id' AND r.lifecycle_stage = 'active' AND NOT EXISTS "
+            "(SELECT 1 FROM tags p WHERE p.run_uuid = r.run_uuid AND p.key = 'mlflow.parentRunId')"
+        ).fetchall()
+    finally:
+        connection.close()
+    return [status for _, status in rows]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
+) -> tuple[Application, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("undisturbed") / "application"
+    application = with_faults(make_application(folder, tiny_model))
+    return application, application.call("run", "--inline", "--json").json
+
+
+def killed(application: Application, stage: str, moment: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.flows.killed", stage, moment]
+        + ["run", "--inline", "--json"],
+        cwd=application.folder,
+        env=application.environment(),
+        capture_output=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.stdout == b""
+    return done.returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "moment"), [*MOMENTS, ("evaluate", "chunk")])
+def test_killed_run_ends_like_an_undisturbed_one(
+    stage: str, moment: str, tmp_path: Path, tiny_model: Path, undisturbed: Any
+):
+    reference, expected = undisturbed
+    application = with_faults(make_application(tmp_path / "application", tiny_model))
+    assert killed(application, stage, moment) == -signal.SIGKILL
+    answer = application.call("run", "--inline", "--json")
+    assert answer.code in (0, 1), answer.err
+    assert comparable(answer.json) == comparable(expected)
+    assert tables(application) == tables(reference)
+    assert finished_mlflow_runs(application) == ["FINISHED"]
+    shutil.rmtree(application.folder)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+import flows.summary as summary
+from flows.failures import exit_code_of
+from flows.progress import shown
+from flows.turn import Outcome
+from tasks.errors import DataError
+from tasks.receipts import Receipt
+from tasks.settings import parse_settings
+
+SUITE = {
+    "suite": "route", "metric": "exact_match@1", "num_samples": 84, "role": "primary",
+    "champion": 0.62, "champion_ci": [0.5, 0.7], "challenger": 0.71, "challenger_ci": [0.6, 0.8],
+    "difference": 0.09, "ci_low": 0.02, "ci_high": 0.16, "margin": 0.05, "verdict": "better",
+}  # fmt: skip
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    receipts = (
+        Receipt("ingest", "r", 10, 8, 0, 1, 1, 0.5, {"new_files": 2, "files": 2}),
+        Receipt("validate", "r", 8, 7, 1, 0, 0, 1.0, {"by_reason": {"has_model": 1}}),
+        Receipt("redact", "r", 7, 7, notes={"redactions": {"email": 3, "card": 0}}),
+    )
+    return Outcome(
+        "run-1", receipts, "better", ("suite route: <b>0.71</b> | 0.62",), (SUITE,), "m", None, None
+    )
+
+
+def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
+    summary.print_summary(outcome, parse_settings({}, base="."))
+    shown_text = capsys.readouterr().out
+    for part in (
+        "8 new rows of 10 read (2 new of 2 files)",
+        "1: has_model 1",
+        "email 3",
+        "0.620 [0.500, 0.700]",
+        "+0.090 [+0.020, +0.160]",
+        "BETTER: the challenger may ship",
+        "<b>0.71</b>",
+    ):
+        assert part in shown_text
+    assert "card" not in shown_text
+
+
+def test_markdown_lets_no_text_become_markup(outcome):
+    text = summary.summary_markdown(outcome)
+    assert "\\<b\\>0.71\\</b\\> \\| 0.62" in text
+    assert "| route | exact\\_match@1 | 84 |" in text
+
+
+def test_missing_number_is_a_dash_and_not_a_zero(outcome):
+    rows = summary.suite_rows(
+        Outcome("r", (), None, (), ({**SUITE, "champion": None, "ci_low": None},), None, None, None)
+    )
+    assert rows[0][3] == "–"
+    assert rows[0][5] == "+0.090"
+
+
+def test_unexpected_error_is_one_line_and_its_traceback_a_file(capsys):
+    try:
+        raise ZeroDivisionError("a\nb")
+    except ZeroDivisionError as error:
+        assert exit_code_of(error, as_json=True) == 4
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert '"exit_code": 4' in captured.out
+
+
+def test_full_disk_is_named_without_a_traceback(capsys):
+    assert exit_code_of(OSError(28, "No space left on device", "file"), as_json=False) == 4
+    assert capsys.readouterr().err == "flywheel: no space left on device · received: file\n"
+
+
+def test_counts_of_a_stopped_batch_reach_the_script(capsys):
+    error = DataError("too many")
+    error.counts = {"rows_in": 3}
+    assert exit_code_of(error, as_json=True) == 3
+    assert '"rows_in": 3' in capsys.readouterr().out
+
+
+def test_progress_without_a_terminal_is_a_line_a_stage(capsys):
+    with shown() as progress:
+        progress("evaluate", 0, None)
+        progress("evaluate", 5, 10)
+        progress("evaluate", 1, 1, "finished")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "evaluate: replay it on champion and challenger …"
+    assert lines[1].startswith("evaluate: done in")
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch):
+    from flows.progress import _Bars
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=io.StringIO())) as bars:
+        progress = _Bars(bars)
+        progress("ingest", 0, None)
+        progress("ingest", 5, 10, "file 1")
+        progress("ingest", 1, 1, "finished")
+        assert bars.tasks[0].finished

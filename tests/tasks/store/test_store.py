@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from expectations.contracts import ALL_TABLES, FEEDBACK
+from tasks.errors import StoreBusyError, StoreError
+from tasks.receipts import Receipt
+from tasks.store import Store, ledger
+from tasks.store.schema import MIGRATIONS, schema_version
+from tests.conftest import REPOSITORY
+
+NOW = datetime(2026, 11, 24, 12)
+
+
+def feedback(number: int) -> dict[str, object]:
+    return {
+        "feedback_id": f"f{number}",
+        "request_id": "r",
+        "kind": "thumbs",
+        "source": "x:1",
+        "run_id": "run",
+    }
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "flywheel.duckdb"
+
+
+def test_every_contract_is_a_table_with_its_columns_in_order(path: Path):
+    with Store.open(path) as store:
+        for contract in ALL_TABLES:
+            rows = store.rows(
+                "SELECT column_name, data_type, is_nullable FROM duckdb_columns() "
+                "WHERE table_name = ? ORDER BY column_index",
+                [contract.name],
+            )
+            assert [row[0] for row in rows] == list(contract.column_names)
+            assert [row[1] for row in rows] == [column.sql_type for column in contract.columns]
+            assert [row[2] for row in rows] == [
+                column.nullable and column.name not in contract.key for column in contract.columns
+            ]
+
+
+def test_rows_go_in_and_out_unchanged(path: Path):
+    with Store.open(path) as store:
+        row = {**feedback(1), "value": -1.0, "comment": "naïve 🙂 \0 '; DROP", "given_at": NOW}
+        assert store.insert(FEEDBACK, [row]) == 1
+        columns = ", ".join(row)
+        assert store.one(f"SELECT {columns} FROM feedback") == tuple(row.values())
+
+
+def test_row_with_an_unknown_column_or_type_is_refused(path: Path):
+    with Store.open(path) as store:
+        with pytest.raises(KeyError, match="colour"):
+            store.insert(FEEDBACK, [{**feedback(1), "colour": "red"}])
+        with pytest.raises(pa.ArrowInvalid):
+            store.insert(FEEDBACK, [{**feedback(1), "value": "high"}])
+        assert store.scalar("SELECT count(*) FROM feedback") == 0
+
+
+def test_known_key_is_skipped_only_where_asked(path: Path):
+    with Store.open(path) as store:
+        store.insert(FEEDBACK, [feedback(1)])
+        store.insert(FEEDBACK, [feedback(1), feedback(2)], ignore_existing=True)
+        assert store.scalar("SELECT count(*) FROM feedback") == 2
+
+
+def test_failed_transaction_leaves_nothing(path: Path):
+    with Store.open(path) as store:
+        with pytest.raises(RuntimeError), store.transaction():
+            store.insert(FEEDBACK, [feedback(1)])
+            with store.transaction():  # joins the outer one
+                store.insert(FEEDBACK, [feedback(2)])
+            raise RuntimeError
+        assert store.scalar("SELECT count(*) FROM feedback") == 0
+        with store.transaction():
+            store.insert(FEEDBACK, [feedback(3)])
+    with Store.open(path, read_only=True) as store:
+        assert store.rows("SELECT feedback_id FROM feedback") == [("f3",)]
+
+
+def test_second_process_is_told_who_holds_the_store(path: Path):
+    script = (
+        "import sys, pathlib\n"
+        "from tasks.store import Store\n"
+        "with Store.open(pathlib.Path(sys.argv[1])) as store:\n"
+        "    print('open', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)],
+        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(StoreBusyError, match=f"held by process {holder.pid}") as caught:
+            with Store.open(path, lock_timeout_s=0.3):
+                pass
+        assert caught.value.transient
+        assert caught.value.exit_code == 4
+        holder.communicate("")
+    with Store.open(path):
+        pass
+
+
+def test_file_that_is_no_database_is_one_clear_line(tmp_path: Path):
+    path = tmp_path / "flywheel.duckdb"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(StoreError, match="cannot be opened"), Store.open(path):
+        pass
+
+
+def test_reading_where_nothing_is_yet_says_so(path: Path):
+    with pytest.raises(StoreError, match="no store yet"), Store.open(path, read_only=True):
+        pass
+    assert not path.parent.exists()
+
+
+def test_state_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(StoreError, match="FLYWHEEL_HOME"),
+        Store.open(tmp_path / "file" / "flywheel.duckdb"),
+    ):
+        pass
+
+
+def test_store_of_a_newer_version_is_refused(path: Path):
+    with Store.open(path) as store:
+        assert schema_version(store.connection) == len(MIGRATIONS)
+        store.execute("INSERT INTO schema_migrations VALUES (99, now()::TIMESTAMP)")
+    with pytest.raises(StoreError, match="newer flywheel"), Store.open(path):
+        pass
+
+
+def test_only_the_newest_killed_run_of_the_same_request_is_taken_up(path: Path):
+    with Store.open(path) as store:
+        ledger.begin_run(store, "1", "{}", "digest", NOW)
+        assert ledger.find_killed(store, "digest") == "1"
+        assert ledger.find_killed(store, "other") is None
+        ledger.begin_run(store, "2", "{}", "digest", NOW)
+        ledger.abandon_others(store, "2", NOW)
+        assert ledger.run_value(store, "1", "state") == "abandoned"
+        ledger.finish_run(store, "2", "failed", NOW, error="why")
+        assert ledger.find_killed(store, "digest") is None
+
+
+def test_stage_recorded_twice_counts_once(path: Path):
+    with Store.open(path) as store:
+        ledger.begin_run(store, "1", "{}", "digest", NOW)
+        assert ledger.finished_stage(store, "1", "ingest") is None
+        ledger.finish_stage(store, "1", Receipt("ingest", "1", 1, 1), NOW)
+        ledger.finish_stage(store, "1", Receipt("ingest", "1", 2, 2), NOW)
+        assert [receipt.rows_in for receipt in ledger.receipts(store, "1")] == [2]
+        ledger.annotate_run(store, "1", report="page.html")
+        assert ledger.run_value(store, "1", "report") == "page.html"
+        with pytest.raises(KeyError):
+            ledger.annotate_run(store, "1", colour="red")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import UsageError
+from tasks.settings import parse_settings, read_settings
+
+
+def refused(values: dict[str, object]) -> str:
+    with pytest.raises(UsageError) as caught:
+        parse_settings(values, base=".")
+    return caught.value.line()
+
+
+@pytest.mark.parametrize(
+    ("values", "nearest"),
+    [
+        ({"gaet": {}}, "'gate'"),
+        ({"gate": {"margni": 0.1}}, "'margin'"),
+        ({"releases": {"a": {"modl": "x"}}}, "'model'"),
+        ({"releases": {"a": {"model": "x", "sampling": {"temprature": 1}}}}, "'temperature'"),
+        ({"suites": {"route": {"scorrer": "x"}}}, "'scorer'"),
+        ({"validate": {"max_clock_skew": 1.0}}, "'max_clock_skew_s'"),
+    ],
+)
+def test_unknown_key_names_the_nearest_known_one(values, nearest):
+    assert f"did you mean {nearest}" in refused(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"gate": {"margin": "wide"}},
+        {"gate": {"alpha": 0.7}},
+        {"curate": {"max_samples": 0}},
+        {"releases": {"a": {}}},
+        {"releases": "champion"},
+        {"champion": 3},
+        {"base": "/tmp"},
+    ],
+)
+def test_value_of_the_wrong_kind_is_one_line(values):
+    line = refused(values)
+    assert "\n" not in line
+    assert "flywheel.toml" in line
+
+
+def test_malformed_file_names_the_line(tmp_path: Path):
+    path = tmp_path / "flywheel.toml"
+    path.write_text("champion = 'a'\nchallenger = \n")
+    with pytest.raises(UsageError, match="line 2"):
+        read_settings(str(path), {})
+
+
+def test_file_in_another_encoding_is_refused(tmp_path: Path):
+    path = tmp_path / "flywheel.toml"
+    path.write_bytes("champion = 'é'".encode("latin-1"))
+    with pytest.raises(UsageError, match="not valid TOML"):
+        read_settings(str(path), {})
+
+
+def test_named_file_that_is_missing_is_an_error(tmp_path: Path):
+    with pytest.raises(UsageError, match="does not exist"):
+        read_settings(str(tmp_path / "none.toml"), {})
+
+
+def test_nearest_file_upwards_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "flywheel.toml").write_text("champion = 'found'")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    settings = read_settings(None, {})
+    assert settings.champion == "found"
+    assert settings.home_path == tmp_path / ".flywheel"
+
+
+def test_environment_overrides_any_value(tmp_path: Path):
+    path = tmp_path / "flywheel.toml"
+    path.write_text("[gate]\nmargin = 0.1\n[releases.a]\nmodel = 'x'\n")
+    environ = {
+        "FLYWHEEL_GATE__MARGIN": "0.02",
+        "FLYWHEEL_CHAMPION": "a",
+        "FLYWHEEL_LOGS": '["one", "two"]',
+        "FLYWHEEL_VALIDATE__DATA_DOCS": "false",
+        "FLYWHEEL_RELEASES__A__MODEL": "folder/7b",
+        "FLYWHEEL_HOME": "elsewhere",
+        "OTHER": "1",
+    }
+    settings = read_settings(str(path), environ)
+    assert settings.gate.margin == 0.02
+    assert settings.champion == "a"
+    assert settings.logs == ("one", "two")
+    assert settings.validation.data_docs is False
+    assert settings.releases["a"].model == "folder/7b"
+
+
+def test_misspelt_environment_variable_is_an_error(tmp_path: Path):
+    path = tmp_path / "flywheel.toml"
+    path.write_text("")
+    with pytest.raises(UsageError, match="did you mean 'margin'"):
+        read_settings(str(path), {"FLYWHEEL_GATE__MARGN": "0.02"})
+
+
+def test_digest_changes_with_a_value_and_not_with_the_folder():
+    one = parse_settings({"gate": {"margin": 0.1}}, base="/a")
+    same = parse_settings({"gate": {"margin": 0.1}}, base="/b")
+    other = parse_settings({"gate": {"margin": 0.2}}, base="/a")
+    assert one.digest == same.digest
+    assert one.digest != other.digest
+
+
+def test_unknown_release_names_those_there_are():
+    settings = parse_settings({"releases": {"support-v1": {"model": "x"}}}, base=".")
+    with pytest.raises(UsageError, match="did you mean 'support-v1'"):
+        settings.release("support-v2")
+
+
+def test_suite_margin_stands_before_the_common_one():
+    settings = parse_settings({"suites": {"a": {"margin": 0.01}, "b": {}}}, base=".")
+    assert settings.margin("a") == 0.01
+    assert settings.margin("b") == settings.margin("logged") == 0.05
