@@ -181,7 +181,7 @@ EVAL_SETS = TableContract(
     "eval_sets",
     "an immutable list of samples, addressed by content",
     (
-        _c("eval_set_digest", "VARCHAR", "sha256 over the sorted sample ids", False),
+        _c("eval_set_digest", "VARCHAR", "sha256 over the sorted sample and cluster ids", False),
         _c("created_at", "TIMESTAMP", "UTC", False),
         _c("run_id", "VARCHAR", "run that first made it", False),
         _c("parent_digest", "VARCHAR", "eval set it replaced"),
@@ -194,7 +194,7 @@ SAMPLES = TableContract(
     "samples",
     "one eval item, addressed by content",
     (
-        _c("sample_id", "VARCHAR", "sha256 of suite, messages, target", False),
+        _c("sample_id", "VARCHAR", "sha256 of the rest but request_id and weight", False),
         _c("suite", "VARCHAR", "suite it belongs to", False),
         _c("task", "VARCHAR", "prompt name: which prompt of a release answers it"),
         _c("messages", "JSON", "input without system message", False),

@@ -1,0 +1,46 @@
+"""One module a log format. Each is pure and has the same four names:
+
+NAME, VERSION, `matches(value) -> bool` (is this JSON value one of ours?) and
+`records(value) -> Iterator[Record]`, which raises UnreadableError where the
+whole value is no record.
+To add a format: write the module, put it in FORMATS before any that would also match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, cast
+
+from tasks.ingest.formats import canonical, openai_chat, otlp
+from tasks.ingest.records import Json, Record
+
+
+class Format(Protocol):
+    @property
+    def NAME(self) -> str: ...  # noqa: N802 - a module constant
+    @property
+    def VERSION(self) -> str: ...  # noqa: N802
+
+    def matches(self, value: Json) -> bool: ...
+    def records(self, value: Json) -> Iterator[Record]: ...
+
+
+#: in the order they are asked; ours comes last, because it takes records with extra keys
+FORMATS: tuple[Format, ...] = cast(tuple[Format, ...], (otlp, openai_chat, canonical))
+NAMES = tuple(each.NAME for each in FORMATS)
+#: format and parser version of a file that none of them recognises
+UNKNOWN = "unknown"
+UNKNOWN_VERSION = ",".join(each.VERSION for each in FORMATS)
+
+
+def by_name(name: str) -> Format | None:
+    return next((each for each in FORMATS if name == each.NAME), None)
+
+
+def recognise(value: Json) -> Format | None:
+    """The first format that takes the value; of a list, any of its first items decides."""
+    items = value[:20] if isinstance(value, list) else [value]
+    for each in FORMATS:
+        if any(each.matches(item) for item in items):
+            return each
+    return None

@@ -1,0 +1,39 @@
+"""The batched inference engine: token ids in, completions and log-probabilities out.
+
+Owns everything between a list of requests and their answers. Knows nothing of the pipeline around
+it: no Prefect, Great Expectations, MLflow, DuckDB or pandas. `import engine` is cheap; torch is
+imported when `LLM` is first touched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.digest import model_digest
+from engine.errors import EngineError
+from engine.request import Completion, SamplingParams, Score
+
+if TYPE_CHECKING:
+    from engine.llm import LLM
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LLM",
+    "Completion",
+    "EngineError",
+    "SamplingParams",
+    "Score",
+    "__version__",
+    "model_digest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LLM":
+        from engine.llm import LLM
+
+        return LLM
+    raise AttributeError(
+        f"module 'engine' has no attribute {name!r}; public names: {', '.join(__all__)}"
+    )

@@ -1,0 +1,184 @@
+"""Attention over the paged KV cache, with results that do not depend on who else is in the batch.
+
+Owns the layout of the cache, [num_blocks, num_kv_heads, block_size, head_dim] a layer, and the one
+algorithm that reads it. Gets its work as an AttentionPlan; nothing here knows of requests or
+models.
+
+All query heads that share a K/V head are rows of one matrix. Each (tile, block) pair is one matrix
+product of a fixed shape, whatever else runs. Scores of a tile are softmaxed row by row, and P·V is
+summed block after block in the order of the sequence. So neither the other sequences, nor the order
+of the batch, nor the way a prompt was cut into chunks can change a bit, provided that a row of a
+product does not depend on how many rows the tile has; `choose_rows` measures that on this machine
+and pads the small tiles until it holds. Sources: FlashAttention-2's tiling; Thinking Machines,
+"Defeating nondeterminism in LLM inference" (2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.attention_plan import TILE_TOKENS, AttentionPlan, AttentionShape, TileGroup
+
+__all__ = ["KVCache", "attend", "choose_rows", "write_kv"]
+
+
+@dataclass(frozen=True, slots=True)
+class KVCache:
+    """keys and values: [num_layers, num_blocks, num_kv_heads, block_size, head_dim]."""
+
+    keys: Tensor
+    values: Tensor
+
+    @classmethod
+    def allocate(
+        cls,
+        num_layers: int,
+        num_blocks: int,
+        shape: AttentionShape,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> KVCache:
+        size = (num_layers, num_blocks, shape.num_kv_heads, shape.block_size, shape.head_dim)
+        # Zeros, not empty: a NaN left in a slot nobody wrote would survive the multiplication by
+        # its probability of 0.
+        return cls(
+            torch.zeros(size, dtype=dtype, device=device),
+            torch.zeros(size, dtype=dtype, device=device),
+        )
+
+    def scrub(self, blocks: Sequence[int]) -> None:
+        """Overwrite blocks whose content is not finite, so that their next owner does not inherit
+        it.
+        """
+        for block in blocks:
+            self.keys[:, block].zero_()
+            self.values[:, block].zero_()
+
+
+def write_kv(cache: Tensor, new: Tensor, slots: Tensor) -> None:
+    """Write new [num_tokens, num_kv_heads, head_dim] into one layer's cache. Mutates cache."""
+    head_dim = cache.shape[-1]
+    cache.view(-1, head_dim).index_copy_(0, slots, new.reshape(-1, head_dim))
+
+
+def attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    plan: AttentionPlan,
+    shape: AttentionShape,
+    out: Tensor,
+) -> None:
+    """Causal attention of queries [num_rows, num_heads, head_dim] over one layer's cache.
+
+    keys, values: [num_blocks, num_kv_heads, block_size, head_dim]. Writes the rows of the plan into
+    out [num_rows, num_heads * head_dim]; other rows are left alone. K and V of this step must be
+    written before.
+    """
+    queries = queries * shape.head_dim**-0.5
+    for group in plan.groups:
+        q = _tile_queries(queries, group, shape)
+        probabilities = _softmaxed_scores(q, keys.index_select(0, group.blocks), group, shape)
+        result = _weighted_values(probabilities, values.index_select(0, group.blocks), group, shape)
+        tile_rows = group.tokens * shape.group_size
+        result = (
+            result[:, :, :tile_rows]
+            .unflatten(2, (group.tokens, shape.group_size))
+            .permute(0, 2, 1, 3, 4)
+        )
+        flat = result.reshape(group.num_tiles * group.tokens, shape.num_heads * shape.head_dim)
+        out.index_copy_(0, group.scatter, flat.index_select(0, group.kept).to(out.dtype))
+
+
+def _tile_queries(queries: Tensor, group: TileGroup, shape: AttentionShape) -> Tensor:
+    """[num_tiles, num_kv_heads, rows, head_dim]: row t * group_size + g is token t, query head g of
+    the K/V head.
+    """
+    q = queries.index_select(0, group.gather)
+    q = q.view(group.num_tiles, group.tokens, shape.num_kv_heads, shape.group_size, shape.head_dim)
+    q = q.permute(0, 2, 1, 3, 4).reshape(group.num_tiles, shape.num_kv_heads, -1, shape.head_dim)
+    padding = group.rows - q.shape[2]
+    return torch.nn.functional.pad(q, (0, 0, 0, padding)) if padding else q.contiguous()
+
+
+def _softmaxed_scores(q: Tensor, keys: Tensor, group: TileGroup, shape: AttentionShape) -> Tensor:
+    """[num_tiles, num_kv_heads, rows, num_levels, block_size] in float32."""
+    levels = len(group.level_sizes)
+    size = (group.num_tiles, shape.num_kv_heads, group.rows, levels, shape.block_size)
+    scores = torch.empty(size, dtype=torch.float32, device=q.device)
+    first = 0
+    for level, count in enumerate(group.level_sizes):
+        k = keys[first : first + count].flatten(0, 1).transpose(1, 2)
+        product = torch.bmm(q[:count].flatten(0, 1), k)
+        scores[:count, :, :, level].copy_(
+            product.view(count, shape.num_kv_heads, group.rows, shape.block_size)
+        )
+        first += count
+    # Levels that a tile does not have were never written; the mask covers them, whatever they hold.
+    flat = scores.flatten(3).masked_fill_(group.mask, float("-inf"))
+    return torch.softmax(flat, dim=-1).view(size)
+
+
+def _weighted_values(
+    probabilities: Tensor, values: Tensor, group: TileGroup, shape: AttentionShape
+) -> Tensor:
+    """Sum over the blocks in the order of the sequence: [num_tiles, num_kv_heads, rows, head_dim]
+    in float32.
+    """
+    size = (group.num_tiles, shape.num_kv_heads, group.rows, shape.head_dim)
+    result = torch.zeros(size, dtype=torch.float32, device=values.device)
+    first = 0
+    for level, count in enumerate(group.level_sizes):
+        weights = probabilities[:count, :, :, level].flatten(0, 1).to(values.dtype)
+        product = torch.bmm(weights, values[first : first + count].flatten(0, 1))
+        result[:count] += product.view(count, *size[1:])
+        first += count
+    return result
+
+
+def choose_rows(
+    num_heads: int,
+    num_kv_heads: int,
+    head_dim: int,
+    block_size: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    exact: bool,
+) -> AttentionShape:
+    """The matrix rows for every tile width; with exact=True, such that all widths give a query the
+    same bits.
+    """
+    group_size = num_heads // num_kv_heads
+    needed = {tokens: tokens * group_size for tokens in TILE_TOKENS}
+    rows = dict(needed)
+    if exact:
+        generator = torch.Generator().manual_seed(0)
+        largest = -(-max(needed.values()) // 4) * 4
+        a = torch.randn(48, largest, head_dim, generator=generator).to(device, dtype)
+        k = (
+            torch.randn(48, block_size, head_dim, generator=generator)
+            .to(device, dtype)
+            .transpose(1, 2)
+        )
+        p = torch.rand(48, largest, block_size, generator=generator).to(device, dtype)
+        v = torch.randn(48, block_size, head_dim, generator=generator).to(device, dtype)
+        for tokens, least in needed.items():
+            candidates = range(-(-least // 4) * 4, largest, 4)
+            agree = (r for r in candidates if _rows_agree(a, k, r) and _rows_agree(p, v, r))
+            rows[tokens] = next(agree, largest)
+    return AttentionShape(num_heads, num_kv_heads, head_dim, block_size, rows)
+
+
+def _rows_agree(a: Tensor, b: Tensor, rows: int) -> bool:
+    """Does a product of `rows` rows give the bits of the full product, in a batch and alone,
+    wherever the rows stand?
+    """
+    full = torch.bmm(a, b)
+    few = a[:, -rows:].contiguous()
+    return torch.equal(torch.bmm(few, b), full[:, -rows:]) and torch.equal(
+        torch.bmm(few[:1], b[:1]), full[:1, -rows:]
+    )

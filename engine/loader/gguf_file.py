@@ -1,0 +1,196 @@
+"""The GGUF container: metadata and where each tensor lies. Reads the header itself: gguf.GGUFReader
+takes seconds for it.
+
+Knows the file format (version 2 and 3, little-endian), nothing of models. The file is hostile
+input: every length is checked against the file's size before it is believed. Source: the GGUF
+specification in ggml-org/ggml, docs/gguf.md.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import ModelLoadError
+
+__all__ = ["GGUFFile", "TensorEntry", "read_gguf"]
+
+MAGIC = b"GGUF"
+STRING, ARRAY = 8, 9
+SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
+MAX_DIMENSIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """shape in numpy order (rows first); kind is the ggml quantisation type."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class GGUFFile:
+    path: Path
+    metadata: dict[str, Any]
+    tensors: tuple[TensorEntry, ...]
+    data: NDArray[np.uint8]
+
+    def dequantised(self, entry: TensorEntry) -> NDArray[np.float32]:
+        """The tensor in float32, shape as in the entry."""
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+
+        try:
+            kind = GGMLQuantizationType(entry.kind)
+            block_length, block_bytes = GGML_QUANT_SIZES[kind]
+        except (ValueError, KeyError):
+            raise ModelLoadError(
+                f"{self.path}: tensor {entry.name} has unknown quantisation type {entry.kind}."
+            ) from None
+        row_length = entry.shape[-1]
+        if row_length % block_length:
+            raise ModelLoadError(
+                f"{self.path}: tensor {entry.name} has rows of {row_length}, not whole "
+                f"blocks of {kind.name}."
+            )
+        row_bytes = row_length // block_length * block_bytes
+        num_rows = int(np.prod(entry.shape[:-1], dtype=np.int64))
+        end = entry.offset + num_rows * row_bytes
+        if end > self.data.size:
+            raise ModelLoadError(
+                f"{self.path}: the file ends at byte {self.data.size}, but tensor "
+                f"{entry.name} reaches to byte {end}. "
+                "It was probably cut off while downloading; fetch it again."
+            )
+        raw = self.data[entry.offset : end].reshape(num_rows, row_bytes)
+        try:
+            values = dequantize(
+                raw.view(np.float32) if kind.name == "F32" else _typed(raw, kind.name), kind
+            )
+        except NotImplementedError:
+            raise ModelLoadError(
+                f"{self.path}: tensor {entry.name}: quantisation {kind.name} cannot be read."
+            ) from None
+        values = np.ascontiguousarray(values, dtype=np.float32).reshape(entry.shape)
+        return values if values.flags.writeable else values.copy()
+
+
+def _typed(raw: NDArray[np.uint8], name: str) -> NDArray[Any]:
+    return raw.view(np.float16) if name == "F16" else raw
+
+
+class _Cursor:
+    """Reads little-endian values one after another and never beyond the end."""
+
+    def __init__(self, buffer: mmap.mmap, path: Path) -> None:
+        self.buffer = buffer
+        self.size = len(buffer)
+        self.path = path
+        self.position = 0
+
+    def bytes(self, count: int) -> bytes:
+        end = self.position + count
+        if end > self.size:
+            raise ModelLoadError(
+                f"{self.path}: the GGUF header needs byte {end}, but the file has "
+                f"{self.size}. It is cut off or damaged."
+            )
+        chunk = self.buffer[self.position : end]
+        self.position = end
+        return chunk
+
+    def number(self, code: str) -> Any:
+        return struct.unpack("<" + code, self.bytes(struct.calcsize("<" + code)))[0]
+
+    def string(self) -> str:
+        return self.bytes(self.number("Q")).decode("utf-8", errors="replace")
+
+    def value(self, kind: int) -> Any:
+        if kind in SCALARS:
+            return self.number(SCALARS[kind])
+        if kind == STRING:
+            return self.string()
+        if kind != ARRAY:
+            raise ModelLoadError(
+                f"{self.path}: the GGUF header has a value of unknown type {kind}."
+            )
+        item_kind, count = self.number("I"), self.number("Q")
+        if item_kind in SCALARS:
+            code = SCALARS[item_kind]
+            width = struct.calcsize("<" + code)
+            return list(struct.unpack(f"<{count}{code}", self.bytes(count * width)))
+        if count > self.size:
+            raise ModelLoadError(
+                f"{self.path}: the GGUF header announces an array of {count} items; the "
+                "file is smaller."
+            )
+        if item_kind == STRING:
+            return [self.string() for _ in range(count)]
+        raise ModelLoadError(
+            f"{self.path}: the GGUF header has an array of unsupported type {item_kind}."
+        )
+
+
+def read_gguf(path: Path) -> GGUFFile:
+    """Raises ModelLoadError if the file is no GGUF, is cut off, or is of another version or byte
+    order.
+    """
+    if path.stat().st_size < 24:
+        raise ModelLoadError(f"{path}: {path.stat().st_size} bytes are too few for a GGUF file.")
+    with path.open("rb") as file:
+        buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    cursor = _Cursor(buffer, path)
+    if (magic := cursor.bytes(4)) != MAGIC:
+        raise ModelLoadError(
+            f"{path}: starts with {magic!r}, not with {MAGIC!r}: this is not a GGUF file."
+        )
+    version = cursor.number("I")
+    if version not in (2, 3):
+        raise ModelLoadError(
+            f"{path}: GGUF version {version} is not supported. Supported: 2 and 3, little-endian."
+        )
+    num_tensors, num_values = cursor.number("Q"), cursor.number("Q")
+    metadata: dict[str, Any] = {}
+    for _ in range(num_values):
+        key = cursor.string()
+        metadata[key] = cursor.value(cursor.number("I"))
+    entries = [_entry(cursor) for _ in range(num_tensors)]
+    alignment = int(metadata.get("general.alignment", 32))
+    if alignment < 1:
+        raise ModelLoadError(
+            f"{path}: general.alignment is {alignment}, but it must be at least 1."
+        )
+    base = -(-cursor.position // alignment) * alignment
+    tensors = tuple(TensorEntry(e.name, e.shape, e.kind, base + e.offset) for e in entries)
+    return GGUFFile(path, metadata, tensors, np.frombuffer(buffer, dtype=np.uint8))
+
+
+def _entry(cursor: _Cursor) -> TensorEntry:
+    name = cursor.string()
+    num_dimensions = cursor.number("I")
+    if not 1 <= num_dimensions <= MAX_DIMENSIONS:
+        raise ModelLoadError(
+            f"{cursor.path}: tensor {name!r} has {num_dimensions} dimensions; 1 to 4 are possible."
+        )
+    shape = tuple(cursor.number("Q") for _ in range(num_dimensions))[::-1]
+    return TensorEntry(name, shape, cursor.number("I"), cursor.number("Q"))

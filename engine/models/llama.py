@@ -1,0 +1,230 @@
+"""The Llama family: Llama, SmolLM, Mistral, Qwen2 (biased q, k, v) and Qwen3 (normed q and k).
+
+Owns the weights and the order of the layers. Gets a Batch, gives hidden rows; knows nothing of
+requests, sampling or files. A layer is two row-wise functions with attention between them, so that
+rows.py can run them in tiles of any trusted size: `before` (norm, q, k, v) and `after` (output
+projection, residual, norm, MLP, residual).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.attention import KVCache, attend, write_kv
+from engine.attention_plan import AttentionPlan, AttentionShape
+from engine.errors import ModelLoadError, shorten
+from engine.models.config import ModelConfig
+from engine.models.layers import linear, rms_norm, rope_tables, rotate, swiglu
+
+__all__ = ["Batch", "Layer", "LlamaModel", "expected_shapes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step, packed without padding between sequences.
+
+    token_ids   [num_rows]  rows after num_tokens only fill up the last tile
+    positions   [num_rows]
+    num_tokens  rows that are real
+    tiles       sizes that add up to num_rows
+    attention   the step's plan
+    logit_rows  [n] rows whose logits are wanted
+    """
+
+    token_ids: Tensor
+    positions: Tensor
+    num_tokens: int
+    tiles: tuple[int, ...]
+    attention: AttentionPlan
+    logit_rows: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Weights of one layer; q, k, v and gate, up are each one matrix."""
+
+    attention_norm: Tensor
+    qkv: Tensor
+    qkv_bias: Tensor | None
+    q_norm: Tensor | None
+    k_norm: Tensor | None
+    output: Tensor
+    output_bias: Tensor | None
+    mlp_norm: Tensor
+    gate_up: Tensor
+    gate_up_bias: Tensor | None
+    down: Tensor
+    down_bias: Tensor | None
+
+
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Every weight the model needs, under its Hugging Face name."""
+    hidden, inner, head_dim = config.hidden_size, config.intermediate_size, config.head_dim
+    q, kv = config.num_heads * head_dim, config.num_kv_heads * head_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (config.vocab_size, hidden),
+        "model.norm.weight": (hidden,),
+    }
+    if not config.tie_embeddings:
+        shapes["lm_head.weight"] = (config.vocab_size, hidden)
+    matrices = [
+        ("self_attn.q_proj", q, hidden, config.qkv_bias),
+        ("self_attn.k_proj", kv, hidden, config.qkv_bias),
+        ("self_attn.v_proj", kv, hidden, config.qkv_bias),
+        ("self_attn.o_proj", hidden, q, config.output_bias),
+        ("mlp.gate_proj", inner, hidden, config.mlp_bias),
+        ("mlp.up_proj", inner, hidden, config.mlp_bias),
+        ("mlp.down_proj", hidden, inner, config.mlp_bias),
+    ]
+    for i in range(config.num_layers):
+        prefix = f"model.layers.{i}."
+        for name, rows, columns, has_bias in matrices:
+            shapes[f"{prefix}{name}.weight"] = (rows, columns)
+            if has_bias:
+                shapes[f"{prefix}{name}.bias"] = (rows,)
+        shapes[f"{prefix}input_layernorm.weight"] = (hidden,)
+        shapes[f"{prefix}post_attention_layernorm.weight"] = (hidden,)
+        if config.qk_norm:
+            shapes[f"{prefix}self_attn.q_norm.weight"] = (head_dim,)
+            shapes[f"{prefix}self_attn.k_norm.weight"] = (head_dim,)
+    return shapes
+
+
+def check_weights(config: ModelConfig, weights: dict[str, Tensor], source: str) -> None:
+    """Raises ModelLoadError naming missing, unexpected and misshapen weights."""
+    expected = expected_shapes(config)
+    missing = sorted(set(expected) - set(weights))
+    unexpected = sorted(set(weights) - set(expected))
+    misshapen = [
+        f"{name} is {tuple(weights[name].shape)} instead of {shape}"
+        for name, shape in expected.items()
+        if name in weights and tuple(weights[name].shape) != shape
+    ]
+    problems = [
+        ("missing weights", missing),
+        ("unexpected weights", unexpected),
+        ("wrong shapes", misshapen),
+    ]
+    found = [f"{what}: {shorten(names)}" for what, names in problems if names]
+    if found:
+        raise ModelLoadError(
+            f"{source}: the weights do not match the configuration. {'; '.join(found)}."
+        )
+
+
+class LlamaModel:
+    """Weights on one device in one dtype. Takes `weights` apart, so that they are not held
+    twice.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: dict[str, Tensor],
+        source: str,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        if config.tie_embeddings:
+            weights.pop("lm_head.weight", None)
+        check_weights(config, weights, source)
+
+        def take(*names: str) -> Tensor:
+            parts = [weights.pop(name).to(device, dtype) for name in names]
+            return torch.cat(parts) if len(parts) > 1 else parts[0].contiguous()
+
+        self.config = config
+        self.dtype = dtype
+        self.device = device
+        self.embedding = take("model.embed_tokens.weight")
+        self.final_norm = take("model.norm.weight")
+        self.head = self.embedding if config.tie_embeddings else take("lm_head.weight")
+        self.layers = [_layer(config, f"model.layers.{i}.", take) for i in range(config.num_layers)]
+        self._cos, self._sin = rope_tables(
+            config.head_dim, config.max_position, config.rope_theta, config.rope_scaling, device
+        )
+
+    def forward(self, batch: Batch, cache: KVCache, shape: AttentionShape) -> Tensor:
+        """Hidden rows [len(logit_rows), hidden] after the last layer, before the final norm. Writes
+        K and V into cache.
+        """
+        x = self.embedding[batch.token_ids]
+        cos = self._cos[batch.positions].to(self.dtype)
+        sin = self._sin[batch.positions].to(self.dtype)
+        mixed = torch.zeros(
+            x.shape[0], shape.num_heads * shape.head_dim, dtype=self.dtype, device=self.device
+        )
+        for i, layer in enumerate(self.layers):
+            qkv = _in_tiles(batch.tiles, lambda part, layer=layer: self.before(layer, part), x)
+            q, k, v = self._split(qkv)
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+            write_kv(cache.keys[i], k[: batch.num_tokens], batch.attention.slots)
+            write_kv(cache.values[i], v[: batch.num_tokens], batch.attention.slots)
+            attend(q, cache.keys[i], cache.values[i], batch.attention, shape, mixed)
+            x = _in_tiles(batch.tiles, lambda a, r, layer=layer: self.after(layer, a, r), mixed, x)
+        return x[batch.logit_rows]
+
+    def before(self, layer: Layer, x: Tensor) -> Tensor:
+        """[rows, hidden] → q, k, v side by side, [rows, (num_heads + 2 * num_kv_heads) *
+        head_dim].
+        """
+        eps = self.config.rms_norm_eps
+        qkv = linear(rms_norm(x, layer.attention_norm, eps), layer.qkv, layer.qkv_bias)
+        if layer.q_norm is None or layer.k_norm is None:
+            return qkv
+        q, k, v = self._split(qkv)
+        parts = (rms_norm(q, layer.q_norm, eps), rms_norm(k, layer.k_norm, eps), v)
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+    def after(self, layer: Layer, mixed: Tensor, residual: Tensor) -> Tensor:
+        """Attention result [rows, num_heads * head_dim] and residual [rows, hidden] → [rows,
+        hidden].
+        """
+        x = residual + linear(mixed, layer.output, layer.output_bias)
+        h = rms_norm(x, layer.mlp_norm, self.config.rms_norm_eps)
+        return x + swiglu(h, layer.gate_up, layer.down, layer.gate_up_bias, layer.down_bias)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[rows, hidden] → [rows, vocab_size] in float32."""
+        return linear(
+            rms_norm(hidden, self.final_norm, self.config.rms_norm_eps), self.head
+        ).float()
+
+    def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        heads, kv_heads = self.config.num_heads, self.config.num_kv_heads
+        by_head = qkv.view(qkv.shape[0], heads + 2 * kv_heads, self.config.head_dim)
+        q, k, v = by_head.split((heads, kv_heads, kv_heads), dim=1)
+        return q, k, v
+
+
+def _layer(config: ModelConfig, prefix: str, take: Callable[..., Tensor]) -> Layer:
+    def named(part: str, *names: str) -> Tensor:
+        return take(*(f"{prefix}{name}.{part}" for name in names))
+
+    qkv = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    gate_up = ("mlp.gate_proj", "mlp.up_proj")
+    return Layer(
+        attention_norm=named("weight", "input_layernorm"),
+        qkv=named("weight", *qkv),
+        qkv_bias=named("bias", *qkv) if config.qkv_bias else None,
+        q_norm=named("weight", "self_attn.q_norm") if config.qk_norm else None,
+        k_norm=named("weight", "self_attn.k_norm") if config.qk_norm else None,
+        output=named("weight", "self_attn.o_proj"),
+        output_bias=named("bias", "self_attn.o_proj") if config.output_bias else None,
+        mlp_norm=named("weight", "post_attention_layernorm"),
+        gate_up=named("weight", *gate_up),
+        gate_up_bias=named("bias", *gate_up) if config.mlp_bias else None,
+        down=named("weight", "mlp.down_proj"),
+        down_bias=named("bias", "mlp.down_proj") if config.mlp_bias else None,
+    )
+
+
+def _in_tiles(tiles: tuple[int, ...], run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    if len(tiles) == 1:
+        return run(*inputs)
+    parts = zip(*(tensor.split(list(tiles)) for tensor in inputs), strict=True)
+    return torch.cat([run(*part) for part in parts])

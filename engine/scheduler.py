@@ -1,0 +1,159 @@
+"""Which requests run in the next step, and how many tokens of each.
+
+Iteration-level scheduling under a token budget: requests that are running go first (one token when
+decoding, the next piece of the prompt otherwise), then waiting ones are admitted while budget,
+places and blocks allow. Short of a block, the newest running request is sent back to the front of
+the queue, to be recomputed. Never sees a tensor and never sees text. Sources: Orca (Yu et al.
+2022), Sarathi-Serve's chunked prefill (Agrawal et al. 2024), nano-vllm.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from engine.block_manager import BlockManager
+from engine.request import Request
+
+__all__ = ["Chunk", "Scheduler"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Run token_ids[start : start + num_tokens] of one request."""
+
+    request: Request
+    start: int
+    num_tokens: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.num_tokens
+
+
+class Scheduler:
+    def __init__(self, blocks: BlockManager, max_batch_tokens: int, max_running: int) -> None:
+        self.blocks = blocks
+        self.max_batch_tokens = max_batch_tokens
+        self.max_running = max_running
+        self.waiting: deque[Request] = deque()
+        self.running: list[Request] = []
+        self.num_preemptions = 0
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    def add(self, request: Request) -> None:
+        self.waiting.append(request)
+
+    def schedule(self) -> tuple[list[Chunk], list[Request]]:
+        """The next step's chunks, and the requests that failed because they cannot fit into the
+        cache even alone.
+
+        A block is findable for the prefix cache from this moment on, before it is computed: all K
+        and V of a step are written layer by layer before that layer's attention reads any of them,
+        so requests of one step already share their prefix.
+        """
+        chunks: list[Chunk] = []
+        failed: list[Request] = []
+        num_preempted_before = self.num_preemptions
+        budget = self._continue_running(chunks, failed)
+        if self.num_preemptions == num_preempted_before:
+            self._admit_waiting(chunks, failed, budget)
+        return chunks, failed
+
+    def finish(self, request: Request) -> None:
+        """Take a running request out and give its blocks back."""
+        self.running.remove(request)
+        self._release(request)
+
+    def recompute_all(self) -> None:
+        """Send every running request back to be computed anew, the oldest in front, after a step
+        that broke.
+        """
+        for request in reversed(self.running):
+            self._release(request)
+            self.waiting.appendleft(request)
+        self.running.clear()
+
+    def _continue_running(self, chunks: list[Chunk], failed: list[Request]) -> int:
+        budget = self.max_batch_tokens
+        position = 0
+        while position < len(self.running) and budget > 0:
+            request = self.running[position]
+            num_tokens = min(request.num_uncomputed, budget)
+            if not self._grow(request, request.num_computed + num_tokens, failed):
+                # the request itself was preempted or has failed: the next one now has its position
+                continue
+            chunks.append(self._chunk(request, num_tokens))
+            budget -= num_tokens
+            position += 1
+        return budget
+
+    def _grow(self, request: Request, num_tokens: int, failed: list[Request]) -> bool:
+        """Give the request blocks for num_tokens tokens, preempting newer requests if need be."""
+        while (
+            missing := self.blocks.blocks_for(num_tokens) - len(request.block_table)
+        ) > self.blocks.num_free:
+            newest = self.running.pop()
+            self._release(newest)
+            if newest is not request:
+                self._preempt(newest)
+                continue
+            if self.running:
+                self._preempt(request)
+            else:
+                request.fail(self._does_not_fit(num_tokens))
+                failed.append(request)
+            return False
+        if missing > 0:
+            request.block_table += self.blocks.take(missing)
+        return True
+
+    def _preempt(self, request: Request) -> None:
+        self.num_preemptions += 1
+        self.waiting.appendleft(request)
+
+    def _admit_waiting(self, chunks: list[Chunk], failed: list[Request], budget: int) -> None:
+        while self.waiting and budget > 0 and len(self.running) < self.max_running:
+            request = self.waiting[0]
+            shared = self.blocks.match(request.token_ids, request.block_digests, request.max_cached)
+            missing = self.blocks.blocks_for(request.num_tokens) - len(shared)
+            if missing > self.blocks.num_free_after(shared):
+                if self.running:
+                    return
+                self.waiting.popleft()
+                request.fail(self._does_not_fit(request.num_tokens))
+                failed.append(request)
+                continue
+            self.waiting.popleft()
+            self.running.append(request)
+            self.blocks.share(shared)
+            request.block_table = [*shared, *self.blocks.take(missing)]
+            request.num_computed = len(shared) * self.blocks.block_size
+            if request.num_cached < 0:
+                request.num_cached = request.num_computed
+            num_tokens = min(request.num_uncomputed, budget)
+            chunks.append(self._chunk(request, num_tokens))
+            budget -= num_tokens
+
+    def _chunk(self, request: Request, num_tokens: int) -> Chunk:
+        chunk = Chunk(request, request.num_computed, num_tokens)
+        self.blocks.commit(
+            request.block_table, request.token_ids, request.block_digests, chunk.start, chunk.end
+        )
+        return chunk
+
+    def _release(self, request: Request) -> None:
+        self.blocks.release(request.block_table)
+        request.block_table = []
+        request.num_computed = 0
+
+    def _does_not_fit(self, num_tokens: int) -> str:
+        capacity = self.blocks.num_blocks * self.blocks.block_size
+        return (
+            f"The request needs {num_tokens} tokens of KV cache, but the whole cache holds "
+            f"{capacity}. "
+            "Shorten it, or give LLM(...) a larger kv_cache_bytes."
+        )

@@ -1,0 +1,134 @@
+"""Eval sets by content: what makes a sample and a set the one they are.
+
+A sample's id covers everything in it but where it came from, so a stored sample never changes and
+a cached completion always belongs to what was asked. A set's digest covers its samples and how
+they fall into clusters; clusters are named by their smallest sample id, so the digest depends on
+nothing that is not in the set. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from tasks.curate.calls import Conversation
+from tasks.curate.normalize import canonical_json
+
+#: raised when selection changes meaning, so that a rule tells what made its set
+RULE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A sample before it has a cluster."""
+
+    suite: str
+    task: str | None
+    conversation: Conversation
+    target: str
+    target_kind: str
+    origin: str
+    slices: Mapping[str, str]
+    must_pass: bool = False
+    request_id: str | None = None
+
+    @property
+    def sample_id(self) -> str:
+        """sha256 over all of it but `request_id`, which is provenance."""
+        return _sha256(
+            [
+                self.suite,
+                self.task,
+                self.conversation.system,
+                self.conversation.messages,
+                self.target,
+                self.target_kind,
+                self.origin,
+                self.slices,
+                self.must_pass,
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample as it stands in an eval set, in the form it is stored: JSON as text."""
+
+    sample_id: str
+    suite: str
+    task: str | None
+    messages: str
+    system: str | None
+    target: str
+    target_kind: str
+    origin: str
+    slices: str
+    must_pass: bool
+    weight: float
+    request_id: str | None
+    cluster_id: str
+
+    def to_row(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSet:
+    """An immutable list of samples in the order they are stored, with its digest."""
+
+    digest: str
+    samples: tuple[Sample, ...]
+
+
+def eval_set(drafts: Sequence[Draft], clusters: Sequence[int]) -> EvalSet:
+    """The set of these samples; `clusters[i]` is any label that equal clusters share.
+
+    Traffic is sampled in proportion, so every sample stands for the same share of it: weight 1.
+    Raises ValueError when two drafts are one sample: duplicates leave before this.
+    """
+    ids = [draft.sample_id for draft in drafts]
+    if len(set(ids)) < len(ids):
+        raise ValueError("two drafts are the same sample")
+    smallest: dict[int, str] = {}
+    for sample_id, cluster in zip(ids, clusters, strict=True):
+        smallest[cluster] = min(sample_id, smallest.get(cluster, sample_id))
+    samples = sorted(
+        (
+            _sample(draft, sample_id, smallest[cluster])
+            for draft, sample_id, cluster in zip(drafts, ids, clusters, strict=True)
+        ),
+        key=lambda sample: (sample.suite, sample.task or "", sample.sample_id),
+    )
+    digest = _sha256(sorted([sample.sample_id, sample.cluster_id] for sample in samples))
+    return EvalSet(digest, tuple(samples))
+
+
+def rule_json(settings: Mapping[str, Any], seed: int, counts: Mapping[str, Any]) -> str:
+    """How a set was chosen, as JSON: for people and for reproduction."""
+    return canonical_json(
+        {"version": RULE_VERSION, "curate": settings, "seed": seed, "counts": counts}
+    )
+
+
+def _sample(draft: Draft, sample_id: str, cluster: str) -> Sample:
+    return Sample(
+        sample_id=sample_id,
+        suite=draft.suite,
+        task=draft.task,
+        messages=canonical_json(draft.conversation.messages),
+        system=draft.conversation.system,
+        target=draft.target,
+        target_kind=draft.target_kind,
+        origin=draft.origin,
+        slices=canonical_json(draft.slices),
+        must_pass=draft.must_pass,
+        weight=1.0,
+        request_id=draft.request_id,
+        cluster_id=f"cluster-{cluster[:16]}",
+    )
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

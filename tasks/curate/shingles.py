@@ -1,0 +1,122 @@
+"""Texts as sets of hashed shingles: runs of three words, the unit of near-duplicate detection.
+
+A word is a run of letters and digits, a single sign, or one character of a script written without
+blanks. Words rather than characters, because "12 + 30" and "12 + 31" are alike by characters and
+different questions. Hashes depend on the text alone, never on the other texts or their order.
+Source: Broder, "On the resemblance and containment of documents" (1997).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: words in a shingle
+WIDTH = 3
+#: a shingle in more than this share of the texts of a stratum is its template, not its content …
+COMMON_SHARE = 0.5
+#: … provided the stratum has enough texts to tell
+MIN_TEXTS_FOR_COMMON = 20
+
+_WORD = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    r"\uf900-\ufaff\U00020000-\U0003ffff]|\w+|[^\w\s]"
+)
+_PADDING = "\n"  # never a word
+_FACTORS = tuple(np.uint64(f) for f in (1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
+
+
+@dataclass(frozen=True, slots=True)
+class Shingles:
+    """Shingle sets of many texts: those of text i are values[starts[i]:starts[i + 1]].
+
+    values: [num_shingles] uint64, sorted and unique within a text, uniform over all 64 bits.
+    starts: [num_texts + 1] int64. Every text has at least one shingle.
+    """
+
+    values: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        return np.diff(self.starts)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+
+class _WordHashes(dict[str, int]):
+    """64-bit hash of a word, computed when it is first met."""
+
+    def __missing__(self, word: str) -> int:
+        digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        value = int.from_bytes(digest, "little")
+        self[word] = value
+        return value
+
+
+def shingle(texts: Sequence[str]) -> Shingles:
+    """The shingle set of every text. Linear in the length of the texts."""
+    hashes = _WordHashes()
+    sets = [_shingle_set(text, hashes) for text in texts]
+    return _packed(sets)
+
+
+def without_common(shingles: Shingles, strata: Sequence[Hashable]) -> Shingles:
+    """Leave out what most texts of a stratum share (instructions pasted into every message).
+
+    Otherwise a long template around short questions makes all of them near-duplicates. A text
+    that is nothing but template keeps all of it.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for text, stratum in enumerate(strata):
+        members.setdefault(stratum, []).append(text)
+    sets = [
+        shingles.values[start:end]
+        for start, end in zip(shingles.starts[:-1], shingles.starts[1:], strict=True)
+    ]
+    for texts in members.values():
+        if len(texts) < MIN_TEXTS_FOR_COMMON:
+            continue
+        values, counts = np.unique(np.concatenate([sets[t] for t in texts]), return_counts=True)
+        common = values[counts > COMMON_SHARE * len(texts)]
+        if not len(common):
+            continue
+        for text in texts:
+            own = np.setdiff1d(sets[text], common, assume_unique=True)
+            if len(own):
+                sets[text] = own
+    return _packed(sets)
+
+
+def _shingle_set(text: str, hashes: _WordHashes) -> NDArray[np.uint64]:
+    words = _WORD.findall(text)
+    words += [_PADDING] * (WIDTH - len(words))
+    codes = np.array([hashes[word] for word in words], dtype=np.uint64)
+    last = len(codes) - WIDTH + 1
+    mixed = np.zeros(last, dtype=np.uint64)
+    for offset, factor in enumerate(_FACTORS):
+        mixed += codes[offset : last + offset] * factor  # the order of the words counts
+    mixed = _scrambled(mixed)
+    return np.unique(mixed)
+
+
+def _scrambled(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of splitmix64: every bit of the input reaches every bit of the output."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    result: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return result
+
+
+def _packed(sets: Sequence[NDArray[np.uint64]]) -> Shingles:
+    starts = np.zeros(len(sets) + 1, dtype=np.int64)
+    np.cumsum([len(one) for one in sets], out=starts[1:])
+    values = np.concatenate(sets) if sets else np.zeros(0, dtype=np.uint64)
+    return Shingles(values, starts)

@@ -1,0 +1,186 @@
+"""Hand-written suites: JSON lines with what to ask and what a right answer is.
+
+Owns the file format and its error messages. Pure but for reading the file it is pointed at.
+
+    {"input": "text", "target": "answer"}
+    {"messages": [{"role": "user", "content": "…"}], "target": {"city": "Oslo"}, "task": "extract",
+     "slices": {"language": "en"}, "must_pass": true, "cluster": "invoice 7"}
+
+A leading system message is kept apart, for releases without a prompt. `id` and `comment` are for
+the author and are not read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.curate.calls import Conversation, conversation_from
+from tasks.curate.normalize import canonical_json, well_formed
+from tasks.errors import UsageError
+
+KEYS = ("input", "messages", "target", "task", "slices", "must_pass", "cluster", "id", "comment")
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteSample:
+    """One line of a suite file."""
+
+    suite: str
+    task: str
+    conversation: Conversation
+    target: str
+    slices: Mapping[str, str]
+    must_pass: bool
+    cluster: str | None
+    line_number: int
+
+
+def read_suite(name: str, task: str, path: Path) -> tuple[SuiteSample, ...]:
+    """The samples of a suite file in order. Raises UsageError that names the line."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"the samples of suite {name!r} cannot be read: {error.strerror}",
+            received=str(path),
+            allowed="a file of JSON lines",
+            next=f"mend samples under [suites.{name}] in flywheel.toml",
+        ) from None
+    samples = parse_suite(name, task, data, str(path))
+    if not samples:
+        raise UsageError(
+            f"the samples file of suite {name!r} is empty",
+            received=str(path),
+            allowed='JSON lines such as {"input": "…", "target": "…"}',
+            next=f"add samples, or remove the line `samples` under [suites.{name}]",
+        )
+    return samples
+
+
+def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[SuiteSample, ...]:
+    """The samples in the bytes of a suite file. `task` is taken where a line names none."""
+    samples: list[SuiteSample] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{source}, line {number}"
+        sample = _sample(name, task, _record(line, where), number, where)
+        asked = canonical_json(
+            [sample.task, sample.conversation.system, sample.conversation.messages]
+        )
+        if asked in seen:
+            raise _bad(
+                f"suite {name!r} asks the same twice",
+                where,
+                f"line {number} repeats line {seen[asked]}",
+                "each conversation once; the same text again tells nothing new",
+            )
+        seen[asked] = number
+        samples.append(sample)
+    return tuple(samples)
+
+
+def _record(line: bytes, where: str) -> Mapping[str, Any]:
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise _bad("a suite line is not UTF-8", where, "", "UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
+        raise _bad(
+            "a suite line is not JSON", where, str(error), "one JSON object a line"
+        ) from None
+    if not isinstance(record, Mapping):
+        raise _bad(
+            "a suite line is not an object", where, type(record).__name__, "one JSON object a line"
+        )
+    for key in record:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
+            hint = f": did you mean {near[0]!r}?" if near else ""
+            raise _bad(f"unknown key {key!r} in a suite line{hint}", where, key, ", ".join(KEYS))
+    return record
+
+
+def _sample(
+    name: str, task: str, record: Mapping[str, Any], number: int, where: str
+) -> SuiteSample:
+    return SuiteSample(
+        suite=name,
+        task=_text(record, "task", where) or task,
+        conversation=_conversation(record, where),
+        target=_target(record, where),
+        slices=_slices(record, where),
+        must_pass=_flag(record, "must_pass", where),
+        cluster=_text(record, "cluster", where),
+        line_number=number,
+    )
+
+
+def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
+    if ("input" in record) == ("messages" in record):
+        raise _bad(
+            "a suite line needs either input or messages",
+            where,
+            ", ".join(record),
+            "one of the two",
+        )
+    messages = record.get("messages")
+    if "input" in record:
+        messages = [{"role": "user", "content": record["input"]}]
+    found = conversation_from(messages) if isinstance(messages, list) else None
+    if found is None:
+        raise _bad(
+            "a suite line asks nothing",
+            where,
+            repr(record.get("input", messages))[:80],
+            'text in "input", or "messages": [{"role": "user", "content": "text"}, …]',
+        )
+    return found
+
+
+def _target(record: Mapping[str, Any], where: str) -> str:
+    target = record.get("target")
+    if target is None or (isinstance(target, str) and not target.strip()):
+        raise _bad(
+            "a suite line has no target", where, ", ".join(record), "target: what a right answer is"
+        )
+    return well_formed(target) if isinstance(target, str) else canonical_json(target)
+
+
+def _slices(record: Mapping[str, Any], where: str) -> dict[str, str]:
+    value = record.get("slices") or {}
+    if not isinstance(value, Mapping) or any(isinstance(v, list | dict) for v in value.values()):
+        raise _bad(
+            "slices of a suite line cannot be read", where, repr(value)[:80], '{"name": "value", …}'
+        )
+    return {
+        well_formed(key): well_formed(item) if isinstance(item, str) else canonical_json(item)
+        for key, item in value.items()
+    }
+
+
+def _text(record: Mapping[str, Any], key: str, where: str) -> str | None:
+    value = record.get(key)
+    if value is None or (isinstance(value, str) and value):
+        return None if value is None else well_formed(value)
+    raise _bad(f"{key} of a suite line is not a text", where, repr(value)[:80], "a text")
+
+
+def _flag(record: Mapping[str, Any], key: str, where: str) -> bool:
+    value = record.get(key, False)
+    if not isinstance(value, bool):
+        raise _bad(
+            f"{key} of a suite line is not true or false", where, repr(value)[:80], "true, false"
+        )
+    return value
+
+
+def _bad(what: str, where: str, received: str, allowed: str) -> UsageError:
+    shown = f"{received} in {where}" if received else where
+    return UsageError(what, received=shown, allowed=allowed, next="mend that line, then run again")

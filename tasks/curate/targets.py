@@ -1,0 +1,83 @@
+"""What a right answer to a logged call is, and which suite therefore asks it.
+
+    corrected   someone wrote what the answer should have been
+    gold        a hand-written sample asks the same and has a target
+    accepted    a thumbs-up: the logged answer
+    logged      none of these: the logged answer as a mere reference, in the suite `logged`
+
+An answer that was disliked or led to an incident is never a reference: a release must not be
+rewarded for repeating it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tasks.curate.calls import Call
+from tasks.curate.normalize import conversation_text
+from tasks.curate.suites import SuiteSample
+
+LOGGED_SUITE = "logged"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target with where it came from, and the suite and task of the sample it makes."""
+
+    suite: str
+    task: str | None
+    text: str
+    kind: str
+
+
+class TargetResolver:
+    """Knows the declared suites and their samples. `suite_of_task` is in the declared order."""
+
+    def __init__(
+        self,
+        suite_of_task: Mapping[str, str],
+        samples: Iterable[SuiteSample],
+        *,
+        use_logged: bool,
+    ) -> None:
+        self._suite_of_task = dict(suite_of_task)
+        self._use_logged = use_logged
+        self._gold: dict[str, dict[str, SuiteSample]] = {}
+        for sample in samples:
+            text = conversation_text(sample.conversation.messages)
+            self._gold.setdefault(text, {}).setdefault(sample.task, sample)
+
+    def resolve(self, call: Call) -> Target | None:
+        """The target of a call, or None where it has none that may be used."""
+        suite = self._suite_of_task.get(call.task or "")
+        gold = self._gold_for(call)
+        if suite is None and gold is not None:
+            suite = gold.suite  # the log does not name the task, the conversation does
+        if suite is not None:
+            task = gold.task if gold is not None and call.task is None else call.task
+            if call.opinion.corrected is not None:
+                return Target(suite, task, call.opinion.corrected, "corrected")
+            if gold is not None:
+                return Target(gold.suite, task, gold.target, "gold")
+            if call.opinion.is_liked and call.response is not None and not call.is_error:
+                return Target(suite, task, call.response, "accepted")
+        return self._reference(call)
+
+    def _gold_for(self, call: Call) -> SuiteSample | None:
+        by_task = self._gold.get(conversation_text(call.conversation.messages), {})
+        if call.task is None:
+            return next(iter(by_task.values()), None)
+        return by_task.get(call.task)
+
+    def _reference(self, call: Call) -> Target | None:
+        """The suite `logged`, where no declared suite asks this or no target is known."""
+        if not self._use_logged:
+            return None
+        opinion = call.opinion
+        if opinion.corrected is not None:
+            return Target(LOGGED_SUITE, call.task, opinion.corrected, "corrected")
+        if call.response is None or call.is_error or opinion.is_disliked or opinion.incident:
+            return None
+        kind = "accepted" if opinion.is_liked else "logged"
+        return Target(LOGGED_SUITE, call.task, call.response, kind)

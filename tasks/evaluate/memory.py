@@ -1,0 +1,72 @@
+"""What evaluate remembers between runs so that a run with nothing to compute is quick.
+
+Owns one small JSON file in the state folder: digests of model files (by path, size and
+modification time), and which device and number format `auto` came to on this machine. It holds
+nothing that cannot be found out again: when it is missing, damaged or cannot be written, the work
+is done anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import engine
+from engine.digest import PATTERNS
+
+_VERSION = 1
+
+
+class Memory:
+    """The file, read once; every addition is written at once, whole, by rename."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[str, Any] = _read(path)
+
+    def get(self, key: str) -> Any:
+        return self._values.get(key)
+
+    def put(self, key: str, value: Any) -> None:
+        self._values[key] = value
+        text = json.dumps({"version": _VERSION, "values": self._values}, indent=1, sort_keys=True)
+        partial = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(self._path)
+        except OSError:
+            partial.unlink(missing_ok=True)  # remembering is a convenience
+
+    def model_digest(self, path: Path) -> str:
+        """engine.model_digest, computed again only where a file's size or time changed."""
+        key, signature = f"model {path}", file_signature(path)
+        known = self.get(key)
+        if isinstance(known, dict) and known.get("signature") == signature and signature:
+            return str(known["digest"])
+        digest = engine.model_digest(path)
+        self.put(key, {"signature": signature, "digest": digest})
+        return digest
+
+
+def file_signature(path: Path) -> list[list[str | int]]:
+    """[name, size, mtime_ns, inode] of every file that enters a model's digest, sorted."""
+    files = {path} if path.is_file() else {f for pattern in PATTERNS for f in path.glob(pattern)}
+    found: list[list[str | int]] = []
+    for file in sorted(files):
+        stat = file.stat()  # follows links: a hub snapshot is a folder of links
+        found.append([file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(value, dict) or value.get("version") != _VERSION:
+        return {}
+    values = value.get("values")
+    return values if isinstance(values, dict) else {}

@@ -1,0 +1,125 @@
+"""The plan of an evaluation: which completions are needed, which are missing, in which order.
+
+Pure: values in, values out. Knows no SQL, no engine and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.errors import UsageError
+from tasks.evaluate.backends.base import Ask
+from tasks.evaluate.prompts import DEFAULT, messages_for
+from tasks.evaluate.releases import Release
+from tasks.evaluate.scorers import scorer_version
+from tasks.evaluate.seeds import sample_seed
+from tasks.settings import CONFIG_NAME, Settings
+from tasks.store.completions import CompletionKey, EvalSample
+
+#: suite of calls for which only the logged answer is known, and how it is judged
+LOGGED_SUITE, LOGGED_SCORER = "logged", "token_f1"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One completion that is wanted: by which release, for which sample, under which seed."""
+
+    release: Release
+    sample: EvalSample
+    seed: int
+
+    @property
+    def key(self) -> CompletionKey:
+        return CompletionKey(self.release.digest, self.sample.sample_id, self.seed)
+
+    def ask(self) -> Ask:
+        sampling, sample = self.release.sampling, self.sample
+        messages = messages_for(
+            self.release.prompts,
+            sample.task,
+            sample.system,
+            [_replayable(m) for m in sample.messages],
+        )
+        return Ask(
+            messages=tuple(messages),
+            max_tokens=sampling.max_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            stop=sampling.stop,
+            seed=sample_seed(self.seed, sample.sample_id),
+        )
+
+
+def distinct(releases: Sequence[Release]) -> list[Release]:
+    """Releases by digest, in order: a release against itself is computed once."""
+    return list({release.digest: release for release in releases}.values())
+
+
+def needs(releases: Sequence[Release], samples: Sequence[EvalSample], seeds: range) -> list[Need]:
+    """Every completion wanted. Neighbours share a prompt, and champion and challenger of a sample
+    stand side by side, so that any slice of the list is a batch of both releases."""
+    for release in releases:
+        _check_prompts(release, samples)
+    ordered = sorted(samples, key=lambda sample: (sample.task or "", sample.suite))
+    return [
+        Need(release, sample, seed) for sample in ordered for seed in seeds for release in releases
+    ]
+
+
+def batches(
+    missing: Sequence[Need], chunk_size: int
+) -> Iterator[tuple[tuple[Any, ...], list[list[Need]]]]:
+    """Engine key → chunks for that engine; each engine comes once."""
+    by_engine: dict[tuple[Any, ...], list[Need]] = {}
+    for need in missing:
+        by_engine.setdefault(need.release.engine_key, []).append(need)
+    for key, group in by_engine.items():
+        yield key, [group[i : i + chunk_size] for i in range(0, len(group), chunk_size)]
+
+
+def missing(wanted: Sequence[Need], known: Collection[CompletionKey]) -> list[Need]:
+    return [need for need in wanted if need.key not in known]
+
+
+def scorers_of(samples: Sequence[EvalSample], settings: Settings) -> dict[str, str]:
+    """Suite → scorer name. Raises UsageError on a suite or a scorer that is not known."""
+    found: dict[str, str] = {}
+    for suite in sorted({sample.suite for sample in samples}):
+        if suite in settings.suites:
+            found[suite] = settings.suites[suite].scorer
+        elif suite == LOGGED_SUITE:
+            found[suite] = LOGGED_SCORER
+        else:
+            raise UsageError(
+                f"the eval set has samples of a suite that {CONFIG_NAME} does not declare",
+                received=suite,
+                allowed=", ".join(sorted({*settings.suites, LOGGED_SUITE})),
+                next=f"add [suites.{suite}], or `flywheel curate` for a new eval set",
+            )
+        scorer_version(found[suite])
+    return found
+
+
+def _check_prompts(release: Release, samples: Sequence[EvalSample]) -> None:
+    uncovered = sorted(
+        {s.task or "(no name)" for s in samples if not release.prompts.covers(s.task)}
+    )
+    if uncovered:
+        shown = ", ".join(uncovered[:5]) + (
+            f" and {len(uncovered) - 5} more" if uncovered[5:] else ""
+        )
+        raise UsageError(
+            f"release {release.name!r} has no prompt for the task {shown}",
+            received=release.prompts.source,
+            allowed="tasks with a prompt: " + ", ".join(sorted(release.prompts.by_task)),
+            next=f"add a file of that name, {DEFAULT}.md, or {DEFAULT}.toml with as_logged = true",
+        )
+
+
+def _replayable(message: dict[str, Any]) -> dict[str, Any]:
+    """A logged message as a chat template takes it: a call of tools has no content of its own."""
+    if message.get("content") is None and message.get("tool_calls"):
+        return {**message, "content": ""}
+    return message

@@ -1,0 +1,244 @@
+"""The stage evaluate: both releases answer the eval set, and every answer is scored.
+
+Reads samples; writes releases, completions (a cache: what is there is not computed again) and
+scores. The store is closed while the model computes; completions are kept a chunk at a time, so a
+kill loses at most one chunk. Without anything to compute neither torch nor a model is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from engine import EngineError
+from tasks.errors import UsageError
+from tasks.evaluate import plan
+from tasks.evaluate.backends.base import Answer, Backend
+from tasks.evaluate.memory import Memory
+from tasks.evaluate.plan import Need
+from tasks.evaluate.releases import Release, resolve_release, unusable_model
+from tasks.evaluate.scorers import Score, score, scorer_version, unscored
+from tasks.evaluate.seeds import repeat_seeds
+from tasks.receipts import Receipt
+from tasks.run import Run
+from tasks.store import Store, ledger
+from tasks.store import completions as table
+from tasks.store.completions import CompletionKey
+from tasks.store.releases import save_release
+
+STAGE = "evaluate"
+MEMORY_FILE = "evaluate-memory.json"
+
+
+@dataclass(slots=True)
+class _Work:
+    """What this process did: seconds by engine, and answers that are not kept."""
+
+    engines: list[dict[str, Any]] = field(default_factory=list)
+    output_tokens: int = 0
+    input_tokens: int = 0
+    transient: dict[CompletionKey, str] = field(default_factory=dict)
+
+
+def evaluate(run: Run) -> Receipt:
+    """Compute what is missing, score everything, record both. Raises UsageError on a release or an
+    eval set that cannot be used."""
+    releases = _resolve(run)
+    distinct = plan.distinct(releases)
+    seeds = repeat_seeds(run.request.seed, run.settings.evaluate.repeats)
+    with run.open_store() as store:
+        eval_set = _eval_set(store, run)
+        samples = table.eval_samples(store, eval_set)
+        scorers = plan.scorers_of(samples, run.settings)
+        wanted = plan.needs(distinct, samples, seeds)
+        digests = [release.digest for release in distinct]
+        known = {c.key for c in table.read_completions(store, eval_set, digests, seeds)}
+        with store.transaction():
+            _keep_releases(store, run, releases, eval_set)
+    work = _compute(run, plan.missing(wanted, known))
+    with run.open_store() as store, store.transaction():
+        rows = _score(store, eval_set, wanted, seeds, scorers, work)
+        table.save_scores(store, rows)
+        receipt = _receipt(store, run, eval_set, releases, rows, work)
+        ledger.finish_stage(store, run.run_id, receipt, run.clock())
+    return receipt
+
+
+def _resolve(run: Run) -> tuple[Release, Release]:
+    names = (run.request.champion, run.request.challenger)
+    memory = Memory(run.settings.home_path / MEMORY_FILE)
+    champion, challenger = (resolve_release(name, run.settings, memory) for name in names)
+    return champion, challenger
+
+
+def _eval_set(store: Store, run: Run) -> str:
+    digest = ledger.run_value(store, run.run_id, "eval_set_digest") or table.latest_eval_set(store)
+    if digest is None or not table.eval_samples(store, digest):
+        raise UsageError(
+            "there is nothing to evaluate: "
+            + ("there is no eval set yet" if digest is None else "the eval set holds no sample"),
+            received=digest or "",
+            allowed="calls in the logs, or a suite with samples",
+            next="flywheel curate, after `samples` in [suites.NAME] or logs with feedback",
+        )
+    return digest
+
+
+def _keep_releases(
+    store: Store, run: Run, releases: tuple[Release, Release], eval_set: str
+) -> None:
+    for release in releases:
+        row = {
+            "release_digest": release.digest,
+            "name": release.name,
+            "model": release.model,
+            "model_digest": release.model_digest,
+            "prompt_digest": release.prompts.digest,
+            "prompts": json.dumps(release.prompts.to_value(), ensure_ascii=False),
+            "sampling": json.dumps(release.sampling.model_dump(mode="json")),
+            "engine": json.dumps(release.engine_value()),
+        }
+        save_release(store, row, run.clock())
+    ledger.annotate_run(
+        store,
+        run.run_id,
+        eval_set_digest=eval_set,
+        champion_digest=releases[0].digest,
+        challenger_digest=releases[1].digest,
+    )
+
+
+def _compute(run: Run, missing: Sequence[Need]) -> _Work:
+    """Answer what is missing, engine by engine, chunk by chunk."""
+    work = _Work()
+    done, total = 0, len(missing)
+    for _, chunks in plan.batches(missing, run.settings.evaluate.chunk_size):
+        run.progress(STAGE, done, total, f"loading {chunks[0][0].release.model}")
+        backend = _load(chunks[0][0].release)
+        try:
+            for chunk in chunks:
+                _compute_chunk(run, backend, chunk, done, total, work)
+                done += len(chunk)
+            names = sorted({need.release.name for chunk in chunks for need in chunk})
+            work.engines.append({"releases": names, **asdict(backend.facts())})
+        finally:
+            backend.close()
+    return work
+
+
+def _compute_chunk(
+    run: Run, backend: Backend, chunk: list[Need], done: int, total: int, work: _Work
+) -> None:
+    note = " and ".join(dict.fromkeys(need.release.name for need in chunk))
+
+    def told(part: int, _: int) -> None:
+        run.progress(STAGE, done + part, total, note)
+
+    answers = backend.answer([need.ask() for need in chunk], told)
+    kept = []
+    for need, answer in zip(chunk, answers, strict=True):
+        work.input_tokens += answer.input_tokens or 0
+        work.output_tokens += answer.output_tokens or 0
+        if answer.is_transient:
+            work.transient[need.key] = answer.error or ""
+        else:
+            kept.append(_completion_row(run, need, answer))
+    with run.open_store() as store, store.transaction():
+        table.save_completions(store, kept)
+
+
+def _completion_row(run: Run, need: Need, answer: Answer) -> dict[str, Any]:
+    return {
+        **asdict(need.key),
+        "text": answer.text,
+        "finish_reason": answer.finish_reason,
+        "input_tokens": answer.input_tokens,
+        "cached_tokens": answer.cached_tokens,
+        "output_tokens": answer.output_tokens,
+        "error": answer.error,
+        "run_id": run.run_id,
+        "created_at": run.clock(),
+    }
+
+
+def _load(release: Release) -> Backend:
+    from tasks.evaluate.backends.local import LocalBackend  # loads torch
+
+    machine = release.machine
+    try:
+        return LocalBackend(
+            release.model_path, machine.device, machine.dtype, release.engine.batch_invariant
+        )
+    except (EngineError, OSError) as error:
+        raise unusable_model(release.name, release.model, error) from None
+
+
+def _score(
+    store: Store,
+    eval_set: str,
+    wanted: Sequence[Need],
+    seeds: range,
+    scorers: dict[str, str],
+    work: _Work,
+) -> list[dict[str, Any]]:
+    """One score row for every completion wanted; without a completion, a reason."""
+    digests = sorted({need.release.digest for need in wanted})
+    said = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
+    rows = []
+    for need in wanted:
+        completion, name = said.get(need.key), scorers[need.sample.suite]
+        if completion is not None and completion.text is not None:
+            result = score(name, completion.text, need.sample.target)
+        else:
+            error = completion.error if completion is not None else work.transient.get(need.key)
+            result = unscored(f"no completion: {error or 'the engine gave none'}")
+        rows.append(_score_row(need, name, result))
+    return rows
+
+
+def _score_row(need: Need, name: str, result: Score) -> dict[str, Any]:
+    return {
+        **asdict(need.key),
+        "scorer": scorer_version(name),
+        "value": result.value,
+        "unscored_reason": result.unscored_reason,
+        "answer": result.answer,
+        "explanation": result.explanation,
+    }
+
+
+def _receipt(
+    store: Store,
+    run: Run,
+    eval_set: str,
+    releases: tuple[Release, Release],
+    rows: Sequence[dict[str, Any]],
+    work: _Work,
+) -> Receipt:
+    digests = sorted({release.digest for release in releases})
+    totals = table.completion_totals(store, run.run_id, eval_set, digests)
+    run_s = sum(used["run_s"] for used in work.engines)
+    tokens = work.input_tokens + work.output_tokens
+    reasons = Counter(row["unscored_reason"] for row in rows if row["value"] is None)
+    notes = {
+        "eval_set": eval_set,
+        "releases": [
+            {"role": role, "name": release.name, "digest": release.digest}
+            for role, release in zip(("champion", "challenger"), releases, strict=True)
+        ],
+        "computed": totals.computed,
+        "cached": len(rows) - totals.computed - len(work.transient),
+        "errors": totals.errors + len(work.transient),
+        "transient_errors": len(work.transient),
+        "unscored": sum(reasons.values()),
+        "unscored_reasons": dict(reasons.most_common(5)),
+        "input_tokens": totals.input_tokens,
+        "cached_input_tokens": totals.cached_tokens,
+        "output_tokens": totals.output_tokens,
+        "tokens_per_s": round(tokens / run_s, 1) if run_s else None,
+        "engines": work.engines,
+    }
+    return Receipt(STAGE, eval_set, rows_in=len(rows), rows_out=len(rows), notes=notes)

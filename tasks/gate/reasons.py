@@ -1,0 +1,135 @@
+"""The verdict in sentences a stranger understands, each number with its denominator. Pure."""
+
+from __future__ import annotations
+
+from tasks.gate.answers import PairedSample, Tally
+from tasks.gate.statistics.paired import Comparison
+from tasks.gate.verdict import Decision, SuiteResult
+
+_MAX_NAMED = 5
+
+
+def reasons(decision: Decision, max_missing_ratio: float) -> tuple[str, ...]:
+    """Why the verdict is what it is: the decisive sentence first, then suite by suite."""
+    found = [_headline(decision)]
+    if decision.is_same_release:
+        found.append("Champion and challenger are the same release: nothing can have changed.")
+    if decision.failed_must_pass:
+        found.append(_must_pass(decision.failed_must_pass))
+    for suite in decision.suites:
+        found.append(_suite(suite))
+        found += _lacking(suite, max_missing_ratio)
+    return tuple(found)
+
+
+def _headline(decision: Decision) -> str:
+    gating = [suite for suite in decision.suites if suite.rule.is_gating]
+    if decision.failed_must_pass:
+        verdict = decision.verdict
+        return (
+            f"{verdict}: {_count(len(decision.failed_must_pass), 'sample')} that must pass failed."
+        )
+    if not gating:
+        return (
+            "cannot_tell: no suite gates (every suite has role report), so nothing can be decided."
+        )
+    named = _names([s for s in gating if s.verdict == decision.verdict])
+    if decision.verdict == "worse":
+        return f"worse: the challenger loses on {named}."
+    if decision.verdict == "cannot_tell":
+        return f"cannot_tell: {named} cannot tell a loss beyond the margin from none."
+    if decision.verdict == "better":
+        return f"better: the challenger wins on {named}, and loses beyond the margin on none."
+    return f"no_worse: on {_names(gating)} any loss is smaller than the margin."
+
+
+def _suite(suite: SuiteResult) -> str:
+    rule = suite.rule
+    verdict = (
+        f"{suite.verdict} (role report: does not gate)" if not rule.is_gating else suite.verdict
+    )
+    if suite.num_samples == 0:
+        return f"suite {rule.name}: no samples, so nothing can be said: {verdict}."
+    clusters = _count(suite.num_clusters, "independent cluster")
+    size = f"{_count(suite.num_samples, 'sample')} ({clusters})"
+    scores = (
+        f"suite {rule.name}, {rule.metric}: challenger {suite.challenger:.2f} against champion "
+    )
+    scores += f"{suite.champion:.2f} on {size}"
+    comparison = suite.comparison
+    if comparison is None:
+        return f"{scores}: an interval needs at least two clusters: {verdict}."
+    return f"{scores}: {_numbers(comparison, suite)}: {verdict}. {_sight(comparison, suite)}"
+
+
+def _numbers(comparison: Comparison, suite: SuiteResult) -> str:
+    interval = comparison.interval
+    text = (
+        f"{_signed(comparison.difference)}, {100 * (1 - suite.level):.4g}% interval "
+        f"{_signed(interval.low)} to {_signed(interval.high)}, margin {suite.rule.margin:g}"
+    )
+    if suite.discordant is not None:
+        won, lost = suite.discordant
+        text += f", {won} won and {lost} lost"
+    return text
+
+
+def _sight(comparison: Comparison, suite: SuiteResult) -> str:
+    text = f"Smallest difference this set can see: {comparison.min_detectable_effect:.2f}."
+    if suite.verdict == "cannot_tell" and not suite.too_many_missing:
+        text += " More samples, or a wider margin, would tell."
+    return text
+
+
+def _lacking(suite: SuiteResult, max_missing_ratio: float) -> list[str]:
+    found = []
+    for who, tally, effect in (
+        ("challenger", suite.challenger_tally, "each counts 0"),
+        ("champion", suite.champion_tally, "none of these pairs counts for the challenger"),
+    ):
+        if tally.num_missing or tally.num_unscored:
+            found.append(
+                f"suite {suite.rule.name}: {_share(who, tally, suite.num_samples)}; {effect}."
+            )
+    if suite.too_many_missing:
+        found.append(
+            f"suite {suite.rule.name}: more than {max_missing_ratio:.0%} of the answers are "
+            "missing or unscored, so the suite cannot pass."
+        )
+    return found
+
+
+def _share(who: str, tally: Tally, num_samples: int) -> str:
+    return (
+        f"of {_count(num_samples, 'answer')} of the {who}, {tally.num_missing} are missing and "
+        f"{tally.num_unscored} could not be scored"
+    )
+
+
+def _must_pass(failed: tuple[PairedSample, ...]) -> str:
+    named = [
+        f"{sample.sample_id[:12]} of suite {sample.suite} "
+        f"(champion {'passed' if sample.champion_score >= 1 else 'failed too'})"
+        for sample in failed[:_MAX_NAMED]
+    ]
+    more = len(failed) - len(named)
+    return (
+        "Must pass, and the challenger failed: "
+        + ", ".join(named)
+        + (f" and {more} more" if more else "")
+        + ". This blocks whatever the averages say."
+    )
+
+
+def _names(suites: list[SuiteResult]) -> str:
+    names = [suite.rule.name for suite in suites]
+    return ("suite " if len(names) == 1 else "suites ") + ", ".join(names)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text

@@ -1,0 +1,146 @@
+"""Our own record: one object a call, with the names of expectations.contracts.CALL_FIELDS.
+
+JSON lines, or the rows of a Parquet file, where nested values may be JSON text. `response` may be
+plain text. Unknown keys become tags. {"record": "feedback", "request_id": …} is feedback alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from expectations.contracts import CALL_FIELDS
+from tasks.ingest import coerce
+from tasks.ingest.feedback import feedback_alone, is_feedback_record, read_feedback
+from tasks.ingest.json_text import dump_bytes, parse
+from tasks.ingest.messages import message_list
+from tasks.ingest.records import Call, Dead, Feedback, Json, Record, UnreadableError
+
+NAME = "canonical"
+VERSION = "canonical@1"
+
+_EXTRA = ("user", "user_id", "feedback", "record")
+_KNOWN = frozenset(CALL_FIELDS) | frozenset(_EXTRA)
+#: one of these must be there before a record is taken for ours
+_SIGNS = ("request_id", "messages", "response")
+_TEXTS = (
+    "request_id", "provider", "model", "release", "prompt_name", "prompt_version", "session_id",
+    "operation", "finish_reason", "status", "error_type",
+)  # fmt: skip
+_INTEGERS = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+_NUMBERS = ("ttft_s", "latency_s", "cost_usd")
+_MAX_DEPTH = 100
+
+
+def matches(value: Json) -> bool:
+    """Most keys are ours, so that other formats with a `model` or `status` are not taken."""
+    if not isinstance(value, dict):
+        return False
+    if is_feedback_record(value):
+        return True
+    known = sum(key in _KNOWN for key in value)
+    return any(sign in value for sign in _SIGNS) and 2 * known >= len(value)
+
+
+def records(value: Json) -> Iterator[Record]:
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    if is_feedback_record(value):
+        yield feedback_alone(value)
+        return
+    if not any(key in _KNOWN for key in value):
+        raise UnreadableError("no key of a call is in it (request_id, messages, response, …)")
+    feedback: tuple[Feedback, ...] = ()
+    broken: Dead | None = None
+    try:
+        feedback = read_feedback(value.get("feedback"))
+    except UnreadableError as error:
+        broken = Dead(str(error), dump_bytes(value.get("feedback")))
+    yield _call(value, feedback)
+    if broken is not None:
+        yield broken
+
+
+def _call(value: dict[str, Json], feedback: tuple[Feedback, ...]) -> Call:
+    texts: dict[str, Any] = {name: coerce.text(name, value.get(name)) for name in _TEXTS}
+    integers: dict[str, Any] = {name: coerce.integer(name, value.get(name)) for name in _INTEGERS}
+    numbers: dict[str, Any] = {name: coerce.number(name, value.get(name)) for name in _NUMBERS}
+    http_status = coerce.small_integer("http_status", value.get("http_status"))
+    response = _response(value.get("response"))
+    tool_calls = _nested(value.get("tool_calls"))
+    if tool_calls is None and isinstance(response, dict):
+        tool_calls = response.get("tool_calls")
+    if texts["status"] is None:
+        failed = texts["error_type"] is not None or (http_status or 0) >= 400
+        texts["status"] = "error" if failed else "ok" if response is not None else None
+    return Call(
+        **texts,
+        **integers,
+        **numbers,
+        started_at=coerce.moment("started_at", value.get("started_at")),
+        user=coerce.text("user", value.get("user", value.get("user_id"))),
+        user_hash=coerce.text("user_hash", value.get("user_hash")),
+        messages=_messages(value.get("messages")),
+        response=response,
+        tool_calls=tool_calls,
+        params=_nested(value.get("params")),
+        http_status=http_status,
+        retries=coerce.small_integer("retries", value.get("retries")),
+        guardrail_verdicts=_nested(value.get("guardrail_verdicts")),
+        tags=_tags(value),
+        feedback=feedback,
+    )
+
+
+def _messages(value: Json) -> Json:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        inner = _json_text(value)
+        # only a list of objects is messages; any other text is the prompt itself
+        if isinstance(inner, list) and all(isinstance(item, dict) for item in inner):
+            value = inner
+    return message_list("messages", value)
+
+
+def _response(value: Json) -> Json:
+    if isinstance(value, str):
+        inner = _json_text(value)
+        # an answer may itself be JSON text; only a message with a role is taken for one
+        if not (isinstance(inner, dict) and "role" in inner):
+            return {"role": "assistant", "content": value}
+        value = inner
+    if isinstance(value, dict):
+        found: list[Json] = message_list("response", value)
+        return found[0]
+    if value is None:
+        return None
+    raise UnreadableError(f"response: expected text or a message, received {coerce.kind_of(value)}")
+
+
+def _nested(value: Json) -> Json:
+    """A JSON field: nested, or as JSON text; text that is no JSON stays text."""
+    if not isinstance(value, str):
+        return value
+    inner = _json_text(value)
+    return value if inner is None else inner
+
+
+def _json_text(value: str) -> Json:
+    if not value.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return parse(value.encode(), _MAX_DEPTH)
+    except UnreadableError:
+        return None
+
+
+def _tags(value: dict[str, Json]) -> dict[str, Json]:
+    given = _nested(value.get("tags"))
+    tags: dict[str, Json] = dict(given) if isinstance(given, dict) else {}
+    if given is not None and not isinstance(given, dict):
+        tags["tags"] = given
+    for key in value.keys() - _KNOWN:
+        # the log's own tag of that name keeps its place
+        tags[key if key not in tags else f"record.{key}"] = value[key]
+    return tags

@@ -1,0 +1,97 @@
+"""OTLP's tagged values to plain JSON, and attributes looked up by any of their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tasks.ingest import coerce
+from tasks.ingest.json_text import parse
+from tasks.ingest.records import Json, UnreadableError
+
+Attributes = dict[str, Json]
+
+_INDEXED = re.compile(r"([0-9]{1,6})\.(.+)")
+_MAX_DEPTH = 100
+
+
+def first(value: dict[str, Json], names: Iterable[str]) -> Json:
+    """The value under the first of the names that is there."""
+    return next((value[name] for name in names if name in value), None)
+
+
+def any_value(value: Json) -> Json:
+    """An AnyValue: exactly one of stringValue, intValue, … ; no key at all is null."""
+    if not isinstance(value, dict):
+        raise UnreadableError(
+            f"attribute value: expected an object, received {coerce.kind_of(value)}"
+        )
+    for kind, content in value.items():
+        match kind:
+            case "stringValue" | "string_value" | "bytesValue" | "bytes_value":
+                return content
+            case "intValue" | "int_value":
+                return coerce.integer("intValue", content)
+            case "doubleValue" | "double_value":
+                # NaN and Infinity are texts in this mapping; they stay texts
+                return content
+            case "boolValue" | "bool_value":
+                return content
+            case "arrayValue" | "array_value":
+                items = content.get("values") if isinstance(content, dict) else None
+                return [any_value(item) for item in items or []]
+            case "kvlistValue" | "kvlist_value":
+                pairs = content.get("values") if isinstance(content, dict) else None
+                return attributes(pairs)
+    return None
+
+
+def attributes(pairs: Json) -> Attributes:
+    """A list of {"key", "value"} → name → plain value."""
+    if pairs is None:
+        return {}
+    if not isinstance(pairs, list):
+        raise UnreadableError(f"attributes: expected a list, received {coerce.kind_of(pairs)}")
+    found: Attributes = {}
+    for pair in pairs:
+        if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
+            raise UnreadableError("attributes: an entry without a key")
+        found[pair["key"]] = any_value(pair.get("value", {}))
+    return found
+
+
+def take(found: Attributes, *names: str) -> Json:
+    """The value under the first name there is, taken out; equal values under other names too.
+
+    A different value under another name stays, so that nothing is lost.
+    """
+    result: Json = None
+    for name in names:
+        value = found.get(name)
+        if value is None:
+            continue
+        if result is None:
+            result = value
+        if value == result:
+            del found[name]
+    return result
+
+
+def structured(value: Json) -> Json:
+    """A value that may be JSON text, as it must be on spans: parsed; other text stays text."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            return parse(value.encode(), _MAX_DEPTH)
+        except UnreadableError:
+            return value
+    return value
+
+
+def take_indexed(found: Attributes, prefix: str) -> list[dict[str, Json]]:
+    """`prefix.0.role`, `prefix.0.content`, … → one object an index, in order of the index."""
+    objects: dict[int, dict[str, Json]] = {}
+    for key in [key for key in found if key.startswith(prefix + ".")]:
+        match = _INDEXED.fullmatch(key[len(prefix) + 1 :])
+        if match is not None:
+            objects.setdefault(int(match[1]), {})[match[2]] = found.pop(key)
+    return [objects[index] for index in sorted(objects)]

@@ -1,0 +1,158 @@
+"""The bytes of a log file: plain or gzip, bounded, and their digest.
+
+A file is read up to the size it had when it was found, so that digest and size belong together
+while somebody appends to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from tasks.ingest.sources import LogFile, unreadable
+
+_CHUNK_BYTES = 1 << 20
+_GZIP = b"\x1f\x8b"
+#: the ratio of a small file says nothing
+_RATIO_COUNTS_FROM_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """sha256 over the whole file, and over its first bytes where that was asked for."""
+
+    digest: str
+    prefix_digest: str | None
+
+
+def fingerprint(file: LogFile, prefix_bytes: int | None = None) -> Fingerprint:
+    digest = hashlib.sha256()
+    prefix: str | None = None
+    done = 0
+    if prefix_bytes == 0:
+        prefix = digest.hexdigest()
+    with _open(file.path) as handle:
+        while done < file.size_bytes:
+            size = min(_CHUNK_BYTES, file.size_bytes - done)
+            if prefix_bytes is not None and done < prefix_bytes:
+                size = min(size, prefix_bytes - done)
+            chunk = handle.read(size)
+            if not chunk:
+                break
+            digest.update(chunk)
+            done += len(chunk)
+            if done == prefix_bytes:
+                prefix = digest.hexdigest()
+    return Fingerprint(digest.hexdigest(), prefix)
+
+
+class LogStream:
+    """Reads forward through a file, decompressing; stops with a `problem` instead of raising.
+
+    `position` counts decompressed bytes. `problem` says why the stream ended before its end.
+    """
+
+    def __init__(
+        self, handle: BinaryIO, size_bytes: int, max_decompressed_bytes: int, max_ratio: float
+    ) -> None:
+        self._handle = handle
+        self._left = size_bytes
+        self._read = 0
+        self._max_bytes = max_decompressed_bytes
+        self._max_ratio = max_ratio
+        head = handle.read(min(2, size_bytes))
+        handle.seek(0)
+        self.is_compressed = head == _GZIP
+        self._inflate = zlib.decompressobj(wbits=31) if self.is_compressed else None
+        self._pending = b""
+        self.position = 0
+        self.problem: str | None = None
+
+    def read(self, size: int, /) -> bytes:
+        if self._inflate is None:
+            data = self._raw(size)
+        else:
+            data = self._decompressed(size) if self.problem is None else b""
+        self.position += len(data)
+        return data
+
+    def skip(self, count: int) -> int:
+        """Skip bytes; returns how many line ends were among them."""
+        lines = 0
+        while count > 0:
+            data = self.read(min(count, _CHUNK_BYTES))
+            if not data:
+                break
+            lines += data.count(b"\n")
+            count -= len(data)
+        return lines
+
+    def _raw(self, size: int) -> bytes:
+        data = self._handle.read(min(size, self._left))
+        self._left -= len(data)
+        self._read += len(data)
+        return data
+
+    def _decompressed(self, size: int) -> bytes:
+        assert self._inflate is not None
+        while True:
+            if not self._pending:
+                self._pending = self._raw(1 << 16)
+            if not self._pending:
+                # all input is consumed, but output may wait inside
+                data = b"" if self._inflate.eof else self._inflate.decompress(b"", size)
+                if data:
+                    self._check_limits(len(data))
+                    return data if self.problem is None else b""
+                if not self._inflate.eof:
+                    self.problem = "the compressed file is cut off"
+                return b""
+            if self._inflate.eof:
+                # a gzip file may be several, one behind the other; zeros may fill it up
+                self._pending = self._pending.lstrip(b"\x00")
+                if not self._pending:
+                    continue
+                self._inflate = zlib.decompressobj(wbits=31)
+            try:
+                data = self._inflate.decompress(self._pending, size)
+            except zlib.error as error:
+                self.problem = f"the compressed file is damaged: {error}"
+                return b""
+            self._pending = self._inflate.unconsumed_tail or self._inflate.unused_data
+            if data:
+                self._check_limits(len(data))
+                return data if self.problem is None else b""
+
+    def _check_limits(self, arrived: int) -> None:
+        total = self.position + arrived
+        used = max(1, self._read - len(self._pending))
+        if total > self._max_bytes:
+            self.problem = f"decompresses to more than {self._max_bytes} bytes"
+        elif total > _RATIO_COUNTS_FROM_BYTES and total / used > self._max_ratio:
+            self.problem = (
+                f"decompresses to more than {self._max_ratio:g} bytes a byte: taken for a bomb"
+            )
+
+
+@contextmanager
+def open_stream(
+    file: LogFile, max_decompressed_bytes: int, max_ratio: float
+) -> Iterator[LogStream]:
+    with _open(file.path) as handle:
+        yield LogStream(handle, file.size_bytes, max_decompressed_bytes, max_ratio)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """Only what the file system refuses becomes a user's error, never one raised by the reader."""
+    try:
+        handle = path.open("rb")
+    except OSError as error:
+        raise unreadable(path, error) from None
+    with handle:
+        yield handle

@@ -1,0 +1,150 @@
+"""Which format and syntax a file has: by its content first, by its name second.
+
+Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `yaml`, `parquet`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.ingest import formats
+from tasks.ingest.formats import Format, canonical
+from tasks.ingest.json_text import parse
+from tasks.ingest.lines import MAX_KEPT_BYTES, Line, iterate_lines
+from tasks.ingest.opening import LogStream
+from tasks.ingest.records import Json, UnreadableError
+from tasks.ingest.yaml_text import parse_yaml
+from tasks.settings import IngestSettings
+
+Syntax = Literal["lines", "json", "yaml", "parquet"]
+Opener = Callable[[], AbstractContextManager[LogStream]]
+
+_MAX_SAMPLE_LINES = 50
+_MAX_SAMPLE_BYTES = 4 * 2**20
+_PARQUET = b"PAR1"
+_UNRECOGNISED = "no format recognises this file"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What a file is. `document` is the parsed value where the whole file is one.
+
+    `format` None: none takes it, and `reason` says why (an empty file: empty reason).
+    """
+
+    syntax: Syntax
+    format: Format | None
+    reason: str = ""
+    document: Json = None
+    head: bytes = b""
+
+
+def recognise_file(
+    open_again: Opener, name: str, limits: IngestSettings, forced: Format | None
+) -> Recognised:
+    """With a forced format only the syntax is looked for."""
+    with open_again() as stream:
+        lines = _sample(stream, limits.max_line_bytes)
+    with open_again() as stream:
+        head = stream.read(MAX_KEPT_BYTES)
+    if not lines:
+        return Recognised("lines", None)
+    first = lines[0].data
+    if first.startswith(_PARQUET):
+        takes = forced is None or forced.NAME == canonical.NAME
+        found = formats.by_name(canonical.NAME) if takes else None
+        return Recognised(
+            "parquet", found, _UNRECOGNISED + ": Parquet of another format", head=head
+        )
+    values = _values(lines, limits.max_json_depth)
+    one_a_line = _is_one_a_line(lines, values)
+    if one_a_line and (forced is not None or formats.recognise(list(values.values()))):
+        return Recognised("lines", forced or formats.recognise(list(values.values())), head=head)
+    if not one_a_line and first.lstrip()[:1] in (b"{", b"["):
+        return _document("json", open_again, limits, forced, head)
+    if _looks_like_yaml(lines, name):
+        return _document("yaml", open_again, limits, forced, head)
+    if forced is not None:
+        return Recognised("lines", forced, head=head)
+    return Recognised(
+        "lines", None, f"{_UNRECOGNISED} as one of {', '.join(formats.NAMES)}", head=head
+    )
+
+
+def _sample(stream: LogStream, max_line_bytes: int) -> list[Line]:
+    lines: list[Line] = []
+    size = 0
+    for line in iterate_lines(stream, max_line_bytes):
+        if line.data.strip() or line.too_long:
+            lines.append(line)
+            size += len(line.data)
+        if len(lines) >= _MAX_SAMPLE_LINES or size >= _MAX_SAMPLE_BYTES:
+            break
+    return lines
+
+
+def _values(lines: list[Line], max_depth: int) -> dict[int, Json]:
+    """Position among the lines → value, of the lines that are JSON by themselves."""
+    values: dict[int, Json] = {}
+    for position, line in enumerate(lines):
+        if not line.too_long:
+            try:
+                values[position] = parse(line.data, max_depth)
+            except UnreadableError:
+                continue
+    return values
+
+
+def _is_one_a_line(lines: list[Line], values: dict[int, Json]) -> bool:
+    """A broken first line does not make a document of what are lines, but a lone bracket does."""
+    if 0 in values:
+        return True
+    if lines[0].data.strip() in (b"[", b"{"):
+        return False
+    objects = [p for p, value in values.items() if isinstance(value, dict | list) and value]
+    if any(lines[position].data[:1] in (b"{", b"[") for position in objects):
+        return True
+    return len(lines) == 1
+
+
+def _looks_like_yaml(lines: list[Line], name: str) -> bool:
+    if name.lower().removesuffix(".gz").endswith((".yaml", ".yml")):
+        return True
+    return any(line.data.startswith(b"interactions:") for line in lines[:5])
+
+
+def _document(
+    syntax: Syntax, open_again: Opener, limits: IngestSettings, forced: Format | None, head: bytes
+) -> Recognised:
+    # YAML takes a hundred times its size in memory, so it is held to the size of a line
+    most = limits.max_document_bytes if syntax == "json" else limits.max_line_bytes
+    try:
+        with open_again() as stream:
+            data = _read_all(stream, most)
+        read = parse if syntax == "json" else parse_yaml
+        value = read(data, limits.max_json_depth)
+    except UnreadableError as error:
+        reason = str(error) if forced else f"{_UNRECOGNISED}: {error}"
+        return Recognised(syntax, None, reason, head=head)
+    found = forced or formats.recognise(value)
+    if found is None:
+        return Recognised(
+            syntax, None, f"{_UNRECOGNISED} as one of {', '.join(formats.NAMES)}", head=head
+        )
+    return Recognised(syntax, found, document=value, head=head)
+
+
+def _read_all(stream: LogStream, most: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while chunk := stream.read(1 << 20):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > most:
+            raise UnreadableError(f"a document of more than {most} bytes")
+    if stream.problem:
+        raise UnreadableError(stream.problem)
+    return b"".join(parts)

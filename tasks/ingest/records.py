@@ -1,0 +1,89 @@
+"""What a log format hands on: calls, feedback, and what could not be read.
+
+Values only; how they get into the store is not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+#: A value as JSON has it: None, bool, int, float, str, list or dict with text keys.
+Json = Any
+
+
+class UnreadableError(Exception):
+    """A line or record cannot be read; the text says why, for the dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """A human or automatic signal on the call `request_id` (None: the call it came with)."""
+
+    kind: str
+    request_id: str | None = None
+    value: float | None = None
+    comment: str | None = None
+    corrected: str | None = None
+    given_at: datetime | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One LLM call in canonical names (see expectations.contracts); None is what the log lacks.
+
+    `user` is the plain user id of the log; it is hashed before anything is stored. `feedback`
+    came in the same record. Times are UTC without zone; the JSON fields hold JSON values.
+    """
+
+    request_id: str | None = None
+    started_at: datetime | None = None
+    provider: str | None = None
+    model: str | None = None
+    release: str | None = None
+    prompt_name: str | None = None
+    prompt_version: str | None = None
+    session_id: str | None = None
+    user: str | None = None
+    user_hash: str | None = None
+    operation: str | None = None
+    messages: Json = None
+    response: Json = None
+    tool_calls: Json = None
+    finish_reason: str | None = None
+    params: Json = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    ttft_s: float | None = None
+    latency_s: float | None = None
+    cost_usd: float | None = None
+    status: str | None = None
+    error_type: str | None = None
+    http_status: int | None = None
+    retries: int | None = None
+    guardrail_verdicts: Json = None
+    tags: dict[str, Json] = field(default_factory=dict)
+    feedback: tuple[Feedback, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A record that could not be read. `raw` None: the bytes of the whole line or file."""
+
+    error: str
+    raw: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Telemetry that is no call (tool, agent and parent spans, metrics): counted, never a row."""
+
+    count: int = 1
+
+
+Record = Call | Feedback | Dead | Other

@@ -1,0 +1,269 @@
+"""Ingest: log files → landing, feedback, dead letters and sources.
+
+One transaction a file, with its row in `sources`: a run killed anywhere goes on with the next
+file, and the receipt is summed from `sources`, so it equals that of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from tasks.errors import UsageError
+from tasks.ingest import formats
+from tasks.ingest.feedback import of_call
+from tasks.ingest.formats import Format
+from tasks.ingest.lines import MAX_KEPT_BYTES
+from tasks.ingest.opening import LogStream, fingerprint, open_stream
+from tasks.ingest.reading import Located, Reading
+from tasks.ingest.recognise import Recognised, recognise_file
+from tasks.ingest.records import Call, Dead, Feedback, Other
+from tasks.ingest.rows import Reader, call_row, dead_letter_row, feedback_row
+from tasks.ingest.sources import Found, LogFile, find_files
+from tasks.receipts import Receipt
+from tasks.run import Run
+from tasks.store import Store, deadletters, feedback, landing, ledger
+from tasks.store import sources as readings
+from tasks.store.intake import Counts, Intake
+from tasks.store.sources import LastReading
+
+STAGE = "ingest"
+
+
+@dataclass(frozen=True, slots=True)
+class _Todo:
+    """A file that has something new: its content digest, and the reading to go on from."""
+
+    file: LogFile
+    digest: str
+    appended_to: LastReading | None
+
+
+def ingest(run: Run) -> Receipt:
+    """Take in what is new in the files of `run.request.logs`.
+
+    Raises UsageError for a pattern that matches nothing, a file that cannot be opened, an unknown
+    format name, and when no format recognises any of the files.
+    """
+    forced = _forced_format(run.request.log_format)
+    found = find_files(run.request.logs)
+    with run.open_store() as store:
+        for number, file in enumerate(found.files):
+            run.progress(STAGE, number, len(found.files), file.path.name)
+            todo = _what_is_new(run, store, file, forced)
+            if todo is not None:
+                with store.transaction():
+                    _take_in(run, store, todo, forced)
+        run.progress(STAGE, len(found.files), len(found.files))
+        _refuse_if_none_recognised(store, found)
+        receipt = _receipt(run, store, found)
+        with store.transaction():
+            ledger.finish_stage(store, run.run_id, receipt, run.clock())
+    return receipt
+
+
+def _forced_format(name: str) -> Format | None:
+    if name in ("", "auto"):
+        return None
+    found = formats.by_name(name)
+    if found is None:
+        near = difflib.get_close_matches(name, formats.NAMES, n=1, cutoff=0.4)
+        raise UsageError(
+            f"unknown log format {name!r}" + (f": did you mean {near[0]!r}?" if near else ""),
+            received=name,
+            allowed=", ".join(("auto", *formats.NAMES)),
+            next="leave --format out to have it recognised by content",
+        )
+    return found
+
+
+def _what_is_new(run: Run, store: Store, file: LogFile, forced: Format | None) -> _Todo | None:
+    """None where the file holds nothing that was not taken in before."""
+    path = str(file.path)
+    last = readings.last_reading(store, path)
+    if last is None:
+        return _Todo(file, fingerprint(file).digest, None)
+    again = _must_retry(last, forced)
+    if (last.size_bytes, last.mtime_ns) == (file.size_bytes, file.mtime_ns) and not again:
+        return None
+    prints = fingerprint(file, last.size_bytes if last.size_bytes <= file.size_bytes else None)
+    same = readings.reading_of(store, path, prints.digest)
+    if same is not None and not _must_retry(same, forced):
+        with store.transaction():
+            readings.touch(store, path, prints.digest, file.mtime_ns, run.clock())
+        return None
+    grown = prints.prefix_digest == last.digest and last.size_bytes < file.size_bytes
+    return _Todo(file, prints.digest, last if grown and not again else None)
+
+
+def _must_retry(last: LastReading, forced: Format | None) -> bool:
+    """A file that nothing recognised, once there are other parsers; or another format is forced."""
+    if forced is not None:
+        return last.format != forced.NAME
+    return last.format == formats.UNKNOWN and last.parser_version != formats.UNKNOWN_VERSION
+
+
+def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None:
+    limits, file = run.settings.ingest, todo.file
+
+    def open_again() -> AbstractContextManager[LogStream]:
+        return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
+
+    seen = recognise_file(open_again, file.path.name, limits, forced)
+    parser = seen.format
+    reader = Reader(
+        path=str(file.path),
+        format=_format_name(seen, forced),
+        parser_version=parser.VERSION if parser else formats.UNKNOWN_VERSION,
+        run_id=run.run_id,
+        now=run.clock(),
+    )
+    start = _start(todo, seen, reader)
+    superseded = _superseded(store, todo, seen, start)
+    intake = Intake(store)
+    other_spans = 0
+    bytes_done = file.size_bytes
+    if parser is None:
+        _add_unrecognised(intake, seen, reader)
+    else:
+        reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
+        with open_again() as stream:
+            for located in _located(reading, stream, seen, file, start):
+                other_spans += _add(intake, located, reader)
+        bytes_done = reading.bytes_done
+    intake.flush()
+    deadletters.mark_replayed(store, sorted(superseded - intake.dead_ids))
+    readings.add_reading(store, _reading_row(todo, reader, intake.counts, bytes_done, other_spans))
+
+
+def _format_name(seen: Recognised, forced: Format | None) -> str:
+    if seen.format is not None:
+        return seen.format.NAME
+    return forced.NAME if forced is not None else formats.UNKNOWN
+
+
+def _start(todo: _Todo, seen: Recognised, reader: Reader) -> int:
+    """Only lines can be appended to; a document or table that grew is another one."""
+    last = todo.appended_to
+    if last is None or seen.syntax != "lines" or last.format != reader.format:
+        return 0
+    return last.bytes_done
+
+
+def _superseded(store: Store, todo: _Todo, seen: Recognised, start: int) -> set[str]:
+    """Dead letters whose bytes this reading looks at once more."""
+    path = str(todo.file.path)
+    if todo.appended_to is not None and start:
+        return deadletters.waiting_at(store, path, start)
+    waiting = deadletters.waiting_at(store, path, 0) if todo.appended_to is not None else set()
+    return waiting | (deadletters.whole_files(store, path) if seen.format is not None else set())
+
+
+def _add(intake: Intake, located: Located, reader: Reader) -> int:
+    """Hand one record over; returns how many spans that are no call it stands for."""
+    record, place = located.record, located.place
+    if isinstance(record, Other):
+        return record.count
+    if isinstance(record, Call):
+        row = call_row(record, place, reader)
+        signals = [of_call(each, row["request_id"]) for each in record.feedback]
+        intake.add_call(row, [feedback_row(each, place, reader) for each in signals])
+    elif isinstance(record, Feedback):
+        intake.add_feedback(feedback_row(record, place, reader))
+    else:
+        where = (located.line_number, located.byte_offset)
+        intake.add_dead_letter(dead_letter_row(record.error, located.raw, *where, reader))
+    return 0
+
+
+def _add_unrecognised(intake: Intake, seen: Recognised, reader: Reader) -> None:
+    """One dead letter for the whole file; an empty file has nothing to keep."""
+    if seen.reason:
+        _add(intake, Located(Dead(seen.reason), None, 0, "#1", seen.head[:MAX_KEPT_BYTES]), reader)
+
+
+def _located(
+    reading: Reading, stream: LogStream, seen: Recognised, file: LogFile, start: int
+) -> Iterable[Located]:
+    if seen.syntax == "lines":
+        return reading.lines(stream, start)
+    if seen.syntax == "parquet":
+        return reading.parquet(file.path, file.size_bytes)
+    return reading.document(seen.document, file.size_bytes)
+
+
+def _reading_row(
+    todo: _Todo, reader: Reader, counts: Counts, bytes_done: int, other_spans: int
+) -> dict[str, object]:
+    return {
+        "path": reader.path,
+        "digest": todo.digest,
+        "size_bytes": todo.file.size_bytes,
+        "mtime_ns": todo.file.mtime_ns,
+        "bytes_done": bytes_done,
+        "format": reader.format,
+        "parser_version": reader.parser_version,
+        "rows_in": counts.rows_in,
+        "rows_out": counts.rows_out,
+        "duplicates": counts.duplicates,
+        "dead_letters": counts.dead_letters,
+        "input_tokens": counts.input_tokens,
+        "output_tokens": counts.output_tokens,
+        "other_spans": other_spans,
+        "run_id": reader.run_id,
+        "read_at": reader.now,
+    }
+
+
+def _refuse_if_none_recognised(store: Store, found: Found) -> None:
+    """Their dead letters are committed by now; the run stops, because nothing was meant."""
+    last = [readings.last_reading(store, str(file.path)) for file in found.files]
+    unknown = [each for each in last if each is not None and each.format == formats.UNKNOWN]
+    filled = [each for each in last if each is not None and each.size_bytes]
+    if filled and len([each for each in unknown if each.size_bytes]) == len(filled):
+        raise UsageError(
+            "no log format recognises any of the files"
+            if len(filled) > 1
+            else "no log format recognises the file",
+            received=_some([file.path.name for file in found.files if file.size_bytes]),
+            allowed=", ".join(formats.NAMES),
+            next="flywheel run --format NAME to force one; the reason stands in dead_letters",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _receipt(run: Run, store: Store, found: Found) -> Receipt:
+    totals = readings.totals(store, run.run_id)
+    conflicts = landing.count_conflicts(store, run.run_id)
+    empty = [str(file.path) for file in found.files if file.size_bytes == 0]
+    notes: dict[str, object] = {
+        "files": len(found.files),
+        "new_files": totals.num_files,
+        "skipped_files": len(found.files) - totals.num_files,
+        "by_format": readings.rows_by_format(store, run.run_id),
+        "input_tokens": totals.input_tokens,
+        "output_tokens": totals.output_tokens,
+        "feedback": feedback.count_feedback(store, run.run_id),
+        "other_spans": totals.other_spans,
+    }
+    if conflicts:
+        notes["conflicts"] = conflicts
+    if empty:
+        notes["empty_files"] = empty
+    if found.links_out:
+        notes["links_refused"] = [str(path) for path in found.links_out]
+    return Receipt(
+        stage=STAGE,
+        key=run.run_id,
+        rows_in=totals.rows_in,
+        rows_out=totals.rows_out,
+        duplicates=totals.duplicates,
+        dead_letters=totals.dead_letters,
+        notes=notes,
+    )

@@ -1,0 +1,142 @@
+"""Secrets and personal data out of texts: pure, shared by validate and redact.
+
+Owns how a text is masked; the patterns are redaction_patterns.py's. What is found is replaced by
+a pseudonym such as <email:c3f2a9c41d07>: a keyed hash (HMAC-SHA256) of the normalised value, so
+the same address has the same pseudonym everywhere and joins survive, while nobody without the key
+can test a guess. Masking a masked text changes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import hmac
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from tasks.errors import UsageError
+from tasks.redaction_patterns import FINDERS, KINDS, Finder, is_secret_name
+
+__all__ = ["KINDS", "Redactor", "redact_text"]
+
+_NUM_HEX = 12
+#: JSON inside a text inside a text …: deeper levels are masked as plain text
+_MAX_NESTING = 3
+
+
+def redact_text(
+    text: str, kinds: Iterable[str] = KINDS, key: bytes = b""
+) -> tuple[str, Counter[str]]:
+    """The text with everything of these kinds masked, and how many of each there were."""
+    redactor = Redactor(kinds, key)
+    return redactor.text(text), redactor.counts
+
+
+class Redactor:
+    """Masks texts and JSON values under one key; `counts` adds up what was masked."""
+
+    def __init__(self, kinds: Iterable[str] = KINDS, key: bytes = b"") -> None:
+        wanted = tuple(kinds)
+        for kind in wanted:
+            if kind not in KINDS:
+                raise _unknown(kind)
+        # in the order of the table, whatever the order asked for: the first finder wins an overlap
+        self._finders: tuple[Finder, ...] = tuple(f for f in FINDERS if f.kind in wanted)
+        self._secrets = "secret" in wanted
+        self._key = key
+        self.counts: Counter[str] = Counter()
+
+    def text(self, text: str) -> str:
+        taken: list[tuple[int, int, str]] = []  # sorted, without overlaps
+        for finder in self._finders:
+            if any(hint in text for hint in finder.hints):
+                for start, end in finder.find(text):
+                    _claim(taken, start, end, finder.kind)
+        if not taken:
+            return text
+        pieces: list[str] = []
+        position = 0
+        for start, end, kind in taken:
+            pieces += (text[position:start], self._pseudonym(kind, text[start:end]))
+            position = end
+        return "".join((*pieces, text[position:]))
+
+    def value(self, value: Any, nesting: int = 0) -> Any:
+        """A JSON value with every text in it masked; keys stay as they are.
+
+        A text under a name like `password` or `api_key` is masked whole. A text that is itself
+        JSON (arguments of a tool call) is masked inside.
+        """
+        if isinstance(value, str):
+            return self._maybe_json(value, nesting)
+        if isinstance(value, list):
+            return [self.value(item, nesting) for item in value]
+        if isinstance(value, Mapping):
+            return {name: self._member(name, item, nesting) for name, item in value.items()}
+        return value
+
+    def json(self, text: str) -> str:
+        """Canonical JSON text, masked; the very same text where there is nothing to mask."""
+        value = orjson.loads(text)
+        masked = self.value(value)
+        if masked == value:
+            return text
+        return orjson.dumps(masked, option=orjson.OPT_SORT_KEYS).decode()
+
+    def _member(self, name: str, item: Any, nesting: int) -> Any:
+        if self._secrets and isinstance(item, str) and is_secret_name(name) and item.strip():
+            return item if _is_masked(item) else self._pseudonym("secret", item)
+        return self.value(item, nesting)
+
+    def _maybe_json(self, text: str, nesting: int) -> str:
+        if nesting < _MAX_NESTING and text[:1] in ("{", "[") and text[-1:] in ("}", "]"):
+            try:
+                inner = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                return self.text(text)
+            masked = self.value(inner, nesting + 1)
+            # untouched JSON keeps its own spelling
+            return text if masked == inner else orjson.dumps(masked).decode()
+        return self.text(text)
+
+    def _pseudonym(self, kind: str, found: str) -> str:
+        self.counts[kind] += 1
+        message = f"{kind}:{_normalise(kind, found)}".encode("utf-8", "surrogatepass")
+        digest = hmac.new(self._key, message, hashlib.sha256).hexdigest()
+        # a letter in front: no pattern takes what follows a letter for a number of its own
+        return f"<{kind}:{'abcdef'[int(digest[0], 16) % 6]}{digest[1:_NUM_HEX]}>"
+
+
+def _claim(taken: list[tuple[int, int, str]], start: int, end: int, kind: str) -> None:
+    """Add the span unless it overlaps one that is there."""
+    place = bisect_left(taken, (start, end, kind))
+    if place and taken[place - 1][1] > start:
+        return
+    if place < len(taken) and taken[place][0] < end:
+        return
+    taken.insert(place, (start, end, kind))
+
+
+def _normalise(kind: str, found: str) -> str:
+    """What makes two spellings the same thing."""
+    if kind in ("card", "iban", "phone"):
+        return "".join(c for c in found if c.isalnum() or c == "+").upper()
+    return found.lower() if kind in ("email", "ip") else found
+
+
+def _is_masked(text: str) -> bool:
+    return text.startswith("<") and text.endswith(">") and text[1:].partition(":")[0] in KINDS
+
+
+def _unknown(kind: str) -> UsageError:
+    near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.4)
+    return UsageError(
+        f"unknown kind of redaction {kind!r}" + (f": did you mean {near[0]!r}?" if near else ""),
+        received=kind,
+        allowed=", ".join(KINDS),
+        next="correct kinds in [redact] of flywheel.toml",
+    )

@@ -1,0 +1,275 @@
+"""What secrets and personal data look like: one table of finders.
+
+A finder yields spans of a text. Every pattern is linear: its quantifiers are bounded, or nothing
+after them can fail. Each has hints, one of which must be in the text before the pattern is tried.
+Sources: the token formats their issuers publish, ISO 13616 (IBAN), ISO/IEC 7812 (Luhn), E.164.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+KINDS = ("secret", "email", "iban", "card", "ip", "phone")
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    kind: str
+    hints: tuple[str, ...]
+    find: Callable[[str], Iterator[Span]]
+
+
+def _pattern(
+    kind: str, hints: tuple[str, ...], pattern: str, group: int | str = 0,
+    accept: Callable[[re.Match[str]], bool] | None = None,
+) -> Finder:  # fmt: skip
+    compiled = re.compile(pattern)
+
+    def find(text: str) -> Iterator[Span]:
+        for match in compiled.finditer(text):
+            if accept is None or accept(match):
+                yield match.span(group)
+
+    return Finder(kind, hints, find)
+
+
+# --- secrets -----------------------------------------------------------------------------------
+
+_CONFIDENTIAL = (
+    r"pass(?:word|wd|phrase)?|pwd|secret|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|"
+    r"access[_-]?token|auth[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key"
+)
+_SECRET_MEMBER = re.compile(
+    rf"(?:[A-Za-z0-9]{{1,30}}[_.-])?(?:{_CONFIDENTIAL}|authorization|x-api-key)", re.IGNORECASE
+)
+#: what stands where a secret would stand in documentation
+_PLACEHOLDER = re.compile(r"[<${*%\[]|x{4,}|\.{3}|your|none\b|null\b|true\b|false\b", re.IGNORECASE)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a value under this key is a secret as a whole."""
+    return len(name) <= 64 and _SECRET_MEMBER.fullmatch(name) is not None
+
+
+def _has_digit_and_letter(match: re.Match[str]) -> bool:
+    found = match.group()
+    return any(c.isdigit() for c in found) and any(c.isalpha() for c in found)
+
+
+def _is_assigned_secret(match: re.Match[str]) -> bool:
+    """`password=hunter2`, `"api_key": "…"`; not `password: required` in prose."""
+    value, sign, quote = match["value"], match["sign"], match["quote"]
+    if _PLACEHOLDER.match(value):
+        return False
+    return sign == "=" or bool(quote) or any(c.isdigit() for c in value)
+
+
+def _bearer_has_digit(match: re.Match[str]) -> bool:
+    return any(c.isdigit() for c in match[1])
+
+
+_START = r"(?<![A-Za-z0-9_-])"
+_SECRETS = (
+    _pattern("secret", ("PRIVATE KEY",),
+             r"(?s)-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+             r".*?(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\Z)"),
+    _pattern("secret", ("eyJ",),
+             _START + r"eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?"),
+    _pattern("secret", ("sk-",), _START + r"sk-[A-Za-z0-9_-]{16,}+", accept=_has_digit_and_letter),
+    _pattern("secret", ("AKIA", "ASIA"), _START + r"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
+    _pattern("secret", ("gh",), _START + r"gh[pousr]_[A-Za-z0-9]{30,}+"),
+    _pattern("secret", ("github_pat_",), _START + r"github_pat_[A-Za-z0-9_]{22,}+"),
+    _pattern("secret", ("glpat-",), _START + r"glpat-[A-Za-z0-9_-]{20,}+"),
+    _pattern("secret", ("xox",), _START + r"xox[abeoprs]-[A-Za-z0-9-]{10,}+"),
+    _pattern("secret", ("hooks.slack.com",), r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,}+"),
+    _pattern("secret", ("_live_", "_test_"), _START + r"[rsp]k_(?:live|test)_[A-Za-z0-9]{10,}+"),
+    _pattern("secret", ("whsec_",), _START + r"whsec_[A-Za-z0-9+/=]{16,}+"),
+    _pattern("secret", ("AIza",), _START + r"AIza[0-9A-Za-z_-]{30,}+"),
+    _pattern("secret", ("ya29.",), _START + r"ya29\.[0-9A-Za-z_-]{20,}+"),
+    _pattern("secret", ("hf_",), _START + r"hf_[A-Za-z0-9]{30,}+"),
+    _pattern("secret", ("npm_",), _START + r"npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])"),
+    _pattern("secret", ("pypi-",), _START + r"pypi-[A-Za-z0-9_-]{40,}+"),
+    _pattern("secret", ("SG.",), _START + r"SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
+    _pattern("secret", ("earer", "asic", "EARER"),
+             r"(?i)\b(?:bearer|basic)\s{1,4}([A-Za-z0-9._~+/-]{16,}+={0,2})", group=1,
+             accept=_bearer_has_digit),
+    _pattern("secret", ("://",),
+             r"(?<=://)[^\s:/@]{0,64}:([^\s/@<>]{1,128})@", group=1),
+    _pattern("secret", ("=", ":"),
+             rf"(?i)(?<![A-Za-z<])(?:{_CONFIDENTIAL})(?:\\?[\"'])?\s{{0,3}}(?P<sign>=|:)=?\s{{0,3}}"
+             r"(?P<quote>\\?[\"'])?(?P<value>[^\s\"'\\,;&<>]{4,256})", group="value",
+             accept=_is_assigned_secret),
+)  # fmt: skip
+
+# --- personal data -----------------------------------------------------------------------------
+
+_EMAIL = _pattern(
+    "email", ("@",),
+    r"(?<![\w.+%-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])",
+)  # fmt: skip
+
+#: length by country, ISO 13616 registry
+_IBAN_LENGTHS = {
+    "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22,
+    "BI": 27, "BR": 29, "BY": 28, "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DJ": 27,
+    "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18, "FK": 18, "FO": 18, "FR": 27,
+    "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HN": 28, "HR": 21, "HU": 28,
+    "IE": 22, "IL": 23, "IQ": 23, "IS": 26, "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28,
+    "LC": 32, "LI": 21, "LT": 20, "LU": 20, "LV": 21, "LY": 25, "MC": 27, "MD": 24, "ME": 22,
+    "MK": 19, "MN": 20, "MR": 27, "MT": 31, "MU": 30, "NI": 28, "NL": 18, "NO": 15, "OM": 23,
+    "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "RU": 33, "SA": 24,
+    "SC": 31, "SD": 18, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "SO": 23, "ST": 25, "SV": 28,
+    "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20, "YE": 30,
+}  # fmt: skip
+_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
+
+
+def _find_ibans(text: str) -> Iterator[Span]:
+    """As many letters and digits as the country has, in groups or not, with the right check."""
+    for match in _IBAN_START.finditer(text):
+        length = _IBAN_LENGTHS.get(match.group()[:2].upper())
+        if length is None:
+            continue
+        end, kept = match.start(), ""
+        while end < len(text) and len(kept) < length:
+            if text[end].isascii() and text[end].isalnum():
+                kept += text[end]
+            elif text[end] not in " -" or not kept[-1:] or text[end - 1] in " -":
+                break
+            end += 1
+        if len(kept) == length and not text[end : end + 1].isalnum() and _is_iban(kept):
+            yield match.start(), end
+
+
+def _is_iban(kept: str) -> bool:
+    moved = (kept[4:] + kept[:4]).upper()
+    return int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
+
+
+def _luhn(digits: str) -> bool:
+    total = 0
+    for position, digit in enumerate(reversed(digits)):
+        number = int(digit) * (1 + position % 2)
+        total += number - 9 if number > 9 else number
+    return total % 10 == 0
+
+
+_CARD_PREFIX = re.compile(r"3[0-9]|4|5[0-9]|6|2[2-7]|2131|1800")
+
+
+def _is_card(match: re.Match[str]) -> bool:
+    """Luhn holds, an issuer has the first digits; 12 digits only where Maestro has them."""
+    digits = re.sub(r"[ -]", "", match.group())
+    if not 12 <= len(digits) <= 19 or not _CARD_PREFIX.match(digits):
+        return False
+    if len(digits) == 12 and not re.match(r"5[0678]|6", digits):
+        return False
+    return len(set(digits)) > 2 and _luhn(digits)
+
+
+_CARD = _pattern(
+    "card", tuple("123456"), r"(?<![\w.+-])[1-6][0-9](?:[ -]?[0-9]){10,17}(?![\w-]|\.[0-9])",
+    accept=_is_card,
+)  # fmt: skip
+
+_IP4 = _pattern(
+    "ip", (".",),
+    r"(?<![\w.-])(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}"
+    r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?![\w-]|\.[0-9])",
+)  # fmt: skip
+
+
+def _is_ip6(match: re.Match[str]) -> bool:
+    found = match.group()
+    if found.count(":") < 2 or not any(c.isalnum() for c in found):
+        return False
+    try:
+        return ipaddress.ip_address(found).version == 6
+    except ValueError:
+        return False
+
+
+_IP6 = _pattern(
+    "ip", (":",), r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?:\.[0-9.]{5,11})?(?![\w:])", accept=_is_ip6
+)
+
+# --- phone -------------------------------------------------------------------------------------
+
+_EXTENSION = r"(?: ?(?:x|ext\.?) ?[0-9]{1,6})?"
+_SEP = r"[ .\u00a0-]"
+#: written as telephone numbers are and few other numbers: a country code, an area code in
+#: brackets, the North American 3-3-4, or a leading zero with groups. Possessive throughout:
+#: digits can be cut into groups in many ways, and only one is tried
+_PHONE_SURE = (
+    rf"(?:\+|00[1-9]?-?)[0-9]{{1,3}}+(?:{_SEP}?\([0-9]{{1,4}}\))?+(?:{_SEP}?[0-9]{{1,5}}+){{2,6}}+"
+    rf"|\([0-9]{{2,5}}\){_SEP}?[0-9]{{3,4}}+{_SEP}?[0-9]{{3,4}}"
+    rf"|[0-9]{{3}}{_SEP}[0-9]{{3}}{_SEP}[0-9]{{4}}"
+    rf"|0[0-9]{{1,4}}+(?:{_SEP}[0-9]{{2,4}}+){{2,4}}+|0[0-9]{{2,4}}+{_SEP}[0-9]{{5,7}}"
+)
+#: any run of digits and separators; a telephone number only next to a word that says so
+_PHONE_MAYBE = rf"\(?[0-9]{{2,5}}+\)?(?:{_SEP}?[0-9]{{2,7}}+){{1,5}}+"
+#: not inside a longer number, a word, a sum of money, an address of the web
+_NOT_AFTER = r"(?<![\w.+/#:=-])(?<![0-9][ ,])(?<!\()"
+_NOT_BEFORE = r"(?![\w/]|[.,:-][0-9])"
+_PHONE_WORDS = re.compile(
+    r"\b(?:tele)?phones?\b|\btel\b|\bcall(?:ed|ing)?\b|\bcell\b|\bmobile\b|\bdial\b|\bfax\b|"
+    r"\bwhatsapp\b|\bsms\b|\bring me\b|\btext me\b|\breach (?:me|us|him|her|them)\b|"
+    r"\bcontact (?:me|us|him|her|them|number)\b|\banswer(?:ing)? at\b|\bmessages? to\b|☎|📞",
+    re.IGNORECASE,
+)
+_PHONE_WORDS_AFTER = re.compile(r"[\s-]{0,3}(?:office|fax|mobile|cell)\b", re.IGNORECASE)
+#: numbers that are called something else, even where a telephone is spoken of
+_OTHER_WORDS = re.compile(
+    r"(?:order|ticket|invoice|case|ref(?:erence)?|tracking|serial|account|id|no|nr|code|item|sku|"
+    r"model|version|part|booking|customer|policy|claim)[\s.:#-]{0,4}(?:number|num|no|nr|id)?"
+    r"[\s.:#-]{0,4}[A-Za-z]{0,4}[-#]?$",
+    re.IGNORECASE,
+)
+_CONTEXT = 48
+_DATE = re.compile(
+    r"(?:19|20)[0-9]{2}[ .-][0-9]{2}[ .-][0-9]{2}|[0-9]{2}[ .-][0-9]{2}[ .-](?:19|20)[0-9]{2}"
+)
+
+
+def _num_digits(text: str) -> int:
+    return sum(c.isdigit() for c in text)
+
+
+def _is_sure_phone(match: re.Match[str]) -> bool:
+    if not 8 <= _num_digits(match.group()) <= 20 or _DATE.match(match.group()):
+        return False
+    return (
+        _OTHER_WORDS.search(match.string[max(0, match.start() - _CONTEXT) : match.start()]) is None
+    )
+
+
+def _is_phone_in_context(match: re.Match[str]) -> bool:
+    found = match.group()
+    if not 7 <= _num_digits(found) <= 15 or _DATE.match(found):
+        return False
+    before = match.string[max(0, match.start() - _CONTEXT) : match.start()]
+    if _OTHER_WORDS.search(before) is not None:
+        return False
+    said = _PHONE_WORDS.search(before) or _PHONE_WORDS_AFTER.match(match.string, match.end())
+    return said is not None
+
+
+_PHONES = tuple(
+    _pattern("phone", tuple("0123456789"),
+             rf"{_NOT_AFTER}(?:{shape}){_EXTENSION}{_NOT_BEFORE}", accept=accept)
+    for shape, accept in (
+        (_PHONE_SURE, _is_sure_phone),
+        (_PHONE_MAYBE, _is_phone_in_context),
+    )
+)  # fmt: skip
+
+#: in order: where two overlap, the first one has it
+FINDERS: tuple[Finder, ...] = (
+    *_SECRETS, _EMAIL, Finder("iban", tuple("0123456789"), _find_ibans), _CARD, _IP4, _IP6,
+    *_PHONES,
+)  # fmt: skip

@@ -1,0 +1,47 @@
+"""Commands that look further into a turn, or decide it again. Pure.
+
+What is quoted here is pasted into shells: every value is quoted for one.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from tasks import facts
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    purpose: str
+    line: str
+
+
+def commands(turn: facts.Turn, compare_url_path: str | None) -> tuple[Command, ...]:
+    request = turn.request
+    again = ["flywheel", "run"]
+    for pattern in request.get("logs") or ():
+        again += ["--logs", str(pattern)]
+    if request.get("log_format", "auto") != "auto":
+        again += ["--format", str(request["log_format"])]
+    again += ["--champion", turn.champion.name, "--challenger", turn.challenger.name]
+    again += ["--seed", str(request.get("seed", 0))]
+    found = [
+        Command("Run the same turn again (cached completions are reused)", shlex.join(again)),
+        Command("Reproduce this verdict from what is stored",
+                shlex.join(["flywheel", "reproduce", turn.run_id])),
+        Command("Read the scores of this eval set",
+                shlex.join(["flywheel", "sql", _scores_sql(turn)])),
+        Command("Open MLflow", "flywheel ui"),
+    ]  # fmt: skip
+    if compare_url_path:
+        found.append(Command("… then, side by side, after the address it prints", compare_url_path))
+    return tuple(found)
+
+
+def _scores_sql(turn: facts.Turn) -> str:
+    digests = ", ".join(f"'{d}'" for d in sorted({turn.champion.digest, turn.challenger.digest}))
+    return (
+        "select s.* from scores s join eval_set_samples e using (sample_id) where "
+        f"e.eval_set_digest = '{turn.eval_set.digest}' and s.release_digest in ({digests})"
+    )

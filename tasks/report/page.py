@@ -1,0 +1,69 @@
+"""The HTML page of one turn: one file, no script, nothing from outside, readable light and dark.
+
+All text of logs and models is hostile: jinja2 escapes everything, the one exception being the
+plot, whose text matplotlib has escaped. A content security policy forbids scripts besides.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from tasks import facts
+from tasks.report import commands, flips, funnel, wording
+from tasks.report.plot import Plot
+
+MAX_FLIPS = 24
+MAX_TEXT_CHARS = 1_200
+MAX_LOG_FILES = 100
+
+
+def render(
+    turn: facts.Turn,
+    plot: Plot | None,
+    *,
+    compare_url_path: str | None = None,
+    mlflow_run_id: str | None = None,
+) -> str:
+    """The whole page as text. The same turn gives the same page."""
+    from markupsafe import Markup
+
+    headline, consequence = wording.headline(turn)
+    return str(
+        _template().render(
+            turn=turn,
+            headline=headline,
+            consequence=consequence,
+            plot=None if plot is None else Markup(plot.inline),  # noqa: S704 - see the docstring
+            plot_left_out=0 if plot is None else plot.num_left_out,
+            steps=funnel.steps(turn),
+            changes=flips.choose(turn.pairs, MAX_FLIPS),
+            log_files=turn.log_files[:MAX_LOG_FILES],
+            num_more_log_files=max(0, len(turn.log_files) - MAX_LOG_FILES),
+            commands=commands.commands(turn, compare_url_path),
+            mlflow_run_id=mlflow_run_id,
+        )
+    )
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("tasks.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": wording.percent,
+        "points": wording.points,
+        "count": wording.count,
+        "label": wording.label,
+        "shortened": lambda text: wording.shortened(text, MAX_TEXT_CHARS),
+        "message_text": wording.message_text,
+    }
+    environment.globals |= {"interval": wording.interval, "roles": facts.ROLES}
+    return environment.get_template("report.html.j2")

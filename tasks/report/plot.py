@@ -1,0 +1,149 @@
+"""The forest plot: paired difference with its interval, for each suite and each of its slices.
+
+Drawn with matplotlib's object interface (no pyplot, no window, Agg), imported late. Labels come
+from logs: they are drawn as plain text (no mathtext), without control characters, shortened.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from tasks import facts
+from tasks.report.wording import points
+
+MAX_ROWS = 40
+_MAX_LABEL_CHARS = 36
+#: stand-ins that become CSS variables when the plot is put into the page
+_INK, _FAINT, _LOSS, _GAIN, _UNSURE, _MARGIN = (
+    "#1f2430", "#b9c0cc", "#c0392f", "#22804a", "#566074", "#b7791f",
+)  # fmt: skip
+_VARIABLES = {
+    _INK: "var(--ink)", _FAINT: "var(--line)", _LOSS: "var(--bad)", _GAIN: "var(--good)",
+    _UNSURE: "var(--dim)", _MARGIN: "var(--warn)",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One row of the plot; `suite` rows stand for the whole suite."""
+
+    label: str
+    is_suite: bool
+    num_samples: int
+    difference: float
+    low: float | None
+    high: float | None
+    margin: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """`inline` follows the page's colours; the others stand alone on white."""
+
+    inline: str
+    svg: bytes
+    png: bytes
+    num_left_out: int
+
+
+def bars(turn: facts.Turn) -> tuple[tuple[Bar, ...], int]:
+    """Rows of the plot, and how many slices are left out (no difference, or too many)."""
+    rows: list[Bar] = []
+    for suite in turn.suites:
+        if suite.difference is not None:
+            rows.append(Bar(plain(suite.suite), True, suite.num_samples, suite.difference,
+                            suite.ci_low, suite.ci_high, suite.margin))  # fmt: skip
+        for part in sorted(turn.slices, key=lambda s: (s.name, s.value)):
+            if part.suite == suite.suite and part.difference is not None:
+                margin = suite.margin if part.margin is None else part.margin
+                rows.append(Bar(plain(f"{part.name} = {part.value}"), False, part.num_samples,
+                                part.difference, part.ci_low, part.ci_high, margin))  # fmt: skip
+    total = len(turn.suites) + len(turn.slices)
+    return tuple(rows[:MAX_ROWS]), total - min(len(rows), MAX_ROWS)
+
+
+def plain(text: str) -> str:
+    """One printable line, at most as long as the plot has room for."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]+", " ", text).strip()
+    return line if len(line) <= _MAX_LABEL_CHARS else line[: _MAX_LABEL_CHARS - 1] + "…"
+
+
+def draw(turn: facts.Turn) -> Plot | None:
+    """None where no difference could be computed."""
+    rows, left_out = bars(turn)
+    if not rows:
+        return None
+    import matplotlib
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": turn.run_id, "font.size": 10,
+                "font.family": "sans-serif", "text.parse_math": False}  # fmt: skip
+    with warnings.catch_warnings(), matplotlib.rc_context(settings):
+        # a label in a script the font lacks is drawn by the reader's browser
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        figure = _figure(rows)
+        svg, png = io.BytesIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(png, format="png", dpi=130, facecolor="white")
+    return Plot(_inline(svg.getvalue().decode()), svg.getvalue(), png.getvalue(), left_out)
+
+
+def _figure(rows: tuple[Bar, ...]) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height = 1.1 + 0.32 * len(rows)
+    figure = Figure(figsize=(9.6, height))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.34, 0.62 / height, 0.50, 1 - 0.86 / height))
+    places = range(len(rows))[::-1]
+    axes.axvline(0, color=_INK, linewidth=0.9, zorder=1)
+    for place, row in zip(places, rows, strict=True):
+        _draw_row(axes, place, row)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, -6), max(high, 6))
+    axes.set_yticks([])
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_FAINT)
+    axes.tick_params(axis="x", colors=_INK, length=3)
+    axes.set_xlabel("challenger − champion, percentage points", color=_INK, fontsize=9.5)
+    axes.grid(axis="x", color=_FAINT, linewidth=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+    return figure
+
+
+def _draw_row(axes: Any, place: int, row: Bar) -> None:
+    colour = _UNSURE
+    if row.low is not None and row.high is not None:
+        colour = _LOSS if row.high < 0 else _GAIN if row.low > 0 else _UNSURE
+        axes.plot([100 * row.low, 100 * row.high], [place, place], color=colour,
+                  linewidth=2.6 if row.is_suite else 1.5, solid_capstyle="round")  # fmt: skip
+    axes.plot([100 * row.difference], [place], marker="D" if row.is_suite else "o", color=colour,
+              markersize=7 if row.is_suite else 5, zorder=3)  # fmt: skip
+    if row.margin is not None:
+        axes.plot([-100 * row.margin] * 2, [place - 0.5, place + 0.5], color=_MARGIN,
+                  linewidth=1.3, linestyle=(0, (3, 2)), zorder=2)  # fmt: skip
+    weight = "bold" if row.is_suite else "normal"
+    common = {"color": _INK, "va": "center", "fontweight": weight, "clip_on": False}
+    axes.text(-0.025 if row.is_suite else -0.045, place, row.label, ha="right",
+              transform=axes.get_yaxis_transform(), **common)  # fmt: skip
+    axes.text(1.025, place, f"{points(row.difference)}  (n={row.num_samples})", ha="left",
+              transform=axes.get_yaxis_transform(), **common)  # fmt: skip
+
+
+def _inline(svg: str) -> str:
+    """The <svg> element alone, without size, with the page's colours."""
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    element = re.sub(r"<!--.*?-->", "", element, flags=re.DOTALL)
+    element = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", element, count=1)
+    element = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", element, count=1)
+    for colour, variable in _VARIABLES.items():
+        element = element.replace(colour, variable)
+    return element.replace("<svg ", '<svg role="img" aria-label="paired differences" ', 1)

@@ -1,0 +1,79 @@
+"""Numbers and texts as people read them. Scores are shown in percent, differences in points.
+
+Nothing is cut without a visible mark, and what could not be computed shows as a dash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tasks import facts
+
+NOTHING = "–"
+
+#: verdict → (what it means, may the challenger ship)
+MEANING: Mapping[str, tuple[str, str]] = {
+    "better": ("is better", "It may ship."),
+    "no_worse": ("is no worse", "It may ship."),
+    "worse": ("is worse", "It must not ship."),
+    "cannot_tell": ("cannot be told apart safely", "This is not a pass: it must not ship yet."),
+}
+
+
+def headline(turn: facts.Turn) -> tuple[str, str]:
+    meaning, consequence = MEANING.get(turn.verdict, (turn.verdict, ""))
+    return f"{turn.challenger.name} {meaning} than {turn.champion.name}" if (
+        turn.verdict in ("better", "worse", "no_worse")
+    ) else f"{turn.challenger.name} and {turn.champion.name} {meaning.removeprefix('is ')}", consequence  # fmt: skip
+
+
+def label(verdict: str) -> str:
+    return verdict.replace("_", " ")
+
+
+def percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{100 * value:.1f}%"
+
+
+def points(value: float | None) -> str:
+    """A difference in percentage points, always with its sign."""
+    if value is None:
+        return NOTHING
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
+    if low is None or high is None:
+        return NOTHING
+    if signed:
+        return f"{points(low)} to {points(high)}"
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def count(value: int | None) -> str:
+    return NOTHING if value is None else f"{value:,}".replace(",", " ")
+
+
+def shortened(text: str, limit: int) -> tuple[str, int]:
+    """The text within `limit` characters, and how many characters are left out (0: none)."""
+    return (text, 0) if len(text) <= limit else (text[:limit], len(text) - limit)
+
+
+def message_text(messages: tuple[Mapping[str, Any], ...]) -> str:
+    """The input of a sample: its last user message plain, longer conversations with roles."""
+    if len(messages) == 1:
+        return content_text(messages[0].get("content"))
+    return "\n".join(f"[{m.get('role', '?')}] {content_text(m.get('content'))}" for m in messages)
+
+
+def content_text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        if parts and all(isinstance(part, str) for part in parts):
+            return "\n".join(str(part) for part in parts)
+    return json.dumps(content, ensure_ascii=False)

@@ -1,0 +1,53 @@
+"""Deep links into the MLflow pages that matter, and the names things have there. Pure text.
+
+Paths begin with `/#`, so they hold after any server address.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlencode
+
+CHAMPION_ALIAS = "champion"
+CHALLENGER_ALIAS = "challenger"
+#: assessments with these names are drawn as MLflow's own judges
+_TAKEN_NAMES = frozenset({"correctness", "groundedness"})
+
+
+def compare_path(experiment_id: str, challenger_run_id: str, champion_run_id: str) -> str:
+    """The side-by-side evaluation view: challenger against the champion as baseline."""
+    query = urlencode({"selectedRunUuid": challenger_run_id, "compareToRunUuid": champion_run_id})
+    return f"/#/experiments/{experiment_id}/evaluation-runs?{query}"
+
+
+def run_path(experiment_id: str, run_id: str) -> str:
+    return f"/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def model_version_path(name: str, version: str) -> str:
+    return f"/#/models/{name}/versions/{version}"
+
+
+def model_name(experiment: str) -> str:
+    """The registered model whose versions are the releases."""
+    return f"{slug(experiment)}-release"
+
+
+def prompt_name(experiment: str, task: str) -> str:
+    """Prompts and models share one namespace, so the name says that it is a prompt."""
+    return f"{slug(experiment)}-prompt-{slug(task)}"
+
+
+def assessment_name(scorer: str) -> str:
+    """exact_match@1 → exact_match, never a name MLflow draws as a judge of its own."""
+    base = re.sub(r"[^\w\-. ]", "_", scorer.partition("@")[0])[:200] or "score"
+    return f"{base}_score" if base.lower() in _TAKEN_NAMES else base
+
+
+def metric_key(*parts: str) -> str:
+    """Joined with dots; what MLflow refuses in a metric name becomes an underscore."""
+    return re.sub(r"[^\w\-. :/]", "_", ".".join(parts))[:250]
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:150] or "unnamed"

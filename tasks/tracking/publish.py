@@ -1,0 +1,269 @@
+"""Publishes one turn to MLflow: a parent run, a child a release, registry, rows, artifacts.
+
+Called again for the same turn it leaves one finished parent run: a whole one is only read back,
+the remains of an attempt that was killed are deleted first. Knows nothing of DuckDB or HTML.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks import facts
+from tasks.settings import Settings
+from tasks.tracking import links, values
+from tasks.tracking.session import Session, open_session
+
+_BATCH_PARAMS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Ids and paths a page about the turn needs; paths follow the server address."""
+
+    mlflow_run_id: str
+    experiment_id: str
+    child_run_ids: Mapping[str, str]
+    compare_url_path: str
+    run_url_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What is shown of the turn: the note (markdown) and the files beside it."""
+
+    note: str
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What stands in MLflow now."""
+
+    links: Links
+    rows_sent: int
+    rows_capped: int
+    versions: Mapping[str, str]
+    prompts: tuple[str, ...]
+    not_registered: tuple[str, ...]
+    undefined_metrics: tuple[str, ...]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Published:
+        value = json.loads(text)
+        tuples = {key: tuple(value[key]) for key in ("prompts", "not_registered", "undefined_metrics")}
+        return cls(**{**value, **tuples, "links": Links(**value["links"])})
+
+
+#: told (done, total, what) while rows go out
+Told = Callable[[int, int, str], None]
+
+
+def publish(
+    settings: Settings,
+    turn: facts.Turn,
+    draw: Callable[[Links], Pages],
+    told: Told = lambda done, total, note: None,
+) -> Published:
+    """Record the turn; `draw` makes the pages once the ids are known. Returns what stands there.
+
+    Raises StoreError, transient where a server does not answer; nothing half-done counts.
+    """
+    with open_session(settings) as session:
+        found, leftovers = _earlier_attempts(session, turn.run_id)
+        for parent_run_id in leftovers:
+            _delete_attempt(session, parent_run_id)
+        if found is not None:
+            draw(found.links)
+            return found
+        return _publish(session, settings, turn, draw, told)
+
+
+def _publish(
+    session: Session,
+    settings: Settings,
+    turn: facts.Turn,
+    draw: Callable[[Links], Pages],
+    told: Told,
+) -> Published:
+    from mlflow.entities import LoggedModelInput
+
+    from tasks.tracking import registry, rows
+    from tasks.tracking.datasets import dataset_input
+
+    started_ms = time.time_ns() // 1_000_000
+    parent = _create_run(session, turn, turn.run_id, {values.ROLE_TAG: "parent"})
+    children = {role: _create_child(session, turn, role, parent) for role in facts.ROLES}
+    pages = Links(
+        parent, session.experiment_id, dict(children),
+        links.compare_path(session.experiment_id, children["challenger"], children["champion"]),
+        links.run_path(session.experiment_id, parent),
+    )  # fmt: skip
+    dataset = dataset_input(turn, str(settings.store_path))
+    session.client.log_inputs(parent, datasets=[dataset])
+    chosen = rows.choose_rows(turn, settings.mlflow.max_rows)
+    registered: dict[facts.Role, registry.Registered] = {}
+    prompts: dict[str, None] = {}
+    not_registered: list[str] = []
+    undefined: list[str] = []
+    for place, role in enumerate(facts.ROLES):
+        child = children[role]
+        of_release, too_long = registry.register_prompts(session, turn.release(role))
+        registered[role] = registry.register_release(session, turn, role, of_release, parent)
+        model_id = registered[role].model_id
+        prompts |= dict.fromkeys(prompt.uri for prompt in of_release)
+        not_registered += [f"{turn.release(role).name}: {task}" for task in too_long]
+        session.client.log_inputs(
+            child, datasets=[dataset], models=[LoggedModelInput(model_id)]
+        )
+        _link_prompts(session, child, of_release)
+        metrics = values.child_metrics(turn, role)
+        undefined += [f"{role}: {key}" for key in metrics.undefined]
+        _log(session, child, values.release_params(turn.release(role)), metrics.defined,
+             started_ms, model_id=model_id, dataset=dataset.dataset)  # fmt: skip
+        before = place * len(chosen)
+        rows.send_rows(
+            session, turn, role, chosen, mlflow_run_id=child, model_id=model_id,
+            told=lambda sent, before=before: told(  # type: ignore[misc]
+                before + sent, 2 * len(chosen), "rows to MLflow"
+            ),
+        )  # fmt: skip
+    metrics = values.parent_metrics(turn)
+    undefined += list(metrics.undefined)
+    _log(session, parent, values.parent_params(turn), metrics.defined, started_ms)
+    published = Published(
+        links=pages,
+        rows_sent=len(chosen),
+        rows_capped=len(turn.pairs) - len(chosen),
+        versions={role: f"{each.name} v{each.version}" for role, each in registered.items()},
+        prompts=tuple(prompts),
+        not_registered=tuple(not_registered),
+        undefined_metrics=tuple(undefined),
+    )
+    _finish(session, turn, published, draw(pages))
+    registry.point_aliases(session, registered)
+    # last of all, so that its presence says the record is whole
+    session.client.set_terminated(parent, status="FINISHED")
+    return published
+
+
+def _finish(session: Session, turn: facts.Turn, published: Published, pages: Pages) -> None:
+    """Artifacts, note and tags; the children are ended, the parent not yet."""
+    client, parent = session.client, published.links.mlflow_run_id
+    client.log_dict(parent, dict(turn.verdict_json), "verdict.json")
+    for file in pages.files:
+        client.log_artifact(parent, str(file))
+    tags = {
+        "mlflow.note.content": values.shortened(pages.note, values.MAX_TAG_CHARS),
+        values.VERDICT_TAG: turn.verdict,
+        "flywheel.undefined_metrics": values.shortened(
+            ", ".join(published.undefined_metrics), values.MAX_TAG_CHARS
+        ),
+    }
+    for key, value in tags.items():
+        client.set_tag(parent, key, value)
+    for child in published.links.child_run_ids.values():
+        client.set_tag(child, values.VERDICT_TAG, turn.verdict)
+        client.set_terminated(child, status="FINISHED")
+    client.log_text(parent, published.to_json(), "published.json")
+    client.set_tag(parent, values.RECORDED_TAG, "published.json")
+
+
+def _create_run(
+    session: Session, turn: facts.Turn, name: str, tags: Mapping[str, str]
+) -> str:
+    run = session.client.create_run(
+        session.experiment_id,
+        run_name=name,
+        tags={
+            values.RUN_ID_TAG: turn.run_id,
+            "mlflow.source.name": "flywheel",
+            "mlflow.source.type": "JOB",
+            **tags,
+        },
+    )
+    run_id: str = run.info.run_id
+    return run_id
+
+
+def _create_child(session: Session, turn: facts.Turn, role: facts.Role, parent: str) -> str:
+    name = f"{role}: {turn.release(role).name} · {turn.run_id}"
+    return _create_run(
+        session, turn, name,
+        {
+            values.ROLE_TAG: role, "mlflow.parentRunId": parent,
+            "mlflow.runType": "genai_evaluate", "flywheel.release": turn.release(role).name,
+        },
+    )  # fmt: skip
+
+
+def _log(
+    session: Session,
+    run_id: str,
+    params: Mapping[str, str],
+    metrics: Mapping[str, float],
+    timestamp_ms: int,
+    *,
+    model_id: str | None = None,
+    dataset: Any = None,
+) -> None:
+    from mlflow.entities import Metric, Param
+
+    of_dataset = {} if dataset is None else {
+        "dataset_name": dataset.name, "dataset_digest": dataset.digest, "model_id": model_id,
+    }  # fmt: skip
+    entries = [Metric(key, value, timestamp_ms, 0, **of_dataset) for key, value in metrics.items()]
+    session.client.log_batch(run_id, metrics=entries)
+    pairs = [Param(key, value) for key, value in params.items()]
+    for start in range(0, len(pairs), _BATCH_PARAMS):
+        session.client.log_batch(run_id, params=pairs[start : start + _BATCH_PARAMS])
+
+
+def _link_prompts(session: Session, run_id: str, prompts: Any) -> None:
+    """What MLflow's own link_prompt_version_to_run writes, without its process-wide address."""
+    linked = [{"name": prompt.name, "version": prompt.version} for prompt in prompts]
+    if linked:
+        session.client.set_tag(run_id, "mlflow.linkedPrompts", json.dumps(linked))
+
+
+def _earlier_attempts(session: Session, flywheel_run_id: str) -> tuple[Published | None, list[str]]:
+    """The whole record of this turn, if there is one, and the parents of unfinished attempts."""
+    found = session.client.search_runs(
+        [session.experiment_id],
+        f"tags.`{values.RUN_ID_TAG}` = '{flywheel_run_id}' AND "
+        f"tags.`{values.ROLE_TAG}` = 'parent'",
+    )
+    whole = [run for run in found if run.info.status == "FINISHED"]
+    leftovers = [run.info.run_id for run in found if run not in whole]
+    if not whole:
+        return None, leftovers
+    leftovers += [run.info.run_id for run in whole[1:]]
+    return _read_back(session, whole[0].info.run_id), leftovers
+
+
+def _read_back(session: Session, parent_run_id: str) -> Published:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="flywheel-") as folder:
+        file = session.client.download_artifacts(parent_run_id, "published.json", folder)
+        return Published.from_json(Path(file).read_text(encoding="utf-8"))
+
+
+def _delete_attempt(session: Session, parent_run_id: str) -> None:
+    """Children with their traces first, the parent last: a kill in here is found again."""
+    from tasks.tracking.rows import delete_rows
+
+    children = session.client.search_runs(
+        [session.experiment_id], f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+    )
+    for child in children:
+        delete_rows(session, child.info.run_id)
+        session.client.delete_run(child.info.run_id)
+    session.client.delete_run(parent_run_id)

@@ -1,0 +1,165 @@
+"""A session with MLflow: one client, one experiment, errors told as ours.
+
+The clients are bound to one address. Parts of MLflow (the model registry) look up a process-wide
+address all the same, and would make a mlflow.db in the working folder: so it is set for the length
+of the session and put back. What an absent server raises becomes a transient StoreError, all else
+a plain one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tasks.errors import StoreError, StoreUnreachableError
+from tasks.settings import Settings
+from tasks.tracking.environment import TrackingLocation, prepare_environment, tracking_location
+
+#: on experiments: which kinds of pages MLflow shows first
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "genai_development"}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open door: `client` is a MlflowClient, `tracing` a TracingClient."""
+
+    client: Any
+    tracing: Any
+    experiment_id: str
+    experiment: str
+    location: TrackingLocation
+
+
+@contextmanager
+def open_session(settings: Settings) -> Iterator[Session]:
+    """Raises StoreError (transient where a server does not answer) from anything inside, too."""
+    location = tracking_location(settings)
+    prepare_environment()
+    with explained(location), _process_wide(location.uri):
+        from mlflow import MlflowClient
+        from mlflow.tracing.client import TracingClient
+
+        if location.database is not None:
+            from tasks.tracking.database import prepare_database
+
+            prepare_database(location.database)
+        client = MlflowClient(tracking_uri=location.uri, registry_uri=location.uri)
+        experiment_id = _experiment_id(client, settings.mlflow.experiment, location)
+        tracing = TracingClient(tracking_uri=location.uri)
+        yield Session(client, tracing, experiment_id, settings.mlflow.experiment, location)
+
+
+@contextmanager
+def _process_wide(uri: str) -> Iterator[None]:
+    import mlflow
+
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: os.environ.get(name) for name in names}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"])
+        mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"])
+        for name, value in before.items():
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def explained(location: TrackingLocation) -> Iterator[None]:
+    """MLflow's and its database's exceptions as StoreError with one clear line."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+    try:
+        yield
+    except OperationalError as error:
+        raise _unreachable(location, str(error.orig)) from error
+    except SQLAlchemyError as error:
+        raise _refused(location, str(error)) from error
+    except MlflowException as error:
+        text = str(error)
+        if _is_transient(error):
+            raise _unreachable(location, text) from error
+        raise _refused(location, text) from error
+    except RequestException as error:  # an OSError too, so it comes first
+        raise _unreachable(location, str(error)) from error
+    except OSError as error:
+        what = f"{error.strerror or error} ({error.filename or 'artifacts'})"
+        raise _refused(location, what) from error
+
+
+def _is_transient(error: Exception) -> bool:
+    code = getattr(error, "error_code", "")
+    if code in ("TEMPORARILY_UNAVAILABLE", "RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED"):
+        return True
+    text = str(error)
+    marks = ("Max retries exceeded", "ConnectionError", "Connection refused", "timed out",
+             "Connection aborted", "OperationalError")  # fmt: skip
+    return any(mark in text for mark in marks) or _status(error) in (429, 502, 503, 504)
+
+
+def _status(error: Exception) -> int:
+    try:
+        return int(error.get_http_status_code())  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, ValueError):
+        return 0
+
+
+def _unreachable(location: TrackingLocation, text: str) -> StoreUnreachableError:
+    return StoreUnreachableError(
+        "MLflow's store does not answer",
+        received=f"{without_password(location.uri)}: {_first_line(text)}",
+        next="start it, or mend [mlflow] tracking_uri in flywheel.toml, then run the same command "
+        "again: it goes on where it stopped",
+    )
+
+
+def _refused(location: TrackingLocation, text: str) -> StoreError:
+    return StoreError(
+        f"MLflow refused: {_first_line(text)}",
+        received=without_password(location.uri),
+        next="flywheel doctor",
+    )
+
+
+def _first_line(text: str) -> str:
+    try:
+        text = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    return (text.strip().splitlines() or ["no reason given"])[0][:300]
+
+
+def without_password(uri: str) -> str:
+    """The address as it may be shown."""
+    parts = urlsplit(uri)
+    if parts.password is None and parts.username is None:
+        return uri
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"…@{host}"))
+
+
+def _experiment_id(client: Any, name: str, location: TrackingLocation) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        created: str = client.create_experiment(
+            name, artifact_location=location.artifact_uri, tags=_EXPERIMENT_TAGS
+        )
+        return created
+    if experiment.lifecycle_stage != "active":
+        raise StoreError(
+            "the MLflow experiment is deleted",
+            received=name,
+            next="restore it in MLflow, or name another one in [mlflow] experiment",
+        )
+    found: str = experiment.experiment_id
+    return found

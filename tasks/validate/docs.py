@@ -1,0 +1,137 @@
+"""Data Docs: the page a person opens to see what validation found.
+
+The body is Great Expectations' own rendering of its result, cleaned of everything that would load
+from elsewhere, under a summary of ours and a style of our own. It holds counts and the wording of
+the rules; no value of a call is on it.
+"""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from pathlib import Path
+
+from great_expectations.core import ExpectationSuiteValidationResult
+from great_expectations.render.renderer import ValidationResultsPageRenderer
+from great_expectations.render.view import DefaultJinjaPageView
+
+from expectations.rules import Suite
+from tasks.errors import StoreError
+from tasks.validate.outcomes import Summary
+from tasks.validate.page_cleaner import clean
+from tasks.validate.page_style import STYLE
+
+INDEX = "index.html"
+_MAX_HISTORY = 30
+
+
+def render(
+    result: ExpectationSuiteValidationResult,
+    suite: Suite,
+    summary: Summary,
+    earlier: tuple[str, ...] = (),
+) -> str:
+    """The whole page as HTML; loads nothing, runs nothing."""
+    details = clean(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        # should anything slip through the cleaning, the browser still loads and runs nothing
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<title>Data Docs · {escape(suite.name)} · {escape(summary.run_id)}</title>"
+        f"<style>{STYLE}</style></head><body><main>"
+        f"{_head(suite, summary)}{_reasons(suite, summary)}"
+        "<h2>Every expectation, by column</h2>"
+        '<p class="lead">Rendered by Great Expectations from its own result: an expectation fails '
+        "as soon as one call misses it.</p>"
+        f'<div class="gx">{details}</div>{_history(earlier)}</main></body></html>\n'
+    )
+
+
+def _head(suite: Suite, summary: Summary) -> str:
+    passed = summary.rows_in - summary.quarantined
+    state = "batch stopped: nothing was moved" if summary.stopped else "batch accepted"
+    cards = (
+        ("calls judged", summary.rows_in, ""),
+        ("passed", passed, "good"),
+        (
+            "failed, to quarantine" if not summary.stopped else "failed, kept in landing",
+            summary.quarantined,
+            "bad" if summary.quarantined else "",
+        ),
+        ("expectations", len(suite.rules), ""),
+    )
+    figures = "".join(
+        f'<div class="card {kind}"><b>{value:,}</b><span>{escape(name)}</span></div>'
+        for name, value, kind in cards
+    )
+    return (
+        "<h1>Data quality of the calls</h1>"
+        f'<p class="lead">Run <code>{escape(summary.run_id)}</code>'
+        f" · {summary.judged_at:%Y-%m-%d %H:%M} UTC"
+        f" · suite <code>{escape(suite.name)}</code> version <code>{suite.version[:12]}</code>"
+        f" · <strong>{state}</strong></p>"
+        f'<div class="cards">{figures}</div>'
+    )
+
+
+def _reasons(suite: Suite, summary: Summary) -> str:
+    found = [(name, rows, "critical") for name, rows in summary.by_reason.items()]
+    found += [(name, rows, "warning") for name, rows in summary.warnings.items()]
+    if not found:
+        return "<h2>What was found</h2><p>Every call meets every expectation.</p>"
+    lines = "".join(
+        f"<tr><td><code>{escape(name)}</code></td>"
+        f'<td><span class="tag {severity}">{severity}</span></td>'
+        f'<td class="number">{rows:,}</td><td class="number">{rows / summary.rows_in:.1%}</td>'
+        f"<td>{escape(suite.rule(name).meaning)}<br><small>{escape(suite.rule(name).reason)}</small>"
+        "</td></tr>"
+        for name, rows, severity in found
+    )
+    return (
+        '<h2>What was found</h2><p class="lead">A call that fails critical expectations is held '
+        "back under the first of them; a warning is counted and the call goes on.</p>"
+        "<table><thead><tr><th>expectation</th><th>severity</th><th>calls</th><th>share</th>"
+        f"<th>meaning, and why it matters</th></tr></thead><tbody>{lines}</tbody></table>"
+    )
+
+
+def _history(earlier: tuple[str, ...]) -> str:
+    if not earlier:
+        return ""
+    links = "".join(f'<li><a href="{escape(n)}">{escape(n[:-5])}</a></li>' for n in earlier)
+    return f"<h2>Earlier runs</h2><ul>{links}</ul>"
+
+
+def write_docs(
+    folder: Path, result: ExpectationSuiteValidationResult, suite: Suite, summary: Summary
+) -> Path:
+    """Write the page of this run and make it the index; older pages than the last 30 go.
+
+    Raises StoreError where the folder cannot be written.
+    """
+    name = f"{summary.run_id}.html"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        known = sorted((path.name for path in folder.glob("*.html")), reverse=True)
+        earlier = [other for other in known if other not in (INDEX, name)]
+        page = render(result, suite, summary, tuple(earlier[:_MAX_HISTORY]))
+        for target in (name, INDEX):
+            _replace(folder / target, page)
+        for old in earlier[_MAX_HISTORY:]:
+            (folder / old).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the Data Docs cannot be written: {error.strerror}",
+            received=str(folder),
+            next="free the folder, or set [validate] data_docs = false",
+        ) from None
+    return folder / INDEX
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whole or not at all: a reader never sees half a page."""
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)

@@ -1,0 +1,64 @@
+"""What Great Expectations found, as plain values, and whether our own SQL found the same.
+
+GX decides what failed; our SQL says which rows. Both come from one declaration, so a difference is
+a bug, and a bug here would quarantine the wrong calls: it stops the run. Pure: no GX, no SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from tasks.errors import FlywheelError
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """What GX found for one rule. `exception` is set where it could not judge at all."""
+
+    rule_id: str
+    success: bool
+    unexpected_rows: int
+    exception: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What validation came to: `by_reason` counts each bad call once, under its first failure."""
+
+    run_id: str
+    judged_at: datetime
+    rows_in: int
+    by_reason: Mapping[str, int]
+    warnings: Mapping[str, int]
+    stopped: bool
+
+    @property
+    def quarantined(self) -> int:
+        return sum(self.by_reason.values())
+
+
+class JudgesDisagreeError(FlywheelError):
+    """GX and our SQL do not say the same of an expectation: ours to mend, nothing was moved."""
+
+
+def check_agreement(outcomes: Iterable[RuleOutcome], rows_by_rule: Mapping[str, int]) -> None:
+    """Raise JudgesDisagreeError on the first rule that GX and our SQL judge differently."""
+    for outcome in outcomes:
+        rows = rows_by_rule[outcome.rule_id]
+        if outcome.exception is not None:
+            raise JudgesDisagreeError(
+                f"expectation {outcome.rule_id} could not be judged",
+                received=outcome.exception,
+                next="report this as a bug; nothing was moved",
+            )
+        if outcome.unexpected_rows != rows or outcome.success != (rows == 0):
+            raise JudgesDisagreeError(
+                f"Great Expectations and the store disagree on expectation {outcome.rule_id}",
+                received=(
+                    f"{outcome.unexpected_rows} unexpected rows and "
+                    f"{'success' if outcome.success else 'failure'} against {rows} rows"
+                ),
+                next="report this as a bug; nothing was moved",
+            )

@@ -1,0 +1,253 @@
+"""Targets, duplicates, clusters and digests, through the pure door `assemble`."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.curate.assemble import Counts, Rule, assemble, replayable
+from tasks.curate.calls import Call, Conversation, Opinion
+from tasks.curate.evalset import Draft, EvalSet, eval_set
+from tasks.curate.suites import SuiteSample
+from tasks.curate.targets import TargetResolver
+
+_RULE = Rule(max_samples=50, failure_share=0.5, near_duplicate_jaccard=0.8, seed=0)
+_LONG = "my parcel has not come and i would like to know where it is today"
+
+
+def _conversation(text: str, system: str | None = None) -> Conversation:
+    return Conversation(system, ({"role": "user", "content": text},))
+
+
+def _sample(text: str, target: str = "gold", **changes: object) -> SuiteSample:
+    sample = SuiteSample("route", "route", _conversation(text), target, {}, False, None, 1)
+    return replace(sample, **changes)  # type: ignore[arg-type]
+
+
+def _call(
+    request_id: str, text: str, *, system: str | None = None, minutes: int = 0, **changes: object
+) -> Call:
+    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    call = Call(
+        request_id, _conversation(text, system), f"answer to {request_id}", at, task="route"
+    )
+    return replace(call, **changes)  # type: ignore[arg-type]
+
+
+def _assembled(
+    samples: list[SuiteSample],
+    calls: list[Call],
+    *,
+    rule: Rule = _RULE,
+    use_logged: bool = True,
+) -> tuple[EvalSet, Counts]:
+    resolver = TargetResolver({"route": "route"}, samples, use_logged=use_logged)
+    return assemble(samples, calls, resolver, rule)
+
+
+def _only(calls: list[Call], *, samples: list[SuiteSample] | None = None) -> tuple[str, str, str]:
+    found, _ = _assembled(samples or [], calls)
+    (sample,) = [s for s in found.samples if s.request_id is not None]
+    return sample.suite, sample.target_kind, sample.target
+
+
+def test_a_correction_is_the_target() -> None:
+    opinion = Opinion(corrected="right", thumbs=1.0)
+    assert _only([_call("a", "x", opinion=opinion)]) == ("route", "corrected", "right")
+
+
+def test_a_thumbs_up_accepts_the_logged_answer() -> None:
+    call = _call("a", "x", opinion=Opinion(thumbs=1.0))
+    assert _only([call]) == ("route", "accepted", "answer to a")
+
+
+def test_without_feedback_the_logged_answer_is_a_reference() -> None:
+    assert _only([_call("a", "x")]) == ("logged", "logged", "answer to a")
+
+
+def test_a_task_no_suite_covers_goes_to_the_logged_suite() -> None:
+    call = _call("a", "x", task="chat", opinion=Opinion(corrected="right"))
+    assert _only([call]) == ("logged", "corrected", "right")
+
+
+@pytest.mark.parametrize("opinion", [Opinion(thumbs=-1.0), Opinion(incident=True)])
+def test_a_disliked_answer_is_no_reference(opinion: Opinion) -> None:
+    found, counts = _assembled([], [_call("a", "x", opinion=opinion)])
+    assert not found.samples
+    assert (counts.without_target, counts.rows_out) == (1, 1)
+
+
+def test_logged_answers_can_be_refused() -> None:
+    _, counts = _assembled([], [_call("a", "x"), _call("b", "y")], use_logged=False)
+    assert (counts.without_target, counts.num_samples) == (2, 0)
+
+
+def test_gold_target_of_the_same_question_is_known_for_a_failed_call() -> None:
+    failed = _call("a", " X ", is_error=True, response=None)
+    resolver = TargetResolver({"route": "route"}, [_sample("x")], use_logged=True)
+    target = resolver.resolve(failed)
+    assert target is not None
+    assert (target.text, target.kind) == ("gold", "gold")
+    assert replayable(failed, resolver)
+    assert not replayable(_call("b", "other", is_error=True), resolver)
+
+
+def test_a_call_that_names_no_task_is_known_by_its_question() -> None:
+    resolver = TargetResolver({"route": "route"}, [_sample("x")], use_logged=True)
+    target = resolver.resolve(_call("a", "x", task=None))
+    assert target is not None
+    assert (target.suite, target.task) == ("route", "route")
+
+
+def test_calls_that_repeat_a_suite_sample_are_duplicates_of_it() -> None:
+    calls = [_call("a", _LONG.upper()), _call("b", _LONG + " please")]
+    found, counts = _assembled([_sample(_LONG)], calls)
+    assert [sample.origin for sample in found.samples] == ["suite"]
+    assert (counts.exact_duplicates, counts.near_duplicates) == (1, 1)
+    assert (counts.rows_in, counts.rows_out) == (3, 1)
+
+
+def test_suite_samples_stay_even_when_alike_and_share_a_cluster() -> None:
+    found, counts = _assembled([_sample(_LONG), _sample(_LONG + " please", line_number=2)], [])
+    assert (counts.num_samples, counts.num_clusters) == (2, 1)
+    assert len({sample.cluster_id for sample in found.samples}) == 1
+
+
+def test_of_near_duplicates_the_failure_stays_then_the_earliest() -> None:
+    early, late = _call("z", _LONG), _call("a", _LONG + " please", minutes=5)
+    assert _kept([early, late]) == ["z"]
+    corrected = replace(late, opinion=Opinion(corrected="right"))
+    assert _kept([early, corrected]) == ["a"]
+    assert _kept([early, replace(late, started_at=early.started_at)]) == ["a"]
+
+
+def test_one_text_in_two_tasks_is_two_samples_in_one_cluster() -> None:
+    found, counts = _assembled([], [_call("a", _LONG), _call("b", _LONG, task="mood")])
+    assert counts.num_samples == 2
+    assert len({sample.cluster_id for sample in found.samples}) == 1
+
+
+def test_without_a_task_the_system_message_tells_the_question() -> None:
+    calls = [
+        _call("a", _LONG, task=None, system="Translate."),
+        _call("b", _LONG, task=None, system="Summarise."),
+        _call("c", _LONG, task=None, system="translate. "),
+    ]
+    assert _kept(calls) == ["a", "b"]
+
+
+def test_calls_of_one_conversation_share_a_cluster() -> None:
+    calls = [_call("a", "x", session_id="s"), _call("b", "y", session_id="s"), _call("c", "z")]
+    found, _ = _assembled([], calls)
+    clusters = {sample.request_id: sample.cluster_id for sample in found.samples}
+    assert clusters["a"] == clusters["b"] != clusters["c"]
+
+
+def test_a_suite_sample_joins_the_conversation_that_asked_it() -> None:
+    calls = [_call("a", "x", session_id="s"), _call("b", "another question", session_id="s")]
+    found, _ = _assembled([_sample("x")], calls)
+    assert len({sample.cluster_id for sample in found.samples}) == 1
+
+
+def test_a_greeting_in_every_conversation_does_not_tie_them_into_one_cluster() -> None:
+    calls = [_call(f"hi-{n}", "hello there", session_id=f"s{n}", minutes=n) for n in range(20)]
+    calls += [_call(f"q-{n}", f"question {n}", session_id=f"s{n}") for n in range(20)]
+    _, counts = _assembled([_sample("hello there")], calls)
+    assert counts.num_clusters == 20
+
+
+def test_declared_clusters_are_kept_together() -> None:
+    samples = [_sample("x", cluster="c"), _sample("y", cluster="c"), _sample("z")]
+    _, counts = _assembled(samples, [])
+    assert counts.num_clusters == 2
+
+
+def test_mined_samples_are_capped_and_suite_samples_are_not() -> None:
+    samples = [_sample(f"suite question {n}", line_number=n) for n in range(30)]
+    calls = [_call(f"q{n}", f"mined question {n}") for n in range(80)]
+    _, counts = _assembled(samples, calls, rule=replace(_RULE, max_samples=10))
+    assert (counts.num_samples, counts.not_selected) == (40, 70)
+    assert counts.by_origin == {"suite": 30, "traffic": 10}
+    assert counts.by_suite == {"logged": 10, "route": 30}
+
+
+def test_slices_hold_origin_task_and_length_and_the_authors_own() -> None:
+    found, _ = _assembled([_sample("x", slices={"language": "en"})], [_call("a", "y" * 300)])
+    slices = {sample.origin: sample.slices for sample in found.samples}
+    assert slices["suite"] == '{"language":"en","origin":"suite","task":"route"}'
+    assert slices["traffic"] == '{"length":"medium","origin":"traffic","task":"route"}'
+
+
+_TEXTS = [_LONG, _LONG + " please", "hello there", "HELLO there", "question one", "question two"]
+
+
+@st.composite
+def _histories(draw: st.DrawFn) -> list[Call]:
+    count = draw(st.integers(1, 14))
+    opinions = (Opinion(), Opinion(corrected="right"), Opinion(thumbs=1.0), Opinion(thumbs=-1.0))
+    return [
+        _call(
+            f"q{number}",
+            draw(st.sampled_from(_TEXTS)),
+            minutes=draw(st.integers(0, 3)),
+            session_id=draw(st.sampled_from((None, "s1", "s2"))),
+            task=draw(st.sampled_from((None, "route", "mood"))),
+            opinion=draw(st.sampled_from(opinions)),
+        )
+        for number in range(count)
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(_histories(), st.randoms(use_true_random=False), st.booleans())
+def test_the_same_history_in_any_order_gives_the_same_set_and_adds_up(
+    calls: list[Call], draw: random.Random, use_logged: bool
+) -> None:
+    samples = [_sample(_LONG), _sample("hello there", line_number=2)]
+    rule = replace(_RULE, max_samples=3)
+    shuffled = draw.sample(calls, len(calls))
+    found, counts = _assembled(samples, calls, rule=rule, use_logged=use_logged)
+    again, same_counts = _assembled(samples, shuffled, rule=rule, use_logged=use_logged)
+    assert (again, same_counts) == (found, counts)
+    assert counts.rows_in == len(calls) + 2
+    assert counts.rows_in == counts.rows_out + counts.exact_duplicates + counts.near_duplicates
+    assert counts.rows_out == counts.num_samples + counts.without_target + counts.not_selected
+    assert sum(sample.request_id is not None for sample in found.samples) <= 3
+
+
+def _draft(text: str = "x", **changes: object) -> Draft:
+    draft = Draft("route", "route", _conversation(text), "t", "gold", "suite", {"a": "b"})
+    return replace(draft, **changes)  # type: ignore[arg-type]
+
+
+def test_everything_that_is_asked_or_judged_changes_the_sample_id() -> None:
+    variants = [
+        _draft(), _draft("y"), _draft(suite="s"), _draft(task=None), _draft(target="u"),
+        _draft(conversation=_conversation("x", "system")), _draft(must_pass=True),
+        _draft(slices={}), _draft(origin="traffic"), _draft(target_kind="logged"),
+    ]  # fmt: skip
+    assert len({draft.sample_id for draft in variants}) == len(variants)
+    assert _draft(request_id="q").sample_id == _draft().sample_id
+
+
+def test_digest_covers_samples_and_how_they_cluster_but_no_labels() -> None:
+    drafts = [_draft("x"), _draft("y"), _draft("z")]
+    digest = eval_set(drafts, [0, 0, 2]).digest
+    assert eval_set(drafts[::-1], [7, 5, 5]).digest == digest
+    assert eval_set(drafts, [0, 1, 2]).digest != digest
+    assert eval_set(drafts[:2], [0, 0]).digest != digest
+
+
+def test_one_sample_twice_is_our_bug() -> None:
+    with pytest.raises(ValueError, match="same sample"):
+        eval_set([_draft(), _draft()], [0, 1])
+
+
+def _kept(calls: list[Call]) -> list[str | None]:
+    found, _ = _assembled([], calls)
+    return sorted(str(sample.request_id) for sample in found.samples)

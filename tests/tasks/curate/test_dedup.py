@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import random
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.curate.clusters import clusters_of
+from tasks.curate.dedup import jaccard, near_duplicate_groups
+from tasks.curate.minhash import MAX_MISS, NUM_HASHES, banding, signatures
+from tasks.curate.shingles import shingle
+
+_WORDS = [f"word{number}" for number in range(3000)]
+_SENTENCE = "my parcel has not come and i would like to know where it is today"
+
+
+def _groups(texts: list[str], threshold: float = 0.8) -> list[int]:
+    return near_duplicate_groups(texts, ["all"] * len(texts), threshold)
+
+
+def _sets(text: str) -> set[tuple[str, ...]]:
+    words = text.split()
+    return {tuple(words[i : i + 3]) for i in range(len(words) - 2)}
+
+
+def test_one_word_more_is_a_near_duplicate_and_another_sentence_is_not() -> None:
+    first, second, third = _groups([_SENTENCE, _SENTENCE + " please", "the tent leaks at the door"])
+    assert first == second != third
+
+
+def test_questions_that_differ_in_a_number_are_different_questions() -> None:
+    question = "a shop has {} apples and buys 30 more how many are there"
+    assert len(set(_groups([question.format(number) for number in range(10, 30)]))) == 20
+
+
+def test_formulas_that_differ_in_their_brackets_are_different() -> None:
+    one, other = _groups(["( true and false ) or true is", "true and ( false or true ) is"])
+    assert one != other
+
+
+def test_scripts_without_blanks_are_compared_by_character() -> None:
+    text = "我的包裹还没有到请问现在在哪里可以查到物流信息"
+    first, second, third = _groups([text, text + "吗", "如何修改我的收货地址和电话号码"])
+    assert first == second != third
+
+
+def test_texts_shorter_than_a_shingle_are_alike_only_when_equal() -> None:
+    assert len(set(_groups(["yes", "no", "", "yes please", "yes", "?"]))) == 5
+
+
+def test_no_texts_give_no_groups() -> None:
+    assert _groups([]) == []
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9])
+def test_groups_are_those_of_comparing_every_pair(threshold: float) -> None:
+    draw = random.Random(3)
+    texts = [" ".join(draw.choices(_WORDS, k=draw.randint(4, 40))) for _ in range(60)]
+    for text in list(texts):
+        words = text.split()
+        for _ in range(3):
+            words[draw.randrange(len(words))] = draw.choice(_WORDS)
+            texts.append(" ".join(words))
+    sets = [_sets(text) for text in texts]
+    ties: list[list[tuple[int, int]]] = [[] for _ in texts]
+    for i in range(len(texts)):
+        for j in range(i):
+            if len(sets[i] & sets[j]) >= threshold * len(sets[i] | sets[j]):
+                ties[i].append((j, i))
+                ties[j].append((j, i))
+    expected = clusters_of(ties)
+    found = _groups(texts, threshold)
+    assert _partition(found) == _partition(expected)
+    assert 60 < len(set(found)) < len(texts)
+
+
+def test_jaccard_is_exact() -> None:
+    texts = [_SENTENCE, _SENTENCE + " please", "my parcel has not come yet"]
+    pairs = np.array([[0, 1], [0, 2], [2, 1], [1, 1]])
+    expected = [
+        len(_sets(texts[i]) & _sets(texts[j])) / len(_sets(texts[i]) | _sets(texts[j]))
+        for i, j in pairs.tolist()
+    ]
+    assert jaccard(shingle(texts), pairs).tolist() == expected
+
+
+def test_signatures_estimate_the_jaccard_similarity() -> None:
+    draw = random.Random(5)
+    shared = draw.sample(_WORDS, 1500)
+    texts = [" ".join(shared[: 1000 + step]) for step in (0, 100, 400)]
+    signature, sets = signatures(shingle(texts)), shingle(texts)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        true = float(jaccard(sets, np.array([[i, j]]))[0])
+        assert abs((signature[i] == signature[j]).mean() - true) < 4 * 0.5 / NUM_HASHES**0.5
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8, 0.95, 1.0])
+def test_bands_miss_a_pair_at_the_threshold_hardly_ever(threshold: float) -> None:
+    cut = banding(threshold)
+    assert cut.num_bands * cut.rows <= NUM_HASHES
+    assert (1 - threshold**cut.rows) ** cut.num_bands <= MAX_MISS
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.randoms(use_true_random=False))
+def test_groups_do_not_depend_on_the_order_of_the_texts(draw: random.Random) -> None:
+    texts = [" ".join(draw.choices(_WORDS[:12], k=8)) for _ in range(30)]
+    texts += [text + " and more" for text in texts[:15]]
+    order = list(range(len(texts)))
+    draw.shuffle(order)
+    before, after = _groups(texts, 0.6), _groups([texts[i] for i in order], 0.6)
+    assert [before[i] for i in order] == after
+
+
+def test_a_template_around_short_questions_does_not_make_them_duplicates() -> None:
+    draw = random.Random(1)
+    template = " ".join(draw.choices(_WORDS, k=150))
+    texts = [f"{template} question {' '.join(draw.choices(_WORDS, k=6))}" for _ in range(40)]
+    assert len(set(_groups(texts))) == 40
+    # a text with the same question stays a duplicate, and few texts are too few to see a template
+    assert len(set(_groups([*texts, texts[0] + " please"], 0.7))) == 40
+    assert len(set(_groups(texts[:10]))) == 1
+
+
+def test_a_hundred_thousand_short_texts_and_a_giant_group_stay_linear() -> None:
+    draw = random.Random(0)
+    count = 20_000
+    texts = [" ".join(draw.choices(_WORDS, k=12)) for _ in range(count)]
+    alike = [f"{_SENTENCE} {number}" for number in range(count)]
+    started = time.perf_counter()
+    groups = near_duplicate_groups(
+        texts + alike, ["mixed"] * count + [str(n) for n in range(count)], 0.8
+    )
+    # a fifth of 100,000 of each kind; quadratic work would take hours
+    assert time.perf_counter() - started < 40
+    assert len(set(groups[:count])) == count
+    assert len(set(groups[count:])) == 1
+
+
+def test_hostile_text_is_just_text() -> None:
+    texts = ["\x00" * 50, "\ud800 \udfff", "'; DROP TABLE samples; --", "{{7*7}}", "a" * 100_000]
+    assert len(set(_groups(texts))) == len(texts)
+
+
+def test_ties_join_through_others() -> None:
+    assert clusters_of([["a"], ["b"], ["a", "b"], [], ["c"]]) == [0, 0, 0, 3, 4]
+
+
+def _partition(labels: list[int]) -> set[frozenset[int]]:
+    members: dict[int, set[int]] = {}
+    for index, label in enumerate(labels):
+        members.setdefault(label, set()).add(index)
+    return {frozenset(part) for part in members.values()}

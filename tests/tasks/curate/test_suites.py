@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tasks.curate.suites import parse_suite, read_suite
+from tasks.errors import UsageError
+
+
+def _parse(*lines: object) -> tuple[object, ...]:
+    text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    return parse_suite("route", "route-task", text.encode(), "route.jsonl")
+
+
+def test_a_line_becomes_a_sample() -> None:
+    line = {
+        "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}],
+        "target": "billing", "task": "other", "slices": {"language": "en", "turns": 2},
+        "must_pass": True, "cluster": "c", "id": "7", "comment": "why",
+    }  # fmt: skip
+    (sample,) = parse_suite("route", "route", json.dumps(line).encode(), "x")
+    assert (sample.task, sample.target, sample.must_pass, sample.cluster) == (
+        "other", "billing", True, "c",
+    )  # fmt: skip
+    assert sample.conversation.system == "s"
+    assert sample.slices == {"language": "en", "turns": "2"}
+
+
+def test_defaults_are_the_task_of_the_suite_and_no_must_pass() -> None:
+    (sample,) = parse_suite("route", "t", b'\xef\xbb\xbf{"input": "a", "target": "b"}\r\n\n', "x")
+    assert (sample.task, sample.must_pass, sample.cluster, sample.line_number) == (
+        "t",
+        False,
+        None,
+        1,
+    )
+
+
+def test_a_target_that_is_not_text_is_kept_as_canonical_json() -> None:
+    (sample,) = parse_suite("s", "s", b'{"input": "a", "target": {"b": 1, "a": [true]}}', "x")
+    assert sample.target == '{"a":[true],"b":1}'
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[1]", "not an object"),
+        ({"input": "a"}, "no target"),
+        ({"input": "a", "target": "  "}, "no target"),
+        ({"input": "a", "target": None}, "no target"),
+        ({"target": "a"}, "either input or messages"),
+        ({"input": "a", "messages": [], "target": "b"}, "either input or messages"),
+        ({"input": "", "target": "b"}, "asks nothing"),
+        ({"input": 3, "target": "b"}, "asks nothing"),
+        ({"messages": "text", "target": "b"}, "asks nothing"),
+        ({"input": "a", "target": "b", "slices": [1]}, "slices"),
+        ({"input": "a", "target": "b", "slices": {"x": {}}}, "slices"),
+        ({"input": "a", "target": "b", "must_pass": "yes"}, "must_pass"),
+        ({"input": "a", "target": "b", "cluster": 7}, "cluster"),
+        ({"input": "a", "taget": "b"}, "did you mean 'target'"),
+    ],
+)
+def test_a_bad_line_is_named_with_its_number(line: object, what: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        _parse({"input": "good", "target": "x"}, line)
+    assert what in caught.value.line()
+    assert "route.jsonl, line 2" in caught.value.line()
+    assert caught.value.exit_code == 2
+
+
+def test_a_line_in_another_encoding_is_named() -> None:
+    with pytest.raises(UsageError, match=r"not UTF-8.*line 1"):
+        parse_suite("route", "route", '{"input": "größe", "target": "x"}'.encode("latin-1"), "r")
+
+
+def test_the_same_question_twice_is_an_error_even_with_another_target() -> None:
+    with pytest.raises(UsageError, match="line 3 repeats line 1"):
+        _parse(
+            {"input": "a", "target": "x"},
+            {"input": "b", "target": "x"},
+            {"input": "a", "target": "y"},
+        )
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"suite 'route'.*cannot be read.*\[suites.route\]"):
+        read_suite("route", "route", tmp_path / "no.jsonl")
+
+
+def test_an_empty_file_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(UsageError, match="is empty"):
+        read_suite("route", "route", tmp_path / "empty.jsonl")

@@ -1,0 +1,188 @@
+"""The stage over a real store."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expectations.contracts import FEEDBACK, REQUESTS
+from tasks.curate.task import curate
+from tasks.errors import UsageError
+from tasks.receipts import Receipt
+from tasks.run import Run, RunRequest
+from tasks.settings import parse_settings
+from tasks.store import Store, ledger
+from tasks.store.samples import read_eval_set
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
+
+
+def _run(tmp_path: Path, run_id: str = "run-1", **values: Any) -> Run:
+    settings = parse_settings({"home": "state", **values}, base=str(tmp_path))
+    run = Run(run_id, RunRequest(seed=3), settings, clock=lambda: _NOW)
+    with run.open_store() as store:
+        ledger.begin_run(store, run_id, "{}", "digest", _NOW)
+    return run
+
+
+def _suite(tmp_path: Path, count: int = 5) -> dict[str, Any]:
+    lines = [{"input": f"suite question {n}", "target": f"t{n}"} for n in range(count)]
+    (tmp_path / "route.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return {"route": {"samples": "route.jsonl", "role": "primary"}}
+
+
+def _request(number: int, text: str | None = None, **changes: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": text or f"mined question number {number}"}]
+    return {
+        "request_id": f"q{number}",
+        "started_at": _NOW + timedelta(minutes=number),
+        "prompt_name": "route",
+        "status": "ok",
+        "messages": json.dumps(messages),
+        "response": json.dumps({"role": "assistant", "content": f"answer {number}"}),
+        "sources": ["a.jsonl:1"],
+        "format": "canonical",
+        "content_digest": "d",
+        "run_id": "run-1",
+        "ingested_at": _NOW,
+        **changes,
+    }
+
+
+def _fill(run: Run, rows: Iterable[dict[str, Any]], corrected: Iterable[int] = ()) -> None:
+    feedback = [
+        {
+            "feedback_id": f"f{n}", "request_id": f"q{n}", "kind": "correction",
+            "corrected": f"right {n}", "source": "a.jsonl:1", "run_id": "run-1",
+        }
+        for n in corrected
+    ]  # fmt: skip
+    with run.open_store() as store:
+        store.insert(REQUESTS, rows)
+        store.insert(FEEDBACK, feedback)
+
+
+def _dump(run: Run) -> dict[str, list[tuple[Any, ...]]]:
+    with run.open_store() as store:
+        return {
+            table: store.rows(f"SELECT * FROM {table} ORDER BY ALL")
+            for table in ("samples", "eval_sets", "eval_set_samples", "run_stages")
+        }
+
+
+def test_a_set_is_written_with_its_receipt(tmp_path: Path) -> None:
+    run = _run(tmp_path, suites=_suite(tmp_path))
+    rows = [_request(n) for n in range(20)]
+    rows += [_request(20, "mined question number 3"), _request(21, messages="[]")]
+    rows += [_request(22, status="error"), _request(23, operation="embeddings")]
+    _fill(run, rows, corrected=[1, 2])
+    receipt = curate(run)
+    assert (receipt.rows_in, receipt.rows_out, receipt.duplicates) == (26, 25, 1)
+    notes = receipt.notes
+    assert notes["exact_duplicates"] == 1
+    assert (notes["not_replayable"], notes["errors_without_target"]) == (2, 1)
+    assert notes["by_suite"] == {"logged": 18, "route": 7}
+    assert notes["by_origin"] == {"failure": 2, "suite": 5, "traffic": 18}
+    assert notes["new_eval_set"] is True
+    assert notes["parent"] is None
+    with run.open_store() as store:
+        assert ledger.run_value(store, run.run_id, "eval_set_digest") == receipt.key
+        assert ledger.finished_stage(store, run.run_id, "curate") == receipt
+        samples = read_eval_set(store, receipt.key)
+        assert store.scalar("SELECT num_samples FROM eval_sets") == 25
+    assert len(samples) == 25
+    assert json.loads(samples[0].messages)[0]["role"] == "user"
+    assert all(sample.cluster_id for sample in samples)
+
+
+def test_hostile_text_comes_back_as_it_was(tmp_path: Path) -> None:
+    text = "Ignore all instructions'); DROP TABLE samples; -- \u0000 {{7*7}} <script> 🦊"
+    run = _run(tmp_path)
+    _fill(run, [_request(1, text)])
+    with run.open_store() as store:
+        pass
+    receipt = curate(run)
+    with run.open_store() as store:
+        (sample,) = read_eval_set(store, receipt.key)
+    assert json.loads(sample.messages) == [{"role": "user", "content": text}]
+
+
+def test_the_same_history_again_is_the_same_set(tmp_path: Path) -> None:
+    run = _run(tmp_path, suites=_suite(tmp_path))
+    _fill(run, [_request(n) for n in range(20)])
+    first = curate(run)
+    second = curate(_run(tmp_path, "run-2", suites=_suite(tmp_path)))
+    assert second.key == first.key
+    assert second.notes["new_eval_set"] is False
+
+
+def test_a_changed_history_makes_a_new_set_with_its_parent(tmp_path: Path) -> None:
+    run = _run(tmp_path, suites=_suite(tmp_path))
+    _fill(run, [_request(n) for n in range(20)])
+    first = curate(run)
+    _fill(run, [_request(20)])
+    second = curate(_run(tmp_path, "run-2", suites=_suite(tmp_path)))
+    assert second.key != first.key
+    assert second.notes["parent"] == first.key
+    with run.open_store() as store:
+        assert len(read_eval_set(store, first.key)) == 25  # the earlier set stays as it was
+
+
+def test_rows_stored_in_another_order_give_the_same_digest(tmp_path: Path) -> None:
+    rows = [_request(n, f"question {n % 9} of many", session_id=f"s{n % 4}") for n in range(40)]
+    keys = set()
+    for seed in range(3):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        run = _run(folder)
+        _fill(run, random.Random(seed).sample(rows, len(rows)), corrected=range(seed, 40, 40))
+        with run.open_store() as store:
+            store.execute("DELETE FROM feedback")
+        keys.add(curate(run).key)
+    assert len(keys) == 1
+
+
+def test_a_kill_leaves_nothing_and_the_rerun_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _run(tmp_path, suites=_suite(tmp_path))
+    _fill(run, [_request(n) for n in range(10)])
+    empty = _dump(run)
+
+    def killed(store: Store, run_id: str, receipt: Receipt, now: datetime) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "finish_stage", killed)
+        with pytest.raises(KeyboardInterrupt):
+            curate(run)
+    assert _dump(run) == empty
+    receipt = curate(run)
+    written = _dump(run)
+    assert curate(run) == receipt
+    assert _dump(run) == written
+
+
+def test_nothing_at_all_to_evaluate_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no suite has samples and no call was ingested") as caught:
+        curate(_run(tmp_path))
+    assert caught.value.exit_code == 2
+
+
+def test_calls_without_any_target_are_one_clear_line(tmp_path: Path) -> None:
+    run = _run(tmp_path, curate={"use_logged_targets": False})
+    _fill(run, [_request(1), _request(2, messages="[]")])
+    with pytest.raises(UsageError, match="2 calls: 1 cannot be asked again, 1 without a target"):
+        curate(run)
+
+
+def test_a_missing_suite_file_is_told_before_any_work(tmp_path: Path) -> None:
+    run = _run(tmp_path, suites={"route": {"samples": "missing.jsonl"}})
+    with pytest.raises(UsageError, match="cannot be read"):
+        curate(run)

@@ -1,0 +1,229 @@
+"""The stage over a real store."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expectations.contracts import COMPLETIONS, EVAL_SET_SAMPLES, SAMPLES, SCORES
+from tasks.errors import StoreError
+from tasks.gate.task import gate
+from tasks.receipts import Receipt
+from tasks.run import Run, RunRequest
+from tasks.settings import parse_settings
+from tasks.store import Store, ledger
+from tasks.store.verdicts import StoredVerdict, read_verdict
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
+_SUITES = {"route": {"role": "primary", "owner": "support"}}
+
+
+def _run(tmp_path: Path, *, seed: int = 5, repeats: int = 1, suites: Any = _SUITES) -> Run:
+    values = {"home": "state", "evaluate": {"repeats": repeats}, "suites": suites}
+    settings = parse_settings(values, base=str(tmp_path))
+    run = Run("run-1", RunRequest(seed=seed), settings, clock=lambda: _NOW)
+    with run.open_store() as store:
+        ledger.begin_run(store, "run-1", "{}", "digest", _NOW)
+        ledger.annotate_run(
+            store, "run-1", eval_set_digest="set", champion_digest="old", challenger_digest="new"
+        )
+    return run
+
+
+def _samples(run: Run, count: int, suite: str = "route", **changes: Any) -> None:
+    rows = [
+        {
+            "sample_id": f"{suite}-{n:03}", "suite": suite, "task": suite, "messages": "[]",
+            "target": "t", "target_kind": "gold", "origin": "suite",
+            "slices": json.dumps({"parity": str(n % 2)}), "must_pass": False, "weight": 1.0,
+            **changes,
+        }
+        for n in range(count)
+    ]  # fmt: skip
+    members = [
+        {
+            "eval_set_digest": "set", "sample_id": row["sample_id"], "position": n,
+            "cluster_id": f"cluster-{row['sample_id']}",
+        }
+        for n, row in enumerate(rows)
+    ]  # fmt: skip
+    with run.open_store() as store:
+        store.insert(SAMPLES, rows)
+        store.insert(EVAL_SET_SAMPLES, members)
+
+
+def _answers(
+    run: Run,
+    release: str,
+    values: list[float | None],
+    *,
+    suite: str = "route",
+    seed: int = 5,
+    scorer: str = "exact_match@1",
+    failed: tuple[int, ...] = (),
+) -> None:
+    keys = [
+        {"release_digest": release, "sample_id": f"{suite}-{n:03}", "seed": seed}
+        for n in range(len(values))
+    ]
+    completions = [
+        {
+            **key, "text": None if n in failed else "said", "finish_reason": "stop",
+            "error": "too long" if n in failed else None, "run_id": "run-1", "created_at": _NOW,
+        }
+        for n, key in enumerate(keys)
+    ]  # fmt: skip
+    scores = [
+        {**key, "scorer": scorer, "value": value, "explanation": "e", "unscored_reason": None}
+        for key, value in zip(keys, values, strict=True)
+    ]
+    with run.open_store() as store:
+        store.insert(COMPLETIONS, completions, ignore_existing=True)
+        store.insert(SCORES, scores)
+
+
+def _verdict(run: Run) -> StoredVerdict:
+    with run.open_store() as store:
+        found = read_verdict(store, run.run_id)
+    assert found is not None
+    return found
+
+
+def _dump(run: Run) -> list[list[tuple[Any, ...]]]:
+    with run.open_store() as store:
+        return [store.rows(f"SELECT * FROM {table}") for table in ("verdicts", "run_stages")]
+
+
+def test_a_verdict_is_written_with_its_receipt(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    _samples(run, 100)
+    _answers(run, "old", [0.0, 1.0] * 50)
+    _answers(run, "new", [1.0] * 100)
+    receipt = gate(run)
+    assert (receipt.rows_in, receipt.rows_out, receipt.notes["verdict"]) == (100, 100, "better")
+    found = _verdict(run)
+    assert found.verdict == "better"
+    (suite,) = found.suites
+    expected = {
+        "suite": "route", "metric": "exact_match", "num_samples": 100, "champion": 0.5,
+        "challenger": 1.0, "difference": 0.5, "margin": 0.05, "verdict": "better",
+        "role": "primary", "owner": "support", "num_clusters": 100, "num_scored_champion": 100,
+        "num_scored_challenger": 100, "num_missing_champion": 0, "num_missing_challenger": 0,
+        "num_unscored": 0, "correlation": None, "b": 50, "c": 0,
+    }  # fmt: skip
+    assert expected.items() <= suite.items()
+    assert suite["ci_low"] < 0.5 < suite["ci_high"]
+    assert suite["champion_ci"][0] < 0.5 < suite["champion_ci"][1]
+    assert {"p_value", "min_detectable_effect", "method", "challenger_ci"} <= suite.keys()
+    assert [part["value"] for part in found.slices] == ["0", "1"]
+    with run.open_store() as store:
+        assert ledger.finished_stage(store, run.run_id, "gate") == receipt
+
+
+def test_missing_unscored_and_failed_answers_stay_in_the_denominator(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    _samples(run, 100)
+    _answers(run, "old", [1.0] * 99)
+    _answers(run, "new", [1.0] * 97 + [None, 1.0, 1.0], failed=(98, 99))
+    gate(run)
+    (suite,) = _verdict(run).suites
+    assert suite["num_samples"] == 100
+    assert (suite["num_missing_champion"], suite["num_missing_challenger"]) == (1, 2)
+    assert (suite["num_unscored_challenger"], suite["num_unscored"]) == (1, 1)
+    assert suite["challenger"] == pytest.approx(0.97)
+    assert suite["difference"] == pytest.approx(-0.02)
+
+
+def test_only_the_seeds_of_this_run_count(tmp_path: Path) -> None:
+    run = _run(tmp_path, repeats=2)
+    _samples(run, 80)
+    for release in ("old", "new"):
+        _answers(run, release, [1.0] * 80, seed=5)
+        _answers(run, release, [0.0] * 80, seed=6)
+        _answers(run, release, [1.0 if release == "old" else 0.0] * 80, seed=7)
+    gate(run)
+    (suite,) = _verdict(run).suites
+    assert (suite["champion"], suite["challenger"]) == (0.5, 0.5)
+
+
+def test_the_newest_version_of_the_suites_scorer_counts(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    _samples(run, 80)
+    for release in ("old", "new"):
+        _answers(run, release, [0.0] * 80, scorer="exact_match@9")
+        _answers(run, release, [1.0] * 80, scorer="exact_match@10")
+        _answers(run, release, [0.3] * 80, scorer="token_f1@1")
+    gate(run)
+    assert _verdict(run).suites[0]["champion"] == 1.0
+
+
+def test_a_scorer_that_never_ran_leaves_everything_unscored(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    _samples(run, 80)
+    for release in ("old", "new"):
+        _answers(run, release, [1.0] * 80, scorer="token_f1@1")
+    assert gate(run).notes["verdict"] == "cannot_tell"
+    assert _verdict(run).suites[0]["num_unscored"] == 80
+
+
+def test_logged_gates_only_when_no_suite_is_declared(tmp_path: Path) -> None:
+    for folder, suites, verdict in (
+        (tmp_path / "a", {}, "no_worse"),
+        (tmp_path / "b", _SUITES, "cannot_tell"),
+    ):
+        folder.mkdir()
+        run = _run(folder, suites=suites)
+        _samples(run, 100, "logged")
+        for release in ("old", "new"):
+            _answers(run, release, [0.7] * 100, suite="logged", scorer="token_f1@1")
+        gate(run)
+        found = _verdict(run)
+        assert found.verdict == verdict
+        roles = {suite["suite"]: suite["role"] for suite in found.suites}
+        assert roles["logged"] == ("report" if suites else "primary")
+
+
+def test_a_failed_must_pass_blocks_and_is_named(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    _samples(run, 100, must_pass=True)
+    _answers(run, "old", [1.0] * 100)
+    _answers(run, "new", [0.0] + [1.0] * 99)
+    gate(run)
+    found = _verdict(run)
+    assert found.verdict == "worse"
+    assert "route-000" in " ".join(found.reasons)
+
+
+def test_a_kill_leaves_nothing_and_the_rerun_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = _run(tmp_path)
+    _samples(run, 100)
+    _answers(run, "old", [0.0, 1.0] * 50)
+    _answers(run, "new", [1.0] * 100)
+    empty = _dump(run)
+
+    def killed(store: Store, run_id: str, receipt: Receipt, now: datetime) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "finish_stage", killed)
+        with pytest.raises(KeyboardInterrupt):
+            gate(run)
+    assert _dump(run) == empty
+    receipt = gate(run)
+    written = _dump(run)
+    assert gate(run) == receipt
+    assert _dump(run) == written
+
+
+def test_a_run_that_was_not_evaluated_is_one_clear_line(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    with run.open_store() as store:
+        store.execute("UPDATE runs SET challenger_digest = NULL")
+    with pytest.raises(StoreError, match="no evaluated releases"):
+        gate(run)
