@@ -16,7 +16,7 @@ import texts
 
 HERE = Path(__file__).resolve().parent
 SEED = 20260
-NUM_SAMPLES = {"order": 44, "product": 48, "mood": 48}
+NUM_SAMPLES = {"order": 36, "product": 48, "mood": 48}
 #: a challenger that cannot copy the number out of these may not ship
 MUST_PASS = {"Could you check order {order} for me?", "What does the status of {order} mean?"}
 

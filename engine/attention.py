@@ -85,11 +85,8 @@ def attend(
         probabilities = _softmaxed_scores(q, keys.index_select(0, group.blocks), group, shape)
         result = _weighted_values(probabilities, values.index_select(0, group.blocks), group, shape)
         tile_rows = group.tokens * shape.group_size
-        result = (
-            result[:, :, :tile_rows]
-            .unflatten(2, (group.tokens, shape.group_size))
-            .permute(0, 2, 1, 3, 4)
-        )
+        by_token = (*result.shape[:2], group.tokens, shape.group_size, shape.head_dim)
+        result = result[:, :, :tile_rows].reshape(by_token).permute(0, 2, 1, 3, 4)
         flat = result.reshape(group.num_tiles * group.tokens, shape.num_heads * shape.head_dim)
         out.index_copy_(0, group.scatter, flat.index_select(0, group.kept).to(out.dtype))
 

@@ -106,10 +106,7 @@ class LLM:
         """One completion a prompt, in the order given. Prompts are texts, token ids or chat
         messages, mixed as you like.
         """
-        if isinstance(prompts, (str, bytes)) or not isinstance(prompts, Sequence):
-            raise InvalidRequestError(
-                f"prompts is a {type(prompts).__name__}, but it must be a list of prompts."
-            )
+        _check_list(prompts, "prompts", "prompts")
         each = sampling_params_for(params, len(prompts))
         requests = [
             self._intake.generate_request(i, p, s)
@@ -124,11 +121,7 @@ class LLM:
         """Log-likelihood of every continuation after its context, in the order given. Texts or
         token ids.
         """
-        if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Sequence):
-            raise InvalidRequestError(
-                f"pairs is a {type(pairs).__name__}, but it must be a list of (context, "
-                "continuation)."
-            )
+        _check_list(pairs, "pairs", "(context, continuation)")
         requests = [self._intake.score_request(i, pair) for i, pair in enumerate(pairs)]
         self._run(requests, progress)
         return [_score(request) for request in requests]
@@ -240,6 +233,13 @@ class LLM:
         text = self._codec.decode(output)
         ends = [place for stop in request.params.stop if (place := text.find(stop)) >= 0]
         return text[: min(ends)] if ends else text
+
+
+def _check_list(value: object, name: str, of_what: str) -> None:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise InvalidRequestError(
+            f"{name} is a {type(value).__name__}, but it must be a list of {of_what}."
+        )
 
 
 def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:

@@ -127,7 +127,7 @@ class Runner:
         """
         limit = HEAD_SIZES[-1]
         parts: list[tuple[Tensor, int]] = []
-        for piece in hidden.split(limit) if hidden.shape[0] else ():
+        for piece in torch.split(hidden, limit) if hidden.shape[0] else ():
             first = 0
             for size in self.head_tiles.plan(piece.shape[0]):
                 part = piece[first : first + size]
@@ -178,8 +178,10 @@ class Runner:
             first += len(wanted)
             bad = next((p for p, row in zip(wanted, mine, strict=True) if row[1] != row[1]), None)
             if bad is not None:
-                reason = (f"The model's logits at position {bad} are NaN or infinite; "
-                    "nothing of this request can be trusted.")
+                reason = (
+                    f"The model's logits at position {bad} are NaN or infinite; "
+                    "nothing of this request can be trusted."
+                )
                 results.append(ChunkResult((), (), (), reason))
             else:
                 token_ids, logprobs, is_greedy = zip(*mine, strict=True) if mine else ((), (), ())
@@ -190,9 +192,8 @@ class Runner:
         """Both row-wise halves of the first layer on rows that hold a residual and an attention
         result side by side.
         """
-        residual, mixed = rows.split(
-            [self.model.config.hidden_size, rows.shape[1] - self.model.config.hidden_size], dim=1
-        )
+        hidden_size = self.model.config.hidden_size
+        residual, mixed = rows[:, :hidden_size], rows[:, hidden_size:]
         layer = self.model.layers[0]
         x = self.model.after(layer, mixed.contiguous(), residual.contiguous())
         return torch.cat((x, self.model.before(layer, x)), dim=1)

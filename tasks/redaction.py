@@ -52,8 +52,9 @@ class Redactor:
 
     def text(self, text: str) -> str:
         taken: list[tuple[int, int, str]] = []  # sorted, without overlaps
+        lowered = text.lower()
         for finder in self._finders:
-            if any(hint in text for hint in finder.hints):
+            if any(hint in lowered for hint in finder.hints):
                 for start, end in finder.find(text):
                     _claim(taken, start, end, finder.kind)
         if not taken:

@@ -19,14 +19,24 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Finder:
+    """`hints` are looked for in the lower-cased text before anything slower is tried."""
+
     kind: str
     hints: tuple[str, ...]
     find: Callable[[str], Iterator[Span]]
 
 
+Accept = Callable[[re.Match[str]], bool]
+#: stretches of digits as people group them; everything numeric is looked for only in there
+_NUMBERS = re.compile(r"[0-9+(][0-9 .()\u00a0-]{6,80}+")
+_DIGITS = tuple("0123456789")
+#: what may follow a stretch and still belong to the pattern or its look ahead
+_SLACK = 16
+
+
 def _pattern(
-    kind: str, hints: tuple[str, ...], pattern: str, group: int | str = 0,
-    accept: Callable[[re.Match[str]], bool] | None = None,
+    hints: tuple[str, ...], pattern: str, group: int | str = 0, accept: Accept | None = None,
+    kind: str = "secret",
 ) -> Finder:  # fmt: skip
     compiled = re.compile(pattern)
 
@@ -36,6 +46,20 @@ def _pattern(
                 yield match.span(group)
 
     return Finder(kind, hints, find)
+
+
+def _number(kind: str, pattern: str, accept: Accept) -> Finder:
+    compiled = re.compile(pattern)
+
+    def find(text: str) -> Iterator[Span]:
+        for region in _NUMBERS.finditer(text):
+            end = min(len(text), region.end() + _SLACK)
+            for match in compiled.finditer(text, region.start(), end):
+                # what begins in the slack may be cut off there; it has a stretch of its own
+                if match.start() < region.end() and accept(match):
+                    yield match.span()
+
+    return Finder(kind, _DIGITS, find)
 
 
 # --- secrets -----------------------------------------------------------------------------------
@@ -75,32 +99,32 @@ def _bearer_has_digit(match: re.Match[str]) -> bool:
 
 _START = r"(?<![A-Za-z0-9_-])"
 _SECRETS = (
-    _pattern("secret", ("PRIVATE KEY",),
+    _pattern(("private key",),
              r"(?s)-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
              r".*?(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\Z)"),
-    _pattern("secret", ("eyJ",),
+    _pattern(("eyj",),
              _START + r"eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?"),
-    _pattern("secret", ("sk-",), _START + r"sk-[A-Za-z0-9_-]{16,}+", accept=_has_digit_and_letter),
-    _pattern("secret", ("AKIA", "ASIA"), _START + r"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
-    _pattern("secret", ("gh",), _START + r"gh[pousr]_[A-Za-z0-9]{30,}+"),
-    _pattern("secret", ("github_pat_",), _START + r"github_pat_[A-Za-z0-9_]{22,}+"),
-    _pattern("secret", ("glpat-",), _START + r"glpat-[A-Za-z0-9_-]{20,}+"),
-    _pattern("secret", ("xox",), _START + r"xox[abeoprs]-[A-Za-z0-9-]{10,}+"),
-    _pattern("secret", ("hooks.slack.com",), r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,}+"),
-    _pattern("secret", ("_live_", "_test_"), _START + r"[rsp]k_(?:live|test)_[A-Za-z0-9]{10,}+"),
-    _pattern("secret", ("whsec_",), _START + r"whsec_[A-Za-z0-9+/=]{16,}+"),
-    _pattern("secret", ("AIza",), _START + r"AIza[0-9A-Za-z_-]{30,}+"),
-    _pattern("secret", ("ya29.",), _START + r"ya29\.[0-9A-Za-z_-]{20,}+"),
-    _pattern("secret", ("hf_",), _START + r"hf_[A-Za-z0-9]{30,}+"),
-    _pattern("secret", ("npm_",), _START + r"npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])"),
-    _pattern("secret", ("pypi-",), _START + r"pypi-[A-Za-z0-9_-]{40,}+"),
-    _pattern("secret", ("SG.",), _START + r"SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
-    _pattern("secret", ("earer", "asic", "EARER"),
+    _pattern(("sk-",), _START + r"sk-[A-Za-z0-9_-]{16,}+", accept=_has_digit_and_letter),
+    _pattern(("akia", "asia"), _START + r"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
+    _pattern(("gh",), _START + r"gh[pousr]_[A-Za-z0-9]{30,}+"),
+    _pattern(("github_pat_",), _START + r"github_pat_[A-Za-z0-9_]{22,}+"),
+    _pattern(("glpat-",), _START + r"glpat-[A-Za-z0-9_-]{20,}+"),
+    _pattern(("xox",), _START + r"xox[abeoprs]-[A-Za-z0-9-]{10,}+"),
+    _pattern(("hooks.slack.com",), r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,}+"),
+    _pattern(("_live_", "_test_"), _START + r"[rsp]k_(?:live|test)_[A-Za-z0-9]{10,}+"),
+    _pattern(("whsec_",), _START + r"whsec_[A-Za-z0-9+/=]{16,}+"),
+    _pattern(("aiza",), _START + r"AIza[0-9A-Za-z_-]{30,}+"),
+    _pattern(("ya29.",), _START + r"ya29\.[0-9A-Za-z_-]{20,}+"),
+    _pattern(("hf_",), _START + r"hf_[A-Za-z0-9]{30,}+"),
+    _pattern(("npm_",), _START + r"npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])"),
+    _pattern(("pypi-",), _START + r"pypi-[A-Za-z0-9_-]{40,}+"),
+    _pattern(("sg.",), _START + r"SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
+    _pattern(("bearer", "basic"),
              r"(?i)\b(?:bearer|basic)\s{1,4}([A-Za-z0-9._~+/-]{16,}+={0,2})", group=1,
              accept=_bearer_has_digit),
-    _pattern("secret", ("://",),
-             r"(?<=://)[^\s:/@]{0,64}:([^\s/@<>]{1,128})@", group=1),
-    _pattern("secret", ("=", ":"),
+    _pattern(("://",),
+             r"://[^\s:/@]{0,64}+:([^\s/@<>]{1,128}+)@", group=1),
+    _pattern(("pass", "pwd", "secret", "key", "token"),
              rf"(?i)(?<![A-Za-z<])(?:{_CONFIDENTIAL})(?:\\?[\"'])?\s{{0,3}}(?P<sign>=|:)=?\s{{0,3}}"
              r"(?P<quote>\\?[\"'])?(?P<value>[^\s\"'\\,;&<>]{4,256})", group="value",
              accept=_is_assigned_secret),
@@ -108,10 +132,21 @@ _SECRETS = (
 
 # --- personal data -----------------------------------------------------------------------------
 
-_EMAIL = _pattern(
-    "email", ("@",),
-    r"(?<![\w.+%-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])",
-)  # fmt: skip
+_EMAIL_DOMAIN = re.compile(r"@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
+_MAX_LOCAL_PART = 64
+
+
+def _find_emails(text: str) -> Iterator[Span]:
+    """From the @ outwards: a text is mostly no address, so nothing is tried at every letter."""
+    for match in _EMAIL_DOMAIN.finditer(text):
+        at = start = match.start()
+        while start and (text[start - 1].isalnum() or text[start - 1] in "._+%'-"):
+            start -= 1
+            if at - start > _MAX_LOCAL_PART:
+                break
+        if 0 < at - start <= _MAX_LOCAL_PART:
+            yield start, match.end()
+
 
 #: length by country, ISO 13616 registry
 _IBAN_LENGTHS = {
@@ -126,11 +161,14 @@ _IBAN_LENGTHS = {
     "SC": 31, "SD": 18, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "SO": 23, "ST": 25, "SV": 28,
     "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20, "YE": 30,
 }  # fmt: skip
+_IBAN_GATE = re.compile(r"[0-9]{2}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{2}")
 _IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
 
 
 def _find_ibans(text: str) -> Iterator[Span]:
     """As many letters and digits as the country has, in groups or not, with the right check."""
+    if _IBAN_GATE.search(text) is None:
+        return
     for match in _IBAN_START.finditer(text):
         length = _IBAN_LENGTHS.get(match.group()[:2].upper())
         if length is None:
@@ -169,24 +207,27 @@ def _is_card(match: re.Match[str]) -> bool:
         return False
     if len(digits) == 12 and not re.match(r"5[0678]|6", digits):
         return False
-    return len(set(digits)) > 2 and _luhn(digits)
+    return len(set(digits)) > 1 and _luhn(digits)
 
 
-_CARD = _pattern(
-    "card", tuple("123456"), r"(?<![\w.+-])[1-6][0-9](?:[ -]?[0-9]){10,17}(?![\w-]|\.[0-9])",
-    accept=_is_card,
-)  # fmt: skip
+_CARD = _number("card", r"(?<![\w.+-])[1-6][0-9](?:[ -]?[0-9]){10,17}+(?![\w-]|\.[0-9])", _is_card)
 
+
+def _is_ip4(match: re.Match[str]) -> bool:
+    return all(int(part) <= 255 for part in match.group().split("."))
+
+
+# the first digit stands before the look behind, so that the search can skip to digits
 _IP4 = _pattern(
-    "ip", (".",),
-    r"(?<![\w.-])(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}"
-    r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(?![\w-]|\.[0-9])",
+    (".",), r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])", accept=_is_ip4,
+    kind="ip",
 )  # fmt: skip
 
 
 def _is_ip6(match: re.Match[str]) -> bool:
     found = match.group()
-    if found.count(":") < 2 or not any(c.isalnum() for c in found):
+    # names such as cafe::bad of many programming languages are no addresses
+    if found.count(":") < 2 or not any(c.isdigit() for c in found):
         return False
     try:
         return ipaddress.ip_address(found).version == 6
@@ -194,9 +235,14 @@ def _is_ip6(match: re.Match[str]) -> bool:
         return False
 
 
-_IP6 = _pattern(
-    "ip", (":",), r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?:\.[0-9.]{5,11})?(?![\w:])", accept=_is_ip6
-)
+_IP6_GATE = re.compile(r":[0-9A-Fa-f]{0,4}:")
+_IP6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}+(?:\.[0-9.]{5,11})?(?![\w:])")
+
+
+def _find_ip6(text: str) -> Iterator[Span]:
+    if _IP6_GATE.search(text) is not None:
+        yield from (match.span() for match in _IP6.finditer(text) if _is_ip6(match))
+
 
 # --- phone -------------------------------------------------------------------------------------
 
@@ -237,7 +283,7 @@ _DATE = re.compile(
 
 
 def _num_digits(text: str) -> int:
-    return sum(c.isdigit() for c in text)
+    return sum(map(str.isdigit, text))
 
 
 def _is_sure_phone(match: re.Match[str]) -> bool:
@@ -260,16 +306,17 @@ def _is_phone_in_context(match: re.Match[str]) -> bool:
 
 
 _PHONES = tuple(
-    _pattern("phone", tuple("0123456789"),
-             rf"{_NOT_AFTER}(?:{shape}){_EXTENSION}{_NOT_BEFORE}", accept=accept)
-    for shape, accept in (
-        (_PHONE_SURE, _is_sure_phone),
-        (_PHONE_MAYBE, _is_phone_in_context),
-    )
-)  # fmt: skip
+    _number("phone", rf"{_NOT_AFTER}(?:{shape}){_EXTENSION}{_NOT_BEFORE}", accept)
+    for shape, accept in ((_PHONE_SURE, _is_sure_phone), (_PHONE_MAYBE, _is_phone_in_context))
+)
 
 #: in order: where two overlap, the first one has it
 FINDERS: tuple[Finder, ...] = (
-    *_SECRETS, _EMAIL, Finder("iban", tuple("0123456789"), _find_ibans), _CARD, _IP4, _IP6,
+    *_SECRETS,
+    Finder("email", ("@",), _find_emails),
+    Finder("iban", _DIGITS, _find_ibans),
+    _CARD,
+    _IP4,
+    Finder("ip", (":",), _find_ip6),
     *_PHONES,
-)  # fmt: skip
+)

@@ -197,7 +197,7 @@ class LlamaModel:
     def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         heads, kv_heads = self.config.num_heads, self.config.num_kv_heads
         by_head = qkv.view(qkv.shape[0], heads + 2 * kv_heads, self.config.head_dim)
-        q, k, v = by_head.split((heads, kv_heads, kv_heads), dim=1)
+        q, k, v = torch.split(by_head, [heads, kv_heads, kv_heads], dim=1)
         return q, k, v
 
 
@@ -226,5 +226,5 @@ def _layer(config: ModelConfig, prefix: str, take: Callable[..., Tensor]) -> Lay
 def _in_tiles(tiles: tuple[int, ...], run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     if len(tiles) == 1:
         return run(*inputs)
-    parts = zip(*(tensor.split(list(tiles)) for tensor in inputs), strict=True)
+    parts = zip(*(torch.split(tensor, list(tiles)) for tensor in inputs), strict=True)
     return torch.cat([run(*part) for part in parts])

@@ -29,7 +29,7 @@ from tasks.store import samples as table
 def curate(run: Run) -> Receipt:
     """Build this run's eval set. Raises UsageError where there is nothing to evaluate."""
     suites = read_suites(run.settings)
-    with run.open_store(read_only=False) as store:
+    with run.open_store() as store:
         rows, feedback = table.read_calls(store), table.read_feedback(store)
     run.progress("curate", 0, len(rows) + len(suites), "find duplicates")
     calls = _calls(rows, feedback)

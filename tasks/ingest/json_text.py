@@ -18,8 +18,12 @@ import orjson
 from tasks.ingest.records import Json, UnreadableError
 
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
-_LONG_INTEGER = re.compile(rb"[:,\[][ \t\r\n]*-?[0-9]{19}|^\s*-?[0-9]{19}")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+#: an open text runs to the end of the data, so that no quote is tried twice
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_LONG_INTEGER = re.compile(rb"[:,\[][ \t\r\n]*+-?[0-9]{19}")
+_DIGITS_TO_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
+_LONG_RUN = b"0" * 19
 _INT_MIN, _UINT_MAX = -(2**63), 2**64 - 1
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -38,7 +42,8 @@ def parse(data: bytes, max_depth: int) -> Json:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise UnreadableError(_explain(data, error)) from None
-    if _LONG_INTEGER.search(data):
+    # two quick looks before the slow one: most lines have no run of 19 digits at all
+    if _LONG_RUN in data.translate(_DIGITS_TO_ZERO) and _LONG_INTEGER.search(data):
         value = _parse_exactly(data)
     return value
 
@@ -47,29 +52,14 @@ def deeper_than(data: bytes, max_depth: int) -> bool:
     """Whether brackets nest deeper than `max_depth`, without parsing; cheap on honest lines."""
     if data.count(b"[") + data.count(b"{") <= max_depth:
         return False
-    brackets = data.translate(None, _NOT_BRACKETS)
-    # every pass takes at least the innermost level off; brackets inside texts may not pair up
+    # of the text only brackets, all of one kind; brackets inside texts are no structure
+    brackets = _STRING.sub(b"", data).translate(_ONE_KIND, _NOT_BRACKETS)
     for _ in range(max_depth):
-        shorter = brackets.replace(b"{}", b"").replace(b"[]", b"")
-        if not shorter:
-            return False
+        shorter = brackets.replace(b"[]", b"")  # takes exactly the innermost level off
         if len(shorter) == len(brackets):
             break
         brackets = shorter
-    return _scan_depth(data, max_depth)
-
-
-def _scan_depth(data: bytes, max_depth: int) -> bool:
-    depth = 0
-    for match in _STRING_OR_BRACKET.finditer(data):
-        token = match.group()
-        if token in b"[{":
-            depth += 1
-            if depth > max_depth:
-                return True
-        elif token in b"]}":
-            depth -= 1
-    return False
+    return bool(brackets) and (b"[]" in brackets or brackets.count(b"[") > max_depth)
 
 
 def _parse_exactly(data: bytes) -> Json:

@@ -92,7 +92,8 @@ class Store:
         return self.connection.execute(sql, list(parameters)).df()
 
     def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
-        return self.connection.execute(sql, list(parameters)).to_arrow_table()
+        # of a relation, not of a cursor: that one copies all rows once more, and warns
+        return self.connection.sql(sql, params=list(parameters)).to_arrow_table()
 
     def insert(
         self,

@@ -62,16 +62,16 @@ def records(value: Json) -> Iterator[Record]:
 
 
 def _call(value: dict[str, Json], feedback: tuple[Feedback, ...]) -> Call:
-    texts: dict[str, Any] = {name: coerce.text(name, value.get(name)) for name in _TEXTS}
-    integers: dict[str, Any] = {name: coerce.integer(name, value.get(name)) for name in _INTEGERS}
-    numbers: dict[str, Any] = {name: coerce.number(name, value.get(name)) for name in _NUMBERS}
+    texts: dict[str, Any] = {n: coerce.text(n, value[n]) for n in _TEXTS if n in value}
+    integers: dict[str, Any] = {n: coerce.integer(n, value[n]) for n in _INTEGERS if n in value}
+    numbers: dict[str, Any] = {n: coerce.number(n, value[n]) for n in _NUMBERS if n in value}
     http_status = coerce.small_integer("http_status", value.get("http_status"))
     response = _response(value.get("response"))
     tool_calls = _nested(value.get("tool_calls"))
     if tool_calls is None and isinstance(response, dict):
         tool_calls = response.get("tool_calls")
-    if texts["status"] is None:
-        failed = texts["error_type"] is not None or (http_status or 0) >= 400
+    if texts.get("status") is None:
+        failed = texts.get("error_type") is not None or (http_status or 0) >= 400
         texts["status"] = "error" if failed else "ok" if response is not None else None
     return Call(
         **texts,

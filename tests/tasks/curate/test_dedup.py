@@ -125,17 +125,17 @@ def test_a_template_around_short_questions_does_not_make_them_duplicates() -> No
     assert len(set(_groups(texts[:10]))) == 1
 
 
-def test_a_hundred_thousand_short_texts_and_a_giant_group_stay_linear() -> None:
+def test_many_texts_and_a_giant_group_of_them_stay_linear() -> None:
     draw = random.Random(0)
-    count = 20_000
+    count = 10_000
     texts = [" ".join(draw.choices(_WORDS, k=12)) for _ in range(count)]
     alike = [f"{_SENTENCE} {number}" for number in range(count)]
     started = time.perf_counter()
     groups = near_duplicate_groups(
         texts + alike, ["mixed"] * count + [str(n) for n in range(count)], 0.8
     )
-    # a fifth of 100,000 of each kind; quadratic work would take hours
-    assert time.perf_counter() - started < 40
+    # comparing every pair would take many minutes
+    assert time.perf_counter() - started < 30
     assert len(set(groups[:count])) == count
     assert len(set(groups[count:])) == 1
 

@@ -1,0 +1,79 @@
+"""Redact: landing → requests, with secrets and personal data out, in one transaction.
+
+`requests` only ever holds redacted rows. Feedback of the run is masked in place with the same key,
+so the same address has the same pseudonym in both.
+"""
+
+from __future__ import annotations
+
+from tasks.errors import DataError
+from tasks.receipts import Receipt
+from tasks.redact.columns import redact_table
+from tasks.redaction import Redactor
+from tasks.run import Run
+from tasks.store import Store, feedback, landing, ledger
+from tasks.store.pseudonym_key import pseudonym_key
+
+STAGE = "redact"
+_BATCH_ROWS = 10_000
+
+
+def redact(run: Run) -> Receipt:
+    """Mask all of landing and move it to requests.
+
+    Raises UsageError for an unknown kind, DataError where landing holds an id twice (validate
+    quarantines those).
+    """
+    settings = run.settings
+    redactor = Redactor(settings.redact.kinds, pseudonym_key(settings.home_path))
+    with run.open_store() as store:
+        done = ledger.finished_stage(store, run.run_id, STAGE)
+        if done is not None:
+            return done  # landing is empty by now; a second pass would count nothing
+        _refuse_taken_ids(store)
+        with store.transaction():
+            num_rows = _move(run, store, redactor)
+            _redact_feedback(run, store, redactor)
+            receipt = Receipt(
+                stage=STAGE,
+                key=run.run_id,
+                rows_in=num_rows,
+                rows_out=num_rows,
+                notes={
+                    "redactions": {kind: redactor.counts[kind] for kind in settings.redact.kinds}
+                },
+            )
+            ledger.finish_stage(store, run.run_id, receipt, run.clock())
+    return receipt
+
+
+def _move(run: Run, store: Store, redactor: Redactor) -> int:
+    total = landing.count_calls(store)
+    done = 0
+    for table in landing.batches(store, _BATCH_ROWS):
+        landing.admit(store, redact_table(table, redactor))
+        done += table.num_rows
+        run.progress(STAGE, done, total)
+    landing.clear(store)
+    assert done == total, f"{total} rows in landing, {done} moved"
+    return done
+
+
+def _redact_feedback(run: Run, store: Store, redactor: Redactor) -> None:
+    changed: list[tuple[str, str | None, str | None]] = []
+    for feedback_id, comment, corrected in feedback.texts_of_run(store, run.run_id):
+        masked = [None if t is None else redactor.text(t) for t in (comment, corrected)]
+        if masked != [comment, corrected]:
+            changed.append((feedback_id, masked[0], masked[1]))
+    feedback.replace_texts(store, changed)
+
+
+def _refuse_taken_ids(store: Store) -> None:
+    taken = landing.ids_taken(store)
+    if taken:
+        raise DataError(
+            "calls with one id and different content are waiting to be admitted",
+            received=", ".join(taken[:3]) + (" …" if len(taken) > 3 else ""),
+            allowed="one call an id",
+            next="flywheel validate, which puts them into quarantine",
+        )

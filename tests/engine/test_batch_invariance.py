@@ -1,0 +1,97 @@
+"""The same request gives the same bits alone, in any batch, in any order, cached, cut or
+preempted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import LLM, Completion, SamplingParams
+from tests.engine.conftest import VOCAB_SIZE, MakeModel
+
+PARAMS = SamplingParams(max_tokens=7, logprobs=1)
+POOL = [[(7 * i + 3 * j * j) % VOCAB_SIZE for j in range(1 + (i * 13) % 80)] for i in range(24)]
+POOL += [[*POOL[5][:33], i] for i in range(6)]  # some with a common beginning
+
+
+def answer(completion: Completion) -> tuple[tuple[int, ...], tuple[float, ...], str | None]:
+    return completion.token_ids, completion.logprobs, completion.error
+
+
+def fresh(folder: Path, **options: object) -> LLM:
+    return LLM(folder, device="cpu", dtype="float32", **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(make_model: MakeModel) -> Path:
+    # three query heads a K/V head, as in SmolLM2: its small tiles need padding
+    return make_model(num_attention_heads=6, num_key_value_heads=2, hidden_size=96)
+
+
+@pytest.fixture(scope="module")
+def alone(folder: Path) -> list[tuple[tuple[int, ...], tuple[float, ...], str | None]]:
+    """Every prompt of the pool, one a call, in an engine that has seen nothing before."""
+    llm = fresh(folder, kv_cache_bytes=1 << 20)
+    results = []
+    for prompt in POOL:
+        llm._empty_cache()
+        results.append(answer(llm.generate([prompt], PARAMS)[0]))
+    return results
+
+
+@given(
+    st.lists(st.integers(0, len(POOL) - 1), min_size=1, max_size=40),
+    st.sampled_from([5, 64, 512]),
+    st.sampled_from([12, 40, 400]),
+)
+@settings(max_examples=25, deadline=None)
+def test_bits_do_not_depend_on_batch_order_chunks_cache_or_preemption(
+    folder: Path, alone: list[object], chosen: list[int], batch_tokens: int, num_blocks: int
+):
+    block_bytes = 2 * 2 * 2 * 16 * 4 * 32
+    llm = fresh(folder, kv_cache_bytes=num_blocks * block_bytes, max_batch_tokens=batch_tokens)
+    assert llm.stats().num_blocks == num_blocks
+    for _ in range(2):  # the second time with a warm prefix cache
+        for index, completion in zip(
+            chosen, llm.generate([POOL[i] for i in chosen], PARAMS), strict=True
+        ):
+            assert answer(completion) == alone[index]
+
+
+def test_scores_have_the_same_bits_alone_and_together(plain: LLM):
+    pairs = [(POOL[i], POOL[i + 1]) for i in range(20)] + [(POOL[5], [1]), (POOL[5], [2])]
+    plain._empty_cache()
+    together = plain.score(pairs)
+    for pair, score in zip(pairs, together, strict=True):
+        plain._empty_cache()
+        assert plain.score([pair])[0] == score
+
+
+def test_prefix_cache_hit_is_reported_and_changes_nothing(folder: Path):
+    llm = fresh(folder, kv_cache_bytes=1 << 20)
+    prompt = POOL[5]
+    first, second = (llm.generate([prompt], PARAMS)[0] for _ in range(2))
+    assert first.num_cached_tokens == 0
+    assert second.num_cached_tokens == (len(prompt) - 1) // 32 * 32 > 0
+    assert answer(first) == answer(second)
+    assert llm.stats().num_cached_tokens == second.num_cached_tokens
+
+
+def test_preempted_sequence_finishes_with_the_same_tokens(folder: Path):
+    params = SamplingParams(max_tokens=60, temperature=1.0, seed=5)
+    roomy = fresh(folder, kv_cache_bytes=4 << 20)
+    tight = fresh(folder, kv_cache_bytes=2 * 2 * 2 * 16 * 4 * 32 * 7)
+    expected, received = (llm.generate(POOL[:8], params) for llm in (roomy, tight))
+    assert tight.stats().num_preemptions > 0
+    assert [c.token_ids for c in received] == [c.token_ids for c in expected]
+
+
+def test_without_batch_invariance_tokens_stay_the_same(folder: Path, alone: list[object]):
+    llm = fresh(folder, kv_cache_bytes=4 << 20, batch_invariant=False)
+    tokens = [c.token_ids for c in llm.generate(POOL, PARAMS)]
+    assert tokens == [result[0] for result in alone]  # type: ignore[index]
+    assert llm.stats().batch_invariant is False

@@ -1,0 +1,260 @@
+"""GGUF files: written here with random weights, read back against the folder they were made of."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import pre_tokenizers
+
+from engine import LLM, SamplingParams
+from engine.errors import ModelLoadError
+from engine.loader.gguf import PER_LAYER, WHOLE_MODEL
+from tests.engine.conftest import MakeModel
+
+HEADS, KV_HEADS, HIDDEN, INNER = 4, 2, 64, 128
+PROMPTS = [[5, 6, 7], list(range(40)), [99]]
+TEMPLATE = (
+    "{% for m in messages %}{{ m['content'] }}"
+    "{{ raise_exception('no') if m['content'] == 'bad' }}{% endfor %}"
+)
+
+
+def permuted(weight: torch.Tensor, heads: int) -> torch.Tensor:
+    """llama.cpp's reordering of q and k rows, as its converter does it."""
+    return (
+        weight.reshape(heads, 2, weight.shape[0] // heads // 2, -1)
+        .swapaxes(1, 2)
+        .reshape(weight.shape)
+    )
+
+
+def write_gguf(
+    path: Path,
+    folder: Path,
+    kind: gguf.GGMLQuantizationType,
+    *,
+    tokenizer: bool = False,
+    extra: dict[str, float] | None = None,
+) -> Path:
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(2)
+    writer.add_context_length(512)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(10000.0)
+    if tokenizer:
+        add_tokenizer(writer)
+    names = {v: k for k, v in PER_LAYER.items()} | {v: k for k, v in WHOLE_MODEL.items()}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        stem, _, suffix = name.rpartition(".")
+        if stem.endswith("q_proj"):
+            weight = permuted(weight, HEADS)
+        elif stem.endswith("k_proj"):
+            weight = permuted(weight, KV_HEADS)
+        if stem.startswith("model.layers."):
+            _, _, layer, part = stem.split(".", 3)
+            stem = f"blk.{layer}.{names[part]}"
+        else:
+            stem = names[stem]
+        values = weight.float().numpy()
+        if values.ndim == 2:
+            writer.add_tensor(f"{stem}.{suffix}", gguf.quantize(values, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(f"{stem}.{suffix}", values)
+    for name, value in (extra or {}).items():
+        writer.add_tensor(name, np.full(HIDDEN // HEADS // 2, value, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def add_tokenizer(writer: gguf.GGUFWriter) -> None:
+    """Byte-level, 160 tokens, three of them special."""
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())[: 160 - len(special) - 1]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list([*special, *letters, "ab"])
+    writer.add_token_types([3] * len(special) + [1] * (len(letters) + 1))
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_add_bos_token(True)
+    writer.add_chat_template(TEMPLATE)
+
+
+@pytest.fixture(scope="module")
+def folder(make_model: MakeModel) -> Path:
+    return make_model(hidden_size=HIDDEN, intermediate_size=INNER)
+
+
+@pytest.fixture(scope="module")
+def with_tokenizer(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("gguf") / "model.gguf"
+    return write_gguf(path, folder, gguf.GGMLQuantizationType.F32, tokenizer=True)
+
+
+def load(path: Path) -> LLM:
+    return LLM(path, device="cpu", dtype="float32", kv_cache_bytes=1 << 20)
+
+
+def test_float_weights_answer_as_the_folder_does(folder: Path, with_tokenizer: Path):
+    params = SamplingParams(max_tokens=8, logprobs=1)
+    from_gguf, from_folder = load(with_tokenizer), load(folder)
+    from_gguf._end_ids = frozenset()
+    assert from_gguf.generate(PROMPTS, params) != []
+    for a, b in zip(
+        from_gguf.generate(PROMPTS, params), from_folder.generate(PROMPTS, params), strict=True
+    ):
+        assert a.token_ids == b.token_ids
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [("F16", 1e-2), ("BF16", 0.1), ("Q8_0", 0.1), ("Q4_1", 3.0)]
+)
+def test_quantised_weights_are_near(
+    kind: str, tolerance: float, folder: Path, tmp_path: Path, with_tokenizer: Path
+):
+    from engine.loader import load_model_files
+
+    path = write_gguf(tmp_path / "m.gguf", folder, gguf.GGMLQuantizationType[kind], tokenizer=True)
+    exact, near = (load_model_files(p).weights for p in (with_tokenizer, path))
+    assert set(exact) == set(near)
+    largest = max(float((exact[name] - near[name]).abs().max()) for name in exact)
+    assert 0 < largest < tolerance * 0.2 / 3 * 2
+
+
+def test_tokenizer_is_built_from_the_metadata(with_tokenizer: Path):
+    llm = load(with_tokenizer)
+    assert llm.tokenizer("ab<|im_end|>").input_ids == [1, 159, 2]
+    assert llm.tokenizer.decode([159, 2], skip_special_tokens=True) == "ab"
+    assert llm._end_ids == {2}
+    chat, text, bad = llm.generate(
+        [[{"role": "user", "content": "ab"}], "ab", [{"role": "user", "content": "bad"}]]
+    )
+    assert (chat.num_prompt_tokens, text.num_prompt_tokens) == (1, 2)
+    assert "chat template refuses these messages: no" in (bad.error or "")
+
+
+def test_score_splits_where_the_joint_text_does(with_tokenizer: Path):
+    codec = load(with_tokenizer)._intake.text
+    b = codec.tokenizer("b").input_ids[1]
+    a = codec.tokenizer("a").input_ids[1]
+    assert codec.encode_pair("x ", "a")[1] == codec.tokenizer(" a").input_ids[1:]
+    assert codec.encode_pair("a", "b") == ([1, a], [b])  # "ab" would be one token: kept apart
+    assert codec.encode_pair("", "ab") == ([1], [159])
+
+
+def test_tensor_without_a_place_is_named(folder: Path, tmp_path: Path):
+    extra = {"blk.0.mystery.weight": 1.0}
+    kind = gguf.GGMLQuantizationType.F32
+    path = write_gguf(tmp_path / "m.gguf", folder, kind, extra=extra)
+    with pytest.raises(ModelLoadError, match=r"unexpected tensor 'blk.0.mystery.weight'"):
+        load(path)
+
+
+def test_file_without_tokenizer_is_refused(folder: Path, tmp_path: Path):
+    path = write_gguf(tmp_path / "m.gguf", folder, gguf.GGMLQuantizationType.F32)
+    with pytest.raises(ModelLoadError, match=r"tokenizer.ggml.tokens is missing"):
+        load(path)
+
+
+def test_other_architecture_is_named(tmp_path: Path):
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "mamba")
+    writer.add_tensor("a", np.ones(4, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(ModelLoadError, match="architecture 'mamba' is not supported"):
+        load(tmp_path / "m.gguf")
+
+
+def header(num_values: int, body: bytes, version: int = 3) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", version, 0, num_values) + body + b"\0" * 32
+
+
+KEY = struct.pack("<Q", 1) + b"k"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"GGUF", "4 bytes are too few"),
+        (b"PK\3\4" + b"x" * 40, "this is not a GGUF file"),
+        (header(0, b"", version=1), "GGUF version 1 is not supported"),
+        (header(1, struct.pack("<Q", 2**60)), "It is cut off or damaged"),
+        (header(1, KEY + struct.pack("<I", 77)), "a value of unknown type 77"),
+        (header(1, KEY + struct.pack("<IIQ", 9, 9, 1)), "array of unsupported type 9"),
+        (header(1, KEY + struct.pack("<IIQ", 9, 8, 2**50)), "the file is smaller"),
+        (header(1, KEY + struct.pack("<IIQ", 9, 4, 2**61)), "It is cut off or damaged"),
+    ],
+)
+def test_damaged_header_is_refused(content: bytes, message: str, tmp_path: Path):
+    path = tmp_path / "m.gguf"
+    path.write_bytes(content)
+    with pytest.raises(ModelLoadError, match=message):
+        load(path)
+
+
+def test_cut_off_file_names_the_tensor(with_tokenizer: Path, tmp_path: Path):
+    path = tmp_path / "m.gguf"
+    path.write_bytes(with_tokenizer.read_bytes()[:-5000])
+    with pytest.raises(ModelLoadError, match=r"but tensor .* reaches to byte"):
+        load(path)
+
+
+@pytest.fixture
+def entry_patch(with_tokenizer: Path, tmp_path: Path) -> Callable[[int, int], Path]:
+    """Overwrites 4 bytes of the first tensor's description (dimensions at 0, type at 20)."""
+
+    def patch(offset: int, value: int) -> Path:
+        content = bytearray(with_tokenizer.read_bytes())
+        name = b"token_embd.weight"
+        start = content.index(name) + len(name) + offset
+        content[start : start + 4] = struct.pack("<I", value)
+        path = tmp_path / "patched.gguf"
+        path.write_bytes(content)
+        return path
+
+    return patch
+
+
+def test_strange_tensor_descriptions_are_refused(entry_patch: Callable[[int, int], Path]):
+    with pytest.raises(ModelLoadError, match="has 9 dimensions"):
+        load(entry_patch(0, 9))
+    with pytest.raises(ModelLoadError, match="unknown quantisation type 999"):
+        load(entry_patch(20, 999))
+    with pytest.raises(ModelLoadError, match="not whole blocks of Q4_K"):
+        load(entry_patch(20, 12))
+
+
+def test_rope_factors_divide_the_frequencies(make_model: MakeModel, tmp_path: Path):
+    """Eight equal factors are what a linear scaling by that factor is."""
+    linear = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
+    scaled = make_model(hidden_size=HIDDEN, intermediate_size=INNER, rope_parameters=linear)
+    path = write_gguf(
+        tmp_path / "m.gguf",
+        scaled,
+        gguf.GGMLQuantizationType.F32,
+        tokenizer=True,
+        extra={"rope_freqs.weight": 4.0},
+    )
+    from_gguf = load(path)
+    from_gguf._end_ids = frozenset()
+    params = SamplingParams(max_tokens=8)
+    answers = [llm.generate(PROMPTS, params) for llm in (from_gguf, load(scaled))]
+    assert [c.token_ids for c in answers[0]] == [c.token_ids for c in answers[1]]
