@@ -39,7 +39,7 @@ check: setup-dev ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 
 format: setup-dev ## rewrite the code in the common format
 	@$(BIN)/ruff check --fix .

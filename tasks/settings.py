@@ -189,7 +189,7 @@ class Settings(_Section):
             + _did_you_mean(name, self.releases),
             received=name or "nothing",
             allowed=", ".join(sorted(self.releases)) or "no release is declared yet",
-            next=f"add [releases.{name or 'NAME'}] to {CONFIG_NAME}; flywheel init --print shows how",
+            next=f"add [releases.{name or 'NAME'}] to {CONFIG_NAME}, see flywheel init --print",
         )
 
     def margin(self, suite: str) -> float:

@@ -27,9 +27,11 @@ _HEAD = """\
 _MARKDOWN_HEAD = """\
 # Settings
 
-One file, `flywheel.toml`: the nearest one upwards from the working folder, or `--config FILE`, or `FLYWHEEL_CONFIG`. `flywheel init` writes it
-with every key. An unknown key is an error that names the nearest known one. Paths are relative to the file. Any key can be set from outside, for
-deployments: `FLYWHEEL_GATE__MARGIN=0.02` sets `margin` in `[gate]`. `FLYWHEEL_HOME` moves the state folder."""
+One file, `flywheel.toml`: the nearest one upwards from the working folder, or `--config FILE`, or
+`FLYWHEEL_CONFIG`. `flywheel init` writes it with every key. An unknown key is an error that names
+the nearest known one. Paths are relative to the file. Any key can be set from outside, for
+deployments: `FLYWHEEL_GATE__MARGIN=0.02` sets `margin` in `[gate]`. `FLYWHEEL_HOME` moves the state
+folder."""
 _EXAMPLE = {
     ("releases", "model"): '"path/to/model"',
     ("top", "logs"): '["logs/*.jsonl"]',

@@ -27,7 +27,7 @@ from mlflow.entities import (
 from tasks import facts
 from tasks.tracking.links import assessment_name
 from tasks.tracking.session import Session
-from tasks.tracking.values import RUN_ID_TAG, shortened
+from tasks.tracking.values import shortened
 
 #: more than this of one text goes to the store only
 MAX_TEXT_CHARS = 20_000
@@ -155,14 +155,9 @@ def _trace(
         trace_metadata={
             "mlflow.sourceRun": mlflow_run_id, "mlflow.modelId": model_id,
             "mlflow.trace_schema.version": "3",
-            "mlflow.traceInputs": shortened(inputs, _PREVIEW_CHARS),
-            "mlflow.traceOutputs": shortened(outputs, _PREVIEW_CHARS),
         },
-        tags={
-            "mlflow.traceName": pair.task or pair.suite, RUN_ID_TAG: turn.run_id,
-            "suite": pair.suite, "origin": pair.origin, "release": turn.release(role).name,
-            "sample_id": pair.sample_id,
-        },
+        # each tag costs a row of its own; run and release are the linked run's
+        tags={"mlflow.traceName": pair.task or pair.suite, "origin": pair.origin},
         assessments=_assessments(pair, answer, trace_id, mlflow_run_id, binary),
     )  # fmt: skip
     return info, span

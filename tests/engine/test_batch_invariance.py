@@ -45,7 +45,7 @@ def alone(folder: Path) -> list[tuple[tuple[int, ...], tuple[float, ...], str | 
 
 @given(
     st.lists(st.integers(0, len(POOL) - 1), min_size=1, max_size=40),
-    st.sampled_from([5, 64, 512]),
+    st.sampled_from([5, 64, 512, 2048]),
     st.sampled_from([12, 40, 400]),
 )
 @settings(max_examples=25, deadline=None)

@@ -89,7 +89,9 @@ class Answer:
         return value
 
 
-def make_application(folder: Path, model: Path, *, calls: int = 24, samples: int = 12) -> Application:
+def make_application(
+    folder: Path, model: Path, *, calls: int = 24, samples: int = 12
+) -> Application:
     for name in ("logs", "prompts", "suites"):
         (folder / name).mkdir(parents=True)
     (folder / "flywheel.toml").write_text(_SETTINGS.format(model=model))
@@ -108,7 +110,10 @@ def make_application(folder: Path, model: Path, *, calls: int = 24, samples: int
 
 _TOPICS = ("printer", "network", "billing")
 #: far enough apart that no two are near-duplicates
-_WORDS = "amber basil cedar delta ember fjord grove haven inlet jetty karst lagoon".split()
+_WORDS = (
+    "amber", "basil", "cedar", "delta", "ember", "fjord",
+    "grove", "haven", "inlet", "jetty", "karst", "lagoon",
+)  # fmt: skip
 
 
 def call_record(number: int) -> dict[str, Any]:
@@ -133,4 +138,3 @@ def call_record(number: int) -> dict[str, Any]:
         "status": "ok",
         "feedback": {"kind": "thumbs", "value": 1 if number % 4 else -1},
     }
-

@@ -29,7 +29,9 @@ def test_help_answers_in_half_a_second():
         started = time.monotonic()
         subprocess.run(
             [sys.executable, "-m", "flows.cli", "--help"],
-            cwd=REPOSITORY, check=True, capture_output=True,
+            cwd=REPOSITORY,
+            check=True,
+            capture_output=True,
         )
         took.append(time.monotonic() - started)
     assert min(took) < 0.5
@@ -109,8 +111,14 @@ def test_whole_turn_inline_then_nothing_new(application: Application):
 def test_single_stages_print_the_promised_keys(application: Application):
     ingested = application.call("ingest", "--logs", "logs/*.jsonl", "--json").json
     for key in (
-        "files", "rows_in", "rows_out", "duplicates", "dead_letters", "by_format",
-        "input_tokens", "output_tokens",
+        "files",
+        "rows_in",
+        "rows_out",
+        "duplicates",
+        "dead_letters",
+        "by_format",
+        "input_tokens",
+        "output_tokens",
     ):
         assert key in ingested
     assert ingested["by_format"] == {"canonical": 24}
@@ -189,7 +197,9 @@ def test_store_held_by_another_process_is_named_and_nothing_is_lost(application:
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(application.home / "flywheel.duckdb")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()

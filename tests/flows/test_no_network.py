@@ -36,14 +36,16 @@ def test_trace_reader_sees_both_families():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["inline", "prefect"])
-def test_a_run_opens_no_connection_but_loopback(mode: str, application: Application, tmp_path: Path):
+def test_a_run_opens_no_connection_but_loopback(
+    mode: str, application: Application, tmp_path: Path
+):
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     trace = tmp_path / "trace"
-    arguments = ["run", "--json"] + (["--inline"] if mode == "inline" else [])
+    arguments = ["run", "--json", *(["--inline"] if mode == "inline" else [])]
+    strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=connect", "-o", str(trace)]
     done = subprocess.run(
-        ["strace", "-f", "--seccomp-bpf", "-e", "trace=connect", "-o", str(trace)]
-        + [sys.executable, "-W", "ignore", "-m", "flows.cli", *arguments],
+        [*strace, sys.executable, "-W", "ignore", "-m", "flows.cli", *arguments],
         cwd=application.folder,
         env=application.environment(),
         capture_output=True,

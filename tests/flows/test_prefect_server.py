@@ -79,7 +79,9 @@ def test_given_server_that_does_not_answer_is_one_clear_line(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
     with (
         prefect_api(tmp_path) as wait,
-        pytest.raises(StoreError, match="does not answer .* PREFECT_API_URL=http://127.0.0.1:1"),
+        pytest.raises(
+            StoreError, match=r"does not answer .* PREFECT_API_URL=http://127\.0\.0\.1:1"
+        ),
     ):
         wait()
     assert not (tmp_path / "prefect").exists()

@@ -19,7 +19,14 @@ _COUNTED = (
     "landing", "requests", "feedback", "dead_letters", "quarantine", "eval_sets", "samples",
     "eval_set_samples", "releases", "completions", "scores", "verdicts",
 )  # fmt: skip
-MOMENTS = [(stage, moment) for stage in STAGES for moment in ("before", "after")]
+_RUN = ("run", "--inline", "--json")
+#: in every stage with its work done and not yet committed; the rest are the odd ones
+MOMENTS = [
+    *((stage, "before") for stage in STAGES),
+    ("ingest", "after"),
+    ("evaluate", "chunk"),
+    ("gate", "after"),
+]
 
 
 def with_faults(application: Application) -> Application:
@@ -75,8 +82,7 @@ def undisturbed(
 
 def killed(application: Application, stage: str, moment: str) -> int:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.flows.killed", stage, moment]
-        + ["run", "--inline", "--json"],
+        [sys.executable, "-W", "ignore", "-m", "tests.flows.killed", stage, moment, *_RUN],
         cwd=application.folder,
         env=application.environment(),
         capture_output=True,
@@ -88,7 +94,7 @@ def killed(application: Application, stage: str, moment: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "moment"), [*MOMENTS, ("evaluate", "chunk")])
+@pytest.mark.parametrize(("stage", "moment"), MOMENTS)
 def test_killed_run_ends_like_an_undisturbed_one(
     stage: str, moment: str, tmp_path: Path, tiny_model: Path, undisturbed: Any
 ):

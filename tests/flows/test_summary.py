@@ -4,10 +4,11 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
 import flows.summary as summary
 from flows.failures import exit_code_of
-from flows.progress import shown
+from flows.progress import _Bars, shown
 from flows.turn import Outcome
 from tasks.errors import DataError
 from tasks.receipts import Receipt
@@ -63,10 +64,7 @@ def test_missing_number_is_a_dash_and_not_a_zero(outcome):
 
 
 def test_unexpected_error_is_one_line_and_its_traceback_a_file(capsys):
-    try:
-        raise ZeroDivisionError("a\nb")
-    except ZeroDivisionError as error:
-        assert exit_code_of(error, as_json=True) == 4
+    assert exit_code_of(ZeroDivisionError("a\nb"), as_json=True) == 4
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
     assert '"exit_code": 4' in captured.out
@@ -94,10 +92,7 @@ def test_progress_without_a_terminal_is_a_line_a_stage(capsys):
     assert lines[1].startswith("evaluate: done in")
 
 
-def test_progress_on_a_terminal_is_a_bar(monkeypatch):
-    from flows.progress import _Bars
-    from rich.progress import Progress
-
+def test_progress_on_a_terminal_is_a_bar():
     with Progress(console=Console(file=io.StringIO())) as bars:
         progress = _Bars(bars)
         progress("ingest", 0, None)

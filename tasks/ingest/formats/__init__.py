@@ -38,8 +38,13 @@ def by_name(name: str) -> Format | None:
 
 
 def recognise(value: Json) -> Format | None:
-    """The first format that takes the value; of a list, any of its first items decides."""
-    items = value[:20] if isinstance(value, list) else [value]
+    """The first format that takes the value; of a list, any of its first items decides.
+
+    `value` may be a list of the values of several lines, each of which may be a list again.
+    """
+    items: list[Json] = []
+    for item in value[:50] if isinstance(value, list) else [value]:
+        items.extend(item[:20] if isinstance(item, list) else [item])
     for each in FORMATS:
         if any(each.matches(item) for item in items):
             return each

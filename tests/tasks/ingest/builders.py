@@ -26,7 +26,7 @@ def make_run(
     log_format: str = "auto",
     **sections: Any,
 ) -> Run:
-    settings = parse_settings({"home": str(folder / "home"), **sections}, base=str(folder))
+    settings = parse_settings({"home": str(folder / ".home"), **sections}, base=str(folder))
     request = RunRequest(logs=tuple(str(log) for log in logs), log_format=log_format)
     return Run(run_id, request, settings, clock=clock)
 

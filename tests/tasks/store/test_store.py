@@ -15,7 +15,7 @@ from tasks.store import Store, ledger
 from tasks.store.schema import MIGRATIONS, schema_version
 from tests.conftest import REPOSITORY
 
-NOW = datetime(2026, 11, 24, 12)
+NOW = datetime.fromisoformat("2026-11-24T12:00:00")  # UTC without a zone, as the store keeps it
 
 
 def feedback(number: int) -> dict[str, object]:
@@ -72,13 +72,18 @@ def test_known_key_is_skipped_only_where_asked(path: Path):
         assert store.scalar("SELECT count(*) FROM feedback") == 2
 
 
+def insert_two_and_fail(store: Store) -> None:
+    with store.transaction():
+        store.insert(FEEDBACK, [feedback(1)])
+        with store.transaction():  # joins the outer one
+            store.insert(FEEDBACK, [feedback(2)])
+        raise RuntimeError("midway")
+
+
 def test_failed_transaction_leaves_nothing(path: Path):
     with Store.open(path) as store:
-        with pytest.raises(RuntimeError), store.transaction():
-            store.insert(FEEDBACK, [feedback(1)])
-            with store.transaction():  # joins the outer one
-                store.insert(FEEDBACK, [feedback(2)])
-            raise RuntimeError
+        with pytest.raises(RuntimeError, match="midway"):
+            insert_two_and_fail(store)
         assert store.scalar("SELECT count(*) FROM feedback") == 0
         with store.transaction():
             store.insert(FEEDBACK, [feedback(3)])
@@ -95,13 +100,18 @@ def test_second_process_is_told_who_holds_the_store(path: Path):
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(path)],
-        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
-        with pytest.raises(StoreBusyError, match=f"held by process {holder.pid}") as caught:
-            with Store.open(path, lock_timeout_s=0.3):
-                pass
+        with (
+            pytest.raises(StoreBusyError, match=f"held by process {holder.pid}") as caught,
+            Store.open(path, lock_timeout_s=0.3),
+        ):
+            pass
         assert caught.value.transient
         assert caught.value.exit_code == 4
         holder.communicate("")

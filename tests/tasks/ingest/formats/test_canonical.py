@@ -23,7 +23,7 @@ def test_a_whole_record_is_taken_up_field_by_field():
     call = one(
         request_id="r1", started_at="2026-01-02T03:04:05Z", provider="p", model="m", release="v1",
         prompt_name="triage", prompt_version=3, session_id="s", user="ann", operation="chat",
-        messages=[{"role": "user", "content": "hi"}], response={"role": "assistant", "content": "x"},
+        messages=[{"role": "user", "content": "hi"}], response={"role": "assistant"},
         finish_reason="stop", params={"temperature": 0}, input_tokens="7", output_tokens=2.0,
         total_tokens=9, cached_tokens=0, reasoning_tokens=0, ttft_s=0.1, latency_s="0.5",
         cost_usd=0.01, status="ok", http_status=200, retries=0, guardrail_verdicts=[{"ok": True}],

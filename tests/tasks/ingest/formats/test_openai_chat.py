@@ -150,7 +150,7 @@ def chunk(index: int = 0, finish: str | None = None, **delta: Any) -> dict[str, 
 def test_stream_chunks_are_put_together():
     chunks = [chunk(role="assistant", content="Pa"), chunk(content="ris"),
               chunk(finish="stop"),
-              {"id": "c1", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}]  # fmt: skip
+              {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}]  # fmt: skip
     stream = "".join(f"data: {json.dumps(each)}\n\n" for each in chunks) + "data: [DONE]\n"
     for response in (chunks, {"body": stream}):
         call = one({"request": REQUEST, "response": response})
@@ -175,8 +175,9 @@ def test_a_broken_stream_is_no_answer():
 
 
 def exchange(uri: str = "https://api.openai.com/v1/chat/completions", **response: Any) -> Any:
-    return {"request": {"uri": uri, "parsed_body": REQUEST, "headers": {"authorization": ["x"]}},
-            "response": response or {"status": {"code": 200}, "parsed_body": COMPLETION}}  # fmt: skip
+    request = {"uri": uri, "parsed_body": REQUEST, "headers": {"authorization": ["x"]}}
+    answer = response or {"status": {"code": 200}, "parsed_body": COMPLETION}
+    return {"request": request, "response": answer}
 
 
 def test_a_cassette_gives_one_call_an_exchange_and_dead_letters_for_the_rest():
