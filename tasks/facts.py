@@ -135,10 +135,11 @@ class SuiteResult:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SuiteResult:
+        found: dict[str, Any] = {key: str(value.get(key) or "") for key in _TEXTS}
+        found |= {key: _number(value.get(key)) for key in _NUMBERS}
+        found |= {key: _count(value.get(key)) for key in _COUNTS}
         return cls(
-            **{key: str(value.get(key) or "") for key in _TEXTS},
-            **{key: _number(value.get(key)) for key in _NUMBERS},
-            **{key: _count(value.get(key)) for key in _COUNTS},
+            **found,
             num_samples=_count(value.get("num_samples")) or 0,
             champion_ci=_interval(value.get("champion_ci")),
             challenger_ci=_interval(value.get("challenger_ci")),

@@ -8,6 +8,7 @@ is done anew.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -38,7 +39,8 @@ class Memory:
             partial.write_text(text, encoding="utf-8")
             partial.replace(self._path)
         except OSError:
-            partial.unlink(missing_ok=True)  # remembering is a convenience
+            with contextlib.suppress(OSError):  # remembering is a convenience
+                partial.unlink(missing_ok=True)
 
     def model_digest(self, path: Path) -> str:
         """engine.model_digest, computed again only where a file's size or time changed."""

@@ -17,8 +17,9 @@ JSON_COLUMNS = (
     "guardrail_verdicts",
     "tags",
 )
-#: short texts that people fill in by hand, or that an error fills in
-TEXT_COLUMNS = ("session_id", "error_type", "finish_reason", "release", "prompt_name", "model")
+#: short texts that users or errors fill in; names of models, prompts and releases are the
+#: operator's own (and a version such as 1.2.3.4 is no address)
+TEXT_COLUMNS = ("session_id", "error_type")
 
 
 def redact_table(table: pa.Table, redactor: Redactor) -> pa.Table:

@@ -16,7 +16,7 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage; `shares` are rows out, quarantined, duplicates, dead letters of rows in, 0 to 1."""
+    """One stage; `shares`: rows out, quarantined, duplicates, dead letters of rows in, 0 to 1."""
 
     stage: str
     unit: str

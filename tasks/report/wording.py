@@ -18,15 +18,17 @@ MEANING: Mapping[str, tuple[str, str]] = {
     "better": ("is better", "It may ship."),
     "no_worse": ("is no worse", "It may ship."),
     "worse": ("is worse", "It must not ship."),
-    "cannot_tell": ("cannot be told apart safely", "This is not a pass: it must not ship yet."),
+    "cannot_tell": ("cannot be told apart", "This is not a pass: it must not ship yet."),
 }
 
 
 def headline(turn: facts.Turn) -> tuple[str, str]:
-    meaning, consequence = MEANING.get(turn.verdict, (turn.verdict, ""))
-    return f"{turn.challenger.name} {meaning} than {turn.champion.name}" if (
-        turn.verdict in ("better", "worse", "no_worse")
-    ) else f"{turn.challenger.name} and {turn.champion.name} {meaning.removeprefix('is ')}", consequence  # fmt: skip
+    """What was found, and what follows from it."""
+    meaning, consequence = MEANING[turn.verdict]
+    challenger, champion = turn.challenger.name, turn.champion.name
+    if turn.verdict == "cannot_tell":
+        return f"{challenger} and {champion} {meaning}", consequence
+    return f"{challenger} {meaning} than {champion}", consequence
 
 
 def label(verdict: str) -> str:

@@ -98,7 +98,7 @@ def read_turn(store: Store, run_id: str, repeats: int, versions: Mapping[str, st
 
 
 def clean(value: Any) -> Any:
-    """Text that can be written as UTF-8: lone surrogates (JSON escapes allow them) become U+FFFD."""
+    """Text that UTF-8 can hold: lone surrogates (JSON escapes allow them) become U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import warnings
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,6 +18,22 @@ from filelock import FileLock, Timeout
 from tasks.errors import StoreBusyError, StoreError
 
 _LOCK_TIMEOUT_S = 60.0
+
+
+def configure_models() -> None:
+    """Have SQLAlchemy set MLflow's table classes up now, without its warnings about them.
+
+    They use a loader that SQLAlchemy 2.1 deprecates; nobody here can mend that, and a process that
+    treats warnings as errors would fail over it later, in the middle of something.
+    """
+    import mlflow.store.model_registry.dbmodels.models
+    import mlflow.store.tracking.dbmodels.models  # noqa: F401
+    from sqlalchemy.exc import SADeprecationWarning
+    from sqlalchemy.orm import configure_mappers
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SADeprecationWarning)
+        configure_mappers()
 
 
 def prepare_database(path: Path) -> None:
@@ -49,6 +66,7 @@ def _create(path: Path) -> None:
     from mlflow.store.db.utils import _initialize_tables
     from sqlalchemy import create_engine
 
+    configure_models()
     unfinished = path.with_name(f"{path.name}.new")
     for leftover in (unfinished, *_side_files(unfinished)):
         leftover.unlink(missing_ok=True)

@@ -15,7 +15,12 @@ from tasks.errors import UsageError
 from tasks.settings import Settings
 
 #: `=1` is not enough for MLflow to keep quiet
-_ALWAYS = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+_ALWAYS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # standard output belongs to --json
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 #: a server that does not answer is told after seconds, not after the default seven retries
 _UNLESS_SET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",

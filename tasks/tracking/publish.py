@@ -58,7 +58,9 @@ class Published:
     @classmethod
     def from_json(cls, text: str) -> Published:
         value = json.loads(text)
-        tuples = {key: tuple(value[key]) for key in ("prompts", "not_registered", "undefined_metrics")}
+        tuples = {
+            key: tuple(value[key]) for key in ("prompts", "not_registered", "undefined_metrics")
+        }
         return cls(**{**value, **tuples, "links": Links(**value["links"])})
 
 
@@ -102,7 +104,7 @@ def _publish(
     parent = _create_run(session, turn, turn.run_id, {values.ROLE_TAG: "parent"})
     children = {role: _create_child(session, turn, role, parent) for role in facts.ROLES}
     pages = Links(
-        parent, session.experiment_id, dict(children),
+        parent, session.experiment_id, {str(role): child for role, child in children.items()},
         links.compare_path(session.experiment_id, children["challenger"], children["champion"]),
         links.run_path(session.experiment_id, parent),
     )  # fmt: skip
@@ -120,9 +122,7 @@ def _publish(
         model_id = registered[role].model_id
         prompts |= dict.fromkeys(prompt.uri for prompt in of_release)
         not_registered += [f"{turn.release(role).name}: {task}" for task in too_long]
-        session.client.log_inputs(
-            child, datasets=[dataset], models=[LoggedModelInput(model_id)]
-        )
+        session.client.log_inputs(child, datasets=[dataset], models=[LoggedModelInput(model_id)])
         _link_prompts(session, child, of_release)
         metrics = values.child_metrics(turn, role)
         undefined += [f"{role}: {key}" for key in metrics.undefined]
@@ -163,10 +163,10 @@ def _finish(session: Session, turn: facts.Turn, published: Published, pages: Pag
     tags = {
         "mlflow.note.content": values.shortened(pages.note, values.MAX_TAG_CHARS),
         values.VERDICT_TAG: turn.verdict,
-        "flywheel.undefined_metrics": values.shortened(
-            ", ".join(published.undefined_metrics), values.MAX_TAG_CHARS
-        ),
     }
+    if published.undefined_metrics:
+        names = ", ".join(published.undefined_metrics)
+        tags["flywheel.undefined_metrics"] = values.shortened(names, values.MAX_TAG_CHARS)
     for key, value in tags.items():
         client.set_tag(parent, key, value)
     for child in published.links.child_run_ids.values():
@@ -176,9 +176,7 @@ def _finish(session: Session, turn: facts.Turn, published: Published, pages: Pag
     client.set_tag(parent, values.RECORDED_TAG, "published.json")
 
 
-def _create_run(
-    session: Session, turn: facts.Turn, name: str, tags: Mapping[str, str]
-) -> str:
+def _create_run(session: Session, turn: facts.Turn, name: str, tags: Mapping[str, str]) -> str:
     run = session.client.create_run(
         session.experiment_id,
         run_name=name,
@@ -237,8 +235,7 @@ def _earlier_attempts(session: Session, flywheel_run_id: str) -> tuple[Published
     """The whole record of this turn, if there is one, and the parents of unfinished attempts."""
     found = session.client.search_runs(
         [session.experiment_id],
-        f"tags.`{values.RUN_ID_TAG}` = '{flywheel_run_id}' AND "
-        f"tags.`{values.ROLE_TAG}` = 'parent'",
+        f"tags.`{values.RUN_ID_TAG}` = '{flywheel_run_id}' AND tags.`{values.ROLE_TAG}` = 'parent'",
     )
     whole = [run for run in found if run.info.status == "FINISHED"]
     leftovers = [run.info.run_id for run in found if run not in whole]

@@ -195,15 +195,12 @@ def _assessments(
     return [*found, Feedback(value=value, **common)]
 
 
-def _output(answer: facts.Answer | None) -> dict[str, Any]:
+def _output(answer: facts.Answer | None) -> Any:
     if answer is None:
         return {"error": "there is no completion"}
     if answer.text is None:
         return {"error": _bounded(answer.error or "no reason given")}
-    output: dict[str, Any] = {"response": _bounded(answer.text)}
-    if answer.extracted is not None and answer.extracted != answer.text:
-        output["answer"] = _bounded(answer.extracted)
-    return output
+    return _bounded(answer.text)
 
 
 def _bounded(content: Any) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -20,6 +20,7 @@ from tasks.errors import StoreError, StoreUnreachableError
 from tasks.settings import Settings
 from tasks.tracking.environment import TrackingLocation, prepare_environment, tracking_location
 
+_MAX_REASON_CHARS = 200
 #: on experiments: which kinds of pages MLflow shows first
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "genai_development"}
 
@@ -44,10 +45,12 @@ def open_session(settings: Settings) -> Iterator[Session]:
         from mlflow import MlflowClient
         from mlflow.tracing.client import TracingClient
 
-        if location.database is not None:
-            from tasks.tracking.database import prepare_database
+        if not location.is_http:
+            from tasks.tracking.database import configure_models, prepare_database
 
-            prepare_database(location.database)
+            configure_models()
+            if location.database is not None:
+                prepare_database(location.database)
         client = MlflowClient(tracking_uri=location.uri, registry_uri=location.uri)
         experiment_id = _experiment_id(client, settings.mlflow.experiment, location)
         tracing = TracingClient(tracking_uri=location.uri)
@@ -132,11 +135,10 @@ def _refused(location: TrackingLocation, text: str) -> StoreError:
 
 
 def _first_line(text: str) -> str:
-    try:
+    with suppress(ValueError, KeyError, TypeError):
         text = json.loads(text)["message"]
-    except (ValueError, KeyError, TypeError):
-        pass
-    return (text.strip().splitlines() or ["no reason given"])[0][:300]
+    line = (text.strip().splitlines() or ["no reason given"])[0]
+    return line if len(line) <= _MAX_REASON_CHARS else f"{line[:_MAX_REASON_CHARS]}…"
 
 
 def without_password(uri: str) -> str:

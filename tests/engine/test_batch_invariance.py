@@ -62,6 +62,13 @@ def test_bits_do_not_depend_on_batch_order_chunks_cache_or_preemption(
             assert answer(completion) == alone[index]
 
 
+def test_step_of_several_tiles_keeps_the_bits(folder: Path, alone: list[object]):
+    llm = fresh(folder, kv_cache_bytes=4 << 20, max_batch_tokens=2048)
+    completions = llm.generate(POOL, PARAMS)
+    assert sum(c.num_prompt_tokens - c.num_cached_tokens for c in completions) > 512
+    assert [answer(c) for c in completions] == alone
+
+
 def test_scores_have_the_same_bits_alone_and_together(plain: LLM):
     pairs = [(POOL[i], POOL[i + 1]) for i in range(20)] + [(POOL[5], [1]), (POOL[5], [2])]
     plain._empty_cache()

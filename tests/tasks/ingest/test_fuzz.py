@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from types import ModuleType
@@ -36,8 +37,9 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     ]),
 }  # fmt: skip
 ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False),
-    st.text(max_size=8), st.just([]), st.just({}), st.just([{}]), st.just("[{}]"), st.just({"a": []}),
+    st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),
+    st.text(max_size=8),
+    st.sampled_from([[], {}, [{}], "[{}]", {"a": []}]).map(lambda v: json.loads(json.dumps(v))),
 )  # fmt: skip
 
 
@@ -70,11 +72,9 @@ def test_a_mutated_record_is_read_or_refused_and_fits_the_store(name: str, data:
     value = data.draw(mutated(seeds))
     format.matches(value)
     reader = Reader("/a", name, format.VERSION, "run", clock())
-    try:
-        found = list(format.records(value))
-    except UnreadableError as error:
-        assert str(error)
-        return
+    found: list[Any] = []
+    with contextlib.suppress(UnreadableError):
+        found.extend(format.records(value))
     for record in found:
         assert isinstance(record, Call | Feedback | Dead | Other)
         if isinstance(record, Call):
@@ -103,7 +103,7 @@ def test_bytes_changed_anywhere_never_raise_and_every_line_is_counted(
         return
     seen = {each.line_number for each in located}
     for each in iterate_lines(io.BytesIO(content), 10**6):
-        # a line may hold an empty list of spans; else it left a record
         if each.data.strip() and each.number not in seen:
-            assert json.loads(each.data) is not None
+            # only a whole line of nothing may leave no record: [] or an envelope without spans
+            assert not json.loads(each.data) or name in ("otlp", "openai_chat")
     assert 0 <= reading.bytes_done <= len(content)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -199,10 +200,8 @@ def test_a_run_killed_anywhere_and_started_again_equals_an_undisturbed_one(
         return result
 
     monkeypatch.setattr(target, name, kill)
-    try:
+    with contextlib.suppress(KilledError):
         ingest(killed)
-    except KilledError:
-        pass
     monkeypatch.setattr(target, name, real)
     assert ingest(killed) == expected
     assert state(killed) == state(undisturbed)

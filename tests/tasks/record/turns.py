@@ -26,7 +26,7 @@ from tasks.settings import parse_settings
 from tasks.store import Store, ledger
 
 RUN_ID = "20261124-160700-3f9a1c"
-NOW = datetime(2026, 11, 24, 16, 7)
+NOW = datetime(2026, 11, 24, 16, 7)  # noqa: DTZ001 - the store keeps UTC without a zone
 HOSTILE = '<script>alert("owned")</script> | <img src=x onerror=alert(1)> $x_{$ `tick`'
 
 
@@ -42,7 +42,9 @@ def make_run(home: Path, *, run_id: str = RUN_ID, seed: int = 0, **mlflow: Any) 
     return Run(run_id, request, settings)
 
 
-def fill(run: Run, *, num_samples: int = 40, same_release: bool = False, verdict: str = "worse") -> None:
+def fill(
+    run: Run, *, num_samples: int = 40, same_release: bool = False, verdict: str = "worse"
+) -> None:
     """Everything before record, as the other stages leave it."""
     with run.open_store() as store, store.transaction():
         _fill(store, run, num_samples, same_release, verdict)
@@ -55,21 +57,31 @@ def _fill(store: Store, run: Run, num_samples: int, same_release: bool, verdict:
     set_digest = digest(*sorted(sample["sample_id"] for sample in samples))
     ledger.begin_run(store, run.run_id, run.request.to_json(), run.run_id, NOW)
     ledger.annotate_run(
-        store, run.run_id, eval_set_digest=set_digest, champion_digest=digests[0],
+        store,
+        run.run_id,
+        eval_set_digest=set_digest,
+        champion_digest=digests[0],
         challenger_digest=digests[1],
-    )  # fmt: skip
+    )
     store.insert(SAMPLES, samples, ignore_existing=True)
     rule = json.dumps({"seed": 0, "max_samples": 200})
     eval_set = {
-        "eval_set_digest": set_digest, "created_at": NOW, "run_id": run.run_id, "rule": rule,
+        "eval_set_digest": set_digest,
+        "created_at": NOW,
+        "run_id": run.run_id,
+        "rule": rule,
         "num_samples": num_samples,
-    }  # fmt: skip
+    }
     store.insert(EVAL_SETS, [eval_set], ignore_existing=True)
     members = [
-        {"eval_set_digest": set_digest, "sample_id": sample["sample_id"], "position": place,
-         "cluster_id": f"cluster-{place // 2}"}
+        {
+            "eval_set_digest": set_digest,
+            "sample_id": sample["sample_id"],
+            "position": place,
+            "cluster_id": f"cluster-{place // 2}",
+        }
         for place, sample in enumerate(samples)
-    ]  # fmt: skip
+    ]
     store.insert(EVAL_SET_SAMPLES, members, ignore_existing=True)
     releases = [_release(name) for name in dict.fromkeys(names)]
     store.insert(RELEASES, releases, ignore_existing=True)
@@ -84,16 +96,25 @@ def _fill(store: Store, run: Run, num_samples: int, same_release: bool, verdict:
 def _sample(number: int) -> dict[str, Any]:
     suite = ("tickets", "orders", "logged")[number % 3]
     text = f"Ticket {number}: my parcel of order A-{1000 + number} has not arrived. {HOSTILE if number == 5 else ''}"
-    target = {"tickets": "shipping", "orders": f"A-{1000 + number}"}.get(suite, f"Sorry about {number}.")
+    target = {"tickets": "shipping", "orders": f"A-{1000 + number}"}.get(
+        suite, f"Sorry about {number}."
+    )
     return {
-        "sample_id": digest("sample", number), "suite": suite, "task": suite if suite != "logged" else "chat",
+        "sample_id": digest("sample", number),
+        "suite": suite,
+        "task": suite if suite != "logged" else "chat",
         "messages": json.dumps([{"role": "user", "content": text}]),
-        "system": "You sort tickets." if suite == "logged" else None, "target": target,
+        "system": "You sort tickets." if suite == "logged" else None,
+        "target": target,
         "target_kind": "gold" if suite != "logged" else "logged",
         "origin": ("suite", "failure", "traffic")[number % 3],
-        "slices": json.dumps({"origin": ("suite", "failure", "traffic")[number % 3], "task": suite}),
-        "must_pass": number == 3, "weight": 1.0, "request_id": f"req-{number}",
-    }  # fmt: skip
+        "slices": json.dumps(
+            {"origin": ("suite", "failure", "traffic")[number % 3], "task": suite}
+        ),
+        "must_pass": number == 3,
+        "weight": 1.0,
+        "request_id": f"req-{number}",
+    }
 
 
 def _release(name: str) -> dict[str, Any]:
@@ -102,13 +123,16 @@ def _release(name: str) -> dict[str, Any]:
         "orders": [{"role": "system", "content": "Answer with the order number."}],
     }
     return {
-        "release_digest": digest("release", name), "name": name, "model": "models/smol.gguf",
-        "model_digest": digest("model"), "prompt_digest": digest("prompt", name),
+        "release_digest": digest("release", name),
+        "name": name,
+        "model": "models/smol.gguf",
+        "model_digest": digest("model"),
+        "prompt_digest": digest("prompt", name),
         "prompts": json.dumps(prompts),
         "sampling": json.dumps({"max_tokens": 32, "temperature": 0.0, "top_p": 1.0, "stop": []}),
         "engine": json.dumps({"dtype": "float32", "device": "cpu", "engine_version": "0.1.0"}),
         "created_at": NOW,
-    }  # fmt: skip
+    }
 
 
 def _answers(
@@ -118,24 +142,43 @@ def _answers(
     for number, sample in enumerate(samples):
         missing = not better and number == 7
         right = better or number % 4 != 1
-        text = sample["target"] if right else f"I cannot say {number}. {HOSTILE if number == 5 else ''}"
-        key = {"release_digest": release_digest, "sample_id": sample["sample_id"], "seed": run.request.seed}
-        completions.append({
-            **key, "text": None if missing else text, "finish_reason": "error" if missing else "stop",
-            "input_tokens": 40, "cached_tokens": 10, "output_tokens": 8,
-            "error": "the prompt is longer than the context" if missing else None,
-            "run_id": run.run_id, "created_at": NOW,
-        })  # fmt: skip
+        text = (
+            sample["target"]
+            if right
+            else f"I cannot say {number}. {HOSTILE if number == 5 else ''}"
+        )
+        key = {
+            "release_digest": release_digest,
+            "sample_id": sample["sample_id"],
+            "seed": run.request.seed,
+        }
+        completions.append(
+            {
+                **key,
+                "text": None if missing else text,
+                "finish_reason": "error" if missing else "stop",
+                "input_tokens": 40,
+                "cached_tokens": 10,
+                "output_tokens": 8,
+                "error": "the prompt is longer than the context" if missing else None,
+                "run_id": run.run_id,
+                "created_at": NOW,
+            }
+        )
         if missing:
             continue
         graded = sample["suite"] == "logged"
         unscored = number == 9
-        scores.append({
-            **key, "scorer": "token_f1@1" if graded else "exact_match@1",
-            "value": None if unscored else (1.0 if right else 0.25 if graded else 0.0),
-            "unscored_reason": "the target is empty" if unscored else None, "answer": text,
-            "explanation": f"compared {text!r} with {sample['target']!r}",
-        })  # fmt: skip
+        scores.append(
+            {
+                **key,
+                "scorer": "token_f1@1" if graded else "exact_match@1",
+                "value": None if unscored else (1.0 if right else 0.25 if graded else 0.0),
+                "unscored_reason": "the target is empty" if unscored else None,
+                "answer": text,
+                "explanation": f"compared {text!r} with {sample['target']!r}",
+            }
+        )
     store.insert(COMPLETIONS, completions, ignore_existing=True)
     store.insert(SCORES, scores, ignore_existing=True)
 
@@ -143,21 +186,41 @@ def _answers(
 def _logs(store: Store, run: Run, samples: list[dict[str, Any]]) -> None:
     path = f"{run.settings.home_path}/logs/day <1>.jsonl"
     requests = [
-        {"request_id": sample["request_id"], "sources": [f"{path}:{number + 1}"], "format": "canonical",
-         "content_digest": digest(number), "run_id": run.run_id, "ingested_at": NOW}
+        {
+            "request_id": sample["request_id"],
+            "sources": [f"{path}:{number + 1}"],
+            "format": "canonical",
+            "content_digest": digest(number),
+            "run_id": run.run_id,
+            "ingested_at": NOW,
+        }
         for number, sample in enumerate(samples)
-    ]  # fmt: skip
+    ]
     store.insert(REQUESTS, requests, ignore_existing=True)
     source = {column.name: 0 for column in SOURCES.columns if column.sql_type == "BIGINT"} | {
-        "path": path, "digest": digest("log"), "format": "canonical",
-        "parser_version": "1", "rows_in": len(samples), "rows_out": len(samples), "run_id": run.run_id, "read_at": NOW,
-    }  # fmt: skip
+        "path": path,
+        "digest": digest("log"),
+        "format": "canonical",
+        "parser_version": "1",
+        "rows_in": len(samples),
+        "rows_out": len(samples),
+        "run_id": run.run_id,
+        "read_at": NOW,
+    }
     store.insert(SOURCES, [source], ignore_existing=True)
     held = [
-        {"quarantine_id": digest("q", run.run_id, number), "expectation": name, "also_failed": [],
-         "suite_version": "1", "run_id": run.run_id, "created_at": NOW, "row": "{}", "state": "held"}
+        {
+            "quarantine_id": digest("q", run.run_id, number),
+            "expectation": name,
+            "also_failed": [],
+            "suite_version": "1",
+            "run_id": run.run_id,
+            "created_at": NOW,
+            "row": "{}",
+            "state": "held",
+        }
         for number, name in enumerate(["has_messages", "has_messages", "tokens_possible"])
-    ]  # fmt: skip
+    ]
     store.insert(QUARANTINE, held)
 
 
@@ -167,17 +230,33 @@ def _verdict(run: Run, verdict: str, num_samples: int) -> dict[str, Any]:
     def suite(name: str, metric: str, role: str, low: float, high: float) -> dict[str, Any]:
         middle = (low + high) / 2
         return {
-            "suite": name, "metric": metric, "role": role, "owner": "support team",
-            "num_samples": per_suite, "champion": 0.95, "challenger": 0.95 + middle,
-            "difference": middle, "ci_low": low, "ci_high": high, "margin": 0.05,
+            "suite": name,
+            "metric": metric,
+            "role": role,
+            "owner": "support team",
+            "num_samples": per_suite,
+            "champion": 0.95,
+            "challenger": 0.95 + middle,
+            "difference": middle,
+            "ci_low": low,
+            "ci_high": high,
+            "margin": 0.05,
             "verdict": "worse" if high < 0 else "cannot_tell" if low < -0.05 else "no_worse",
-            "champion_ci": [0.9, 1.0], "challenger_ci": [0.9 + middle, 1.0 + middle],
-            "num_clusters": per_suite // 2, "num_scored_champion": per_suite,
-            "num_scored_challenger": per_suite - 1, "num_missing_champion": 0,
-            "num_missing_challenger": 1, "num_unscored": 1, "correlation": 0.41,
-            "b": 7 if metric == "exact_match" else None, "c": 1 if metric == "exact_match" else None,
-            "p_value": 0.03, "min_detectable_effect": 0.12, "method": "paired clustered t",
-        }  # fmt: skip
+            "champion_ci": [0.9, 1.0],
+            "challenger_ci": [0.9 + middle, 1.0 + middle],
+            "num_clusters": per_suite // 2,
+            "num_scored_champion": per_suite,
+            "num_scored_challenger": per_suite - 1,
+            "num_missing_champion": 0,
+            "num_missing_challenger": 1,
+            "num_unscored": 1,
+            "correlation": 0.41,
+            "b": 7 if metric == "exact_match" else None,
+            "c": 1 if metric == "exact_match" else None,
+            "p_value": 0.03,
+            "min_detectable_effect": 0.12,
+            "method": "paired clustered t",
+        }
 
     suites = [
         suite("tickets", "exact_match", "primary", -0.42, -0.09),
@@ -185,31 +264,53 @@ def _verdict(run: Run, verdict: str, num_samples: int) -> dict[str, Any]:
         suite("logged", "token_f1", "report", -0.02, 0.06),
     ]
     slices = [
-        {"suite": name, "slice": "origin", "value": value, "num_samples": 9, "champion": 0.9,
-         "challenger": 0.9 + difference, "difference": difference,
-         "ci_low": difference - 0.12, "ci_high": difference + 0.12}
+        {
+            "suite": name,
+            "slice": "origin",
+            "value": value,
+            "num_samples": 9,
+            "champion": 0.9,
+            "challenger": 0.9 + difference,
+            "difference": difference,
+            "ci_low": difference - 0.12,
+            "ci_high": difference + 0.12,
+        }
         for name, value, difference in [
-            ("tickets", "suite", -0.31), ("tickets", "failure", -0.18), ("tickets", HOSTILE, 0.02),
-            ("orders", "traffic", 0.04), ("orders", "失敗 😀", -0.01),
+            ("tickets", "suite", -0.31),
+            ("tickets", "failure", -0.18),
+            ("tickets", HOSTILE, 0.02),
+            ("orders", "traffic", 0.04),
+            ("orders", "失敗 😀", -0.01),
         ]
-    ]  # fmt: skip
+    ]
     reasons = [
         "tickets (primary): the difference is at most -0.09, below zero.",
         f"must-pass sample failed: {HOSTILE}",
     ]
     return {
-        "run_id": run.run_id, "verdict": verdict, "reasons": json.dumps(reasons),
-        "suites": json.dumps(suites), "slices": json.dumps(slices), "created_at": NOW,
-    }  # fmt: skip
+        "run_id": run.run_id,
+        "verdict": verdict,
+        "reasons": json.dumps(reasons),
+        "suites": json.dumps(suites),
+        "slices": json.dumps(slices),
+        "created_at": NOW,
+    }
 
 
 def _receipts(num_samples: int) -> list[Receipt]:
     return [
         Receipt("ingest", RUN_ID, 660, 640, duplicates=15, dead_letters=5, seconds=1.2),
-        Receipt("validate", RUN_ID, 640, 637, quarantined=3, seconds=4.0,
-                notes={"by_reason": {"has_messages": 2, "tokens_possible": 1}}),
+        Receipt(
+            "validate",
+            RUN_ID,
+            640,
+            637,
+            quarantined=3,
+            seconds=4.0,
+            notes={"by_reason": {"has_messages": 2, "tokens_possible": 1}},
+        ),
         Receipt("redact", RUN_ID, 637, 637, seconds=0.3),
         Receipt("curate", "set", num_samples, num_samples, seconds=0.5),
         Receipt("evaluate", "set", num_samples * 2, num_samples * 2, seconds=31.0),
         Receipt("gate", RUN_ID, num_samples, num_samples, seconds=0.9),
-    ]  # fmt: skip
+    ]

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import UsageError
+from tasks.evaluate import plan
+from tasks.evaluate.machine import Machine
+from tasks.evaluate.prompts import AS_LOGGED, PromptSet, Turn
+from tasks.evaluate.releases import Release
+from tasks.settings import EngineSettings, SamplingSettings, parse_settings
+from tasks.store.completions import CompletionKey, EvalSample
+
+BRIEF = PromptSet({"words": (Turn("system", "Be brief."),)}, "prompts/one")
+
+
+def _release(name: str, prompts: PromptSet = AS_LOGGED, model: str = "m") -> Release:
+    return Release(
+        name=name, digest=f"digest-{name}", model="x", model_path=Path("x"), model_digest=model,
+        prompts=prompts, sampling=SamplingSettings(), engine=EngineSettings(),
+        machine=Machine("cpu", "float32"),
+    )  # fmt: skip
+
+
+def _sample(number: int, task: str | None = "words", suite: str = "words") -> EvalSample:
+    asked = {"role": "user", "content": f"q{number}"}
+    return EvalSample(f"s{number}", suite, task, (asked,), "logged", "target")
+
+
+def test_both_releases_of_a_sample_stand_side_by_side() -> None:
+    wanted = plan.needs([_release("a"), _release("b")], [_sample(1), _sample(2)], range(1))
+    assert [(n.release.name, n.sample.sample_id) for n in wanted] == [
+        ("a", "s1"), ("b", "s1"), ("a", "s2"), ("b", "s2"),
+    ]  # fmt: skip
+
+
+def test_both_releases_draw_with_the_same_seed() -> None:
+    one, two, other = plan.needs([_release("a"), _release("b")], [_sample(1)], range(2))[:3]
+    assert one.ask().seed == two.ask().seed != other.ask().seed
+
+
+def test_neighbours_share_a_prompt() -> None:
+    samples = [_sample(1, "b"), _sample(2, "a"), _sample(3, "b"), _sample(4, None)]
+    wanted = plan.needs([_release("a")], samples, range(1))
+    assert [n.sample.sample_id for n in wanted] == ["s4", "s2", "s1", "s3"]
+
+
+def test_task_without_prompt_names_what_there_is() -> None:
+    with pytest.raises(UsageError, match="no prompt for the task other") as caught:
+        plan.needs([_release("a", BRIEF)], [_sample(1), _sample(2, "other")], range(1))
+    assert "tasks with a prompt: words" in caught.value.line()
+    with pytest.raises(UsageError, match=r"\(no name\)"):
+        plan.needs([_release("a", BRIEF)], [_sample(1, None)], range(1))
+
+
+def test_many_tasks_without_prompt_are_counted() -> None:
+    samples = [_sample(n, f"t{n}") for n in range(8)]
+    with pytest.raises(UsageError, match="t4 and 3 more"):
+        plan.needs([_release("a", BRIEF)], samples, range(1))
+
+
+def test_releases_that_share_an_engine_share_its_chunks() -> None:
+    releases = [_release("a"), _release("b"), _release("c", model="other")]
+    wanted = plan.needs(releases, [_sample(n) for n in range(3)], range(1))
+    found = {key[0]: chunks for key, chunks in plan.batches(wanted, 4)}
+    assert [len(chunk) for chunk in found["m"]] == [4, 2]
+    assert {need.release.name for need in found["m"][0]} == {"a", "b"}
+    assert {need.release.name for need in found["other"][0]} == {"c"}
+
+
+def test_what_is_known_is_not_missing() -> None:
+    wanted = plan.needs([_release("a")], [_sample(1), _sample(2)], range(2))
+    known = {CompletionKey("digest-a", "s1", 1)}
+    assert [need.key for need in plan.missing(wanted, known)] == [
+        need.key for need in wanted if need.key not in known
+    ]
+
+
+def test_release_against_itself_is_wanted_once() -> None:
+    assert len(plan.distinct([_release("a"), _release("a")])) == 1
+
+
+def test_logged_tool_call_without_content_can_be_replayed() -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    sample = EvalSample("s", "words", None, (call,), None, "t")
+    (need,) = plan.needs([_release("a")], [sample], range(1))
+    assert need.ask().messages == ({**call, "content": ""},)
+
+
+def test_suites_name_their_scorer_and_logged_has_its_own() -> None:
+    settings = parse_settings({"suites": {"words": {"scorer": "choice"}}}, base=".")
+    samples = [_sample(1), _sample(2, suite="logged")]
+    assert plan.scorers_of(samples, settings) == {"words": "choice", "logged": "token_f1"}
+
+
+def test_undeclared_suite_and_unknown_scorer_are_one_clear_line() -> None:
+    settings = parse_settings({"suites": {"words": {"scorer": "chioce"}}}, base=".")
+    with pytest.raises(UsageError, match="did you mean 'choice'"):
+        plan.scorers_of([_sample(1)], settings)
+    with pytest.raises(UsageError, match="does not declare") as caught:
+        plan.scorers_of([_sample(1, suite="other")], settings)
+    assert caught.value.received == "other"

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import StoreError
+from tasks.record.task import record
+from tasks.run import Run
+from tasks.store import ledger
+from tasks.tracking.publish import Links, Pages, publish
+from tests.tasks.record.stores import client, count, home_with_mlflow, read, runs
+from tests.tasks.record.turns import HOSTILE, RUN_ID, fill, make_run
+
+_PARENTS = "tags.`flywheel.role` = 'parent'"
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of ours catches it."""
+
+
+def _no_pages(links: Links) -> Pages:
+    return Pages("note", ())
+
+
+def _num_traces(run: Run) -> int:
+    return count(run.settings, "SELECT count(*) FROM trace_info")
+
+
+def test_a_decided_run_is_recorded_and_the_ledger_says_where(decided: Run) -> None:
+    receipt = record(decided)
+    assert (receipt.stage, receipt.rows_in, receipt.rows_out) == ("record", 40, 40)
+    with decided.open_store(read_only=True) as store:
+        assert ledger.finished_stage(store, RUN_ID, "record") == receipt
+        assert ledger.run_value(store, RUN_ID, "mlflow_run_id") == receipt.notes["mlflow_run_id"]
+        report = Path(ledger.run_value(store, RUN_ID, "report") or "")
+    assert report.parent == decided.settings.home_path / "reports" / RUN_ID
+    assert sorted(p.name for p in report.parent.iterdir()) == [
+        "differences.png", "differences.svg", "report.html",
+    ]  # fmt: skip
+    assert receipt.notes["compare_url_path"].startswith("/#/experiments/1/evaluation-runs?")
+    assert (receipt.notes["rows_sent"], receipt.notes["rows_capped"]) == (40, 0)
+
+
+def test_parent_and_children_carry_metrics_params_dataset_and_files(decided: Run) -> None:
+    notes = record(decided).notes
+    mlflow = client(decided.settings)
+    parent = mlflow.get_run(notes["mlflow_run_id"])
+    assert (parent.info.run_name, parent.info.status) == (RUN_ID, "FINISHED")
+    assert parent.data.tags["flywheel.run_id"] == RUN_ID
+    assert parent.data.tags["flywheel.verdict"] == "worse"
+    assert parent.data.metrics["tickets.difference"] == pytest.approx(-0.255)
+    assert parent.data.metrics["stage.validate.quarantined"] == 3
+    names = {file.path for file in mlflow.list_artifacts(parent.info.run_id)}
+    assert {"report.html", "verdict.json", "differences.png"} <= names
+    child = mlflow.get_run(notes["child_run_ids"]["challenger"])
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.info.status == "FINISHED"
+    assert child.data.metrics["orders.score"] == pytest.approx(0.96)
+    assert child.data.metrics["orders.num_missing"] == 1
+    assert child.data.params["sampling.temperature"] == "0.0"
+    (dataset,) = child.inputs.dataset_inputs
+    assert dataset.dataset.name == "eval-set"
+    assert len(dataset.dataset.digest) == 36
+    (model,) = child.inputs.model_inputs
+    of_model = {metric.key for metric in mlflow.get_logged_model(model.model_id).metrics}
+    assert "tickets.score" in of_model
+
+
+def test_verdict_json_is_what_the_gate_wrote(decided: Run, tmp_path: Path) -> None:
+    notes = record(decided).notes
+    mlflow = client(decided.settings)
+    file = mlflow.download_artifacts(notes["mlflow_run_id"], "verdict.json", str(tmp_path))
+    verdict = json.loads(Path(file).read_text())
+    assert verdict["verdict"] == "worse"
+    assert verdict["suites"][0]["ci_low"] == -0.42
+    assert verdict["run_id"] == RUN_ID
+
+
+def test_note_fits_and_holds_no_live_html(decided: Run) -> None:
+    mlflow = client(decided.settings)
+    note = mlflow.get_run(record(decided).notes["mlflow_run_id"]).data.tags["mlflow.note.content"]
+    assert len(note) <= 8_000
+    assert "<script" not in note
+    assert "evaluation-runs?selectedRunUuid=" in note
+
+
+def test_recording_twice_changes_nothing(decided: Run) -> None:
+    first = record(decided)
+    again = record(decided)
+    assert again == first
+    assert len(runs(decided.settings)) == 3
+    assert _num_traces(decided) == 80
+
+
+def test_killed_while_rows_go_out_and_run_again_leaves_one_whole_record(decided: Run) -> None:
+    def killed(stage: str, done: int, total: int | None, note: str = "") -> None:
+        if done > 40:
+            raise Killed
+
+    with pytest.raises(Killed):
+        record(replace(decided, progress=killed))
+    assert [run.info.status for run in runs(decided.settings, _PARENTS)] == ["RUNNING"]
+    assert _num_traces(decided) == 80
+    receipt = record(decided)
+    (parent,) = runs(decided.settings, _PARENTS)
+    assert parent.info.run_id == receipt.notes["mlflow_run_id"]
+    assert parent.info.status == "FINISHED"
+    assert len(runs(decided.settings)) == 3
+    assert _num_traces(decided) == 80
+    # releases registered by the first attempt are used, not registered again
+    assert receipt.notes["versions"] == {
+        "champion": "flywheel-release v1", "challenger": "flywheel-release v2",
+    }  # fmt: skip
+
+
+def test_killed_while_the_pages_are_drawn_and_run_again_leaves_one_record(decided: Run) -> None:
+    def killed(links: Links) -> Pages:
+        raise Killed
+
+    with pytest.raises(Killed):
+        publish(decided.settings, read(decided), killed)
+    record(decided)
+    assert [run.info.status for run in runs(decided.settings, _PARENTS)] == ["FINISHED"]
+    assert len(runs(decided.settings)) == 3
+
+
+def test_killed_before_the_ledger_entry_finds_what_stands_in_mlflow(decided: Run) -> None:
+    published = publish(decided.settings, read(decided), _no_pages)
+    receipt = record(decided)
+    assert receipt.notes["mlflow_run_id"] == published.links.mlflow_run_id
+    assert len(runs(decided.settings)) == 3
+    assert Path(receipt.notes["report"]).exists()
+
+
+def test_second_run_of_the_same_releases_reuses_versions_and_prompts(tmp_path: Path) -> None:
+    home_with_mlflow(tmp_path)
+    notes = []
+    for run_id in ("20261124-000000-aaaaaa", "20261125-000000-bbbbbb"):
+        run = make_run(tmp_path, run_id=run_id)
+        fill(run, num_samples=6)
+        notes.append(record(run).notes)
+    assert notes[0]["mlflow_run_id"] != notes[1]["mlflow_run_id"]
+    assert notes[0]["versions"] == notes[1]["versions"]
+    assert notes[0]["prompts"] == notes[1]["prompts"]
+    mlflow = client(run.settings)
+    assert len(mlflow.search_model_versions("name = 'flywheel-release'")) == 2
+    version = mlflow.get_model_version_by_alias("flywheel-release", "challenger")
+    assert version.tags["flywheel.gate_run"] == notes[1]["mlflow_run_id"]
+    assert mlflow.get_model_version_by_alias("flywheel-release", "champion").version == "1"
+    # one text of `orders` in both releases, two of `tickets`
+    assert len(mlflow.search_prompt_versions("flywheel-prompt-orders")) == 1
+    assert len(mlflow.search_prompt_versions("flywheel-prompt-tickets")) == 2
+
+
+def test_a_release_against_itself_is_one_version_with_both_aliases(tmp_path: Path) -> None:
+    run = make_run(home_with_mlflow(tmp_path))
+    fill(run, num_samples=6, same_release=True, verdict="no_worse")
+    notes = record(run).notes
+    assert notes["versions"]["champion"] == notes["versions"]["challenger"]
+    mlflow = client(run.settings)
+    aliases = mlflow.get_registered_model("flywheel-release").aliases
+    assert aliases == {"champion": "1", "challenger": "1"}
+    assert len(runs(run.settings)) == 3
+
+
+def test_rows_of_both_releases_have_the_same_inputs_and_our_scores(decided: Run) -> None:
+    notes = record(decided).notes
+    mlflow = client(decided.settings)
+    inputs = []
+    for role in ("champion", "challenger"):
+        traces = mlflow.search_traces(
+            locations=[notes["experiment_id"]], run_id=notes["child_run_ids"][role]
+        )
+        inputs.append({trace.data.spans[0].attributes["mlflow.spanInputs"]["row_id"]: (
+            json.dumps(trace.data.spans[0].inputs)) for trace in traces})  # fmt: skip
+        names = {a.name for trace in traces for a in trace.info.assessments}
+        assert names == {"target", "exact_match", "token_f1"}
+    assert len(inputs[0]) == 40
+    assert inputs[0] == inputs[1]
+    errors = [a.error.error_message for trace in traces for a in trace.info.assessments
+              if getattr(a, "error", None)]  # fmt: skip
+    assert errors == ["the target is empty"]
+
+
+def test_rows_beyond_the_limit_are_counted_and_no_flip_is_among_them(tmp_path: Path) -> None:
+    run = make_run(home_with_mlflow(tmp_path), max_rows=15)
+    fill(run)
+    notes = record(run).notes
+    assert (notes["rows_sent"], notes["rows_capped"]) == (15, 25)
+
+
+def test_the_report_escapes_what_logs_and_models_say(decided: Run) -> None:
+    html = Path(record(decided).notes["report"]).read_text()
+    assert HOSTILE not in html
+    assert "<script" not in html.lower()
+    assert "&lt;script&gt;" in html
+
+
+def test_a_run_without_a_verdict_has_nothing_to_record(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with run.open_store():
+        pass
+    with pytest.raises(StoreError, match="no verdict yet"):
+        record(run)
+
+
+def test_an_absent_server_is_a_transient_error_and_the_stage_stays_open(tmp_path: Path) -> None:
+    run = make_run(tmp_path, tracking_uri="http://127.0.0.1:9")
+    fill(run, num_samples=6)
+    with pytest.raises(StoreError, match="does not answer") as caught:
+        record(run)
+    assert caught.value.transient
+    with run.open_store(read_only=True) as store:
+        assert ledger.finished_stage(store, RUN_ID, "record") is None

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import DataError, StoreError, UsageError
+from tasks.ingest.task import ingest
+from tasks.redact import task
+from tasks.redact.task import redact
+from tasks.store.pseudonym_key import pseudonym_key
+from tests.tasks.ingest.builders import call, make_run, query, write_lines
+
+SECRET = "sk-proj-abc123DEF456ghi789"
+MAIL = "ann@example.com"
+
+
+def personal(number: int = 1, **changes: Any) -> dict[str, Any]:
+    return call(
+        number,
+        messages=[{"role": "user", "content": f"I am {MAIL}, order A-20417"}],
+        response={"role": "assistant", "content": f"Use {SECRET}", "tool_calls": [
+            {"function": {"name": "mail", "arguments": json.dumps({"to": MAIL})}}]},
+        tags={"note": f"from 192.168.10.20 by {MAIL}"},
+        feedback={"kind": "correction", "corrected": f"write to {MAIL}", "comment": "no"},
+        **changes,
+    )  # fmt: skip
+
+
+def test_landing_moves_to_requests_with_everything_personal_masked(tmp_path: Path):
+    run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", personal(1), call(2)))
+    ingest(run)
+    receipt = redact(run)
+    assert (receipt.rows_in, receipt.rows_out) == (2, 2)
+    # messages, tool call twice (in the response and lifted out), tags
+    assert receipt.notes["redactions"] == {
+        "secret": 1, "email": 5, "phone": 0, "card": 0, "iban": 0, "ip": 1,
+    }  # fmt: skip
+    assert query(run, "SELECT count(*) FROM landing") == [(0,)]
+    stored = str(query(run, "SELECT * FROM requests")) + str(query(run, "SELECT * FROM feedback"))
+    assert MAIL not in stored
+    assert SECRET not in stored
+    assert "order A-20417" in stored
+    assert "192.168.10.20" not in stored
+
+
+def test_the_same_address_has_one_pseudonym_in_calls_and_feedback(tmp_path: Path):
+    run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", personal(1)))
+    ingest(run)
+    redact(run)
+    ((text,),) = query(run, "SELECT messages->0->>'content' FROM requests")
+    pseudonym = text.split()[2].rstrip(",")
+    assert pseudonym.startswith("<email:")
+    assert query(run, "SELECT corrected, comment FROM feedback") == [
+        (f"write to {pseudonym}", "no")
+    ]
+
+
+def test_a_redacted_call_met_again_is_a_duplicate(tmp_path: Path):
+    run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", personal(1)))
+    ingest(run)
+    redact(run)
+    again = make_run(tmp_path, write_lines(tmp_path / "b.jsonl", personal(1)), run_id="run-2")
+    assert ingest(again).duplicates == 1
+
+
+def test_columns_and_times_survive_the_move(tmp_path: Path):
+    run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", call(1, params={"n": 1})))
+    ingest(run)
+    before = query(run, "SELECT * FROM landing")
+    redact(run)
+    assert query(run, "SELECT * FROM requests") == before
+
+
+def test_many_batches_move_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(task, "_BATCH_ROWS", 3)
+    path = write_lines(tmp_path / "a.jsonl", *(call(n) for n in range(10)))
+    told: list[tuple[int, int | None]] = []
+
+    def progress(stage: str, done: int, total: int | None, note: str = "") -> None:
+        told.append((done, total))
+
+    run = replace(make_run(tmp_path, path), progress=progress)
+    ingest(run)
+    told.clear()
+    assert redact(run).rows_out == 10
+    assert told == [(3, 10), (6, 10), (9, 10), (10, 10)]
+    assert query(run, "SELECT count(*) FROM requests") == [(10,)]
+
+
+def test_a_second_call_for_the_same_run_gives_the_same_receipt(tmp_path: Path):
+    run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", personal(1)))
+    ingest(run)
+    assert redact(run) == redact(run)
+
+
+def test_nothing_in_landing_is_nothing_done(tmp_path: Path):
+    assert redact(make_run(tmp_path)).rows_in == 0
+
+
+def test_killed_before_the_commit_nothing_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", personal(1)))
+    ingest(run)
+
+    def kill(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(task.ledger, "finish_stage", kill)
+        with pytest.raises(KeyboardInterrupt):
+            redact(run)
+    assert query(run, "SELECT (SELECT count(*) FROM landing), (SELECT count(*) FROM requests)") == [
+        (1, 0)
+    ]
+    assert redact(run).rows_out == 1
+
+
+def test_one_id_twice_is_refused_and_nothing_is_lost(tmp_path: Path):
+    run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", call(1), call(1, model="x")))
+    ingest(run)
+    with pytest.raises(DataError, match="r1"):
+        redact(run)
+    assert query(run, "SELECT count(*) FROM landing") == [(2,)]
+
+
+def test_an_unknown_kind_in_the_settings_is_a_usage_error(tmp_path: Path):
+    with pytest.raises(UsageError, match="did you mean 'phone'"):
+        redact(make_run(tmp_path, redact={"kinds": ["phones"]}))
+
+
+def test_kinds_of_the_settings_decide(tmp_path: Path):
+    path = write_lines(tmp_path / "a.jsonl", personal(1))
+    run = make_run(tmp_path, path, redact={"kinds": ["secret"]})
+    ingest(run)
+    assert redact(run).notes["redactions"] == {"secret": 1}
+    assert MAIL in str(query(run, "SELECT messages FROM requests"))
+
+
+def test_the_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path):
+    home = tmp_path / "home"
+    key = pseudonym_key(home)
+    assert len(key) == 32
+    assert pseudonym_key(home) == key
+    (path,) = home.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o600)
+    path.write_bytes(b"short")
+    with pytest.raises(StoreError, match="damaged"):
+        pseudonym_key(home)
+
+
+def test_a_state_folder_that_cannot_be_made_is_told(tmp_path: Path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="cannot be read"):
+        pseudonym_key(tmp_path / "file" / "home")
