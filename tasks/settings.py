@@ -42,6 +42,7 @@ class IngestSettings(_Section):
     max_line_bytes: int = Field(
         16 * 2**20, gt=0, description="a longer line becomes a dead letter without being parsed"
     )
+    # the writer of JSON stops at 254 levels, so what may be read must stay below
     max_json_depth: int = Field(100, gt=0, le=200, description="deeper JSON becomes a dead letter")
     max_document_bytes: int = Field(
         256 * 2**20, gt=0, description="a file that is one document may be this large, no larger"

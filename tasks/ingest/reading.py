@@ -49,6 +49,7 @@ class Reading:
         self.bytes_done = start
         waiting = False
         for line in iterate_lines(stream, self._max_line_bytes, offset=start, number=number):
+            number = line.number + line.ended
             waiting = stream.problem is not None and not line.ended
             if waiting:
                 yield self._located(line, Dead(stream.problem or ""))

@@ -9,9 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-
-import orjson
+from dataclasses import dataclass
 
 from tasks.errors import UsageError
 from tasks.ingest import formats
@@ -169,11 +167,7 @@ def _add(intake: Intake, located: Located, reader: Reader) -> int:
     if isinstance(record, Other):
         return record.count
     if isinstance(record, Call):
-        try:
-            row = call_row(record, place, reader)
-        except orjson.JSONEncodeError as error:  # JSON within JSON may add up to too deep a value
-            dead = replace(located, record=Dead(f"cannot be kept as JSON: {error}"))
-            return _add(intake, dead, reader)
+        row = call_row(record, place, reader)
         signals = [of_call(each, row["request_id"]) for each in record.feedback]
         intake.add_call(row, [feedback_row(each, place, reader) for each in signals])
     elif isinstance(record, Feedback):

@@ -70,8 +70,11 @@ def _process_wide(uri: str) -> Iterator[None]:
     finally:
         mlflow.set_registry_uri(before["MLFLOW_REGISTRY_URI"])
         mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"])
+        # they are mirrored in the environment, which the first call does not clear
         for name, value in before.items():
-            if value is not None:
+            if value is None:
+                os.environ.pop(name, None)
+            else:
                 os.environ[name] = value
 
 

@@ -83,14 +83,15 @@ def test_a_gzip_bomb_stops_early_and_what_came_before_is_kept(tmp_path: Path):
     assert time.monotonic() - start < 30
 
 
-def test_json_inside_json_that_adds_up_to_too_deep_is_a_dead_letter(tmp_path: Path):
-    inner = "[" * 99 + "]" * 99
-    deep: Any = inner
-    for _ in range(97):
+def test_the_deepest_json_that_is_read_can_also_be_kept(tmp_path: Path):
+    deep: Any = 1
+    for _ in range(199):
         deep = [deep]
-    path = write_lines(tmp_path / "a.jsonl", call(1, params=deep), call(2, params=inner))
-    receipt = ingest(make_run(tmp_path, path, ingest={"max_json_depth": 100}))
-    assert receipt.rows_in == receipt.rows_out + receipt.dead_letters == 2
+    path = write_lines(tmp_path / "a.jsonl", call(1, params=deep), call(2, params=[deep]))
+    run = make_run(tmp_path, path, ingest={"max_json_depth": 200})
+    receipt = ingest(run)
+    assert (receipt.rows_out, receipt.dead_letters) == (1, 1)
+    assert "deeper than 200" in query(run, "SELECT error FROM dead_letters")[0][0]
 
 
 def test_brackets_and_quotes_without_end_cost_no_quadratic_time(tmp_path: Path):

@@ -146,6 +146,20 @@ def test_a_gzip_file_still_being_copied_is_finished_later(tmp_path: Path):
     assert query(run, "SELECT state FROM dead_letters") == [("replayed",)]
 
 
+def test_a_gzip_file_that_lacks_only_its_last_bytes_waits_for_them_on_the_next_line(tmp_path: Path):
+    packed = gzip.compress(line(call(1)) + b"\n" + line(call(2)) + b"\n")
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(packed[:-6])
+    run = make_run(tmp_path, path)
+    assert counts(ingest(run)) == (3, 2, 0, 1)
+    assert query(run, "SELECT line_number, error FROM dead_letters") == [
+        (3, "the compressed file is cut off")
+    ]
+    path.write_bytes(packed)
+    assert counts(ingest(make_run(tmp_path, path, run_id="run-2"))) == (0, 0, 0, 0)
+    assert query(run, "SELECT state FROM dead_letters") == [("replayed",)]
+
+
 def test_a_grown_document_is_read_as_new(tmp_path: Path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps([call(1)], indent=1))

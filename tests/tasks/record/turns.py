@@ -95,10 +95,10 @@ def _fill(store: Store, run: Run, num_samples: int, same_release: bool, verdict:
 
 def _sample(number: int) -> dict[str, Any]:
     suite = ("tickets", "orders", "logged")[number % 3]
-    text = f"Ticket {number}: my parcel of order A-{1000 + number} has not arrived. {HOSTILE if number == 5 else ''}"
-    target = {"tickets": "shipping", "orders": f"A-{1000 + number}"}.get(
-        suite, f"Sorry about {number}."
-    )
+    text = f"Ticket {number}: my parcel of order A-{1000 + number} has not arrived. "
+    text += HOSTILE if number == 5 else ""
+    targets = {"tickets": "shipping", "orders": f"A-{1000 + number}"}
+    target = targets.get(suite, f"Sorry about {number}.")
     return {
         "sample_id": digest("sample", number),
         "suite": suite,

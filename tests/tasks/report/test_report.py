@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+from tasks import facts
+from tasks.receipts import Receipt
+from tasks.report import commands, flips, funnel, note, page, plot, wording
+from tasks.run import Run
+from tests.tasks.record.stores import read
+from tests.tasks.record.turns import HOSTILE
+
+
+class _Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+def _parsed(html: str) -> _Elements:
+    parser = _Elements()
+    parser.feed(html)
+    return parser
+
+
+def _hostile(turn: facts.Turn) -> facts.Turn:
+    """Hostile text in every place that text of others can reach."""
+    release = replace(turn.champion, name=HOSTILE, model=HOSTILE, prompts={HOSTILE: []},
+                      sampling={HOSTILE: HOSTILE}, engine={HOSTILE: HOSTILE})  # fmt: skip
+    answer = turn.pairs[1].champion
+    assert answer is not None
+    bad = replace(answer, text=None, error=HOSTILE, unscored_reason=HOSTILE, value=None)
+    pair = replace(turn.pairs[1], suite=HOSTILE, target=HOSTILE, slices={HOSTILE: HOSTILE},
+                   target_kind=HOSTILE, challenger=bad)  # fmt: skip
+    suite = replace(turn.suites[0], suite=HOSTILE, owner=HOSTILE, method=HOSTILE, role=HOSTILE)
+    part = replace(turn.slices[0], suite=HOSTILE, name=HOSTILE, value=f"{HOSTILE}\x00\x1b")
+    return replace(
+        turn, champion=release, pairs=(pair, *turn.pairs), suites=(suite, *turn.suites),
+        slices=(part, *turn.slices), reasons=(HOSTILE,), versions={HOSTILE: HOSTILE},
+        request={**turn.request, "logs": [HOSTILE]}, quarantined_by_reason={HOSTILE: 3},
+        receipts=(Receipt("validate", "k", 3, 0, quarantined=3),),
+    )  # fmt: skip
+
+
+def test_hostile_text_never_becomes_an_element_or_an_attribute(decided: Run) -> None:
+    turn = _hostile(read(decided))
+    found = _parsed(page.render(turn, plot.draw(turn), compare_url_path="/#/x"))
+    assert not found.tags & {"script", "img", "iframe", "object", "link", "form", "foreignobject"}
+    assert not [name for name, _ in found.attributes if name.startswith("on")]
+
+
+def test_page_loads_nothing_from_elsewhere_and_allows_no_script(decided: Run) -> None:
+    turn = read(decided)
+    html = page.render(turn, plot.draw(turn))
+    found = _parsed(html)
+    for name, value in found.attributes:
+        if name in ("src", "href", "xlink:href", "action"):
+            assert value.startswith("#"), (name, value)
+    assert not re.search(r"url\((?!#)", html)
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+
+
+def test_page_of_one_turn_is_always_the_same(decided: Run) -> None:
+    turn = read(decided)
+    first, second = (page.render(turn, plot.draw(turn)) for _ in range(2))
+    assert first == second
+
+
+def test_long_texts_are_shortened_with_a_visible_mark(decided: Run) -> None:
+    turn = read(decided)
+    long = replace(turn.flips[0], target="x" * 5_000)
+    html = page.render(replace(turn, pairs=(long,)), None)
+    assert "shortened by 3 800 characters" in html
+    assert "x" * 1_201 not in html
+
+
+def test_page_shows_verdict_denominators_lineage_and_commands(decided: Run) -> None:
+    turn = read(decided)
+    html = page.render(turn, plot.draw(turn), compare_url_path="/#/c", mlflow_run_id="abc123")
+    for text in ("candidate is worse than prod", "It must not ship.", "−25.5", "−42.0 to −9.0",
+                 "scored 13 / 12", "missing 0 / 1 · unscored 1", "12.0%", turn.eval_set.digest,
+                 turn.log_files[0].digest, turn.champion.model_digest, "duckdb 2.0", "abc123",
+                 "has_messages: 2", "flywheel run --logs", "the prompt is longer than"):  # fmt: skip
+        assert text in html, text
+
+
+def test_page_is_whole_when_nothing_was_judged(decided: Run) -> None:
+    turn = replace(
+        read(decided), suites=(), slices=(), pairs=(), receipts=(), log_files=(),
+        reasons=(), verdict="cannot_tell",
+    )  # fmt: skip
+    html = page.render(turn, plot.draw(turn))
+    for text in ("No suite was judged", "No difference could be computed",
+                 "No sample changed its score", "This is not a pass"):  # fmt: skip
+        assert text in html
+
+
+def test_plot_marks_every_difference_and_counts_what_it_leaves_out(decided: Run) -> None:
+    turn = read(decided)
+    rows, left_out = plot.bars(turn)
+    assert (len(rows), left_out) == (8, 0)
+    without = replace(turn.slices[0], difference=None)
+    many = tuple(replace(turn.slices[0], value=f"v{i}") for i in range(60))
+    rows, left_out = plot.bars(replace(turn, slices=(without, *many)))
+    assert len(rows) == plot.MAX_ROWS
+    assert left_out == 3 + 61 - plot.MAX_ROWS
+
+
+def test_plot_is_valid_xml_whatever_a_slice_is_called(decided: Run) -> None:
+    turn = read(decided)
+    parts = tuple(
+        replace(turn.slices[0], value=value)
+        for value in (
+            HOSTILE,
+            "$\\frac{",
+            "a\x00b\x1b",
+            "-- -->",
+            "失敗 😀",
+            "x" * 900,
+            "עברית",
+            "",
+        )
+    )
+    drawn = plot.draw(replace(turn, slices=parts))
+    assert drawn is not None
+    ElementTree.fromstring(drawn.svg)
+    ElementTree.fromstring(drawn.inline)
+    assert drawn.png.startswith(b"\x89PNG")
+    assert "x" * 60 not in drawn.inline
+
+
+def test_interval_that_is_not_known_is_not_drawn(decided: Run) -> None:
+    turn = read(decided)
+    suite = replace(turn.suites[0], ci_low=None, ci_high=None, margin=None)
+    assert plot.draw(replace(turn, suites=(suite,), slices=())) is not None
+
+
+def test_losses_come_first_and_suites_take_turns(decided: Run) -> None:
+    turn = read(decided)
+    changes = flips.choose(turn.pairs, 6)
+    assert (changes.num_flips, changes.num_losses, changes.num_gains) == (10, 9, 0)
+    assert (changes.num_one_sided, changes.num_pairs) == (1, 40)
+    assert len({pair.suite for pair in changes.chosen[:3]}) == 3
+
+
+def test_gains_get_a_third_of_the_room_and_must_pass_comes_first(decided: Run) -> None:
+    losses = list(read(decided).flips)
+    gains = [replace(p, champion=p.challenger, challenger=p.champion) for p in losses]
+    losses[-1] = replace(losses[-1], must_pass=True)
+    changes = flips.choose([*gains, *losses], 9)
+    assert len(changes.chosen) == 9
+    assert changes.chosen[0].must_pass
+    assert [flips._is_loss(pair) for pair in changes.chosen] == [True] * 6 + [False] * 3
+
+
+def test_note_escapes_tables_and_html_and_always_fits(decided: Run) -> None:
+    turn = _hostile(read(decided))
+    text = note.note(turn, compare_url_path="/#/experiments/1/x", experiment_id="1")
+    assert "<script" not in text
+    assert "](#/experiments/1/x)" in text
+    many = tuple(replace(turn.suites[1], suite=f"suite-{i}" * 10) for i in range(200))
+    text = note.note(replace(turn, suites=many), compare_url_path="/#/x", experiment_id="1")
+    assert len(text) <= note.MAX_CHARS
+    assert "more suites in the report" in text
+    reasons = tuple(f"reason {i} " * 200 for i in range(50))
+    text = note.note(replace(turn, reasons=reasons), compare_url_path="/#/x", experiment_id="1")
+    assert len(text) <= note.MAX_CHARS
+    assert "and 38 more" in text
+
+
+def test_funnel_takes_reasons_from_the_receipt_and_else_from_the_table(decided: Run) -> None:
+    turn = read(decided)
+    validate = next(step for step in funnel.steps(turn) if step.stage == "validate")
+    assert validate.reasons == (("has_messages", 2), ("tokens_possible", 1))
+    bare = replace(turn, receipts=(Receipt("validate", "k", 4, 1, quarantined=3),))
+    (step,) = funnel.steps(bare)
+    assert step.reasons == validate.reasons
+    assert step.shares == (0.25, 0.75, 0.0, 0.0)
+
+
+def test_commands_are_quoted_for_a_shell(decided: Run) -> None:
+    turn = read(decided)
+    turn = replace(turn, request={**turn.request, "logs": ["a b; rm -rf /"]})
+    first = commands.commands(turn, None)[0]
+    assert "'a b; rm -rf /'" in first.line
+
+
+def test_numbers_read_as_people_write_them() -> None:
+    assert wording.points(-0.255) == "−25.5"
+    assert wording.points(-0.0001) == "0.0"
+    assert wording.points(None) == wording.percent(None) == wording.count(None) == "–"
+    assert wording.count(1234567) == "1 234 567"
+    assert wording.interval(None, 1.0) == "–"
+
+
+def test_contents_in_parts_are_read_as_text() -> None:
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert wording.content_text(parts) == "one\ntwo"
+    assert wording.content_text([{"type": "image"}]) == '[{"type": "image"}]'
+    messages = ({"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"})
+    assert wording.message_text(messages) == "[user] hi\n[assistant] yo"

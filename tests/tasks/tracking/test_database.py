@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import StoreError
+from tasks.tracking.database import prepare_database
+from tests.tasks.record.stores import home_with_mlflow
+
+_PREPARE = """
+import sys
+from pathlib import Path
+from tasks.tracking.environment import prepare_environment
+prepare_environment()
+from tasks.tracking.database import prepare_database
+prepare_database(Path(sys.argv[1]))
+"""
+
+
+def test_two_processes_make_one_database_over_what_a_killed_one_left(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "mlflow.db"
+    path.parent.mkdir()
+    (path.parent / "mlflow.db.new").write_bytes(b"half a database")
+    both = [
+        subprocess.Popen([sys.executable, "-c", _PREPARE, str(path)], stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in both:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("SELECT count(*) FROM experiments").fetchone() is not None
+    assert not list(path.parent.glob("*.new*"))
+
+
+def test_database_of_another_mlflow_is_refused_by_name_and_left_alone(tmp_path: Path) -> None:
+    path = home_with_mlflow(tmp_path) / "mlflow.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'fffffffffff0'")
+        connection.commit()
+    with pytest.raises(StoreError, match="another version of MLflow") as caught:
+        prepare_database(path)
+    assert "fffffffffff0" in caught.value.line()
+    assert "mlflow db upgrade" in caught.value.line()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM alembic_version").fetchone() == ("fffffffffff0",)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(b"not a database, but long enough to look at" * 20)
+    with pytest.raises(StoreError, match="cannot be read"):
+        prepare_database(path)
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be made"):
+        prepare_database(tmp_path / "file" / "mlflow.db")
