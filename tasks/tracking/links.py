@@ -45,8 +45,11 @@ def assessment_name(scorer: str) -> str:
 
 
 def metric_key(*parts: str) -> str:
-    """Joined with dots; what MLflow refuses in a metric name becomes an underscore."""
-    return re.sub(r"[^\w\-. :/]", "_", ".".join(parts))[:250]
+    """Joined with dots; what MLflow refuses in a metric name becomes an underscore.
+
+    A slash too: MLflow reads it as a folder and refuses `a//b` and `a/../b`.
+    """
+    return re.sub(r"[^\w\-. :]", "_", ".".join(parts))[:250]
 
 
 def slug(text: str) -> str:

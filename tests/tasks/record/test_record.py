@@ -149,7 +149,7 @@ def test_second_run_of_the_same_releases_reuses_versions_and_prompts(tmp_path: P
     assert len(mlflow.search_model_versions("name = 'flywheel-release'")) == 2
     version = mlflow.get_model_version_by_alias("flywheel-release", "challenger")
     assert version.tags["flywheel.gate_run"] == notes[1]["mlflow_run_id"]
-    assert mlflow.get_model_version_by_alias("flywheel-release", "champion").version == "1"
+    assert str(mlflow.get_model_version_by_alias("flywheel-release", "champion").version) == "1"
     # one text of `orders` in both releases, two of `tickets`
     assert len(mlflow.search_prompt_versions("flywheel-prompt-orders")) == 1
     assert len(mlflow.search_prompt_versions("flywheel-prompt-tickets")) == 2
