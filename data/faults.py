@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,16 @@ class Fault:
     outcome: str
     reason: str
     calls: int = 1
+
+    @property
+    def num_calls(self) -> int:
+        return (self.otel + self.openai) * self.calls
+
+    def listed(self, files: Mapping[str, str]) -> dict[str, Any]:
+        """As faults.json lists it; `files` is kind → file name."""
+        numbers = {name: getattr(self, kind) for kind, name in files.items()}
+        outcome = {"stage": self.stage, "outcome": self.outcome, "reason": self.reason}
+        return {"fault": self.name, **numbers, **outcome, "calls": self.num_calls}
 
 
 FAULTS = (

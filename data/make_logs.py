@@ -12,7 +12,6 @@ import json
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from answering import Made, answer_all  # noqa: E402
+from expected import expected  # noqa: E402
 from exports import Logged, Signal  # noqa: E402
 from faults import FAULTS, PLANTED, write_lines  # noqa: E402
 from traffic import Planned, plan, plant  # noqa: E402
@@ -47,16 +47,20 @@ def main() -> None:
     logged = [_logged(call, made[call.index], signals[call.index]) for call in calls]
     by_file = _split(logged, calls)
     free = {c.index for c in calls if not c.note and not signals[c.index]} - _originals(calls)
-    records: dict[str, Any] = {}
+    files: dict[str, dict[str, int]] = {}
     for kind, name in FILES.items():
         lines = write_lines(by_file[kind], kind, options.seed, free)
         (HERE / "logs" / name).write_bytes(b"".join(lines))
         cut = len(by_file[kind][-1].signals)
         num_signals = sum(len(call.signals) for call in by_file[kind]) - cut
-        records[name] = {"lines": len(lines), "feedback": num_signals}
-    expected = _expected(records, signals)
-    text = json.dumps(expected, indent=2) + "\n"
-    (HERE / "faults.json").write_text(text, encoding="utf-8")
+        files[name] = {"lines": len(lines), "feedback": num_signals}
+    listed: dict[str, Any] = {
+        "files": files,
+        "faults": [fault.listed(FILES) for fault in FAULTS],
+        "planted": PLANTED | {"email_in_comment": COMMENTS_WITH_EMAIL},
+        **expected(files, logged),
+    }
+    (HERE / "faults.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
     right = sum(_is_right(call, made[call.index]) for call in calls)
     print(f"{len(calls)} calls, {right} answered right, {time.perf_counter() - started:.0f} s")
 
@@ -138,55 +142,6 @@ def _split(logged: Sequence[Logged], calls: Sequence[Planned]) -> dict[str, list
         calls_of_file.remove(last)
         calls_of_file.append(last)
     return files
-
-
-def _expected(records: dict[str, Any], signals: Mapping[int, tuple[Signal, ...]]) -> dict[str, Any]:
-    """What every stage must count, from the numbers of faults alone."""
-    lost: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    for fault in FAULTS:
-        number = (fault.otel + fault.openai) * fault.calls
-        lost[fault.outcome] += number
-        if fault.outcome == "quarantined":
-            reasons[fault.reason] += number
-    lines = sum(file["lines"] for file in records.values())
-    feedback = sum(file["feedback"] for file in records.values())
-    calls = lines - lost["duplicate"] - lost["dead letter"]
-    admitted = calls - lost["quarantined"]
-    return {
-        "files": records,
-        "faults": [
-            {"fault": f.name, **{FILES[k]: getattr(f, k) for k in FILES}, "stage": f.stage,
-             "outcome": f.outcome, "reason": f.reason, "calls": (f.otel + f.openai) * f.calls}
-            for f in FAULTS
-        ],
-        "planted": PLANTED | {"email_in_comment": COMMENTS_WITH_EMAIL},
-        "ingest": {
-            "rows_in": lines + feedback,
-            "rows_out": calls + feedback,
-            "duplicates": lost["duplicate"],
-            "dead_letters": lost["dead letter"],
-            "feedback": feedback,
-        },
-        "validate": {
-            "rows_in": calls,
-            "rows_out": admitted,
-            "quarantined": lost["quarantined"],
-            "by_reason": dict(sorted(reasons.items())),
-        },
-        "redact": {
-            "rows": admitted,
-            "redactions": {
-                "email": PLANTED["email"] + COMMENTS_WITH_EMAIL,
-                "secret": PLANTED["secret"],
-            },
-        },
-        "curate": {
-            "exact_duplicates": PLANTED["exact_duplicate"],
-            "near_duplicates": PLANTED["near_duplicate"],
-            "errors_without_target": lost["left out"],
-        },
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ import texts
 
 HERE = Path(__file__).resolve().parent
 SEED = 20260
-NUM_SAMPLES = {"order": 36, "product": 48, "mood": 48}
-#: a challenger that cannot copy the number out of these may not ship
-MUST_PASS = {"Could you check order {order} for me?", "What does the status of {order} mean?"}
+NUM_SAMPLES = {"order": 34, "product": 44, "mood": 40}
+#: answered right in production; a challenger that breaks one of them may not ship
+MUST_PASS = {"Could you check order {order} for me?", "Please confirm that {order} was cancelled."}
 
 
 def main() -> None:

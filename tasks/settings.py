@@ -107,7 +107,7 @@ class GateSettings(_Section):
 class MlflowSettings(_Section):
     tracking_uri: str = Field("", description="empty: a SQLite file in the state folder")
     experiment: str = Field("flywheel", min_length=1, description="experiment of all runs")
-    max_rows: int = Field(200, ge=0, description="rows a release sent to the evaluation view")
+    max_rows: int = Field(100, ge=0, description="rows a release sent to the evaluation view")
 
 
 class SamplingSettings(_Section):

@@ -76,7 +76,20 @@ def batches(
     for need in missing:
         by_engine.setdefault(need.release.engine_key, []).append(need)
     for key, group in by_engine.items():
-        yield key, [group[i : i + chunk_size] for i in range(0, len(group), chunk_size)]
+        yield key, _chunks(group, chunk_size)
+
+
+def _chunks(group: Sequence[Need], chunk_size: int) -> list[list[Need]]:
+    """At most `chunk_size` each. A chunk that is at least half full ends with its task: answers of
+    one task are about equally long, so that no short batch waits for a few long answers."""
+    chunks: list[list[Need]] = [[]]
+    for need in group:
+        last = chunks[-1]
+        is_new_task = bool(last) and last[-1].sample.task != need.sample.task
+        if len(last) >= chunk_size or (is_new_task and 2 * len(last) >= chunk_size):
+            chunks.append([])
+        chunks[-1].append(need)
+    return chunks
 
 
 def missing(wanted: Sequence[Need], known: Collection[CompletionKey]) -> list[Need]:

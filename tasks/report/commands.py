@@ -28,8 +28,6 @@ def commands(turn: facts.Turn, compare_url_path: str | None) -> tuple[Command, .
     again += ["--seed", str(request.get("seed", 0))]
     found = [
         Command("Run the same turn again (cached completions are reused)", shlex.join(again)),
-        Command("Reproduce this verdict from what is stored",
-                shlex.join(["flywheel", "reproduce", turn.run_id])),
         Command("Read the scores of this eval set",
                 shlex.join(["flywheel", "sql", _scores_sql(turn)])),
         Command("Open MLflow", "flywheel ui"),

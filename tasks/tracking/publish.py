@@ -88,6 +88,27 @@ def publish(
         return _publish(session, settings, turn, draw, told)
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What both releases are recorded with: `dataset` is a DatasetInput, `told` counts rows."""
+
+    parent_run_id: str
+    dataset: Any
+    rows: tuple[facts.Pair, ...]
+    started_ms: int
+    told: Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """One release as it stands in MLflow."""
+
+    registered: Any
+    prompts: tuple[str, ...]
+    not_registered: tuple[str, ...]
+    undefined_metrics: tuple[str, ...]
+
+
 def _publish(
     session: Session,
     settings: Settings,
@@ -95,63 +116,87 @@ def _publish(
     draw: Callable[[Links], Pages],
     told: Told,
 ) -> Published:
-    from mlflow.entities import LoggedModelInput
-
     from tasks.tracking import registry, rows
     from tasks.tracking.datasets import dataset_input
 
-    started_ms = time.time_ns() // 1_000_000
-    parent = _create_run(session, turn, turn.run_id, {values.ROLE_TAG: "parent"})
-    children = {role: _create_child(session, turn, role, parent) for role in facts.ROLES}
-    pages = Links(
-        parent, session.experiment_id, {str(role): child for role, child in children.items()},
-        links.compare_path(session.experiment_id, children["challenger"], children["champion"]),
-        links.run_path(session.experiment_id, parent),
-    )  # fmt: skip
-    dataset = dataset_input(turn, str(settings.store_path))
-    session.client.log_inputs(parent, datasets=[dataset])
+    ids = _create_runs(session, turn)
     chosen = rows.choose_rows(turn, settings.mlflow.max_rows)
-    registered: dict[facts.Role, registry.Registered] = {}
-    prompts: dict[str, None] = {}
-    not_registered: list[str] = []
-    undefined: list[str] = []
-    for place, role in enumerate(facts.ROLES):
-        child = children[role]
-        of_release, too_long = registry.register_prompts(session, turn.release(role))
-        registered[role] = registry.register_release(session, turn, role, of_release, parent)
-        model_id = registered[role].model_id
-        prompts |= dict.fromkeys(prompt.uri for prompt in of_release)
-        not_registered += [f"{turn.release(role).name}: {task}" for task in too_long]
-        session.client.log_inputs(child, datasets=[dataset], models=[LoggedModelInput(model_id)])
-        _link_prompts(session, child, of_release)
-        metrics = values.child_metrics(turn, role)
-        undefined += [f"{role}: {key}" for key in metrics.undefined]
-        _log(session, child, values.release_params(turn.release(role)), metrics.defined,
-             started_ms, model_id=model_id, dataset=dataset.dataset)  # fmt: skip
-        before = place * len(chosen)
-        rows.send_rows(
-            session, turn, role, chosen, mlflow_run_id=child, model_id=model_id,
-            told=lambda sent, before=before: told(  # type: ignore[misc]
-                before + sent, 2 * len(chosen), "rows to MLflow"
-            ),
-        )  # fmt: skip
+    batch = _Batch(
+        parent_run_id=ids.mlflow_run_id,
+        dataset=dataset_input(turn, str(settings.store_path)),
+        rows=chosen,
+        started_ms=time.time_ns() // 1_000_000,
+        told=_counted(told, 2 * len(chosen)),
+    )
+    session.client.log_inputs(ids.mlflow_run_id, datasets=[batch.dataset])
+    recorded = {
+        role: _record_release(session, turn, role, ids.child_run_ids[role], batch)
+        for role in facts.ROLES
+    }
     metrics = values.parent_metrics(turn)
-    undefined += list(metrics.undefined)
-    _log(session, parent, values.parent_params(turn), metrics.defined, started_ms)
+    params = values.parent_params(turn)
+    _log(session, ids.mlflow_run_id, params, metrics.defined, batch.started_ms)
+    registered = {role: each.registered for role, each in recorded.items()}
     published = Published(
-        links=pages,
+        links=ids,
         rows_sent=len(chosen),
         rows_capped=len(turn.pairs) - len(chosen),
         versions={role: f"{each.name} v{each.version}" for role, each in registered.items()},
-        prompts=tuple(prompts),
-        not_registered=tuple(not_registered),
-        undefined_metrics=tuple(undefined),
+        prompts=tuple(dict.fromkeys(uri for each in recorded.values() for uri in each.prompts)),
+        not_registered=tuple(name for each in recorded.values() for name in each.not_registered),
+        undefined_metrics=(
+            *(name for each in recorded.values() for name in each.undefined_metrics),
+            *metrics.undefined,
+        ),
     )
-    _finish(session, turn, published, draw(pages))
+    _finish(session, turn, published, draw(ids))
     registry.point_aliases(session, registered)
     # last of all, so that its presence says the record is whole
-    session.client.set_terminated(parent, status="FINISHED")
+    session.client.set_terminated(ids.mlflow_run_id, status="FINISHED")
     return published
+
+
+def _record_release(
+    session: Session, turn: facts.Turn, role: facts.Role, run_id: str, batch: _Batch
+) -> _Recorded:
+    """Registry, inputs, params, metrics and rows of one release."""
+    from mlflow.entities import LoggedModelInput
+
+    from tasks.tracking import registry, rows
+
+    release = turn.release(role)
+    prompts, too_long = registry.register_prompts(session, release)
+    registered = registry.register_release(session, turn, role, prompts, batch.parent_run_id)
+    model_id = registered.model_id
+    models = [LoggedModelInput(model_id)]
+    session.client.log_inputs(run_id, datasets=[batch.dataset], models=models)
+    _link_prompts(session, run_id, prompts)
+    metrics = values.child_metrics(turn, role)
+    _log(
+        session, run_id, values.release_params(release), metrics.defined, batch.started_ms,
+        model_id=model_id, dataset=batch.dataset.dataset,
+    )  # fmt: skip
+    rows.send_rows(
+        session, turn, role, batch.rows, mlflow_run_id=run_id, model_id=model_id, told=batch.told
+    )
+    return _Recorded(
+        registered=registered,
+        prompts=tuple(prompt.uri for prompt in prompts),
+        not_registered=tuple(f"{release.name}: {task}" for task in too_long),
+        undefined_metrics=tuple(f"{role}: {key}" for key in metrics.undefined),
+    )
+
+
+def _counted(told: Told, total: int) -> Callable[[int], None]:
+    """Adds up what each chunk sent, over both releases."""
+    done = 0
+
+    def tell(num_rows: int) -> None:
+        nonlocal done
+        done += num_rows
+        told(done, total, "rows to MLflow")
+
+    return tell
 
 
 def _finish(session: Session, turn: facts.Turn, published: Published, pages: Pages) -> None:
@@ -189,6 +234,20 @@ def _create_run(session: Session, turn: facts.Turn, name: str, tags: Mapping[str
     )
     run_id: str = run.info.run_id
     return run_id
+
+
+def _create_runs(session: Session, turn: facts.Turn) -> Links:
+    parent = _create_run(session, turn, turn.run_id, {values.ROLE_TAG: "parent"})
+    children = {role: _create_child(session, turn, role, parent) for role in facts.ROLES}
+    return Links(
+        mlflow_run_id=parent,
+        experiment_id=session.experiment_id,
+        child_run_ids={str(role): run_id for role, run_id in children.items()},
+        compare_url_path=links.compare_path(
+            session.experiment_id, children["challenger"], children["champion"]
+        ),
+        run_url_path=links.run_path(session.experiment_id, parent),
+    )
 
 
 def _create_child(session: Session, turn: facts.Turn, role: facts.Role, parent: str) -> str:

@@ -74,7 +74,7 @@ def send_rows(
     model_id: str,
     told: Callable[[int], None],
 ) -> int:
-    """Write one trace a pair and link it to the run; returns how many. `told` gets each count."""
+    """Write one trace a pair, linked to the run; returns how many, and tells `told` each chunk."""
     binary = binary_scorers(turn.pairs)
     sent = 0
     for start in range(0, len(pairs), _CHUNK):
@@ -87,7 +87,7 @@ def send_rows(
         session.tracing.log_spans(session.experiment_id, spans)
         session.client.link_traces_to_run(trace_ids, mlflow_run_id)
         sent += len(trace_ids)
-        told(sent)
+        told(len(trace_ids))
     return sent
 
 

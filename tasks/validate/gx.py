@@ -9,6 +9,7 @@ Must not know: quarantine, receipts, settings.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -33,6 +34,10 @@ _RESULT_FORMAT = {
     "partial_unexpected_count": 0,
     "exclude_unexpected_values": True,
 }
+
+
+# its notes on temporary folders are not for those who read our progress
+logging.getLogger("great_expectations").setLevel(logging.WARNING)
 
 
 class FlywheelDuckDBDatasource(SQLDatasource):  # type: ignore[misc]

@@ -19,9 +19,9 @@ def minimum_detectable_effect(estimate: ClusteredMean, alpha: float, power: floa
     rule out (rule of three). At most 1, the range of a score.
     Papers: Bloom, "Minimum detectable effects" (1995); Hanley & Lippman-Hand (1983).
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     degrees = estimate.degrees_of_freedom
-    factor = float(t.ppf(1 - alpha / 2, degrees) + t.ppf(power, degrees))
+    factor = float(stdtrit(degrees, 1 - alpha / 2) + stdtrit(degrees, power))
     unseen = unseen_share(estimate.effective_clusters, alpha)
     return min(1.0, max(factor * estimate.standard_error, unseen))

@@ -89,9 +89,9 @@ def clustered_mean(values: Values, clusters: Labels) -> ClusteredMean:
 def t_interval(estimate: ClusteredMean, alpha: float) -> Interval:
     """mean ± t(1 - alpha / 2) · SE. Assumes a roughly normal mean; see `floor_interval` for when
     it is not. Paper: Student (1908); cluster-robust use: Cameron & Miller (2015)."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    half = float(t.ppf(1 - alpha / 2, estimate.degrees_of_freedom)) * estimate.standard_error
+    half = float(stdtrit(estimate.degrees_of_freedom, 1 - alpha / 2)) * estimate.standard_error
     return Interval(estimate.mean - half, estimate.mean + half)
 
 
@@ -104,9 +104,9 @@ def skewed_interval(estimate: ClusteredMean, alpha: float) -> Interval:
     clusters, so this is used as a hull with the t interval and the floor, never alone.
     Paper: Hall, "On the removal of skewness by transformation", JRSS B 54 (1992).
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    quantile = float(t.ppf(1 - alpha / 2, estimate.degrees_of_freedom))
+    quantile = float(stdtrit(estimate.degrees_of_freedom, 1 - alpha / 2))
     skew = estimate.skewness / math.sqrt(estimate.num_clusters)
 
     def inverse(z: float) -> float:
@@ -122,10 +122,10 @@ def skewed_interval(estimate: ClusteredMean, alpha: float) -> Interval:
 
 def t_p_value(estimate: ClusteredMean) -> float:
     """Two-sided p value of "the mean is 0". Raises ZeroDivisionError at standard error 0."""
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     statistic = abs(estimate.mean) / estimate.standard_error
-    return float(2 * t.sf(statistic, estimate.degrees_of_freedom))
+    return float(2 * stdtr(estimate.degrees_of_freedom, -statistic))
 
 
 def unseen_share(effective_clusters: float, alpha: float) -> float:
@@ -161,9 +161,9 @@ def wilson_interval(successes: float, trials: float, alpha: float) -> Interval:
     Keeps its coverage for few cases and for 0 or all successes, where it is not empty.
     Papers: Wilson (1927); Brown, Cai & DasGupta (2001).
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z2 = float(norm.ppf(1 - alpha / 2)) ** 2
+    z2 = float(ndtri(1 - alpha / 2)) ** 2
     share = successes / trials
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     spread = share * (1 - share) / trials + z2 / (4 * trials**2)

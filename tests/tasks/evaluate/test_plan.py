@@ -69,6 +69,15 @@ def test_releases_that_share_an_engine_share_its_chunks() -> None:
     assert {need.release.name for need in found["other"][0]} == {"c"}
 
 
+def test_chunk_that_is_half_full_ends_with_its_task() -> None:
+    samples = [_sample(n, task) for n, task in enumerate("aaabccd")]
+    wanted = plan.needs([_release("a")], samples, range(1))
+    ((_, chunks),) = plan.batches(wanted, 4)
+    assert ["".join(need.sample.task or "" for need in chunk) for chunk in chunks] == [
+        "aaa", "bcc", "d",
+    ]  # fmt: skip
+
+
 def test_what_is_known_is_not_missing() -> None:
     wanted = plan.needs([_release("a")], [_sample(1), _sample(2)], range(2))
     known = {CompletionKey("digest-a", "s1", 1)}

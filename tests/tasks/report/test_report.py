@@ -85,10 +85,24 @@ def test_long_texts_are_shortened_with_a_visible_mark(decided: Run) -> None:
 def test_page_shows_verdict_denominators_lineage_and_commands(decided: Run) -> None:
     turn = read(decided)
     html = page.render(turn, plot.draw(turn), compare_url_path="/#/c", mlflow_run_id="abc123")
-    for text in ("candidate is worse than prod", "It must not ship.", "−25.5", "−42.0 to −9.0",
-                 "scored 13 / 12", "missing 0 / 1 · unscored 1", "12.0%",
-                 turn.eval_set.digest, turn.log_files[0].digest, turn.champion.model_digest, "duckdb 2.0", "abc123",
-                 "has_messages: 2", "flywheel run --logs", "the prompt is longer than"):  # fmt: skip
+    shown = [
+        "candidate is worse than prod",
+        "It must not ship.",
+        "−25.5",
+        "−42.0 to −9.0",
+        "scored 13 / 12",
+        "missing 0 / 1 · unscored 1",
+        "12.0%",
+        turn.eval_set.digest,
+        turn.log_files[0].digest,
+        turn.champion.model_digest,
+        "duckdb 2.0",
+        "abc123",
+        "has_messages: 2",
+        "flywheel run --logs",
+        "the prompt is longer than",
+    ]
+    for text in shown:
         assert text in html, text
 
 
