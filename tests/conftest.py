@@ -16,6 +16,8 @@ SHARED = REPOSITORY.parent / "shared"
 for name in [name for name in os.environ if name.startswith(("FLYWHEEL_", "PREFECT_", "MLFLOW_"))]:
     del os.environ[name]
 os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
+# torch's waiting threads sleep instead of spin: whoever shares the machine may run
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

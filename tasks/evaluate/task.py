@@ -17,6 +17,7 @@ from engine import EngineError
 from tasks.errors import UsageError
 from tasks.evaluate import plan
 from tasks.evaluate.backends.base import Answer, Backend
+from tasks.evaluate.machine import share_processors
 from tasks.evaluate.memory import Memory
 from tasks.evaluate.plan import Need
 from tasks.evaluate.releases import Release, resolve_release, unusable_model
@@ -165,6 +166,7 @@ def _completion_row(run: Run, need: Need, answer: Answer) -> dict[str, Any]:
 
 
 def _load(release: Release) -> Backend:
+    share_processors()
     from tasks.evaluate.backends.local import LocalBackend  # loads torch
 
     machine = release.machine

