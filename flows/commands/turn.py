@@ -54,16 +54,12 @@ def run_turn(
         )
     with shown() as progress:
         result = (
-            _turn_inline(settings, request, progress)
+            turn(settings, request, progress=progress)
             if inline
             else _turn_in_prefect(settings, request, progress)
         )
     _show(result, settings, as_json)
     return _EXIT_OF_VERDICT[result.verdict or "cannot_tell"]
-
-
-def _turn_inline(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
-    return turn(settings, request, progress=progress)
 
 
 def _turn_in_prefect(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
@@ -99,7 +95,7 @@ def run_part(
         stages=stages,
     )
     with shown() as progress:
-        result = _turn_inline(settings, request, progress)
+        result = turn(settings, request, progress=progress)
     if as_json:
         print(json.dumps(_part_json(result, stages), default=str))
     else:
