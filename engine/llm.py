@@ -243,6 +243,7 @@ def _check_list(value: object, name: str, of_what: str) -> None:
 
 
 def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
+    """As many as the bytes allow; by default no more than the longest requests can fill at once."""
     per_block = bytes_per_block(model)
     wanted = default_cache_bytes(model.device) if kv_cache_bytes is None else kv_cache_bytes
     if wanted < per_block:
@@ -250,7 +251,10 @@ def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
             f"kv_cache_bytes is {wanted}, but one block of {BLOCK_SIZE} tokens needs "
             f"{per_block} bytes."
         )
-    return int(wanted // per_block)
+    num_blocks = int(wanted // per_block)
+    if kv_cache_bytes is None:
+        num_blocks = min(num_blocks, MAX_RUNNING * -(-model.config.max_position // BLOCK_SIZE))
+    return num_blocks
 
 
 def _batch_tokens(max_batch_tokens: int | None) -> int:

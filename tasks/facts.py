@@ -132,15 +132,22 @@ class SuiteResult:
     num_missing_champion: int | None
     num_missing_challenger: int | None
     num_unscored: int | None
+    num_known_failures: int
+    champion_on_failures: float | None
+    challenger_on_failures: float | None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SuiteResult:
+        known = value.get("known_failures") or {}
         found: dict[str, Any] = {key: str(value.get(key) or "") for key in _TEXTS}
         found |= {key: _number(value.get(key)) for key in _NUMBERS}
         found |= {key: _count(value.get(key)) for key in _COUNTS}
         return cls(
             **found,
             num_samples=_count(value.get("num_samples")) or 0,
+            num_known_failures=_count(known.get("num_samples")) or 0,
+            champion_on_failures=_number(known.get("champion")),
+            challenger_on_failures=_number(known.get("challenger")),
             champion_ci=_interval(value.get("champion_ci")),
             challenger_ci=_interval(value.get("challenger_ci")),
         )

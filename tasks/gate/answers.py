@@ -35,7 +35,10 @@ UNSCORED = Answer(None)
 
 @dataclass(frozen=True, slots=True)
 class PairedSample:
-    """A sample with the answers of both releases, one a repeat, in the same order of seeds."""
+    """A sample with the answers of both releases, one a repeat, in the same order of seeds.
+
+    `is_known_failure`: taken into the eval set because production got it wrong.
+    """
 
     sample_id: str
     suite: str
@@ -44,6 +47,7 @@ class PairedSample:
     challenger: tuple[Answer, ...]
     must_pass: bool = False
     slices: Mapping[str, str] | None = None
+    is_known_failure: bool = False
 
     @property
     def champion_score(self) -> float:

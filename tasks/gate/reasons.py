@@ -18,6 +18,7 @@ def reasons(decision: Decision, max_missing_ratio: float) -> tuple[str, ...]:
         found.append(_must_pass(decision.failed_must_pass))
     for suite in decision.suites:
         found.append(_suite(suite))
+        found += _known_failures(suite)
         found += _lacking(suite, max_missing_ratio)
     return tuple(found)
 
@@ -49,17 +50,29 @@ def _suite(suite: SuiteResult) -> str:
         f"{suite.verdict} (role report: does not gate)" if not rule.is_gating else suite.verdict
     )
     if suite.num_samples == 0:
-        return f"suite {rule.name}: no samples, so nothing can be said: {verdict}."
+        besides = " but known failures" if suite.known_failures.num_samples else ""
+        return f"suite {rule.name}: no samples{besides}, so nothing can be said: {verdict}."
     clusters = _count(suite.num_clusters, "independent cluster")
     size = f"{_count(suite.num_samples, 'sample')} ({clusters})"
     scores = (
-        f"suite {rule.name}, {rule.metric}: challenger {suite.challenger:.2f} against champion "
+        f"suite {rule.name}, {rule.metric}: challenger {suite.challenger:.3f} against champion "
     )
-    scores += f"{suite.champion:.2f} on {size}"
+    scores += f"{suite.champion:.3f} on {size}"
     comparison = suite.comparison
     if comparison is None:
         return f"{scores}: an interval needs at least two clusters: {verdict}."
     return f"{scores}: {_numbers(comparison, suite)}: {verdict}. {_sight(comparison, suite)}"
+
+
+def _known_failures(suite: SuiteResult) -> list[str]:
+    known = suite.known_failures
+    if not known.num_samples:
+        return []
+    return [
+        f"suite {suite.rule.name}: on {_count(known.num_samples, 'known failure')} of production "
+        f"the challenger scores {known.challenger:.3f}, the champion {known.champion:.3f}. They "
+        "were picked for failing, so they do not gate."
+    ]
 
 
 def _numbers(comparison: Comparison, suite: SuiteResult) -> str:
@@ -75,7 +88,7 @@ def _numbers(comparison: Comparison, suite: SuiteResult) -> str:
 
 
 def _sight(comparison: Comparison, suite: SuiteResult) -> str:
-    text = f"Smallest difference this set can see: {comparison.min_detectable_effect:.2f}."
+    text = f"Smallest difference this set can see: {comparison.min_detectable_effect:.3f}."
     if suite.verdict == "cannot_tell" and not suite.too_many_missing:
         text += " More samples, or a wider margin, would tell."
     return text
@@ -131,5 +144,5 @@ def _count(number: int, noun: str) -> str:
 
 
 def _signed(value: float) -> str:
-    text = f"{value:+.2f}"
-    return "0.00" if text in ("+0.00", "-0.00") else text
+    text = f"{value:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text

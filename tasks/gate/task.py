@@ -98,6 +98,7 @@ def _read_pairs(
             challenger=tuple(new.get((row.sample_id, seed), MISSING) for seed in seeds),
             must_pass=row.must_pass,
             slices=json.loads(row.slices),
+            is_known_failure=row.origin == "failure",
         )
         for row in rows
     ]
@@ -165,6 +166,7 @@ def suite_json(suite: SuiteResult) -> dict[str, Any]:
         "num_unscored_champion": suite.champion_tally.num_unscored,
         "num_unscored_challenger": suite.challenger_tally.num_unscored,
         "num_unscored": suite.num_unscored,
+        "known_failures": asdict(suite.known_failures),
         "correlation": None if comparison is None else comparison.correlation,
         "b": None if suite.discordant is None else suite.discordant[0],
         "c": None if suite.discordant is None else suite.discordant[1],

@@ -5,7 +5,9 @@ By non-inferiority, never by "p > 0.05": a suite is
     better       when besides it lies above 0, on a suite with role primary
     worse        when it is not no_worse and the whole interval lies below 0
     cannot_tell  otherwise; that is not a pass
-Several gating suites share the error rate by Holm's rule. Pure; knows no store and no settings.
+Several gating suites share the error rate by Holm's rule. Known failures, samples mined because
+production got them wrong, do not gate: whoever is in production loses on them by construction, so
+even its equal would look better. They are counted apart. Pure; knows no store and no settings.
 Sources: Piaggio et al., "Reporting of noninferiority and equivalence randomized trials" (CONSORT
 extension, 2012); Holm (1979).
 """
@@ -49,6 +51,15 @@ class GateRule:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownFailures:
+    """The mean scores on a suite's known failures; None where it has none."""
+
+    num_samples: int
+    champion: float | None
+    challenger: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteResult:
     """One suite, judged. `comparison` and the intervals are None below two pairs or clusters."""
 
@@ -67,6 +78,7 @@ class SuiteResult:
     comparison: Comparison | None
     discordant: tuple[int, int] | None
     too_many_missing: bool
+    known_failures: KnownFailures
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +103,22 @@ def decide(
     Raises ValueError for a sample whose suite has no rule or that has no cluster id.
     """
     by_suite: dict[str, list[PairedSample]] = {rule.name: [] for rule in rules}
+    failures: dict[str, list[PairedSample]] = {rule.name: [] for rule in rules}
     for sample in samples:
         if sample.suite not in by_suite:
             raise ValueError(
                 f"sample {sample.sample_id} is in an undeclared suite {sample.suite!r}"
             )
-        by_suite[sample.suite].append(sample)
+        (failures if sample.is_known_failure else by_suite)[sample.suite].append(sample)
     levels = _levels(by_suite, rules, gate.alpha)
     suites = tuple(
-        _judged(by_suite[rule.name], rule, levels[rule.name], gate.max_missing_ratio)
+        _judged(
+            by_suite[rule.name],
+            _known_failures(failures[rule.name]),
+            rule,
+            levels[rule.name],
+            gate.max_missing_ratio,
+        )
         for rule in rules
     )
     failed = tuple(
@@ -158,8 +177,19 @@ def _can_compare(pairs: Pairs) -> bool:
     return pairs.num_pairs >= 2 and pairs.num_clusters >= 2
 
 
+def _known_failures(samples: Sequence[PairedSample]) -> KnownFailures:
+    if not samples:
+        return KnownFailures(0, None, None)
+    pairs = pairs_of(samples)
+    return KnownFailures(len(samples), float(pairs.first.mean()), float(pairs.second.mean()))
+
+
 def _judged(
-    samples: Sequence[PairedSample], rule: SuiteRule, level: float, max_missing_ratio: float
+    samples: Sequence[PairedSample],
+    known_failures: KnownFailures,
+    rule: SuiteRule,
+    level: float,
+    max_missing_ratio: float,
 ) -> SuiteResult:
     pairs = pairs_of(samples)
     champion = tally([sample.champion for sample in samples])
@@ -187,6 +217,7 @@ def _judged(
         comparison=comparison,
         discordant=(pairs.num_won, pairs.num_lost) if samples and pairs.is_binary else None,
         too_many_missing=too_many,
+        known_failures=known_failures,
     )
 
 

@@ -38,10 +38,18 @@ def child_metrics(turn: facts.Turn, role: facts.Role) -> Metrics:
     for result in turn.suites:
         low, high = result.interval(role)
         values = {
-            "score": result.score(role), "ci_low": low, "ci_high": high,
-            "num_samples": result.num_samples, "num_scored": result.num_scored(role),
+            "score": result.score(role),
+            "ci_low": low,
+            "ci_high": high,
+            "num_samples": result.num_samples,
+            "num_scored": result.num_scored(role),
             "num_missing": result.num_missing(role),
-        }  # fmt: skip
+            "num_known_failures": result.num_known_failures,
+        }
+        if result.num_known_failures:
+            values["score_on_known_failures"] = (
+                result.champion_on_failures if role == "champion" else result.challenger_on_failures
+            )  # fmt: skip
         found |= {metric_key(result.suite, name): value for name, value in values.items()}
     answers = [answer for pair in turn.pairs if (answer := pair.answer(role)) is not None]
     found["input_tokens"] = sum(answer.input_tokens or 0 for answer in answers)

@@ -13,7 +13,7 @@ from tasks.gate.answers import MISSING, UNSCORED, Answer, PairedSample, pairs_of
 from tasks.gate.reasons import reasons
 from tasks.gate.slices import slice_results
 from tasks.gate.statistics.intervals import Interval
-from tasks.gate.verdict import Decision, SuiteRule, decide, suite_verdict
+from tasks.gate.verdict import Decision, KnownFailures, SuiteRule, decide, suite_verdict
 from tests.tasks.gate.cases import GATE, GUARD, PRIMARY, REPORT, sample, samples, swapped
 
 _RIGHT, _WRONG = Answer(1.0), Answer(0.0)
@@ -232,9 +232,9 @@ def test_a_reason_gives_numbers_denominators_and_the_smallest_difference_seen() 
         == "better: the challenger wins on suite route, and loses beyond the margin on none."
     )
     assert told[1].startswith(
-        "suite route, exact_match: challenger 1.00 against champion 0.50 on 100 samples "
-        "(100 independent clusters): +0.50, 95% interval +0.40 to +0.60, margin 0.05, "
-        "50 won and 0 lost: better. Smallest difference this set can see: 0.14."
+        "suite route, exact_match: challenger 1.000 against champion 0.500 on 100 samples "
+        "(100 independent clusters): +0.500, 95% interval +0.404 to +0.596, margin 0.05, "
+        "50 won and 0 lost: better. Smallest difference this set can see: 0.142."
     )
 
 
@@ -257,3 +257,31 @@ def test_slices_are_compared_one_by_one() -> None:
     assert even.ci_low > 0
     alone = next(part for part in slice_results(items, 0.05) if part.suite == "mood")
     assert (alone.num_samples, alone.ci_low, alone.ci_high) == (1, None, None)
+
+
+def test_known_failures_are_counted_apart_and_cannot_make_a_verdict() -> None:
+    """Production's own mistakes, on which an equal release would win too."""
+    failures = [replace(sample(n, 0.0, 1.0), is_known_failure=True) for n in range(1000, 1100)]
+    plain, mixed = _decide(_equal()), _decide([*_equal(), *failures])
+    assert (mixed.verdict, mixed.suites[0].num_samples) == ("no_worse", 200)
+    assert mixed.suites[0].comparison == plain.suites[0].comparison
+    assert mixed.suites[0].known_failures == KnownFailures(100, 0.0, 1.0)
+    assert "on 100 known failures of production the challenger scores 1.000" in _text(mixed)
+    alone = _decide(failures)
+    assert alone.verdict == "cannot_tell"
+    assert "no samples but known failures" in _text(alone)
+
+
+def test_a_known_failure_that_must_pass_still_blocks() -> None:
+    known = replace(sample(999, 0.0, 0.0, must_pass=True), is_known_failure=True)
+    assert _decide([*_better(), known]).verdict == "worse"
+
+
+def test_known_failures_are_a_slice_of_their_own() -> None:
+    items = [replace(item, slices={"origin": "traffic", "parity": "even"}) for item in _equal(10)]
+    failed = replace(
+        sample(99, 0.0, 1.0), is_known_failure=True, slices={"origin": "failure", "parity": "even"}
+    )
+    found = {(part.slice, part.value): part for part in slice_results([*items, failed], 0.05)}
+    assert found["origin", "failure"].num_samples == 1
+    assert found["parity", "even"].num_samples == 10
