@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.attention import KVCache, choose_rows
-from engine.attention_plan import AttentionShape, Span, plan_attention
-from engine.models.llama import Batch, LlamaModel
+from engine import native
+from engine.attention import TorchAttention
+from engine.attention_plan import Span
+from engine.models.layers import read_logits
+from engine.models.llama import Attention, Batch, LlamaModel
 from engine.rows import RowTiles
 from engine.sampler import sample
 from engine.scheduler import Chunk
@@ -49,22 +51,20 @@ def bytes_per_block(model: LlamaModel) -> int:
     return per_token * BLOCK_SIZE
 
 
+def _attention(model: LlamaModel, num_blocks: int, exact: bool) -> Attention:
+    config = model.config
+    sizes = (config.num_layers, num_blocks, config.num_heads, config.num_kv_heads, config.head_dim)
+    if native.can_attend(model.device, model.dtype):
+        return native.NativeAttention(*sizes, model.dtype)
+    return TorchAttention(*sizes, model.dtype, model.device, exact)
+
+
 class Runner:
     def __init__(self, model: LlamaModel, num_blocks: int, exact: bool) -> None:
         config = model.config
         self.model = model
-        self.shape: AttentionShape = choose_rows(
-            config.num_heads,
-            config.num_kv_heads,
-            config.head_dim,
-            BLOCK_SIZE,
-            model.dtype,
-            model.device,
-            exact,
-        )
-        self.cache = KVCache.allocate(
-            config.num_layers, num_blocks, self.shape, model.dtype, model.device
-        )
+        self.attention = _attention(model, num_blocks, exact)
+        exact = exact and not model.is_row_exact
         width = config.num_heads * config.head_dim
         self.layer_tiles = RowTiles(
             LAYER_SIZES,
@@ -82,7 +82,7 @@ class Runner:
         cache.
         """
         positions = [chunk.request.logit_positions(chunk.start, chunk.end) for chunk in chunks]
-        hidden = self.model.forward(self._batch(chunks, positions), self.cache, self.shape)
+        hidden = self.model.forward(self._batch(chunks, positions), self.attention)
         owners = [
             (chunk, position)
             for chunk, wanted in zip(chunks, positions, strict=True)
@@ -95,7 +95,7 @@ class Runner:
         return self._by_chunk(positions, rows)
 
     def scrub(self, blocks: Sequence[int]) -> None:
-        self.cache.scrub(blocks)
+        self.attention.scrub(blocks)
 
     def _batch(self, chunks: Sequence[Chunk], logit_positions: Sequence[range]) -> Batch:
         spans: list[Span] = []
@@ -117,7 +117,7 @@ class Runner:
             positions=torch.tensor(positions + padding, device=device),
             num_tokens=num_tokens,
             tiles=tiles,
-            attention=plan_attention(spans, self.shape, device),
+            attention=self.attention.plan(spans),
             logit_rows=torch.tensor(logit_rows, dtype=torch.int64, device=device),
         )
 
@@ -142,8 +142,8 @@ class Runner:
         """(token, log-probability, is first choice) of each row. NaN as log-probability marks
         logits that are not finite.
         """
-        largest, greedy = logits.max(dim=-1)
-        is_finite = largest.isfinite().tolist()
+        greedy, log_sums = read_logits(logits)
+        is_finite = log_sums.isfinite().tolist()
         choices = greedy.tolist()
         tokens = []
         for i, (chunk, position) in enumerate(owners):
@@ -159,7 +159,7 @@ class Runner:
         logprobs = [0.0] * len(tokens)
         if any(chunk.request.is_score or chunk.request.params.logprobs for chunk, _ in owners):
             index = torch.tensor(tokens, device=logits.device)[:, None]
-            logprobs = torch.log_softmax(logits, dim=-1).gather(1, index)[:, 0].tolist()
+            logprobs = (logits.gather(1, index)[:, 0] - log_sums).tolist()
         return [
             (token, logprob if finite else float("nan"), token == choice)
             for token, logprob, finite, choice in zip(

@@ -8,19 +8,36 @@ projection, residual, norm, MLP, residual).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from engine.attention import KVCache, attend, write_kv
-from engine.attention_plan import AttentionPlan, AttentionShape
+from engine import native
+from engine.attention_plan import Span
 from engine.errors import ModelLoadError, shorten
 from engine.models.config import ModelConfig
-from engine.models.layers import linear, rms_norm, rope_tables, rotate, swiglu
+from engine.models.layers import Matrix, linear, rms_norm, rope_tables, rotate, swiglu
 
-__all__ = ["Batch", "Layer", "LlamaModel", "expected_shapes"]
+__all__ = ["Attention", "Batch", "Layer", "LlamaModel", "expected_shapes"]
+
+
+class Attention(Protocol):
+    """Holds the KV cache and reads it: torch's (attention.py) or the native one."""
+
+    def plan(self, spans: Sequence[Span]) -> Any:
+        """What one step has to do, the same in every layer."""
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: Any, out: Tensor, *,
+        scale: float, window: int | None = None, softcap: float | None = None,
+    ) -> None:  # fmt: skip
+        """Write k and v into the cache, then q's attention into out."""
+
+    def scrub(self, blocks: Sequence[int]) -> None:
+        """Overwrite blocks whose content is not finite: their next owner must not inherit it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +56,7 @@ class Batch:
     positions: Tensor
     num_tokens: int
     tiles: tuple[int, ...]
-    attention: AttentionPlan
+    attention: Any
     logit_rows: Tensor
 
 
@@ -48,16 +65,16 @@ class Layer:
     """Weights of one layer; q, k, v and gate, up are each one matrix."""
 
     attention_norm: Tensor
-    qkv: Tensor
+    qkv: Matrix
     qkv_bias: Tensor | None
     q_norm: Tensor | None
     k_norm: Tensor | None
-    output: Tensor
+    output: Matrix
     output_bias: Tensor | None
     mlp_norm: Tensor
-    gate_up: Tensor
+    gate_up: Matrix
     gate_up_bias: Tensor | None
-    down: Tensor
+    down: Matrix
     down_bias: Tensor | None
 
 
@@ -137,34 +154,46 @@ class LlamaModel:
             parts = [weights.pop(name).to(device, dtype) for name in names]
             return torch.cat(parts) if len(parts) > 1 else parts[0].contiguous()
 
+        #: a row's bits are the same in any batch, so rows need no tiles of trusted sizes
+        self.is_row_exact = native.can_run(device, dtype)
+
+        def matrix(*names: str) -> Matrix:
+            return native.pack(take(*names)) if self.is_row_exact else take(*names)
+
         self.config = config
         self.dtype = dtype
         self.device = device
         self.embedding = take("model.embed_tokens.weight")
         self.final_norm = take("model.norm.weight")
-        self.head = self.embedding if config.tie_embeddings else take("lm_head.weight")
-        self.layers = [_layer(config, f"model.layers.{i}.", take) for i in range(config.num_layers)]
+        if config.tie_embeddings:
+            self.head = native.pack(self.embedding) if self.is_row_exact else self.embedding
+        else:
+            self.head = matrix("lm_head.weight")
+        self.layers = [
+            _layer(config, f"model.layers.{i}.", take, matrix) for i in range(config.num_layers)
+        ]
         self._cos, self._sin = rope_tables(
             config.head_dim, config.max_position, config.rope_theta, config.rope_scaling, device
         )
 
-    def forward(self, batch: Batch, cache: KVCache, shape: AttentionShape) -> Tensor:
+    def forward(self, batch: Batch, attention: Attention) -> Tensor:
         """Hidden rows [len(logit_rows), hidden] after the last layer, before the final norm. Writes
-        K and V into cache.
+        K and V into attention's cache.
         """
+        config = self.config
         x = self.embedding[batch.token_ids]
-        cos = self._cos[batch.positions].to(self.dtype)
-        sin = self._sin[batch.positions].to(self.dtype)
-        mixed = torch.zeros(
-            x.shape[0], shape.num_heads * shape.head_dim, dtype=self.dtype, device=self.device
-        )
+        width = config.num_heads * config.head_dim
+        mixed = torch.zeros(x.shape[0], width, dtype=self.dtype, device=self.device)
+        num_rotated = config.num_heads + config.num_kv_heads
         for i, layer in enumerate(self.layers):
             qkv = _in_tiles(batch.tiles, lambda part, layer=layer: self.before(layer, part), x)
+            qkv = qkv.view(x.shape[0], -1, config.head_dim)
+            rotate(qkv, self._cos, self._sin, batch.positions, num_rotated)
             q, k, v = self._split(qkv)
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-            write_kv(cache.keys[i], k[: batch.num_tokens], batch.attention.slots)
-            write_kv(cache.values[i], v[: batch.num_tokens], batch.attention.slots)
-            attend(q, cache.keys[i], cache.values[i], batch.attention, shape, mixed)
+            real = slice(batch.num_tokens)
+            attention.attend(
+                i, q, k[real], v[real], batch.attention, mixed, scale=config.head_dim**-0.5
+            )
             x = _in_tiles(batch.tiles, lambda a, r, layer=layer: self.after(layer, a, r), mixed, x)
         return x[batch.logit_rows]
 
@@ -184,9 +213,9 @@ class LlamaModel:
         """Attention result [rows, num_heads * head_dim] and residual [rows, hidden] → [rows,
         hidden].
         """
-        x = residual + linear(mixed, layer.output, layer.output_bias)
+        x = linear(mixed, layer.output, layer.output_bias, residual)
         h = rms_norm(x, layer.mlp_norm, self.config.rms_norm_eps)
-        return x + swiglu(h, layer.gate_up, layer.down, layer.gate_up_bias, layer.down_bias)
+        return swiglu(h, layer.gate_up, layer.down, layer.gate_up_bias, layer.down_bias, x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[rows, hidden] → [rows, vocab_size] in float32."""
@@ -196,29 +225,34 @@ class LlamaModel:
 
     def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         heads, kv_heads = self.config.num_heads, self.config.num_kv_heads
-        by_head = qkv.view(qkv.shape[0], heads + 2 * kv_heads, self.config.head_dim)
+        by_head = qkv.view(-1, heads + 2 * kv_heads, self.config.head_dim)
         q, k, v = torch.split(by_head, [heads, kv_heads, kv_heads], dim=1)
         return q, k, v
 
 
-def _layer(config: ModelConfig, prefix: str, take: Callable[..., Tensor]) -> Layer:
+def _layer(
+    config: ModelConfig, prefix: str, take: Callable[..., Tensor], matrix: Callable[..., Matrix]
+) -> Layer:
     def named(part: str, *names: str) -> Tensor:
         return take(*(f"{prefix}{name}.{part}" for name in names))
+
+    def weights(*names: str) -> Matrix:
+        return matrix(*(f"{prefix}{name}.weight" for name in names))
 
     qkv = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
     gate_up = ("mlp.gate_proj", "mlp.up_proj")
     return Layer(
         attention_norm=named("weight", "input_layernorm"),
-        qkv=named("weight", *qkv),
+        qkv=weights(*qkv),
         qkv_bias=named("bias", *qkv) if config.qkv_bias else None,
         q_norm=named("weight", "self_attn.q_norm") if config.qk_norm else None,
         k_norm=named("weight", "self_attn.k_norm") if config.qk_norm else None,
-        output=named("weight", "self_attn.o_proj"),
+        output=weights("self_attn.o_proj"),
         output_bias=named("bias", "self_attn.o_proj") if config.output_bias else None,
         mlp_norm=named("weight", "post_attention_layernorm"),
-        gate_up=named("weight", *gate_up),
+        gate_up=weights(*gate_up),
         gate_up_bias=named("bias", *gate_up) if config.mlp_bias else None,
-        down=named("weight", "mlp.down_proj"),
+        down=weights("mlp.down_proj"),
         down_bias=named("bias", "mlp.down_proj") if config.mlp_bias else None,
     )
 
