@@ -54,7 +54,7 @@ def bytes_per_block(model: LlamaModel) -> int:
 def _attention(model: LlamaModel, num_blocks: int, exact: bool) -> Attention:
     config = model.config
     sizes = (config.num_layers, num_blocks, config.num_heads, config.num_kv_heads, config.head_dim)
-    if native.can_attend(model.device, model.dtype):
+    if native.can_run(model.device, model.dtype):
         return native.NativeAttention(*sizes, model.dtype)
     return TorchAttention(*sizes, model.dtype, model.device, exact)
 

@@ -1,9 +1,7 @@
 """The few tensor functions a decoder layer is made of. Row-wise: a row of the result depends on
 that row of the input only.
 
-On a CPU in float32 the product is taken as W·xᵀ ("columns"): MKL is up to 1.7 times faster that way
-for few rows, because the large operand is then the one it packs. The choice depends on device and
-dtype alone, never on timing or batch, so that bits stay the same from run to run.
+On a CPU our own kernels compute them (engine/native), elsewhere or without a compiler torch's.
 """
 
 from __future__ import annotations
@@ -26,15 +24,10 @@ __all__ = [
     "rope_tables",
     "rotate",
     "swiglu",
-    "uses_columns",
 ]
 
 #: a weight [out, in], as torch or as the native kernels keep it
 Matrix: TypeAlias = "Tensor | native.PackedMatrix"
-
-
-def uses_columns(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 def linear(
@@ -43,11 +36,7 @@ def linear(
     """residual + x [rows, in] · weight [out, in]ᵀ + bias → [rows, out], contiguous."""
     if not isinstance(weight, Tensor):
         return native.linear(x, weight, bias, residual)
-    if uses_columns(weight):
-        result = F.linear(weight, x).t().contiguous()
-        result = result if bias is None else result.add_(bias)
-    else:
-        result = F.linear(x, weight, bias)
+    result = F.linear(x, weight, bias)
     return result if residual is None else residual + result
 
 
@@ -58,22 +47,14 @@ def swiglu(
     """residual + down · (silu(gate · x) * (up · x)) → [rows, hidden].
 
     gate_up [2 * intermediate, hidden] holds gate, then up.
-
-    In columns the activations stay transposed between the two products, which saves two copies.
     """
-    if not isinstance(gate_up, Tensor):
-        inner = native.silu_mul(native.linear(x, gate_up, gate_up_bias))
-        return linear(inner, down, down_bias, residual)
-    assert isinstance(down, Tensor)
-    if not uses_columns(gate_up):
-        gate, up = F.linear(x, gate_up, gate_up_bias).chunk(2, dim=-1)
-        return residual + F.linear(F.silu(gate) * up, down, down_bias)
-    both = F.linear(gate_up, x)
-    if gate_up_bias is not None:
-        both += gate_up_bias[:, None]
-    gate, up = both.chunk(2, dim=0)
-    result = torch.mm(down, F.silu(gate).mul_(up)).t().contiguous()
-    return residual + (result if down_bias is None else result.add_(down_bias))
+    both = linear(x, gate_up, gate_up_bias)
+    if native.can_run(both.device, both.dtype):
+        inner = native.silu_mul(both)
+    else:
+        gate, up = both.chunk(2, dim=-1)
+        inner = F.silu(gate) * up
+    return linear(inner, down, down_bias, residual)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

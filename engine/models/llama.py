@@ -155,7 +155,7 @@ class LlamaModel:
             return torch.cat(parts) if len(parts) > 1 else parts[0].contiguous()
 
         #: a row's bits are the same in any batch, so rows need no tiles of trusted sizes
-        self.is_row_exact = native.can_run(device, dtype)
+        self.is_row_exact = native.can_pack(device, dtype)
 
         def matrix(*names: str) -> Matrix:
             return native.pack(take(*names)) if self.is_row_exact else take(*names)

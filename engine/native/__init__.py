@@ -3,7 +3,7 @@
 from engine.native.cpu import (
     NativeAttention,
     PackedMatrix,
-    can_attend,
+    can_pack,
     can_run,
     linear,
     pack,
@@ -16,7 +16,7 @@ from engine.native.cpu import (
 __all__ = [
     "NativeAttention",
     "PackedMatrix",
-    "can_attend",
+    "can_pack",
     "can_run",
     "linear",
     "pack",

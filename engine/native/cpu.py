@@ -1,8 +1,9 @@
 """The native kernels as functions of tensors: shapes checked, memory allocated, pointers passed.
 
-Owns the layout of packed weights and of the native KV cache. float32 throughout; attention in
-bfloat16 too. Every row of a result has the same bits in any batch (kernels.cpp says why), so
-nothing here needs tiles of trusted sizes. Knows nothing of models or requests.
+Owns the layout of packed weights and of the native KV cache. In float32, and all but the matrix
+product in bfloat16 (rounded once, from float32). Every row of a result has the same bits in any
+batch (kernels.cpp says why), so nothing here needs tiles of trusted sizes. Knows nothing of models
+or requests.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from engine.native.build import build
 __all__ = [
     "NativeAttention",
     "PackedMatrix",
-    "can_attend",
+    "can_pack",
     "can_run",
     "linear",
     "pack",
@@ -53,19 +54,23 @@ class _Attention(ctypes.Structure):
 
 
 def can_run(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether row-wise work of this dtype runs natively. Compiles at the first call."""
-    return device.type == "cpu" and dtype == torch.float32 and build().library is not None
-
-
-def can_attend(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether attention of this dtype runs natively."""
+    """Whether this device and dtype run natively. Compiles at the first call."""
     is_kind = dtype in (torch.float32, torch.bfloat16)
     return device.type == "cpu" and is_kind and build().library is not None
+
+
+def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether matrix products do too; in bfloat16 oneDNN's are better."""
+    return dtype == torch.float32 and can_run(device, dtype)
 
 
 def _call(name: str, *arguments: Tensor | int | float | ctypes.Structure | None) -> None:
     function = getattr(build().library, name)
     function(*(_argument(argument) for argument in arguments))
+
+
+def _name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _argument(value: Tensor | int | float | ctypes.Structure | None) -> object:
@@ -105,15 +110,15 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / rms(x) * weight over the last dimension."""
     x = x.contiguous()
     out = torch.empty_like(x)
-    _call("fw_rms_norm", x, weight, eps, out, x.numel() // x.shape[-1], x.shape[-1])
+    _call(f"fw_rms_norm_{_name(x)}", x, weight, eps, out, x.numel() // x.shape[-1], x.shape[-1])
     return out
 
 
 def silu_mul(both: Tensor) -> Tensor:
     """[rows, 2n] of gate, then up → silu(gate) * up, [rows, n]."""
     rows, width = both.shape
-    out = torch.empty(rows, width // 2)
-    _call("fw_silu_mul", both, out, rows, width // 2)
+    out = torch.empty(rows, width // 2, dtype=both.dtype)
+    _call(f"fw_silu_mul_{_name(both)}", both, out, rows, width // 2)
     return out
 
 
@@ -122,7 +127,8 @@ def rotate(qkv: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, heads: int)
 
     cos, sin: [max_position, rotary_dim / 2] float32; positions: [rows] int64.
     """
-    _call("fw_rotate", qkv, qkv.stride(0), positions, cos, sin, qkv.shape[0], heads, qkv.shape[2],
+    rows, _, head_dim = qkv.shape
+    _call(f"fw_rotate_{_name(qkv)}", qkv, qkv.stride(0), positions, cos, sin, rows, heads, head_dim,
           2 * cos.shape[1])  # fmt: skip
 
 
@@ -164,7 +170,7 @@ class NativeAttention:
         self.keys = torch.zeros(*size, head_dim, BLOCK_SIZE, dtype=dtype)
         self.values = torch.zeros(*size, BLOCK_SIZE, padded, dtype=dtype)
         self._heads = (num_heads, num_kv_heads, head_dim)
-        self._kernel = f"fw_attend_{str(dtype).removeprefix('torch.')}"
+        self._kernel = f"fw_attend_{_name(self.keys)}"
 
     def plan(self, spans: Sequence[Span]) -> NativePlan:
         """Once a step, for all layers."""

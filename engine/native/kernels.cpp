@@ -239,6 +239,72 @@ void attend(const Attention* s, const T* queries, int64_t stride, const T* keys,
   }
 }
 
+// out = x / rms(x) * weight, each [rows, n]
+template <class T>
+void rms_norm(const T* x, const T* weight, float eps, T* out, int64_t rows, int64_t n) {
+#pragma omp parallel for schedule(static) if (rows > 8)
+  for (int64_t r = 0; r < rows; r++) {
+    const T* row = x + r * n;
+    vf squares{};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) squares = fma(load(row + i), load(row + i), squares);
+    float total = sum(squares);
+    for (; i < n; i++) total += widen(row[i]) * widen(row[i]);
+    const float scale = 1.0f / std::sqrt(total / n + eps);
+    for (i = 0; i < n; i++) narrow(widen(weight[i]) * (widen(row[i]) * scale), out + r * n + i);
+  }
+}
+
+inline vf silu(vf x) {
+  const vi negative = x < 0.0f;
+  const vf e = exp_negative((vf)((vi)x | (vi)all(-0.0f)));  // e^-|x|
+  const vf top = (vf)(((vi)e & negative) | ((vi)all(1.0f) & ~negative));
+  return x * (top / (1.0f + e));
+}
+
+// out [rows, n] = silu(gate) * up, from [rows, 2n]: gate, then up
+template <class T>
+void silu_mul(const T* both, T* out, int64_t rows, int64_t n) {
+#pragma omp parallel for schedule(static) if (rows > 1)
+  for (int64_t r = 0; r < rows; r++) {
+    const T *gate = both + r * 2 * n, *up = gate + n;
+    T* to = out + r * n;
+    float last[LANES];
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+      const vf y = silu(load(gate + i)) * load(up + i);
+      if constexpr (sizeof(T) == 4)
+        store(to + i, y);
+      else
+        for (int j = 0; j < LANES; j++) narrow(y[j], to + i + j);
+    }
+    if (i == n) continue;
+    for (int64_t j = i; j < n; j++) last[j - i] = widen(gate[j]);
+    for (int64_t j = n; j < i + LANES; j++) last[j - i] = 0;
+    const vf y = silu(load(last));
+    for (int64_t j = i; j < n; j++) narrow(y[j - i] * widen(up[j]), to + j);
+  }
+}
+
+// Rotates the first heads of every row of qkv [rows, row_stride] in place; cos, sin: [., dim / 2].
+template <class T>
+void rotate(T* qkv, int64_t row_stride, const int64_t* positions, const float* cos,
+            const float* sin, int64_t rows, int64_t heads, int64_t head_dim, int64_t rotary_dim) {
+  const int64_t half = rotary_dim / 2;
+#pragma omp parallel for schedule(static) if (rows > 4)
+  for (int64_t t = 0; t < rows; t++) {
+    const float *c = cos + positions[t] * half, *s = sin + positions[t] * half;
+    for (int64_t h = 0; h < heads; h++) {
+      T* x = qkv + t * row_stride + h * head_dim;
+      for (int64_t d = 0; d < half; d++) {
+        const float a = widen(x[d]), b = widen(x[d + half]);
+        narrow(a * c[d] - b * s[d], x + d);
+        narrow(b * c[d] + a * s[d], x + d + half);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" {
@@ -279,58 +345,6 @@ void fw_linear(const float* x, int64_t x_stride, const float* packed, const floa
     }
 }
 
-// out = x / rms(x) * weight, each [rows, n]
-void fw_rms_norm(const float* x, const float* weight, float eps, float* out, int64_t rows,
-                 int64_t n) {
-#pragma omp parallel for schedule(static) if (rows > 8)
-  for (int64_t r = 0; r < rows; r++) {
-    const float* row = x + r * n;
-    vf squares{};
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) squares = fma(load(row + i), load(row + i), squares);
-    float total = sum(squares);
-    for (; i < n; i++) total += row[i] * row[i];
-    const float scale = 1.0f / std::sqrt(total / n + eps);
-    for (int64_t j = 0; j < n; j++) out[r * n + j] = weight[j] * (row[j] * scale);
-  }
-}
-
-// out [rows, n] = silu(gate) * up, from [rows, 2n]: gate, then up
-void fw_silu_mul(const float* both, float* out, int64_t rows, int64_t n) {
-#pragma omp parallel for schedule(static) if (rows > 1)
-  for (int64_t r = 0; r < rows; r++) {
-    const float *gate = both + r * 2 * n, *up = gate + n;
-    int64_t i = 0;
-    float in[LANES] = {}, result[LANES];
-    for (; i < n; i += LANES) {
-      const int64_t count = std::min<int64_t>(LANES, n - i);
-      std::memcpy(in, gate + i, count * 4);
-      const vf g = load(in), e = exp_negative((vf)((vi)g | (vi)all(-0.0f)));  // e^-|g|
-      const vf top = (vf)((((vi)e) & (g < 0.0f)) | ((vi)all(1.0f) & ~(g < 0.0f)));
-      store(result, g * (top / (1.0f + e)));
-      for (int64_t j = 0; j < count; j++) out[r * n + i + j] = result[j] * up[i + j];
-    }
-  }
-}
-
-// Rotates the first heads of every row of qkv [rows, row_stride] in place; cos, sin: [., dim / 2].
-void fw_rotate(float* qkv, int64_t row_stride, const int64_t* positions, const float* cos,
-               const float* sin, int64_t rows, int64_t heads, int64_t head_dim, int64_t rotary_dim) {
-  const int64_t half = rotary_dim / 2;
-#pragma omp parallel for schedule(static) if (rows > 4)
-  for (int64_t t = 0; t < rows; t++) {
-    const float *c = cos + positions[t] * half, *s = sin + positions[t] * half;
-    for (int64_t h = 0; h < heads; h++) {
-      float* x = qkv + t * row_stride + h * head_dim;
-      for (int64_t d = 0; d < half; d++) {
-        const float a = x[d], b = x[d + half];
-        x[d] = a * c[d] - b * s[d];
-        x[d + half] = b * c[d] + a * s[d];
-      }
-    }
-  }
-}
-
 // Of each row of logits [rows, n]: the first largest, and log of the sum of exponentials (NaN where
 // a logit is NaN or +inf, or all are -inf).
 void fw_read_logits(const float* logits, int64_t rows, int64_t n, int64_t* best, float* log_sums) {
@@ -362,19 +376,26 @@ void fw_read_logits(const float* logits, int64_t rows, int64_t n, int64_t* best,
   }
 }
 
-void fw_attend_float32(const Attention* s, const float* q, const float* k, const float* v,
-                       int64_t stride, float* keys, float* values, const int32_t* slots,
-                       int64_t num_tokens, const int32_t* tiles, int64_t num_tiles,
-                       const int32_t* tables, float* out) {
-  write(s, k, v, stride, keys, values, slots, num_tokens);
-  attend(s, q, stride, keys, values, tiles, num_tiles, tables, out);
-}
+#define EXPORT(T, NAME)                                                                            \
+  void fw_rms_norm_##NAME(const T* x, const T* weight, float eps, T* out, int64_t rows,            \
+                          int64_t n) {                                                             \
+    rms_norm(x, weight, eps, out, rows, n);                                                        \
+  }                                                                                                \
+  void fw_silu_mul_##NAME(const T* both, T* out, int64_t rows, int64_t n) {                        \
+    silu_mul(both, out, rows, n);                                                                  \
+  }                                                                                                \
+  void fw_rotate_##NAME(T* qkv, int64_t row_stride, const int64_t* positions, const float* cos,    \
+                        const float* sin, int64_t rows, int64_t heads, int64_t head_dim,           \
+                        int64_t rotary_dim) {                                                      \
+    rotate(qkv, row_stride, positions, cos, sin, rows, heads, head_dim, rotary_dim);               \
+  }                                                                                                \
+  void fw_attend_##NAME(const Attention* s, const T* q, const T* k, const T* v, int64_t stride,    \
+                        T* keys, T* values, const int32_t* slots, int64_t num_tokens,              \
+                        const int32_t* tiles, int64_t num_tiles, const int32_t* tables, T* out) {  \
+    write(s, k, v, stride, keys, values, slots, num_tokens);                                       \
+    attend(s, q, stride, keys, values, tiles, num_tiles, tables, out);                             \
+  }
 
-void fw_attend_bfloat16(const Attention* s, const bf16* q, const bf16* k, const bf16* v,
-                        int64_t stride, bf16* keys, bf16* values, const int32_t* slots,
-                        int64_t num_tokens, const int32_t* tiles, int64_t num_tiles,
-                        const int32_t* tables, bf16* out) {
-  write(s, k, v, stride, keys, values, slots, num_tokens);
-  attend(s, q, stride, keys, values, tiles, num_tiles, tables, out);
-}
+EXPORT(float, float32)
+EXPORT(bf16, bfloat16)
 }
