@@ -72,17 +72,27 @@ def attend(
     plan: AttentionPlan,
     shape: AttentionShape,
     out: Tensor,
+    *,
+    scale: float,
+    window: int | None,
+    softcap: float | None,
 ) -> None:
     """Causal attention of queries [num_rows, num_heads, head_dim] over one layer's cache.
 
     keys, values: [num_blocks, num_kv_heads, block_size, head_dim]. Writes the rows of the plan into
     out [num_rows, num_heads * head_dim]; other rows are left alone. K and V of this step must be
-    written before.
+    written before. Scores are multiplied by scale, then capped: softcap * tanh(score / softcap).
+    With a window, a query at position p sees the keys p - window + 1 to p.
     """
-    queries = queries * shape.head_dim**-0.5
+    queries = queries * scale
     for group in plan.groups:
         q = _tile_queries(queries, group, shape)
-        probabilities = _softmaxed_scores(q, keys.index_select(0, group.blocks), group, shape)
+        mask = group.mask
+        if window is not None:
+            key = torch.arange(mask.shape[-1], device=mask.device)
+            mask = mask | (key <= group.positions - window)
+        k = keys.index_select(0, group.blocks)
+        probabilities = _softmaxed_scores(q, k, group, shape, mask, softcap)
         result = _weighted_values(probabilities, values.index_select(0, group.blocks), group, shape)
         tile_rows = group.tokens * shape.group_size
         by_token = (*result.shape[:2], group.tokens, shape.group_size, shape.head_dim)
@@ -102,7 +112,14 @@ def _tile_queries(queries: Tensor, group: TileGroup, shape: AttentionShape) -> T
     return torch.nn.functional.pad(q, (0, 0, 0, padding)) if padding else q.contiguous()
 
 
-def _softmaxed_scores(q: Tensor, keys: Tensor, group: TileGroup, shape: AttentionShape) -> Tensor:
+def _softmaxed_scores(
+    q: Tensor,
+    keys: Tensor,
+    group: TileGroup,
+    shape: AttentionShape,
+    mask: Tensor,
+    softcap: float | None,
+) -> Tensor:
     """[num_tiles, num_kv_heads, rows, num_levels, block_size] in float32."""
     levels = len(group.level_sizes)
     size = (group.num_tiles, shape.num_kv_heads, group.rows, levels, shape.block_size)
@@ -115,8 +132,10 @@ def _softmaxed_scores(q: Tensor, keys: Tensor, group: TileGroup, shape: Attentio
             product.view(count, shape.num_kv_heads, group.rows, shape.block_size)
         )
         first += count
+    if softcap is not None:
+        scores.div_(softcap).tanh_().mul_(softcap)
     # Levels that a tile does not have were never written; the mask covers them, whatever they hold.
-    flat = scores.flatten(3).masked_fill_(group.mask, float("-inf"))
+    flat = scores.flatten(3).masked_fill_(mask, float("-inf"))
     return torch.softmax(flat, dim=-1).view(size)
 
 

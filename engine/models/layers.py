@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from engine.models.config import RopeScaling
 
-__all__ = ["linear", "rms_norm", "rope_tables", "rotate", "swiglu", "uses_columns"]
+__all__ = ["feed_forward", "linear", "rms_norm", "rope_tables", "rotate", "uses_columns"]
 
 
 def uses_columns(weight: Tensor) -> bool:
@@ -31,29 +31,44 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return result if bias is None else result.add_(bias)
 
 
-def swiglu(
-    x: Tensor, gate_up: Tensor, down: Tensor, gate_up_bias: Tensor | None, down_bias: Tensor | None
+def feed_forward(
+    x: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    gate_up_bias: Tensor | None,
+    down_bias: Tensor | None,
+    kind: str,
 ) -> Tensor:
-    """down · (silu(gate · x) * (up · x)) → [rows, hidden]; gate_up [2 * intermediate, hidden] holds
-    gate, then up.
+    """down · activated(gate_up · x) → [rows, hidden]; gate_up [2 * intermediate, hidden] holds
+    gate, then up; kind "gelu" has no gate.
 
     In columns the activations stay transposed between the two products, which saves two copies.
     """
     if not uses_columns(gate_up):
-        gate, up = F.linear(x, gate_up, gate_up_bias).chunk(2, dim=-1)
-        return F.linear(F.silu(gate) * up, down, down_bias)
+        return F.linear(activated(F.linear(x, gate_up, gate_up_bias), kind, -1), down, down_bias)
     both = F.linear(gate_up, x)
     if gate_up_bias is not None:
         both += gate_up_bias[:, None]
-    gate, up = both.chunk(2, dim=0)
-    result = torch.mm(down, F.silu(gate).mul_(up)).t().contiguous()
+    result = torch.mm(down, activated(both, kind, 0)).t().contiguous()
     return result if down_bias is None else result.add_(down_bias)
 
 
+def activated(both: Tensor, kind: str, dim: int) -> Tensor:
+    """silu(gate) * up, gelu(gate) * up or gelu(up); gate is dim's first half, up the second."""
+    if kind == "gelu":
+        return F.gelu(both, approximate="tanh")
+    gate, up = both.chunk(2, dim=dim)
+    return (F.silu(gate) if kind == "swiglu" else F.gelu(gate, approximate="tanh")).mul_(up)
+
+
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x / rms(x) * weight over the last dimension; the mean is taken in float32."""
+    """x / rms(x) * weight over the last dimension; the mean is taken in float32. A float32 weight
+    is multiplied before rounding to x's dtype (Gemma), any other after (Llama).
+    """
     wide = x.float()
     scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+    if weight.dtype == torch.float32:
+        return (wide * scale * weight).to(x.dtype)
     return weight * (wide * scale).to(x.dtype)
 
 
@@ -64,13 +79,12 @@ def rope_tables(
     scaling: RopeScaling | None,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """cos and sin, [max_position, 1, head_dim] in float32, first half and second half alike."""
+    """cos and sin, [max_position, 1, head_dim / 2] in float32."""
     frequencies = 1.0 / (
         theta ** (torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim)
     )
     frequencies = _scaled(frequencies, scaling)
-    angles = torch.outer(torch.arange(max_position).float(), frequencies)
-    angles = torch.cat((angles, angles), dim=-1)[:, None, :].to(device)
+    angles = torch.outer(torch.arange(max_position).float(), frequencies)[:, None, :].to(device)
     return angles.cos(), angles.sin()
 
 
@@ -97,8 +111,8 @@ def _scaled(frequencies: Tensor, scaling: RopeScaling | None) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding of x [rows, heads, head_dim]; cos, sin [rows, 1, head_dim] of x's
-    dtype.
+    """Rotary position embedding of x [rows, heads, head_dim]; cos, sin [rows, 1, head_dim / 2] of
+    x's dtype.
     """
     first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
