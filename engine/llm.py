@@ -20,6 +20,7 @@ from engine.hub import resolve_model
 from engine.intake import Intake, sampling_params_for
 from engine.loader import load_model_files
 from engine.models.llama import LlamaModel
+from engine.models.quantised import check_quantization
 from engine.request import Completion, FinishReason, Prompt, Request, SamplingParams, Score, Text
 from engine.runner import BLOCK_SIZE, ChunkResult, Runner, bytes_per_block
 from engine.scheduler import Chunk, Scheduler
@@ -44,6 +45,7 @@ class LLM:
                      number of threads
     kv_cache_bytes   memory for K and V; None takes a share of what is free
     max_batch_tokens tokens of one step; None takes 512
+    quantization     None, "int8" or "int4": how the layers' matrices are kept in memory
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class LLM:
         batch_invariant: bool = True,
         kv_cache_bytes: int | None = None,
         max_batch_tokens: int | None = None,
+        quantization: str | None = None,
     ) -> None:
         started = time.perf_counter()
+        check_quantization(quantization)
         torch_device = pick_device(device)
         torch_dtype = pick_dtype(dtype, torch_device)
         self._max_batch_tokens = _batch_tokens(max_batch_tokens)
@@ -66,7 +70,9 @@ class LLM:
         end_id = self._codec.end_id if self._codec is not None else None
         self._end_ids = files.end_ids | (frozenset() if end_id is None else {end_id})
         self._intake = Intake(self._codec, config.vocab_size, config.max_position)
-        self._model = LlamaModel(config, files.weights, str(path), torch_dtype, torch_device)
+        self._model = LlamaModel(
+            config, files.weights, str(path), torch_dtype, torch_device, quantization
+        )
         self._batch_invariant = batch_invariant
         self._num_blocks = _num_blocks(self._model, kv_cache_bytes)
         self._runner = Runner(self._model, self._num_blocks, batch_invariant)

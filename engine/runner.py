@@ -28,6 +28,7 @@ __all__ = ["BLOCK_SIZE", "ChunkResult", "Runner", "bytes_per_block"]
 
 BLOCK_SIZE = 32
 LAYER_SIZES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+EXPERT_SIZES = (8, 16, 32, 64, 128)
 HEAD_SIZES = (8, 16, 32, 64, 128)
 
 
@@ -64,6 +65,14 @@ class Runner:
         config = model.config
         self.model = model
         self.attention = _attention(model, num_blocks, exact)
+        experts = model.layer(0).experts
+        if experts is not None:
+            model.expert_tiles = RowTiles(
+                EXPERT_SIZES,
+                lambda rows: experts.run(0, rows),
+                lambda n: self._random_rows(n, config.hidden_size),
+                exact,
+            ).plan
         exact = exact and not model.is_row_exact
         width = config.num_heads * config.head_dim
         self.layer_tiles = RowTiles(
@@ -194,7 +203,7 @@ class Runner:
         """
         hidden_size = self.model.config.hidden_size
         residual, mixed = rows[:, :hidden_size], rows[:, hidden_size:]
-        layer = self.model.layers[0]
+        layer = self.model.layer(0)
         x = self.model.after(layer, mixed.contiguous(), residual.contiguous())
         return torch.cat((x, self.model.before(layer, x)), dim=1)
 

@@ -18,12 +18,12 @@ from engine.models.config import RopeScaling
 
 __all__ = [
     "Matrix",
+    "feed_forward",
     "linear",
     "read_logits",
     "rms_norm",
     "rope_tables",
     "rotate",
-    "swiglu",
 ]
 
 #: a weight [out, in], as torch or as the native kernels keep it
@@ -40,29 +40,40 @@ def linear(
     return result if residual is None else residual + result
 
 
-def swiglu(
-    x: Tensor, gate_up: Matrix, down: Matrix, gate_up_bias: Tensor | None,
-    down_bias: Tensor | None, residual: Tensor,
-) -> Tensor:  # fmt: skip
-    """residual + down · (silu(gate · x) * (up · x)) → [rows, hidden].
-
-    gate_up [2 * intermediate, hidden] holds gate, then up.
+def feed_forward(
+    x: Tensor,
+    gate_up: Matrix,
+    down: Matrix,
+    gate_up_bias: Tensor | None,
+    down_bias: Tensor | None,
+    kind: str,
+) -> Tensor:
+    """down · activated(gate_up · x) → [rows, hidden]; gate_up [2 * intermediate, hidden] holds
+    gate, then up; kind "gelu" has no gate.
     """
-    both = linear(x, gate_up, gate_up_bias)
-    if native.can_run(both.device, both.dtype):
-        inner = native.silu_mul(both)
-    else:
-        gate, up = both.chunk(2, dim=-1)
-        inner = F.silu(gate) * up
-    return linear(inner, down, down_bias, residual)
+    return linear(activated(linear(x, gate_up, gate_up_bias), kind), down, down_bias)
+
+
+def activated(both: Tensor, kind: str) -> Tensor:
+    """silu(gate) * up, gelu(gate) * up or gelu(up); gate is the first half, up the second."""
+    if kind == "gelu":
+        return F.gelu(both, approximate="tanh")
+    if kind == "swiglu" and native.can_run(both.device, both.dtype):
+        return native.silu_mul(both)
+    gate, up = both.chunk(2, dim=-1)
+    return (F.silu(gate) if kind == "swiglu" else F.gelu(gate, approximate="tanh")).mul_(up)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x / rms(x) * weight over the last dimension; the mean is taken in float32."""
-    if native.can_run(x.device, x.dtype):
+    """x / rms(x) * weight over the last dimension; the mean is taken in float32. A float32 weight
+    is multiplied before rounding to x's dtype (Gemma), any other after (Llama).
+    """
+    if weight.dtype == x.dtype and native.can_run(x.device, x.dtype):
         return native.rms_norm(x, weight, eps)
     wide = x.float()
     scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+    if weight.dtype == torch.float32:
+        return (wide * scale * weight).to(x.dtype)
     return weight * (wide * scale).to(x.dtype)
 
 
