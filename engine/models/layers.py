@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from engine import native
 from engine.models.config import RopeScaling
+from engine.native import onednn
 
 __all__ = [
     "Matrix",
@@ -27,16 +28,19 @@ __all__ = [
 ]
 
 #: a weight [out, in], as torch or as the native kernels keep it
-Matrix: TypeAlias = "Tensor | native.PackedMatrix"
+Matrix: TypeAlias = "Tensor | native.PackedMatrix | onednn.OneDnnMatrix"
 
 
 def linear(
     x: Tensor, weight: Matrix, bias: Tensor | None = None, residual: Tensor | None = None
 ) -> Tensor:
     """residual + x [rows, in] · weight [out, in]ᵀ + bias → [rows, out], contiguous."""
-    if not isinstance(weight, Tensor):
+    if isinstance(weight, native.PackedMatrix):
         return native.linear(x, weight, bias, residual)
-    result = F.linear(x, weight, bias)
+    if isinstance(weight, onednn.OneDnnMatrix):
+        result = onednn.linear(x, weight, bias)
+    else:
+        result = F.linear(x, weight, bias)
     return result if residual is None else residual + result
 
 

@@ -23,6 +23,7 @@ from engine.models.layers import Matrix, feed_forward, linear, rms_norm, rope_ta
 from engine.models.mixture import Experts, TilePlan, mixture
 from engine.models.quantised import Quantised, dense, quantise
 from engine.models.weights import Entry, check_weights, layer_parts, own_weights, whole_parts
+from engine.native import onednn
 
 __all__ = ["Attention", "Batch", "Layer", "LlamaModel"]
 
@@ -157,7 +158,11 @@ class LlamaModel:
     def _ready(self, part: str, weight: Tensor) -> Matrix:
         """As the kernels of this device want it."""
         is_matrix = part in ("head", "router", *MATRICES) and part not in EXPERTS
-        return native.pack(weight) if is_matrix and self.is_row_exact else weight
+        if is_matrix and self.is_row_exact:
+            return native.pack(weight)
+        if is_matrix and weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
+            return onednn.pack(weight) or weight
+        return weight
 
     def layer(self, index: int) -> Layer:
         """Quantised matrices are opened here, once a step, and live as long as the layer runs; of

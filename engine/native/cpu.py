@@ -69,6 +69,13 @@ def _call(name: str, *arguments: Tensor | int | float | ctypes.Structure | None)
     function(*(_argument(argument) for argument in arguments))
 
 
+def _untouched_zeros(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Zeros, because a NaN in a slot that nobody wrote would survive its probability of 0; from
+    calloc, so that memory is taken only once it is written to."""
+    number = np.float32 if dtype == torch.float32 else np.int16
+    return torch.from_numpy(np.zeros(size, number)).view(dtype)
+
+
 def _name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
@@ -166,9 +173,8 @@ class NativeAttention:
         panel = library.fw_panel()
         padded = -(-head_dim // panel) * panel
         size = (num_layers, num_blocks, num_kv_heads)
-        # zeros: a NaN in a slot that nobody wrote would survive its probability of 0
-        self.keys = torch.zeros(*size, head_dim, BLOCK_SIZE, dtype=dtype)
-        self.values = torch.zeros(*size, BLOCK_SIZE, padded, dtype=dtype)
+        self.keys = _untouched_zeros((*size, head_dim, BLOCK_SIZE), dtype)
+        self.values = _untouched_zeros((*size, BLOCK_SIZE, padded), dtype)
         self._heads = (num_heads, num_kv_heads, head_dim)
         self._kernel = f"fw_attend_{_name(self.keys)}"
 
