@@ -1,4 +1,4 @@
-"""The native kernels against torch's own functions, and their promise of equal bits in any batch."""
+"""The native kernels against torch's own functions, and their equal bits in any batch."""
 
 from __future__ import annotations
 
