@@ -10,12 +10,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
-
-if TYPE_CHECKING:
-    from engine.core import EngineOptions
+from engine.options import EngineOptions
 
 SERVE_INSTALL = "pip install 'llm-flywheel[serve]'"
 
@@ -158,8 +155,7 @@ def _bench(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace) -> None:
     """Serve the OpenAI API until SIGTERM or Ctrl-C."""
     try:
-        from engine.server.app import Limits
-        from engine.server.serve import ServeOptions, serve
+        from engine.server.serve import Limits, ServeOptions, serve
     except ModuleNotFoundError as error:
         raise EngineError(f"The server needs {error.name}: {SERVE_INSTALL}") from None
     serve(
@@ -176,8 +172,6 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _engine_options(options: argparse.Namespace) -> EngineOptions:
-    from engine.core import EngineOptions
-
     return EngineOptions(
         options.device,
         options.dtype,

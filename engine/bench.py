@@ -12,8 +12,9 @@ import statistics
 import time
 from dataclasses import asdict, dataclass
 
-from engine.core import MAX_RUNNING, EngineCore, EngineOptions
+from engine.core import MAX_RUNNING, EngineCore
 from engine.errors import EngineError
+from engine.options import EngineOptions
 from engine.request import Request
 from engine.roofline import measure
 

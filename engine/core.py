@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 from engine.block_manager import BlockManager
@@ -19,27 +19,17 @@ from engine.errors import EngineError
 from engine.hub import resolve_model
 from engine.loader import load_model_files
 from engine.models.llama import LlamaModel
+from engine.options import EngineOptions
 from engine.request import FinishReason, Request
 from engine.runner import BLOCK_SIZE, ChunkResult, Runner, bytes_per_block
 from engine.scheduler import Chunk, Scheduler
 from engine.stats import Counters, EngineStats
 from engine.tokenizer import TextCodec, load_tokenizer
 
-__all__ = ["MAX_RUNNING", "EngineCore", "EngineOptions"]
+__all__ = ["MAX_RUNNING", "EngineCore"]
 
 MAX_RUNNING = 128
 DEFAULT_BATCH_TOKENS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How a model is run; the meaning of each is at LLM."""
-
-    device: str = "auto"
-    dtype: str = "auto"
-    batch_invariant: bool = True
-    kv_cache_bytes: int | None = None
-    max_batch_tokens: int | None = None
 
 
 class EngineCore:

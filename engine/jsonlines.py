@@ -17,9 +17,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from engine.core import EngineOptions
 from engine.errors import EngineError, InvalidRequestError
 from engine.llm import LLM, Progress
+from engine.options import EngineOptions
 from engine.request import Completion, SamplingParams, Score
 
 __all__ = ["generate_lines", "score_lines"]

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.core import EngineCore, EngineOptions
+from engine.core import EngineCore
 from engine.errors import InvalidRequestError
 from engine.intake import Intake, sampling_params_for
+from engine.options import EngineOptions
 from engine.replicas import Replicas
 from engine.request import Completion, Prompt, Request, SamplingParams, Score, Text
 from engine.stats import EngineStats

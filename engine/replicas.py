@@ -17,17 +17,19 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
 
-from engine.core import EngineCore, EngineOptions
+from engine.core import EngineCore
 from engine.device import default_cache_bytes, pick_device
 from engine.errors import EngineError
 from engine.hub import resolve_model
 from engine.loader import load_model_files
+from engine.options import EngineOptions
 from engine.request import Request
 from engine.runner import BLOCK_SIZE
 from engine.stats import Counters, EngineStats
@@ -238,6 +240,7 @@ def _end(workers: Sequence[_Worker]) -> None:
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Processes started here never see Ctrl-C: they inherit the mask. Ours comes after."""
+    resource_tracker.ensure_running()  # or the first start would, and lift the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -12,7 +12,6 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -23,23 +22,16 @@ from starlette.types import Receive, Scope, Send
 from engine.core import EngineCore
 from engine.intake import Intake
 from engine.server.answers import Answer, Choice, make_choices
+from engine.server.limits import Limits
 from engine.server.loop import EngineThread, Exchange, Update
 from engine.server.metrics import Metrics
 from engine.server.protocol import ApiError, Ask, read_chat, read_completions
 from engine.server.text import TokenTexts
 
-__all__ = ["Limits", "make_app"]
+__all__ = ["make_app"]
 
 T = TypeVar("T")
 RETRY_AFTER_S = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """max_requests: completions that run or wait, of all clients together."""
-
-    max_requests: int = 512
-    max_body_bytes: int = 8 << 20
 
 
 class _DisconnectedError(Exception):
@@ -192,20 +184,22 @@ class _Server:
 
     async def _events(self, answer: Answer, exchange: Exchange, route: str) -> AsyncIterator[str]:
         status = "cancelled"
+        events: list[str] = []
         try:
             async with contextlib.aclosing(self._updates(answer, exchange)) as updates:
-                for piece in answer.first_pieces():
-                    yield _event(piece)
+                events = [_event(piece) for piece in answer.first_pieces()]
                 async for choice, update, text in updates:
-                    for piece in answer.pieces(choice, text, len(update.token_ids)):
-                        yield _event(piece)
-            for piece in answer.last_pieces():
-                yield _event(piece)
+                    pieces = answer.pieces(choice, text, len(update.token_ids))
+                    events += [_event(piece) for piece in pieces]
+                    if events and exchange.updates.empty():  # all choices of a step go together
+                        yield "".join(events)
+                        events.clear()
+            events = [_event(piece) for piece in answer.last_pieces()]
             status = "ok"
-            yield "data: [DONE]\n\n"
+            yield "".join([*events, "data: [DONE]\n\n"])
         except ApiError as error:
             status = "failed"
-            yield _event(error.body)
+            yield "".join([*events, _event(error.body)])
         finally:
             self.metrics.count(route, status)
 

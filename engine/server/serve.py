@@ -18,11 +18,11 @@ from pathlib import Path
 
 import uvicorn
 
-from engine.core import EngineCore, EngineOptions
 from engine.errors import EngineError
-from engine.server.app import Limits, make_app
+from engine.options import EngineOptions
+from engine.server.limits import Limits
 
-__all__ = ["ServeOptions", "serve"]
+__all__ = ["Limits", "ServeOptions", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,9 @@ class ServeOptions:
 def serve(options: ServeOptions) -> None:
     """Until a signal ends it. Raises EngineError for the model, OSError for the port."""
     listening = _bind(options.host, options.port)
+    from engine.core import EngineCore  # torch takes seconds, and the port is to be known first
+    from engine.server.app import make_app
+
     with contextlib.closing(listening):
         name = options.name or Path(options.model).stem
         core = EngineCore(options.model, options.engine)
