@@ -20,6 +20,7 @@ from engine.attention import TorchAttention
 from engine.attention_plan import Span
 from engine.models.layers import read_logits
 from engine.models.llama import Attention, Batch, LlamaModel
+from engine.request import TopLogprobs
 from engine.rows import RowTiles
 from engine.sampler import sample
 from engine.scheduler import Chunk
@@ -35,7 +36,7 @@ HEAD_SIZES = (8, 16, 32, 64, 128)
 @dataclass(frozen=True, slots=True)
 class ChunkResult:
     """For every logit position of a chunk: the chosen (or expected) token, its log-probability,
-    whether it was the first choice.
+    whether it was the first choice; and the most probable tokens, if the request wants them.
 
     error names what went wrong in the numbers of this chunk; then the lists are empty.
     """
@@ -44,6 +45,7 @@ class ChunkResult:
     logprobs: tuple[float, ...]
     is_greedy: tuple[bool, ...]
     error: str | None = None
+    top_logprobs: tuple[TopLogprobs, ...] = ()
 
 
 def bytes_per_block(model: LlamaModel) -> int:
@@ -98,10 +100,13 @@ class Runner:
             for position in wanted
         ]
         rows: list[tuple[int, float, bool]] = []
+        tops: list[TopLogprobs] = []
         for part, tile in self._head_tiles(hidden):
             logits = self.model.logits(part)[:tile]
-            rows += self._read_logits(logits, owners[len(rows) : len(rows) + tile])
-        return self._by_chunk(positions, rows)
+            mine = owners[len(rows) : len(rows) + tile]
+            rows += self._read_logits(logits, mine)
+            tops += _most_probable(logits, [chunk.request.num_top for chunk, _ in mine])
+        return self._by_chunk(chunks, positions, rows, tops)
 
     def scrub(self, blocks: Sequence[int]) -> None:
         self.attention.scrub(blocks)
@@ -178,12 +183,16 @@ class Runner:
 
     @staticmethod
     def _by_chunk(
-        positions: Sequence[range], rows: Sequence[tuple[int, float, bool]]
+        chunks: Sequence[Chunk],
+        positions: Sequence[range],
+        rows: Sequence[tuple[int, float, bool]],
+        tops: Sequence[TopLogprobs],
     ) -> list[ChunkResult]:
         results = []
         first = 0
-        for wanted in positions:
+        for chunk, wanted in zip(chunks, positions, strict=True):
             mine = rows[first : first + len(wanted)]
+            my_tops = tuple(tops[first : first + len(wanted)]) if chunk.request.num_top else ()
             first += len(wanted)
             bad = next((p for p, row in zip(wanted, mine, strict=True) if row[1] != row[1]), None)
             if bad is not None:
@@ -194,7 +203,7 @@ class Runner:
                 results.append(ChunkResult((), (), (), reason))
             else:
                 token_ids, logprobs, is_greedy = zip(*mine, strict=True) if mine else ((), (), ())
-                results.append(ChunkResult(token_ids, logprobs, is_greedy))
+                results.append(ChunkResult(token_ids, logprobs, is_greedy, top_logprobs=my_tops))
         return results
 
     def _one_layer(self, rows: Tensor) -> Tensor:
@@ -209,6 +218,16 @@ class Runner:
 
     def _random_rows(self, num_rows: int, width: int) -> Tensor:
         return _random(max(LAYER_SIZES), width)[:num_rows].to(self.model.device, self.model.dtype)
+
+
+def _most_probable(logits: Tensor, num_top: Sequence[int]) -> list[TopLogprobs]:
+    """The num_top[i] most probable tokens of row i, none where it is 0."""
+    most = min(max(num_top, default=0), logits.shape[-1])
+    if most == 0:
+        return [()] * len(num_top)
+    values, ids = torch.log_softmax(logits, dim=-1).topk(most, dim=-1)
+    pairs = zip(ids.tolist(), values.tolist(), num_top, strict=True)
+    return [tuple(zip(i[:count], v[:count], strict=True)) for i, v, count in pairs]
 
 
 @functools.lru_cache(maxsize=4)

@@ -40,7 +40,7 @@ def alone(folder: Path) -> list[tuple[tuple[int, ...], tuple[float, ...], str | 
     llm = fresh(folder, kv_cache_bytes=1 << 20)
     results = []
     for prompt in POOL:
-        llm._empty_cache()
+        llm._engine.reset()
         results.append(answer(llm.generate([prompt], PARAMS)[0]))
     return results
 
@@ -73,10 +73,10 @@ def test_step_of_several_tiles_keeps_the_bits(folder: Path, alone: list[object])
 
 def test_scores_have_the_same_bits_alone_and_together(plain: LLM):
     pairs = [(POOL[i], POOL[i + 1]) for i in range(20)] + [(POOL[5], [1]), (POOL[5], [2])]
-    plain._empty_cache()
+    plain._engine.reset()
     together = plain.score(pairs)
     for pair, score in zip(pairs, together, strict=True):
-        plain._empty_cache()
+        plain._engine.reset()
         assert plain.score([pair])[0] == score
 
 
@@ -132,7 +132,7 @@ def test_families_keep_their_bits_in_random_batches(name: str, make_model: MakeM
     llm = fresh(folder, kv_cache_bytes=4 << 20, quantization=quantization)
     alone = []
     for prompt in pool:
-        llm._empty_cache()
+        llm._engine.reset()
         alone.append(answer(llm.generate([prompt], PARAMS)[0]))
     assert len({tokens for tokens, _, _ in alone}) > len(pool) // 2
     rng = random.Random(0)

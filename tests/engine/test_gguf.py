@@ -42,7 +42,7 @@ def load(path: Path) -> LLM:
 def test_float_weights_answer_as_the_folder_does(folder: Path, with_tokenizer: Path):
     params = SamplingParams(max_tokens=8, logprobs=1)
     from_gguf, from_folder = load(with_tokenizer), load(folder)
-    from_gguf._end_ids = frozenset()
+    from_gguf._engine.end_ids = frozenset()
     assert from_gguf.generate(PROMPTS, params) != []
     for a, b in zip(
         from_gguf.generate(PROMPTS, params), from_folder.generate(PROMPTS, params), strict=True
@@ -68,7 +68,7 @@ def test_tokenizer_is_built_from_the_metadata(with_tokenizer: Path):
     llm = load(with_tokenizer)
     assert llm.tokenizer("ab<|im_end|>").input_ids == [1, 159, 2]
     assert llm.tokenizer.decode([159, 2], skip_special_tokens=True) == "ab"
-    assert llm._end_ids == {2}
+    assert llm._engine.end_ids == {2}
     chat, text, bad = llm.generate(
         [[{"role": "user", "content": "ab"}], "ab", [{"role": "user", "content": "bad"}]]
     )
@@ -181,7 +181,7 @@ def test_rope_factors_divide_the_frequencies(make_model: MakeModel, tmp_path: Pa
         extra={"rope_freqs.weight": np.full(HIDDEN // HEADS // 2, 4, dtype=np.float32)},
     )
     from_gguf = load(path)
-    from_gguf._end_ids = frozenset()
+    from_gguf._engine.end_ids = frozenset()
     params = SamplingParams(max_tokens=8)
     answers = [llm.generate(PROMPTS, params) for llm in (from_gguf, load(scaled))]
     assert [c.token_ids for c in answers[0]] == [c.token_ids for c in answers[1]]

@@ -232,7 +232,7 @@ def test_end_token_is_read_from_the_generation_config(plain_folder: Path, tmp_pa
     folder = tmp_path / "model"
     shutil.copytree(plain_folder, folder)
     (folder / "generation_config.json").write_text('{"eos_token_id": [3, 4]}')
-    assert LLM(folder, device="cpu", kv_cache_bytes=1 << 20)._end_ids == {3, 4}
+    assert LLM(folder, device="cpu", kv_cache_bytes=1 << 20)._engine.end_ids == {3, 4}
 
 
 def test_pickled_file_is_refused(tmp_path: Path):
