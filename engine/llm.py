@@ -13,18 +13,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.answers import completion, finish_reason, samples
 from engine.block_manager import BlockManager
 from engine.device import default_cache_bytes, pick_device, pick_dtype
 from engine.errors import EngineError, InvalidRequestError
 from engine.hub import resolve_model
-from engine.intake import Intake, sampling_params_for
+from engine.intake import Intake, check_top_logprobs, sampling_params_for
 from engine.loader import load_model_files
 from engine.models.llama import LlamaModel
-from engine.request import Completion, FinishReason, Prompt, Request, SamplingParams, Score, Text
-from engine.runner import BLOCK_SIZE, ChunkResult, Runner, bytes_per_block
+from engine.readout import ChunkResult
+from engine.request import Completion, Prompt, Request, SamplingParams, Score, Text
+from engine.runner import BLOCK_SIZE, Runner, bytes_per_block
 from engine.scheduler import Chunk, Scheduler
+from engine.scoring import join, score_of, share_rows
 from engine.stats import Counters, EngineStats
-from engine.tokenizer import TextCodec, load_tokenizer
+from engine.tokenizer import load_tokenizer
 
 __all__ = ["LLM", "EngineStats", "Progress"]
 
@@ -109,22 +112,41 @@ class LLM:
         _check_list(prompts, "prompts", "prompts")
         each = sampling_params_for(params, len(prompts))
         requests = [
-            self._intake.generate_request(i, p, s)
+            self._intake.generate_request(i, p, s, self._end_ids)
             for i, (p, s) in enumerate(zip(prompts, each, strict=True))
         ]
-        self._run(requests, progress)
-        return [self._completion(request) for request in requests]
+        groups = [samples(request) for request in requests]
+        self._run([request for group in groups for request in group], progress)
+        return [completion(group, self._codec) for group in groups]
 
     def score(
-        self, pairs: Sequence[tuple[Text, Text]], progress: Progress | None = None
+        self,
+        pairs: Sequence[tuple[Text, Text]],
+        progress: Progress | None = None,
+        top_logprobs: int = 0,
     ) -> list[Score]:
         """Log-likelihood of every continuation after its context, in the order given. Texts or
-        token ids.
+        token ids. top_logprobs: so many most probable tokens in the place of each token as well.
         """
         _check_list(pairs, "pairs", "(context, continuation)")
-        requests = [self._intake.score_request(i, pair) for i, pair in enumerate(pairs)]
-        self._run(requests, progress)
-        return [_score(request) for request in requests]
+        num_top = check_top_logprobs(top_logprobs)
+        parts = share_rows(
+            [self._intake.score_request(i, pair, num_top) for i, pair in enumerate(pairs)]
+        )
+        self._run(list(dict.fromkeys(part.request for part in parts)), progress)
+        return [score_of(part) for part in parts]
+
+    def score_rolling(self, texts: Sequence[Text], progress: Progress | None = None) -> list[Score]:
+        """Log-likelihood of whole texts, each token once, for perplexity: exp(-logprob /
+        num_tokens). A text longer than the model's context is scored in windows, which are what
+        progress counts.
+        """
+        _check_list(texts, "texts", "texts")
+        windows = [self._intake.rolling_requests(i, text) for i, text in enumerate(texts)]
+        parts = share_rows([request for group in windows for request in group])
+        self._run(list(dict.fromkeys(part.request for part in parts)), progress)
+        scores = iter([score_of(part) for part in parts])
+        return [join([next(scores) for _ in group]) for group in windows]
 
     def _run(self, requests: list[Request], progress: Progress | None) -> None:
         """Run until every request has a finish_reason. After an interrupt the engine is as if they
@@ -133,13 +155,14 @@ class LLM:
         with self._lock:
             started = time.perf_counter()
             ready = [request for request in requests if request.finish_reason is None]
-            num_done = self._report(0, len(requests) - len(ready), len(requests), progress)
+            failed = [request for request in requests if request.finish_reason is not None]
+            total = sum(request.num_answers for request in requests)
+            num_done = self._report(0, failed, total, progress)
             try:
                 for request in ready:
                     self._scheduler.add(request)
                 while self._scheduler.has_work:
-                    num_new = len(self.step())
-                    num_done = self._report(num_done, num_new, len(requests), progress)
+                    num_done = self._report(num_done, self.step(), total, progress)
                 self._blocks.check()
             except BaseException:
                 # Interrupted anywhere: blocks may be half handed out or promised but not computed.
@@ -150,7 +173,10 @@ class LLM:
             self._counters.add_finished(requests)
 
     @staticmethod
-    def _report(num_done: int, num_new: int, total: int, progress: Progress | None) -> int:
+    def _report(
+        num_done: int, finished: Sequence[Request], total: int, progress: Progress | None
+    ) -> int:
+        num_new = sum(request.num_answers for request in finished)
         if progress is not None and num_new:
             progress(num_done + num_new, total)
         return num_done + num_new
@@ -179,28 +205,35 @@ class LLM:
         if result.error is not None:
             request.fail(result.error)
             self._blocks.forget(request.block_table)
-            self._runner.scrub(request.block_table)
+            self._runner.scrub(self._blocks.unshared(request.block_table))
         elif request.is_score:
-            request.logprobs += result.logprobs
-            request.num_greedy += sum(result.is_greedy)
-            if request.targets is not None and len(request.logprobs) == len(request.targets):
-                request.finish_reason = "stop"
-        elif result.token_ids:
-            request.token_ids.append(result.token_ids[0])
-            if request.params.logprobs:
-                request.logprobs.append(result.logprobs[0])
-            request.finish_reason = self._finish_reason(request)
+            self._take_scores(request, result)
+        elif result.rows:
+            self._take_token(request, result)
         if request.finish_reason is None:
             return False
         self._scheduler.finish(request)
         return True
 
-    def _finish_reason(self, request: Request) -> FinishReason | None:
-        if request.token_ids[-1] in self._end_ids:
-            return "stop"
-        if request.params.stop and self._codec is not None and _ends_in_stop(self._codec, request):
-            return "stop"
-        return "length" if request.num_tokens >= request.max_length else None
+    @staticmethod
+    def _take_scores(request: Request, result: ChunkResult) -> None:
+        for row in result.rows:
+            request.logprobs.append(row.logprobs[0])
+            request.top_logprobs += [row.top] if request.num_top else []
+            request.greedy_ids.append(row.greedy_id)
+        if request.targets is not None and len(request.logprobs) == len(request.targets):
+            request.choice_logprobs = result.rows[-1].logprobs
+            request.finish_reason = "stop"
+
+    def _take_token(self, request: Request, result: ChunkResult) -> None:
+        row = result.rows[0]
+        request.token_ids.append(row.token_ids[0])
+        if request.params.logprobs:
+            request.logprobs.append(row.logprobs[0])
+            request.top_logprobs.append(row.top)
+        if request.grammar is not None:
+            request.grammar.accept(row.token_ids[0])
+        request.finish_reason = finish_reason(request, self._codec)
 
     def _fail_largest(self, chunks: list[Chunk], error: Exception) -> list[Request]:
         """A step that ran out of memory or broke in a kernel takes its largest request with it; the
@@ -214,25 +247,6 @@ class LLM:
         self._scheduler.finish(victim)
         self._scheduler.recompute_all()
         return [victim]
-
-    def _completion(self, request: Request) -> Completion:
-        output = request.output_ids
-        return Completion(
-            text=self._output_text(request, output),
-            token_ids=tuple(output),
-            logprobs=tuple(request.logprobs),
-            finish_reason=request.finish_reason or "error",
-            num_prompt_tokens=request.num_prompt,
-            num_cached_tokens=max(0, request.num_cached),
-            error=request.error,
-        )
-
-    def _output_text(self, request: Request, output: list[int]) -> str:
-        if self._codec is None or not output:
-            return ""
-        text = self._codec.decode(output)
-        ends = [place for stop in request.params.stop if (place := text.find(stop)) >= 0]
-        return text[: min(ends)] if ends else text
 
 
 def _check_list(value: object, name: str, of_what: str) -> None:
@@ -263,19 +277,3 @@ def _batch_tokens(max_batch_tokens: int | None) -> int:
     if max_batch_tokens < 1:
         raise EngineError(f"max_batch_tokens is {max_batch_tokens}, but it must be at least 1.")
     return max_batch_tokens
-
-
-def _ends_in_stop(codec: TextCodec, request: Request) -> bool:
-    """Is a stop string in the text of the last tokens? A character is at most four tokens, so
-    looking that far back is enough.
-    """
-    longest = max(len(stop) for stop in request.params.stop)
-    tail = codec.decode(request.output_ids[-(4 * longest + 8) :])
-    return any(stop in tail for stop in request.params.stop)
-
-
-def _score(request: Request) -> Score:
-    if request.error is not None:
-        return Score(float("nan"), (), len(request.targets or ()), False, request.error)
-    logprobs = tuple(request.logprobs)
-    return Score(sum(logprobs), logprobs, len(logprobs), request.num_greedy == len(logprobs))
