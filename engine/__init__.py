@@ -16,7 +16,7 @@ from engine.request import Completion, SamplingParams, Score
 if TYPE_CHECKING:
     from engine.llm import LLM
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "LLM",

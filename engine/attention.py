@@ -65,6 +65,21 @@ class KVCache:
             self.keys[:, block].zero_()
             self.values[:, block].zero_()
 
+    def copy_blocks(
+        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        """Copy the first lengths[i] slots of block sources[i] to block targets[i], and zero the
+        slots after them: what a stranger left there may be NaN. All are read before any is written.
+        """
+        device = self.keys.device
+        source, target = (torch.tensor(list(b), device=device) for b in (sources, targets))
+        slot = torch.arange(self.keys.shape[3], device=device)
+        is_beyond = slot[None, :] >= torch.tensor(list(lengths), device=device)[:, None]
+        for layer in (*self.keys, *self.values):
+            copied = layer.index_select(0, source)
+            copied.masked_fill_(is_beyond[:, None, :, None], 0)
+            layer.index_copy_(0, target, copied)
+
 
 def write_kv(cache: Tensor, new: Tensor, slots: Tensor) -> None:
     """Write new [num_tokens, num_kv_heads, head_dim] into one layer's cache. Mutates cache."""
@@ -195,6 +210,11 @@ class TorchAttention:
 
     def scrub(self, blocks: Sequence[int]) -> None:
         self._cache.scrub(blocks)
+
+    def copy_blocks(
+        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        self._cache.copy_blocks(sources, targets, lengths)
 
 
 def choose_rows(

@@ -69,7 +69,6 @@ def bench(model: str, options: EngineOptions, workload: Workload) -> BenchResult
             "Numbers of requests and tokens must be at least 1, and prompt and output fit into "
             f"the model's {core.config.max_position} tokens. Received: {workload}."
         )
-    core.end_ids = frozenset()  # answers of a fixed length
     draw = random.Random(0)  # noqa: S311
     _run(core, workload, WARM_UP_TOKENS, draw)
     prefill = _run(core, workload, 1, draw)

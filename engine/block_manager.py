@@ -4,7 +4,10 @@ Knows block numbers and token ids; never a tensor, never a request's purpose. A 
 digest that chains the digest of the block before it, so equal digest means equal prefix (SHA-256,
 because prompts are hostile input and a collision would show one user's text to another). A freed
 block keeps its digest until it is handed out again: that is the prefix cache, and the least
-recently freed block goes first. Sources: PagedAttention (Kwon et al. 2023), nano-vllm.
+recently freed block goes first. Full blocks are shared. Where a prompt leaves a known sequence in
+the middle of a block, the block is forked: a copy is taken and written on from there, so that the
+tokens before the fork are not computed again. Sources: PagedAttention (Kwon et al. 2023) and
+nano-vllm; forking at any token as in SGLang's radix cache (Zheng et al. 2024).
 """
 
 from __future__ import annotations
@@ -13,8 +16,43 @@ import hashlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 
-__all__ = ["BlockManager"]
+__all__ = ["BlockManager", "Fork"]
+
+MAX_FORK_CANDIDATES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Block whose first num_tokens tokens are what a prompt goes on with; num_coming tokens is the
+    most that any block will hold once the present step is run.
+    """
+
+    block: int
+    num_tokens: int
+    num_coming: int
+
+
+@dataclass(slots=True)
+class _Content:
+    """What a block holds: token_ids[start : start + num_tokens] of the sequence that writes it, the
+    last of them from step `step` on, the first num_old before it. token_ids only ever grows.
+    """
+
+    key: tuple[bytes, int]
+    token_ids: Sequence[int]
+    start: int
+    num_tokens: int
+    num_old: int
+    step: int
+
+    def num_common(self, token_ids: Sequence[int], start: int, end: int) -> int:
+        for i in range(min(self.num_tokens, end - start)):
+            if self.token_ids[self.start + i] != token_ids[start + i]:
+                return i
+        return min(self.num_tokens, end - start)
 
 
 class BlockManager:
@@ -31,6 +69,10 @@ class BlockManager:
         self._digests: list[bytes | None] = [None] * num_blocks
         self._block_of: dict[bytes, int] = {}
         self._free: OrderedDict[int, None] = OrderedDict.fromkeys(range(num_blocks))
+        self._content: list[_Content | None] = [None] * num_blocks
+        # (digest of what is before the block, its first token) → blocks, the newest last
+        self._forkable: dict[tuple[bytes, int], dict[int, None]] = {}
+        self._step = 0
 
     @property
     def num_free(self) -> int:
@@ -50,6 +92,31 @@ class BlockManager:
                 break
             found.append(block)
         return found
+
+    def begin_step(self) -> None:
+        """What was committed before is computed now."""
+        self._step += 1
+
+    def fork(
+        self, token_ids: Sequence[int], digests: list[bytes], start: int, end: int
+    ) -> Fork | None:
+        """The block that goes on longest as token_ids[start:end] do after the same prefix, at most
+        one token short of full; `start` is a multiple of block_size. None if there is none, now or
+        after this step.
+        """
+        if start >= end:
+            return None
+        key = (self._digest_before(token_ids, digests, start // self.block_size), token_ids[start])
+        source, num_ready, num_coming = -1, 0, 0
+        for block in islice(reversed(self._forkable.get(key, {})), MAX_FORK_CANDIDATES):
+            content = self._content[block]
+            assert content is not None, block
+            common = content.num_common(token_ids, start, min(end, start + self.block_size - 1))
+            ready = common if content.step < self._step else min(common, content.num_old)
+            num_coming = max(num_coming, common)
+            if ready > num_ready:
+                source, num_ready = block, ready
+        return Fork(source, num_ready, num_coming) if num_coming else None
 
     def num_free_after(self, shared: Sequence[int]) -> int:
         """Free blocks that would remain once the shared blocks are taken."""
@@ -83,9 +150,11 @@ class BlockManager:
         start: int,
         end: int,
     ) -> None:
-        """Make the blocks filled by tokens [start, end) findable for later prompts with the same
-        prefix.
+        """Make the blocks that tokens [start, end) are written to findable for later prompts with
+        the same prefix: the full ones to share, all to fork.
         """
+        for index in range(start // self.block_size, self.blocks_for(end)):
+            self._note(index, block_table[index], token_ids, digests, start, end)
         for index in range(start // self.block_size, end // self.block_size):
             digest = self._digest(token_ids, digests, index)
             block = block_table[index]
@@ -108,6 +177,10 @@ class BlockManager:
         for block in blocks:
             self._forget(block)
 
+    def unshared(self, block_table: Sequence[int]) -> list[int]:
+        """The blocks of a sequence that no other sequence holds."""
+        return [block for block in block_table if self._references[block] == 1]
+
     def forget_everything(self) -> None:
         self.forget(range(self.num_blocks))
 
@@ -128,11 +201,41 @@ class BlockManager:
                 f"wrong reference counts in blocks {wrong[:8]}"
             )
 
+    def _note(
+        self,
+        index: int,
+        block: int,
+        token_ids: Sequence[int],
+        digests: list[bytes],
+        start: int,
+        end: int,
+    ) -> None:
+        first = index * self.block_size
+        num_tokens = min(end - first, self.block_size)
+        content = self._content[block]
+        if content is None:
+            # Even where the block begins as a copy: the copy is made in this step.
+            key = (self._digest_before(token_ids, digests, index), token_ids[first])
+            self._content[block] = _Content(key, token_ids, first, num_tokens, 0, self._step)
+            self._forkable.setdefault(key, {})[block] = None
+        else:
+            content.num_old = max(0, start - first)
+            content.num_tokens, content.step = num_tokens, self._step
+
     def _forget(self, block: int) -> None:
+        content = self._content[block]
+        if content is not None:
+            self._content[block] = None
+            del self._forkable[content.key][block]
+            if not self._forkable[content.key]:
+                del self._forkable[content.key]
         digest = self._digests[block]
         if digest is not None:
             del self._block_of[digest]
             self._digests[block] = None
+
+    def _digest_before(self, token_ids: Sequence[int], digests: list[bytes], index: int) -> bytes:
+        return self._digest(token_ids, digests, index - 1) if index else b""
 
     def _digest(self, token_ids: Sequence[int], digests: list[bytes], index: int) -> bytes:
         """Digest of full block `index`, computed once per sequence and kept in `digests`."""

@@ -13,21 +13,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from engine.answers import finish_reason
 from engine.block_manager import BlockManager
 from engine.device import default_cache_bytes, pick_device, pick_dtype
 from engine.errors import EngineError
 from engine.hub import resolve_model
-from engine.loader import load_model_files
+from engine.loader import ModelFiles, load_model_files
 from engine.models.llama import LlamaModel
 from engine.models.quantised import check_quantization
 from engine.options import EngineOptions
-from engine.request import FinishReason, Request
-from engine.runner import BLOCK_SIZE, ChunkResult, Runner, bytes_per_block
+from engine.readout import ChunkResult
+from engine.request import Request
+from engine.runner import BLOCK_SIZE, Runner, bytes_per_block
 from engine.scheduler import Chunk, Scheduler
 from engine.stats import Counters, EngineStats
 from engine.tokenizer import TextCodec, load_tokenizer
 
-__all__ = ["MAX_RUNNING", "EngineCore"]
+__all__ = ["MAX_RUNNING", "EngineCore", "end_ids_of"]
 
 MAX_RUNNING = 128
 DEFAULT_BATCH_TOKENS = 512
@@ -46,8 +48,7 @@ class EngineCore:
         files = load_model_files(path)
         self.config = files.config
         self.codec = load_tokenizer(files.path, files.metadata)
-        end_id = self.codec.end_id if self.codec is not None else None
-        self.end_ids = files.end_ids | (frozenset() if end_id is None else {end_id})
+        self.end_ids = end_ids_of(files, self.codec)
         self.model = LlamaModel(
             files.config, files.weights, str(path), torch_dtype, torch_device, options.quantization
         )
@@ -74,8 +75,10 @@ class EngineCore:
             **{field.name: getattr(self.counters, field.name) for field in fields(Counters)},
         )
 
-    def run(self, requests: Sequence[Request], finished: Callable[[int], None]) -> None:
-        """Run until every request has a finish_reason; `finished` hears how many a step ended.
+    def run(
+        self, requests: Sequence[Request], finished: Callable[[Sequence[Request]], None]
+    ) -> None:
+        """Run until every request has a finish_reason; `finished` hears which a step ended.
         After an interrupt the engine is as if they had never been added.
         """
         started = time.perf_counter()
@@ -83,7 +86,7 @@ class EngineCore:
             for request in requests:
                 self.add(request)
             while self.has_work:
-                finished(len(self.step()))
+                finished(self.step())
             self.check_idle()
         except BaseException:
             # Interrupted anywhere: blocks may be half handed out or promised but not computed.
@@ -138,30 +141,35 @@ class EngineCore:
         if result.error is not None:
             request.fail(result.error)
             self.blocks.forget(request.block_table)
-            self._runner.scrub(request.block_table)
+            self._runner.scrub(self.blocks.unshared(request.block_table))
         elif request.is_score:
-            request.logprobs += result.logprobs
-            request.top_logprobs += result.top_logprobs
-            request.num_greedy += sum(result.is_greedy)
-            if request.targets is not None and len(request.logprobs) == len(request.targets):
-                request.finish_reason = "stop"
-        elif result.token_ids:
-            request.token_ids.append(result.token_ids[0])
-            if request.params.logprobs:
-                request.logprobs.append(result.logprobs[0])
-            request.top_logprobs += result.top_logprobs
-            request.finish_reason = self._finish_reason(request)
+            self._take_scores(request, result)
+        elif result.rows:
+            self._take_token(request, result)
         if request.finish_reason is None:
             return False
         self.scheduler.finish(request)
         return True
 
-    def _finish_reason(self, request: Request) -> FinishReason | None:
-        if request.token_ids[-1] in self.end_ids:
-            return "stop"
-        if request.params.stop and self.codec is not None and _ends_in_stop(self.codec, request):
-            return "stop"
-        return "length" if request.num_tokens >= request.max_length else None
+    @staticmethod
+    def _take_scores(request: Request, result: ChunkResult) -> None:
+        for row in result.rows:
+            request.logprobs.append(row.logprobs[0])
+            request.top_logprobs += [row.top] if request.num_top else []
+            request.greedy_ids.append(row.greedy_id)
+        if request.targets is not None and len(request.logprobs) == len(request.targets):
+            request.choice_logprobs = result.rows[-1].logprobs
+            request.finish_reason = "stop"
+
+    def _take_token(self, request: Request, result: ChunkResult) -> None:
+        row = result.rows[0]
+        request.token_ids.append(row.token_ids[0])
+        if request.params.logprobs:
+            request.logprobs.append(row.logprobs[0])
+            request.top_logprobs.append(row.top)
+        if request.grammar is not None:
+            request.grammar.accept(row.token_ids[0])
+        request.finish_reason = finish_reason(request, self.codec)
 
     def _fail_largest(self, chunks: list[Chunk], error: Exception) -> list[Request]:
         """A step that ran out of memory or broke in a kernel takes its largest request with it; the
@@ -175,6 +183,12 @@ class EngineCore:
         self.scheduler.finish(victim)
         self.scheduler.recompute_all()
         return [victim]
+
+
+def end_ids_of(files: ModelFiles, codec: TextCodec | None) -> frozenset[int]:
+    """Tokens that end an answer: the model's and the tokenizer's."""
+    end_id = codec.end_id if codec is not None else None
+    return files.end_ids | (frozenset() if end_id is None else {end_id})
 
 
 def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
@@ -198,12 +212,3 @@ def _batch_tokens(max_batch_tokens: int | None) -> int:
     if max_batch_tokens < 1:
         raise EngineError(f"max_batch_tokens is {max_batch_tokens}, but it must be at least 1.")
     return max_batch_tokens
-
-
-def _ends_in_stop(codec: TextCodec, request: Request) -> bool:
-    """Is a stop string in the text of the last tokens? A character is at most four tokens, so
-    looking that far back is enough.
-    """
-    longest = max(len(stop) for stop in request.params.stop)
-    tail = codec.decode(request.output_ids[-(4 * longest + 8) :])
-    return any(stop in tail for stop in request.params.stop)

@@ -7,14 +7,17 @@ InvalidRequestError.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from engine.errors import InvalidRequestError, RequestTooLongError
+from engine.grammar import Grammars
 from engine.request import Prompt, Request, SamplingParams, Text
+from engine.sampling_params import MAX_LOGPROBS, is_logprobs
+from engine.scoring import rolling_windows
 from engine.tokenizer import TextCodec
 
-__all__ = ["Intake", "sampling_params_for"]
+__all__ = ["Intake", "check_top_logprobs", "sampling_params_for"]
 
 
 class Intake:
@@ -26,6 +29,7 @@ class Intake:
         self.codec = codec
         self.vocab_size = vocab_size
         self.max_position = max_position
+        self._grammars: Grammars | None = None
 
     @property
     def text(self) -> TextCodec:
@@ -35,13 +39,24 @@ class Intake:
             )
         return self.codec
 
-    def generate_request(self, index: int, prompt: Prompt, params: SamplingParams) -> Request:
-        request = Request(index, [], 0, 0, params)
+    def generate_request(
+        self, index: int, prompt: Prompt, params: SamplingParams, end_ids: Collection[int] = ()
+    ) -> Request:
+        """end_ids: the model's own end tokens."""
+        request = Request(index, [], 0, 0, params, num_top=params.logprobs)
         try:
             if params.stop and self.codec is None:
                 raise InvalidRequestError(
                     "Stop strings need a tokenizer, and this model folder has none."
                 )
+            self._check_ids(params.stop_token_ids, "list of stop_token_ids")
+            request.end_ids = frozenset(
+                token for token in (*end_ids, *params.stop_token_ids) if token < self.vocab_size
+            )
+            if isinstance(params.json_schema, str):
+                if self._grammars is None:
+                    self._grammars = Grammars(self.text.tokenizer, self.vocab_size, end_ids)
+                request.grammar = self._grammars.start(params.json_schema)
             request.token_ids = self._prompt_ids(prompt)
             request.num_prompt = len(request.token_ids)
             self._check_tokens(request.token_ids, "prompt")
@@ -57,8 +72,8 @@ class Intake:
             request.fail(str(error))
         return request
 
-    def score_request(self, index: int, pair: tuple[Text, Text]) -> Request:
-        request = Request(index, [], 0, 0, targets=())
+    def score_request(self, index: int, pair: tuple[Text, Text], num_top: int = 0) -> Request:
+        request = Request(index, [], 0, 0, targets=(), num_top=num_top)
         try:
             context, continuation = self._pair_ids(pair)
             self._check_tokens(context, "context")
@@ -67,6 +82,7 @@ class Intake:
             request.token_ids = [*context, *continuation[:-1]]
             request.num_prompt = request.max_length = len(request.token_ids)
             request.targets = tuple(continuation)
+            request.choices = request.targets[-1:]
             request.first_target = len(context) - 1
             limit = self.max_position
             if request.num_tokens > limit:
@@ -77,6 +93,22 @@ class Intake:
         except InvalidRequestError as error:
             request.fail(str(error))
         return request
+
+    def rolling_requests(self, index: int, text: Text) -> list[Request]:
+        """The windows of a text; one failed request where it cannot be scored."""
+        try:
+            token_ids = (
+                self.text.encode(text, with_special=False)
+                if isinstance(text, str)
+                else _token_ids(text, "text")
+            )
+            self._check_tokens(token_ids, "text")
+            windows = rolling_windows(token_ids, self.text.prefix_id, self.max_position)
+            return [self.score_request(index, window) for window in windows]
+        except InvalidRequestError as error:
+            request = Request(index, [], 0, 0, targets=())
+            request.fail(str(error))
+            return [request]
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
@@ -104,12 +136,23 @@ class Intake:
     def _check_tokens(self, token_ids: list[int], what: str) -> None:
         if not token_ids:
             raise InvalidRequestError(f"The {what} is empty: it needs at least one token.")
+        self._check_ids(token_ids, what)
+
+    def _check_ids(self, token_ids: Sequence[int], what: str) -> None:
         vocab_size = self.vocab_size
         wrong = next((token for token in token_ids if not 0 <= token < vocab_size), None)
         if wrong is not None:
             raise InvalidRequestError(
                 f"The {what} holds token id {wrong}; ids from 0 to {vocab_size - 1} are possible."
             )
+
+
+def check_top_logprobs(value: int) -> int:
+    if not is_logprobs(value):
+        raise InvalidRequestError(
+            f"top_logprobs is {value!r}, but it must be a whole number from 0 to {MAX_LOGPROBS}."
+        )
+    return value
 
 
 def sampling_params_for(

@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.answers import completion, samples
 from engine.core import EngineCore
 from engine.errors import InvalidRequestError
-from engine.intake import Intake, sampling_params_for
+from engine.intake import Intake, check_top_logprobs, sampling_params_for
 from engine.options import EngineOptions
 from engine.replicas import Replicas
 from engine.request import Completion, Prompt, Request, SamplingParams, Score, Text
+from engine.scoring import join, score_of, share_rows
 from engine.stats import EngineStats
 
 __all__ = ["LLM", "EngineStats", "Progress"]
@@ -88,22 +90,41 @@ class LLM:
         _check_list(prompts, "prompts", "prompts")
         each = sampling_params_for(params, len(prompts))
         requests = [
-            self._intake.generate_request(i, p, s)
+            self._intake.generate_request(i, p, s, self._engine.end_ids)
             for i, (p, s) in enumerate(zip(prompts, each, strict=True))
         ]
-        self._run(requests, progress)
-        return [self._completion(request) for request in requests]
+        groups = [samples(request) for request in requests]
+        self._run([request for group in groups for request in group], progress)
+        return [completion(group, self._codec) for group in groups]
 
     def score(
-        self, pairs: Sequence[tuple[Text, Text]], progress: Progress | None = None
+        self,
+        pairs: Sequence[tuple[Text, Text]],
+        progress: Progress | None = None,
+        top_logprobs: int = 0,
     ) -> list[Score]:
         """Log-likelihood of every continuation after its context, in the order given. Texts or
-        token ids.
+        token ids. top_logprobs: so many most probable tokens in the place of each token as well.
         """
         _check_list(pairs, "pairs", "(context, continuation)")
-        requests = [self._intake.score_request(i, pair) for i, pair in enumerate(pairs)]
-        self._run(requests, progress)
-        return [_score(request) for request in requests]
+        num_top = check_top_logprobs(top_logprobs)
+        parts = share_rows(
+            [self._intake.score_request(i, pair, num_top) for i, pair in enumerate(pairs)]
+        )
+        self._run(list(dict.fromkeys(part.request for part in parts)), progress)
+        return [score_of(part) for part in parts]
+
+    def score_rolling(self, texts: Sequence[Text], progress: Progress | None = None) -> list[Score]:
+        """Log-likelihood of whole texts, each token once, for perplexity: exp(-logprob /
+        num_tokens). A text longer than the model's context is scored in windows, which are what
+        progress counts.
+        """
+        _check_list(texts, "texts", "texts")
+        windows = [self._intake.rolling_requests(i, text) for i, text in enumerate(texts)]
+        parts = share_rows([request for group in windows for request in group])
+        self._run(list(dict.fromkeys(part.request for part in parts)), progress)
+        scores = iter([score_of(part) for part in parts])
+        return [join([next(scores) for _ in group]) for group in windows]
 
     def _run(self, requests: list[Request], progress: Progress | None) -> None:
         """Run until every request has a finish_reason. After an interrupt the engine is as if they
@@ -111,39 +132,25 @@ class LLM:
         """
         with self._lock:
             ready = [request for request in requests if request.finish_reason is None]
-            num_done = self._report(0, len(requests) - len(ready), len(requests), progress)
+            failed = [request for request in requests if request.finish_reason is not None]
+            total = sum(request.num_answers for request in requests)
+            num_done = self._report(0, failed, total, progress)
 
-            def finished(num_new: int) -> None:
+            def finished(ended: Sequence[Request]) -> None:
                 nonlocal num_done
-                num_done = self._report(num_done, num_new, len(requests), progress)
+                num_done = self._report(num_done, ended, total, progress)
 
             self._engine.run(ready, finished)
             self._engine.counters.add_finished(requests)
 
     @staticmethod
-    def _report(num_done: int, num_new: int, total: int, progress: Progress | None) -> int:
+    def _report(
+        num_done: int, finished: Sequence[Request], total: int, progress: Progress | None
+    ) -> int:
+        num_new = sum(request.num_answers for request in finished)
         if progress is not None and num_new:
             progress(num_done + num_new, total)
         return num_done + num_new
-
-    def _completion(self, request: Request) -> Completion:
-        output = request.output_ids
-        return Completion(
-            text=self._output_text(request, output),
-            token_ids=tuple(output),
-            logprobs=tuple(request.logprobs),
-            finish_reason=request.finish_reason or "error",
-            num_prompt_tokens=request.num_prompt,
-            num_cached_tokens=max(0, request.num_cached),
-            error=request.error,
-        )
-
-    def _output_text(self, request: Request, output: list[int]) -> str:
-        if self._codec is None or not output:
-            return ""
-        text = self._codec.decode(output)
-        ends = [place for stop in request.params.stop if (place := text.find(stop)) >= 0]
-        return text[: min(ends)] if ends else text
 
 
 def _check_list(value: object, name: str, of_what: str) -> None:
@@ -151,10 +158,3 @@ def _check_list(value: object, name: str, of_what: str) -> None:
         raise InvalidRequestError(
             f"{name} is a {type(value).__name__}, but it must be a list of {of_what}."
         )
-
-
-def _score(request: Request) -> Score:
-    if request.error is not None:
-        return Score(float("nan"), (), len(request.targets or ()), False, request.error)
-    logprobs = tuple(request.logprobs)
-    return Score(sum(logprobs), logprobs, len(logprobs), request.num_greedy == len(logprobs))

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from engine.core import EngineCore
+from engine.core import EngineCore, end_ids_of
 from engine.device import default_cache_bytes, pick_device
 from engine.errors import EngineError
 from engine.hub import resolve_model
@@ -82,6 +82,7 @@ class Replicas:
         files = load_model_files(resolve_model(str(model)), with_weights=False)
         self.config = files.config
         self.codec = load_tokenizer(files.path, files.metadata)
+        self.end_ids = end_ids_of(files, self.codec)
         self.counters = Counters()
         if options.kv_cache_bytes is None and devices[0].type == "cpu":
             options = replace(options, kv_cache_bytes=default_cache_bytes(devices[0]) // count)
@@ -116,9 +117,16 @@ class Replicas:
             **(mine | {name: sum(getattr(stats, name) for stats in each) for name in summed}),
         )
 
-    def run(self, requests: Sequence[Request], finished: Callable[[int], None]) -> None:
+    def run(
+        self, requests: Sequence[Request], finished: Callable[[Sequence[Request]], None]
+    ) -> None:
         """As EngineCore.run."""
         started = time.perf_counter()
+        structured = [request for request in requests if request.grammar is not None]
+        for request in structured:
+            request.fail("json_schema is not possible with replicas: use one LLM a device.")
+        finished(structured)
+        requests = [request for request in requests if request.grammar is None]
         living = [worker for worker in self._workers if worker.is_alive]
         if not living:
             raise EngineError("Every replica has ended. Make a new LLM.")
@@ -189,23 +197,23 @@ class _Worker:
         with contextlib.suppress(OSError):  # it died: take_done sees the end of the pipe
             self.pipe.send(message)
 
-    def take_done(self) -> int:
-        """Take over what the worker has finished; how many requests that ended."""
+    def take_done(self) -> list[Request]:
+        """Take over what the worker has finished; the requests that ended."""
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
             reason = f"{self._ended()} before this request was done."
-            for request in self.open.values():
+            ended = list(self.open.values())
+            for request in ended:
                 request.fail(reason)
-            num_ended = len(self.open)
             self.open = {}
-            return num_ended
+            return ended
         self.stats = message.stats
-        for key, theirs in message.requests.items():
-            mine = self.open.pop(key)
+        ended = [self.open.pop(key) for key in message.requests]
+        for mine, theirs in zip(ended, message.requests.values(), strict=True):
             for field in fields(Request):
                 setattr(mine, field.name, getattr(theirs, field.name))
-        return len(message.requests)
+        return ended
 
     def drain(self) -> None:
         self.open = {}

@@ -1,5 +1,5 @@
-"""What goes in (SamplingParams), what comes out (Completion, Score), and one request's life in
-between (Request).
+"""What comes out (Completion, Score), and one request's life before that (Request). What goes in
+stands in sampling_params.py.
 
 Knows token ids and plain numbers, never a tensor. A Request keeps three lengths, num_computed <=
 num_tokens <= max_length, and everything else about its state is derived from them, so that states
@@ -9,9 +9,12 @@ cannot disagree (after mini-sglang).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from engine.errors import InvalidRequestError
+from engine.sampling_params import SamplingParams
+
+if TYPE_CHECKING:
+    from engine.grammar import GrammarState
 
 __all__ = [
     "Completion",
@@ -32,77 +35,6 @@ FinishReason: TypeAlias = Literal["stop", "length", "error"]
 #: (token id, log-probability) of the most probable tokens of one place, the first choice first
 TopLogprobs: TypeAlias = tuple[tuple[int, float], ...]
 
-MAX_SEED = 2**64 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingParams:
-    """How one completion is drawn.
-
-    temperature 0 is greedy, and then top_p and seed change nothing. `stop` strings end the text and
-    are not part of it. `logprobs=1` returns the log-probability of every generated token (of the
-    model, before temperature and top_p).
-    """
-
-    max_tokens: int = 64
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    stop: tuple[str, ...] = ()
-    logprobs: int = 0
-
-    def __post_init__(self) -> None:
-        stop: object = self.stop  # callers give a string or a list as well
-        if isinstance(stop, str):
-            object.__setattr__(self, "stop", (stop,))
-        elif isinstance(stop, list):
-            object.__setattr__(self, "stop", tuple(stop))
-        allowed = [
-            (
-                "max_tokens",
-                _is_int(self.max_tokens) and self.max_tokens >= 1,
-                "a whole number of at least 1",
-            ),
-            (
-                "temperature",
-                _is_number(self.temperature) and 0 <= self.temperature <= 100,
-                "a number from 0 to 100",
-            ),
-            (
-                "top_p",
-                _is_number(self.top_p) and 0 < self.top_p <= 1,
-                "a number above 0 and up to 1",
-            ),
-            (
-                "seed",
-                _is_int(self.seed) and 0 <= self.seed <= MAX_SEED,
-                f"a whole number from 0 to {MAX_SEED}",
-            ),
-            (
-                "stop",
-                isinstance(self.stop, tuple) and all(isinstance(s, str) and s for s in self.stop),
-                "strings that are not empty",
-            ),
-            (
-                "logprobs",
-                _is_int(self.logprobs) and self.logprobs in (0, 1),
-                "0 (none) or 1 (of each generated token)",
-            ),
-        ]
-        for name, is_valid, what in allowed:
-            if not is_valid:
-                raise InvalidRequestError(
-                    f"SamplingParams.{name} is {getattr(self, name)!r}, but it must be {what}."
-                )
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -114,6 +46,8 @@ class Completion:
     finish_reason "stop" (end token or stop string), "length" (max_tokens or the model's context),
     "error"
     error         why there is no (complete) answer; None when there is one
+    top_logprobs  the SamplingParams.logprobs most probable tokens in the place of each of token_ids
+    alternatives  the other n - 1 completions of the prompt
     """
 
     text: str
@@ -123,6 +57,8 @@ class Completion:
     num_prompt_tokens: int
     num_cached_tokens: int
     error: str | None = None
+    top_logprobs: tuple[TopLogprobs, ...] = ()
+    alternatives: tuple[Completion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +66,9 @@ class Score:
     """Log-likelihood of one continuation after its context.
 
     logprob is the sum of token_logprobs (natural logarithm); is_greedy says that every token of the
-    continuation was the model's first choice. On an error the numbers are NaN and False, never
-    zero: unscored is not a score.
+    continuation was the model's first choice. top_logprobs, if asked for: the most probable tokens
+    in the place of each token. On an error the numbers are NaN and False, never zero: unscored is
+    not a score.
     """
 
     logprob: float
@@ -139,6 +76,7 @@ class Score:
     num_tokens: int
     is_greedy: bool
     error: str | None = None
+    top_logprobs: tuple[TopLogprobs, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -149,13 +87,23 @@ class Request:
     num_prompt     how many of token_ids were given                                   (fixed)
     targets        score only: the token expected after position first_target + i     (fixed)
     first_target   score only: first position whose logits are needed                 (fixed)
+    choices        score only: all tokens whose log-probability is wanted after the last
+                   position, where several continuations differ there only; targets[-1] is
+                   the first of them                                                  (fixed)
     num_top        how many of the most probable tokens are wanted in each place      (fixed)
+    num_answers    how many answers of the call this request stands for               (fixed)
+    sample         generate only: which of params.n completions this is               (fixed)
+    end_ids        generate only: tokens that end the answer                          (fixed)
+    grammar        generate only: what the answer must follow                         (llm advances)
     max_length     token_ids never grows beyond it                                    (fixed)
     num_computed   how many token_ids have their K and V in the cache                 (scheduler)
     num_cached     how many of these were found there at the first admission          (scheduler)
     block_table    physical block of token_ids[i * block_size : …]                    (scheduler)
     block_digests  chained digest of every full block of token_ids, as far as known   (block
                    manager)
+    logprobs       of what was generated (if asked for), or of targets                (llm appends)
+    top_logprobs, greedy_ids   of the same places                                     (llm appends)
+    choice_logprobs            of choices, once known                                 (llm)
     """
 
     index: int
@@ -165,14 +113,20 @@ class Request:
     params: SamplingParams = field(default_factory=SamplingParams)
     targets: tuple[int, ...] | None = None
     first_target: int = 0
+    choices: tuple[int, ...] = ()
     num_top: int = 0
+    num_answers: int = 1
+    sample: int = 0
+    end_ids: frozenset[int] = frozenset()
+    grammar: GrammarState | None = None
     num_computed: int = 0
     num_cached: int = -1
     block_table: list[int] = field(default_factory=list)
     block_digests: list[bytes] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     top_logprobs: list[TopLogprobs] = field(default_factory=list)
-    num_greedy: int = 0
+    greedy_ids: list[int] = field(default_factory=list)
+    choice_logprobs: tuple[float, ...] = ()
     finish_reason: FinishReason | None = None
     error: str | None = None
 
@@ -207,6 +161,26 @@ class Request:
     def logit_positions(self, start: int, end: int) -> range:
         """Positions within [start, end) whose logits are needed."""
         return range(max(start, self.next_logits), end)
+
+    def another_sample(self, sample: int) -> Request:
+        """The same request, before anything was computed, as another of params.n completions."""
+        return Request(
+            self.index,
+            list(self.token_ids),
+            self.num_prompt,
+            self.max_length,
+            self.params,
+            num_top=self.num_top,
+            sample=sample,
+            end_ids=self.end_ids,
+            grammar=self.grammar.restart() if self.grammar is not None else None,
+        )
+
+    def wanted_after(self, position: int) -> tuple[int, ...]:
+        """Score only: the tokens whose log-probability after this position is wanted."""
+        assert self.targets is not None
+        place = position - self.first_target
+        return self.choices if place == len(self.targets) - 1 else self.targets[place : place + 1]
 
     def fail(self, reason: str) -> None:
         self.error = reason

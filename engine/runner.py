@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,34 +17,17 @@ from torch import Tensor
 from engine import native
 from engine.attention import TorchAttention
 from engine.attention_plan import Span
-from engine.models.layers import read_logits
 from engine.models.llama import Attention, Batch, LlamaModel
-from engine.request import TopLogprobs
+from engine.readout import ChunkResult, RowResult, read_logits
 from engine.rows import RowTiles
-from engine.sampler import sample
 from engine.scheduler import Chunk
 
-__all__ = ["BLOCK_SIZE", "ChunkResult", "Runner", "bytes_per_block"]
+__all__ = ["BLOCK_SIZE", "Runner", "bytes_per_block"]
 
 BLOCK_SIZE = 32
 LAYER_SIZES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 EXPERT_SIZES = (8, 16, 32, 64, 128)
 HEAD_SIZES = (8, 16, 32, 64, 128)
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkResult:
-    """For every logit position of a chunk: the chosen (or expected) token, its log-probability,
-    whether it was the first choice; and the most probable tokens, if the request wants them.
-
-    error names what went wrong in the numbers of this chunk; then the lists are empty.
-    """
-
-    token_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    is_greedy: tuple[bool, ...]
-    error: str | None = None
-    top_logprobs: tuple[TopLogprobs, ...] = ()
 
 
 def bytes_per_block(model: LlamaModel) -> int:
@@ -92,21 +74,19 @@ class Runner:
         """Run the chunks as one batch; a result for each, in order. Writes their K and V into the
         cache.
         """
+        self._copy_blocks(chunks)
         positions = [chunk.request.logit_positions(chunk.start, chunk.end) for chunk in chunks]
         hidden = self.model.forward(self._batch(chunks, positions), self.attention)
         owners = [
-            (chunk, position)
+            (chunk.request, position)
             for chunk, wanted in zip(chunks, positions, strict=True)
             for position in wanted
         ]
-        rows: list[tuple[int, float, bool]] = []
-        tops: list[TopLogprobs] = []
+        rows: list[RowResult] = []
         for part, tile in self._head_tiles(hidden):
             logits = self.model.logits(part)[:tile]
-            mine = owners[len(rows) : len(rows) + tile]
-            rows += self._read_logits(logits, mine)
-            tops += _most_probable(logits, [chunk.request.num_top for chunk, _ in mine])
-        return self._by_chunk(chunks, positions, rows, tops)
+            rows += read_logits(logits, owners[len(rows) : len(rows) + tile])
+        return self._by_chunk(positions, rows)
 
     def scrub(self, blocks: Sequence[int]) -> None:
         self.attention.scrub(blocks)
@@ -150,60 +130,26 @@ class Runner:
                 first += size
         return parts
 
-    def _read_logits(
-        self, logits: Tensor, owners: Sequence[tuple[Chunk, int]]
-    ) -> list[tuple[int, float, bool]]:
-        """(token, log-probability, is first choice) of each row. NaN as log-probability marks
-        logits that are not finite.
-        """
-        greedy, log_sums = read_logits(logits)
-        is_finite = log_sums.isfinite().tolist()
-        choices = greedy.tolist()
-        tokens = []
-        for i, (chunk, position) in enumerate(owners):
-            request = chunk.request
-            if request.targets is not None:
-                tokens.append(request.targets[position - request.first_target])
-            elif request.params.temperature > 0 and is_finite[i]:
-                row = logits[i].cpu().numpy()
-                step = request.num_tokens - request.num_prompt
-                tokens.append(sample(row, request.params, step))
-            else:
-                tokens.append(choices[i])
-        logprobs = [0.0] * len(tokens)
-        if any(chunk.request.is_score or chunk.request.params.logprobs for chunk, _ in owners):
-            index = torch.tensor(tokens, device=logits.device)[:, None]
-            logprobs = (logits.gather(1, index)[:, 0] - log_sums).tolist()
-        return [
-            (token, logprob if finite else float("nan"), token == choice)
-            for token, logprob, finite, choice in zip(
-                tokens, logprobs, is_finite, choices, strict=True
-            )
+    def _copy_blocks(self, chunks: Sequence[Chunk]) -> None:
+        """Before anything is written: the blocks that begin as a copy of another's."""
+        copies = [
+            (chunk.copy_of, chunk.request.block_table[chunk.start // BLOCK_SIZE], chunk.start)
+            for chunk in chunks
+            if chunk.copy_of is not None
         ]
+        if copies:
+            sources, targets, starts = zip(*copies, strict=True)
+            self.attention.copy_blocks(sources, targets, [start % BLOCK_SIZE for start in starts])
 
     @staticmethod
-    def _by_chunk(
-        chunks: Sequence[Chunk],
-        positions: Sequence[range],
-        rows: Sequence[tuple[int, float, bool]],
-        tops: Sequence[TopLogprobs],
-    ) -> list[ChunkResult]:
+    def _by_chunk(positions: Sequence[range], rows: Sequence[RowResult]) -> list[ChunkResult]:
         results = []
         first = 0
-        for chunk, wanted in zip(chunks, positions, strict=True):
-            mine = rows[first : first + len(wanted)]
-            my_tops = tuple(tops[first : first + len(wanted)]) if chunk.request.num_top else ()
+        for wanted in positions:
+            mine = tuple(rows[first : first + len(wanted)])
             first += len(wanted)
-            bad = next((p for p, row in zip(wanted, mine, strict=True) if row[1] != row[1]), None)
-            if bad is not None:
-                reason = (
-                    f"The model's logits at position {bad} are NaN or infinite; "
-                    "nothing of this request can be trusted."
-                )
-                results.append(ChunkResult((), (), (), reason))
-            else:
-                token_ids, logprobs, is_greedy = zip(*mine, strict=True) if mine else ((), (), ())
-                results.append(ChunkResult(token_ids, logprobs, is_greedy, top_logprobs=my_tops))
+            error = next((row.error for row in mine if row.error is not None), None)
+            results.append(ChunkResult((), error) if error is not None else ChunkResult(mine))
         return results
 
     def _one_layer(self, rows: Tensor) -> Tensor:
@@ -218,16 +164,6 @@ class Runner:
 
     def _random_rows(self, num_rows: int, width: int) -> Tensor:
         return _random(max(LAYER_SIZES), width)[:num_rows].to(self.model.device, self.model.dtype)
-
-
-def _most_probable(logits: Tensor, num_top: Sequence[int]) -> list[TopLogprobs]:
-    """The num_top[i] most probable tokens of row i, none where it is 0."""
-    most = min(max(num_top, default=0), logits.shape[-1])
-    if most == 0:
-        return [()] * len(num_top)
-    values, ids = torch.log_softmax(logits, dim=-1).topk(most, dim=-1)
-    pairs = zip(ids.tolist(), values.tolist(), num_top, strict=True)
-    return [tuple(zip(i[:count], v[:count], strict=True)) for i, v, count in pairs]
 
 
 @functools.lru_cache(maxsize=4)

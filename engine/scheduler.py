@@ -3,8 +3,9 @@
 Iteration-level scheduling under a token budget: requests that are running go first (one token when
 decoding, the next piece of the prompt otherwise), then waiting ones are admitted while budget,
 places and blocks allow. Short of a block, the newest running request is sent back to the front of
-the queue, to be recomputed. Never sees a tensor and never sees text. Sources: Orca (Yu et al.
-2022), Sarathi-Serve's chunked prefill (Agrawal et al. 2024), nano-vllm.
+the queue, to be recomputed. A request whose prompt is just being computed for another one waits
+for the end of that step and forks it. Never sees a tensor and never sees text. Sources: Orca (Yu et
+al. 2022), Sarathi-Serve's chunked prefill (Agrawal et al. 2024), nano-vllm.
 """
 
 from __future__ import annotations
@@ -17,14 +18,22 @@ from engine.request import Request
 
 __all__ = ["Chunk", "Scheduler"]
 
+#: so many tokens are worth the copy of a block, or a step of waiting for them; a neighbour that
+#: decodes gains one token a step and never makes anyone wait
+MIN_FORK_TOKENS = 4
+MAX_HELD = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Run token_ids[start : start + num_tokens] of one request."""
+    """Run token_ids[start : start + num_tokens] of one request. copy_of: the block that holds
+    `start` begins as a copy of this one.
+    """
 
     request: Request
     start: int
     num_tokens: int
+    copy_of: int | None = None
 
     @property
     def end(self) -> int:
@@ -55,6 +64,7 @@ class Scheduler:
         and V of a step are written layer by layer before that layer's attention reads any of them,
         so requests of one step already share their prefix.
         """
+        self.blocks.begin_step()
         chunks: list[Chunk] = []
         failed: list[Request] = []
         num_preempted_before = self.num_preemptions
@@ -123,13 +133,21 @@ class Scheduler:
         self.waiting.appendleft(request)
 
     def _admit_waiting(self, chunks: list[Chunk], failed: list[Request], budget: int) -> None:
-        while self.waiting and budget > 0 and len(self.running) < self.max_running:
+        held: list[Request] = []
+        while self.waiting and budget > 0 and self._has_place(held):
             request = self.waiting[0]
             shared = self.blocks.match(request.token_ids, request.block_digests, request.max_cached)
+            num_cached = len(shared) * self.blocks.block_size
+            fork = self.blocks.fork(
+                request.token_ids, request.block_digests, num_cached, request.max_cached
+            )
+            if fork is not None and fork.num_coming - fork.num_tokens >= MIN_FORK_TOKENS:
+                held.append(self.waiting.popleft())
+                continue
             missing = self.blocks.blocks_for(request.num_tokens) - len(shared)
             if missing > self.blocks.num_free_after(shared):
                 if self.running:
-                    return
+                    break
                 self.waiting.popleft()
                 request.fail(self._does_not_fit(request.num_tokens))
                 failed.append(request)
@@ -138,15 +156,22 @@ class Scheduler:
             self.running.append(request)
             self.blocks.share(shared)
             request.block_table = [*shared, *self.blocks.take(missing)]
-            request.num_computed = len(shared) * self.blocks.block_size
+            copy_of = None
+            if fork is not None and fork.num_tokens >= MIN_FORK_TOKENS:
+                copy_of = fork.block
+                num_cached += fork.num_tokens
+            request.num_computed = num_cached
             if request.num_cached < 0:
-                request.num_cached = request.num_computed
-            num_tokens = min(request.num_uncomputed, budget)
-            chunks.append(self._chunk(request, num_tokens))
-            budget -= num_tokens
+                request.num_cached = num_cached
+            chunks.append(self._chunk(request, min(request.num_uncomputed, budget), copy_of))
+            budget -= chunks[-1].num_tokens
+        self.waiting.extendleft(reversed(held))
 
-    def _chunk(self, request: Request, num_tokens: int) -> Chunk:
-        chunk = Chunk(request, request.num_computed, num_tokens)
+    def _has_place(self, held: list[Request]) -> bool:
+        return len(self.running) < self.max_running and len(held) < MAX_HELD
+
+    def _chunk(self, request: Request, num_tokens: int, copy_of: int | None = None) -> Chunk:
+        chunk = Chunk(request, request.num_computed, num_tokens, copy_of)
         self.blocks.commit(
             request.block_table, request.token_ids, request.block_digests, chunk.start, chunk.end
         )

@@ -45,8 +45,8 @@ class Counters:
     run_s: float = 0.0
 
     def add_finished(self, requests: Sequence[Request]) -> None:
-        self.num_requests += len(requests)
-        self.num_failed += sum(1 for r in requests if r.error is not None)
+        self.num_requests += sum(r.num_answers for r in requests)
+        self.num_failed += sum(r.num_answers for r in requests if r.error is not None)
         self.num_prompt_tokens += sum(r.num_prompt for r in requests)
         self.num_cached_tokens += sum(max(0, r.num_cached) for r in requests)
         self.num_output_tokens += sum(len(r.output_ids) for r in requests)

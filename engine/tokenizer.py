@@ -65,13 +65,7 @@ class TextCodec:
         stripped = context.rstrip()
         continuation = context[len(stripped) :] + continuation
         if not stripped:
-            start = self.tokenizer.bos_token_id
-            start = self.tokenizer.eos_token_id if start is None else start
-            if start is None:
-                raise InvalidRequestError(
-                    "The context is empty and the tokenizer has no start token to stand for it."
-                )
-            return [start], self.encode(continuation, with_special=False)
+            return [self.prefix_id], self.encode(continuation, with_special=False)
         head, whole = self.encode(stripped), self.encode(stripped + continuation)
         if whole[: len(head)] == head and len(whole) > len(head):
             return head, whole[len(head) :]
@@ -83,6 +77,17 @@ class TextCodec:
                 list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
             )
         )
+
+    @property
+    def prefix_id(self) -> int:
+        """The token that stands for an empty context: the start token, else the end token."""
+        ids = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
+        prefix = next((token for token in ids if isinstance(token, int)), None)
+        if prefix is None:
+            raise InvalidRequestError(
+                "The context is empty and the tokenizer has no start token to stand for it."
+            )
+        return prefix
 
     @property
     def end_id(self) -> int | None:

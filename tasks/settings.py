@@ -18,8 +18,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from engine import EngineError, SamplingParams
 from tasks.errors import UsageError
 
 CONFIG_NAME = "flywheel.toml"
@@ -110,11 +119,46 @@ class MlflowSettings(_Section):
     max_rows: int = Field(100, ge=0, description="rows a release sent to the evaluation view")
 
 
+_FIRST_SAMPLING_KEYS = ("max_tokens", "temperature", "top_p", "stop")
+
+
 class SamplingSettings(_Section):
     max_tokens: int = Field(64, ge=1, description="tokens generated, at most")
     temperature: float = Field(0.0, ge=0, description="0: greedy")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling")
     stop: tuple[str, ...] = Field((), strict=False, description="texts that end the answer")
+    top_k: int = Field(0, ge=0, description="draw from so many most probable tokens; 0: all")
+    min_p: float = Field(0.0, ge=0, le=1, description="as probable as this share of the first")
+    repetition_penalty: float = Field(
+        1.0, gt=0, description="above 1: against tokens that the prompt or the answer has already"
+    )
+    stop_token_ids: tuple[int, ...] = Field(
+        (), strict=False, description="token ids that end the answer"
+    )
+    min_tokens: int = Field(0, ge=0, description="the answer cannot end before")
+    json_schema: str = Field(
+        "", description="JSON schema (its text) that the answer must follow; needs [structured]"
+    )
+
+    @model_validator(mode="after")
+    def _engine_accepts(self) -> SamplingSettings:
+        """One judge of what is allowed: the engine's own check."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        try:
+            SamplingParams(**values | {"json_schema": self.json_schema or None})
+        except EngineError as error:
+            raise ValueError(str(error).removeprefix("SamplingParams.")) from None
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keys that came later appear only where they are set, so that the digests of releases
+        made before stay what they were."""
+        values: dict[str, Any] = serialise(self)
+        fields = type(self).model_fields
+        later = [name for name in fields if name not in _FIRST_SAMPLING_KEYS]
+        unset = {name for name in later if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in values.items() if name not in unset}
 
 
 class EngineSettings(_Section):

@@ -21,7 +21,7 @@ __all__ = [
     "Matrix",
     "feed_forward",
     "linear",
-    "read_logits",
+    "reduce_logits",
     "rms_norm",
     "rope_tables",
     "rotate",
@@ -133,9 +133,9 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, num_heads: in
     rotated.copy_(torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1))
 
 
-def read_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
+def reduce_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Of each row [vocab_size]: the first largest [rows], and logsumexp [rows] (not finite where
     the logits are not)."""
     if native.can_run(logits.device, logits.dtype):
-        return native.read_logits(logits)
+        return native.reduce_logits(logits)
     return logits.argmax(dim=-1), torch.logsumexp(logits, dim=-1)

@@ -43,6 +43,11 @@ class Attention(Protocol):
     ) -> None:  # fmt: skip
         """Write k and v into the cache, then q's attention into out."""
 
+    def copy_blocks(
+        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        """Copy the first lengths[i] tokens of block sources[i] to block targets[i]."""
+
     def scrub(self, blocks: Sequence[int]) -> None:
         """Overwrite blocks whose content is not finite: their next owner must not inherit it."""
 

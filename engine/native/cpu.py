@@ -26,7 +26,7 @@ __all__ = [
     "can_run",
     "linear",
     "pack",
-    "read_logits",
+    "reduce_logits",
     "rms_norm",
     "rotate",
     "silu_mul",
@@ -139,12 +139,12 @@ def rotate(qkv: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, heads: int)
           2 * cos.shape[1])  # fmt: skip
 
 
-def read_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
+def reduce_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Of each row: the first largest [rows] int64, and logsumexp [rows] (not finite where the
     logits are not)."""
     rows, vocab_size = logits.shape
     best, log_sums = torch.empty(rows, dtype=torch.int64), torch.empty(rows)
-    _call("fw_read_logits", logits, rows, vocab_size, best, log_sums)
+    _call("fw_reduce_logits", logits, rows, vocab_size, best, log_sums)
     return best, log_sums
 
 
@@ -211,6 +211,21 @@ class NativeAttention:
         slots, tiles = plan.slots, plan.tiles
         _call(self._kernel, shape, q, k, v, q.stride(0), self.keys[layer], self.values[layer],
               slots, len(slots), tiles, len(tiles), plan.tables, out)  # fmt: skip
+
+    def copy_blocks(
+        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        """Copy the first lengths[i] tokens of block sources[i] to targets[i] and zero those after
+        them: what a stranger left there may be NaN. All are read before any is written."""
+        source, target = torch.tensor(list(sources)), torch.tensor(list(targets))
+        is_beyond = torch.arange(BLOCK_SIZE)[None, :] >= torch.tensor(list(lengths))[:, None]
+        for cache, mask in (
+            (self.keys, is_beyond[:, None, None, :]),
+            (self.values, is_beyond[:, None, :, None]),
+        ):
+            for layer in cache:
+                copied = layer.index_select(0, source).masked_fill_(mask, 0)
+                layer.index_copy_(0, target, copied)
 
     def scrub(self, blocks: Sequence[int]) -> None:
         """Overwrite blocks whose content is not finite: their next owner must not inherit it."""

@@ -347,7 +347,7 @@ void fw_linear(const float* x, int64_t x_stride, const float* packed, const floa
 
 // Of each row of logits [rows, n]: the first largest, and log of the sum of exponentials (NaN where
 // a logit is NaN or +inf, or all are -inf).
-void fw_read_logits(const float* logits, int64_t rows, int64_t n, int64_t* best, float* log_sums) {
+void fw_reduce_logits(const float* logits, int64_t rows, int64_t n, int64_t* best, float* log_sums) {
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < rows; r++) {
     const float* row = logits + r * n;
@@ -361,7 +361,7 @@ void fw_read_logits(const float* logits, int64_t rows, int64_t n, int64_t* best,
     float top = tops[0];
     for (int j = 1; j < LANES; j++) top = std::max(top, tops[j]);
     for (; i < n; i++) top = std::max(top, row[i]);
-    best[r] = std::find(row, row + n, top) - row;
+    best[r] = (std::find(row, row + n, top) - row) % n;  // none in a row of NaN: 0
     double total = 0;
     for (i = 0; i < n;) {
       vf part{};

@@ -61,13 +61,15 @@ class Choice:
         return text
 
 
-def make_choices(ask: Ask, intake: Intake, capacity_tokens: int) -> list[Choice]:
+def make_choices(
+    ask: Ask, intake: Intake, end_ids: frozenset[int], capacity_tokens: int
+) -> list[Choice]:
     """All choices of all prompts, with their requests. Raises ApiError for a prompt that cannot be
     run; then nothing of the Ask is.
     """
     choices: list[Choice] = []
     for place, prompt in enumerate(ask.prompts):
-        first = intake.generate_request(place, prompt, ask.params)
+        first = intake.generate_request(place, prompt, ask.params, end_ids)
         if first.error is None and first.num_prompt >= capacity_tokens:
             first.fail(
                 f"The prompt has {first.num_prompt} tokens; the KV cache holds {capacity_tokens}, "
@@ -80,7 +82,7 @@ def make_choices(ask: Ask, intake: Intake, capacity_tokens: int) -> list[Choice]
             choice = Choice(len(choices), ask, prompt_ids, intake)
             if ask.max_tokens > 0:
                 params = ask.params_of(sample)
-                choice.generate = intake.generate_request(choice.index, prompt_ids, params)
+                choice.generate = intake.generate_request(choice.index, prompt_ids, params, end_ids)
                 choice.generate.max_length = min(choice.generate.max_length, capacity_tokens)
             if ask.echo and ask.num_top is not None and len(prompt_ids) > 1:
                 pair = (prompt_ids[:1], prompt_ids[1:])

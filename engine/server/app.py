@@ -97,6 +97,7 @@ class _Server:
             "max_model_len": core.config.max_position,
         }
         self._intake = Intake(core.codec, core.config.vocab_size, core.config.max_position)
+        self._end_ids = core.end_ids
         self._capacity_tokens = core.blocks.num_blocks * core.blocks.block_size
         self._tokens = TokenTexts(core.codec)
         self._num_choices = 0
@@ -155,7 +156,7 @@ class _Server:
     async def _submit(self, ask: Ask) -> tuple[Answer, Exchange]:
         loop = asyncio.get_running_loop()
         choices = await loop.run_in_executor(
-            self._encoder, make_choices, ask, self._intake, self._capacity_tokens
+            self._encoder, make_choices, ask, self._intake, self._end_ids, self._capacity_tokens
         )
         exchange = self.engine.submit([r for choice in choices for r in choice.requests])
         return Answer(ask, choices, self.name, self._intake, self._tokens), exchange

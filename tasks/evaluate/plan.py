@@ -49,6 +49,12 @@ class Need:
             top_p=sampling.top_p,
             stop=sampling.stop,
             seed=sample_seed(self.seed, sample.sample_id),
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            stop_token_ids=sampling.stop_token_ids,
+            min_tokens=sampling.min_tokens,
+            json_schema=sampling.json_schema,
         )
 
 

@@ -232,7 +232,14 @@ def test_score_refuses_what_is_no_list(plain: LLM):
         ({"top_p": 0}, "top_p is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"stop": ("",)}, "stop is"),
-        ({"logprobs": 5}, "logprobs is 5"),
+        ({"logprobs": 21}, "logprobs is 21, but it must be a whole number from 0 .none. to 20"),
+        ({"top_k": -1}, "top_k is -1"),
+        ({"min_p": 1.5}, "min_p is 1.5"),
+        ({"repetition_penalty": 0}, "repetition_penalty is 0"),
+        ({"stop_token_ids": ("a",)}, "stop_token_ids is"),
+        ({"min_tokens": 65}, "min_tokens is 65, but it must be a whole number from 0 to max_tok"),
+        ({"n": 0}, "n is 0"),
+        ({"json_schema": 3}, "json_schema is 3"),
     ],
 )
 def test_sampling_parameters_say_what_is_allowed(changes: dict[str, object], message: str):

@@ -76,7 +76,7 @@ def test_logits_are_read_as_torch_reads_them_and_what_is_not_finite_shows() -> N
     logits = 5 * _random(6, 1003)
     logits[1, 7] = logits[1, 900] = 99.0
     logits[2, 3], logits[3, 1001], logits[4] = float("nan"), float("inf"), float("-inf")
-    best, log_sums = native.read_logits(logits)
+    best, log_sums = native.reduce_logits(logits)
     assert best[1] == 7
     assert best[0] == logits[0].argmax()
     finite = torch.tensor([True, True, False, False, False, True])

@@ -24,6 +24,12 @@ class Ask:
     top_p: float
     stop: tuple[str, ...]
     seed: int
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    stop_token_ids: tuple[int, ...] = ()
+    min_tokens: int = 0
+    json_schema: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,12 @@ def _params(ask: Ask) -> SamplingParams:
         top_p=ask.top_p,
         seed=ask.seed,
         stop=ask.stop,
+        top_k=ask.top_k,
+        min_p=ask.min_p,
+        repetition_penalty=ask.repetition_penalty,
+        stop_token_ids=ask.stop_token_ids,
+        min_tokens=ask.min_tokens,
+        json_schema=ask.json_schema or None,
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,18 @@ def test_both_releases_of_a_sample_stand_side_by_side() -> None:
 def test_both_releases_draw_with_the_same_seed() -> None:
     one, two, other = plan.needs([_release("a"), _release("b")], [_sample(1)], range(2))[:3]
     assert one.ask().seed == two.ask().seed != other.ask().seed
+
+
+def test_every_sampling_key_reaches_the_engine() -> None:
+    from tasks.evaluate.backends.local import _params
+
+    changed = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "stop": ("x",), "top_k": 4,
+               "min_p": 0.1, "repetition_penalty": 1.2, "stop_token_ids": (3,)}  # fmt: skip
+    for values in (changed, {"min_tokens": 2}, {"json_schema": "{}"}):
+        release = replace(_release("a"), sampling=SamplingSettings(**values))
+        params = _params(plan.needs([release], [_sample(1)], range(1))[0].ask())
+        assert {name: getattr(params, name) for name in values} == values
+    assert set(SamplingSettings.model_fields) == {*changed, "min_tokens", "json_schema"}
 
 
 def test_neighbours_share_a_prompt() -> None:

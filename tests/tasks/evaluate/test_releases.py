@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from tasks.evaluate import releases
 from tasks.evaluate.machine import Machine, fingerprint, resolve_machine
 from tasks.evaluate.memory import Memory
 from tasks.evaluate.releases import Release, find_in_package, release_digest, resolve_release
-from tasks.settings import EngineSettings, ReleaseSettings, parse_settings
+from tasks.settings import EngineSettings, ReleaseSettings, SamplingSettings, parse_settings
 from tests.tasks.evaluate.stage import settings_for
 
 CPU = Machine("cpu", "float32")
@@ -52,12 +53,32 @@ def test_release_digest_changes_with_everything_that_changes_an_answer() -> None
         digest(Machine("cpu", "bfloat16")),
         digest(sampling={"temperature": 0.5}),
         digest(sampling={"stop": ["x"]}),
+        digest(sampling={"top_k": 5}),
+        digest(sampling={"min_p": 0.1}),
+        digest(sampling={"repetition_penalty": 1.1}),
+        digest(sampling={"stop_token_ids": [3]}),
+        digest(sampling={"min_tokens": 3}),
+        digest(sampling={"json_schema": "{}"}),
         digest(engine={"batch_invariant": False}),
         digest(engine={"quantization": "int8"}),
         digest(engine={"quantization": "int4"}),
     ]
     assert len(set(variants)) == len(variants)
     assert digest(Machine("cuda:0", "float32")) == digest(Machine("cuda:1", "float32"))
+
+
+def test_sampling_keys_that_are_unset_leave_the_digest_as_it_was() -> None:
+    declared = ReleaseSettings.model_validate({"model": "x", "sampling": {"max_tokens": 9}})
+    recorded = {"max_tokens": 9, "temperature": 0.0, "top_p": 1.0, "stop": []}
+    assert declared.sampling.model_dump(mode="json") == recorded
+    engine_value = {"device": "cpu", "dtype": "float32", "batch_invariant": True}
+    engine_value |= {"quantization": None}
+    value = {"model": "m", "prompt": "p", "sampling": recorded,
+             "engine": engine_value | {"version": engine.__version__}}  # fmt: skip
+    expected = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    assert release_digest("m", "p", declared, CPU) == expected
+    again = SamplingSettings(max_tokens=9, top_k=7).model_dump(mode="json")
+    assert SamplingSettings.model_validate(again) == SamplingSettings(max_tokens=9, top_k=7)
 
 
 @pytest.mark.parametrize("model", ["./none", "none.gguf", "nowhere", "/no/such/folder"])
