@@ -29,7 +29,10 @@ from engine.scheduler import Chunk, Scheduler
 from engine.stats import Counters, EngineStats
 from engine.tokenizer import TextCodec, load_tokenizer
 
-__all__ = ["MAX_RUNNING", "EngineCore", "end_ids_of"]
+__all__ = ["MAX_RUNNING", "EngineCore", "Finished", "end_ids"]
+
+#: hears which requests a step has ended
+Finished = Callable[[Sequence[Request]], None]
 
 MAX_RUNNING = 128
 DEFAULT_BATCH_TOKENS = 512
@@ -48,7 +51,7 @@ class EngineCore:
         files = load_model_files(path)
         self.config = files.config
         self.codec = load_tokenizer(files.path, files.metadata)
-        self.end_ids = end_ids_of(files, self.codec)
+        self.end_ids = end_ids(files, self.codec)
         self.model = LlamaModel(
             files.config, files.weights, str(path), torch_dtype, torch_device, options.quantization
         )
@@ -75,11 +78,9 @@ class EngineCore:
             **{field.name: getattr(self.counters, field.name) for field in fields(Counters)},
         )
 
-    def run(
-        self, requests: Sequence[Request], finished: Callable[[Sequence[Request]], None]
-    ) -> None:
-        """Run until every request has a finish_reason; `finished` hears which a step ended.
-        After an interrupt the engine is as if they had never been added.
+    def run(self, requests: Sequence[Request], finished: Finished) -> None:
+        """Run until every request has a finish_reason. After an interrupt the engine is as if they
+        had never been added.
         """
         started = time.perf_counter()
         try:
@@ -185,8 +186,8 @@ class EngineCore:
         return [victim]
 
 
-def end_ids_of(files: ModelFiles, codec: TextCodec | None) -> frozenset[int]:
-    """Tokens that end an answer: the model's and the tokenizer's."""
+def end_ids(files: ModelFiles, codec: TextCodec | None) -> frozenset[int]:
+    """The model's own end tokens, as its files and its tokenizer name them."""
     end_id = codec.end_id if codec is not None else None
     return files.end_ids | (frozenset() if end_id is None else {end_id})
 

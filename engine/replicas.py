@@ -9,6 +9,7 @@ processes that we started. Knows nothing of text or of what a step does.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import signal
 import time
@@ -24,9 +25,10 @@ from pathlib import Path
 
 import torch
 
-from engine.core import EngineCore, end_ids_of
+from engine.core import EngineCore, Finished, end_ids
 from engine.device import default_cache_bytes, pick_device
 from engine.errors import EngineError
+from engine.grammar import Grammars
 from engine.hub import resolve_model
 from engine.loader import load_model_files
 from engine.options import EngineOptions
@@ -82,7 +84,7 @@ class Replicas:
         files = load_model_files(resolve_model(str(model)), with_weights=False)
         self.config = files.config
         self.codec = load_tokenizer(files.path, files.metadata)
-        self.end_ids = end_ids_of(files, self.codec)
+        self.end_ids = end_ids(files, self.codec)
         self.counters = Counters()
         if options.kv_cache_bytes is None and devices[0].type == "cpu":
             options = replace(options, kv_cache_bytes=default_cache_bytes(devices[0]) // count)
@@ -117,16 +119,9 @@ class Replicas:
             **(mine | {name: sum(getattr(stats, name) for stats in each) for name in summed}),
         )
 
-    def run(
-        self, requests: Sequence[Request], finished: Callable[[Sequence[Request]], None]
-    ) -> None:
+    def run(self, requests: Sequence[Request], finished: Finished) -> None:
         """As EngineCore.run."""
         started = time.perf_counter()
-        structured = [request for request in requests if request.grammar is not None]
-        for request in structured:
-            request.fail("json_schema is not possible with replicas: use one LLM a device.")
-        finished(structured)
-        requests = [request for request in requests if request.grammar is None]
         living = [worker for worker in self._workers if worker.is_alive]
         if not living:
             raise EngineError("Every replica has ended. Make a new LLM.")
@@ -135,7 +130,7 @@ class Replicas:
             for worker, part in zip(living, parts, strict=True):
                 worker.open = {key: requests[key] for key in part}
                 if part:
-                    worker.send(Work(worker.open))
+                    worker.send(Work({key: _sendable(requests[key]) for key in part}))
             while busy := {worker.pipe: worker for worker in living if worker.open}:
                 for pipe in wait(list(busy)):
                     finished(busy[pipe].take_done())  # type: ignore[index]
@@ -198,7 +193,7 @@ class _Worker:
             self.pipe.send(message)
 
     def take_done(self) -> list[Request]:
-        """Take over what the worker has finished; the requests that ended."""
+        """Take over what the worker has finished; the requests that this ended."""
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
@@ -209,10 +204,12 @@ class _Worker:
             self.open = {}
             return ended
         self.stats = message.stats
-        ended = [self.open.pop(key) for key in message.requests]
-        for mine, theirs in zip(ended, message.requests.values(), strict=True):
+        ended = []
+        for key, theirs in message.requests.items():
+            mine = self.open.pop(key)
             for field in fields(Request):
                 setattr(mine, field.name, getattr(theirs, field.name))
+            ended.append(mine)
         return ended
 
     def drain(self) -> None:
@@ -272,12 +269,15 @@ def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: in
 def _serve(pipe: Connection, core: EngineCore) -> None:
     """Step while there is work, and listen in between. Ends with EOFError when the pipe closes."""
     key_of: dict[Request, int] = {}
+    grammars = _grammars(core)
     while True:
         while not core.has_work or pipe.poll():
             message = pipe.recv()
             if isinstance(message, Work):
                 key_of = {request: key for key, request in message.requests.items()}
                 for request in key_of:
+                    if isinstance(request.params.json_schema, str):
+                        request.grammar = grammars().start(request.params.json_schema)
                     core.add(request)
             else:
                 core.reset()
@@ -285,7 +285,24 @@ def _serve(pipe: Connection, core: EngineCore) -> None:
         done = core.step()
         core.check_idle()
         if done:
-            pipe.send(Done({key_of[request]: request for request in done}, core.stats()))
+            ended = {key_of[request]: _sendable(request) for request in done}
+            pipe.send(Done(ended, core.stats()))
+
+
+def _sendable(request: Request) -> Request:
+    """A grammar's state belongs to its process."""
+    return replace(request, grammar=None)
+
+
+def _grammars(core: EngineCore) -> Callable[[], Grammars]:
+    """Made when first needed: it takes an extra."""
+
+    @functools.cache
+    def made() -> Grammars:
+        assert core.codec is not None, "Intake refuses a schema without a tokenizer"
+        return Grammars(core.codec.tokenizer, core.config.vocab_size, core.end_ids)
+
+    return made
 
 
 def _devices(device: str, count: int) -> list[torch.device]:

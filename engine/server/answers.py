@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from engine.intake import Intake
@@ -37,7 +37,7 @@ class Choice:
         self.tops: list[TopLogprobs] = []
         self.text = ""
         self.finish_reason: str | None = "length" if ask.max_tokens == 0 else None
-        self._stream = TextStream(intake.codec, ask.params.stop)
+        self._stream = TextStream(intake.codec, ask.params.stop, ask.params.min_tokens)
 
     @property
     def requests(self) -> list[Request]:
@@ -53,7 +53,8 @@ class Choice:
         self.token_ids += update.token_ids
         self.logprobs += update.logprobs
         self.tops += update.top_logprobs
-        text = self._stream.push(update.token_ids)
+        is_end = bool(update.token_ids) and update.token_ids[-1] in update.request.end_ids
+        text = self._stream.push(update.token_ids[: len(update.token_ids) - is_end])
         if update.finish_reason is not None:
             self.finish_reason = update.finish_reason
             text += self._stream.finish()
@@ -62,7 +63,7 @@ class Choice:
 
 
 def make_choices(
-    ask: Ask, intake: Intake, end_ids: frozenset[int], capacity_tokens: int
+    ask: Ask, intake: Intake, end_ids: Collection[int], capacity_tokens: int
 ) -> list[Choice]:
     """All choices of all prompts, with their requests. Raises ApiError for a prompt that cannot be
     run; then nothing of the Ask is.
@@ -78,12 +79,11 @@ def make_choices(
         if first.error is not None:
             raise ApiError(first.error, 400, "messages" if ask.is_chat else "prompt")
         prompt_ids = list(first.token_ids)
+        first.max_length = min(first.max_length, capacity_tokens)
         for sample in range(ask.num_choices):
             choice = Choice(len(choices), ask, prompt_ids, intake)
             if ask.max_tokens > 0:
-                params = ask.params_of(sample)
-                choice.generate = intake.generate_request(choice.index, prompt_ids, params, end_ids)
-                choice.generate.max_length = min(choice.generate.max_length, capacity_tokens)
+                choice.generate = first.another_sample(sample) if sample else first
             if ask.echo and ask.num_top is not None and len(prompt_ids) > 1:
                 pair = (prompt_ids[:1], prompt_ids[1:])
                 choice.score = intake.score_request(choice.index, pair)

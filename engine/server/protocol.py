@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -82,10 +82,6 @@ class Ask:
     echo: bool
     stream: bool
     include_usage: bool
-
-    def params_of(self, choice: int) -> SamplingParams:
-        """Choices of one prompt differ by their seed."""
-        return replace(self.params, seed=(self.params.seed + choice) % 2**64)
 
 
 class _StreamOptions(BaseModel):

@@ -19,10 +19,10 @@ WINDOW = 16  # tokens that are decoded again with new ones, so that they join as
 
 class TextStream:
     """The text of one completion while its tokens come. What `push` and `finish` return, put
-    together, is the text of the whole, cut before the first stop string.
+    together, is the text of the whole, cut before the first stop string after min_tokens tokens.
     """
 
-    def __init__(self, codec: TextCodec | None, stops: Sequence[str]) -> None:
+    def __init__(self, codec: TextCodec | None, stops: Sequence[str], min_tokens: int = 0) -> None:
         self._codec = codec
         self._stops = tuple(stops)
         self._longest = max((len(stop) for stop in self._stops), default=0)
@@ -30,10 +30,14 @@ class TextStream:
         self._num_taken = 0  # characters of their text that went into _pending
         self._pending = ""
         self._is_stopped = False
+        self._num_free = min_tokens  # how many of the next tokens no stop string can end
 
     def push(self, token_ids: Sequence[int]) -> str:
         """Text that is certain now."""
-        return self._take(token_ids, is_last=False)
+        free, rest = token_ids[: self._num_free], token_ids[self._num_free :]
+        text = self._take(free, is_last=False) if free else ""
+        self._num_free -= len(free)
+        return text + self._take(rest, is_last=False)
 
     def finish(self) -> str:
         """What was held back."""
@@ -61,10 +65,11 @@ class TextStream:
             self._ids, self._num_taken = kept, len(text)
 
     def _release(self, is_last: bool) -> str:
-        places = [p for stop in self._stops if (p := self._pending.find(stop)) >= 0]
+        stops = () if self._num_free else self._stops
+        places = [p for stop in stops if (p := self._pending.find(stop)) >= 0]
         self._is_stopped = bool(places)
         end = min(places) if places else len(self._pending)
-        if not places and not is_last:
+        if stops and not places and not is_last:
             end -= self._num_held()
         shown, self._pending = self._pending[:end], self._pending[end:]
         return shown

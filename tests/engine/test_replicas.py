@@ -64,6 +64,14 @@ def test_two_replicas_answer_as_one_does_to_the_bit(two: LLM, plain_folder: Path
     assert stats.num_steps > 0
 
 
+def test_schema_is_followed_on_a_replica_too(tiny_model: Path):
+    pytest.importorskip("llguidance")
+    llm = LLM(tiny_model, "cpu", "float32", kv_cache_bytes=CACHE_BYTES, replicas=2)
+    params = SamplingParams(max_tokens=60, json_schema={"type": "boolean"})
+    assert {c.text.strip() for c in llm.generate(["a", "b"], params)} <= {"true", "false"}
+    llm.close()
+
+
 def test_faults_stay_with_their_request(two: LLM):
     bad, good = two.generate([[10**6], [1]], SamplingParams(max_tokens=2))
     assert "token id 1000000" in (bad.error or "")

@@ -250,6 +250,30 @@ def test_what_cannot_be_done_is_refused_by_name(
     assert error["type"] == "invalid_request_error"
 
 
+def test_sampling_parameters_openai_does_not_name_are_taken(server: Server, chatty: LLM):
+    more = {"top_k": 5, "min_p": 0.01, "repetition_penalty": 1.1, "min_tokens": 2}
+    params = SamplingParams(max_tokens=12, temperature=1.5, seed=3, n=3, stop=("e",), **more)
+    expected = chatty.generate(["Say"], params)[0]
+    body = {"prompt": "Say", "max_tokens": 12, "temperature": 1.5, "seed": 3, "n": 3, "stop": "e"}
+    choices = server.post("/v1/completions", body | more)["choices"]
+    texts = [expected.text, *(other.text for other in expected.alternatives)]
+    assert [choice["text"] for choice in choices] == texts, "the draws are those of generate"
+    stops = server.post("/v1/completions", {"prompt": "Say", "stop_token_ids": [*range(250)]})
+    assert stops["choices"][0]["finish_reason"] == "stop"
+
+
+def test_answer_follows_a_json_schema(server: Server):
+    pytest.importorskip("llguidance")
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    answer = server.client.chat.completions.create(
+        model="tiny",
+        messages=CHAT,
+        max_tokens=200,
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+    )
+    assert isinstance(json.loads(answer.choices[0].message.content)["ok"], bool)
+
+
 def test_fields_that_change_nothing_are_ignored(server: Server):
     same = {"presence_penalty": 0, "logit_bias": {}, "suffix": None, "store": True, "best_of": 1}
     server.post("/v1/completions", {"prompt": "a", "max_tokens": 1, **same})
@@ -305,7 +329,7 @@ def test_metrics_and_health(server: Server):
     before = [server.metric(f"engine_{name}") for name in names]
     server.post("/v1/completions", {"prompt": [5] * 70, "max_tokens": 3, "temperature": 0})
     assert [server.metric(f"engine_{name}") for name in names] == [n + 1 for n in before]
-    assert server.metric("engine_prefix_cache_hit_tokens_total") == hits + 69
+    assert server.metric("engine_prefix_cache_hit_tokens_total") >= hits + 64
     refused = 'engine_http_requests_total{route="completions",status="refused"}'
     before_refused = server.metric(refused) if server.refusal("/v1/completions", {}) else 0
     server.refusal("/v1/completions", {})
