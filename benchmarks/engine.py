@@ -37,6 +37,10 @@ from engine.loader.gguf import gguf_config, read_gguf
 
 START_TIMEOUT_S = 300
 JOB_TIMEOUT_S = 900
+WARM_UP = {
+    "generate": [(list(range(100, 140)), 4)] * 4,
+    "score": [(list(range(100, 140)), [200 + i, 300]) for i in range(4)],
+}
 SYSTEMS = tuple(name for name in PEERS if name != "ours-not-invariant")
 
 
@@ -74,7 +78,7 @@ class Comparison:
                 START_TIMEOUT_S,
             )
             for kind in peer.work:
-                process.ask(kind, self.work[kind][:4], START_TIMEOUT_S)
+                process.ask(kind, WARM_UP[kind], START_TIMEOUT_S)
             self.systems[name] = Measured(process)
         except (InstallError, SystemFailedError) as error:
             self.absent[name] = str(error)
@@ -165,7 +169,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     if options.invariance:
         options.peers = ["ours", "ours-not-invariant"]
     if options.quick:
-        options.repeats, options.share = 1, 0.25
+        options.repeats, options.share = 1, min(options.share, 0.25)
     unknown = [name for name in options.peers if name not in PEERS]
     if unknown:
         parser.error(f"unknown peers: {', '.join(unknown)}; there are: {', '.join(PEERS)}")

@@ -102,7 +102,7 @@ def server(gguf: Path, threads: int) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "engine", "serve", str(gguf)]
+    command = [sys.executable, "-m", "engine", "serve", "--model", str(gguf)]
     command += ["--port", str(port), "--dtype", "float32"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment_for(threads))
     base = f"http://127.0.0.1:{port}"

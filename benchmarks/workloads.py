@@ -82,10 +82,15 @@ def build(gguf: Path, conversations: Path, cache: Path) -> Workloads:
 
 
 def _first_turns(conversations: Path) -> Iterator[tuple[str, str]]:
-    for record in json.loads(conversations.read_text(encoding="utf-8")):
+    """Record by record: the published file ends in the middle of one."""
+    text = conversations.read_text(encoding="utf-8")
+    decoder, place = json.JSONDecoder(), text.index("{")
+    while place >= 0:
+        record, end = decoder.raw_decode(text, place)
         turns = record["conversations"][:2]
         if [turn["from"] for turn in turns] == ["human", "gpt"]:
             yield turns[0]["value"], turns[1]["value"]
+        place = text.find("{", end)
 
 
 def _choices(texts: list[list[int]]) -> Scoring:
