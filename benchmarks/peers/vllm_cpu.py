@@ -8,6 +8,9 @@ from typing import Any
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+# as many cores as everybody; left to itself it binds to all that there are
+CORES = sorted(os.sched_getaffinity(0))[: int(os.environ["OMP_NUM_THREADS"])]
+os.environ["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, CORES))
 
 from session import serve
 from vllm import LLM, SamplingParams
