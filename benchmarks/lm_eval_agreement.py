@@ -37,7 +37,14 @@ TASKS = tuple(sorted(f"flywheel_{path.stem}" for path in TASKS_FOLDER.glob("*.ya
 ENVIRONMENT = Peer(
     "",
     "lm-eval-agreement",
-    (*HUGGING_FACE, "lm-eval[api]==0.4.13", "gguf>=0.19", "fastapi", "uvicorn"),
+    (
+        *HUGGING_FACE,
+        "lm-eval[api]==0.4.13",
+        "gguf>=0.19",
+        "fastapi",
+        "uvicorn",
+        "prometheus-client",
+    ),
     (),
 )
 SERVER_START_S = 60

@@ -12,8 +12,8 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 CORES = sorted(os.sched_getaffinity(0))[: int(os.environ["OMP_NUM_THREADS"])]
 os.environ["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, CORES))
 
-from session import serve
-from vllm import LLM, SamplingParams
+from session import serve  # noqa: E402
+from vllm import LLM, SamplingParams  # noqa: E402
 
 
 class VLLM:
