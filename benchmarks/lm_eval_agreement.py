@@ -48,6 +48,7 @@ ENVIRONMENT = Peer(
     (),
 )
 SERVER_START_S = 60
+MODEL_NAME = "measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def server(gguf: Path, threads: int) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "engine", "serve", "--model", str(gguf)]
-    command += ["--port", str(port), "--dtype", "float32"]
+    command += ["--name", MODEL_NAME, "--port", str(port), "--dtype", "float32"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment_for(threads))
     base = f"http://127.0.0.1:{port}"
     try:
@@ -147,7 +148,7 @@ def run_backends(
 
         with server(gguf, options.threads) as url:
             client = LocalCompletionsAPI(
-                base_url=url, model="model", tokenizer=str(folder),
+                base_url=url, model=MODEL_NAME, tokenizer=str(folder),
                 tokenizer_backend="huggingface", num_concurrent=8,
             )  # fmt: skip
             found["local-completions"] = evaluate(client, options.limit)
