@@ -21,9 +21,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.attention_plan import TILE_TOKENS, AttentionPlan, AttentionShape, TileGroup
+from engine.attention_plan import (
+    TILE_TOKENS,
+    AttentionPlan,
+    AttentionShape,
+    Span,
+    TileGroup,
+    plan_attention,
+)
 
-__all__ = ["KVCache", "attend", "choose_rows", "write_kv"]
+__all__ = ["TorchAttention"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +79,27 @@ def attend(
     plan: AttentionPlan,
     shape: AttentionShape,
     out: Tensor,
+    *,
+    scale: float,
+    window: int | None,
+    softcap: float | None,
 ) -> None:
     """Causal attention of queries [num_rows, num_heads, head_dim] over one layer's cache.
 
     keys, values: [num_blocks, num_kv_heads, block_size, head_dim]. Writes the rows of the plan into
     out [num_rows, num_heads * head_dim]; other rows are left alone. K and V of this step must be
-    written before.
+    written before. Scores are multiplied by scale, then capped: softcap * tanh(score / softcap).
+    With a window, a query at position p sees the keys p - window + 1 to p.
     """
-    queries = queries * shape.head_dim**-0.5
+    queries = queries * scale
     for group in plan.groups:
         q = _tile_queries(queries, group, shape)
-        probabilities = _softmaxed_scores(q, keys.index_select(0, group.blocks), group, shape)
+        mask = group.mask
+        if window is not None:
+            key = torch.arange(mask.shape[-1], device=mask.device)
+            mask = mask | (key <= group.positions - window)
+        k = keys.index_select(0, group.blocks)
+        probabilities = _softmaxed_scores(q, k, group, shape, mask, softcap)
         result = _weighted_values(probabilities, values.index_select(0, group.blocks), group, shape)
         tile_rows = group.tokens * shape.group_size
         by_token = (*result.shape[:2], group.tokens, shape.group_size, shape.head_dim)
@@ -102,7 +119,14 @@ def _tile_queries(queries: Tensor, group: TileGroup, shape: AttentionShape) -> T
     return torch.nn.functional.pad(q, (0, 0, 0, padding)) if padding else q.contiguous()
 
 
-def _softmaxed_scores(q: Tensor, keys: Tensor, group: TileGroup, shape: AttentionShape) -> Tensor:
+def _softmaxed_scores(
+    q: Tensor,
+    keys: Tensor,
+    group: TileGroup,
+    shape: AttentionShape,
+    mask: Tensor,
+    softcap: float | None,
+) -> Tensor:
     """[num_tiles, num_kv_heads, rows, num_levels, block_size] in float32."""
     levels = len(group.level_sizes)
     size = (group.num_tiles, shape.num_kv_heads, group.rows, levels, shape.block_size)
@@ -115,8 +139,10 @@ def _softmaxed_scores(q: Tensor, keys: Tensor, group: TileGroup, shape: Attentio
             product.view(count, shape.num_kv_heads, group.rows, shape.block_size)
         )
         first += count
+    if softcap is not None:
+        scores.div_(softcap).tanh_().mul_(softcap)
     # Levels that a tile does not have were never written; the mask covers them, whatever they hold.
-    flat = scores.flatten(3).masked_fill_(group.mask, float("-inf"))
+    flat = scores.flatten(3).masked_fill_(mask, float("-inf"))
     return torch.softmax(flat, dim=-1).view(size)
 
 
@@ -135,6 +161,40 @@ def _weighted_values(
         result[:count] += product.view(count, *size[1:])
         first += count
     return result
+
+
+class TorchAttention:
+    """The algorithm above with its cache: on every device, in every dtype."""
+
+    block_size = 32
+
+    def __init__(
+        self, num_layers: int, num_blocks: int, num_heads: int, num_kv_heads: int, head_dim: int,
+        dtype: torch.dtype, device: torch.device, exact: bool,
+    ) -> None:  # fmt: skip
+        self._shape = choose_rows(
+            num_heads, num_kv_heads, head_dim, self.block_size, dtype, device, exact
+        )
+        self._cache = KVCache.allocate(num_layers, num_blocks, self._shape, dtype, device)
+        self._device = device
+
+    def plan(self, spans: Sequence[Span]) -> AttentionPlan:
+        """Once a step, for all layers."""
+        return plan_attention(spans, self._shape, self._device)
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: AttentionPlan, out: Tensor, *,
+        scale: float, window: int | None = None, softcap: float | None = None,
+    ) -> None:  # fmt: skip
+        """Write k and v [num_tokens, num_kv_heads, head_dim] into the cache, then q's attention
+        into out [num_rows, num_heads * head_dim]."""
+        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        write_kv(keys, k, plan.slots)
+        write_kv(values, v, plan.slots)
+        attend(q, keys, values, plan, self._shape, out, scale=scale, window=window, softcap=softcap)
+
+    def scrub(self, blocks: Sequence[int]) -> None:
+        self._cache.scrub(blocks)
 
 
 def choose_rows(

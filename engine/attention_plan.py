@@ -59,6 +59,7 @@ class TileGroup:
                 those that have one, …
     level_sizes how many tiles have a block number j
     mask        [num_tiles, 1, rows, num_levels * block_size] True where a query must not look
+    positions   [num_tiles, 1, rows, 1] of the queries
     """
 
     num_tiles: int
@@ -70,6 +71,7 @@ class TileGroup:
     blocks: Tensor
     level_sizes: tuple[int, ...]
     mask: Tensor
+    positions: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ def _group(
     position = start[:, None] + np.minimum(offsets[None, :], tokens[:, None] - 1)
     row_token = np.minimum(np.arange(shape.rows[width]) // shape.group_size, width - 1)
     key = np.arange(levels * shape.block_size)
-    mask = key[None, None, :] > position[:, row_token][:, :, None]
+    positions = position[:, row_token][:, None, :, None]
+    mask = key > positions
     return TileGroup(
         num_tiles=len(members),
         tokens=width,
@@ -163,5 +166,6 @@ def _group(
         scatter=torch.from_numpy(rows[is_real]).to(device),
         blocks=torch.from_numpy(table.T[has_level]).to(device),
         level_sizes=tuple(int(n) for n in has_level.sum(axis=1)),
-        mask=torch.from_numpy(mask[:, None]).to(device),
+        mask=torch.from_numpy(mask).to(device),
+        positions=torch.from_numpy(positions).to(device),
     )

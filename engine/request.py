@@ -22,12 +22,15 @@ __all__ = [
     "SamplingParams",
     "Score",
     "Text",
+    "TopLogprobs",
 ]
 
 Message: TypeAlias = dict[str, Any]
 Text: TypeAlias = "str | list[int] | tuple[int, ...]"
 Prompt: TypeAlias = "str | list[int] | tuple[int, ...] | list[Message] | tuple[Message, ...]"
 FinishReason: TypeAlias = Literal["stop", "length", "error"]
+#: (token id, log-probability) of the most probable tokens of one place, the first choice first
+TopLogprobs: TypeAlias = tuple[tuple[int, float], ...]
 
 MAX_SEED = 2**64 - 1
 
@@ -146,6 +149,7 @@ class Request:
     num_prompt     how many of token_ids were given                                   (fixed)
     targets        score only: the token expected after position first_target + i     (fixed)
     first_target   score only: first position whose logits are needed                 (fixed)
+    num_top        how many of the most probable tokens are wanted in each place      (fixed)
     max_length     token_ids never grows beyond it                                    (fixed)
     num_computed   how many token_ids have their K and V in the cache                 (scheduler)
     num_cached     how many of these were found there at the first admission          (scheduler)
@@ -161,11 +165,13 @@ class Request:
     params: SamplingParams = field(default_factory=SamplingParams)
     targets: tuple[int, ...] | None = None
     first_target: int = 0
+    num_top: int = 0
     num_computed: int = 0
     num_cached: int = -1
     block_table: list[int] = field(default_factory=list)
     block_digests: list[bytes] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    top_logprobs: list[TopLogprobs] = field(default_factory=list)
     num_greedy: int = 0
     finish_reason: FinishReason | None = None
     error: str | None = None

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.attention import KVCache, choose_rows
-from engine.attention_plan import AttentionShape, Span, plan_attention
-from engine.models.llama import Batch, LlamaModel
+from engine import native
+from engine.attention import TorchAttention
+from engine.attention_plan import Span
+from engine.models.layers import read_logits
+from engine.models.llama import Attention, Batch, LlamaModel
+from engine.request import TopLogprobs
 from engine.rows import RowTiles
 from engine.sampler import sample
 from engine.scheduler import Chunk
@@ -26,13 +29,14 @@ __all__ = ["BLOCK_SIZE", "ChunkResult", "Runner", "bytes_per_block"]
 
 BLOCK_SIZE = 32
 LAYER_SIZES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+EXPERT_SIZES = (8, 16, 32, 64, 128)
 HEAD_SIZES = (8, 16, 32, 64, 128)
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkResult:
     """For every logit position of a chunk: the chosen (or expected) token, its log-probability,
-    whether it was the first choice.
+    whether it was the first choice; and the most probable tokens, if the request wants them.
 
     error names what went wrong in the numbers of this chunk; then the lists are empty.
     """
@@ -41,6 +45,7 @@ class ChunkResult:
     logprobs: tuple[float, ...]
     is_greedy: tuple[bool, ...]
     error: str | None = None
+    top_logprobs: tuple[TopLogprobs, ...] = ()
 
 
 def bytes_per_block(model: LlamaModel) -> int:
@@ -49,22 +54,28 @@ def bytes_per_block(model: LlamaModel) -> int:
     return per_token * BLOCK_SIZE
 
 
+def _attention(model: LlamaModel, num_blocks: int, exact: bool) -> Attention:
+    config = model.config
+    sizes = (config.num_layers, num_blocks, config.num_heads, config.num_kv_heads, config.head_dim)
+    if native.can_run(model.device, model.dtype):
+        return native.NativeAttention(*sizes, model.dtype)
+    return TorchAttention(*sizes, model.dtype, model.device, exact)
+
+
 class Runner:
     def __init__(self, model: LlamaModel, num_blocks: int, exact: bool) -> None:
         config = model.config
         self.model = model
-        self.shape: AttentionShape = choose_rows(
-            config.num_heads,
-            config.num_kv_heads,
-            config.head_dim,
-            BLOCK_SIZE,
-            model.dtype,
-            model.device,
-            exact,
-        )
-        self.cache = KVCache.allocate(
-            config.num_layers, num_blocks, self.shape, model.dtype, model.device
-        )
+        self.attention = _attention(model, num_blocks, exact)
+        experts = model.layer(0).experts
+        if experts is not None:
+            model.expert_tiles = RowTiles(
+                EXPERT_SIZES,
+                lambda rows: experts.run(0, rows),
+                lambda n: self._random_rows(n, config.hidden_size),
+                exact,
+            ).plan
+        exact = exact and not model.is_row_exact
         width = config.num_heads * config.head_dim
         self.layer_tiles = RowTiles(
             LAYER_SIZES,
@@ -82,20 +93,23 @@ class Runner:
         cache.
         """
         positions = [chunk.request.logit_positions(chunk.start, chunk.end) for chunk in chunks]
-        hidden = self.model.forward(self._batch(chunks, positions), self.cache, self.shape)
+        hidden = self.model.forward(self._batch(chunks, positions), self.attention)
         owners = [
             (chunk, position)
             for chunk, wanted in zip(chunks, positions, strict=True)
             for position in wanted
         ]
         rows: list[tuple[int, float, bool]] = []
+        tops: list[TopLogprobs] = []
         for part, tile in self._head_tiles(hidden):
             logits = self.model.logits(part)[:tile]
-            rows += self._read_logits(logits, owners[len(rows) : len(rows) + tile])
-        return self._by_chunk(positions, rows)
+            mine = owners[len(rows) : len(rows) + tile]
+            rows += self._read_logits(logits, mine)
+            tops += _most_probable(logits, [chunk.request.num_top for chunk, _ in mine])
+        return self._by_chunk(chunks, positions, rows, tops)
 
     def scrub(self, blocks: Sequence[int]) -> None:
-        self.cache.scrub(blocks)
+        self.attention.scrub(blocks)
 
     def _batch(self, chunks: Sequence[Chunk], logit_positions: Sequence[range]) -> Batch:
         spans: list[Span] = []
@@ -117,7 +131,7 @@ class Runner:
             positions=torch.tensor(positions + padding, device=device),
             num_tokens=num_tokens,
             tiles=tiles,
-            attention=plan_attention(spans, self.shape, device),
+            attention=self.attention.plan(spans),
             logit_rows=torch.tensor(logit_rows, dtype=torch.int64, device=device),
         )
 
@@ -142,8 +156,8 @@ class Runner:
         """(token, log-probability, is first choice) of each row. NaN as log-probability marks
         logits that are not finite.
         """
-        largest, greedy = logits.max(dim=-1)
-        is_finite = largest.isfinite().tolist()
+        greedy, log_sums = read_logits(logits)
+        is_finite = log_sums.isfinite().tolist()
         choices = greedy.tolist()
         tokens = []
         for i, (chunk, position) in enumerate(owners):
@@ -159,7 +173,7 @@ class Runner:
         logprobs = [0.0] * len(tokens)
         if any(chunk.request.is_score or chunk.request.params.logprobs for chunk, _ in owners):
             index = torch.tensor(tokens, device=logits.device)[:, None]
-            logprobs = torch.log_softmax(logits, dim=-1).gather(1, index)[:, 0].tolist()
+            logprobs = (logits.gather(1, index)[:, 0] - log_sums).tolist()
         return [
             (token, logprob if finite else float("nan"), token == choice)
             for token, logprob, finite, choice in zip(
@@ -169,12 +183,16 @@ class Runner:
 
     @staticmethod
     def _by_chunk(
-        positions: Sequence[range], rows: Sequence[tuple[int, float, bool]]
+        chunks: Sequence[Chunk],
+        positions: Sequence[range],
+        rows: Sequence[tuple[int, float, bool]],
+        tops: Sequence[TopLogprobs],
     ) -> list[ChunkResult]:
         results = []
         first = 0
-        for wanted in positions:
+        for chunk, wanted in zip(chunks, positions, strict=True):
             mine = rows[first : first + len(wanted)]
+            my_tops = tuple(tops[first : first + len(wanted)]) if chunk.request.num_top else ()
             first += len(wanted)
             bad = next((p for p, row in zip(wanted, mine, strict=True) if row[1] != row[1]), None)
             if bad is not None:
@@ -185,7 +203,7 @@ class Runner:
                 results.append(ChunkResult((), (), (), reason))
             else:
                 token_ids, logprobs, is_greedy = zip(*mine, strict=True) if mine else ((), (), ())
-                results.append(ChunkResult(token_ids, logprobs, is_greedy))
+                results.append(ChunkResult(token_ids, logprobs, is_greedy, top_logprobs=my_tops))
         return results
 
     def _one_layer(self, rows: Tensor) -> Tensor:
@@ -194,12 +212,22 @@ class Runner:
         """
         hidden_size = self.model.config.hidden_size
         residual, mixed = rows[:, :hidden_size], rows[:, hidden_size:]
-        layer = self.model.layers[0]
+        layer = self.model.layer(0)
         x = self.model.after(layer, mixed.contiguous(), residual.contiguous())
         return torch.cat((x, self.model.before(layer, x)), dim=1)
 
     def _random_rows(self, num_rows: int, width: int) -> Tensor:
         return _random(max(LAYER_SIZES), width)[:num_rows].to(self.model.device, self.model.dtype)
+
+
+def _most_probable(logits: Tensor, num_top: Sequence[int]) -> list[TopLogprobs]:
+    """The num_top[i] most probable tokens of row i, none where it is 0."""
+    most = min(max(num_top, default=0), logits.shape[-1])
+    if most == 0:
+        return [()] * len(num_top)
+    values, ids = torch.log_softmax(logits, dim=-1).topk(most, dim=-1)
+    pairs = zip(ids.tolist(), values.tolist(), num_top, strict=True)
+    return [tuple(zip(i[:count], v[:count], strict=True)) for i, v, count in pairs]
 
 
 @functools.lru_cache(maxsize=4)

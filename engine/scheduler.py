@@ -68,6 +68,13 @@ class Scheduler:
         self.running.remove(request)
         self._release(request)
 
+    def drop(self, request: Request) -> None:
+        """Take a request out wherever it is; one that is not here is left alone."""
+        if request in self.running:
+            self.finish(request)
+        elif request in self.waiting:
+            self.waiting.remove(request)
+
     def recompute_all(self) -> None:
         """Send every running request back to be computed anew, the oldest in front, after a step
         that broke.

@@ -29,6 +29,7 @@ class EngineStats:
     num_preemptions: int
     load_s: float
     run_s: float
+    num_replicas: int = 1
 
 
 @dataclass(slots=True)

@@ -123,6 +123,9 @@ class EngineSettings(_Section):
         "auto", description="number format of the weights"
     )
     batch_invariant: bool = Field(True, description="same answer whatever the batch")
+    quantization: Literal["none", "int8", "int4"] = Field(
+        "none", description="weights of the layers kept as integers: less memory, other answers"
+    )
 
 
 class ReleaseSettings(_Section):

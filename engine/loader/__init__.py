@@ -33,10 +33,12 @@ class ModelFiles:
     end_ids: frozenset[int]
 
 
-def load_model_files(path: Path) -> ModelFiles:
+def load_model_files(path: Path, with_weights: bool = True) -> ModelFiles:
+    """with_weights=False: everything else, for who only needs to know what the model is."""
     if path.is_dir():
         config = folder_config(path)
-        return ModelFiles(path, config, folder_weights(path), {}, _folder_end_ids(path))
+        weights = folder_weights(path) if with_weights else {}
+        return ModelFiles(path, config, weights, {}, _folder_end_ids(path))
     if path.suffix.lower() in (".bin", ".pt", ".pth", ".ckpt"):
         raise ModelLoadError(
             f"{path}: pickled weights can run code when they are read. Use safetensors or GGUF."
@@ -48,7 +50,8 @@ def load_model_files(path: Path) -> ModelFiles:
         for key in ("eos_token_id", "eot_token_id", "eom_token_id")
     ]
     ids = frozenset(i for i in end_ids if isinstance(i, int))
-    return ModelFiles(path, config, gguf_weights(file, config), file.metadata, ids)
+    weights = gguf_weights(file, config) if with_weights else {}
+    return ModelFiles(path, config, weights, file.metadata, ids)
 
 
 def _folder_end_ids(folder: Path) -> frozenset[int]:

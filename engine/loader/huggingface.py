@@ -21,6 +21,7 @@ __all__ = ["folder_config", "folder_weights", "read_json"]
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 MAX_JSON_BYTES = 64 * 1024 * 1024
+BUFFERS = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")  # the model computes them
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -72,9 +73,7 @@ def folder_weights(folder: Path) -> dict[str, Tensor]:
                 f"{path}: the index promises weights that this shard lacks: {shorten(absent)}."
             )
         weights |= found
-    return {
-        name: tensor for name, tensor in weights.items() if not name.endswith("rotary_emb.inv_freq")
-    }
+    return {name: tensor for name, tensor in weights.items() if not name.endswith(BUFFERS)}
 
 
 def _files(folder: Path) -> list[tuple[Path, set[str]]]:

@@ -1,59 +1,83 @@
 """The few tensor functions a decoder layer is made of. Row-wise: a row of the result depends on
 that row of the input only.
 
-On a CPU in float32 the product is taken as W·xᵀ ("columns"): MKL is up to 1.7 times faster that way
-for few rows, because the large operand is then the one it packs. The choice depends on device and
-dtype alone, never on timing or batch, so that bits stay the same from run to run.
+On a CPU our own kernels compute them (engine/native), elsewhere or without a compiler torch's.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine import native
 from engine.models.config import RopeScaling
+from engine.native import onednn
 
-__all__ = ["linear", "rms_norm", "rope_tables", "rotate", "swiglu", "uses_columns"]
+__all__ = [
+    "Matrix",
+    "feed_forward",
+    "linear",
+    "read_logits",
+    "rms_norm",
+    "rope_tables",
+    "rotate",
+]
+
+#: a weight [out, in], as torch or as the native kernels keep it
+Matrix: TypeAlias = "Tensor | native.PackedMatrix | onednn.OneDnnMatrix"
 
 
-def uses_columns(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype == torch.float32
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x [rows, in] · weight [out, in]ᵀ + bias → [rows, out], contiguous."""
-    if not uses_columns(weight):
-        return F.linear(x, weight, bias)
-    result = F.linear(weight, x).t().contiguous()
-    return result if bias is None else result.add_(bias)
-
-
-def swiglu(
-    x: Tensor, gate_up: Tensor, down: Tensor, gate_up_bias: Tensor | None, down_bias: Tensor | None
+def linear(
+    x: Tensor, weight: Matrix, bias: Tensor | None = None, residual: Tensor | None = None
 ) -> Tensor:
-    """down · (silu(gate · x) * (up · x)) → [rows, hidden]; gate_up [2 * intermediate, hidden] holds
-    gate, then up.
+    """residual + x [rows, in] · weight [out, in]ᵀ + bias → [rows, out], contiguous."""
+    if isinstance(weight, native.PackedMatrix):
+        return native.linear(x, weight, bias, residual)
+    if isinstance(weight, onednn.OneDnnMatrix):
+        result = onednn.linear(x, weight, bias)
+    else:
+        result = F.linear(x, weight, bias)
+    return result if residual is None else residual + result
 
-    In columns the activations stay transposed between the two products, which saves two copies.
+
+def feed_forward(
+    x: Tensor,
+    gate_up: Matrix,
+    down: Matrix,
+    gate_up_bias: Tensor | None,
+    down_bias: Tensor | None,
+    kind: str,
+) -> Tensor:
+    """down · activated(gate_up · x) → [rows, hidden]; gate_up [2 * intermediate, hidden] holds
+    gate, then up; kind "gelu" has no gate.
     """
-    if not uses_columns(gate_up):
-        gate, up = F.linear(x, gate_up, gate_up_bias).chunk(2, dim=-1)
-        return F.linear(F.silu(gate) * up, down, down_bias)
-    both = F.linear(gate_up, x)
-    if gate_up_bias is not None:
-        both += gate_up_bias[:, None]
-    gate, up = both.chunk(2, dim=0)
-    result = torch.mm(down, F.silu(gate).mul_(up)).t().contiguous()
-    return result if down_bias is None else result.add_(down_bias)
+    return linear(activated(linear(x, gate_up, gate_up_bias), kind), down, down_bias)
+
+
+def activated(both: Tensor, kind: str) -> Tensor:
+    """silu(gate) * up, gelu(gate) * up or gelu(up); gate is the first half, up the second."""
+    if kind == "gelu":
+        return F.gelu(both, approximate="tanh")
+    if kind == "swiglu" and native.can_run(both.device, both.dtype):
+        return native.silu_mul(both)
+    gate, up = both.chunk(2, dim=-1)
+    return (F.silu(gate) if kind == "swiglu" else F.gelu(gate, approximate="tanh")).mul_(up)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x / rms(x) * weight over the last dimension; the mean is taken in float32."""
+    """x / rms(x) * weight over the last dimension; the mean is taken in float32. A float32 weight
+    is multiplied before rounding to x's dtype (Gemma), any other after (Llama).
+    """
+    if weight.dtype == x.dtype and native.can_run(x.device, x.dtype):
+        return native.rms_norm(x, weight, eps)
     wide = x.float()
     scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+    if weight.dtype == torch.float32:
+        return (wide * scale * weight).to(x.dtype)
     return weight * (wide * scale).to(x.dtype)
 
 
@@ -64,13 +88,12 @@ def rope_tables(
     scaling: RopeScaling | None,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """cos and sin, [max_position, 1, head_dim] in float32, first half and second half alike."""
+    """cos and sin, [max_position, head_dim / 2] in float32."""
     frequencies = 1.0 / (
         theta ** (torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim)
     )
     frequencies = _scaled(frequencies, scaling)
-    angles = torch.outer(torch.arange(max_position).float(), frequencies)
-    angles = torch.cat((angles, angles), dim=-1)[:, None, :].to(device)
+    angles = torch.outer(torch.arange(max_position).float(), frequencies).to(device)
     return angles.cos(), angles.sin()
 
 
@@ -96,9 +119,23 @@ def _scaled(frequencies: Tensor, scaling: RopeScaling | None) -> Tensor:
     return torch.where(is_between, between, scaled)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding of x [rows, heads, head_dim]; cos, sin [rows, 1, head_dim] of x's
-    dtype.
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, num_heads: int) -> None:
+    """Rotary position embedding of the first num_heads of x [rows, heads, head_dim], in place.
+
+    cos, sin: [max_position, head_dim / 2] float32; positions: [rows].
     """
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    if native.can_run(x.device, x.dtype):
+        native.rotate(x, cos, sin, positions, num_heads)
+        return
+    cos, sin = (table[positions].to(x.dtype)[:, None, :] for table in (cos, sin))
+    rotated = x[:, :num_heads]
+    first, second = rotated.chunk(2, dim=-1)
+    rotated.copy_(torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1))
+
+
+def read_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each row [vocab_size]: the first largest [rows], and logsumexp [rows] (not finite where
+    the logits are not)."""
+    if native.can_run(logits.device, logits.dtype):
+        return native.read_logits(logits)
+    return logits.argmax(dim=-1), torch.logsumexp(logits, dim=-1)

@@ -1,26 +1,50 @@
-"""The Llama family: Llama, SmolLM, Mistral, Qwen2 (biased q, k, v) and Qwen3 (normed q and k).
+"""The decoder: Llama, and what the other families change in it (families.py, config.py).
 
 Owns the weights and the order of the layers. Gets a Batch, gives hidden rows; knows nothing of
 requests, sampling or files. A layer is two row-wise functions with attention between them, so that
 rows.py can run them in tiles of any trusted size: `before` (norm, q, k, v) and `after` (output
-projection, residual, norm, MLP, residual).
+projection, residual, norm, MLP or experts, residual).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from engine.attention import KVCache, attend, write_kv
-from engine.attention_plan import AttentionPlan, AttentionShape
-from engine.errors import ModelLoadError, shorten
+from engine import native
+from engine.attention_plan import Span
 from engine.models.config import ModelConfig
-from engine.models.layers import linear, rms_norm, rope_tables, rotate, swiglu
+from engine.models.layers import Matrix, feed_forward, linear, rms_norm, rope_tables, rotate
+from engine.models.mixture import Experts, TilePlan, mixture
+from engine.models.quantised import Quantised, dense, quantise
+from engine.models.weights import Entry, check_weights, layer_parts, own_weights, whole_parts
+from engine.native import onednn
 
-__all__ = ["Batch", "Layer", "LlamaModel", "expected_shapes"]
+__all__ = ["Attention", "Batch", "Layer", "LlamaModel"]
+
+EXPERTS = ("expert_gate_up", "expert_down")
+MATRICES = ("qkv", "output", "gate_up", "down", *EXPERTS)
+
+
+class Attention(Protocol):
+    """Holds the KV cache and reads it: torch's (attention.py) or the native one."""
+
+    def plan(self, spans: Sequence[Span]) -> Any:
+        """What one step has to do, the same in every layer."""
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: Any, out: Tensor, *,
+        scale: float, window: int | None = None, softcap: float | None = None,
+    ) -> None:  # fmt: skip
+        """Write k and v into the cache, then q's attention into out."""
+
+    def scrub(self, blocks: Sequence[int]) -> None:
+        """Overwrite blocks whose content is not finite: their next owner must not inherit it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,86 +63,39 @@ class Batch:
     positions: Tensor
     num_tokens: int
     tiles: tuple[int, ...]
-    attention: AttentionPlan
+    attention: Any
     logit_rows: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Weights of one layer; q, k, v and gate, up are each one matrix."""
+    """Weights of one layer, ready to use; q, k, v and gate, up are each one matrix. What a family
+    does not have is None.
+    """
 
     attention_norm: Tensor
-    qkv: Tensor
-    qkv_bias: Tensor | None
-    q_norm: Tensor | None
-    k_norm: Tensor | None
-    output: Tensor
-    output_bias: Tensor | None
+    qkv: Matrix
+    output: Matrix
     mlp_norm: Tensor
-    gate_up: Tensor
-    gate_up_bias: Tensor | None
-    down: Tensor
-    down_bias: Tensor | None
-
-
-def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Every weight the model needs, under its Hugging Face name."""
-    hidden, inner, head_dim = config.hidden_size, config.intermediate_size, config.head_dim
-    q, kv = config.num_heads * head_dim, config.num_kv_heads * head_dim
-    shapes: dict[str, tuple[int, ...]] = {
-        "model.embed_tokens.weight": (config.vocab_size, hidden),
-        "model.norm.weight": (hidden,),
-    }
-    if not config.tie_embeddings:
-        shapes["lm_head.weight"] = (config.vocab_size, hidden)
-    matrices = [
-        ("self_attn.q_proj", q, hidden, config.qkv_bias),
-        ("self_attn.k_proj", kv, hidden, config.qkv_bias),
-        ("self_attn.v_proj", kv, hidden, config.qkv_bias),
-        ("self_attn.o_proj", hidden, q, config.output_bias),
-        ("mlp.gate_proj", inner, hidden, config.mlp_bias),
-        ("mlp.up_proj", inner, hidden, config.mlp_bias),
-        ("mlp.down_proj", hidden, inner, config.mlp_bias),
-    ]
-    for i in range(config.num_layers):
-        prefix = f"model.layers.{i}."
-        for name, rows, columns, has_bias in matrices:
-            shapes[f"{prefix}{name}.weight"] = (rows, columns)
-            if has_bias:
-                shapes[f"{prefix}{name}.bias"] = (rows,)
-        shapes[f"{prefix}input_layernorm.weight"] = (hidden,)
-        shapes[f"{prefix}post_attention_layernorm.weight"] = (hidden,)
-        if config.qk_norm:
-            shapes[f"{prefix}self_attn.q_norm.weight"] = (head_dim,)
-            shapes[f"{prefix}self_attn.k_norm.weight"] = (head_dim,)
-    return shapes
-
-
-def check_weights(config: ModelConfig, weights: dict[str, Tensor], source: str) -> None:
-    """Raises ModelLoadError naming missing, unexpected and misshapen weights."""
-    expected = expected_shapes(config)
-    missing = sorted(set(expected) - set(weights))
-    unexpected = sorted(set(weights) - set(expected))
-    misshapen = [
-        f"{name} is {tuple(weights[name].shape)} instead of {shape}"
-        for name, shape in expected.items()
-        if name in weights and tuple(weights[name].shape) != shape
-    ]
-    problems = [
-        ("missing weights", missing),
-        ("unexpected weights", unexpected),
-        ("wrong shapes", misshapen),
-    ]
-    found = [f"{what}: {shorten(names)}" for what, names in problems if names]
-    if found:
-        raise ModelLoadError(
-            f"{source}: the weights do not match the configuration. {'; '.join(found)}."
-        )
+    attention_norm_bias: Tensor | None = None
+    qkv_bias: Tensor | None = None
+    q_norm: Tensor | None = None
+    k_norm: Tensor | None = None
+    output_bias: Tensor | None = None
+    post_attention_norm: Tensor | None = None
+    mlp_norm_bias: Tensor | None = None
+    gate_up: Matrix | None = None
+    gate_up_bias: Tensor | None = None
+    down: Matrix | None = None
+    down_bias: Tensor | None = None
+    router: Matrix | None = None
+    experts: Experts | None = None
+    post_mlp_norm: Tensor | None = None
 
 
 class LlamaModel:
-    """Weights on one device in one dtype. Takes `weights` apart, so that they are not held
-    twice.
+    """Weights on one device in one dtype; with a quantization the layers' matrices as integers.
+    Takes `weights` apart, so that they are not held twice.
     """
 
     def __init__(
@@ -128,99 +105,180 @@ class LlamaModel:
         source: str,
         dtype: torch.dtype,
         device: torch.device,
+        quantization: str | None = None,
     ) -> None:
-        if config.tie_embeddings:
-            weights.pop("lm_head.weight", None)
-        check_weights(config, weights, source)
-
-        def take(*names: str) -> Tensor:
-            parts = [weights.pop(name).to(device, dtype) for name in names]
-            return torch.cat(parts) if len(parts) > 1 else parts[0].contiguous()
-
         self.config = config
         self.dtype = dtype
         self.device = device
-        self.embedding = take("model.embed_tokens.weight")
-        self.final_norm = take("model.norm.weight")
-        self.head = self.embedding if config.tie_embeddings else take("lm_head.weight")
-        self.layers = [_layer(config, f"model.layers.{i}.", take) for i in range(config.num_layers)]
-        self._cos, self._sin = rope_tables(
-            config.head_dim, config.max_position, config.rope_theta, config.rope_scaling, device
-        )
+        #: a row's bits are the same in any batch: rows need no tiles of trusted sizes
+        self.is_row_exact = native.can_pack(device, dtype)
+        own = own_weights(config, weights)
+        weights.clear()
+        check_weights(config, own, source)
+        whole = {part: self._take(part, e, own) for part, e in whole_parts(config).items()}
+        self.embedding = whole["embedding"]
+        self.positions = whole.get("positions")
+        self.head = self._ready("head", whole.get("head", self.embedding))
+        self.final_norm = whole["final_norm"]
+        self.final_norm_bias = whole.get("final_norm_bias")
+        self._stored: list[dict[str, Any]] = []
+        for i in range(config.num_layers):
+            parts: dict[str, Any] = {}
+            for part, entries in layer_parts(config, i).items():
+                if quantization is not None and part in MATRICES:
+                    # From the weights as they are stored, so that every dtype has the same codes.
+                    matrix = self._take(part, entries, own, as_stored=True)
+                    parts[part] = quantise(matrix, quantization, f"{source}: {entries[0].name}")
+                else:
+                    parts[part] = self._ready(part, self._take(part, entries, own))
+            self._stored.append(parts)
+        # The scale is rounded to the dtype first, as Gemma was trained.
+        self._embedding_scale = torch.tensor(config.embedding_scale, dtype=dtype).item()
+        #: tiles of an expert's rows; the runner puts in sizes that keep their bits
+        self.expert_tiles: TilePlan = lambda num_rows: (num_rows,)
+        self._ropes = [] if self.positions is not None else _ropes(config, device)
 
-    def forward(self, batch: Batch, cache: KVCache, shape: AttentionShape) -> Tensor:
-        """Hidden rows [len(logit_rows), hidden] after the last layer, before the final norm. Writes
-        K and V into cache.
+    def _take(
+        self,
+        part: str,
+        entries: list[Entry],
+        weights: dict[str, Tensor],
+        as_stored: bool = False,
+    ) -> Tensor:
+        family = self.config.family
+        tensors = [weights.pop(entry.name).to(self.device) for entry in entries]
+        if part.endswith("norm") and family.norm == "rms_plus_one":
+            return tensors[0].float() + 1
+        if family.transposed and part in MATRICES:
+            tensors = [tensor.t() for tensor in tensors]
+        if not as_stored:
+            tensors = [tensor.to(self.dtype) for tensor in tensors]
+        return torch.cat(tensors) if len(tensors) > 1 else tensors[0].contiguous()
+
+    def _ready(self, part: str, weight: Tensor) -> Matrix:
+        """As the kernels of this device want it."""
+        is_matrix = part in ("head", "router", *MATRICES) and part not in EXPERTS
+        if is_matrix and self.is_row_exact:
+            return native.pack(weight)
+        if is_matrix and weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
+            return onednn.pack(weight) or weight
+        return weight
+
+    def layer(self, index: int) -> Layer:
+        """Quantised matrices are opened here, once a step, and live as long as the layer runs; of
+        experts few are used, so each opens its own.
         """
-        x = self.embedding[batch.token_ids]
-        cos = self._cos[batch.positions].to(self.dtype)
-        sin = self._sin[batch.positions].to(self.dtype)
-        mixed = torch.zeros(
-            x.shape[0], shape.num_heads * shape.head_dim, dtype=self.dtype, device=self.device
-        )
-        for i, layer in enumerate(self.layers):
+        parts = dict(self._stored[index])
+        experts = None
+        if self.config.num_experts:
+            gate_up, down = parts.pop("expert_gate_up"), parts.pop("expert_down")
+            experts = Experts(self.config.num_experts, gate_up, down, self.config.family.mlp)
+        for part, weight in parts.items():
+            if isinstance(weight, Quantised):
+                parts[part] = self._ready(part, dense(weight, self.dtype))
+        return Layer(**parts, experts=experts)
+
+    def forward(self, batch: Batch, attention: Attention) -> Tensor:
+        """Hidden rows [len(logit_rows), hidden] after the last layer, before the final norm. Writes
+        K and V into attention's cache.
+        """
+        config = self.config
+        x = self._embed(batch)
+        width = config.num_heads * config.head_dim
+        mixed = torch.zeros(x.shape[0], width, dtype=self.dtype, device=self.device)
+        num_rotated = config.num_heads + config.num_kv_heads
+        real = slice(batch.num_tokens)
+        for i, window in enumerate(config.windows):
+            layer = self.layer(i)
             qkv = _in_tiles(batch.tiles, lambda part, layer=layer: self.before(layer, part), x)
+            qkv = qkv.view(x.shape[0], -1, config.head_dim)
+            if self._ropes:  # one, or that of the full layers and that of the layers with a window
+                cos, sin = self._ropes[0 if window is None else -1]
+                rotate(qkv, cos, sin, batch.positions, num_rotated)
             q, k, v = self._split(qkv)
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-            write_kv(cache.keys[i], k[: batch.num_tokens], batch.attention.slots)
-            write_kv(cache.values[i], v[: batch.num_tokens], batch.attention.slots)
-            attend(q, cache.keys[i], cache.values[i], batch.attention, shape, mixed)
+            attention.attend(
+                i,
+                q,
+                k[real],
+                v[real],
+                batch.attention,
+                mixed,
+                scale=config.attention_scale,
+                window=window,
+                softcap=config.attention_softcap,
+            )
             x = _in_tiles(batch.tiles, lambda a, r, layer=layer: self.after(layer, a, r), mixed, x)
         return x[batch.logit_rows]
+
+    def _embed(self, batch: Batch) -> Tensor:
+        x = self.embedding[batch.token_ids]
+        if self._embedding_scale != 1:
+            x = x * self._embedding_scale
+        return x if self.positions is None else x + self.positions[batch.positions]
 
     def before(self, layer: Layer, x: Tensor) -> Tensor:
         """[rows, hidden] → q, k, v side by side, [rows, (num_heads + 2 * num_kv_heads) *
         head_dim].
         """
-        eps = self.config.rms_norm_eps
-        qkv = linear(rms_norm(x, layer.attention_norm, eps), layer.qkv, layer.qkv_bias)
+        h = self._norm(x, layer.attention_norm, layer.attention_norm_bias)
+        qkv = linear(h, layer.qkv, layer.qkv_bias)
         if layer.q_norm is None or layer.k_norm is None:
             return qkv
         q, k, v = self._split(qkv)
-        parts = (rms_norm(q, layer.q_norm, eps), rms_norm(k, layer.k_norm, eps), v)
+        parts = (self._norm(q, layer.q_norm), self._norm(k, layer.k_norm), v)
         return torch.cat([part.flatten(1) for part in parts], dim=1)
 
     def after(self, layer: Layer, mixed: Tensor, residual: Tensor) -> Tensor:
         """Attention result [rows, num_heads * head_dim] and residual [rows, hidden] → [rows,
         hidden].
         """
-        x = residual + linear(mixed, layer.output, layer.output_bias)
-        h = rms_norm(x, layer.mlp_norm, self.config.rms_norm_eps)
-        return x + swiglu(h, layer.gate_up, layer.down, layer.gate_up_bias, layer.down_bias)
+        if layer.post_attention_norm is None:
+            x = linear(mixed, layer.output, layer.output_bias, residual)
+        else:
+            h = linear(mixed, layer.output, layer.output_bias)
+            x = residual + self._norm(h, layer.post_attention_norm)
+        h = self._mlp(layer, self._norm(x, layer.mlp_norm, layer.mlp_norm_bias))
+        if layer.post_mlp_norm is not None:
+            h = self._norm(h, layer.post_mlp_norm)
+        return x + h
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[rows, hidden] → [rows, vocab_size] in float32."""
-        return linear(
-            rms_norm(hidden, self.final_norm, self.config.rms_norm_eps), self.head
-        ).float()
+        hidden = self._norm(hidden, self.final_norm, self.final_norm_bias)
+        logits = linear(hidden, self.head).float()
+        cap = self.config.logit_softcap
+        return logits if cap is None else (logits / cap).tanh_().mul_(cap)
+
+    def _norm(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        eps = self.config.rms_norm_eps
+        if bias is None:
+            return rms_norm(x, weight, eps)
+        return F.layer_norm(x, weight.shape, weight, bias, eps)
+
+    def _mlp(self, layer: Layer, x: Tensor) -> Tensor:
+        config = self.config
+        if layer.experts is not None and layer.router is not None:
+            num, normalise = config.experts_per_token, config.normalise_experts
+            return mixture(x, layer.router, layer.experts, num, normalise, self.expert_tiles)
+        assert layer.gate_up is not None
+        assert layer.down is not None
+        biases = (layer.gate_up_bias, layer.down_bias)
+        return feed_forward(x, layer.gate_up, layer.down, *biases, config.family.mlp)
 
     def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         heads, kv_heads = self.config.num_heads, self.config.num_kv_heads
-        by_head = qkv.view(qkv.shape[0], heads + 2 * kv_heads, self.config.head_dim)
+        by_head = qkv.view(-1, heads + 2 * kv_heads, self.config.head_dim)
         q, k, v = torch.split(by_head, [heads, kv_heads, kv_heads], dim=1)
         return q, k, v
 
 
-def _layer(config: ModelConfig, prefix: str, take: Callable[..., Tensor]) -> Layer:
-    def named(part: str, *names: str) -> Tensor:
-        return take(*(f"{prefix}{name}.{part}" for name in names))
-
-    qkv = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-    gate_up = ("mlp.gate_proj", "mlp.up_proj")
-    return Layer(
-        attention_norm=named("weight", "input_layernorm"),
-        qkv=named("weight", *qkv),
-        qkv_bias=named("bias", *qkv) if config.qkv_bias else None,
-        q_norm=named("weight", "self_attn.q_norm") if config.qk_norm else None,
-        k_norm=named("weight", "self_attn.k_norm") if config.qk_norm else None,
-        output=named("weight", "self_attn.o_proj"),
-        output_bias=named("bias", "self_attn.o_proj") if config.output_bias else None,
-        mlp_norm=named("weight", "post_attention_layernorm"),
-        gate_up=named("weight", *gate_up),
-        gate_up_bias=named("bias", *gate_up) if config.mlp_bias else None,
-        down=named("weight", "mlp.down_proj"),
-        down_bias=named("bias", "mlp.down_proj") if config.mlp_bias else None,
-    )
+def _ropes(config: ModelConfig, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """cos and sin of the full layers; of the layers with a window too, if they have their own."""
+    head_dim, length = config.head_dim, config.max_position
+    ropes = [rope_tables(head_dim, length, config.rope_theta, config.rope_scaling, device)]
+    if config.local_rope_theta is not None:
+        ropes.append(rope_tables(head_dim, length, config.local_rope_theta, None, device))
+    return ropes
 
 
 def _in_tiles(tiles: tuple[int, ...], run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

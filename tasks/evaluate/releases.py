@@ -4,7 +4,7 @@ Owns model references (folder, .gguf file, hub id, package:NAME), the cache of m
 the release digest. Knows no SQL and runs no model.
 
 release_digest = sha256 over everything that changes an answer: model content, prompt content,
-sampling, device class, number format, batch invariance, engine version.
+sampling, device class, number format, batch invariance, quantization, engine version.
 """
 
 from __future__ import annotations
@@ -42,10 +42,16 @@ class Release:
     machine: Machine
 
     @property
-    def engine_key(self) -> tuple[str, str, str, bool]:
+    def engine_key(self) -> tuple[str, str, str, bool, str]:
         """Releases with the same key are answered by one engine, in one batch."""
-        machine = self.machine
-        return (self.model_digest, machine.device, machine.dtype, self.engine.batch_invariant)
+        machine, declared = self.machine, self.engine
+        return (
+            self.model_digest,
+            machine.device,
+            machine.dtype,
+            declared.batch_invariant,
+            declared.quantization,
+        )
 
     def engine_value(self) -> dict[str, Any]:
         """What is recorded of the engine, and enters the release digest."""
@@ -94,6 +100,7 @@ def _engine_value(declared: EngineSettings, machine: Machine) -> dict[str, Any]:
         "device": machine.device_class,
         "dtype": machine.dtype,
         "batch_invariant": declared.batch_invariant,
+        "quantization": declared.quantization,
         "version": engine.__version__,
     }
 

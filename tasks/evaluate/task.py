@@ -169,10 +169,15 @@ def _load(release: Release) -> Backend:
     share_processors()
     from tasks.evaluate.backends.local import LocalBackend  # loads torch
 
-    machine = release.machine
+    machine, declared = release.machine, release.engine
+    quantization = None if declared.quantization == "none" else declared.quantization
     try:
         return LocalBackend(
-            release.model_path, machine.device, machine.dtype, release.engine.batch_invariant
+            release.model_path,
+            machine.device,
+            machine.dtype,
+            declared.batch_invariant,
+            quantization,
         )
     except (EngineError, OSError) as error:
         raise unusable_model(release.name, release.model, error) from None

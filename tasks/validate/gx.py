@@ -36,8 +36,10 @@ _RESULT_FORMAT = {
 }
 
 
-# its notes on temporary folders are not for those who read our progress
-logging.getLogger("great_expectations").setLevel(logging.WARNING)
+# its notes on temporary folders are not for those who read our progress; the second logger sets a
+# level of its own
+for _name in ("great_expectations", "great_expectations.data_context.types.base"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class FlywheelDuckDBDatasource(SQLDatasource):  # type: ignore[misc]

@@ -16,11 +16,19 @@ from engine import LLM
 VOCAB_SIZE = 160
 CACHE_BYTES = 1 << 20
 
+GPT2 = {"kind": "GPT2", "model_class": "GPT2LMHeadModel", "tie_word_embeddings": True}
+
 MakeModel = Callable[..., Path]
 
 
 def write_llama(
-    folder: Path, *, shard: str | None = None, kind: str = "Llama", **changes: Any
+    folder: Path,
+    *,
+    shard: str | None = None,
+    kind: str = "Llama",
+    config_class: str | None = None,
+    model_class: str | None = None,
+    **changes: Any,
 ) -> Path:
     """A random-weight model folder without a tokenizer, written by transformers."""
     import torch
@@ -40,12 +48,15 @@ def write_llama(
         "eos_token_id": None,
         "pad_token_id": None,
     }
-    config = getattr(transformers, f"{kind}Config")(**(settings | changes))
+    if kind == "GPT2":
+        del settings["intermediate_size"], settings["num_key_value_heads"]
+    config = getattr(transformers, config_class or f"{kind}Config")(**(settings | changes))
     torch.manual_seed(0)
-    model = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
+    model = getattr(transformers, model_class or f"{kind}ForCausalLM")(config).eval()
     for name, parameter in model.named_parameters():
-        if name.endswith("bias") or "norm" in name:  # else they start as zeros and ones
-            torch.nn.init.normal_(parameter, mean=float("norm" in name), std=0.2)
+        if name.endswith("bias") or "norm" in name or "ln_" in name:  # else zeros and ones
+            is_one = name.endswith("weight") and not kind.startswith("Gemma")
+            torch.nn.init.normal_(parameter, mean=float(is_one), std=0.2)
     model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     return folder
 

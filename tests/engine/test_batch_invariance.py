@@ -4,14 +4,16 @@ preempted.
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import LLM, Completion, SamplingParams
-from tests.engine.conftest import VOCAB_SIZE, MakeModel
+from tests.engine.conftest import GPT2, VOCAB_SIZE, MakeModel
 
 PARAMS = SamplingParams(max_tokens=7, logprobs=1)
 POOL = [[(7 * i + 3 * j * j) % VOCAB_SIZE for j in range(1 + (i * 13) % 80)] for i in range(24)]
@@ -38,7 +40,7 @@ def alone(folder: Path) -> list[tuple[tuple[int, ...], tuple[float, ...], str | 
     llm = fresh(folder, kv_cache_bytes=1 << 20)
     results = []
     for prompt in POOL:
-        llm._empty_cache()
+        llm._engine.reset()
         results.append(answer(llm.generate([prompt], PARAMS)[0]))
     return results
 
@@ -71,10 +73,10 @@ def test_step_of_several_tiles_keeps_the_bits(folder: Path, alone: list[object])
 
 def test_scores_have_the_same_bits_alone_and_together(plain: LLM):
     pairs = [(POOL[i], POOL[i + 1]) for i in range(20)] + [(POOL[5], [1]), (POOL[5], [2])]
-    plain._empty_cache()
+    plain._engine.reset()
     together = plain.score(pairs)
     for pair, score in zip(pairs, together, strict=True):
-        plain._empty_cache()
+        plain._engine.reset()
         assert plain.score([pair])[0] == score
 
 
@@ -102,3 +104,42 @@ def test_without_batch_invariance_tokens_stay_the_same(folder: Path, alone: list
     tokens = [c.token_ids for c in llm.generate(POOL, PARAMS)]
     assert tokens == [result[0] for result in alone]  # type: ignore[index]
     assert llm.stats().batch_invariant is False
+
+
+FAMILIES: dict[str, tuple[dict[str, Any], str | None]] = {
+    "window": ({"kind": "Mistral", "sliding_window": 24}, None),
+    "soft caps": ({"kind": "Gemma2", "sliding_window": 24, "head_dim": 20}, None),
+    "layer norm": (GPT2, None),
+    "experts": (
+        {
+            "kind": "Qwen3Moe",
+            "num_experts": 8,
+            "num_experts_per_tok": 3,
+            "moe_intermediate_size": 64,
+        },
+        None,
+    ),
+    "4-bit weights": ({"hidden_size": 64}, "int4"),
+    "8-bit experts": ({"kind": "Mixtral", "num_local_experts": 4, "hidden_size": 64}, "int8"),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_keep_their_bits_in_random_batches(name: str, make_model: MakeModel):
+    settings, quantization = FAMILIES[name]
+    folder = make_model(**settings)
+    pool = POOL[::2]
+    llm = fresh(folder, kv_cache_bytes=4 << 20, quantization=quantization)
+    alone = []
+    for prompt in pool:
+        llm._engine.reset()
+        alone.append(answer(llm.generate([prompt], PARAMS)[0]))
+    assert len({tokens for tokens, _, _ in alone}) > len(pool) // 2
+    rng = random.Random(0)
+    for batch_tokens in (5, 64, 512, 2048):
+        llm = fresh(
+            folder, kv_cache_bytes=4 << 20, quantization=quantization, max_batch_tokens=batch_tokens
+        )
+        chosen = rng.choices(range(len(pool)), k=rng.randint(2, 40))
+        completions = llm.generate([pool[i] for i in chosen], PARAMS)
+        assert [answer(c) for c in completions] == [alone[i] for i in chosen]

@@ -54,7 +54,7 @@ def test_stop_string_ends_the_text_and_is_not_part_of_it(chatty: LLM):
 def test_end_token_stops(plain: LLM, monkeypatch: pytest.MonkeyPatch):
     tokens = plain.generate([[9]], FEW)[0].token_ids
     end = tokens[3]
-    monkeypatch.setattr(plain, "_end_ids", frozenset({end}))
+    monkeypatch.setattr(plain._engine, "end_ids", frozenset({end}))
     completion = plain.generate([[9]], FEW)[0]
     assert completion.finish_reason == "stop"
     assert completion.token_ids == tokens[: tokens.index(end) + 1]
@@ -152,21 +152,21 @@ def test_prompt_larger_than_the_cache_fails_alone(plain_folder: Path):
 def test_nan_logits_are_named_and_do_not_spread(plain_folder: Path):
     llm = LLM(plain_folder, device="cpu", dtype="float32", kv_cache_bytes=1 << 20)
     expected = llm.generate([[7, 8]], FEW)[0]
-    saved = llm._model.embedding[9].clone()
-    llm._model.embedding[9] = float("nan")
+    saved = llm._engine.model.embedding[9].clone()
+    llm._engine.model.embedding[9] = float("nan")
     bad, good = llm.generate([[1, 9] * 20, [7, 8]], FEW)
     assert "NaN" in (bad.error or "")
     assert good.token_ids == expected.token_ids
     score = llm.score([([1, 9], [4])])[0]
     assert "NaN" in (score.error or "")
-    llm._model.embedding[9] = saved
+    llm._engine.model.embedding[9] = saved
     again = llm.generate([[1, 9] * 20], FEW)[0]
     assert again.error is None
     assert again.num_cached_tokens == 0
 
 
 def test_step_that_breaks_takes_one_request_with_it(plain: LLM, monkeypatch: pytest.MonkeyPatch):
-    forward = plain._model.forward
+    forward = plain._engine.model.forward
     calls = []
 
     def broken_once(*args: object) -> torch.Tensor:
@@ -176,7 +176,7 @@ def test_step_that_breaks_takes_one_request_with_it(plain: LLM, monkeypatch: pyt
         return forward(*args)  # type: ignore[arg-type]
 
     expected = plain.generate([[5, 6]], FEW)[0].token_ids
-    monkeypatch.setattr(plain._model, "forward", broken_once)
+    monkeypatch.setattr(plain._engine.model, "forward", broken_once)
     completions = plain.generate([[1, 2], [5, 6]], FEW)
     assert "RuntimeError: out of memory" in (completions[0].error or "")
     assert "more lines" not in (completions[0].error or "")
@@ -280,6 +280,6 @@ def test_bfloat16_runs_and_is_batch_invariant(plain_folder: Path):
     llm = LLM(plain_folder, device="cpu", dtype="bfloat16", kv_cache_bytes=1 << 20)
     params = SamplingParams(max_tokens=5, logprobs=1)
     together = llm.generate([[1, 2, 3], [4] * 40, [5]], params)
-    llm._empty_cache()
+    llm._engine.reset()
     assert llm.generate([[4] * 40], params)[0] == together[1]
     assert llm.stats().dtype == "bfloat16"

@@ -4,95 +4,24 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from tokenizers import pre_tokenizers
 
 from engine import LLM, SamplingParams
 from engine.errors import ModelLoadError
-from engine.loader.gguf import PER_LAYER, WHOLE_MODEL
-from tests.engine.conftest import MakeModel
+from engine.loader import load_model_files
+from engine.models.weights import own_weights
+from tests.engine.conftest import GPT2, MakeModel
+from tests.engine.gguf_files import write_gguf
 
-HEADS, KV_HEADS, HIDDEN, INNER = 4, 2, 64, 128
+HEADS, HIDDEN, INNER = 4, 64, 128
 PROMPTS = [[5, 6, 7], list(range(40)), [99]]
-TEMPLATE = (
-    "{% for m in messages %}{{ m['content'] }}"
-    "{{ raise_exception('no') if m['content'] == 'bad' }}{% endfor %}"
-)
-
-
-def permuted(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """llama.cpp's reordering of q and k rows, as its converter does it."""
-    return (
-        weight.reshape(heads, 2, weight.shape[0] // heads // 2, -1)
-        .swapaxes(1, 2)
-        .reshape(weight.shape)
-    )
-
-
-def write_gguf(
-    path: Path,
-    folder: Path,
-    kind: gguf.GGMLQuantizationType,
-    *,
-    tokenizer: bool = False,
-    extra: dict[str, float] | None = None,
-) -> Path:
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_block_count(2)
-    writer.add_context_length(512)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_feed_forward_length(INNER)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_rope_freq_base(10000.0)
-    if tokenizer:
-        add_tokenizer(writer)
-    names = {v: k for k, v in PER_LAYER.items()} | {v: k for k, v in WHOLE_MODEL.items()}
-    for name, weight in load_file(folder / "model.safetensors").items():
-        stem, _, suffix = name.rpartition(".")
-        if stem.endswith("q_proj"):
-            weight = permuted(weight, HEADS)
-        elif stem.endswith("k_proj"):
-            weight = permuted(weight, KV_HEADS)
-        if stem.startswith("model.layers."):
-            _, _, layer, part = stem.split(".", 3)
-            stem = f"blk.{layer}.{names[part]}"
-        else:
-            stem = names[stem]
-        values = weight.float().numpy()
-        if values.ndim == 2:
-            writer.add_tensor(f"{stem}.{suffix}", gguf.quantize(values, kind), raw_dtype=kind)
-        else:
-            writer.add_tensor(f"{stem}.{suffix}", values)
-    for name, value in (extra or {}).items():
-        writer.add_tensor(name, np.full(HIDDEN // HEADS // 2, value, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def add_tokenizer(writer: gguf.GGUFWriter) -> None:
-    """Byte-level, 160 tokens, three of them special."""
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())[: 160 - len(special) - 1]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list([*special, *letters, "ab"])
-    writer.add_token_types([3] * len(special) + [1] * (len(letters) + 1))
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_add_bos_token(True)
-    writer.add_chat_template(TEMPLATE)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +42,7 @@ def load(path: Path) -> LLM:
 def test_float_weights_answer_as_the_folder_does(folder: Path, with_tokenizer: Path):
     params = SamplingParams(max_tokens=8, logprobs=1)
     from_gguf, from_folder = load(with_tokenizer), load(folder)
-    from_gguf._end_ids = frozenset()
+    from_gguf._engine.end_ids = frozenset()
     assert from_gguf.generate(PROMPTS, params) != []
     for a, b in zip(
         from_gguf.generate(PROMPTS, params), from_folder.generate(PROMPTS, params), strict=True
@@ -128,8 +57,6 @@ def test_float_weights_answer_as_the_folder_does(folder: Path, with_tokenizer: P
 def test_quantised_weights_are_near(
     kind: str, tolerance: float, folder: Path, tmp_path: Path, with_tokenizer: Path
 ):
-    from engine.loader import load_model_files
-
     path = write_gguf(tmp_path / "m.gguf", folder, gguf.GGMLQuantizationType[kind], tokenizer=True)
     exact, near = (load_model_files(p).weights for p in (with_tokenizer, path))
     assert set(exact) == set(near)
@@ -141,7 +68,7 @@ def test_tokenizer_is_built_from_the_metadata(with_tokenizer: Path):
     llm = load(with_tokenizer)
     assert llm.tokenizer("ab<|im_end|>").input_ids == [1, 159, 2]
     assert llm.tokenizer.decode([159, 2], skip_special_tokens=True) == "ab"
-    assert llm._end_ids == {2}
+    assert llm._engine.end_ids == {2}
     chat, text, bad = llm.generate(
         [[{"role": "user", "content": "ab"}], "ab", [{"role": "user", "content": "bad"}]]
     )
@@ -159,7 +86,7 @@ def test_score_splits_where_the_joint_text_does(with_tokenizer: Path):
 
 
 def test_tensor_without_a_place_is_named(folder: Path, tmp_path: Path):
-    extra = {"blk.0.mystery.weight": 1.0}
+    extra = {"blk.0.mystery.weight": np.ones(4, dtype=np.float32)}
     kind = gguf.GGMLQuantizationType.F32
     path = write_gguf(tmp_path / "m.gguf", folder, kind, extra=extra)
     with pytest.raises(ModelLoadError, match=r"unexpected tensor 'blk.0.mystery.weight'"):
@@ -251,10 +178,67 @@ def test_rope_factors_divide_the_frequencies(make_model: MakeModel, tmp_path: Pa
         scaled,
         gguf.GGMLQuantizationType.F32,
         tokenizer=True,
-        extra={"rope_freqs.weight": 4.0},
+        extra={"rope_freqs.weight": np.full(HIDDEN // HEADS // 2, 4, dtype=np.float32)},
     )
     from_gguf = load(path)
-    from_gguf._end_ids = frozenset()
+    from_gguf._engine.end_ids = frozenset()
     params = SamplingParams(max_tokens=8)
     answers = [llm.generate(PROMPTS, params) for llm in (from_gguf, load(scaled))]
     assert [c.token_ids for c in answers[0]] == [c.token_ids for c in answers[1]]
+
+
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "biased qwen2": ("qwen2", {"kind": "Qwen2"}),
+    "qwen3": ("qwen3", {"kind": "Qwen3", "head_dim": 16}),
+    "gemma2": (
+        "gemma2",
+        {
+            "kind": "Gemma2",
+            "head_dim": 16,
+            "query_pre_attn_scalar": 16,
+            "sliding_window": 24,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "gemma3": (
+        "gemma3",
+        {
+            "kind": "Gemma3",
+            "config_class": "Gemma3TextConfig",
+            "num_hidden_layers": 7,
+            "head_dim": 16,
+            "query_pre_attn_scalar": 16,
+            "sliding_window": 24,
+            "hidden_size": 32,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "gpt2": ("gpt2", GPT2),
+    "qwen3 moe": (
+        "qwen3moe",
+        {
+            "kind": "Qwen3Moe",
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 40,
+            "norm_topk_prob": True,
+            "head_dim": 16,
+        },
+    ),
+    "mixtral": ("llama", {"kind": "Mixtral", "num_local_experts": 4, "head_dim": 12}),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_are_read_as_their_folders_are(name: str, make_model: MakeModel, tmp_path: Path):
+    """Same configuration, same weights; what they compute is compared with transformers."""
+    architecture, settings = FAMILIES[name]
+    folder = make_model(**settings)
+    path = write_gguf(tmp_path / "m.gguf", folder, architecture=architecture)
+    read, expected = load_model_files(path), load_model_files(folder)
+    assert read.config.rms_norm_eps == pytest.approx(expected.config.rms_norm_eps)
+    assert replace(read.config, rms_norm_eps=0) == replace(expected.config, rms_norm_eps=0)
+    weights = own_weights(expected.config, expected.weights)
+    assert set(own_weights(read.config, read.weights)) == set(weights)
+    for key, weight in weights.items():
+        torch.testing.assert_close(read.weights[key], weight, rtol=0, atol=1e-7)

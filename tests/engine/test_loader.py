@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from engine import LLM, model_digest
 from engine.errors import ModelLoadError, UnsupportedModelError, shorten
 from engine.hub import resolve_model
-from tests.engine.conftest import MakeModel
+from tests.engine.conftest import GPT2, MakeModel
 
 Change = Callable[[Path], None]
 
@@ -52,7 +52,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "config is a list": (lambda f: _write(f / "config.json", "[]"), "must be a JSON object"),
     "architecture": (
         edit_config(architectures=["BertForMaskedLM"]),
-        "BertForMaskedLM is not supported. Supported: LlamaForCausalLM",
+        "BertForMaskedLM is not supported. Supported: GPT2LMHeadModel, Gemma2ForCausalLM",
     ),
     "no architecture": (edit_config(architectures=None), "model_type 'llama' is not supported"),
     "activation": (edit_config(hidden_act="gelu"), "hidden_act 'gelu' is not supported"),
@@ -123,17 +123,116 @@ def test_fault_of_a_sharded_folder_is_named(
         LLM(folder, device="cpu")
 
 
-def test_sliding_window_limits_the_context(make_model: MakeModel):
-    folder = make_model(kind="Mistral", sliding_window=64)
-    llm = LLM(folder, device="cpu", dtype="float32", kv_cache_bytes=1 << 20)
-    assert "context is 64" in (llm.generate([[1] * 70])[0].error or "")
+EXPERTS = {"kind": "Qwen3Moe", "num_experts": 4, "moe_intermediate_size": 32}
+GEMMA3 = {"kind": "Gemma3", "config_class": "Gemma3TextConfig", "sliding_window": 24}
+FAMILY_FAULTS: dict[str, tuple[dict[str, Any], Change, str]] = {
+    "bidirectional": (
+        GEMMA3,
+        edit_config(use_bidirectional_attention=True),
+        "use_bidirectional_attention True is not supported. Supported: False",
+    ),
+    "layer types": (
+        GEMMA3,
+        edit_config(layer_types=["chunked_attention", "full_attention"]),
+        "2 entries for 2 layers, unknown: chunked_attention. Supported: full_attention",
+    ),
+    "too few layer types": (GEMMA3, edit_config(layer_types=["full_attention"]), "has 1 entries"),
+    "window": (GEMMA3, edit_config(sliding_window="wide"), "sliding_window is 'wide'"),
+    "local rope": (
+        GEMMA3,
+        edit_config(
+            rope_parameters={
+                "full_attention": {"rope_type": "default", "rope_theta": 1e6},
+                "sliding_attention": {"rope_type": "linear", "factor": 2},
+            }
+        ),
+        "RoPE scaling 'linear' of the layers with a window is not supported",
+    ),
+    "other gelu": (
+        GEMMA3,
+        edit_config(hidden_activation="gelu"),
+        "hidden_act 'gelu' is not supported. Supported: 'gelu_pytorch_tanh'",
+    ),
+    "gemma norm": (
+        GEMMA3,
+        edit_weights(lambda w: w.pop("model.layers.0.pre_feedforward_layernorm.weight")),
+        "missing weights: model.layers.0.pre_feedforward_layernorm.weight",
+    ),
+    "relu": (GPT2, edit_config(activation_function="relu"), "'gelu_new', 'gelu_pytorch_tanh'"),
+    "layer scale": (
+        GPT2,
+        edit_config(scale_attn_by_inverse_layer_idx=True),
+        "scale_attn_by_inverse_layer_idx True is not supported",
+    ),
+    "gpt2 position": (
+        GPT2,
+        edit_weights(lambda w: w.pop("transformer.wpe.weight")),
+        "missing weights: transformer.wpe.weight",
+    ),
+    "gpt2 shape": (
+        GPT2,
+        edit_weights(lambda w: w.update({"transformer.h.0.attn.c_attn.weight": torch.ones(2, 3)})),
+        r"transformer.h.0.attn.c_attn.weight is \(2, 3\) instead of \(48, 144\)",
+    ),
+    "gpt2 vocabulary": (
+        GPT2,
+        edit_config(vocab_size=161),
+        r"transformer.wte.weight is \(160, 48\) instead of \(161, 48\)",
+    ),
+    "no number of experts": (EXPERTS, edit_config(num_experts=0), "num_experts is 0"),
+    "some layers without experts": (
+        EXPERTS,
+        edit_config(mlp_only_layers=[1]),
+        r"mlp_only_layers \[1\] is not supported",
+    ),
+    "missing expert": (
+        EXPERTS,
+        edit_weights(lambda w: w.pop("model.layers.1.mlp.experts.3.down_proj.weight")),
+        "missing weights: model.layers.1.mlp.experts.3.down_proj.weight",
+    ),
+    "expert too many": (
+        EXPERTS,
+        edit_weights(
+            lambda w: w.update({"model.layers.1.mlp.experts.4.up_proj.weight": torch.ones(1)})
+        ),
+        "unexpected weights: model.layers.1.mlp.experts.4.up_proj.weight",
+    ),
+    "mixtral router": (
+        {"kind": "Mixtral", "num_local_experts": 4},
+        edit_weights(lambda w: w.pop("model.layers.0.block_sparse_moe.gate.weight")),
+        "missing weights: model.layers.0.block_sparse_moe.gate.weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAMILY_FAULTS)
+def test_fault_of_a_family_is_named(name: str, make_model: MakeModel):
+    settings, change, message = FAMILY_FAULTS[name]
+    folder = make_model(**settings)
+    change(folder)
+    with pytest.raises(ModelLoadError, match=message):
+        LLM(folder, device="cpu")
+
+
+def test_gpt2_names_without_their_prefix_and_buffers_are_understood(make_model: MakeModel):
+    """As in the first checkpoint of all."""
+
+    def strip(weights: dict[str, torch.Tensor]) -> None:
+        for name in list(weights):
+            weights[name.removeprefix("transformer.")] = weights.pop(name)
+        weights["h.0.attn.bias"] = torch.ones(1, 1, 512, 512)
+
+    folder = make_model(**GPT2)
+    expected = LLM(folder, device="cpu", kv_cache_bytes=1 << 20).score([([1], [2, 3])])
+    edit_weights(strip)(folder)
+    assert LLM(folder, device="cpu", kv_cache_bytes=1 << 20).score([([1], [2, 3])]) == expected
 
 
 def test_end_token_is_read_from_the_generation_config(plain_folder: Path, tmp_path: Path):
     folder = tmp_path / "model"
     shutil.copytree(plain_folder, folder)
     (folder / "generation_config.json").write_text('{"eos_token_id": [3, 4]}')
-    assert LLM(folder, device="cpu", kv_cache_bytes=1 << 20)._end_ids == {3, 4}
+    assert LLM(folder, device="cpu", kv_cache_bytes=1 << 20)._engine.end_ids == {3, 4}
 
 
 def test_pickled_file_is_refused(tmp_path: Path):

@@ -16,8 +16,17 @@ _TRANSIENT = ("failed on this device", "KV cache")
 class LocalBackend:
     """One model in memory. Raises EngineError where the model cannot be used."""
 
-    def __init__(self, model: Path, device: str, dtype: str, batch_invariant: bool) -> None:
-        self._llm: LLM | None = LLM(model, device, dtype, batch_invariant)
+    def __init__(
+        self,
+        model: Path,
+        device: str,
+        dtype: str,
+        batch_invariant: bool,
+        quantization: str | None = None,
+    ) -> None:
+        self._llm: LLM | None = LLM(
+            model, device, dtype, batch_invariant, quantization=quantization
+        )
 
     def answer(self, asks: Sequence[Ask], told: Told) -> list[Answer]:
         prompts = [[dict(message) for message in ask.messages] for ask in asks]

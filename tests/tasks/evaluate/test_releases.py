@@ -53,6 +53,8 @@ def test_release_digest_changes_with_everything_that_changes_an_answer() -> None
         digest(sampling={"temperature": 0.5}),
         digest(sampling={"stop": ["x"]}),
         digest(engine={"batch_invariant": False}),
+        digest(engine={"quantization": "int8"}),
+        digest(engine={"quantization": "int4"}),
     ]
     assert len(set(variants)) == len(variants)
     assert digest(Machine("cuda:0", "float32")) == digest(Machine("cuda:1", "float32"))

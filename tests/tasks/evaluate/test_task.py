@@ -15,7 +15,7 @@ from tasks.evaluate.backends.base import Answer
 from tasks.evaluate.backends.local import LocalBackend
 from tasks.evaluate.task import evaluate
 from tasks.run import Run
-from tasks.settings import Settings
+from tasks.settings import Settings, parse_settings
 from tasks.store import ledger
 from tests.tasks.evaluate.stage import EVAL_SET, begin, rows, sample, settings_for, store_eval_set
 
@@ -274,8 +274,6 @@ def test_two_models_are_loaded_one_after_the_other(
     other = write_tiny_model(tmp_path / "other-model", seed=1)
     values = settings.model_dump(mode="json", by_alias=True)
     values["releases"]["two"]["model"] = str(other)
-    from tasks.settings import parse_settings
-
     made = parse_settings(values, base=str(tmp_path))
     open_now: list[str] = []
     real_load, real_close = task._load, LocalBackend.close
@@ -293,6 +291,23 @@ def test_two_models_are_loaded_one_after_the_other(
     monkeypatch.setattr(LocalBackend, "close", close)
     receipt = evaluate(begin(made, "r1"))
     assert [used["releases"] for used in receipt.notes["engines"]] == [["one"], ["two"]]
+
+
+def test_quantised_release_has_its_own_engine_and_answers(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """The same model and prompt, so that a gate compares a quantised release with its parent."""
+    values = settings.model_dump(mode="json", by_alias=True)
+    values["releases"]["two"] = values["releases"]["one"] | {
+        "engine": values["releases"]["one"]["engine"] | {"quantization": "int4"}
+    }
+    made = parse_settings(values, base=str(tmp_path))
+    receipt = evaluate(begin(made, "r1"))
+    assert [used["releases"] for used in receipt.notes["engines"]] == [["one"], ["two"]]
+    assert receipt.notes["computed"] == 2 * NUM
+    texts = rows(made, "SELECT count(*), count(DISTINCT text) FROM completions GROUP BY sample_id")
+    assert (2, 2) in texts  # random weights of 4 bits answer otherwise
+    assert evaluate(begin(made, "r2")).notes["computed"] == 0
 
 
 def test_store_is_free_while_the_model_computes(

@@ -1,0 +1,209 @@
+"""The loop of the engine: requests in, one step at a time, finished requests out.
+
+Owns a loaded model, its KV cache and its scheduler, and the life of a request between `add` and its
+finish_reason. One thread at a time drives it: LLM from a call, the server from its engine thread, a
+replica from its process. What callers give and get is llm.py's, tensors are runner.py's, order is
+scheduler.py's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from engine.block_manager import BlockManager
+from engine.device import default_cache_bytes, pick_device, pick_dtype
+from engine.errors import EngineError
+from engine.hub import resolve_model
+from engine.loader import load_model_files
+from engine.models.llama import LlamaModel
+from engine.models.quantised import check_quantization
+from engine.options import EngineOptions
+from engine.request import FinishReason, Request
+from engine.runner import BLOCK_SIZE, ChunkResult, Runner, bytes_per_block
+from engine.scheduler import Chunk, Scheduler
+from engine.stats import Counters, EngineStats
+from engine.tokenizer import TextCodec, load_tokenizer
+
+__all__ = ["MAX_RUNNING", "EngineCore"]
+
+MAX_RUNNING = 128
+DEFAULT_BATCH_TOKENS = 512
+
+
+class EngineCore:
+    """codec is None for a model folder without a tokenizer."""
+
+    def __init__(self, model: str | Path, options: EngineOptions) -> None:
+        started = time.perf_counter()
+        check_quantization(options.quantization)
+        torch_device = pick_device(options.device)
+        torch_dtype = pick_dtype(options.dtype, torch_device)
+        self._max_batch_tokens = _batch_tokens(options.max_batch_tokens)
+        path = resolve_model(str(model))
+        files = load_model_files(path)
+        self.config = files.config
+        self.codec = load_tokenizer(files.path, files.metadata)
+        end_id = self.codec.end_id if self.codec is not None else None
+        self.end_ids = files.end_ids | (frozenset() if end_id is None else {end_id})
+        self.model = LlamaModel(
+            files.config, files.weights, str(path), torch_dtype, torch_device, options.quantization
+        )
+        self._batch_invariant = options.batch_invariant
+        self._num_blocks = _num_blocks(self.model, options.kv_cache_bytes)
+        self._runner = Runner(self.model, self._num_blocks, options.batch_invariant)
+        self.counters = Counters()
+        self.reset()
+        self._load_s = time.perf_counter() - started
+
+    def reset(self) -> None:
+        """Drop every request; a new scheduler over a cache that holds nothing."""
+        self.blocks = BlockManager(self._num_blocks, BLOCK_SIZE)
+        self.scheduler = Scheduler(self.blocks, self._max_batch_tokens, MAX_RUNNING)
+
+    def stats(self) -> EngineStats:
+        return EngineStats(
+            device=str(self.model.device),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            batch_invariant=self._batch_invariant,
+            num_blocks=self._num_blocks,
+            block_size=BLOCK_SIZE,
+            load_s=self._load_s,
+            **{field.name: getattr(self.counters, field.name) for field in fields(Counters)},
+        )
+
+    def run(self, requests: Sequence[Request], finished: Callable[[int], None]) -> None:
+        """Run until every request has a finish_reason; `finished` hears how many a step ended.
+        After an interrupt the engine is as if they had never been added.
+        """
+        started = time.perf_counter()
+        try:
+            for request in requests:
+                self.add(request)
+            while self.has_work:
+                finished(len(self.step()))
+            self.check_idle()
+        except BaseException:
+            # Interrupted anywhere: blocks may be half handed out or promised but not computed.
+            self.reset()
+            raise
+        finally:
+            self.counters.run_s += time.perf_counter() - started
+
+    def close(self) -> None:
+        """Nothing to stop: the memory goes with the object."""
+
+    @property
+    def has_work(self) -> bool:
+        return self.scheduler.has_work
+
+    def check_idle(self) -> None:
+        """Prove that no block leaked, if nothing waits or runs. Raises AssertionError."""
+        if not self.has_work:
+            self.blocks.check()
+
+    def add(self, request: Request) -> None:
+        """Let the request join from the next step on."""
+        self.scheduler.add(request)
+
+    def abort(self, request: Request) -> None:
+        """Take a request out between two steps, whether it waits, runs or has ended, and give its
+        blocks back at once.
+        """
+        self.scheduler.drop(request)
+
+    def step(self) -> list[Request]:
+        """One iteration: schedule, run, postprocess. The requests it finished."""
+        num_preemptions = self.scheduler.num_preemptions
+        chunks, finished = self.scheduler.schedule()
+        self.counters.num_preemptions += self.scheduler.num_preemptions - num_preemptions
+        if not chunks:
+            return finished
+        try:
+            results = self._runner.run(chunks)
+        except (RuntimeError, MemoryError) as error:
+            return finished + self._fail_largest(chunks, error)
+        self.counters.num_steps += 1
+        self.counters.num_run_tokens += sum(chunk.num_tokens for chunk in chunks)
+        return finished + [
+            c.request for c, result in zip(chunks, results, strict=True) if self._advance(c, result)
+        ]
+
+    def _advance(self, chunk: Chunk, result: ChunkResult) -> bool:
+        """Take a chunk's result over into its request; True if that finished it."""
+        request = chunk.request
+        request.num_computed = chunk.end
+        if result.error is not None:
+            request.fail(result.error)
+            self.blocks.forget(request.block_table)
+            self._runner.scrub(request.block_table)
+        elif request.is_score:
+            request.logprobs += result.logprobs
+            request.top_logprobs += result.top_logprobs
+            request.num_greedy += sum(result.is_greedy)
+            if request.targets is not None and len(request.logprobs) == len(request.targets):
+                request.finish_reason = "stop"
+        elif result.token_ids:
+            request.token_ids.append(result.token_ids[0])
+            if request.params.logprobs:
+                request.logprobs.append(result.logprobs[0])
+            request.top_logprobs += result.top_logprobs
+            request.finish_reason = self._finish_reason(request)
+        if request.finish_reason is None:
+            return False
+        self.scheduler.finish(request)
+        return True
+
+    def _finish_reason(self, request: Request) -> FinishReason | None:
+        if request.token_ids[-1] in self.end_ids:
+            return "stop"
+        if request.params.stop and self.codec is not None and _ends_in_stop(self.codec, request):
+            return "stop"
+        return "length" if request.num_tokens >= request.max_length else None
+
+    def _fail_largest(self, chunks: list[Chunk], error: Exception) -> list[Request]:
+        """A step that ran out of memory or broke in a kernel takes its largest request with it; the
+        others are tried again.
+        """
+        # The blocks of this step were made findable before they were computed; they never were.
+        self.blocks.forget_everything()
+        victim = max(chunks, key=lambda chunk: chunk.num_tokens).request
+        reason = (str(error).splitlines() or [""])[0][:300]
+        victim.fail(f"The step failed on this device: {type(error).__name__}: {reason}")
+        self.scheduler.finish(victim)
+        self.scheduler.recompute_all()
+        return [victim]
+
+
+def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
+    """As many as the bytes allow; by default no more than the longest requests can fill at once."""
+    per_block = bytes_per_block(model)
+    wanted = default_cache_bytes(model.device) if kv_cache_bytes is None else kv_cache_bytes
+    if wanted < per_block:
+        raise EngineError(
+            f"kv_cache_bytes is {wanted}, but one block of {BLOCK_SIZE} tokens needs "
+            f"{per_block} bytes."
+        )
+    num_blocks = int(wanted // per_block)
+    if kv_cache_bytes is None:
+        num_blocks = min(num_blocks, MAX_RUNNING * -(-model.config.max_position // BLOCK_SIZE))
+    return num_blocks
+
+
+def _batch_tokens(max_batch_tokens: int | None) -> int:
+    if max_batch_tokens is None:
+        return DEFAULT_BATCH_TOKENS
+    if max_batch_tokens < 1:
+        raise EngineError(f"max_batch_tokens is {max_batch_tokens}, but it must be at least 1.")
+    return max_batch_tokens
+
+
+def _ends_in_stop(codec: TextCodec, request: Request) -> bool:
+    """Is a stop string in the text of the last tokens? A character is at most four tokens, so
+    looking that far back is enough.
+    """
+    longest = max(len(stop) for stop in request.params.stop)
+    tail = codec.decode(request.output_ids[-(4 * longest + 8) :])
+    return any(stop in tail for stop in request.params.stop)

@@ -1,0 +1,219 @@
+"""The native kernels as functions of tensors: shapes checked, memory allocated, pointers passed.
+
+Owns the layout of packed weights and of the native KV cache. In float32, and all but the matrix
+product in bfloat16 (rounded once, from float32). Every row of a result has the same bits in any
+batch (kernels.cpp says why), so nothing here needs tiles of trusted sizes. Knows nothing of models
+or requests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.attention_plan import Span
+from engine.native.build import build
+
+__all__ = [
+    "NativeAttention",
+    "PackedMatrix",
+    "can_pack",
+    "can_run",
+    "linear",
+    "pack",
+    "read_logits",
+    "rms_norm",
+    "rotate",
+    "silu_mul",
+]
+
+BLOCK_SIZE = 32
+TILE_TOKENS = 16  # queries that share the reading of K and V
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedMatrix:
+    """A weight [num_out, num_in] as panels [num_panels, num_in, panel]."""
+
+    panels: Tensor
+    num_out: int
+    num_in: int
+
+
+class _Attention(ctypes.Structure):
+    _fields_ = (
+        ("num_heads", ctypes.c_int64), ("num_kv_heads", ctypes.c_int64),
+        ("head_dim", ctypes.c_int64), ("window", ctypes.c_int64),
+        ("scale", ctypes.c_float), ("softcap", ctypes.c_float),
+    )  # fmt: skip
+
+
+def can_run(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this device and dtype run natively. Compiles at the first call."""
+    is_kind = dtype in (torch.float32, torch.bfloat16)
+    return device.type == "cpu" and is_kind and build().library is not None
+
+
+def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether matrix products do too; in bfloat16 oneDNN's are better."""
+    return dtype == torch.float32 and can_run(device, dtype)
+
+
+def _call(name: str, *arguments: Tensor | int | float | ctypes.Structure | None) -> None:
+    function = getattr(build().library, name)
+    function(*(_argument(argument) for argument in arguments))
+
+
+def _untouched_zeros(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Zeros, because a NaN in a slot that nobody wrote would survive its probability of 0; from
+    calloc, so that memory is taken only once it is written to."""
+    number = np.float32 if dtype == torch.float32 else np.int16
+    return torch.from_numpy(np.zeros(size, number)).view(dtype)
+
+
+def _name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _argument(value: Tensor | int | float | ctypes.Structure | None) -> object:
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    if isinstance(value, float):
+        return ctypes.c_float(value)
+    return ctypes.c_int64(value) if isinstance(value, int) else ctypes.byref(value)
+
+
+def pack(weight: Tensor) -> PackedMatrix:
+    """weight [num_out, num_in], float32, contiguous."""
+    library = build().library
+    assert library is not None
+    panel = library.fw_panel()
+    num_out, num_in = weight.shape
+    panels = torch.empty(-(-num_out // panel), num_in, panel)
+    _call("fw_pack", weight.contiguous(), num_out, num_in, panels)
+    return PackedMatrix(panels, num_out, num_in)
+
+
+def linear(
+    x: Tensor, weight: PackedMatrix, bias: Tensor | None = None, residual: Tensor | None = None
+) -> Tensor:
+    """x [rows, num_in] · weightᵀ + bias + residual [rows, num_out] → [rows, num_out]."""
+    assert x.shape[1] == weight.num_in, (x.shape, weight.num_in)
+    assert x.stride(1) == 1, x.stride()
+    out = torch.empty(x.shape[0], weight.num_out)
+    _call("fw_linear", x, x.stride(0), weight.panels, bias, residual, out, x.shape[0],
+          weight.num_out, weight.num_in)  # fmt: skip
+    return out
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x / rms(x) * weight over the last dimension."""
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    _call(f"fw_rms_norm_{_name(x)}", x, weight, eps, out, x.numel() // x.shape[-1], x.shape[-1])
+    return out
+
+
+def silu_mul(both: Tensor) -> Tensor:
+    """[rows, 2n] of gate, then up → silu(gate) * up, [rows, n]."""
+    rows, width = both.shape
+    out = torch.empty(rows, width // 2, dtype=both.dtype)
+    _call(f"fw_silu_mul_{_name(both)}", both, out, rows, width // 2)
+    return out
+
+
+def rotate(qkv: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, heads: int) -> None:
+    """Rotary embedding of the first `heads` heads of qkv [rows, all heads, head_dim], in place.
+
+    cos, sin: [max_position, rotary_dim / 2] float32; positions: [rows] int64.
+    """
+    rows, _, head_dim = qkv.shape
+    _call(f"fw_rotate_{_name(qkv)}", qkv, qkv.stride(0), positions, cos, sin, rows, heads, head_dim,
+          2 * cos.shape[1])  # fmt: skip
+
+
+def read_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each row: the first largest [rows] int64, and logsumexp [rows] (not finite where the
+    logits are not)."""
+    rows, vocab_size = logits.shape
+    best, log_sums = torch.empty(rows, dtype=torch.int64), torch.empty(rows)
+    _call("fw_read_logits", logits, rows, vocab_size, best, log_sums)
+    return best, log_sums
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NativePlan:
+    """slots [num_tokens]; tiles [num_tiles, 4]: row, start, tokens, offset in `tables` of its
+    sequence's block table. All int32."""
+
+    slots: Tensor
+    tiles: Tensor
+    tables: Tensor
+
+
+class NativeAttention:
+    """Keys [layers, blocks, kv_heads, head_dim, 32], values [layers, blocks, kv_heads, 32, padded
+    head_dim], in float32 or bfloat16."""
+
+    block_size = BLOCK_SIZE
+
+    def __init__(
+        self, num_layers: int, num_blocks: int, num_heads: int, num_kv_heads: int, head_dim: int,
+        dtype: torch.dtype,
+    ) -> None:  # fmt: skip
+        library = build().library
+        assert library is not None
+        panel = library.fw_panel()
+        padded = -(-head_dim // panel) * panel
+        size = (num_layers, num_blocks, num_kv_heads)
+        self.keys = _untouched_zeros((*size, head_dim, BLOCK_SIZE), dtype)
+        self.values = _untouched_zeros((*size, BLOCK_SIZE, padded), dtype)
+        self._heads = (num_heads, num_kv_heads, head_dim)
+        self._kernel = f"fw_attend_{_name(self.keys)}"
+
+    def plan(self, spans: Sequence[Span]) -> NativePlan:
+        """Once a step, for all layers."""
+        slots, tiles, tables = [], [], []
+        offset = 0
+        for span in spans:
+            table = np.asarray(span.block_table, dtype=np.int32)
+            positions = np.arange(span.start, span.start + span.num_tokens, dtype=np.int32)
+            slots.append(table[positions // BLOCK_SIZE] * BLOCK_SIZE + positions % BLOCK_SIZE)
+            first = np.arange(0, span.num_tokens, TILE_TOKENS, dtype=np.int32)
+            count = np.minimum(TILE_TOKENS, span.num_tokens - first)
+            place = np.full_like(first, offset)
+            tiles.append(np.stack((span.row + first, span.start + first, count, place), axis=1))
+            tables.append(table)
+            offset += len(table)
+        joined = np.concatenate(tiles)
+        longest_first = np.argsort(-(joined[:, 1] + joined[:, 2]) * joined[:, 2], kind="stable")
+        return NativePlan(
+            torch.from_numpy(np.concatenate(slots)),
+            torch.from_numpy(joined[longest_first]),
+            torch.from_numpy(np.concatenate(tables)),
+        )
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: NativePlan, out: Tensor, *,
+        scale: float, window: int | None = None, softcap: float | None = None,
+    ) -> None:  # fmt: skip
+        """Write k and v [num_tokens, num_kv_heads, head_dim] into the cache, then q's attention
+        into out [num_tokens, num_heads * head_dim]. The three are views of one qkv."""
+        assert q.stride(0) == k.stride(0) == v.stride(0), "q, k and v must be views of one tensor"
+        shape = _Attention(*self._heads, window or 0, scale, softcap or 0.0)
+        slots, tiles = plan.slots, plan.tiles
+        _call(self._kernel, shape, q, k, v, q.stride(0), self.keys[layer], self.values[layer],
+              slots, len(slots), tiles, len(tiles), plan.tables, out)  # fmt: skip
+
+    def scrub(self, blocks: Sequence[int]) -> None:
+        """Overwrite blocks whose content is not finite: their next owner must not inherit it."""
+        for block in blocks:
+            self.keys[:, block].zero_()
+            self.values[:, block].zero_()

@@ -1,0 +1,1 @@
+"""The OpenAI API over one EngineCore: FastAPI and uvicorn outside, one engine thread inside."""

@@ -1,0 +1,245 @@
+"""From an Ask to the engine's requests, and from what they gave to the answer's JSON.
+
+Owns the OpenAI API's answer objects, whole and in pieces. A choice is one completion of one prompt:
+a generate request, a score request for the prompt's own log-probabilities (echo), or both. Knows
+nothing of sockets or of the engine thread.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from engine.intake import Intake
+from engine.request import Request, TopLogprobs
+from engine.server.loop import Update
+from engine.server.protocol import ApiError, Ask
+from engine.server.text import TextStream, TokenTexts
+
+__all__ = ["Answer", "Choice", "make_choices"]
+
+
+class Choice:
+    """What is known so far of one completion."""
+
+    def __init__(self, index: int, ask: Ask, prompt_ids: Sequence[int], intake: Intake) -> None:
+        self.index = index
+        self.ask = ask
+        self.prompt_ids = tuple(prompt_ids)
+        self.generate: Request | None = None
+        self.score: Request | None = None
+        self.prompt_logprobs: tuple[float, ...] = ()
+        self.prompt_tops: tuple[TopLogprobs, ...] = ()
+        self.token_ids: list[int] = []
+        self.logprobs: list[float] = []
+        self.tops: list[TopLogprobs] = []
+        self.text = ""
+        self.finish_reason: str | None = "length" if ask.max_tokens == 0 else None
+        self._stream = TextStream(intake.codec, ask.params.stop)
+
+    @property
+    def requests(self) -> list[Request]:
+        return [request for request in (self.score, self.generate) if request is not None]
+
+    def take(self, update: Update) -> str:
+        """The text that this adds. Raises ApiError if the request failed."""
+        if update.error is not None:
+            raise ApiError(update.error, status=500)
+        if update.request is self.score:
+            self.prompt_logprobs, self.prompt_tops = update.logprobs, update.top_logprobs
+            return ""
+        self.token_ids += update.token_ids
+        self.logprobs += update.logprobs
+        self.tops += update.top_logprobs
+        text = self._stream.push(update.token_ids)
+        if update.finish_reason is not None:
+            self.finish_reason = update.finish_reason
+            text += self._stream.finish()
+        self.text += text
+        return text
+
+
+def make_choices(ask: Ask, intake: Intake, capacity_tokens: int) -> list[Choice]:
+    """All choices of all prompts, with their requests. Raises ApiError for a prompt that cannot be
+    run; then nothing of the Ask is.
+    """
+    choices: list[Choice] = []
+    for place, prompt in enumerate(ask.prompts):
+        first = intake.generate_request(place, prompt, ask.params)
+        if first.error is None and first.num_prompt >= capacity_tokens:
+            first.fail(
+                f"The prompt has {first.num_prompt} tokens; the KV cache holds {capacity_tokens}, "
+                "and at least one is needed for the answer."
+            )
+        if first.error is not None:
+            raise ApiError(first.error, 400, "messages" if ask.is_chat else "prompt")
+        prompt_ids = list(first.token_ids)
+        for sample in range(ask.num_choices):
+            choice = Choice(len(choices), ask, prompt_ids, intake)
+            if ask.max_tokens > 0:
+                params = ask.params_of(sample)
+                choice.generate = intake.generate_request(choice.index, prompt_ids, params)
+                choice.generate.max_length = min(choice.generate.max_length, capacity_tokens)
+            if ask.echo and ask.num_top is not None and len(prompt_ids) > 1:
+                pair = (prompt_ids[:1], prompt_ids[1:])
+                choice.score = intake.score_request(choice.index, pair)
+            for request in choice.requests:
+                request.num_top = ask.num_top or 0
+            choices.append(choice)
+    return choices
+
+
+class Answer:
+    """The JSON objects of one exchange."""
+
+    def __init__(
+        self, ask: Ask, choices: Sequence[Choice], model: str, intake: Intake, tokens: TokenTexts
+    ) -> None:
+        self.ask = ask
+        self.choices = choices
+        self._tokens = tokens
+        self._codec = intake.codec
+        kind = "chat.completion" if ask.is_chat else "text_completion"
+        self._head = {
+            "id": f"{'chatcmpl' if ask.is_chat else 'cmpl'}-{uuid.uuid4().hex}",
+            "object": f"{kind}.chunk" if ask.is_chat and ask.stream else kind,
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def whole(self) -> dict[str, Any]:
+        body = self._chat_choice if self.ask.is_chat else self._completion_choice
+        return {**self._head, "choices": [body(c) for c in self.choices], "usage": self.usage()}
+
+    def first_pieces(self) -> list[dict[str, Any]]:
+        """Before anything was generated: the role of a chat, the prompt of an echo."""
+        if self.ask.is_chat:
+            delta = {"role": "assistant", "content": "", "refusal": None}
+            return [self._piece(c, {"delta": delta}) for c in self.choices]
+        if self.ask.echo:
+            return [self._piece(c, {"text": self._echo(c)}) for c in self.choices]
+        return []
+
+    def pieces(self, choice: Choice, text: str, num_new: int) -> list[dict[str, Any]]:
+        """What an update with this text and so many tokens adds to a stream."""
+        pieces = []
+        logprobs = self._logprobs(choice, len(choice.token_ids) - num_new)
+        is_end = choice.finish_reason is not None
+        if self.ask.is_chat:
+            if text or logprobs is not None:
+                pieces.append(self._piece(choice, {"delta": {"content": text}}, logprobs))
+            if is_end:
+                pieces.append(self._piece(choice, {"delta": {}}, None, choice.finish_reason))
+        elif text or logprobs is not None or is_end:
+            pieces.append(self._piece(choice, {"text": text}, logprobs, choice.finish_reason))
+        return pieces
+
+    def last_pieces(self) -> list[dict[str, Any]]:
+        if not self.ask.include_usage:
+            return []
+        return [{**self._head, "choices": [], "usage": self.usage()}]
+
+    def usage(self) -> dict[str, Any]:
+        """Prompts are counted once, whatever n is."""
+        firsts = self.choices[:: self.ask.num_choices]
+        num_prompt = sum(len(choice.prompt_ids) for choice in firsts)
+        num_output = sum(len(choice.token_ids) for choice in self.choices)
+        cached = sum(max(0, c.requests[0].num_cached) for c in firsts if c.requests)
+        return {
+            "prompt_tokens": num_prompt,
+            "completion_tokens": num_output,
+            "total_tokens": num_prompt + num_output,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
+
+    def _piece(
+        self,
+        choice: Choice,
+        content: dict[str, Any],
+        logprobs: dict[str, Any] | None = None,
+        finish_reason: str | None = None,
+    ) -> dict[str, Any]:
+        rest = {"logprobs": logprobs, "finish_reason": finish_reason}
+        piece = {**self._head, "choices": [{"index": choice.index, **content, **rest}]}
+        return piece | ({"usage": None} if self.ask.include_usage else {})
+
+    def _chat_choice(self, choice: Choice) -> dict[str, Any]:
+        return {
+            "index": choice.index,
+            "message": {"role": "assistant", "content": choice.text, "refusal": None},
+            "logprobs": self._logprobs(choice, 0),
+            "finish_reason": choice.finish_reason,
+        }
+
+    def _completion_choice(self, choice: Choice) -> dict[str, Any]:
+        return {
+            "index": choice.index,
+            "text": (self._echo(choice) if self.ask.echo else "") + choice.text,
+            "logprobs": self._logprobs(choice, 0),
+            "finish_reason": choice.finish_reason,
+        }
+
+    def _echo(self, choice: Choice) -> str:
+        prompt = self.ask.prompts[choice.index // self.ask.num_choices]
+        if isinstance(prompt, str):
+            return prompt
+        return self._codec.decode(choice.prompt_ids) if self._codec is not None else ""
+
+    def _logprobs(self, choice: Choice, start: int) -> dict[str, Any] | None:
+        """Of the generated tokens from `start` on; of the prompt too where it is echoed."""
+        if self.ask.num_top is None:
+            return None
+        ids, values = choice.token_ids[start:], choice.logprobs[start:]
+        tops = choice.tops[start:] or [()] * len(ids)
+        if self.ask.is_chat:
+            rows = zip(ids, values, tops, strict=True)
+            return {"content": [self._chat_token(*row) for row in rows], "refusal": None}
+        if not self.ask.echo:
+            offset = sum(map(self._tokens.num_characters, choice.token_ids[:start]))
+            return self._legacy(ids, values, tops, offset)
+        prompt_tops = choice.prompt_tops or ((),) * len(choice.prompt_logprobs)
+        return self._legacy(
+            [*choice.prompt_ids, *ids],
+            [None, *choice.prompt_logprobs, *values],
+            [None, *prompt_tops, *tops],
+            0,
+        )
+
+    def _chat_token(self, token_id: int, value: float, top: TopLogprobs) -> dict[str, Any]:
+        named = [self._named(token, logprob) for token, logprob in top]
+        return {**self._named(token_id, value), "top_logprobs": named}
+
+    def _named(self, token_id: int, value: float) -> dict[str, Any]:
+        raw = list(self._tokens.raw(token_id))
+        return {"token": self._tokens.name(token_id), "logprob": value, "bytes": raw}
+
+    def _legacy(
+        self,
+        ids: Sequence[int],
+        values: Sequence[float | None],
+        tops: Sequence[TopLogprobs | None],
+        offset: int,
+    ) -> dict[str, Any]:
+        """/v1/completions: parallel lists. The first token of a text has no log-probability. The
+        token itself is among the top ones in any case.
+        """
+        offsets: list[int] = []
+        top_dicts: list[dict[str, float] | None] = []
+        for token_id, value, top in zip(ids, values, tops, strict=True):
+            offsets.append(offset)
+            offset += self._tokens.num_characters(token_id)
+            if top is None or value is None:
+                top_dicts.append(None)
+                continue
+            named: dict[str, float] = {}
+            for token, logprob in (*top, (token_id, value)):
+                named.setdefault(self._tokens.name(token), logprob)
+            top_dicts.append(named)
+        return {
+            "tokens": [self._tokens.name(token_id) for token_id in ids],
+            "token_logprobs": list(values),
+            "top_logprobs": top_dicts if self.ask.num_top else None,
+            "text_offset": offsets,
+        }

@@ -1,0 +1,255 @@
+"""What a request body may hold, and how errors are told: the OpenAI API's names and shapes.
+
+A body becomes an Ask. A field that would change the answer and that nobody here understands is
+refused by name; fields that change nothing are ignored. Source: OpenAI's API reference, and vLLM's
+names for what that lacks (top_k, min_p, …: any field of SamplingParams).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import InvalidRequestError
+from engine.request import Prompt, SamplingParams
+
+__all__ = ["MAX_TOP_LOGPROBS", "ApiError", "Ask", "read_chat", "read_completions"]
+
+MAX_TOP_LOGPROBS = 20
+MAX_CHOICES = 128
+NO_LIMIT = 1 << 30  # tokens; the model's context is the limit
+IGNORED = {
+    *("user", "metadata", "store", "service_tier", "safety_identifier"),
+    *("prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls"),
+}
+# what these fields mean when they mean nothing; every other value is refused
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({},),
+    "best_of": (1,),
+    "suffix": ("",),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "modalities": (["text"],),
+}
+
+
+class ApiError(Exception):
+    """Becomes {"error": {message, type, param, code}} with this status."""
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 400,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        self.body = {
+            "error": {
+                "message": message,
+                "type": "rate_limit_error" if status == 429 else kind,
+                "param": param,
+                "code": code,
+            }
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A body, understood. max_tokens 0 means: only look at the prompt. num_top None means: no
+    log-probabilities.
+    """
+
+    is_chat: bool
+    model: str | None
+    prompts: tuple[Prompt, ...]
+    params: SamplingParams
+    max_tokens: int
+    num_choices: int
+    num_top: int | None
+    echo: bool
+    stream: bool
+    include_usage: bool
+
+    def params_of(self, choice: int) -> SamplingParams:
+        """Choices of one prompt differ by their seed."""
+        return replace(self.params, seed=(self.params.seed + choice) % 2**64)
+
+
+class _StreamOptions(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+    include_usage: bool | None = None
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+    model: str | None = None
+    max_tokens: int | None = Field(None, ge=0)
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+
+
+class _CompletionBody(_Body):
+    prompt: Any = None
+    echo: bool | None = None
+    logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+
+
+class _ChatBody(_Body):
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    response_format: dict[str, Any] | None = None
+
+
+Body = TypeVar("Body", bound=_Body)
+
+
+def read_completions(raw: bytes) -> Ask:
+    """Raises ApiError."""
+    body = _parsed(_CompletionBody, raw)
+    max_tokens = 16 if body.max_tokens is None else body.max_tokens
+    echo, stream = bool(body.echo), bool(body.stream)
+    if max_tokens == 0 and not echo:
+        raise ApiError(
+            "max_tokens is 0; that needs echo, or there is no answer.", 400, "max_tokens"
+        )
+    if stream and echo and body.logprobs is not None:
+        raise ApiError("echo with logprobs cannot be streamed: leave out stream.", 400, "stream")
+    return Ask(
+        is_chat=False,
+        model=body.model,
+        prompts=_prompts(body.prompt),
+        params=_params(body, max_tokens, wants_logprobs=body.logprobs is not None),
+        max_tokens=max_tokens,
+        num_choices=body.n or 1,
+        num_top=body.logprobs,
+        echo=echo,
+        stream=stream,
+        include_usage=_include_usage(body),
+    )
+
+
+def read_chat(raw: bytes) -> Ask:
+    """Raises ApiError."""
+    body = _parsed(_ChatBody, raw)
+    if body.top_logprobs is not None and not body.logprobs:
+        raise ApiError("top_logprobs needs logprobs to be true.", 400, "top_logprobs")
+    max_tokens = body.max_completion_tokens or body.max_tokens or NO_LIMIT
+    return Ask(
+        is_chat=True,
+        model=body.model,
+        prompts=(body.messages,),
+        params=_params(
+            body, max_tokens, wants_logprobs=bool(body.logprobs), **_format(body.response_format)
+        ),
+        max_tokens=max_tokens,
+        num_choices=body.n or 1,
+        num_top=(body.top_logprobs or 0) if body.logprobs else None,
+        echo=False,
+        stream=bool(body.stream),
+        include_usage=_include_usage(body),
+    )
+
+
+def _parsed(kind: type[Body], raw: bytes) -> Body:
+    try:
+        return kind.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise ApiError(f"The body is not JSON: {first['msg']}") from None
+        name = str(first["loc"][0]) if first["loc"] else None
+        place = ".".join(str(part) for part in first["loc"])
+        raise ApiError(f"{place}: {first['msg']}", 400, name) from None
+
+
+def _prompts(value: Any) -> tuple[Prompt, ...]:
+    """A text, token ids, or a list of either."""
+
+    def is_one(item: Any) -> bool:
+        return isinstance(item, str) or (isinstance(item, list) and _all_ints(item))
+
+    if isinstance(value, list) and value and all(is_one(item) for item in value):
+        return tuple(value)
+    if value and is_one(value):
+        return (value,)
+    raise ApiError(
+        "prompt must be a text, a list of token ids, or a list of these, and not empty.",
+        400,
+        "prompt",
+    )
+
+
+def _all_ints(items: list[Any]) -> bool:
+    return all(isinstance(item, int) and not isinstance(item, bool) for item in items)
+
+
+def _params(body: _Body, max_tokens: int, wants_logprobs: bool, **more: Any) -> SamplingParams:
+    """OpenAI's defaults: temperature 1, and a seed of chance where none is given."""
+    seed = secrets.randbits(63) if body.seed is None else body.seed % 2**64
+    try:
+        return SamplingParams(
+            max_tokens=max(1, max_tokens),
+            temperature=1.0 if body.temperature is None else body.temperature,
+            top_p=1.0 if body.top_p is None else body.top_p,
+            seed=seed,
+            stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
+            logprobs=int(wants_logprobs),
+            **_extras(body.model_extra or {}),
+            **more,
+        )
+    except InvalidRequestError as error:
+        message = str(error).removeprefix("SamplingParams.")
+        raise ApiError(message, 400, message.partition(" ")[0]) from None
+
+
+def _extras(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields OpenAI does not name: SamplingParams' own are taken, the rest must mean nothing."""
+    known = {field.name for field in fields(SamplingParams)} - {"logprobs", "json_schema"}
+    taken = {}
+    for name, value in extra.items():
+        if name in IGNORED or value is None or value in NEUTRAL.get(name, ()):
+            continue
+        if name not in known:
+            raise ApiError(f"{name} = {value!r:.80} is not supported here.", 400, name)
+        taken[name] = tuple(value) if isinstance(value, list) else value
+    return taken
+
+
+def _format(response_format: Mapping[str, Any] | None) -> dict[str, Any]:
+    kind = (response_format or {}).get("type", "text")
+    if kind == "text":
+        return {}
+    if kind == "json_schema" and "json_schema" in {f.name for f in fields(SamplingParams)}:
+        described = (response_format or {}).get("json_schema")
+        if isinstance(described, dict) and isinstance(described.get("schema"), dict):
+            return {"json_schema": described["schema"]}
+        raise ApiError(
+            "response_format.json_schema.schema must be an object.", 400, "response_format"
+        )
+    raise ApiError(f"response_format of type {kind!r} is not supported.", 400, "response_format")
+
+
+def _include_usage(body: _Body) -> bool:
+    if body.stream_options is not None and not body.stream:
+        raise ApiError("stream_options needs stream to be true.", 400, "stream_options")
+    return bool(body.stream_options and body.stream_options.include_usage)
