@@ -152,7 +152,7 @@ class Bench:
         self, llm: LLM, work: Sequence[tuple[list[int], int]], logprobs: int = 0
     ) -> tuple[float, list[Completion]]:
         """Seconds and answers, without anything in the prefix cache."""
-        llm._empty_cache()
+        llm._engine.reset()
         params = [SamplingParams(max_tokens=count, logprobs=logprobs) for _, count in work]
         answers: list[Completion] = []
         seconds = self.seconds(lambda: answers.extend(llm.generate([p for p, _ in work], params)))
@@ -163,7 +163,7 @@ class Bench:
         return self.generate(llm, work)[0]
 
     def score_s(self, llm: LLM, work: Sequence[tuple[list[int], list[int]]]) -> float:
-        llm._empty_cache()
+        llm._engine.reset()
         answers: list[Score] = []
         seconds = self.seconds(lambda: answers.extend(llm.score(work)))
         _raise_first_error(answers)

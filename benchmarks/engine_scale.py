@@ -19,6 +19,9 @@ import torch
 from benchmarks import results
 from benchmarks.random_models import SHAPES, random_folder, tiny
 from engine import LLM, SamplingParams
+from engine.core import EngineCore
+from engine.options import EngineOptions
+from engine.request import Request
 
 __all__ = ["run"]
 
@@ -61,10 +64,12 @@ def time_per_token(model: Path) -> dict[str, float]:
 
 def share_outside_runner(model: Path) -> float:
     """Share of a decode step that schedule and postprocess take, NUM_RUNNING sequences running."""
-    llm = LLM(model, device="cpu", dtype="float32", kv_cache_bytes=1 << 30)
-    llm._scheduler.max_running = max(llm._scheduler.max_running, NUM_RUNNING)
+    options = EngineOptions(device="cpu", dtype="float32", kv_cache_bytes=1 << 30)
+    core = EngineCore(model, options)
+    core.end_ids = frozenset()
+    core.scheduler.max_running = max(core.scheduler.max_running, NUM_RUNNING)
     inside = 0.0
-    original = llm._runner.run
+    original = core._runner.run
 
     def timed(chunks: Any) -> Any:
         nonlocal inside
@@ -74,20 +79,17 @@ def share_outside_runner(model: Path) -> float:
         finally:
             inside += time.perf_counter() - started
 
-    llm._runner.run = timed  # type: ignore[method-assign]
-    params = SamplingParams(max_tokens=10_000)
+    core._runner.run = timed  # type: ignore[method-assign]
+    params = SamplingParams(max_tokens=1000)
     for i in range(NUM_RUNNING):
-        request = llm._intake.generate_request(i, [i % 500 + 3, 7, 9, 11], params)
-        request.max_length = 2000
-        llm._scheduler.add(request)
-    llm._end_ids = frozenset()
-    while llm._scheduler.waiting or any(r.num_uncomputed > 1 for r in llm._scheduler.running):
-        llm.step()
+        core.add(Request(i, [i % 500 + 3, 7, 9, 11], 4, 1000, params))
+    while core.scheduler.waiting or any(r.num_uncomputed > 1 for r in core.scheduler.running):
+        core.step()
     inside, started = 0.0, time.perf_counter()
     for _ in range(NUM_STEPS):
-        llm.step()
+        core.step()
     total = time.perf_counter() - started
-    assert len(llm._scheduler.running) == NUM_RUNNING
+    assert len(core.scheduler.running) == NUM_RUNNING
     return 1 - inside / total
 
 

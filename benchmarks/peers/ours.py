@@ -17,10 +17,10 @@ class Ours:
             dtype=settings["dtype"],
             batch_invariant=settings.get("batch_invariant", True),
         )
-        self.llm._end_ids = frozenset()  # the answers' lengths are fixed, for every system
+        self.llm._engine.end_ids = frozenset()  # the answers' lengths are fixed, for every system
 
     def generate(self, work: list[tuple[list[int], int]]) -> list[list[int]]:
-        self.llm._empty_cache()  # nobody starts with another repeat's prefixes
+        self.llm._engine.reset()  # nobody starts with another repeat's prefixes
         params = [SamplingParams(max_tokens=count) for _, count in work]
         answers = self.llm.generate([prompt for prompt, _ in work], params)
         for answer in answers:
@@ -29,7 +29,7 @@ class Ours:
         return [list(answer.token_ids) for answer in answers]
 
     def score(self, work: list[tuple[list[int], list[int]]]) -> list[float]:
-        self.llm._empty_cache()
+        self.llm._engine.reset()
         scores = self.llm.score([(context, continuation) for context, continuation in work])
         for score in scores:
             if score.error is not None:

@@ -20,9 +20,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from engine import LLM, SamplingParams
 from engine.errors import EngineError, InvalidRequestError
-from engine.llm import LLM
-from engine.request import SamplingParams
 
 try:
     from lm_eval import utils
