@@ -94,7 +94,7 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         self,
         requests: list[tuple[Any, list[int], list[int]]],
         disable_tqdm: bool = False,
-        **_: Any,
+        **ignored: Any,
     ) -> list[tuple[float, bool]]:
         pairs = [self._cut(context, tokens) for _, context, tokens in requests]
         with tqdm(total=len(pairs), disable=disable_tqdm, desc="scoring") as bar:
