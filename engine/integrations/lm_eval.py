@@ -2,7 +2,7 @@
 requests of a task as one batch.
 
     lm_eval.simple_evaluate(model=EngineLM("model.gguf"), tasks=[...])
-    python -m engine.integrations.lm_eval run --model engine --model_args model=model.gguf ...
+    python -m engine.integrations.lm_eval run --model engine --model_args model=m.gguf --tasks …
 
 The second is lm-eval's own command line after this module has registered the name "engine" (lm-eval
 looks up models by name only among those that have been imported). Knows nothing of tasks. Encoding,
