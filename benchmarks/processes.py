@@ -49,7 +49,11 @@ class MeasuredProcess:
                 cwd=ROOT,
                 start_new_session=True,
             )
-        hello = self._ask(settings, timeout_s)
+        try:
+            hello = self._ask(settings, timeout_s)
+        except BaseException:
+            self.end()
+            raise
         self.load_s = float(hello["load_s"])
         self.dtype = str(hello["dtype"])
         self.versions: dict[str, str] = hello["versions"]
