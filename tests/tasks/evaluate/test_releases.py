@@ -72,7 +72,7 @@ def test_sampling_keys_that_are_unset_leave_the_digest_as_it_was() -> None:
     recorded = {"max_tokens": 9, "temperature": 0.0, "top_p": 1.0, "stop": []}
     assert declared.sampling.model_dump(mode="json") == recorded
     engine_value = {"device": "cpu", "dtype": "float32", "batch_invariant": True}
-    engine_value |= {"quantization": None}
+    engine_value |= {"quantization": "none"}
     value = {"model": "m", "prompt": "p", "sampling": recorded,
              "engine": engine_value | {"version": engine.__version__}}  # fmt: skip
     expected = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
