@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch.nn.functional import linear
 
+from engine import native
+
 __all__ = ["ROWS", "Roofline", "Shape", "measure"]
 
 ROWS = (1, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -120,18 +122,27 @@ class Roofline:
 
 
 def measure(shape: Shape, dtype: torch.dtype, rows: Sequence[int] = ROWS) -> Roofline:
-    """Cold weights: a layer's matrices are made several times over, so that no cache holds them."""
+    """Cold weights: a layer is made several times over, so that no cache holds its matrices. The
+    faster of torch's product and of the engine's own kernel counts.
+    """
     copies = 6
     layers = [[torch.randn(n, k).to(dtype) for n, k in shape.layer_weights] for _ in range(copies)]
     head = torch.randn(shape.vocab, shape.hidden).to(dtype)
+    if native.can_pack(torch.device("cpu"), dtype):
+        packed = [[native.pack(matrix) for matrix in layer] for layer in layers]
+        packed_head = native.pack(head)
     per_layer = sum(n * k for n, k in shape.layer_weights)
     rates = {}
     for num_rows in rows:
         inputs = {k: torch.randn(num_rows, k).to(dtype) for _, k in shape.layer_weights}
-        layer_s = _best(lambda i, x=inputs: [linear(x[w.shape[1]], w) for w in layers[i % copies]])
         x = inputs[shape.hidden]
-        head_s = _best(lambda _, x=x: linear(x[:128], head)) * max(1, num_rows / 128)
-        seconds = shape.layers * layer_s + head_s
+        layer_s = _best(lambda i, x=inputs: [linear(x[w.shape[1]], w) for w in layers[i % copies]])
+        head_s = _best(lambda _, x=x: linear(x[:128], head))
+        if native.can_pack(torch.device("cpu"), dtype):
+            run = lambda i, x=inputs: [native.linear(x[w.num_in], w) for w in packed[i % copies]]  # noqa: E731
+            layer_s = min(layer_s, _best(run))
+            head_s = min(head_s, _best(lambda _, x=x: native.linear(x[:128], packed_head)))
+        seconds = shape.layers * layer_s + head_s * max(1, num_rows / 128)
         parameters = shape.layers * per_layer + shape.head_parameters
         rates[num_rows] = 2.0 * num_rows * parameters / seconds
     stream = torch.ones(STREAM_BYTES // 4, dtype=torch.float32)
