@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,17 @@ class LLM:
         path = resolve_model(str(model))
         files = load_model_files(path)
         config = files.config
-        self._codec = load_tokenizer(files.path, files.metadata)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # The tokenizer is busy in Python, the weights mostly outside of it.
+            codec = pool.submit(load_tokenizer, files.path, files.metadata)
+            weights = files.read_weights()
+            self._model = LlamaModel(
+                config, weights, str(path), torch_dtype, torch_device, quantization
+            )
+            self._codec = codec.result()
         end_id = self._codec.end_id if self._codec is not None else None
         self._end_ids = files.end_ids | (frozenset() if end_id is None else {end_id})
         self._intake = Intake(self._codec, config.vocab_size, config.max_position)
-        self._model = LlamaModel(
-            config, files.weights, str(path), torch_dtype, torch_device, quantization
-        )
         self._batch_invariant = batch_invariant
         self._num_blocks = _num_blocks(self._model, kv_cache_bytes)
         self._runner = Runner(self._model, self._num_blocks, batch_invariant)

@@ -6,7 +6,9 @@ ever read and no code of a model is ever run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,12 @@ __all__ = ["ModelFiles", "load_model_files"]
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """path to the folder or GGUF file; metadata is the GGUF's, empty for a folder; end_ids as the
-    files name them.
+    files name them. Weights are only read when read_weights is called.
     """
 
     path: Path
     config: ModelConfig
-    weights: dict[str, Tensor] = field(repr=False)
+    read_weights: Callable[[], dict[str, Tensor]] = field(repr=False)
     metadata: dict[str, Any] = field(repr=False)
     end_ids: frozenset[int]
 
@@ -36,7 +38,8 @@ class ModelFiles:
 def load_model_files(path: Path) -> ModelFiles:
     if path.is_dir():
         config = folder_config(path)
-        return ModelFiles(path, config, folder_weights(path), {}, _folder_end_ids(path))
+        ids = _folder_end_ids(path)
+        return ModelFiles(path, config, partial(folder_weights, path), {}, ids)
     if path.suffix.lower() in (".bin", ".pt", ".pth", ".ckpt"):
         raise ModelLoadError(
             f"{path}: pickled weights can run code when they are read. Use safetensors or GGUF."
@@ -48,7 +51,7 @@ def load_model_files(path: Path) -> ModelFiles:
         for key in ("eos_token_id", "eot_token_id", "eom_token_id")
     ]
     ids = frozenset(i for i in end_ids if isinstance(i, int))
-    return ModelFiles(path, config, gguf_weights(file, config), file.metadata, ids)
+    return ModelFiles(path, config, partial(gguf_weights, file, config), file.metadata, ids)
 
 
 def _folder_end_ids(folder: Path) -> frozenset[int]:
