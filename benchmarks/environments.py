@@ -119,7 +119,7 @@ def float32_folder(gguf: Path, cache: Path) -> Path:
         codec = load_tokenizer(gguf, files.metadata)
         assert codec is not None
         codec.tokenizer.save_pretrained(folder)
-        weights = {name: tensor.to(torch.float32) for name, tensor in files.weights.items()}
+        weights = {name: tensor.to(torch.float32) for name, tensor in files.read_weights().items()}
         save_file(weights, folder / "model.safetensors", {"format": "pt"})
         values = files.metadata
         config = {

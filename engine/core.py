@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
@@ -34,7 +35,7 @@ __all__ = ["MAX_RUNNING", "EngineCore", "Finished", "end_ids"]
 #: hears which requests a step has ended
 Finished = Callable[[Sequence[Request]], None]
 
-MAX_RUNNING = 128
+MAX_RUNNING = 256
 DEFAULT_BATCH_TOKENS = 512
 
 
@@ -50,11 +51,19 @@ class EngineCore:
         path = resolve_model(str(model))
         files = load_model_files(path)
         self.config = files.config
-        self.codec = load_tokenizer(files.path, files.metadata)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # the tokenizer is busy in Python, the weights mostly outside of it
+            codec = pool.submit(load_tokenizer, files.path, files.metadata)
+            self.model = LlamaModel(
+                files.config,
+                files.read_weights(),
+                str(path),
+                torch_dtype,
+                torch_device,
+                options.quantization,
+            )
+            self.codec = codec.result()
         self.end_ids = end_ids(files, self.codec)
-        self.model = LlamaModel(
-            files.config, files.weights, str(path), torch_dtype, torch_device, options.quantization
-        )
         self._batch_invariant = options.batch_invariant
         self._num_blocks = _num_blocks(self.model, options.kv_cache_bytes)
         self._runner = Runner(self.model, self._num_blocks, options.batch_invariant)

@@ -81,7 +81,7 @@ class Replicas:
 
     def __init__(self, model: str | Path, options: EngineOptions, count: int) -> None:
         devices = _devices(options.device, count)
-        files = load_model_files(resolve_model(str(model)), with_weights=False)
+        files = load_model_files(resolve_model(str(model)))
         self.config = files.config
         self.codec = load_tokenizer(files.path, files.metadata)
         self.end_ids = end_ids(files, self.codec)

@@ -6,7 +6,9 @@ ever read and no code of a model is ever run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +25,21 @@ __all__ = ["ModelFiles", "load_model_files"]
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
     """path to the folder or GGUF file; metadata is the GGUF's, empty for a folder; end_ids as the
-    files name them.
+    files name them. Weights are only read when read_weights is called.
     """
 
     path: Path
     config: ModelConfig
-    weights: dict[str, Tensor] = field(repr=False)
+    read_weights: Callable[[], dict[str, Tensor]] = field(repr=False)
     metadata: dict[str, Any] = field(repr=False)
     end_ids: frozenset[int]
 
 
-def load_model_files(path: Path, with_weights: bool = True) -> ModelFiles:
-    """with_weights=False: everything else, for who only needs to know what the model is."""
+def load_model_files(path: Path) -> ModelFiles:
     if path.is_dir():
         config = folder_config(path)
-        weights = folder_weights(path) if with_weights else {}
-        return ModelFiles(path, config, weights, {}, _folder_end_ids(path))
+        ids = _folder_end_ids(path)
+        return ModelFiles(path, config, partial(folder_weights, path), {}, ids)
     if path.suffix.lower() in (".bin", ".pt", ".pth", ".ckpt"):
         raise ModelLoadError(
             f"{path}: pickled weights can run code when they are read. Use safetensors or GGUF."
@@ -50,8 +51,7 @@ def load_model_files(path: Path, with_weights: bool = True) -> ModelFiles:
         for key in ("eos_token_id", "eot_token_id", "eom_token_id")
     ]
     ids = frozenset(i for i in end_ids if isinstance(i, int))
-    weights = gguf_weights(file, config) if with_weights else {}
-    return ModelFiles(path, config, weights, file.metadata, ids)
+    return ModelFiles(path, config, partial(gguf_weights, file, config), file.metadata, ids)
 
 
 def _folder_end_ids(folder: Path) -> frozenset[int]:
