@@ -21,7 +21,7 @@ from engine.attention_plan import Span
 from engine.models.config import ModelConfig
 from engine.models.layers import Matrix, feed_forward, linear, rms_norm, rope_tables, rotate
 from engine.models.mixture import Experts, TilePlan, mixture
-from engine.models.quantised import Quantised, dense, quantise
+from engine.models.quantised import Quantised, codes_and_scales, dense, quantise
 from engine.models.weights import Entry, check_weights, layer_parts, own_weights, whole_parts
 from engine.native import onednn
 
@@ -123,7 +123,7 @@ class LlamaModel:
         whole = {part: self._take(part, e, own) for part, e in whole_parts(config).items()}
         self.embedding = whole["embedding"]
         self.positions = whole.get("positions")
-        self.head = self._ready("head", whole.get("head", self.embedding))
+        self.head: Matrix = self._ready("head", whole.get("head", self.embedding))  # type: ignore[assignment]
         self.final_norm = whole["final_norm"]
         self.final_norm_bias = whole.get("final_norm_bias")
         self._stored: list[dict[str, Any]] = []
@@ -133,7 +133,8 @@ class LlamaModel:
                 if quantization is not None and part in MATRICES:
                     # From the weights as they are stored, so that every dtype has the same codes.
                     matrix = self._take(part, entries, own, as_stored=True)
-                    parts[part] = quantise(matrix, quantization, f"{source}: {entries[0].name}")
+                    codes = quantise(matrix, quantization, f"{source}: {entries[0].name}")
+                    parts[part] = self._ready(part, codes)
                 else:
                     parts[part] = self._ready(part, self._take(part, entries, own))
             self._stored.append(parts)
@@ -160,18 +161,22 @@ class LlamaModel:
             tensors = [tensor.to(self.dtype) for tensor in tensors]
         return torch.cat(tensors) if len(tensors) > 1 else tensors[0].contiguous()
 
-    def _ready(self, part: str, weight: Tensor) -> Matrix:
+    def _ready(self, part: str, weight: Tensor | Quantised) -> Matrix | Quantised:
         """As the kernels of this device want it."""
         is_matrix = part in ("head", "router", *MATRICES) and part not in EXPERTS
         if is_matrix and self.is_row_exact:
+            if isinstance(weight, Quantised):
+                return native.pack_codes(*codes_and_scales(weight))
             return native.pack(weight)
+        if isinstance(weight, Quantised):
+            return weight
         if is_matrix and weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
             return onednn.pack(weight) or weight
         return weight
 
     def layer(self, index: int) -> Layer:
-        """Quantised matrices are opened here, once a step, and live as long as the layer runs; of
-        experts few are used, so each opens its own.
+        """Where no kernel takes integers, they are opened here, once a step, and live as long as
+        the layer runs; of experts few are used, so each opens its own.
         """
         parts = dict(self._stored[index])
         experts = None
@@ -180,7 +185,7 @@ class LlamaModel:
             experts = Experts(self.config.num_experts, gate_up, down, self.config.family.mlp)
         for part, weight in parts.items():
             if isinstance(weight, Quantised):
-                parts[part] = self._ready(part, dense(weight, self.dtype))
+                parts[part] = dense(weight, self.dtype)
         return Layer(**parts, experts=experts)
 
     def forward(self, batch: Batch, attention: Attention) -> Tensor:

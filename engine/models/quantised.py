@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.errors import EngineError, UnsupportedModelError
 
-__all__ = ["Quantised", "check_quantization", "dense", "quantise"]
+__all__ = ["Quantised", "check_quantization", "codes_and_scales", "dense", "quantise"]
 
 GROUP = 32
 LARGEST = {"int8": 127, "int4": 7}
@@ -61,14 +61,19 @@ def quantise(weight: Tensor, quantization: str, name: str) -> Quantised:
     return Quantised(low | (high << 4), scales)
 
 
+def codes_and_scales(weight: Quantised) -> tuple[Tensor, Tensor, int]:
+    """int8 codes [rows, inputs], scales [rows, groups], bits of a code."""
+    codes, bits = weight.codes, 8
+    if codes.dtype == torch.uint8:
+        codes, bits = torch.cat((codes & 15, codes >> 4), dim=-1).to(torch.int8) - 8, 4
+    return codes.flatten(1), weight.scales[:, :, 0], bits
+
+
 def dense(weight: Tensor | Quantised, dtype: torch.dtype, rows: slice = slice(None)) -> Tensor:
     """Some rows of a weight as a matrix [rows, inputs]; a plain tensor as it is."""
     if isinstance(weight, Tensor):
         return weight[rows]
-    codes, scales = weight.codes[rows], weight.scales[rows].float()
-    if codes.dtype == torch.int8:
-        values = codes.float()
-    else:
-        values = torch.cat((codes & 15, codes >> 4), dim=-1).float().sub_(8)
+    codes, scales, _ = codes_and_scales(Quantised(weight.codes[rows], weight.scales[rows]))
+    values = codes.float().view(*scales.shape, GROUP)
     # The product is rounded once, from float32: the same values on every device.
-    return values.mul_(scales).to(dtype).flatten(1)
+    return values.mul_(scales.float()[:, :, None]).to(dtype).flatten(1)

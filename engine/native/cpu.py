@@ -26,6 +26,7 @@ __all__ = [
     "can_run",
     "linear",
     "pack",
+    "pack_codes",
     "reduce_logits",
     "rms_norm",
     "rotate",
@@ -38,11 +39,15 @@ TILE_TOKENS = 16  # queries that share the reading of K and V
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedMatrix:
-    """A weight [num_out, num_in] as panels [num_panels, num_in, panel]."""
+    """A weight [num_out, num_in] as panels [num_panels, num_in, panel] of floats; or of codes, int8
+    or two in a uint8, with scales [num_panels, num_in / 32, panel].
+    """
 
     panels: Tensor
     num_out: int
     num_in: int
+    bits: int = 32
+    scales: Tensor | None = None
 
 
 class _Attention(ctypes.Structure):
@@ -101,6 +106,26 @@ def pack(weight: Tensor) -> PackedMatrix:
     return PackedMatrix(panels, num_out, num_in)
 
 
+def pack_codes(codes: Tensor, scales: Tensor, bits: int) -> PackedMatrix:
+    """codes int8 [num_out, num_in], scales [num_out, num_in / 32]; a value is code * scale.
+    bits 4: codes from -8 to 7, two in a byte.
+    """
+    library = build().library
+    assert library is not None
+    panel = library.fw_panel()
+    num_out, num_in = codes.shape
+
+    def in_panels(values: Tensor) -> Tensor:
+        padded = torch.nn.functional.pad(values, (0, 0, 0, -num_out % panel))
+        return padded.view(-1, panel, values.shape[1]).transpose(1, 2).contiguous()
+
+    packed = in_panels(codes)
+    if bits == 4:
+        low, high = (packed + 8).to(torch.uint8).chunk(2, dim=-1)
+        packed = low | (high << 4)
+    return PackedMatrix(packed, num_out, num_in, bits, in_panels(scales.float()))
+
+
 def linear(
     x: Tensor, weight: PackedMatrix, bias: Tensor | None = None, residual: Tensor | None = None
 ) -> Tensor:
@@ -108,8 +133,8 @@ def linear(
     assert x.shape[1] == weight.num_in, (x.shape, weight.num_in)
     assert x.stride(1) == 1, x.stride()
     out = torch.empty(x.shape[0], weight.num_out)
-    _call("fw_linear", x, x.stride(0), weight.panels, bias, residual, out, x.shape[0],
-          weight.num_out, weight.num_in)  # fmt: skip
+    _call("fw_linear", x, x.stride(0), weight.panels, weight.bits, weight.scales, bias, residual,
+          out, x.shape[0], weight.num_out, weight.num_in)  # fmt: skip
     return out
 
 

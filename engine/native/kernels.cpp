@@ -29,6 +29,7 @@ constexpr int LANES = 8, MAX_ROWS = 6;
 #endif
 constexpr int PANEL = 2 * LANES;  // columns of one tile of registers
 constexpr int BLOCK = 32;         // tokens of one K/V block
+constexpr int GROUP = 32;         // inputs of an integer weight that share a scale
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
@@ -130,6 +131,29 @@ inline void rows_of_tile(long rows, const TA* a, long lda, const TB* b, long ldb
       tile<R - 1, ADD>(a, lda, b, ldb, depth, c, ldc);
     else if (rows > 0)
       rows_of_tile<ADD, R - 1>(rows, a, lda, b, ldb, depth, c, ldc);
+  }
+}
+
+// Panel p of integer weights as floats [depth, PANEL]. 8 bits: a code a byte; 4 bits: codes of
+// columns j (low) and j + LANES (high) in a byte, both plus 8.
+inline void open_panel(const void* panels, int64_t bits, const float* scales, int64_t p,
+                       int64_t depth, float* out) {
+  typedef int8_t vb __attribute__((vector_size(LANES)));
+  const int8_t* codes = static_cast<const int8_t*>(panels) + p * depth * (PANEL * bits / 8);
+  for (int64_t k = 0; k < depth; k++) {
+    const float* s = scales + (p * (depth / GROUP) + k / GROUP) * PANEL;
+    vb first, second;
+    std::memcpy(&first, codes + k * (PANEL * bits / 8), LANES);
+    vi low = __builtin_convertvector(first, vi), high;
+    if (bits == 8) {
+      std::memcpy(&second, codes + k * PANEL + LANES, LANES);
+      high = __builtin_convertvector(second, vi);
+    } else {
+      high = ((low >> 4) & 15) - 8;
+      low = (low & 15) - 8;
+    }
+    store(out + k * PANEL, __builtin_convertvector(low, vf) * load(s));
+    store(out + k * PANEL + LANES, __builtin_convertvector(high, vf) * load(s + LANES));
   }
 }
 
@@ -322,27 +346,41 @@ void fw_pack(const float* weight, int64_t n, int64_t depth, float* packed) {
       }
 }
 
-// y [rows, n] = x [rows, depth] · weightᵀ + bias (+ residual); ROWS_AT_ONCE keeps x in the cache
-void fw_linear(const float* x, int64_t x_stride, const float* packed, const float* bias,
-               const float* residual, float* y, int64_t rows, int64_t n, int64_t depth) {
+// y [rows, n] = x [rows, depth] · weightᵀ + bias (+ residual); ROWS_AT_ONCE keeps x in the cache.
+// With 8 or 4 bits the panels hold codes, and scales [n / PANEL][depth / GROUP][PANEL]: a panel is
+// opened once a call, so that values and bits are those of the same weights in float32.
+void fw_linear(const float* x, int64_t x_stride, const void* panels, int64_t bits,
+               const float* scales, const float* bias, const float* residual, float* y,
+               int64_t rows, int64_t n, int64_t depth) {
   constexpr int64_t ROWS_AT_ONCE = 16 * MAX_ROWS;
   const int64_t num_panels = (n + PANEL - 1) / PANEL;
-#pragma omp parallel for schedule(static) collapse(2)
-  for (int64_t p = 0; p < num_panels; p++)
-    for (int64_t first = 0; first < rows; first += ROWS_AT_ONCE) {
-      float result[ROWS_AT_ONCE * PANEL];
-      const int64_t count = std::min(ROWS_AT_ONCE, rows - first);
-      const int64_t columns = std::min<int64_t>(PANEL, n - p * PANEL);
-      rows_of_tile<false>(count, x + first * x_stride, x_stride, packed + p * depth * PANEL, PANEL,
-                          depth, result, PANEL);
-      for (int64_t r = 0; r < count; r++)
-        for (int64_t j = 0; j < columns; j++) {
-          const int64_t at = (first + r) * n + p * PANEL + j;
-          float value = result[r * PANEL + j];
-          if (bias) value += bias[p * PANEL + j];
-          y[at] = residual ? residual[at] + value : value;
+#pragma omp parallel
+  {
+    std::vector<float> opened(bits == 32 ? 0 : depth * PANEL);
+    int64_t which = -1;
+#pragma omp for schedule(static) collapse(2)
+    for (int64_t p = 0; p < num_panels; p++)
+      for (int64_t first = 0; first < rows; first += ROWS_AT_ONCE) {
+        float result[ROWS_AT_ONCE * PANEL];
+        const int64_t count = std::min(ROWS_AT_ONCE, rows - first);
+        const int64_t columns = std::min<int64_t>(PANEL, n - p * PANEL);
+        const float* panel = static_cast<const float*>(panels) + p * depth * PANEL;
+        if (bits != 32) {
+          if (which != p) open_panel(panels, bits, scales, p, depth, opened.data());
+          which = p;
+          panel = opened.data();
         }
-    }
+        rows_of_tile<false>(count, x + first * x_stride, x_stride, panel, PANEL, depth, result,
+                            PANEL);
+        for (int64_t r = 0; r < count; r++)
+          for (int64_t j = 0; j < columns; j++) {
+            const int64_t at = (first + r) * n + p * PANEL + j;
+            float value = result[r * PANEL + j];
+            if (bias) value += bias[p * PANEL + j];
+            y[at] = residual ? residual[at] + value : value;
+          }
+      }
+  }
 }
 
 // Of each row of logits [rows, n]: the first largest, and log of the sum of exponentials (NaN where
