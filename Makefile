@@ -37,7 +37,7 @@ run: setup ## one whole turn on the sample application
 	@$(BIN)/flywheel run --config $(CONFIG)
 
 test: check ## checks, then all tests with warnings as errors and the coverage floor
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report=term:skip-covered
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered
 
 check: setup-dev ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .

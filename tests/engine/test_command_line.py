@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import resource
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from engine import LLM, SamplingParams
 from engine.__main__ import main
+from engine.core import EngineCore
+from engine.request import Request
 
 OPTIONS = ["--device", "cpu", "--dtype", "float32", "--kv-cache-bytes", str(8 << 20)]
 
@@ -126,14 +126,25 @@ def test_files_are_looked_at_first(
 
 
 def test_interrupt_leaves_no_half_written_result(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     lines = [{"prompt": [token], "max_tokens": 1000} for token in range(64)]
     source = write_lines(tmp_path / "in.jsonl", *lines)
     target = tmp_path / "out.jsonl"
     target.write_text("before\n")
     arguments = ["--model", str(tiny_model), *OPTIONS, "--input", source, "--output", str(target)]
-    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    step, steps = EngineCore.step, []
+
+    def interrupted_step(core: EngineCore) -> list[Request]:
+        steps.append(core)
+        if len(steps) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return step(core)
+
+    monkeypatch.setattr(EngineCore, "step", interrupted_step)
     assert main(["generate", *arguments]) == 130
     assert capsys.readouterr().err == "engine: Interrupted; nothing was written.\n"
     assert target.read_text() == "before\n"
