@@ -77,6 +77,17 @@ inline void narrow(float x, bf16* out) {  // to nearest, ties to even; NaN stays
   out->bits = std::isnan(x) ? 0x7fc0 : uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
+inline vf larger(vf a, vf b) {  // b where either is NaN
+  const vi more = a > b;
+  return (vf)(((vi)a & more) | ((vi)b & ~more));
+}
+
+inline float top_of(vf v) {
+  float top = v[0];
+  for (int i = 1; i < LANES; i++) top = std::max(top, v[i]);
+  return top;
+}
+
 inline float sum(vf v) {
   float s = 0;
   for (int i = 0; i < LANES; i++) s += v[i];
@@ -205,7 +216,9 @@ void attend_tile(const Attention& s, const T* queries, int64_t query_stride, con
         for (int j = 0; j < BLOCK; j++)
           if (first_key + j > position || first_key + j <= position - window)
             row[j] = -std::numeric_limits<float>::infinity();
-      for (int j = 0; j < BLOCK; j++) largest = std::max(largest, row[j]);
+      vf tops = load(row);
+      for (int j = LANES; j < BLOCK; j += LANES) tops = larger(tops, load(row + j));
+      largest = std::max(largest, top_of(tops));
       vf total{};
       for (int j = 0; j < BLOCK; j += LANES) {
         const vf e = exp_negative(load(row + j) - largest);
@@ -391,13 +404,8 @@ void fw_reduce_logits(const float* logits, int64_t rows, int64_t n, int64_t* bes
     const float* row = logits + r * n;
     int64_t i = 0;
     vf tops = all(-std::numeric_limits<float>::infinity());
-    for (; i + LANES <= n; i += LANES) {
-      const vf x = load(row + i);
-      const vi more = x > tops;
-      tops = (vf)(((vi)x & more) | ((vi)tops & ~more));
-    }
-    float top = tops[0];
-    for (int j = 1; j < LANES; j++) top = std::max(top, tops[j]);
+    for (; i + LANES <= n; i += LANES) tops = larger(load(row + i), tops);
+    float top = top_of(tops);
     for (; i < n; i++) top = std::max(top, row[i]);
     best[r] = (std::find(row, row + n, top) - row) % n;  // none in a row of NaN: 0
     double total = 0;
