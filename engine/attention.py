@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from engine.attention_plan import (
+    BLOCK_SIZE,
     TILE_TOKENS,
     AttentionPlan,
     AttentionShape,
@@ -181,14 +182,12 @@ def _weighted_values(
 class TorchAttention:
     """The algorithm above with its cache: on every device, in every dtype."""
 
-    block_size = 32
-
     def __init__(
         self, num_layers: int, num_blocks: int, num_heads: int, num_kv_heads: int, head_dim: int,
         dtype: torch.dtype, device: torch.device, exact: bool,
     ) -> None:  # fmt: skip
         self._shape = choose_rows(
-            num_heads, num_kv_heads, head_dim, self.block_size, dtype, device, exact
+            num_heads, num_kv_heads, head_dim, BLOCK_SIZE, dtype, device, exact
         )
         self._cache = KVCache.allocate(num_layers, num_blocks, self._shape, dtype, device)
         self._device = device

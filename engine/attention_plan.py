@@ -15,8 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["TILE_TOKENS", "AttentionPlan", "AttentionShape", "Span", "TileGroup", "plan_attention"]
+__all__ = [
+    "BLOCK_SIZE",
+    "TILE_TOKENS",
+    "AttentionPlan",
+    "AttentionShape",
+    "Span",
+    "TileGroup",
+    "plan_attention",
+]
 
+BLOCK_SIZE = 32  # tokens of one K/V block
 TILE_TOKENS = (1, 8, 32)
 MAX_SCORES = 1 << 22  # elements of one group's score matrix: 16 MiB in float32
 

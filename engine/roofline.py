@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine import native
 from engine.models.config import ModelConfig
 from engine.models.weights import layer_parts
+from engine.native import cpu as native
 
 __all__ = ["Roofline", "measure"]
 

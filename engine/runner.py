@@ -14,17 +14,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from engine import native
 from engine.attention import TorchAttention
-from engine.attention_plan import Span
+from engine.attention_plan import BLOCK_SIZE, Span
 from engine.models.llama import Attention, Batch, LlamaModel
+from engine.native import cpu as native
 from engine.readout import ChunkResult, RowResult, read_logits
 from engine.rows import RowTiles
 from engine.scheduler import Chunk
 
 __all__ = ["BLOCK_SIZE", "Runner", "bytes_per_block"]
 
-BLOCK_SIZE = 32
 LAYER_SIZES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 EXPERT_SIZES = (8, 16, 32, 64, 128)
 HEAD_SIZES = (8, 16, 32, 64, 128)

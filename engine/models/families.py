@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 __all__ = ["FAMILIES", "Family"]
@@ -89,12 +90,16 @@ GEMMA_DEFAULTS = {
     "query_pre_attn_scalar": 256,
     "sliding_window": 4096,
 }
-GEMMA2 = Family(
-    ATTENTION | GEMMA_NORMS | MLP,
+GEMMA = partial(
+    Family,
     norm="rms_plus_one",
     mlp="geglu",
     activations=("gelu_pytorch_tanh",),
     scaled_embedding=True,
+    aliases={"hidden_activation": "hidden_act"},
+)
+GEMMA2 = GEMMA(
+    ATTENTION | GEMMA_NORMS | MLP,
     defaults=GEMMA_DEFAULTS
     | {
         "max_position_embeddings": 8192,
@@ -102,14 +107,9 @@ GEMMA2 = Family(
         "attn_logit_softcapping": 50.0,
         "final_logit_softcapping": 30.0,
     },
-    aliases={"hidden_activation": "hidden_act"},
 )
-GEMMA3 = Family(
+GEMMA3 = GEMMA(
     ATTENTION | GEMMA_NORMS | QK_NORMS | MLP,
-    norm="rms_plus_one",
-    mlp="geglu",
-    activations=("gelu_pytorch_tanh",),
-    scaled_embedding=True,
     defaults=GEMMA_DEFAULTS
     | {
         "vocab_size": 262208,
@@ -118,7 +118,6 @@ GEMMA3 = Family(
         "rope_theta": 1_000_000.0,
         "rope_local_base_freq": 10_000.0,
     },
-    aliases={"hidden_activation": "hidden_act"},
 )
 GPT2 = Family(
     {

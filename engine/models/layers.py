@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine import native
 from engine.models.config import RopeScaling
+from engine.native import cpu as native
 from engine.native import onednn
 
 __all__ = [

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine import native
 from engine.attention_plan import Span
 from engine.models.config import ModelConfig
 from engine.models.layers import Matrix, feed_forward, linear, rms_norm, rope_tables, rotate
 from engine.models.mixture import Experts, TilePlan, mixture
 from engine.models.quantised import Quantised, codes_and_scales, dense, quantise
 from engine.models.weights import Entry, check_weights, layer_parts, own_weights, whole_parts
+from engine.native import cpu as native
 from engine.native import onednn
 
 __all__ = ["Attention", "Batch", "Layer", "LlamaModel"]

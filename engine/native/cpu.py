@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.attention_plan import Span
+from engine.attention_plan import BLOCK_SIZE, Span
 from engine.native.build import build
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "silu_mul",
 ]
 
-BLOCK_SIZE = 32
 TILE_TOKENS = 16  # queries that share the reading of K and V
 
 
@@ -74,6 +73,13 @@ def _call(name: str, *arguments: Tensor | int | float | ctypes.Structure | None)
     function(*(_argument(argument) for argument in arguments))
 
 
+def _panel() -> int:
+    """Columns of a panel on this processor."""
+    library = build().library
+    assert library is not None
+    return int(library.fw_panel())
+
+
 def _untouched_zeros(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Zeros, because a NaN in a slot that nobody wrote would survive its probability of 0; from
     calloc, so that memory is taken only once it is written to."""
@@ -97,9 +103,7 @@ def _argument(value: Tensor | int | float | ctypes.Structure | None) -> object:
 
 def pack(weight: Tensor) -> PackedMatrix:
     """weight [num_out, num_in], float32, contiguous."""
-    library = build().library
-    assert library is not None
-    panel = library.fw_panel()
+    panel = _panel()
     num_out, num_in = weight.shape
     panels = torch.empty(-(-num_out // panel), num_in, panel)
     _call("fw_pack", weight.contiguous(), num_out, num_in, panels)
@@ -110,9 +114,7 @@ def pack_codes(codes: Tensor, scales: Tensor, bits: int) -> PackedMatrix:
     """codes int8 [num_out, num_in], scales [num_out, num_in / 32]; a value is code * scale.
     bits 4: codes from -8 to 7, two in a byte.
     """
-    library = build().library
-    assert library is not None
-    panel = library.fw_panel()
+    panel = _panel()
     num_out, num_in = codes.shape
 
     def in_panels(values: Tensor) -> Tensor:
@@ -187,15 +189,11 @@ class NativeAttention:
     """Keys [layers, blocks, kv_heads, head_dim, 32], values [layers, blocks, kv_heads, 32, padded
     head_dim], in float32 or bfloat16."""
 
-    block_size = BLOCK_SIZE
-
     def __init__(
         self, num_layers: int, num_blocks: int, num_heads: int, num_kv_heads: int, head_dim: int,
         dtype: torch.dtype,
     ) -> None:  # fmt: skip
-        library = build().library
-        assert library is not None
-        panel = library.fw_panel()
+        panel = _panel()
         padded = -(-head_dim // panel) * panel
         size = (num_layers, num_blocks, num_kv_heads)
         self.keys = _untouched_zeros((*size, head_dim, BLOCK_SIZE), dtype)

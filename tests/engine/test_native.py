@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine import native
 from engine.attention import TorchAttention
 from engine.attention_plan import Span
 from engine.native import build, onednn
+from engine.native import cpu as native
 
 pytestmark = pytest.mark.skipif(
     build.build().library is None, reason=f"no native kernels here: {build.build().reason}"
