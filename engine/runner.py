@@ -82,7 +82,7 @@ class Runner:
             for position in wanted
         ]
         rows: list[RowResult] = []
-        for part, tile in self._head_tiles(hidden):
+        for part, tile in self._head_tiles(hidden[: len(owners)]):
             logits = self.model.logits(part)[:tile]
             rows += read_logits(logits, owners[len(rows) : len(rows) + tile])
         return self._by_chunk(positions, rows)
@@ -104,6 +104,8 @@ class Runner:
         num_tokens = len(token_ids)
         tiles = self.layer_tiles.plan(num_tokens)
         padding = [0] * (sum(tiles) - num_tokens)
+        logit_tiles = self.layer_tiles.plan(len(logit_rows)) if logit_rows else ()
+        logit_rows += [0] * (sum(logit_tiles) - len(logit_rows))
         device = self.model.device
         return Batch(
             token_ids=torch.tensor(token_ids + padding, device=device),
@@ -112,6 +114,7 @@ class Runner:
             tiles=tiles,
             attention=self.attention.plan(spans),
             logit_rows=torch.tensor(logit_rows, dtype=torch.int64, device=device),
+            logit_tiles=logit_tiles,
         )
 
     def _head_tiles(self, hidden: Tensor) -> list[tuple[Tensor, int]]:

@@ -61,7 +61,8 @@ class Batch:
     num_tokens  rows that are real
     tiles       sizes that add up to num_rows
     attention   the step's plan
-    logit_rows  [n] rows whose logits are wanted
+    logit_rows  [num_logit_rows] rows whose logits are wanted, then any that fill up the last tile
+    logit_tiles sizes that add up to num_logit_rows
     """
 
     token_ids: Tensor
@@ -70,6 +71,7 @@ class Batch:
     tiles: tuple[int, ...]
     attention: Any
     logit_rows: Tensor
+    logit_tiles: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +191,8 @@ class LlamaModel:
         return Layer(**parts, experts=experts)
 
     def forward(self, batch: Batch, attention: Attention) -> Tensor:
-        """Hidden rows [len(logit_rows), hidden] after the last layer, before the final norm. Writes
-        K and V into attention's cache.
+        """Hidden rows [num_logit_rows, hidden] after the last layer, before the final norm. Writes
+        K and V into attention's cache. Rows that nobody asks about end with the last attention.
         """
         config = self.config
         x = self._embed(batch)
@@ -217,8 +219,13 @@ class LlamaModel:
                 window=window,
                 softcap=config.attention_softcap,
             )
-            x = _in_tiles(batch.tiles, lambda a, r, layer=layer: self.after(layer, a, r), mixed, x)
-        return x[batch.logit_rows]
+            tiles = batch.tiles
+            if i == config.num_layers - 1:
+                mixed, x, tiles = mixed[batch.logit_rows], x[batch.logit_rows], batch.logit_tiles
+                if not tiles:
+                    break
+            x = _in_tiles(tiles, lambda a, r, layer=layer: self.after(layer, a, r), mixed, x)
+        return x
 
     def _embed(self, batch: Batch) -> Tensor:
         x = self.embedding[batch.token_ids]
