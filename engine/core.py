@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
+import torch
+
 from engine.answers import finish_reason
 from engine.block_manager import BlockManager
 from engine.device import default_cache_bytes, pick_device, pick_dtype
@@ -36,7 +38,8 @@ __all__ = ["MAX_RUNNING", "EngineCore", "Finished", "end_ids"]
 Finished = Callable[[Sequence[Request]], None]
 
 MAX_RUNNING = 256
-DEFAULT_BATCH_TOKENS = 512
+#: a step's tokens: enough to keep the device's matrix units busy
+DEFAULT_BATCH_TOKENS = {"cpu": 512, "cuda": 8192}
 
 
 class EngineCore:
@@ -47,7 +50,7 @@ class EngineCore:
         check_quantization(options.quantization)
         torch_device = pick_device(options.device)
         torch_dtype = pick_dtype(options.dtype, torch_device)
-        self._max_batch_tokens = _batch_tokens(options.max_batch_tokens)
+        self._max_batch_tokens = _batch_tokens(options.max_batch_tokens, torch_device)
         path = resolve_model(str(model))
         files = load_model_files(path)
         self.config = files.config
@@ -61,6 +64,7 @@ class EngineCore:
                 torch_dtype,
                 torch_device,
                 options.quantization,
+                options.batch_invariant,
             )
             self.codec = codec.result()
         self.end_ids = end_ids(files, self.codec)
@@ -216,9 +220,9 @@ def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
     return num_blocks
 
 
-def _batch_tokens(max_batch_tokens: int | None) -> int:
+def _batch_tokens(max_batch_tokens: int | None, device: torch.device) -> int:
     if max_batch_tokens is None:
-        return DEFAULT_BATCH_TOKENS
+        return DEFAULT_BATCH_TOKENS[device.type]
     if max_batch_tokens < 1:
         raise EngineError(f"max_batch_tokens is {max_batch_tokens}, but it must be at least 1.")
     return max_batch_tokens

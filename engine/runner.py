@@ -9,15 +9,16 @@ vocabulary] matrix never exists.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from engine.attention import TorchAttention
 from engine.attention_plan import BLOCK_SIZE, Span
+from engine.decode_graphs import DecodeGraphs, cuda_recorder
 from engine.models.llama import Attention, Batch, LlamaModel
-from engine.native import cpu as native
+from engine.native import cpu, gpu
 from engine.readout import ChunkResult, RowResult, read_logits
 from engine.rows import RowTiles
 from engine.scheduler import Chunk
@@ -27,6 +28,7 @@ __all__ = ["BLOCK_SIZE", "Runner", "bytes_per_block"]
 LAYER_SIZES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 EXPERT_SIZES = (8, 16, 32, 64, 128)
 HEAD_SIZES = (8, 16, 32, 64, 128)
+CUDA_HEAD_ROWS = 256  # of the vocabulary's width in float32, at a time
 
 
 def bytes_per_block(model: LlamaModel) -> int:
@@ -38,8 +40,10 @@ def bytes_per_block(model: LlamaModel) -> int:
 def _attention(model: LlamaModel, num_blocks: int, exact: bool) -> Attention:
     config = model.config
     sizes = (config.num_layers, num_blocks, config.num_heads, config.num_kv_heads, config.head_dim)
-    if native.can_run(model.device, model.dtype):
-        return native.NativeAttention(*sizes, model.dtype)
+    if cpu.can_run(model.device, model.dtype):
+        return cpu.NativeAttention(*sizes, model.dtype)
+    if gpu.can_run(model.device, model.dtype):
+        return gpu.TritonAttention(*sizes, model.dtype, model.device)
     return TorchAttention(*sizes, model.dtype, model.device, exact)
 
 
@@ -48,6 +52,10 @@ class Runner:
         config = model.config
         self.model = model
         self.attention = _attention(model, num_blocks, exact)
+        #: experts are chosen row by row on the host, which cannot be recorded
+        self.graphs: DecodeGraphs | None = None
+        if isinstance(self.attention, gpu.TritonAttention) and not config.num_experts:
+            self.graphs = DecodeGraphs(model, self.attention, cuda_recorder())
         experts = model.layer(0).experts
         if experts is not None:
             model.expert_tiles = RowTiles(
@@ -75,20 +83,30 @@ class Runner:
         """
         self._copy_blocks(chunks)
         positions = [chunk.request.logit_positions(chunk.start, chunk.end) for chunk in chunks]
-        hidden = self.model.forward(self._batch(chunks, positions), self.attention)
         owners = [
             (chunk.request, position)
             for chunk, wanted in zip(chunks, positions, strict=True)
             for position in wanted
         ]
         rows: list[RowResult] = []
-        for part, tile in self._head_tiles(hidden[: len(owners)]):
-            logits = self.model.logits(part)[:tile]
-            rows += read_logits(logits, owners[len(rows) : len(rows) + tile])
+        for logits in self._logits(chunks, positions):
+            rows += read_logits(logits, owners[len(rows) : len(rows) + logits.shape[0]])
         return self._by_chunk(positions, rows)
 
     def scrub(self, blocks: Sequence[int]) -> None:
         self.attention.scrub(blocks)
+
+    def _logits(
+        self, chunks: Sequence[Chunk], logit_positions: Sequence[range]
+    ) -> Iterator[Tensor]:
+        """Rows of logits in order, a tile at a time."""
+        if self.graphs is not None and self.graphs.takes(chunks, logit_positions):
+            yield self.graphs.logits(chunks)
+            return
+        hidden = self.model.forward(self._batch(chunks, logit_positions), self.attention)
+        num_rows = sum(len(wanted) for wanted in logit_positions)
+        for part, tile in self._head_tiles(hidden[:num_rows]):
+            yield self.model.logits(part)[:tile]
 
     def _batch(self, chunks: Sequence[Chunk], logit_positions: Sequence[range]) -> Batch:
         spans: list[Span] = []
@@ -121,7 +139,7 @@ class Runner:
         """Hidden rows cut into tiles of a trusted size, the last one filled up with zeros; and how
         many are real.
         """
-        limit = HEAD_SIZES[-1]
+        limit = HEAD_SIZES[-1] if self.model.device.type == "cpu" else CUDA_HEAD_ROWS
         parts: list[tuple[Tensor, int]] = []
         for piece in torch.split(hidden, limit) if hidden.shape[0] else ():
             first = 0

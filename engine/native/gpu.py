@@ -1,0 +1,238 @@
+"""The Triton kernels as functions of tensors: the same names and shapes as cpu.py.
+
+On CUDA devices where Triton is installed (it comes with torch's CUDA build). Owns tile sizes and
+the paged cache on a GPU. Every row of a result has the same bits in any batch (gpu_kernels.py says
+why), so nothing here needs tiles of trusted sizes. Knows nothing of models or requests.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.attention import KVCache
+from engine.attention_plan import BLOCK_SIZE, FlatPlan, Span, plan_flat
+
+__all__ = [
+    "ExactMatrix",
+    "TritonAttention",
+    "can_run",
+    "linear",
+    "reduce_logits",
+    "rms_norm",
+    "rotate",
+    "silu_mul",
+]
+
+#: rows of every product in attention: one width, so that no chunking of a prompt changes a bit;
+#: the smallest that Hopper's matrix unit takes
+TILE_ROWS = 64
+TILE_KEYS = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExactMatrix:
+    """A weight [num_out, num_in] for our own matrix product: cuBLAS sums in another order for
+    another number of rows."""
+
+    weight: Tensor
+
+
+def can_run(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether tensors of this device and dtype run through Triton."""
+    return device.type == "cuda" and dtype.is_floating_point and is_available()
+
+
+@functools.cache
+def is_available() -> bool:
+    """FLYWHEEL_NATIVE=0 turns it off."""
+    has_triton = importlib.util.find_spec("triton") is not None
+    return has_triton and os.environ.get("FLYWHEEL_NATIVE") != "0"
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _power_of_2(n: int) -> int:
+    return 1 << max(n - 1, 0).bit_length()
+
+
+def _precision(dtype: torch.dtype) -> str:
+    """float32 means float32: Triton's default would be tf32."""
+    return "ieee" if dtype == torch.float32 else "tf32"
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Sizes of a matrix product's tiles; they do not change a bit."""
+
+    rows: int
+    outs: int
+    ins: int
+    warps: int
+    stages: int
+
+
+def _tiles(num_rows: int, num_out: int, dtype: torch.dtype) -> Tiles:
+    """Few rows: the weight is read once, by as many programs as keep the memory busy. Many rows:
+    large tiles."""
+    if dtype == torch.float32:
+        return Tiles(64, 32, 32, 4, 2)
+    if num_rows <= 64:
+        return Tiles(64, 32 if num_out <= 8192 else 64, 128, 4, 4)
+    if num_rows <= 128:
+        return Tiles(128, 32 if num_out <= 8192 else 64, 64, 4, 4)
+    if num_rows <= 256:
+        return Tiles(128, 64 if num_out <= 8192 else 128, 64, 4, 4)
+    return Tiles(128, 256, 64, 8, 3)
+
+
+def linear(
+    x: Tensor, matrix: ExactMatrix, bias: Tensor | None = None, residual: Tensor | None = None
+) -> Tensor:
+    """x [rows, num_in] · weightᵀ + bias + residual [rows, num_out] → [rows, num_out]."""
+    return product(x, matrix.weight, bias, residual, _tiles(*_out_shape(x, matrix), x.dtype))
+
+
+def _out_shape(x: Tensor, matrix: ExactMatrix) -> tuple[int, int]:
+    return x.shape[0], matrix.weight.shape[0]
+
+
+def product(
+    x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, tiles: Tiles
+) -> Tensor:
+    from engine.native.gpu_kernels import matmul_kernel
+
+    num_rows, num_in = x.shape
+    num_out = weight.shape[0]
+    assert weight.shape[1] == num_in, (x.shape, weight.shape)
+    assert x.stride(1) == 1, x.stride()
+    out = torch.empty(num_rows, num_out, dtype=x.dtype, device=x.device)
+    if num_rows:
+        matmul_kernel[(_ceil(num_rows, tiles.rows) * _ceil(num_out, tiles.outs),)](
+            x, weight, bias, residual, out, num_rows, num_out, num_in, x.stride(0),
+            HAS_BIAS=bias is not None, HAS_RESIDUAL=residual is not None,
+            PRECISION=_precision(x.dtype), ROWS=tiles.rows, OUTS=tiles.outs, INS=tiles.ins,
+            GROUP=8, num_warps=tiles.warps, num_stages=tiles.stages,
+        )  # fmt: skip
+    return out
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x [rows, width] or [rows, heads, width], normalised over the last dimension. A float32
+    weight is multiplied before rounding to x's dtype, any other after."""
+    from engine.native.gpu_kernels import rms_norm_kernel
+
+    by_head = x if x.dim() == 3 else x[:, None]
+    rows, heads, width = by_head.shape
+    assert by_head.stride(2) == 1, x.stride()
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    if rows:
+        size = _power_of_2(width)
+        rms_norm_kernel[(rows, heads)](
+            x, weight, out, by_head.stride(0), by_head.stride(1), heads, width, eps,
+            IS_WIDE=weight.dtype == torch.float32, WIDTH=size,
+            num_warps=min(8, max(1, size // 512)),
+        )  # fmt: skip
+    return out
+
+
+def silu_mul(both: Tensor) -> Tensor:
+    """[rows, 2n] of gate, then up → silu(gate) * up, [rows, n]."""
+    from engine.native.gpu_kernels import silu_mul_kernel
+
+    rows, width = both.shape[0], both.shape[1] // 2
+    out = torch.empty(rows, width, dtype=both.dtype, device=both.device)
+    if rows:
+        silu_mul_kernel[(rows, _ceil(width, 1024))](both, out, width, SIZE=1024)
+    return out
+
+
+def rotate(qkv: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, heads: int) -> None:
+    """Rotary embedding of the first `heads` heads of qkv [rows, all heads, head_dim], in place.
+
+    cos, sin: [max_position, head_dim / 2] float32; positions: [rows] int64.
+    """
+    from engine.native.gpu_kernels import rotate_kernel
+
+    half = cos.shape[1]
+    assert qkv.shape[2] == 2 * half, (qkv.shape, cos.shape)
+    if qkv.shape[0]:
+        rotate_kernel[(qkv.shape[0],)](
+            qkv, cos, sin, positions, qkv.stride(0), heads, half,
+            HEADS=_power_of_2(heads), HALF=_power_of_2(half),
+        )  # fmt: skip
+
+
+def reduce_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each row: the first largest [rows] int64, and logsumexp [rows] (not finite where the
+    logits are not)."""
+    from engine.native.gpu_kernels import reduce_logits_kernel
+
+    rows, width = logits.shape
+    best = torch.empty(rows, dtype=torch.int64, device=logits.device)
+    log_sums = torch.empty(rows, dtype=torch.float32, device=logits.device)
+    if rows:
+        reduce_logits_kernel[(rows,)](logits, best, log_sums, width, SIZE=4096, num_warps=8)
+    return best, log_sums
+
+
+class TritonAttention:
+    """Reads the paged cache through block tables, one tile of queries and one K/V head a program.
+    The cache has one block more than it was asked for: `scratch_block`, for rows nobody wants."""
+
+    def __init__(
+        self, num_layers: int, num_blocks: int, num_heads: int, num_kv_heads: int, head_dim: int,
+        dtype: torch.dtype, device: torch.device,
+    ) -> None:  # fmt: skip
+        group = num_heads // num_kv_heads
+        assert group <= TILE_ROWS, f"{group} query heads share a K/V head"
+        self.tile_tokens = TILE_ROWS // group
+        self.scratch_block = num_blocks
+        self._heads = (num_kv_heads, group, head_dim)
+        self._device = device
+        self._cache = KVCache.allocate(
+            num_layers, num_blocks + 1, num_kv_heads, head_dim, dtype, device
+        )
+
+    def plan(self, spans: Sequence[Span]) -> FlatPlan:
+        """Once a step, for all layers."""
+        return plan_flat(spans, self.tile_tokens).to(self._device)
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: FlatPlan, out: Tensor, *,
+        scale: float, window: int | None = None, softcap: float | None = None,
+    ) -> None:  # fmt: skip
+        """Write k and v [num_tokens, num_kv_heads, head_dim] into the cache, then q's attention
+        into out [num_rows, num_heads * head_dim]. The three are views of one qkv."""
+        from engine.native.gpu_kernels import attend_kernel, write_kernel
+
+        num_kv_heads, group, head_dim = self._heads
+        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        write_kernel[(k.shape[0],)](
+            k, v, k.stride(0), keys, values, plan.slots, KV_HEADS=num_kv_heads,
+            HEAD_DIM=head_dim, BLOCK=BLOCK_SIZE, SIZE=_power_of_2(num_kv_heads * head_dim),
+        )  # fmt: skip
+        attend_kernel[(len(plan.tiles), num_kv_heads)](
+            q, keys, values, plan.tiles, plan.tables, out, q.stride(0), out.stride(0),
+            scale, softcap or 0.0, window or 0, KV_HEADS=num_kv_heads, GROUP=group,
+            HEAD_DIM=head_dim, BLOCK=BLOCK_SIZE, HAS_SOFTCAP=softcap is not None,
+            HAS_WINDOW=window is not None, PRECISION=_precision(q.dtype), ROWS=TILE_ROWS,
+            KEYS=TILE_KEYS if q.dtype != torch.float32 else TILE_KEYS // 2,
+            DIM=max(16, _power_of_2(head_dim)), num_warps=4, num_stages=2,
+        )  # fmt: skip
+
+    def scrub(self, blocks: Sequence[int]) -> None:
+        self._cache.scrub(blocks)
+
+    def copy_blocks(
+        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
+    ) -> None:
+        self._cache.copy_blocks(sources, targets, lengths)
