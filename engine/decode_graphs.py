@@ -22,8 +22,8 @@ from engine.scheduler import Chunk
 
 __all__ = ["DecodeGraphs", "Recorder", "cuda_recorder"]
 
-#: numbers of rows that are recorded, when first wanted
-GRAPH_ROWS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256)
+#: numbers of rows that are recorded, when first wanted; kernels take up to 64 rows at a time
+GRAPH_ROWS = (16, 64, 128, 192, 256)
 TOKEN, POSITION, TABLE = 0, 1, 2  # columns of the buffer
 
 #: makes of a function of static buffers one that repeats what it did on the device

@@ -143,6 +143,17 @@ class Request:
         return len(self.token_ids) - self.num_computed
 
     @property
+    def takes_first_choice(self) -> bool:
+        """Generate only: nothing stands between the model's first choice and the next token."""
+        params = self.params
+        return (
+            params.temperature == 0
+            and params.repetition_penalty == 1
+            and self.grammar is None
+            and len(self.token_ids) - self.num_prompt >= params.min_tokens
+        )
+
+    @property
     def output_ids(self) -> list[int]:
         return self.token_ids[self.num_prompt :]
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.attention import TorchAttention
@@ -111,29 +113,34 @@ class Runner:
     def _batch(self, chunks: Sequence[Chunk], logit_positions: Sequence[range]) -> Batch:
         spans: list[Span] = []
         token_ids: list[int] = []
-        positions: list[int] = []
-        logit_rows: list[int] = []
+        positions: list[range] = []
+        logit_rows: list[range] = []
         for chunk, wanted in zip(chunks, logit_positions, strict=True):
             row = len(token_ids)
             spans.append(Span(row, chunk.start, chunk.num_tokens, chunk.request.block_table))
             token_ids += chunk.request.token_ids[chunk.start : chunk.end]
-            positions += range(chunk.start, chunk.end)
-            logit_rows += [row + position - chunk.start for position in wanted]
-        num_tokens = len(token_ids)
+            positions.append(range(chunk.start, chunk.end))
+            logit_rows.append(
+                range(row + wanted.start - chunk.start, row + wanted.stop - chunk.start)
+            )
+        num_tokens, num_logit_rows = len(token_ids), sum(map(len, logit_rows))
         tiles = self.layer_tiles.plan(num_tokens)
-        padding = [0] * (sum(tiles) - num_tokens)
-        logit_tiles = self.layer_tiles.plan(len(logit_rows)) if logit_rows else ()
-        logit_rows += [0] * (sum(logit_tiles) - len(logit_rows))
-        device = self.model.device
+        logit_tiles = self.layer_tiles.plan(num_logit_rows) if num_logit_rows else ()
         return Batch(
-            token_ids=torch.tensor(token_ids + padding, device=device),
-            positions=torch.tensor(positions + padding, device=device),
+            token_ids=self._padded(token_ids, sum(tiles)),
+            positions=self._padded(_joined(positions), sum(tiles)),
             num_tokens=num_tokens,
             tiles=tiles,
             attention=self.attention.plan(spans),
-            logit_rows=torch.tensor(logit_rows, dtype=torch.int64, device=device),
+            logit_rows=self._padded(_joined(logit_rows), sum(logit_tiles)),
             logit_tiles=logit_tiles,
         )
+
+    def _padded(self, numbers: list[int] | NDArray[np.int64], size: int) -> Tensor:
+        """On the device, filled up with zeros."""
+        padded = np.zeros(size, dtype=np.int64)
+        padded[: len(numbers)] = numbers
+        return torch.from_numpy(padded).to(self.model.device)
 
     def _head_tiles(self, hidden: Tensor) -> list[tuple[Tensor, int]]:
         """Hidden rows cut into tiles of a trusted size, the last one filled up with zeros; and how
@@ -168,8 +175,8 @@ class Runner:
         for wanted in positions:
             mine = tuple(rows[first : first + len(wanted)])
             first += len(wanted)
-            error = next((row.error for row in mine if row.error is not None), None)
-            results.append(ChunkResult((), error) if error is not None else ChunkResult(mine))
+            errors = [row.error for row in mine if row.error is not None]
+            results.append(ChunkResult((), errors[0]) if errors else ChunkResult(mine))
         return results
 
     def _one_layer(self, rows: Tensor) -> Tensor:
@@ -184,6 +191,10 @@ class Runner:
 
     def _random_rows(self, num_rows: int, width: int) -> Tensor:
         return _random(max(LAYER_SIZES), width)[:num_rows].to(self.model.device, self.model.dtype)
+
+
+def _joined(ranges: Sequence[range]) -> NDArray[np.int64]:
+    return np.concatenate([np.arange(r.start, r.stop, dtype=np.int64) for r in ranges])
 
 
 @functools.lru_cache(maxsize=4)

@@ -11,7 +11,7 @@ al. 2022), Sarathi-Serve's chunked prefill (Agrawal et al. 2024), nano-vllm.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.block_manager import BlockManager
 from engine.request import Request
@@ -24,8 +24,7 @@ MIN_FORK_TOKENS = 4
 MAX_HELD = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Run token_ids[start : start + num_tokens] of one request. copy_of: the block that holds
     `start` begins as a copy of this one.
     """

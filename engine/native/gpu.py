@@ -71,43 +71,48 @@ def _precision(dtype: torch.dtype) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Sizes of a matrix product's tiles; they do not change a bit."""
+    """Sizes of a matrix product's tiles; they do not change a bit. is_described: tiles are loaded
+    by Hopper's copy engine."""
 
     rows: int
     outs: int
     ins: int
     warps: int
     stages: int
+    is_described: bool = False
 
 
-def _tiles(num_rows: int, num_out: int, dtype: torch.dtype) -> Tiles:
+def _tiles(x: Tensor, weight: Tensor) -> Tiles:
     """Few rows: the weight is read once, by as many programs as keep the memory busy. Many rows:
     large tiles."""
-    if dtype == torch.float32:
+    num_rows, num_out = x.shape[0], weight.shape[0]
+    if x.dtype == torch.float32:
         return Tiles(64, 32, 32, 4, 2)
     if num_rows <= 64:
         return Tiles(64, 32 if num_out <= 8192 else 64, 128, 4, 4)
-    if num_rows <= 128:
-        return Tiles(128, 32 if num_out <= 8192 else 64, 64, 4, 4)
     if num_rows <= 256:
-        return Tiles(128, 64 if num_out <= 8192 else 128, 64, 4, 4)
-    return Tiles(128, 256, 64, 8, 3)
+        return Tiles(128, 32 if num_out <= 8192 else 64, 64, 4, 4)
+    if _has_copy_engine(x.device.index) and x.stride(0) % 8 == 0 and x.shape[1] % 8 == 0:
+        return Tiles(256, 128, 64, 8, 3, is_described=True)
+    return Tiles(128, 128, 64, 4, 3)
+
+
+@functools.cache
+def _has_copy_engine(device: int | None) -> bool:
+    return torch.cuda.get_device_capability(device) >= (9, 0)
 
 
 def linear(
     x: Tensor, matrix: ExactMatrix, bias: Tensor | None = None, residual: Tensor | None = None
 ) -> Tensor:
     """x [rows, num_in] · weightᵀ + bias + residual [rows, num_out] → [rows, num_out]."""
-    return product(x, matrix.weight, bias, residual, _tiles(*_out_shape(x, matrix), x.dtype))
-
-
-def _out_shape(x: Tensor, matrix: ExactMatrix) -> tuple[int, int]:
-    return x.shape[0], matrix.weight.shape[0]
+    return product(x, matrix.weight, bias, residual, _tiles(x, matrix.weight))
 
 
 def product(
     x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None, tiles: Tiles
 ) -> Tensor:
+    """linear in tiles of given sizes."""
     from engine.native.gpu_kernels import matmul_kernel
 
     num_rows, num_in = x.shape
@@ -115,13 +120,22 @@ def product(
     assert weight.shape[1] == num_in, (x.shape, weight.shape)
     assert x.stride(1) == 1, x.stride()
     out = torch.empty(num_rows, num_out, dtype=x.dtype, device=x.device)
-    if num_rows:
-        matmul_kernel[(_ceil(num_rows, tiles.rows) * _ceil(num_out, tiles.outs),)](
-            x, weight, bias, residual, out, num_rows, num_out, num_in, x.stride(0),
-            HAS_BIAS=bias is not None, HAS_RESIDUAL=residual is not None,
-            PRECISION=_precision(x.dtype), ROWS=tiles.rows, OUTS=tiles.outs, INS=tiles.ins,
-            GROUP=8, num_warps=tiles.warps, num_stages=tiles.stages,
-        )  # fmt: skip
+    if not num_rows:
+        return out
+    operands: tuple[object, object] = (x, weight)
+    if tiles.is_described:
+        from triton.tools.tensor_descriptor import TensorDescriptor
+
+        operands = (
+            TensorDescriptor.from_tensor(x, [tiles.rows, tiles.ins]),
+            TensorDescriptor.from_tensor(weight, [tiles.outs, tiles.ins]),
+        )
+    matmul_kernel[(_ceil(num_rows, tiles.rows) * _ceil(num_out, tiles.outs),)](
+        *operands, bias, residual, out, num_rows, num_out, num_in, x.stride(0),
+        IS_DESCRIBED=tiles.is_described, HAS_BIAS=bias is not None,
+        HAS_RESIDUAL=residual is not None, PRECISION=_precision(x.dtype), ROWS=tiles.rows,
+        OUTS=tiles.outs, INS=tiles.ins, GROUP=8, num_warps=tiles.warps, num_stages=tiles.stages,
+    )  # fmt: skip
     return out
 
 

@@ -13,36 +13,46 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def matmul_kernel(
     x, w, bias, residual, out,
     num_rows, num_out, num_in, x_stride,
-    HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, PRECISION: tl.constexpr,
+    IS_DESCRIBED: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
+    PRECISION: tl.constexpr,
     ROWS: tl.constexpr, OUTS: tl.constexpr, INS: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
-    """out [num_rows, num_out] = x [num_rows, num_in] · w [num_out, num_in]ᵀ + bias + residual."""
+    """out [num_rows, num_out] = x [num_rows, num_in] · w [num_out, num_in]ᵀ + bias + residual.
+
+    IS_DESCRIBED: x and w are tensor descriptors, which the copy engine follows; else pointers.
+    """
     # GROUP tiles of rows share the reading of a tile of w
     program = tl.program_id(0)
     row_tiles = tl.cdiv(num_rows, ROWS)
     per_group = GROUP * tl.cdiv(num_out, OUTS)
     first_tile = (program // per_group) * GROUP
     size = min(row_tiles - first_tile, GROUP)
-    row_tile = first_tile + (program % per_group) % size
-    out_tile = (program % per_group) // size
+    first_row = (first_tile + (program % per_group) % size) * ROWS
+    first_column = (program % per_group) // size * OUTS
+    row = first_row + tl.arange(0, ROWS)
+    column = first_column + tl.arange(0, OUTS)
 
-    row = row_tile * ROWS + tl.arange(0, ROWS)
-    column = out_tile * OUTS + tl.arange(0, OUTS)
-    place = tl.arange(0, INS)
-    x_tile = x + (row % num_rows)[:, None].to(tl.int64) * x_stride + place[None, :]
-    w_tile = w + (column % num_out)[None, :].to(tl.int64) * num_in + place[:, None]
     total = tl.zeros((ROWS, OUTS), dtype=tl.float32)
-    for first in range(0, num_in, INS):
-        is_in = place < num_in - first
-        a = tl.load(x_tile, mask=is_in[None, :], other=0.0)
-        b = tl.load(w_tile, mask=is_in[:, None], other=0.0)
-        total = tl.dot(a, b, total, input_precision=PRECISION)
-        x_tile += INS
-        w_tile += INS
+    if IS_DESCRIBED:
+        for first in range(0, num_in, INS):
+            a = x.load([first_row, first])
+            b = w.load([first_column, first])
+            total = tl.dot(a, b.T, total)
+    else:
+        place = tl.arange(0, INS)
+        x_tile = x + (row % num_rows)[:, None].to(tl.int64) * x_stride + place[None, :]
+        w_tile = w + (column % num_out)[None, :].to(tl.int64) * num_in + place[:, None]
+        for first in range(0, num_in, INS):
+            is_in = place < num_in - first
+            a = tl.load(x_tile, mask=is_in[None, :], other=0.0)
+            b = tl.load(w_tile, mask=is_in[:, None], other=0.0)
+            total = tl.dot(a, b, total, input_precision=PRECISION)
+            x_tile += INS
+            w_tile += INS
     is_real = (row < num_rows)[:, None] & (column < num_out)[None, :]
     target = row[:, None].to(tl.int64) * num_out + column[None, :]
     if HAS_BIAS:

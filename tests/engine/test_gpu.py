@@ -45,6 +45,20 @@ def test_linear_is_torchs(num_rows: int) -> None:
     torch.testing.assert_close(plain, F.linear(x, weight), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("num_rows", [1, 65, 300])
+def test_no_size_of_tiles_changes_a_bit(num_rows: int) -> None:
+    x, weight = (_random(*size, seed=3).half() for size in ((num_rows, 72), (136, 72)))
+    expected = F.linear(x.double(), weight.double()).half()
+    sizes = [(64, 32, 64), (64, 64, 128), (128, 64, 64), (128, 128, 64)]
+    results = [gpu.product(x, weight, None, None, gpu.Tiles(*s, 4, 3)) for s in sizes]
+    if DEVICE.type == "cpu" or torch.cuda.get_device_capability() >= (9, 0):
+        described = gpu.Tiles(64, 64, 64, 4, 3, is_described=True)
+        results.append(gpu.product(x, weight, None, None, described))
+    for got in results:
+        torch.testing.assert_close(got, expected, rtol=0.01, atol=0.01)
+        torch.testing.assert_close(got, results[0], rtol=TOLERANCE * 1e3, atol=TOLERANCE * 1e3)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter's numpy
 def test_rowwise_kernels_are_torchs() -> None:
     x, weight = _random(9, 3, 40), _random(40, seed=1)
@@ -144,7 +158,7 @@ def test_engine_answers_the_same_on_gpu_kernels(
     params = SamplingParams(max_tokens=4, logprobs=2)
     settings: dict[str, Any] = {"dtype": "float32", "kv_cache_bytes": 1 << 20}
     got = LLM(folder, str(DEVICE), **settings).generate(prompts, params)
-    assert on_gpu_kernels == [4], "three rows, recorded once, as four"
+    assert on_gpu_kernels == [16], "three rows, recorded once, as sixteen"
     for prompt, expected in zip(prompts, got, strict=True):
         alone = LLM(folder, str(DEVICE), **settings).generate([prompt], params)[0]
         assert alone.token_ids == expected.token_ids
@@ -178,7 +192,8 @@ B = "*bf16"
 for capability in (80, 90):
     matmul, shared = build(
         gpu_kernels.matmul_kernel, capability,
-        dict(HAS_BIAS=True, HAS_RESIDUAL=True, PRECISION="tf32", ROWS=64, OUTS=64, INS=64, GROUP=8),
+        dict(IS_DESCRIBED=False, HAS_BIAS=True, HAS_RESIDUAL=True, PRECISION="tf32",
+             ROWS=64, OUTS=64, INS=64, GROUP=8),
         x=B, w=B, bias=B, residual=B, out=B)
     attend, _ = build(
         gpu_kernels.attend_kernel, capability,
