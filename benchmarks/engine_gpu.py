@@ -37,7 +37,6 @@ from benchmarks.roofline import Shape
 from engine import LLM, Completion, SamplingParams, Score
 
 LLAMA_8B, LLAMA_1B, QWEN = "llama-3.1-8b", "llama-3.2-1b", "qwen3-0.6b"
-PEER_TIMEOUT_S = 150
 A100_REQUESTS_PER_S = 207  # lm-eval issue 2418: Llama-3.2-1B, 930 tokens a request, transformers
 
 
@@ -85,8 +84,9 @@ class Line:
 
 
 class Bench:
-    def __init__(self, device: str, is_tiny: bool, folder: Path) -> None:
+    def __init__(self, device: str, is_tiny: bool, folder: Path, peer_timeout_s: float) -> None:
         self.device = device
+        self.peer_timeout_s = peer_timeout_s
         self.sizes = TINY_SIZES if is_tiny else Sizes()
         self.dtype = "float32" if device == "cpu" else "bfloat16"
         self.configs = {name: tiny(c) if is_tiny else c for name, c in SHAPES.items()}
@@ -212,10 +212,14 @@ def against_continuous_batching(bench: Bench, name: str) -> None:
     bench.release()
     try:
         peer = MeasuredProcess(
-            f"transformers {name}", [sys.executable, str(script)], settings, log, PEER_TIMEOUT_S
+            f"transformers {name}",
+            [sys.executable, str(script)],
+            settings,
+            log,
+            bench.peer_timeout_s,
         )
-        peer.ask("generate", work[:8], PEER_TIMEOUT_S)
-        theirs = peer.ask("generate", work, PEER_TIMEOUT_S).seconds
+        peer.ask("generate", work[:8], bench.peer_timeout_s)
+        theirs = peer.ask("generate", work, bench.peer_timeout_s).seconds
         peer.end()
     except SystemFailedError as error:
         bench.notes.append(f"{name}: transformers' continuous batching was not measured: {error}")
@@ -308,13 +312,14 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="toy shapes and amounts, no meaning")
+    parser.add_argument("--peer-timeout", type=float, default=150, help="seconds a job of a peer")
     parser.add_argument("--out", type=Path, default=results.FOLDER)
     options = parser.parse_args(arguments)
     if options.device != "cpu" and not torch.cuda.is_available():
         parser.error("torch sees no CUDA device; --device cpu --tiny runs the same steps anywhere")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(options.device, options.tiny, Path(folder))
+        bench = Bench(options.device, options.tiny, Path(folder), options.peer_timeout)
         against_card(bench, LLAMA_8B)
         against_continuous_batching(bench, LLAMA_8B)
         requests_per_second(bench, LLAMA_1B)

@@ -25,7 +25,7 @@ from engine.loader import ModelFiles, load_model_files
 from engine.models.llama import LlamaModel
 from engine.models.quantised import check_quantization
 from engine.options import EngineOptions
-from engine.readout import ChunkResult
+from engine.readout import ChunkResult, RowResult
 from engine.request import Request
 from engine.runner import BLOCK_SIZE, Runner, bytes_per_block
 from engine.scheduler import Chunk, Scheduler
@@ -38,6 +38,8 @@ __all__ = ["MAX_RUNNING", "EngineCore", "Finished", "end_ids"]
 Finished = Callable[[Sequence[Request]], None]
 
 MAX_RUNNING = 256
+MAX_AHEAD = 8
+ENDED_SHARE = 10  # the device goes less far ahead if more than one in so many requests ended
 #: a step's tokens: enough to keep the device's matrix units busy
 DEFAULT_BATCH_TOKENS = {"cpu": 512, "cuda": 8192}
 
@@ -72,6 +74,8 @@ class EngineCore:
         self._num_blocks = _num_blocks(self.model, options.kv_cache_bytes)
         self._runner = Runner(self.model, self._num_blocks, options.batch_invariant)
         self.counters = Counters()
+        #: at most so many steps between two looks of the host; 1 for whoever waits for each token
+        self.max_ahead = MAX_AHEAD
         self.reset()
         self._load_s = time.perf_counter() - started
 
@@ -79,6 +83,7 @@ class EngineCore:
         """Drop every request; a new scheduler over a cache that holds nothing."""
         self.blocks = BlockManager(self._num_blocks, BLOCK_SIZE)
         self.scheduler = Scheduler(self.blocks, self._max_batch_tokens, MAX_RUNNING)
+        self._wish_ahead = 2
 
     def stats(self) -> EngineStats:
         return EngineStats(
@@ -138,15 +143,33 @@ class EngineCore:
         self.counters.num_preemptions += self.scheduler.num_preemptions - num_preemptions
         if not chunks:
             return finished
+        num_steps = self._steps_ahead(chunks)
         try:
-            results = self._runner.run(chunks)
+            if num_steps > 1:
+                results = self._runner.run_ahead(chunks, num_steps)
+            else:
+                results = self._runner.run(chunks)
         except (RuntimeError, MemoryError) as error:
             return finished + self._fail_largest(chunks, error)
-        self.counters.num_steps += 1
-        self.counters.num_run_tokens += sum(chunk.num_tokens for chunk in chunks)
-        return finished + [
+        self.counters.num_steps += num_steps
+        self.counters.num_run_tokens += num_steps * sum(chunk.num_tokens for chunk in chunks)
+        ended = [
             c.request for c, result in zip(chunks, results, strict=True) if self._advance(c, result)
         ]
+        if num_steps > 1:
+            is_too_far = len(ended) * ENDED_SHARE > len(chunks)
+            self._wish_ahead = max(2, num_steps // 2) if is_too_far else 2 * num_steps
+        return finished + ended
+
+    def _steps_ahead(self, chunks: Sequence[Chunk]) -> int:
+        """How many steps the device may take before the host looks: more as long as few requests
+        end meanwhile, whose last steps are in vain.
+        """
+        ends = [chunk.request.max_length - chunk.start for chunk in chunks]
+        room = min(self.config.max_position - chunk.start for chunk in chunks)
+        num_steps = min(self._wish_ahead, self.max_ahead, max(ends), room)
+        is_possible = num_steps > 1 and self._runner.can_run_ahead(chunks)
+        return num_steps if is_possible and self.scheduler.reserve(chunks, num_steps) else 1
 
     def _advance(self, chunk: Chunk, result: ChunkResult) -> bool:
         """Take a chunk's result over into its request; True if that finished it."""
@@ -158,8 +181,12 @@ class EngineCore:
             self._runner.scrub(self.blocks.unshared(request.block_table))
         elif request.is_score:
             self._take_scores(request, result)
-        elif result.rows:
-            self._take_token(request, result)
+        else:
+            for row in result.rows:
+                if request.finish_reason is None:
+                    self._take_token(request, row)
+            if len(result.rows) > 1:
+                self._commit(request, chunk.end)
         if request.finish_reason is None:
             return False
         self.scheduler.finish(request)
@@ -175,8 +202,15 @@ class EngineCore:
             request.choice_logprobs = result.rows[-1].logprobs
             request.finish_reason = "stop"
 
-    def _take_token(self, request: Request, result: ChunkResult) -> None:
-        row = result.rows[0]
+    def _commit(self, request: Request, start: int) -> None:
+        """Account for the tokens from `start` on that the device has drawn and run by itself."""
+        request.num_computed = request.num_tokens - 1
+        self.blocks.commit(
+            request.block_table, request.token_ids, request.block_digests, start,
+            request.num_computed,
+        )  # fmt: skip
+
+    def _take_token(self, request: Request, row: RowResult) -> None:
         request.token_ids.append(row.token_ids[0])
         if request.params.logprobs:
             request.logprobs.append(row.logprobs[0])

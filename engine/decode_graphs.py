@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.attention_plan import BLOCK_SIZE, FlatPlan
+from engine.models.layers import reduce_logits
 from engine.models.llama import Batch, LlamaModel
 from engine.native.gpu import TritonAttention
 from engine.scheduler import Chunk
@@ -71,18 +72,40 @@ class DecodeGraphs:
 
     def logits(self, chunks: Sequence[Chunk]) -> Tensor:
         """[len(chunks), vocab_size], good until the next call. Writes K and V into the cache."""
+        return self._prepared(chunks, 1)()[: len(chunks)]
+
+    def run_ahead(
+        self, chunks: Sequence[Chunk], num_steps: int
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """Go on greedily for num_steps tokens, each step from the token of the one before, with
+        nothing read back in between. The tokens and the logsumexp of their logits, [num_steps][
+        len(chunks)]. The block tables must reach num_steps tokens far.
+        """
+        replay = self._prepared(chunks, num_steps)
+        inputs = self._inputs[: len(chunks)]
+        tokens = torch.empty(num_steps, len(chunks), dtype=torch.int64, device=inputs.device)
+        log_sums = torch.empty(num_steps, len(chunks), device=inputs.device)
+        for step in range(num_steps):
+            best, sums = reduce_logits(replay()[: len(chunks)])
+            tokens[step], log_sums[step] = best, sums
+            inputs[:, TOKEN] = best
+            inputs[:, POSITION] += 1
+        return tokens.tolist(), log_sums.tolist()
+
+    def _prepared(self, chunks: Sequence[Chunk], num_steps: int) -> Callable[[], Tensor]:
+        """The recorded step for so many rows, recorded if need be, with the inputs in place."""
         rows = next(size for size in GRAPH_ROWS if size >= len(chunks))
-        used = self._fill(chunks, rows)
+        used = self._fill(chunks, rows, num_steps)
         self._inputs[:rows, :used].copy_(self._host[:rows, :used], non_blocking=True)
         if rows not in self._replays:
             self._replays[rows] = self._recorder(lambda: self._run(rows))
-        return self._replays[rows]()[: len(chunks)]
+        return self._replays[rows]
 
-    def _fill(self, chunks: Sequence[Chunk], rows: int) -> int:
+    def _fill(self, chunks: Sequence[Chunk], rows: int, num_steps: int) -> int:
         """Write the step into the host's buffer; how many columns of it are used."""
         # The last step's copy from the buffer has ended: its results have been read.
         buffer = self._host.numpy()
-        lengths = [-(-chunk.end // BLOCK_SIZE) for chunk in chunks]
+        lengths = [-(-(chunk.start + num_steps) // BLOCK_SIZE) for chunk in chunks]
         used = TABLE + max(lengths)
         buffer[len(chunks) : rows, :TABLE] = 0
         buffer[len(chunks) : rows, TABLE] = self._attention.scratch_block

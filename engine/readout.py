@@ -19,7 +19,7 @@ from engine.models.layers import reduce_logits
 from engine.request import Request, TopLogprobs
 from engine.sampler import Draw, choose
 
-__all__ = ["ChunkResult", "RowResult", "read_logits"]
+__all__ = ["ChunkResult", "RowResult", "not_finite", "read_logits"]
 
 
 class RowResult(NamedTuple):
@@ -46,10 +46,7 @@ def read_logits(logits: Tensor, owners: Sequence[tuple[Request, int]]) -> list[R
     greedy, log_sums = reduce_logits(logits)
     choices = greedy.tolist()
     errors = [
-        None
-        if math.isfinite(log_sum)
-        else f"The model's logits at position {position} are NaN or infinite; nothing of this "
-        "request can be trusted."
+        None if math.isfinite(log_sum) else not_finite(position)
         for log_sum, (_, position) in zip(log_sums.tolist(), owners, strict=True)
     ]
     tokens = _tokens(logits, owners, choices, errors)
@@ -59,6 +56,13 @@ def read_logits(logits: Tensor, owners: Sequence[tuple[Request, int]]) -> list[R
         logprobs = _gather(logits, log_sums, tokens)
         top = _top(logits, log_sums, [request.num_top for request, _ in owners])
     return [RowResult(*row) for row in zip(tokens, logprobs, choices, top, errors, strict=True)]
+
+
+def not_finite(position: int) -> str:
+    return (
+        f"The model's logits at position {position} are NaN or infinite; nothing of this request "
+        "can be trusted."
+    )
 
 
 def _tokens(

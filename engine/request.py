@@ -154,6 +154,11 @@ class Request:
         )
 
     @property
+    def is_left_alone(self) -> bool:
+        """The next tokens are the model's first choices, and nobody wants to know more of them."""
+        return not self.is_score and self.takes_first_choice and not self.params.logprobs
+
+    @property
     def output_ids(self) -> list[int]:
         return self.token_ids[self.num_prompt :]
 

@@ -9,6 +9,7 @@ vocabulary] matrix never exists.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ from engine.attention_plan import BLOCK_SIZE, Span
 from engine.decode_graphs import DecodeGraphs, cuda_recorder
 from engine.models.llama import Attention, Batch, LlamaModel
 from engine.native import cpu, gpu
-from engine.readout import ChunkResult, RowResult, read_logits
+from engine.readout import ChunkResult, RowResult, not_finite, read_logits
 from engine.rows import RowTiles
 from engine.scheduler import Chunk
 
@@ -94,6 +95,28 @@ class Runner:
         for logits in self._logits(chunks, positions):
             rows += read_logits(logits, owners[len(rows) : len(rows) + logits.shape[0]])
         return self._by_chunk(positions, rows)
+
+    def can_run_ahead(self, chunks: Sequence[Chunk]) -> bool:
+        """Whether the device can draw the next tokens of all these without being asked."""
+        return self.graphs is not None and all(
+            chunk.num_tokens == 1 and chunk.request.is_left_alone for chunk in chunks
+        )
+
+    @torch.inference_mode()
+    def run_ahead(self, chunks: Sequence[Chunk], num_steps: int) -> list[ChunkResult]:
+        """Run num_steps steps, each with the tokens of the one before: a row for each."""
+        assert self.graphs is not None
+        self._copy_blocks(chunks)
+        tokens, log_sums = self.graphs.run_ahead(chunks, num_steps)
+        results = []
+        for i, chunk in enumerate(chunks):
+            error = next(
+                (not_finite(chunk.start + step) for step in range(num_steps)
+                 if not math.isfinite(log_sums[step][i])), None,
+            )  # fmt: skip
+            rows = () if error else tuple(RowResult((ids[i],), (), ids[i]) for ids in tokens)
+            results.append(ChunkResult(rows, error))
+        return results
 
     def scrub(self, blocks: Sequence[int]) -> None:
         self.attention.scrub(blocks)

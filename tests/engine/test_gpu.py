@@ -142,6 +142,7 @@ def on_gpu_kernels(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(cpu, "can_run", lambda device, dtype: False)
     monkeypatch.setattr(gpu, "can_run", lambda device, dtype: True)
     monkeypatch.setattr(runner, "cuda_recorder", recorder)
+    monkeypatch.setattr(decode_graphs, "GRAPH_ROWS", (4, 64))
     return recorded
 
 
@@ -158,7 +159,7 @@ def test_engine_answers_the_same_on_gpu_kernels(
     params = SamplingParams(max_tokens=4, logprobs=2)
     settings: dict[str, Any] = {"dtype": "float32", "kv_cache_bytes": 1 << 20}
     got = LLM(folder, str(DEVICE), **settings).generate(prompts, params)
-    assert on_gpu_kernels == [16], "three rows, recorded once, as sixteen"
+    assert on_gpu_kernels == [4], "three rows, recorded once, as four"
     for prompt, expected in zip(prompts, got, strict=True):
         alone = LLM(folder, str(DEVICE), **settings).generate([prompt], params)[0]
         assert alone.token_ids == expected.token_ids
@@ -168,6 +169,59 @@ def test_engine_answers_the_same_on_gpu_kernels(
     for mine, expected in zip(got, reference, strict=True):
         assert mine.token_ids == expected.token_ids
         assert mine.logprobs == pytest.approx(expected.logprobs, abs=1e-4)
+
+
+def test_device_runs_ahead_and_nobody_can_tell(
+    tmp_path: Path, on_gpu_kernels: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of many lengths, an end token on the way, forks, and a cache too small for all."""
+    folder = write_llama(tmp_path, num_hidden_layers=1)
+    prompts = [[5, 6, 7], [9] * 31, [9] * 33, [4, 3]]
+    settings: dict[str, Any] = {"dtype": "float32", "kv_cache_bytes": 5 * 32 * 2 * 24 * 4}
+    first = LLM(folder, str(DEVICE), **settings)
+    plain = [SamplingParams(max_tokens=n) for n in (12, 9, 4, 6)]
+    tokens = first.generate(prompts, plain)[0].token_ids
+    params = [SamplingParams(max_tokens=12, stop_token_ids=(tokens[5],)), *plain[1:]]
+    steps: dict[int, int] = {}
+    answers: dict[int, list[Any]] = {}
+    for max_ahead in (1, 8):
+        llm = LLM(folder, str(DEVICE), **settings)
+        core: Any = llm._engine
+        core.max_ahead = max_ahead
+        run_ahead, looks = core._runner.run_ahead, []
+        monkeypatch.setattr(
+            core._runner, "run_ahead", lambda c, n, f=run_ahead, k=looks: (k.append(n), f(c, n))[1]
+        )
+        answers[max_ahead] = [
+            (c.token_ids, c.finish_reason, c.error) for c in llm.generate(prompts, params)
+        ]
+        steps[max_ahead] = len(looks)
+        core.check_idle()
+        assert llm.stats().num_preemptions > 0 or max_ahead == 8
+    assert answers[8] == answers[1]
+    assert answers[1][0] == (tokens[: tokens.index(tokens[5]) + 1], "stop", None)
+    assert steps[1] == 0 < steps[8]
+
+
+def test_broken_row_is_named_when_the_device_runs_ahead(
+    tmp_path: Path, on_gpu_kernels: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = LLM(
+        write_llama(tmp_path, num_hidden_layers=1), str(DEVICE), "float32", kv_cache_bytes=1 << 20
+    )
+    core: Any = llm._engine
+    real = core._runner.graphs.run_ahead
+
+    def broken(chunks: Any, num_steps: int) -> Any:
+        tokens, log_sums = real(chunks, num_steps)
+        log_sums[1][0] = float("nan")
+        return tokens, log_sums
+
+    monkeypatch.setattr(core._runner.graphs, "run_ahead", broken)
+    bad, good = llm.generate([[5, 6], [7]], SamplingParams(max_tokens=3))
+    assert bad.error is not None
+    assert "position 3 are NaN" in bad.error
+    assert good.error is None
 
 
 COMPILE = """
