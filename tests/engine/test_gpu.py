@@ -25,6 +25,7 @@ from engine.attention import TorchAttention
 from engine.attention_plan import Span
 from engine.native import cpu, gpu
 from tests.engine.conftest import write_llama
+from tests.engine.test_against_transformers import CASES
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 #: the interpreter's products are numpy's, whose rows depend on their place
@@ -146,20 +147,33 @@ def on_gpu_kernels(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return recorded
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{}, {"kind": "Qwen3", "head_dim": 12}, {"kind": "Gemma2", "head_dim": 12}],
-    ids=lambda changes: changes.get("kind", "Llama"),
-)
+#: the interpreter is slow
+IN_INTERPRETER = ("grouped queries", "qwen3", "gemma2")
+
+
+@pytest.mark.parametrize("quantization", [None, "int8"])
+@pytest.mark.parametrize("case", CASES)
 def test_engine_answers_the_same_on_gpu_kernels(
-    tmp_path: Path, on_gpu_kernels: list[int], changes: dict[str, Any], request: Any
+    tmp_path: Path,
+    on_gpu_kernels: list[int],
+    case: str,
+    quantization: str | None,
+    request: Any,
 ) -> None:
-    folder = write_llama(tmp_path, **changes)
+    if DEVICE.type == "cpu" and (case not in IN_INTERPRETER or quantization is not None):
+        pytest.skip("on a GPU only: the interpreter is slow")
+    sizes = {"hidden_size": 64, "intermediate_size": 128} if quantization else {}
+    folder = write_llama(tmp_path, **CASES[case] | sizes)
     prompts = [[5, 6, 7] * 15, [9], [11, 12]]
     params = SamplingParams(max_tokens=4, logprobs=2)
-    settings: dict[str, Any] = {"dtype": "float32", "kv_cache_bytes": 1 << 20}
+    settings: dict[str, Any] = {
+        "dtype": "float32",
+        "kv_cache_bytes": 1 << 20,
+        "quantization": quantization,
+    }
     got = LLM(folder, str(DEVICE), **settings).generate(prompts, params)
-    assert on_gpu_kernels == [4], "three rows, recorded once, as four"
+    has_experts = "mixtral" in case or "moe" in case
+    assert on_gpu_kernels == ([] if has_experts else [4]), "three rows, recorded once, as four"
     for prompt, expected in zip(prompts, got, strict=True):
         alone = LLM(folder, str(DEVICE), **settings).generate([prompt], params)[0]
         assert alone.token_ids == expected.token_ids
