@@ -52,7 +52,7 @@ class EngineCore:
         check_quantization(options.quantization)
         torch_device = pick_device(options.device)
         torch_dtype = pick_dtype(options.dtype, torch_device)
-        self._max_batch_tokens = _batch_tokens(options.max_batch_tokens, torch_device)
+        self.max_batch_tokens = _batch_tokens(options.max_batch_tokens, torch_device)
         path = resolve_model(str(model))
         files = load_model_files(path)
         self.config = files.config
@@ -82,13 +82,14 @@ class EngineCore:
     def reset(self) -> None:
         """Drop every request; a new scheduler over a cache that holds nothing."""
         self.blocks = BlockManager(self._num_blocks, BLOCK_SIZE)
-        self.scheduler = Scheduler(self.blocks, self._max_batch_tokens, MAX_RUNNING)
+        self.scheduler = Scheduler(self.blocks, self.max_batch_tokens, MAX_RUNNING)
         self._wish_ahead = 2
 
     def stats(self) -> EngineStats:
         return EngineStats(
             device=str(self.model.device),
             dtype=str(self.model.dtype).removeprefix("torch."),
+            kernels=self._runner.kernels,
             batch_invariant=self._batch_invariant,
             num_blocks=self._num_blocks,
             block_size=BLOCK_SIZE,

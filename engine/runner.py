@@ -79,6 +79,17 @@ class Runner:
             HEAD_SIZES, model.logits, lambda n: self._random_rows(n, config.hidden_size), exact
         )
 
+    @property
+    def kernels(self) -> str:
+        """Whose kernels run, in words."""
+        if isinstance(self.attention, cpu.NativeAttention):
+            return "our own, in C++" if self.model.is_row_exact else "our own, in C++, and oneDNN's"
+        if isinstance(self.attention, gpu.TritonAttention):
+            graphs = "with CUDA graphs" if self.graphs else "without CUDA graphs"
+            return f"our own, in Triton, {graphs}"
+        reason = (cpu if self.model.device.type == "cpu" else gpu).why_not()
+        return f"torch's: {reason or f'there are none for {self.model.dtype}'}"
+
     @torch.inference_mode()
     def run(self, chunks: Sequence[Chunk]) -> list[ChunkResult]:
         """Run the chunks as one batch; a result for each, in order. Writes their K and V into the

@@ -31,6 +31,7 @@ __all__ = [
     "rms_norm",
     "rotate",
     "silu_mul",
+    "why_not",
 ]
 
 TILE_TOKENS = 16  # queries that share the reading of K and V
@@ -61,6 +62,11 @@ def can_run(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether this device and dtype run natively. Compiles at the first call."""
     is_kind = dtype in (torch.float32, torch.bfloat16)
     return device.type == "cpu" and is_kind and build().library is not None
+
+
+def why_not() -> str:
+    """Why there are no native kernels here; empty if there are."""
+    return build().reason
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:

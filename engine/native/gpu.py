@@ -29,6 +29,7 @@ __all__ = [
     "rms_norm",
     "rotate",
     "silu_mul",
+    "why_not",
 ]
 
 #: rows of every product in attention: one width, so that no chunking of a prompt changes a bit;
@@ -47,14 +48,15 @@ class ExactMatrix:
 
 def can_run(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether tensors of this device and dtype run through Triton."""
-    return device.type == "cuda" and dtype.is_floating_point and is_available()
+    return device.type == "cuda" and dtype.is_floating_point and not why_not()
 
 
 @functools.cache
-def is_available() -> bool:
-    """FLYWHEEL_NATIVE=0 turns it off."""
-    has_triton = importlib.util.find_spec("triton") is not None
-    return has_triton and os.environ.get("FLYWHEEL_NATIVE") != "0"
+def why_not() -> str:
+    """Why there is no Triton here; empty if there is. FLYWHEEL_NATIVE=0 turns it off."""
+    if os.environ.get("FLYWHEEL_NATIVE") == "0":
+        return "turned off by FLYWHEEL_NATIVE=0"
+    return "" if importlib.util.find_spec("triton") else "Triton is not installed"
 
 
 def _ceil(a: int, b: int) -> int:

@@ -149,10 +149,11 @@ def on_gpu_kernels(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 #: the interpreter is slow
 IN_INTERPRETER = ("grouped queries", "qwen3", "gemma2")
+QUANTISED = ("grouped queries", "qwen3", "mixtral")
+SETUPS = [(case, None) for case in CASES] + [(case, "int8") for case in QUANTISED]
 
 
-@pytest.mark.parametrize("quantization", [None, "int8"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "quantization"), SETUPS)
 def test_engine_answers_the_same_on_gpu_kernels(
     tmp_path: Path,
     on_gpu_kernels: list[int],
@@ -160,7 +161,8 @@ def test_engine_answers_the_same_on_gpu_kernels(
     quantization: str | None,
     request: Any,
 ) -> None:
-    if DEVICE.type == "cpu" and (case not in IN_INTERPRETER or quantization is not None):
+    is_interpreted = DEVICE.type == "cpu"
+    if is_interpreted and (case not in IN_INTERPRETER or quantization is not None):
         pytest.skip("on a GPU only: the interpreter is slow")
     sizes = {"hidden_size": 64, "intermediate_size": 128} if quantization else {}
     folder = write_llama(tmp_path, **CASES[case] | sizes)
