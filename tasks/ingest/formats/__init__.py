@@ -11,7 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, cast
 
-from tasks.ingest.formats import canonical, openai_chat, otlp
+from tasks.ingest.formats import (
+    anthropic,
+    bedrock,
+    canonical,
+    envoy,
+    kong,
+    langfuse,
+    litellm,
+    mlflow_traces,
+    openai_batch,
+    openai_chat,
+    openai_responses,
+    openinference,
+    otlp,
+    tensorzero,
+)
 from tasks.ingest.records import Json, Record
 
 
@@ -26,7 +41,13 @@ class Format(Protocol):
 
 
 #: in the order they are asked; ours comes last, because it takes records with extra keys
-FORMATS: tuple[Format, ...] = cast(tuple[Format, ...], (otlp, openai_chat, canonical))
+FORMATS: tuple[Format, ...] = cast(
+    tuple[Format, ...],
+    (
+        otlp, openinference, bedrock, litellm, langfuse, mlflow_traces, tensorzero, kong, envoy,
+        openai_batch, anthropic, openai_responses, openai_chat, canonical,
+    ),
+)  # fmt: skip
 NAMES = tuple(each.NAME for each in FORMATS)
 #: format and parser version of a file that none of them recognises
 UNKNOWN = "unknown"

@@ -1,51 +1,16 @@
-"""Bodies of OpenAI-compatible chat completion calls: out of their wrapping, and read.
-
-A body comes bare, under "body" or "parsed_body", as JSON text, under "string" (VCR), as
-a list of stream chunks or as the text of an event stream.
-"""
+"""Bodies of OpenAI-compatible chat completion calls."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
-
 from tasks.ingest import coerce
-from tasks.ingest.json_text import parse
-from tasks.ingest.records import Json, UnreadableError
+from tasks.ingest.formats.bodies import Answer, Body, leftover
+from tasks.ingest.records import Json
 
-_MAX_DEPTH = 100
-#: how much of a body that is no completion is kept for people to look at
-_MAX_LEFTOVER = 2000
 _COMPLETIONS = ("chat.completion", "text_completion")
 _READ = frozenset({
     "id", "object", "created", "model", "choices", "usage", "error", "messages", "metadata",
     "feedback",
 })  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body and the HTTP status that came with it."""
-
-    value: Json
-    status: Json = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a response body says. `message` None: there is no completion in it."""
-
-    message: dict[str, Json] | None = None
-    response_id: str | None = None
-    model: str | None = None
-    created: Json = None
-    finish_reason: str | None = None
-    tokens: dict[str, Any] = field(default_factory=dict)
-    other_choices: list[Json] = field(default_factory=list)
-    error: Json = None
-    leftover: Json = None
-    tags: dict[str, Json] = field(default_factory=dict)
 
 
 def is_completion(value: Json) -> bool:
@@ -56,56 +21,12 @@ def is_completion(value: Json) -> bool:
     )
 
 
-def unwrap(value: Json) -> Body:
-    """The body inside whatever a log or a cassette wraps it in."""
-    if not isinstance(value, dict):
-        return Body(_decode(value))
-    status = value.get("status_code", value.get("status"))
-    if isinstance(status, dict):
-        status = status.get("code")
-    if not isinstance(status, int | str):
-        status = None
-    for key in ("parsed_body", "body"):
-        if key in value and "choices" not in value and "messages" not in value:
-            return Body(_decode(value[key]), status)
-    if "headers" in value and "choices" not in value:
-        return Body(None, status)
-    return Body(value)
-
-
-def _decode(value: Json) -> Json:
-    if isinstance(value, dict) and set(value) <= {"string", "encoding", "base64_string"}:
-        value = value.get("string")
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        try:
-            return parse(value.encode(), _MAX_DEPTH)
-        except UnreadableError:
-            return value
-    if isinstance(value, str) and value.lstrip().startswith("data:"):
-        return _event_stream(value)
-    return value
-
-
-def _event_stream(text: str) -> Json:
-    chunks: list[Json] = []
-    for line in text.splitlines():
-        content = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or content == "[DONE]" or not content:
-            continue
-        try:
-            chunks.append(parse(content.encode(), _MAX_DEPTH))
-        except UnreadableError:
-            return text
-    return chunks or text
-
-
 def read_answer(body: Body) -> Answer:
     value = body.value
     if isinstance(value, list):
-        value = _from_chunks(value)
+        value = from_chunks(value)
     if not isinstance(value, dict):
-        text = value[:_MAX_LEFTOVER] if isinstance(value, str) else value
-        return Answer(leftover=text)
+        return Answer(leftover=leftover(value))
     choices = value.get("choices")
     choices = choices if isinstance(choices, list) else []
     messages = [_message(choice) for choice in choices]
@@ -119,7 +40,7 @@ def read_answer(body: Body) -> Answer:
         model=coerce.text("model", value.get("model")),
         created=value.get("created"),
         finish_reason=coerce.text("finish_reason", first.get("finish_reason")),
-        tokens=_tokens(value.get("usage")),
+        tokens=read_usage(value.get("usage")),
         other_choices=[message for message in messages[1:] if message is not None],
         error=error,
         leftover=None if found is not None or error else value,
@@ -142,7 +63,7 @@ def _message(choice: Json) -> dict[str, Json] | None:
     return None
 
 
-def _tokens(usage: Json) -> dict[str, int | None]:
+def read_usage(usage: Json) -> dict[str, int | None]:
     if not isinstance(usage, dict):
         return {}
     inputs = usage.get("prompt_tokens_details")
@@ -157,7 +78,7 @@ def _tokens(usage: Json) -> dict[str, int | None]:
     return {name: coerce.integer(f"usage.{name}", value) for name, value in read.items()}
 
 
-def _from_chunks(chunks: list[Json]) -> Json:
+def from_chunks(chunks: list[Json]) -> Json:
     """Stream chunks put together into the completion they add up to."""
     whole: dict[str, Json] = {"choices": []}
     pieces: dict[int, dict[str, Json]] = {}
@@ -214,31 +135,3 @@ def _add_call(calls: dict[Json, Json], delta: dict[str, Json]) -> None:
             known["function"]["name"] = function["name"]
         if isinstance(function.get("arguments"), str):
             known["function"]["arguments"] += function["arguments"]
-
-
-def error_name(error: Json) -> str:
-    """The class of an error: its code, else its type, else whatever short text it is."""
-    if isinstance(error, dict):
-        inner: dict[str, Json] = error
-        if isinstance(error.get("error"), dict):
-            inner = error["error"]
-        for key in ("code", "type", "name"):
-            if isinstance(inner.get(key), str | int) and inner.get(key):
-                return str(inner[key])[:200]
-        return "error"
-    return str(error)[:200] if isinstance(error, str | int) else "error"
-
-
-def host_of(uri: Json) -> str | None:
-    if not isinstance(uri, str):
-        return None
-    try:
-        return urlsplit(uri).hostname
-    except ValueError:
-        return None
-
-
-def provider_of(host: str | None) -> str | None:
-    if host is None or host == "api.openai.com":
-        return "openai"
-    return "azure.ai.openai" if host.endswith(".openai.azure.com") else host

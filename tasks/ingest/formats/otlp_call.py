@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.ingest import coerce
-from tasks.ingest.formats import otlp_messages
+from tasks.ingest.formats import openinference, otlp_messages
 from tasks.ingest.formats.otlp_values import Attributes, any_value, attributes, structured, take
 from tasks.ingest.records import Call, Feedback, Json, Other, Record, UnreadableError
 
@@ -68,6 +68,9 @@ _TEXTS = {
 
 def from_span(span: dict[str, Json], about: Attributes) -> Iterable[Record]:
     found = attributes(span.get("attributes"))
+    if openinference.KIND in found:
+        yield from openinference.from_attributes(span, found, about)
+        return
     events = _events(span.get("events"))
     if not is_call(found):
         yield Other()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.ingest.formats import openai_chat
+from tasks.ingest.formats import bodies, exchanges, openai_chat
 from tasks.ingest.records import Call, Dead, Feedback, UnreadableError
 
 REQUEST = {
@@ -215,8 +215,9 @@ def test_cassettes_of_other_services_are_not_ours():
     assert not openai_chat.matches(
         {"interactions": [exchange("https://api.anthropic.com/v1/messages")]}
     )
-    assert openai_chat.openai_bodies.host_of("http://[broken") is None
-    assert openai_chat.openai_bodies.provider_of("a.openai.azure.com") == "azure.ai.openai"
+    assert bodies.host_of("http://[broken") is None
+    azure = exchanges.provider_of("a.openai.azure.com", openai_chat.DIALECT)
+    assert azure == "azure.ai.openai"
 
 
 def test_feedback_alone_and_broken_feedback():
