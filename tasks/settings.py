@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from engine import EngineError, SamplingParams
+from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError
 
 CONFIG_NAME = "flywheel.toml"
@@ -62,6 +63,20 @@ class IngestSettings(_Section):
     max_compression_ratio: float = Field(
         200.0, gt=1, description="more bytes out per byte in than this is a bomb, not a log"
     )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description='of CSV and Parquet tables: field of a call = "column"; others become tags',
+    )
+
+    @model_validator(mode="after")
+    def _columns_are_fields(self) -> IngestSettings:
+        allowed = (*CALL_FIELDS, "user")
+        for name in self.columns:
+            if name not in allowed:
+                near = difflib.get_close_matches(name, allowed, n=1)
+                hint = f": did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"columns: a call has no field {name!r}{hint}")
+        return self
 
 
 class ValidateSettings(_Section):

@@ -1,17 +1,21 @@
 """Which format and syntax a file has: by its content first, by its name second.
 
-Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `yaml`, `parquet`.
+Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `yaml`, `parquet`,
+`csv`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from tasks.ingest import formats
-from tasks.ingest.formats import Format, canonical
+from tasks.ingest.formats import Format, canonical, table
+from tasks.ingest.formats.table import Table
 from tasks.ingest.json_text import parse
 from tasks.ingest.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.ingest.opening import LogStream
@@ -19,12 +23,14 @@ from tasks.ingest.records import Json, UnreadableError
 from tasks.ingest.yaml_text import parse_yaml
 from tasks.settings import IngestSettings
 
-Syntax = Literal["lines", "json", "yaml", "parquet"]
+Syntax = Literal["lines", "json", "yaml", "parquet", "csv"]
 Opener = Callable[[], AbstractContextManager[LogStream]]
 
 _MAX_SAMPLE_LINES = 50
 _MAX_SAMPLE_BYTES = 4 * 2**20
 _PARQUET = b"PAR1"
+_CSV = (".csv", ".tsv")
+_DELIMITERS = (",", ";", "\t", "|")
 _UNRECOGNISED = "no format recognises this file"
 
 
@@ -40,10 +46,11 @@ class Recognised:
     reason: str = ""
     document: Json = None
     head: bytes = b""
+    delimiter: str = ","
 
 
 def recognise_file(
-    open_again: Opener, name: str, limits: IngestSettings, forced: Format | None
+    open_again: Opener, path: Path, limits: IngestSettings, forced: Format | None
 ) -> Recognised:
     """With a forced format only the syntax is looked for."""
     with open_again() as stream:
@@ -54,24 +61,66 @@ def recognise_file(
         return Recognised("lines", None)
     first = lines[0].data
     if first.startswith(_PARQUET):
-        takes = forced is None or forced.NAME == canonical.NAME
-        found = formats.by_name(canonical.NAME) if takes else None
-        return Recognised(
-            "parquet", found, _UNRECOGNISED + ": Parquet of another format", head=head
-        )
+        return _parquet(path, limits, forced, head)
+    if path.name.lower().removesuffix(".gz").endswith(_CSV) or _is_table(forced):
+        return _csv(first, limits, head)
     values = _values(lines, limits.max_json_depth)
     one_a_line = _is_one_a_line(lines, values)
     if one_a_line and (forced is not None or formats.recognise(list(values.values()))):
         return Recognised("lines", forced or formats.recognise(list(values.values())), head=head)
     if not one_a_line and first.lstrip()[:1] in (b"{", b"["):
         return _document("json", open_again, limits, forced, head)
-    if _looks_like_yaml(lines, name):
+    if _looks_like_yaml(lines, path.name):
         return _document("yaml", open_again, limits, forced, head)
     if forced is not None:
         return Recognised("lines", forced, head=head)
     return Recognised(
         "lines", None, f"{_UNRECOGNISED} as one of {', '.join(formats.NAMES)}", head=head
     )
+
+
+def _is_table(forced: Format | None) -> bool:
+    return forced is not None and forced.NAME == table.NAME
+
+
+def _parquet(
+    path: Path, limits: IngestSettings, forced: Format | None, head: bytes
+) -> Recognised:  # fmt: skip
+    """A table whose columns are named, else our own record."""
+    if forced is None and limits.columns and _has_columns(_parquet_columns(path), limits):
+        return Recognised("parquet", Table(limits.columns), head=head)
+    if forced is None or forced.NAME in (canonical.NAME, table.NAME):
+        found = forced or formats.by_name(canonical.NAME, limits.columns)
+        return Recognised("parquet", found, head=head)
+    return Recognised("parquet", None, _UNRECOGNISED + ": Parquet of another format", head=head)
+
+
+def _parquet_columns(path: Path) -> Sequence[str]:
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except (OSError, ValueError):
+        return []  # reading it will say why
+
+
+def _has_columns(header: Sequence[str], limits: IngestSettings) -> bool:
+    return set(limits.columns.values()) <= set(header)
+
+
+def _csv(first: bytes, limits: IngestSettings, head: bytes) -> Recognised:
+    """With the delimiter that finds every named column in the first line."""
+    line = first.decode("utf-8", "replace")
+    headers = {each: next(csv.reader([line], delimiter=each), []) for each in _DELIMITERS}
+    for delimiter, header in headers.items():
+        if limits.columns and _has_columns(header, limits):
+            found = Table(limits.columns)
+            return Recognised("csv", found, head=head, delimiter=delimiter)
+    widest = max(headers.values(), key=len)
+    shown = ", ".join(name[:40] for name in widest[:12])
+    wanted = f"columns {', '.join(limits.columns.values())}" if limits.columns else "columns"
+    reason = f"a table needs its {wanted} named in [ingest.columns]; it has: {shown}"
+    return Recognised("csv", None, f"{_UNRECOGNISED}: {reason}", head=head)
 
 
 def _sample(stream: LogStream, max_line_bytes: int) -> list[Line]:

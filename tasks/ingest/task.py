@@ -7,14 +7,14 @@ file, and the receipt is summed from `sources`, so it equals that of an undistur
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from tasks.errors import UsageError
 from tasks.ingest import formats
 from tasks.ingest.feedback import of_call
-from tasks.ingest.formats import Format
+from tasks.ingest.formats import Format, table
 from tasks.ingest.lines import MAX_KEPT_BYTES
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
 from tasks.ingest.reading import Located, Reading
@@ -47,7 +47,8 @@ def ingest(run: Run) -> Receipt:
     Raises UsageError for a pattern that matches nothing, a file that cannot be opened, an unknown
     format name, and when no format recognises any of the files.
     """
-    forced = _forced_format(run.request.log_format)
+    columns = run.settings.ingest.columns
+    forced = _forced_format(run.request.log_format, columns)
     found = find_files(run.request.logs)
     with run.open_store() as store:
         for number, file in enumerate(found.files):
@@ -64,10 +65,16 @@ def ingest(run: Run) -> Receipt:
     return receipt
 
 
-def _forced_format(name: str) -> Format | None:
+def _forced_format(name: str, columns: Mapping[str, str]) -> Format | None:
     if name in ("", "auto"):
         return None
-    found = formats.by_name(name)
+    if name == table.NAME and not columns:
+        raise UsageError(
+            "a table's columns are not named",
+            received=f"--format {name}",
+            next='[ingest.columns] of flywheel.toml, for example started_at = "TIMESTAMP"',
+        )
+    found = formats.by_name(name, columns)
     if found is None:
         near = difflib.get_close_matches(name, formats.NAMES, n=1, cutoff=0.4)
         raise UsageError(
@@ -85,12 +92,13 @@ def _what_is_new(run: Run, store: Store, file: LogFile, forced: Format | None) -
     last = readings.last_reading(store, path)
     if last is None:
         return _Todo(file, fingerprint(file).digest, None)
-    again = _must_retry(last, forced)
+    version = formats.unknown_version(run.settings.ingest.columns)
+    again = _must_retry(last, forced, version)
     if (last.size_bytes, last.mtime_ns) == (file.size_bytes, file.mtime_ns) and not again:
         return None
     prints = fingerprint(file, last.size_bytes if last.size_bytes <= file.size_bytes else None)
     same = readings.reading_of(store, path, prints.digest)
-    if same is not None and not _must_retry(same, forced):
+    if same is not None and not _must_retry(same, forced, version):
         with store.transaction():
             readings.touch(store, path, prints.digest, file.mtime_ns, run.clock())
         return None
@@ -98,11 +106,11 @@ def _what_is_new(run: Run, store: Store, file: LogFile, forced: Format | None) -
     return _Todo(file, prints.digest, last if grown and not again else None)
 
 
-def _must_retry(last: LastReading, forced: Format | None) -> bool:
+def _must_retry(last: LastReading, forced: Format | None, unknown_version: str) -> bool:
     """A file that nothing recognised, once there are other parsers; or another format is forced."""
     if forced is not None:
         return last.format != forced.NAME
-    return last.format == formats.UNKNOWN and last.parser_version != formats.UNKNOWN_VERSION
+    return last.format == formats.UNKNOWN and last.parser_version != unknown_version
 
 
 def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None:
@@ -111,12 +119,12 @@ def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None
     def open_again() -> AbstractContextManager[LogStream]:
         return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
 
-    seen = recognise_file(open_again, file.path.name, limits, forced)
+    seen = recognise_file(open_again, file.path, limits, forced)
     parser = seen.format
     reader = Reader(
         path=str(file.path),
         format=_format_name(seen, forced),
-        parser_version=parser.VERSION if parser else formats.UNKNOWN_VERSION,
+        parser_version=(parser.VERSION if parser else formats.unknown_version(limits.columns)),
         run_id=run.run_id,
         now=run.clock(),
     )
@@ -191,6 +199,8 @@ def _located(
         return reading.lines(stream, start)
     if seen.syntax == "parquet":
         return reading.parquet(file.path, file.size_bytes)
+    if seen.syntax == "csv":
+        return reading.csv(stream, seen.delimiter)
     return reading.document(seen.document, file.size_bytes)
 
 

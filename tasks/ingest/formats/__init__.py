@@ -8,7 +8,8 @@ To add a format: write the module, put it in FORMATS before any that would also 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from typing import Protocol, cast
 
 from tasks.ingest.formats import (
@@ -25,8 +26,10 @@ from tasks.ingest.formats import (
     openai_responses,
     openinference,
     otlp,
+    table,
     tensorzero,
 )
+from tasks.ingest.formats.table import Table
 from tasks.ingest.records import Json, Record
 
 
@@ -48,13 +51,21 @@ FORMATS: tuple[Format, ...] = cast(
         openai_batch, anthropic, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
-NAMES = tuple(each.NAME for each in FORMATS)
-#: format and parser version of a file that none of them recognises
+NAMES = (*(each.NAME for each in FORMATS), table.NAME)
+#: format of a file that none of them recognises
 UNKNOWN = "unknown"
-UNKNOWN_VERSION = ",".join(each.VERSION for each in FORMATS)
 
 
-def by_name(name: str) -> Format | None:
+def unknown_version(columns: Mapping[str, str]) -> str:
+    """Parser version of such a file: another one once there are other parsers or columns."""
+    known = [*(each.VERSION for each in FORMATS), table.VERSION, *sorted(columns.items())]
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+
+
+def by_name(name: str, columns: Mapping[str, str]) -> Format | None:
+    """columns: of [ingest.columns], for tables."""
+    if name == table.NAME:
+        return Table(columns)
     return next((each for each in FORMATS if name == each.NAME), None)
 
 

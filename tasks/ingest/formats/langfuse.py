@@ -45,12 +45,12 @@ def records(value: Json) -> Iterator[Record]:
         return
     inner = value.get("trace")
     trace: dict[str, Json] = inner if isinstance(inner, dict) else value
-    found: dict[Json, dict[str, Json]] = {}
+    found: dict[str | int, dict[str, Json]] = {}
     lost: list[Record] = []
     for item in (*_list(value, "observations"), *_list(trace, "observations")):
         if isinstance(item, dict):
             # the first is the fuller of the two
-            found.setdefault(item.get("id") or id(item), item)
+            found.setdefault(_text(item, "id") or id(item), item)
         elif not isinstance(item, str):  # an id alone stands for an observation elsewhere
             lost.append(Dead("an observation that is no object", dump_bytes(item)))
     if not found and not lost and "id" not in trace:
@@ -68,7 +68,7 @@ def _read(
     observations: list[dict[str, Json]], trace: dict[str, Json], scores: list[Json]
 ) -> Iterator[Record]:
     calls = _innermost(observations)
-    ids = [call["id"] for call in calls if isinstance(call.get("id"), str)]
+    ids = [name for each in calls if (name := _call_id(each.get("traceId"), each.get("id")))]
     chosen = {id(call) for call in calls}
     for observation in observations:
         if id(observation) not in chosen:
@@ -86,15 +86,20 @@ def _read(
 
 def _innermost(observations: list[dict[str, Json]]) -> list[dict[str, Json]]:
     """Generations that no other generation happened in."""
-    parents = {each.get("id"): each.get("parentObservationId") for each in observations}
+    parents = {_text(each, "id"): _text(each, "parentObservationId") for each in observations}
     generations = [each for each in observations if str(each.get("type")).upper() in _CALLS]
-    around: set[Json] = set()
+    around: set[str] = set()
     for each in generations:
-        parent = each.get("parentObservationId")
+        parent = _text(each, "parentObservationId")
         while parent is not None and parent not in around:
             around.add(parent)
             parent = parents.get(parent)
-    return [each for each in generations if each.get("id") is None or each["id"] not in around]
+    return [each for each in generations if _text(each, "id") not in around]
+
+
+def _text(item: dict[str, Json], name: str) -> str | None:
+    value = item.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _call(item: dict[str, Json], trace: dict[str, Json]) -> Call:
@@ -108,7 +113,7 @@ def _call(item: dict[str, Json], trace: dict[str, Json]) -> Call:
     taken = (ended - started).total_seconds() if started and ended else None
     message = answer.message
     return Call(
-        request_id=coerce.text("id", item.get("id")),
+        request_id=_call_id(item.get("traceId"), item.get("id")),
         started_at=started,
         model=coerce.text("model", item.get("model")),
         release=coerce.text("release", trace.get("release")),
@@ -130,6 +135,13 @@ def _call(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         error_type="error" if failed else None,
         tags=_tags(item, trace, answer.tags),
     )
+
+
+def _call_id(trace: Json, own: Json) -> str | None:
+    """As of an OpenTelemetry span, which an observation may also have been sent as."""
+    if not isinstance(own, str) or not own:
+        return None
+    return f"{trace}:{own}" if isinstance(trace, str) and trace else own
 
 
 def _object(value: Json) -> dict[str, Json]:
@@ -171,13 +183,15 @@ def _tags(
 def _feedback(score: Json, call_ids: list[str]) -> Record:
     if not isinstance(score, dict):
         return Dead("a score that is no object", dump_bytes(score))
-    subject = score.get("observationId") or (call_ids[0] if len(call_ids) == 1 else None)
+    subject = call_ids[0] if len(call_ids) == 1 else None
+    if score.get("observationId"):
+        subject = _call_id(score.get("traceId"), score["observationId"])
     if subject is None:
         return Other()  # of a whole trace of several calls
     try:
         return Feedback(
             kind=coerce.text("name", score.get("name")) or "score",
-            request_id=coerce.text("observationId", subject),
+            request_id=subject,
             value=coerce.number("value", score.get("value")),
             comment=coerce.text("comment", score.get("comment")),
             given_at=coerce.moment("timestamp", score.get("timestamp")),

@@ -59,7 +59,8 @@ def records(value: Json) -> Iterator[Record]:
             yield Dead(str(error), dump_bytes(span))
             continue
         yield calls[-1]
-    for assessment in info.get("assessments") or []:
+    judged = info.get("assessments")
+    for assessment in judged if isinstance(judged, list) else []:
         yield _feedback(assessment, calls)
 
 

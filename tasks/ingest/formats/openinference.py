@@ -70,7 +70,7 @@ def from_attributes(
         started_at=started,
         latency_s=latency,
         provider=coerce.text("provider", llm.get("provider", llm.get("system"))),
-        model=coerce.text("model", llm.get("model_name")),
+        model=coerce.text("model", llm.get("model_name") or _object(params).get("model")),
         release=coerce.text("release", about.get("service.version")),
         session_id=coerce.text("session.id", _at(tree, "session", "id")),
         user=coerce.text("user.id", _at(tree, "user", "id")),

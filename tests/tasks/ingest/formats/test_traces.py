@@ -39,7 +39,7 @@ def test_langfuse_export_counts_every_observation_once():
     other, call = langfuse.records(value)
     assert other == Other()
     assert isinstance(call, Call)
-    assert (call.request_id, call.user, call.session_id, call.release) == ("b", "u", "s", "r1")
+    assert (call.request_id, call.user, call.session_id, call.release) == ("t:b", "u", "s", "r1")
     assert (call.input_tokens, call.output_tokens, call.cached_tokens) == (41, 3, 8)
     assert (call.latency_s, call.ttft_s, call.cost_usd) == (1.5, 0.3, 0.25)
     assert (call.messages, call.params) == (HELLO, {"temperature": 1})
@@ -55,16 +55,16 @@ def test_generations_nested_around_one_call_are_one_call():
 
 
 def test_langfuse_scores_are_feedback_where_their_call_is_known():
-    score = {"id": "s1", "name": "toxicity", "value": 0.8, "comment": "rude",
+    score = {"id": "s1", "name": "toxicity", "value": 0.8, "comment": "rude", "traceId": "t",
              "timestamp": "2025-07-11T07:45:43Z", "observationId": None}  # fmt: skip
     *_, found = langfuse.records(trace(observation("a"), scores=[score]))
     assert isinstance(found, Feedback)
-    assert (found.kind, found.value, found.request_id) == ("toxicity", 0.8, "a")
+    assert (found.kind, found.value, found.request_id) == ("toxicity", 0.8, "t:a")
     two = (observation("a"), observation("b"))
     assert list(langfuse.records(trace(*two, scores=[score])))[-1] == Other()
     *_, named = langfuse.records(trace(*two, scores=[{**score, "observationId": "b"}]))
     assert isinstance(named, Feedback)
-    assert named.request_id == "b"
+    assert named.request_id == "t:b"
     *_, broken = langfuse.records(trace(observation("a"), scores=[3, {**score, "value": "x"}]))
     assert isinstance(broken, Dead)
 
