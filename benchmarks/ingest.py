@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def canonical(number: int, draw: random.Random) -> dict[str, Any]:
     """About 2 KB of JSON."""
     return {
         "request_id": f"call-{number:08d}",
-        "started_at": START_S + number / 10,
+        "started_at": datetime.fromtimestamp(START_S + number // 10, UTC).strftime("%FT%T"),
         "provider": "openai",
         "model": "gpt-4o",
         "release": "2026-11-01",
