@@ -20,7 +20,7 @@ _PARQUET_BATCH_ROWS = 2_000
 _WAITS = "the last line is cut off; it is read again when the file grows"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every record
 class Located:
     """A record and where it stands. `place` follows the path in `sources`: line or #record."""
 

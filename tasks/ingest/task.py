@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from tasks.errors import UsageError
 from tasks.ingest import formats
-from tasks.ingest.feedback import of_call
+from tasks.ingest.batches import Batch, batches
 from tasks.ingest.formats import Format, table
 from tasks.ingest.lines import MAX_KEPT_BYTES
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
 from tasks.ingest.reading import Located, Reading
 from tasks.ingest.recognise import Recognised, recognise_file
-from tasks.ingest.records import Call, Dead, Feedback, Other
-from tasks.ingest.rows import Reader, call_row, dead_letter_row, feedback_row
+from tasks.ingest.records import Dead
+from tasks.ingest.rows import Reader
 from tasks.ingest.sources import Found, LogFile, find_files
 from tasks.receipts import Receipt
 from tasks.run import Run
@@ -138,8 +138,8 @@ def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None
     else:
         reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
         with open_again() as stream:
-            for located in _located(reading, stream, seen, file, start):
-                other_spans += _add(intake, located, reader)
+            for batch in batches(_located(reading, stream, seen, file, start), reader):
+                other_spans += _add(intake, batch)
         bytes_done = reading.bytes_done
     intake.flush()
     deadletters.mark_replayed(store, sorted(superseded - intake.dead_ids))
@@ -169,27 +169,18 @@ def _superseded(store: Store, todo: _Todo, seen: Recognised, start: int) -> set[
     return waiting | (deadletters.whole_files(store, path) if seen.format is not None else set())
 
 
-def _add(intake: Intake, located: Located, reader: Reader) -> int:
-    """Hand one record over; returns how many spans that are no call it stands for."""
-    record, place = located.record, located.place
-    if isinstance(record, Other):
-        return record.count
-    if isinstance(record, Call):
-        row = call_row(record, place, reader)
-        signals = [of_call(each, row["request_id"]) for each in record.feedback]
-        intake.add_call(row, [feedback_row(each, place, reader) for each in signals])
-    elif isinstance(record, Feedback):
-        intake.add_feedback(feedback_row(record, place, reader))
-    else:
-        where = (located.line_number, located.byte_offset)
-        intake.add_dead_letter(dead_letter_row(record.error, located.raw, *where, reader))
-    return 0
+def _add(intake: Intake, batch: Batch) -> int:
+    """Hand a batch over; returns how many spans that are no call it stands for."""
+    intake.add(batch.calls, batch.signals, batch.dead, batch.num_bytes)
+    return batch.other_spans
 
 
 def _add_unrecognised(intake: Intake, seen: Recognised, reader: Reader) -> None:
     """One dead letter for the whole file; an empty file has nothing to keep."""
     if seen.reason:
-        _add(intake, Located(Dead(seen.reason), None, 0, "#1", seen.head[:MAX_KEPT_BYTES]), reader)
+        dead = Located(Dead(seen.reason), None, 0, "#1", seen.head[:MAX_KEPT_BYTES])
+        for batch in batches([dead], reader):
+            _add(intake, batch)
 
 
 def _located(

@@ -114,6 +114,18 @@ class Store:
         from tasks.store.arrow import table_from_rows
 
         incoming = table_from_rows(contract, batch)
+        self.insert_table(contract, incoming, table=table, ignore_existing=ignore_existing)
+        return len(batch)
+
+    def insert_table(
+        self,
+        contract: TableContract,
+        incoming: pa.Table,
+        *,
+        table: str | None = None,
+        ignore_existing: bool = False,
+    ) -> None:
+        """Insert an Arrow table that has all of the contract's columns."""
         columns = ", ".join(f'"{name}"' for name in contract.column_names)
         conflict = " ON CONFLICT DO NOTHING" if ignore_existing else ""
         self.connection.register("incoming_rows", incoming)
@@ -124,7 +136,6 @@ class Store:
             )
         finally:
             self.connection.unregister("incoming_rows")
-        return len(batch)
 
 
 def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
