@@ -5,7 +5,7 @@ Pure: records in, rows out, no database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -26,13 +26,17 @@ _REQUEST_ID = LANDING.column_names.index("request_id")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of a stretch of a file. `signals`: a feedback row, and whether it came by itself."""
+    """Rows of a stretch of a file. `signals`: a feedback row, and whether it came by itself.
+
+    `bytes_done`: of the last batch of a file, where a later reading of it goes on.
+    """
 
     calls: pa.Table
     signals: list[tuple[Row, bool]]
     dead: list[Row]
     other_spans: int
     num_bytes: int
+    bytes_done: int
 
 
 @dataclass(slots=True)
@@ -47,20 +51,22 @@ class _Filling:
         num_rows = len(self.calls) + len(self.signals) + len(self.dead)
         return num_rows >= _MAX_ROWS or self.num_bytes >= _MAX_BYTES
 
-    def batch(self) -> Batch:
+    def batch(self, bytes_done: int) -> Batch:
         calls = table_from_values(LANDING, self.calls)
-        return Batch(calls, self.signals, self.dead, self.other_spans, self.num_bytes)
+        return Batch(calls, self.signals, self.dead, self.other_spans, self.num_bytes, bytes_done)
 
 
-def batches(located: Iterable[Located], reader: Reader) -> Iterator[Batch]:
-    """Every record in order, in batches of bounded size; the last one may be empty."""
+def batches(
+    located: Iterable[Located], reader: Reader, bytes_done: Callable[[], int]
+) -> Iterator[Batch]:
+    """Every record in order, in batches of bounded size; the last may be empty."""
     filling = _Filling()
     for each in located:
         _add(filling, each, reader)
         if filling.is_full():
-            yield filling.batch()
+            yield filling.batch(bytes_done())
             filling = _Filling()
-    yield filling.batch()
+    yield filling.batch(bytes_done())
 
 
 def _add(filling: _Filling, located: Located, reader: Reader) -> None:

@@ -123,16 +123,17 @@ class Store:
         incoming: pa.Table,
         *,
         table: str | None = None,
+        where: str = "true",
         ignore_existing: bool = False,
     ) -> None:
-        """Insert an Arrow table that has all of the contract's columns."""
+        """Insert the rows `where` holds of an Arrow table with all of the contract's columns."""
         columns = ", ".join(f'"{name}"' for name in contract.column_names)
         conflict = " ON CONFLICT DO NOTHING" if ignore_existing else ""
         self.connection.register("incoming_rows", incoming)
         try:
             self.connection.execute(
                 f'INSERT INTO "{table or contract.name}" ({columns}) '
-                f"SELECT {columns} FROM incoming_rows{conflict}"
+                f"SELECT {columns} FROM incoming_rows WHERE {where}{conflict}"
             )
         finally:
             self.connection.unregister("incoming_rows")

@@ -75,16 +75,16 @@ class Intake:
 
     def _flush_calls(self, calls: pa.Table) -> None:
         again = landing.known_calls(self._store, calls) | _repeated(calls)
-        met = calls
+        is_new = [position not in again for position in range(calls.num_rows)]
+        landing.add_calls(self._store, calls, is_new)
         if again:
-            fresh = sorted(set(range(calls.num_rows)) - again)
-            calls = calls.take(pa.array(fresh, type=pa.int64()))
-        landing.add_calls(self._store, calls)
-        if again:
-            landing.add_sources(self._store, met.take(pa.array(sorted(again), type=pa.int64())))
-        self.counts.input_tokens = _sum(self.counts.input_tokens, calls["input_tokens"])
-        self.counts.output_tokens = _sum(self.counts.output_tokens, calls["output_tokens"])
-        self.counts.rows_out += calls.num_rows
+            landing.add_sources(self._store, calls.take(pa.array(sorted(again), type=pa.int64())))
+        for name in ("input_tokens", "output_tokens"):
+            tokens = zip(calls[name].to_pylist(), is_new, strict=True)
+            total = getattr(self.counts, name) + sum(n or 0 for n, new in tokens if new)
+            # exact, and held at the largest there is room for: a log may claim any number
+            setattr(self.counts, name, min(_MAX_COUNT, total))
+        self.counts.rows_out += calls.num_rows - len(again)
         self.counts.duplicates += len(again)
 
     def _flush_feedback(self) -> None:
@@ -130,8 +130,3 @@ def _repeated(calls: pa.Table) -> set[int]:
             repeated.add(position)
         seen.add(key)
     return repeated
-
-
-def _sum(total: int, column: pa.ChunkedArray) -> int:
-    """Exact, and held at the largest count there is room for: a log may claim any number."""
-    return min(_MAX_COUNT, total + sum(value or 0 for value in column.to_pylist()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -37,8 +37,10 @@ def known_calls(store: Store, calls: pa.Table) -> set[int]:
     return {position for (position,) in found} | {position for position, same in held if same}
 
 
-def add_calls(store: Store, calls: pa.Table) -> None:
-    store.insert_table(LANDING, calls)
+def add_calls(store: Store, calls: pa.Table, is_new: Sequence[bool]) -> None:
+    """Insert the calls that are marked."""
+    marked = calls.append_column("is_new", pa.array(is_new, type=pa.bool_()))
+    store.insert_table(LANDING, marked, where="true" if all(is_new) else "is_new")
 
 
 def add_sources(store: Store, calls: pa.Table) -> None:
