@@ -63,6 +63,9 @@ class IngestSettings(_Section):
     max_compression_ratio: float = Field(
         200.0, gt=1, description="more bytes out per byte in than this is a bomb, not a log"
     )
+    processes: int = Field(
+        0, ge=0, le=64, description="processes that parse a large file; 0: one a core, at most 8"
+    )
     columns: dict[str, str] = Field(
         default_factory=dict,
         description='of CSV and Parquet tables: field of a call = "column"; others become tags',

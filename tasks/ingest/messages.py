@@ -36,7 +36,8 @@ def from_parts(message: Json) -> list[Json]:
     if not isinstance(message, dict):
         return [message]
     if not isinstance(message.get("parts"), list):
-        return [flatten_content(message)]
+        # nearly every message of nearly every log
+        return [message if type(message.get("content")) is str else flatten_content(message)]
     rest = {key: item for key, item in message.items() if key not in ("parts", "finish_reason")}
     contents: list[Json] = []
     tool_calls: list[Json] = []

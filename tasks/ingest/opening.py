@@ -147,6 +147,23 @@ def open_stream(
         yield LogStream(handle, file.size_bytes, max_decompressed_bytes, max_ratio)
 
 
+class PlainStretch(LogStream):
+    """Some bytes from the middle of a file that is not compressed."""
+
+    def __init__(self, handle: BinaryIO, size_bytes: int) -> None:
+        super().__init__(handle, 0, 0, 0.0)
+        self._left = size_bytes
+
+
+@contextmanager
+def open_stretch(path: Path, offset: int, size_bytes: int) -> Iterator[LogStream]:
+    """Bytes `offset` to `offset + size_bytes` of a plain file."""
+    with _open(path) as handle:
+        stream = PlainStretch(handle, size_bytes)
+        handle.seek(offset)
+        yield stream
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """Only what the file system refuses becomes a user's error, never one raised by the reader."""

@@ -20,7 +20,7 @@ _PARQUET_BATCH_ROWS = 2_000
 _WAITS = "the last line is cut off; it is read again when the file grows"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every record
 class Located:
     """A record and where it stands. `place` follows the path in `sources`: line or #record."""
 
@@ -44,9 +44,15 @@ class Reading:
         self._max_depth = max_json_depth
         self.bytes_done = 0
 
-    def lines(self, stream: LogStream, start: int = 0) -> Iterator[Located]:
-        """From byte `start`, which is the start of a line."""
-        number = 1 + stream.skip(start)
+    def lines(
+        self, stream: LogStream, start: int = 0, number: int | None = None
+    ) -> Iterator[Located]:
+        """From byte `start`, which is the start of a line.
+
+        `number`: of that line, where the stream begins with it and not with the file.
+        """
+        if number is None:
+            number = 1 + stream.skip(start)
         self.bytes_done = start
         waiting = False
         for line in iterate_lines(stream, self._max_line_bytes, offset=start, number=number):

@@ -7,21 +7,23 @@ file, and the receipt is summed from `sources`, so it equals that of an undistur
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from tasks.errors import UsageError
 from tasks.ingest import formats
-from tasks.ingest.feedback import of_call
+from tasks.ingest.batches import Batch, batches
 from tasks.ingest.formats import Format, table
 from tasks.ingest.lines import MAX_KEPT_BYTES
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
+from tasks.ingest.processes import num_processes, parse_with_processes
 from tasks.ingest.reading import Located, Reading
 from tasks.ingest.recognise import Recognised, recognise_file
-from tasks.ingest.records import Call, Dead, Feedback, Other
-from tasks.ingest.rows import Reader, call_row, dead_letter_row, feedback_row
+from tasks.ingest.records import Dead
+from tasks.ingest.rows import Reader
 from tasks.ingest.sources import Found, LogFile, find_files
+from tasks.ingest.worker import Assignment
 from tasks.receipts import Receipt
 from tasks.run import Run
 from tasks.store import Store, deadletters, feedback, landing, ledger
@@ -30,6 +32,8 @@ from tasks.store.intake import Counts, Intake
 from tasks.store.sources import LastReading
 
 STAGE = "ingest"
+#: starting processes takes as long as parsing this much in one
+_MIN_BYTES_FOR_PROCESSES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +137,11 @@ def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None
     intake = Intake(store)
     other_spans = 0
     bytes_done = file.size_bytes
-    if parser is None:
-        _add_unrecognised(intake, seen, reader)
-    else:
-        reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
-        with open_again() as stream:
-            for located in _located(reading, stream, seen, file, start):
-                other_spans += _add(intake, located, reader)
-        bytes_done = reading.bytes_done
+    with open_again() as stream:
+        for batch in _batches(run, stream, seen, file, reader, start):
+            intake.add(batch.calls, batch.signals, batch.dead, batch.num_bytes)
+            other_spans += batch.other_spans
+            bytes_done = batch.bytes_done
     intake.flush()
     deadletters.mark_replayed(store, sorted(superseded - intake.dead_ids))
     readings.add_reading(store, _reading_row(todo, reader, intake.counts, bytes_done, other_spans))
@@ -169,27 +170,31 @@ def _superseded(store: Store, todo: _Todo, seen: Recognised, start: int) -> set[
     return waiting | (deadletters.whole_files(store, path) if seen.format is not None else set())
 
 
-def _add(intake: Intake, located: Located, reader: Reader) -> int:
-    """Hand one record over; returns how many spans that are no call it stands for."""
-    record, place = located.record, located.place
-    if isinstance(record, Other):
-        return record.count
-    if isinstance(record, Call):
-        row = call_row(record, place, reader)
-        signals = [of_call(each, row["request_id"]) for each in record.feedback]
-        intake.add_call(row, [feedback_row(each, place, reader) for each in signals])
-    elif isinstance(record, Feedback):
-        intake.add_feedback(feedback_row(record, place, reader))
-    else:
-        where = (located.line_number, located.byte_offset)
-        intake.add_dead_letter(dead_letter_row(record.error, located.raw, *where, reader))
-    return 0
+def _batches(
+    run: Run, stream: LogStream, seen: Recognised, file: LogFile, reader: Reader, start: int
+) -> Iterator[Batch]:
+    """What the file brings from byte `start` on. Lines of a large plain file are parsed apart."""
+    limits = run.settings.ingest
+    if seen.format is None:
+        yield from _unrecognised(seen, file, reader)
+        return
+    count = num_processes(limits.processes)
+    large = file.size_bytes - start >= _MIN_BYTES_FOR_PROCESSES and not stream.is_compressed
+    if seen.syntax == "lines" and large and count > 1:
+        depth = limits.max_json_depth
+        work = Assignment(file.path, reader.format, reader, limits.max_line_bytes, depth)
+        yield from parse_with_processes(stream, start, work, count)
+        return
+    reading = Reading(seen.format, limits.max_line_bytes, limits.max_json_depth)
+    located = _located(reading, stream, seen, file, start)
+    yield from batches(located, reader, lambda: reading.bytes_done)
 
 
-def _add_unrecognised(intake: Intake, seen: Recognised, reader: Reader) -> None:
+def _unrecognised(seen: Recognised, file: LogFile, reader: Reader) -> Iterator[Batch]:
     """One dead letter for the whole file; an empty file has nothing to keep."""
     if seen.reason:
-        _add(intake, Located(Dead(seen.reason), None, 0, "#1", seen.head[:MAX_KEPT_BYTES]), reader)
+        dead = Located(Dead(seen.reason), None, 0, "#1", seen.head[:MAX_KEPT_BYTES])
+        yield from batches([dead], reader, lambda: file.size_bytes)
 
 
 def _located(

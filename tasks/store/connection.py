@@ -114,17 +114,29 @@ class Store:
         from tasks.store.arrow import table_from_rows
 
         incoming = table_from_rows(contract, batch)
+        self.insert_table(contract, incoming, table=table, ignore_existing=ignore_existing)
+        return len(batch)
+
+    def insert_table(
+        self,
+        contract: TableContract,
+        incoming: pa.Table,
+        *,
+        table: str | None = None,
+        where: str = "true",
+        ignore_existing: bool = False,
+    ) -> None:
+        """Insert the rows `where` holds of an Arrow table with all of the contract's columns."""
         columns = ", ".join(f'"{name}"' for name in contract.column_names)
         conflict = " ON CONFLICT DO NOTHING" if ignore_existing else ""
         self.connection.register("incoming_rows", incoming)
         try:
             self.connection.execute(
                 f'INSERT INTO "{table or contract.name}" ({columns}) '
-                f"SELECT {columns} FROM incoming_rows{conflict}"
+                f"SELECT {columns} FROM incoming_rows WHERE {where}{conflict}"
             )
         finally:
             self.connection.unregister("incoming_rows")
-        return len(batch)
 
 
 def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from tasks.store import deadletters, feedback, landing
 from tasks.store.connection import Store
 
-_MAX_BATCH_ROWS = 10_000
+_MAX_BATCH_ROWS = 50_000
 _MAX_BATCH_BYTES = 64 * 2**20
+_MAX_COUNT = 2**63 - 1
 
 Row = dict[str, Any]
 
@@ -39,58 +42,50 @@ class Intake:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._calls: list[Row] = []
+        self._calls: list[pa.Table] = []
         self._feedback: list[tuple[Row, bool]] = []
         self._dead: list[Row] = []
-        self._num_bytes = 0
+        self._num_rows = self._num_bytes = 0
         self.counts = Counts()
         self.dead_ids: set[str] = set()
 
-    def add_call(self, row: Row, feedback_rows: Sequence[Row]) -> None:
-        """Feedback that came with the call is stored, but is no record of its own."""
-        self._calls.append(row)
-        self._feedback.extend((each, False) for each in feedback_rows)
-        self._added(len(row["messages"] or "") + len(row["response"] or ""))
-
-    def add_feedback(self, row: Row) -> None:
-        self._feedback.append((row, True))
-        self._added(0)
-
-    def add_dead_letter(self, row: Row) -> None:
-        self._dead.append(row)
-        self._added(len(row["raw"]))
-
-    def _added(self, num_bytes: int) -> None:
+    def add(
+        self,
+        calls: pa.Table,
+        signals: Sequence[tuple[Row, bool]],
+        dead: Sequence[Row],
+        num_bytes: int,
+    ) -> None:
+        """Calls with the columns of landing; feedback, and whether it is a record of its own."""
+        self._calls.append(calls)
+        self._feedback.extend(signals)
+        self._dead.extend(dead)
+        self._num_rows += calls.num_rows + len(signals) + len(dead)
         self._num_bytes += num_bytes
-        num_rows = len(self._calls) + len(self._feedback) + len(self._dead)
-        if num_rows >= _MAX_BATCH_ROWS or self._num_bytes >= _MAX_BATCH_BYTES:
+        if self._num_rows >= _MAX_BATCH_ROWS or self._num_bytes >= _MAX_BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        self._flush_calls()
+        if self._calls:
+            self._flush_calls(pa.concat_tables(self._calls))
         self._flush_feedback()
         self._flush_dead()
-        self._num_bytes = 0
-
-    def _flush_calls(self) -> None:
-        keys = [(row["request_id"], row["content_digest"]) for row in self._calls]
-        known = landing.known_calls(self._store, keys)
-        fresh: list[Row] = []
-        again: list[tuple[landing.Key, str]] = []
-        seen: set[landing.Key] = set()
-        for position, (row, key) in enumerate(zip(self._calls, keys, strict=True)):
-            if position in known or key in seen:
-                again.append((key, row["sources"][0]))
-                continue
-            seen.add(key)
-            fresh.append(row)
-            self.counts.input_tokens += row["input_tokens"] or 0
-            self.counts.output_tokens += row["output_tokens"] or 0
-        landing.add_calls(self._store, fresh)
-        landing.add_sources(self._store, again)
-        self.counts.rows_out += len(fresh)
-        self.counts.duplicates += len(again)
         self._calls = []
+        self._num_rows = self._num_bytes = 0
+
+    def _flush_calls(self, calls: pa.Table) -> None:
+        again = landing.known_calls(self._store, calls) | _repeated(calls)
+        is_new = [position not in again for position in range(calls.num_rows)]
+        landing.add_calls(self._store, calls, is_new)
+        if again:
+            landing.add_sources(self._store, calls.take(pa.array(sorted(again), type=pa.int64())))
+        for name in ("input_tokens", "output_tokens"):
+            tokens = zip(calls[name].to_pylist(), is_new, strict=True)
+            total = getattr(self.counts, name) + sum(n or 0 for n, new in tokens if new)
+            # exact, and held at the largest there is room for: a log may claim any number
+            setattr(self.counts, name, min(_MAX_COUNT, total))
+        self.counts.rows_out += calls.num_rows - len(again)
+        self.counts.duplicates += len(again)
 
     def _flush_feedback(self) -> None:
         ids = [row["feedback_id"] for row, _ in self._feedback]
@@ -121,3 +116,17 @@ class Intake:
         deadletters.add_dead_letters(self._store, fresh)
         self.counts.dead_letters += len(fresh)
         self._dead = []
+
+
+def _repeated(calls: pa.Table) -> set[int]:
+    """Positions of calls that stand in the same table before."""
+    digests = calls["content_digest"].to_pylist()
+    if len(set(digests)) == len(digests):
+        return set()
+    seen: set[tuple[str, str]] = set()
+    repeated: set[int] = set()
+    for position, key in enumerate(zip(calls["request_id"].to_pylist(), digests, strict=True)):
+        if key in seen:
+            repeated.add(position)
+        seen.add(key)
+    return repeated

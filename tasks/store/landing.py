@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from expectations.contracts import LANDING, REQUESTS
 from tasks.store.connection import Store
 
-#: (request id, content digest): what makes a call the same call
-Key = tuple[str, str]
+#: what makes a call the same call
+_KEY = ["request_id", "content_digest"]
 
 
-def known_calls(store: Store, keys: Sequence[Key]) -> set[int]:
-    """Positions of the keys that are in landing, requests or held in quarantine already."""
-    if not keys:
+def known_calls(store: Store, calls: pa.Table) -> set[int]:
+    """Positions of the calls that are in landing, requests or held in quarantine already."""
+    if not calls.num_rows:
         return set()
-    arrays = [
-        pa.array(range(len(keys)), type=pa.int64()),
-        pa.array([key[0] for key in keys], type=pa.string()),
-        pa.array([key[1] for key in keys], type=pa.string()),
-    ]
-    names = ["position", "request_id", "content_digest"]
-    store.connection.register("incoming_keys", pa.table(arrays, names=names))
+    positions = pa.array(range(calls.num_rows), type=pa.int64())
+    keys = calls.select(_KEY).append_column("position", positions)
+    store.connection.register("incoming_keys", keys)
     try:
         found = store.rows(
             "SELECT position FROM incoming_keys JOIN landing USING (request_id, content_digest) "
@@ -42,28 +37,22 @@ def known_calls(store: Store, keys: Sequence[Key]) -> set[int]:
     return {position for (position,) in found} | {position for position, same in held if same}
 
 
-def add_calls(store: Store, rows: Sequence[dict[str, Any]]) -> None:
-    store.insert(LANDING, rows)
+def add_calls(store: Store, calls: pa.Table, is_new: Sequence[bool]) -> None:
+    """Insert the calls that are marked."""
+    marked = calls.append_column("is_new", pa.array(is_new, type=pa.bool_()))
+    store.insert_table(LANDING, marked, where="true" if all(is_new) else "is_new")
 
 
-def add_sources(store: Store, seen: Sequence[tuple[Key, str]]) -> None:
+def add_sources(store: Store, calls: pa.Table) -> None:
     """Calls met again: note where, with the call that was kept (in landing or requests)."""
-    if not seen:
-        return
-    table = pa.table(
-        {
-            "request_id": [key[0] for key, _ in seen],
-            "content_digest": [key[1] for key, _ in seen],
-            "source": [source for _, source in seen],
-        }
-    )
-    store.connection.register("incoming_sources", table)
+    store.connection.register("incoming_sources", calls.select([*_KEY, "sources"]))
     try:
         for name in (LANDING.name, REQUESTS.name):
             store.execute(
                 f'UPDATE "{name}" AS kept SET sources = list_concat(kept.sources, '
                 "list_filter(again.sources, lambda s: NOT list_contains(kept.sources, s))) "
-                "FROM (SELECT request_id, content_digest, list(DISTINCT source) AS sources "
+                "FROM (SELECT request_id, content_digest, "
+                "      list_distinct(flatten(list(sources))) AS sources "
                 "      FROM incoming_sources GROUP BY ALL) AS again "
                 "WHERE kept.request_id = again.request_id "
                 "AND kept.content_digest = again.content_digest"
@@ -117,12 +106,7 @@ def ids_taken(store: Store) -> list[str]:
 
 def admit(store: Store, rows: pa.Table) -> None:
     """Insert redacted rows into requests."""
-    columns = ", ".join(f'"{name}"' for name in REQUESTS.column_names)
-    store.connection.register("admitted_rows", rows)
-    try:
-        store.execute(f"INSERT INTO requests ({columns}) SELECT {columns} FROM admitted_rows")
-    finally:
-        store.connection.unregister("admitted_rows")
+    store.insert_table(REQUESTS, rows)
 
 
 def clear(store: Store) -> None:

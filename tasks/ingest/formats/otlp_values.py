@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from tasks.ingest import coerce
 from tasks.ingest.json_text import parse
@@ -26,6 +26,8 @@ def any_value(value: Json) -> Json:
         raise UnreadableError(
             f"attribute value: expected an object, received {coerce.kind_of(value)}"
         )
+    if len(value) == 1 and "stringValue" in value:  # most of them
+        return value["stringValue"]
     for kind, content in value.items():
         match kind:
             case "stringValue" | "string_value" | "bytesValue" | "bytes_value":
@@ -75,6 +77,17 @@ def take(found: Attributes, *names: str) -> Json:
         if value == result:
             del found[name]
     return result
+
+
+def take_fields(found: Attributes, fields: Mapping[str, Sequence[str]]) -> dict[str, Json]:
+    """`take` for every field that has any of its names here; few attributes of many names."""
+    taken = {}
+    for field, names in fields.items():
+        for name in names:
+            if name in found:
+                taken[field] = take(found, *names)
+                break
+    return taken
 
 
 def structured(value: Json) -> Json:

@@ -216,7 +216,7 @@ def _read_or_refused(format: formats.Format, value: Any) -> None:
         assert isinstance(record, Call | Feedback | Dead | Other)
         if isinstance(record, Call):
             row = call_row(record, "1", reader)
-            assert row["request_id"]
+            assert row[0]
             assert all(feedback_row(each, "1", reader)["kind"] for each in record.feedback)
 
 
