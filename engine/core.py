@@ -166,11 +166,12 @@ class EngineCore:
         """How many steps the device may take before the host looks: more as long as few requests
         end meanwhile, whose last steps are in vain.
         """
-        ends = [chunk.request.max_length - chunk.start for chunk in chunks]
+        if self.max_ahead == 1 or not self._runner.can_run_ahead(chunks):
+            return 1
+        wanted = max(chunk.request.max_length - chunk.end for chunk in chunks)
         room = min(self.config.max_position - chunk.start for chunk in chunks)
-        num_steps = min(self._wish_ahead, self.max_ahead, max(ends), room)
-        is_possible = num_steps > 1 and self._runner.can_run_ahead(chunks)
-        return num_steps if is_possible and self.scheduler.reserve(chunks, num_steps) else 1
+        num_steps = min(self._wish_ahead, self.max_ahead, wanted, room)
+        return num_steps if num_steps > 1 and self.scheduler.reserve(chunks, num_steps) else 1
 
     def _advance(self, chunk: Chunk, result: ChunkResult) -> bool:
         """Take a chunk's result over into its request; True if that finished it."""

@@ -70,7 +70,7 @@ SAMPLES = {
 
 
 def test_every_sample_is_counted_as_by_hand_and_documents_are_refused(shared: Path, tmp_path: Path):
-    folder = shared / "log_formats"
+    folder = (shared / "log_formats").resolve()
     run = make_run(tmp_path, folder)
     receipt = ingest(run)
     read = query(run, """
