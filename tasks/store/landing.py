@@ -54,7 +54,8 @@ def add_new_calls(store: Store, calls: pa.Table) -> int:
         store.connection.unregister("incoming_calls")
     if new:
         store.insert_table(LANDING, calls.filter(pa.array(mask)))
-    return calls.num_rows - len(new)
+    num_known: int = calls.num_rows - len(new)
+    return num_known
 
 
 def take_back_known(store: Store, boundary: int) -> int:
