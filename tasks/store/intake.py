@@ -169,6 +169,8 @@ class Digests:
 
     def add(self, digests: list[str]) -> np.ndarray:
         """Remember hexadecimal digests; [num_digests] bool: was it met before, here included?"""
+        if not digests:
+            return np.zeros(0, dtype=np.bool_)
         keys = np.array([int(digest[:16], 16) for digest in digests], dtype=np.uint64)
         fresh, places = np.unique(keys, return_index=True)
         met = np.ones(len(keys), dtype=np.bool_)
