@@ -2,31 +2,23 @@
 
 A finder yields spans of a text. Every pattern is linear: its quantifiers are bounded, or nothing
 after them can fail. Each has hints, one of which must be in the text before the pattern is tried.
-Sources: the token formats their issuers publish, ISO 13616 (IBAN), ISO/IEC 7812 (Luhn), E.164.
+Sources: ISO 13616 (IBAN), ISO/IEC 7812 (Luhn), E.164, RFC 3986.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import lru_cache
 
-KINDS = ("secret", "email", "iban", "card", "ip", "phone")
+from tasks.redaction_finder import Accept, Finder, Span, pattern
+from tasks.redaction_secrets import SECRETS, is_secret_name
 
-Span = tuple[int, int]
+__all__ = ["FINDERS", "KINDS", "Finder", "is_secret_name"]
 
+KINDS = ("secret", "url", "email", "iban", "card", "ip", "phone")
 
-@dataclass(frozen=True, slots=True)
-class Finder:
-    """`hints` are looked for in the lower-cased text before anything slower is tried."""
-
-    kind: str
-    hints: tuple[str, ...]
-    find: Callable[[str], Iterator[Span]]
-
-
-Accept = Callable[[re.Match[str]], bool]
 #: stretches of digits as people group them; everything numeric is looked for only in there
 _NUMBERS = re.compile(r"[0-9+(][0-9 .()\u00a0-]{6,80}+")
 _DIGITS = tuple("0123456789")
@@ -34,103 +26,37 @@ _DIGITS = tuple("0123456789")
 _SLACK = 16
 
 
-def _pattern(
-    hints: tuple[str, ...], pattern: str, group: int | str = 0, accept: Accept | None = None,
-    kind: str = "secret",
-) -> Finder:  # fmt: skip
-    compiled = re.compile(pattern)
+@lru_cache(maxsize=1)  # several finders ask for the same text, one after the other
+def _numbers(text: str) -> tuple[Span, ...]:
+    return tuple(match.span() for match in _NUMBERS.finditer(text))
+
+
+def _number(kind: str, expression: str, accept: Accept) -> Finder:
+    compiled = re.compile(expression)
 
     def find(text: str) -> Iterator[Span]:
-        for match in compiled.finditer(text):
-            if accept is None or accept(match):
-                yield match.span(group)
-
-    return Finder(kind, hints, find)
-
-
-def _number(kind: str, pattern: str, accept: Accept) -> Finder:
-    compiled = re.compile(pattern)
-
-    def find(text: str) -> Iterator[Span]:
-        for region in _NUMBERS.finditer(text):
-            end = min(len(text), region.end() + _SLACK)
-            for match in compiled.finditer(text, region.start(), end):
+        for start, stop in _numbers(text):
+            for match in compiled.finditer(text, start, min(len(text), stop + _SLACK)):
                 # what begins in the slack may be cut off there; it has a stretch of its own
-                if match.start() < region.end() and accept(match):
+                if match.start() < stop and accept(match):
                     yield match.span()
 
     return Finder(kind, _DIGITS, find)
 
 
-# --- secrets -----------------------------------------------------------------------------------
-
-_CONFIDENTIAL = (
-    r"pass(?:word|wd|phrase)?|pwd|secret|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|"
-    r"access[_-]?token|auth[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key"
-)
-_SECRET_MEMBER = re.compile(
-    rf"(?:[A-Za-z0-9]{{1,30}}[_.-])?(?:{_CONFIDENTIAL}|authorization|x-api-key)", re.IGNORECASE
-)
-#: what stands where a secret would stand in documentation
-_PLACEHOLDER = re.compile(r"[<${*%\[]|x{4,}|\.{3}|your|none\b|null\b|true\b|false\b", re.IGNORECASE)
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a value under this key is a secret as a whole."""
-    return len(name) <= 64 and _SECRET_MEMBER.fullmatch(name) is not None
-
-
-def _has_digit_and_letter(match: re.Match[str]) -> bool:
-    found = match.group()
-    return any(c.isdigit() for c in found) and any(c.isalpha() for c in found)
-
-
-def _is_assigned_secret(match: re.Match[str]) -> bool:
-    """`password=hunter2`, `"api_key": "…"`; not `password: required` in prose."""
-    value, sign, quote = match["value"], match["sign"], match["quote"]
-    if _PLACEHOLDER.match(value):
-        return False
-    return sign == "=" or bool(quote) or any(c.isdigit() for c in value)
-
-
-def _bearer_has_digit(match: re.Match[str]) -> bool:
-    return any(c.isdigit() for c in match[1])
-
-
-_START = r"(?<![A-Za-z0-9_-])"
-_SECRETS = (
-    _pattern(("private key",),
-             r"(?s)-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-             r".*?(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\Z)"),
-    _pattern(("eyj",),
-             _START + r"eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?"),
-    _pattern(("sk-",), _START + r"sk-[A-Za-z0-9_-]{16,}+", accept=_has_digit_and_letter),
-    _pattern(("akia", "asia"), _START + r"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
-    _pattern(("gh",), _START + r"gh[pousr]_[A-Za-z0-9]{30,}+"),
-    _pattern(("github_pat_",), _START + r"github_pat_[A-Za-z0-9_]{22,}+"),
-    _pattern(("glpat-",), _START + r"glpat-[A-Za-z0-9_-]{20,}+"),
-    _pattern(("xox",), _START + r"xox[abeoprs]-[A-Za-z0-9-]{10,}+"),
-    _pattern(("hooks.slack.com",), r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,}+"),
-    _pattern(("_live_", "_test_"), _START + r"[rsp]k_(?:live|test)_[A-Za-z0-9]{10,}+"),
-    _pattern(("whsec_",), _START + r"whsec_[A-Za-z0-9+/=]{16,}+"),
-    _pattern(("aiza",), _START + r"AIza[0-9A-Za-z_-]{30,}+"),
-    _pattern(("ya29.",), _START + r"ya29\.[0-9A-Za-z_-]{20,}+"),
-    _pattern(("hf_",), _START + r"hf_[A-Za-z0-9]{30,}+"),
-    _pattern(("npm_",), _START + r"npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])"),
-    _pattern(("pypi-",), _START + r"pypi-[A-Za-z0-9_-]{40,}+"),
-    _pattern(("sg.",), _START + r"SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
-    _pattern(("bearer", "basic"),
-             r"(?i)\b(?:bearer|basic)\s{1,4}([A-Za-z0-9._~+/-]{16,}+={0,2})", group=1,
-             accept=_bearer_has_digit),
-    _pattern(("://",),
-             r"://[^\s:/@]{0,64}+:([^\s/@<>]{1,128}+)@", group=1),
-    _pattern(("pass", "pwd", "secret", "key", "token"),
-             rf"(?i)(?<![A-Za-z<])(?:{_CONFIDENTIAL})(?:\\?[\"'])?\s{{0,3}}(?P<sign>=|:)=?\s{{0,3}}"
-             r"(?P<quote>\\?[\"'])?(?P<value>[^\s\"'\\,;&<>]{4,256})", group="value",
-             accept=_is_assigned_secret),
-)  # fmt: skip
-
 # --- personal data -----------------------------------------------------------------------------
+
+_URL = re.compile(r"(?i)(?<![\w@])(?:(?:https?|ftps?|wss?)://|www\.)[^\s<>\"'`\\{}|^]{1,2048}+")
+_AFTER_A_URL = ".,;:!?)]"
+
+
+def _find_urls(text: str) -> Iterator[Span]:
+    """What ends a sentence or a bracket is no part of it."""
+    for match in _URL.finditer(text):
+        found = match.group().rstrip(_AFTER_A_URL)
+        if "." in found or "://" in found:
+            yield match.start(), match.start() + len(found)
+
 
 _EMAIL_DOMAIN = re.compile(r"@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 _MAX_LOCAL_PART = 64
@@ -218,9 +144,9 @@ def _is_ip4(match: re.Match[str]) -> bool:
 
 
 # the first digit stands before the look behind, so that the search can skip to digits
-_IP4 = _pattern(
-    (".",), r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])", accept=_is_ip4,
-    kind="ip",
+_IP4 = pattern(
+    "ip", (".",), r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])",
+    accept=_is_ip4,
 )  # fmt: skip
 
 
@@ -312,7 +238,9 @@ _PHONES = tuple(
 
 #: in order: where two overlap, the first one has it
 FINDERS: tuple[Finder, ...] = (
-    *_SECRETS,
+    # first, because an address may hold a password, a mail or an IP address
+    Finder("url", ("://", "www."), _find_urls, any_case=True),
+    *SECRETS,
     Finder("email", ("@",), _find_emails),
     Finder("iban", _DIGITS, _find_ibans),
     _CARD,

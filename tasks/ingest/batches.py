@@ -8,35 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-
 from expectations.contracts import LANDING
 from tasks.ingest.feedback import of_call
 from tasks.ingest.reading import Located
 from tasks.ingest.records import Call, Feedback, Other
 from tasks.ingest.rows import CallRow, Reader, Row, call_row, dead_letter_row, feedback_row
 from tasks.store.arrow import table_from_values
+from tasks.store.intake import Batch
 
 #: small enough for the processor's cache, large enough that a batch costs nothing
 _MAX_ROWS = 2_000
 _MAX_BYTES = 8 * 2**20
 _MESSAGES, _RESPONSE = (LANDING.column_names.index(name) for name in ("messages", "response"))
 _REQUEST_ID = LANDING.column_names.index("request_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows of a stretch of a file. `signals`: a feedback row, and whether it came by itself.
-
-    `bytes_done`: of the last batch of a file, where a later reading of it goes on.
-    """
-
-    calls: pa.Table
-    signals: list[tuple[Row, bool]]
-    dead: list[Row]
-    other_spans: int
-    num_bytes: int
-    bytes_done: int
 
 
 @dataclass(slots=True)
@@ -53,7 +37,7 @@ class _Filling:
 
     def batch(self, bytes_done: int) -> Batch:
         calls = table_from_values(LANDING, self.calls)
-        return Batch(calls, self.signals, self.dead, self.other_spans, self.num_bytes, bytes_done)
+        return Batch(calls, self.signals, self.dead, self.other_spans, bytes_done)
 
 
 def batches(

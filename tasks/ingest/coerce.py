@@ -37,6 +37,11 @@ def integer(name: str, value: Json) -> int | None:
         return value
     if value is None:
         return None
+    # a time in nanoseconds has 19 digits, as the largest number has
+    if type(value) is str and len(value) <= 19 and value.isascii() and value.isdigit():
+        whole = int(value)
+        if whole < _INT64:
+            return whole
     if isinstance(value, str):
         word = value.strip()
         if word.lower() in _MISSING_TEXTS:

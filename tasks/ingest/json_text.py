@@ -23,7 +23,6 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _DIGITS_TO_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
 _LONG_RUN = b"0" * 19
-_LONG_RUNS = re.compile(b"0{19,}+")
 _INT_MIN, _UINT_MAX = -(2**63), 2**64 - 1
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -50,10 +49,16 @@ def parse(data: bytes, max_depth: int) -> Json:
 def _may_hold_long_integer(data: bytes) -> bool:
     """Whether there is a run of 19 digits that does not begin a text, as times in OTLP do."""
     digits = data.translate(_DIGITS_TO_ZERO)
-    if _LONG_RUN not in digits:  # most lines
-        return False
-    runs = _LONG_RUNS.finditer(digits)
-    return any(data[run.start() - 1 : run.start()] != b'"' for run in runs)
+    position = digits.find(_LONG_RUN)
+    while position >= 0:
+        if data[position - 1 : position] != b'"':
+            return True
+        # what is left of these digits stands in the same text
+        position += len(_LONG_RUN)
+        while digits[position : position + 1] == b"0":
+            position += 1
+        position = digits.find(_LONG_RUN, position)
+    return False
 
 
 def deeper_than(data: bytes, max_depth: int) -> bool:

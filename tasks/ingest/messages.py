@@ -38,7 +38,14 @@ def from_parts(message: Json) -> list[Json]:
     if not isinstance(message.get("parts"), list):
         # nearly every message of nearly every log
         return [message if type(message.get("content")) is str else flatten_content(message)]
-    rest = {key: item for key, item in message.items() if key not in ("parts", "finish_reason")}
+    rest = message.copy()
+    del rest["parts"]
+    rest.pop("finish_reason", None)
+    if len(message["parts"]) == 1:  # one text, as in most messages
+        part = message["parts"][0]
+        if type(part) is dict and part.get("type") == "text" and type(part.get("content")) is str:
+            rest["content"] = part["content"]
+            return [rest]
     contents: list[Json] = []
     tool_calls: list[Json] = []
     reasoning: list[str] = []

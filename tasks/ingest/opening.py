@@ -70,6 +70,7 @@ class LogStream:
         self.is_compressed = head == _GZIP
         self._inflate = zlib.decompressobj(wbits=31) if self.is_compressed else None
         self._pending = b""
+        self._sha256 = hashlib.sha256()
         self.position = 0
         self.problem: str | None = None
 
@@ -80,6 +81,12 @@ class LogStream:
             data = self._decompressed(size) if self.problem is None else b""
         self.position += len(data)
         return data
+
+    def digest(self) -> str:
+        """sha256 of the whole file, once the rest of it is read."""
+        while self._raw(_CHUNK_BYTES):
+            pass
+        return self._sha256.hexdigest()
 
     def skip(self, count: int) -> int:
         """Skip bytes; returns how many line ends were among them."""
@@ -94,6 +101,7 @@ class LogStream:
 
     def _raw(self, size: int) -> bytes:
         data = self._handle.read(min(size, self._left))
+        self._sha256.update(data)
         self._left -= len(data)
         self._read += len(data)
         return data
@@ -153,6 +161,11 @@ class PlainStretch(LogStream):
     def __init__(self, handle: BinaryIO, size_bytes: int) -> None:
         super().__init__(handle, 0, 0, 0.0)
         self._left = size_bytes
+
+    def _raw(self, size: int) -> bytes:
+        data = self._handle.read(min(size, self._left))
+        self._left -= len(data)
+        return data
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 from tasks.errors import FlywheelError
-from tasks.ingest.batches import Batch
 from tasks.ingest.opening import LogStream
 from tasks.ingest.worker import Assignment, Stretch
+from tasks.store.intake import Batch
 
 _STRETCH_BYTES = 8 * 2**20
 _MAX_PROCESSES = 8

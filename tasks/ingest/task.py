@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tasks.errors import UsageError
 from tasks.ingest import formats
-from tasks.ingest.batches import Batch, batches
+from tasks.ingest.batches import batches
 from tasks.ingest.formats import Format, table
 from tasks.ingest.lines import MAX_KEPT_BYTES
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
@@ -28,20 +28,25 @@ from tasks.receipts import Receipt
 from tasks.run import Run
 from tasks.store import Store, deadletters, feedback, landing, ledger
 from tasks.store import sources as readings
-from tasks.store.intake import Counts, Intake
+from tasks.store.intake import Batch, Counts, Intake
 from tasks.store.sources import LastReading
 
 STAGE = "ingest"
+#: of the database; parsing takes about as much again
+_MAX_STORE_BYTES = 768 * 2**20
 #: starting processes takes as long as parsing this much in one
 _MIN_BYTES_FOR_PROCESSES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class _Todo:
-    """A file that has something new: its content digest, and the reading to go on from."""
+    """A file that has something new, and the reading to go on from.
+
+    `digest` of its content, where it had to be known before reading.
+    """
 
     file: LogFile
-    digest: str
+    digest: str | None
     appended_to: LastReading | None
 
 
@@ -55,6 +60,7 @@ def ingest(run: Run) -> Receipt:
     forced = _forced_format(run.request.log_format, columns)
     found = find_files(run.request.logs)
     with run.open_store() as store:
+        store.hold_memory(_MAX_STORE_BYTES)
         for number, file in enumerate(found.files):
             run.progress(STAGE, number, len(found.files), file.path.name)
             todo = _what_is_new(run, store, file, forced)
@@ -65,6 +71,7 @@ def ingest(run: Run) -> Receipt:
         _refuse_if_none_recognised(store, found)
         receipt = _receipt(run, store, found)
         with store.transaction():
+            landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
@@ -95,7 +102,7 @@ def _what_is_new(run: Run, store: Store, file: LogFile, forced: Format | None) -
     path = str(file.path)
     last = readings.last_reading(store, path)
     if last is None:
-        return _Todo(file, fingerprint(file).digest, None)
+        return _Todo(file, None, None)
     version = formats.unknown_version(run.settings.ingest.columns)
     again = _must_retry(last, forced, version)
     if (last.size_bytes, last.mtime_ns) == (file.size_bytes, file.mtime_ns) and not again:
@@ -135,16 +142,12 @@ def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None
     start = _start(todo, seen, reader)
     superseded = _superseded(store, todo, seen, start)
     intake = Intake(store)
-    other_spans = 0
-    bytes_done = file.size_bytes
+    intake.counts.bytes_done = file.size_bytes
     with open_again() as stream:
-        for batch in _batches(run, stream, seen, file, reader, start):
-            intake.add(batch.calls, batch.signals, batch.dead, batch.num_bytes)
-            other_spans += batch.other_spans
-            bytes_done = batch.bytes_done
-    intake.flush()
+        intake.take(_batches(run, stream, seen, file, reader, start))
+        digest = todo.digest or stream.digest()
     deadletters.mark_replayed(store, sorted(superseded - intake.dead_ids))
-    readings.add_reading(store, _reading_row(todo, reader, intake.counts, bytes_done, other_spans))
+    readings.add_reading(store, _reading_row(file, digest, reader, intake.counts))
 
 
 def _format_name(seen: Recognised, forced: Format | None) -> str:
@@ -209,15 +212,13 @@ def _located(
     return reading.document(seen.document, file.size_bytes)
 
 
-def _reading_row(
-    todo: _Todo, reader: Reader, counts: Counts, bytes_done: int, other_spans: int
-) -> dict[str, object]:
+def _reading_row(file: LogFile, digest: str, reader: Reader, counts: Counts) -> dict[str, object]:
     return {
         "path": reader.path,
-        "digest": todo.digest,
-        "size_bytes": todo.file.size_bytes,
-        "mtime_ns": todo.file.mtime_ns,
-        "bytes_done": bytes_done,
+        "digest": digest,
+        "size_bytes": file.size_bytes,
+        "mtime_ns": file.mtime_ns,
+        "bytes_done": counts.bytes_done,
         "format": reader.format,
         "parser_version": reader.parser_version,
         "rows_in": counts.rows_in,
@@ -226,7 +227,7 @@ def _reading_row(
         "dead_letters": counts.dead_letters,
         "input_tokens": counts.input_tokens,
         "output_tokens": counts.output_tokens,
-        "other_spans": other_spans,
+        "other_spans": counts.other_spans,
         "run_id": reader.run_id,
         "read_at": reader.now,
     }

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tasks.ingest import formats
-from tasks.ingest.batches import Batch, batches
+from tasks.ingest.batches import batches
 from tasks.ingest.opening import open_stretch
 from tasks.ingest.reading import Reading
 from tasks.ingest.rows import Reader
+from tasks.store.intake import Batch
 
 __all__ = ["Assignment", "Stretch", "parse_stretch"]
 

@@ -73,6 +73,12 @@ class Store:
         finally:
             self._in_transaction = False
 
+    def hold_memory(self, max_bytes: int) -> None:
+        """DuckDB spills to disk beyond this, until the store is closed (else: 80% of all)."""
+        self.execute(f"SET memory_limit = '{max_bytes >> 20}MiB'")
+        with suppress(duckdb.CatalogException):  # older ones do not hold as much back
+            self.execute("SET write_buffer_row_group_count = 1")
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         self.connection.execute(sql, list(parameters))
 
@@ -120,20 +126,19 @@ class Store:
     def insert_table(
         self,
         contract: TableContract,
-        incoming: pa.Table,
+        incoming: pa.Table | pa.RecordBatchReader,
         *,
         table: str | None = None,
-        where: str = "true",
         ignore_existing: bool = False,
     ) -> None:
-        """Insert the rows `where` holds of an Arrow table with all of the contract's columns."""
+        """Insert Arrow rows that have all of the contract's columns."""
         columns = ", ".join(f'"{name}"' for name in contract.column_names)
         conflict = " ON CONFLICT DO NOTHING" if ignore_existing else ""
         self.connection.register("incoming_rows", incoming)
         try:
             self.connection.execute(
                 f'INSERT INTO "{table or contract.name}" ({columns}) '
-                f"SELECT {columns} FROM incoming_rows WHERE {where}{conflict}"
+                f"SELECT {columns} FROM incoming_rows{conflict}"
             )
         finally:
             self.connection.unregister("incoming_rows")

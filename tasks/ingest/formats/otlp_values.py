@@ -11,6 +11,7 @@ from tasks.ingest.records import Json, UnreadableError
 
 Attributes = dict[str, Json]
 
+_PLAIN_KINDS = frozenset({"stringValue", "doubleValue", "boolValue"})
 _INDEXED = re.compile(r"([0-9]{1,6})\.(.+)")
 _MAX_DEPTH = 100
 
@@ -26,8 +27,10 @@ def any_value(value: Json) -> Json:
         raise UnreadableError(
             f"attribute value: expected an object, received {coerce.kind_of(value)}"
         )
-    if len(value) == 1 and "stringValue" in value:  # most of them
-        return value["stringValue"]
+    if len(value) == 1:  # all but a few
+        (kind,) = value
+        if kind in _PLAIN_KINDS:
+            return value[kind]
     for kind, content in value.items():
         match kind:
             case "stringValue" | "string_value" | "bytesValue" | "bytes_value":
@@ -81,13 +84,10 @@ def take(found: Attributes, *names: str) -> Json:
 
 def take_fields(found: Attributes, fields: Mapping[str, Sequence[str]]) -> dict[str, Json]:
     """`take` for every field that has any of its names here; few attributes of many names."""
-    taken = {}
-    for field, names in fields.items():
-        for name in names:
-            if name in found:
-                taken[field] = take(found, *names)
-                break
-    return taken
+    here = found.keys()
+    return {
+        field: take(found, *names) for field, names in fields.items() if not here.isdisjoint(names)
+    }
 
 
 def structured(value: Json) -> Json:

@@ -234,7 +234,7 @@ def test_progress_is_told(tmp_path: Path):
 def test_batches_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from tasks.store import intake
 
-    monkeypatch.setattr(intake, "_MAX_BATCH_ROWS", 3)
+    monkeypatch.setattr(intake, "_MAX_HELD_ROWS", 3)
     lines = [call(n % 7, feedback={"value": 1}) for n in range(20)] + [b"{x"] * 4
     run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", *lines))
     receipt = ingest(run)
