@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tasks.ingest import coerce
 from tasks.ingest.formats.blocks import from_blocks
-from tasks.ingest.formats.bodies import Answer, Body, leftover
+from tasks.ingest.formats.bodies import Answer, Body, finish_reason, leftover
 from tasks.ingest.json_text import parse
 from tasks.ingest.records import Json, UnreadableError
 
@@ -44,7 +44,7 @@ def read_answer(body: Body) -> Answer:
         message=found,
         response_id=coerce.text("id", value.get("id")),
         model=coerce.text("model", value.get("model")),
-        finish_reason=coerce.text("stop_reason", value.get("stop_reason")),
+        finish_reason=finish_reason("stop_reason", value.get("stop_reason")),
         tokens=read_usage(value.get("usage")),
         error=error,
         leftover=None if found is not None or error else value,

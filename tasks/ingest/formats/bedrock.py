@@ -24,7 +24,6 @@ VERSION = "bedrock@1"
 _QUESTIONS = ("prompt", "inputText", "message")
 _ANSWERS = ("generation", "outputText", "completion", "text")
 _NOT_PARAMS = frozenset({"messages", "system", *_QUESTIONS, "anthropic_version"})
-_GUARDRAIL_STOPS = ("guardrail_intervened", "content_filtered")
 
 
 def matches(value: Json) -> bool:
@@ -103,7 +102,9 @@ def _answer(body: Json) -> Answer:
     tags = {name: body[name] for name in ("trace", "amazon-bedrock-trace") if body.get(name)}
     return Answer(
         message=message,
-        finish_reason=coerce.text("stopReason", body.get("stopReason", body.get("stop_reason"))),
+        finish_reason=bodies.finish_reason(
+            "stopReason", body.get("stopReason", body.get("stop_reason"))
+        ),
         tokens=_usage(usage if isinstance(usage, dict) else metrics),
         error=body.get("error"),
         leftover=None if message is not None else body,
@@ -202,12 +203,12 @@ def _tokens(asked: dict[str, Json], answered: dict[str, Json], answer: Answer) -
 
 
 def _is_stopped(answer: Answer) -> bool:
-    return answer.finish_reason in _GUARDRAIL_STOPS
+    return answer.finish_reason == "content_filter"
 
 
 def _verdicts(answer: Answer) -> Json:
     if _is_stopped(answer):
-        return [{"guardrail": "bedrock", "verdict": "block", "reason": answer.finish_reason}]
+        return [{"guardrail": "bedrock", "verdict": "block"}]
     return None
 
 

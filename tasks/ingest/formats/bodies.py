@@ -10,12 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from tasks.ingest import coerce
 from tasks.ingest.json_text import parse
 from tasks.ingest.records import Json, UnreadableError
 
 _MAX_DEPTH = 100
 #: how much of a body that is no completion is kept for people to look at
 _MAX_LEFTOVER = 2000
+_FINISH_REASONS = {
+    "end_turn": "stop", "stop_sequence": "stop", "stop": "stop", "complete": "stop",
+    "finish": "stop", "max_tokens": "length", "length": "length", "tool_use": "tool_calls",
+    "guardrail_intervened": "content_filter", "content_filtered": "content_filter",
+    "refusal": "content_filter", "safety": "content_filter",
+}  # fmt: skip
 _CONTENTS = ("choices", "messages", "content", "input", "output")
 
 
@@ -91,6 +98,12 @@ def _event_stream(text: str) -> Json:
 def leftover(value: Json) -> Json:
     """What is kept of a body that cannot be used."""
     return value[:_MAX_LEFTOVER] if isinstance(value, str) else value
+
+
+def finish_reason(name: str, value: Json) -> str | None:
+    """In the words of chat completions, where the API has others for the same."""
+    word = coerce.text(name, value)
+    return None if word is None else _FINISH_REASONS.get(word.lower(), word)
 
 
 def error_name(error: Json) -> str:

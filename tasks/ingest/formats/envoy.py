@@ -47,7 +47,7 @@ def records(value: Json) -> Iterator[Record]:
     status = coerce.small_integer("response_code", found.get("response_code"))
     failed = status is None or status >= 400 or status == 0
     path = str(found.get("x-envoy-origin-path", "")).split("?")[0].rstrip("/")
-    details = found.get("response_code_details")
+    details = found.get("response_flags", found.get("response_code_details"))
     tokens: dict[str, Any] = {
         ours: coerce.integer(ours, found.get(theirs)) for ours, theirs in _TOKENS.items()
     }
@@ -62,7 +62,7 @@ def records(value: Json) -> Iterator[Record]:
         latency_s=coerce.seconds("duration", found.get("duration"), 1000.0),
         status="error" if failed else "ok",
         error_type=_error(status, details) if failed else None,
-        http_status=status,
+        http_status=status or None,
         tags=_tags(found),
     )
 
@@ -73,7 +73,7 @@ def _operation(path: str) -> str:
 
 
 def _error(status: int | None, details: Json) -> str:
-    return str(status) if status else coerce.text("response_code_details", details) or "no_response"
+    return str(status) if status else coerce.text("response_flags", details) or "no_response"
 
 
 def _tags(found: dict[str, Json]) -> dict[str, Json]:

@@ -64,6 +64,7 @@ def records(value: Json) -> Iterator[Record]:
         cost_usd=coerce.number("spend", value.get("spend", value.get("response_cost"))),
         status="ok" if error is None else "error",
         error_type=error,
+        http_status=_http_status(value, metadata),
         retries=coerce.small_integer("retries", metadata.get("attempted_retries")),
         guardrail_verdicts=_kept(
             value.get("guardrail_information") or metadata.get("guardrail_information")
@@ -86,6 +87,13 @@ def _failure(value: dict[str, Json], metadata: dict[str, Json]) -> str | None:
     if value.get("status") == "failure" or name:
         return coerce.text("error_class", name) or "error"
     return None
+
+
+def _http_status(value: dict[str, Json], metadata: dict[str, Json]) -> int | None:
+    """LiteLLM's error code, which is that of HTTP where the provider gave one."""
+    told = value.get("error_information") or metadata.get("error_information")
+    code = str(told.get("error_code") or "") if isinstance(told, dict) else ""
+    return int(code) if len(code) == 3 and code.isdecimal() and code.isascii() else None
 
 
 def _operation(call_type: Json) -> str:

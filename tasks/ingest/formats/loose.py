@@ -84,14 +84,18 @@ def read_answer(value: Json) -> Answer:
         value = candidates[0]
     if isinstance(value, dict) and isinstance(value.get("content"), dict):
         finish = value.get("finish_reason", value.get("finishReason"))
-        return Answer(message=_gemini(value["content"]), finish_reason=_word(finish))
+        return Answer(
+            message=_gemini(value["content"]),
+            finish_reason=bodies.finish_reason("finish_reason", finish),
+        )
     if isinstance(value, list):
         found = [message for item in value for message in _message(item)]
         said = [message for message in found if message.get("role") == "assistant"]
         return Answer(message=(said or found)[-1])
     if isinstance(value, dict) and ("role" in value or "message" in value or "content" in value):
         message = {**_message(value)[-1], "role": "assistant"}
-        return Answer(message=message, finish_reason=_word(value.get("finish_reason")))
+        finish = bodies.finish_reason("finish_reason", value.get("finish_reason"))
+        return Answer(message=message, finish_reason=finish)
     text = value if isinstance(value, str) else dump(value)
     return Answer(message={"role": "assistant", "content": text})
 
@@ -125,7 +129,3 @@ def _inner(part: Json, *names: str) -> dict[str, Json] | None:
     if not isinstance(part, dict):
         return None
     return next((part[name] for name in names if isinstance(part.get(name), dict)), None)
-
-
-def _word(value: Json) -> str | None:
-    return value.lower() if isinstance(value, str) else None

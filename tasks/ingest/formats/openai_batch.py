@@ -27,7 +27,8 @@ def matches(value: Json) -> bool:
 
 
 def _is_question(value: dict[str, Json]) -> bool:
-    return "body" in value and "method" in value
+    """OpenAI's names method and body, Anthropic's params."""
+    return ("body" in value and "method" in value) or isinstance(value.get("params"), dict)
 
 
 def records(value: Json) -> Iterator[Record]:

@@ -75,7 +75,7 @@ def test_a_pair_is_read_into_canonical_messages():
     assert call.response == {"role": "assistant", "content": "Sunny."}
     assert (call.provider, call.model) == ("anthropic", "claude-sonnet-4-5-20250929")
     assert (call.input_tokens, call.output_tokens, call.total_tokens) == (50, 5, 55)
-    assert (call.cached_tokens, call.finish_reason, call.user) == (30, "end_turn", "u-1")
+    assert (call.cached_tokens, call.finish_reason, call.user) == (30, "stop", "u-1")
     assert call.params == {"max_tokens": 100, "temperature": 0.5}
     assert (call.status, call.request_id, call.session_id) == ("ok", "msg_1", "s")
 
@@ -90,7 +90,7 @@ def test_a_stream_is_put_together(stream: Any):
     assert call.response is not None
     assert call.response["content"] == "Sunny."
     assert call.tool_calls[0]["function"] == {"name": "save", "arguments": '{"a":1}'}
-    assert (call.input_tokens, call.output_tokens, call.finish_reason) == (9, 7, "tool_use")
+    assert (call.input_tokens, call.output_tokens, call.finish_reason) == (9, 7, "tool_calls")
 
 
 def test_an_error_is_an_error_row():

@@ -69,6 +69,7 @@ def test_litellm_failure_and_missing_answer():
     told = {"error_code": "429", "error_class": "RateLimitError"}
     failed = one(litellm, litellm_payload(status="failure", error_information=told, response=None))
     assert (failed.status, failed.error_type) == ("error", "RateLimitError")
+    assert failed.http_status == 429
     empty = one(litellm, litellm_payload(response={"id": "x", "choices": []}))
     assert empty.error_type == "no_completion"
 
@@ -99,7 +100,7 @@ def test_bedrock_converse():
                              {"role": "user", "content": "Hi"}]  # fmt: skip
     assert call.response == {"role": "assistant", "content": "Yes"}
     assert (call.input_tokens, call.output_tokens, call.total_tokens) == (4, 2, 6)
-    assert (call.latency_s, call.finish_reason, call.status) == (0.25, "end_turn", "ok")
+    assert (call.latency_s, call.finish_reason, call.status) == (0.25, "stop", "ok")
     assert call.params == {"inferenceConfig": {"maxTokens": 5}}
 
 
@@ -136,7 +137,7 @@ LLAMA_CHUNKS = [{"generation": "Y"}, {"generation": "es", "stop_reason": "end_tu
 def test_bodies_of_bedrock_models_whole_and_streamed(body: Any):
     call = one(bedrock, bedrock_log(body, {"prompt": "Hi", "temperature": 1}))
     assert call.response == {"role": "assistant", "content": "Yes"}
-    assert (call.finish_reason, call.output_tokens) == ("end_turn", 2)
+    assert (call.finish_reason, call.output_tokens) == ("stop", 2)
     assert (call.messages, call.params) == ([{"role": "user", "content": "Hi"}], {"temperature": 1})
 
 
@@ -166,8 +167,8 @@ def test_envoy_access_log():
     assert "response_flags" not in call.tags
     limited = one(envoy, envoy_log(response_code=429))
     assert (limited.status, limited.error_type) == ("error", "429")
-    gone = one(envoy, envoy_log(response_code=0, response_code_details="downstream_disconnect"))
-    assert gone.error_type == "downstream_disconnect"
+    gone = one(envoy, envoy_log(response_code=0, response_flags="DC"))
+    assert (gone.error_type, gone.http_status) == ("DC", None)
 
 
 def test_no_tokens_in_envoys_log_is_a_tool_call():

@@ -114,7 +114,9 @@ def test_failures_and_questions_of_a_batch():
     assert isinstance(canceled, Call)
     assert canceled.error_type == "canceled"
     question = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}
-    assert list(openai_batch.records(question)) == [Other()]
+    for asked in (question, {"custom_id": "a", "params": {"messages": []}}):
+        assert formats.recognise(asked) is openai_batch
+        assert list(openai_batch.records(asked)) == [Other()]
     with pytest.raises(UnreadableError):
         list(openai_batch.records({"response": {}}))
 
