@@ -9,7 +9,6 @@ can test a guess. Masking a masked text changes nothing.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import hmac
 from bisect import bisect_left
 from collections import Counter
@@ -24,6 +23,8 @@ from tasks.redaction_patterns import FINDERS, KINDS, Finder, is_secret_name
 __all__ = ["KINDS", "Redactor", "redact_text"]
 
 _NUM_HEX = 12
+#: nothing we look for is shorter: a@b.de
+_MIN_CHARS = 6
 #: JSON inside a text inside a text …: deeper levels are masked as plain text
 _MAX_NESTING = 3
 
@@ -48,6 +49,7 @@ class Redactor:
         self._finders = tuple(finder for finder in FINDERS if finder.kind in wanted)
         self._hints = _by_hint(self._finders, any_case=False)
         self._hints_any_case = _by_hint(self._finders, any_case=True)
+        self._gates = [(f.gate, place) for place, f in enumerate(self._finders) if f.gate]
         self._secrets = "secret" in wanted
         self._key = key
         self.counts: Counter[str] = Counter()
@@ -55,9 +57,12 @@ class Redactor:
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """(start, end, kind) of what would be masked: in order, without overlaps."""
         taken: list[tuple[int, int, str]] = []
+        if len(text) < _MIN_CHARS:
+            return taken
         hinted = {place for hint, place in self._hints if hint in text}
         lowered = text.lower()
         hinted.update(place for hint, place in self._hints_any_case if hint in lowered)
+        hinted.update(place for gate, place in self._gates if gate(text))
         for place in sorted(hinted):
             finder = self._finders[place]
             for start, end in finder.find(text):
@@ -116,7 +121,7 @@ class Redactor:
     def _pseudonym(self, kind: str, found: str) -> str:
         self.counts[kind] += 1
         message = f"{kind}:{_normalise(kind, found)}".encode("utf-8", "surrogatepass")
-        digest = hmac.new(self._key, message, hashlib.sha256).hexdigest()
+        digest = hmac.digest(self._key, message, "sha256").hex()
         # a letter in front: no pattern takes what follows a letter for a number of its own
         return f"<{kind}:{'abcdef'[int(digest[0], 16) % 6]}{digest[1:_NUM_HEX]}>"
 

@@ -16,13 +16,15 @@ Accept = Callable[[re.Match[str]], bool]
 class Finder:
     """`hints`: one of them must be in the text before anything slower is tried.
 
-    With `any_case` they are lower-case and looked for in the lower-cased text.
+    With `any_case` they are lower-case and looked for in the lower-cased text. A finder without
+    hints has a `gate`, which must be true of the text.
     """
 
     kind: str
     hints: tuple[str, ...]
     find: Callable[[str], Iterator[Span]]
     any_case: bool = False
+    gate: Callable[[str], object] | None = None
 
 
 def pattern(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from tasks.redaction_finder import Accept, Finder, Span, pattern
-from tasks.redaction_secrets import SECRETS, is_secret_name
+from tasks.redaction_secrets import PRIVATE_KEY, SECRETS, is_secret_name
 
 __all__ = ["FINDERS", "KINDS", "Finder", "is_secret_name"]
 
@@ -21,7 +21,6 @@ KINDS = ("secret", "url", "email", "iban", "card", "ip", "phone")
 
 #: stretches of digits as people group them; everything numeric is looked for only in there
 _NUMBERS = re.compile(r"[0-9+(][0-9 .()\u00a0-]{6,80}+")
-_DIGITS = tuple("0123456789")
 #: what may follow a stretch and still belong to the pattern or its look ahead
 _SLACK = 16
 
@@ -41,7 +40,7 @@ def _number(kind: str, expression: str, accept: Accept) -> Finder:
                 if match.start() < stop and accept(match):
                     yield match.span()
 
-    return Finder(kind, _DIGITS, find)
+    return Finder(kind, (), find, gate=_numbers)
 
 
 # --- personal data -----------------------------------------------------------------------------
@@ -88,18 +87,20 @@ _IBAN_LENGTHS = {
     "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20, "YE": 30,
 }  # fmt: skip
 _IBAN_GATE = re.compile(r"[0-9]{2}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{2}")
-_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
+#: the check digits; before them stands the country. Digits first, because texts have few
+_IBAN_START = re.compile(
+    r"[0-9]{2}(?<=[A-Za-z]{2}..)(?<![A-Za-z0-9].{4})(?=[ -]?[A-Za-z0-9])", re.DOTALL
+)
 
 
 def _find_ibans(text: str) -> Iterator[Span]:
     """As many letters and digits as the country has, in groups or not, with the right check."""
-    if _IBAN_GATE.search(text) is None:
-        return
     for match in _IBAN_START.finditer(text):
-        length = _IBAN_LENGTHS.get(match.group()[:2].upper())
+        start = match.start() - 2
+        length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
         if length is None:
             continue
-        end, kept = match.start(), ""
+        end, kept = start, ""
         while end < len(text) and len(kept) < length:
             if text[end].isascii() and text[end].isalnum():
                 kept += text[end]
@@ -107,7 +108,7 @@ def _find_ibans(text: str) -> Iterator[Span]:
                 break
             end += 1
         if len(kept) == length and not text[end : end + 1].isalnum() and _is_iban(kept):
-            yield match.start(), end
+            yield start, end
 
 
 def _is_iban(kept: str) -> bool:
@@ -188,19 +189,18 @@ _PHONE_MAYBE = rf"\(?[0-9]{{2,5}}+\)?(?:{_SEP}?[0-9]{{2,7}}+){{1,5}}+"
 #: not inside a longer number, a word, a sum of money, an address of the web
 _NOT_AFTER = r"(?<![\w.+/#:=-])(?<![0-9][ ,])(?<!\()"
 _NOT_BEFORE = r"(?![\w/]|[.,:-][0-9])"
+#: of the lower-cased text before a number
 _PHONE_WORDS = re.compile(
-    r"\b(?:tele)?phones?\b|\btel\b|\bcall(?:ed|ing)?\b|\bcell\b|\bmobile\b|\bdial\b|\bfax\b|"
-    r"\bwhatsapp\b|\bsms\b|\bring me\b|\btext me\b|\breach (?:me|us|him|her|them)\b|"
-    r"\bcontact (?:me|us|him|her|them|number)\b|\banswer(?:ing)? at\b|\bmessages? to\b|☎|📞",
-    re.IGNORECASE,
+    r"\b(?:(?:tele)?phones?|tel|call(?:ed|ing)?|cell|mobile|dial|fax|whatsapp|sms|ring me|text me|"
+    r"reach (?:me|us|him|her|them)|contact (?:me|us|him|her|them|number)|answer(?:ing)? at|"
+    r"messages? to)\b|☎|📞"
 )
 _PHONE_WORDS_AFTER = re.compile(r"[\s-]{0,3}(?:office|fax|mobile|cell)\b", re.IGNORECASE)
 #: numbers that are called something else, even where a telephone is spoken of
 _OTHER_WORDS = re.compile(
     r"(?:order|ticket|invoice|case|ref(?:erence)?|tracking|serial|account|id|no|nr|code|item|sku|"
     r"model|version|part|booking|customer|policy|claim)[\s.:#-]{0,4}(?:number|num|no|nr|id)?"
-    r"[\s.:#-]{0,4}[A-Za-z]{0,4}[-#]?$",
-    re.IGNORECASE,
+    r"[\s.:#-]{0,4}[a-z]{0,4}[-#]?$"
 )
 _CONTEXT = 48
 _DATE = re.compile(
@@ -215,20 +215,20 @@ def _num_digits(text: str) -> int:
 def _is_sure_phone(match: re.Match[str]) -> bool:
     if not 8 <= _num_digits(match.group()) <= 20 or _DATE.match(match.group()):
         return False
-    return (
-        _OTHER_WORDS.search(match.string[max(0, match.start() - _CONTEXT) : match.start()]) is None
-    )
+    return _OTHER_WORDS.search(_before(match)) is None
+
+
+def _before(match: re.Match[str]) -> str:
+    return match.string[max(0, match.start() - _CONTEXT) : match.start()].lower()
 
 
 def _is_phone_in_context(match: re.Match[str]) -> bool:
     found = match.group()
     if not 7 <= _num_digits(found) <= 15 or _DATE.match(found):
         return False
-    before = match.string[max(0, match.start() - _CONTEXT) : match.start()]
-    if _OTHER_WORDS.search(before) is not None:
-        return False
+    before = _before(match)
     said = _PHONE_WORDS.search(before) or _PHONE_WORDS_AFTER.match(match.string, match.end())
-    return said is not None
+    return said is not None and _OTHER_WORDS.search(before) is None
 
 
 _PHONES = tuple(
@@ -238,11 +238,11 @@ _PHONES = tuple(
 
 #: in order: where two overlap, the first one has it
 FINDERS: tuple[Finder, ...] = (
-    # first, because an address may hold a password, a mail or an IP address
-    Finder("url", ("://", "www."), _find_urls, any_case=True),
+    PRIVATE_KEY,  # may hold anything
+    Finder("url", ("://", "www."), _find_urls, any_case=True),  # may hold any of the rest
     *SECRETS,
     Finder("email", ("@",), _find_emails),
-    Finder("iban", _DIGITS, _find_ibans),
+    Finder("iban", (), _find_ibans, gate=_IBAN_GATE.search),
     _CARD,
     _IP4,
     Finder("ip", (":",), _find_ip6),

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from tasks.redaction_finder import Accept, Finder, Span, pattern
 
-__all__ = ["SECRETS", "is_secret_name"]
+__all__ = ["PRIVATE_KEY", "SECRETS", "is_secret_name"]
 
 _CONFIDENTIAL = (
     r"pass(?:word|wd|phrase)?|pwd|secret|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|"
@@ -69,10 +69,13 @@ def _token(prefix: str, rest: str, *hints: str, accept: Accept | None = None) ->
     return pattern("secret", hints or (prefix.replace("\\", ""),), expression, accept=accept)
 
 
+PRIVATE_KEY = pattern(
+    "secret", ("PRIVATE KEY",),
+    r"(?s)-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+    r".*?(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+)  # fmt: skip
+#: all others
 SECRETS = (
-    pattern("secret", ("PRIVATE KEY",),
-            r"(?s)-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-            r".*?(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\Z)"),
     _token("eyJ", r"[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?"),
     _token("sk-", r"[A-Za-z0-9_-]{16,}+", accept=_has_digit_and_letter),
     _token("AKIA", r"[0-9A-Z]{16}(?![0-9A-Za-z])"),

@@ -119,7 +119,7 @@ def note_sources(store: Store) -> None:
         store.execute(
             f'UPDATE "{name}" AS kept SET sources = list_concat(kept.sources, '
             "list_filter(again.sources, lambda s: NOT list_contains(kept.sources, s))) "
-            f"FROM (SELECT {_KEY}, list(DISTINCT source) AS sources "
+            f"FROM (SELECT {_KEY}, list(DISTINCT source ORDER BY source) AS sources "
             "      FROM met_again GROUP BY ALL) AS again "
             "WHERE kept.request_id = again.request_id "
             "AND kept.content_digest = again.content_digest"

@@ -16,6 +16,7 @@ from tasks.ingest.processes import stretches
 from tasks.ingest.sources import find_files
 from tasks.ingest.task import ingest
 from tests.tasks.ingest.builders import append, call, make_run, query, write_lines
+from tests.tasks.ingest.test_hostile import HOSTILE as EVERY_KIND
 
 HOSTILE: list[Any] = [
     call(1), b"", b"   ", b'{"request_id": "r2"', call(3, feedback={"value": 1}), b"\xff\xfe",
@@ -63,6 +64,23 @@ def test_any_number_of_processes_brings_the_same_tables(
         assert ingest(run).rows_out == 1
         found.append((tables(run), 0, 0))
     assert found[-1] == found[-2]
+
+
+def test_hostile_lines_are_the_same_dead_letters_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "_MIN_BYTES_FOR_PROCESSES", 0)
+    endless = b'{"request_id": "' + b"x" * 50 * 2**20 + b'"}'
+    lines = [call(1), *(data for data, _ in EVERY_KIND.values()), endless, call(2), call(2)]
+    path = write_lines(tmp_path / "a.jsonl", *lines, b'{"cut": "of', end=b"")
+    found = []
+    for count in (1, 2):
+        run = make_run(tmp_path / str(count), path, ingest={"processes": count})
+        receipt = ingest(run)
+        assert (receipt.rows_out, receipt.duplicates) == (2, 1)
+        assert receipt.dead_letters >= len(EVERY_KIND) + 2
+        found.append((receipt, tables(run)))
+    assert found[0] == found[1]
 
 
 def test_a_process_that_dies_is_told_and_nothing_is_taken_in(
