@@ -1,0 +1,76 @@
+"""The data benchmarks take all their steps on a toy."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import ingest, redaction
+from benchmarks.process_cost import measure
+
+
+def report(folder: Path) -> dict[str, Any]:
+    (path,) = folder.glob("*.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+@pytest.mark.slow
+def test_ingest_is_measured_beside_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["ingest", "--calls", "1500", "--spans", "1500", "--repeats", "1", "--out"]
+    monkeypatch.setattr(sys, "argv", [*command, str(tmp_path)])
+    ingest.main()
+    lines = {each["what"]: each for each in report(tmp_path)["lines"]}
+    assert lines["ingest"]["value"] > lines["second run over the same file"]["value"] > 0
+    assert 20 < lines["ingest, peak memory"]["value"] < 2048
+
+
+def test_the_logs_have_their_faults(tmp_path: Path) -> None:
+    ingest.write(tmp_path / "a.jsonl", 1000, ingest.canonical)
+    lines = (tmp_path / "a.jsonl").read_bytes().splitlines()
+    assert len(lines) == 1000 + 2 + 1
+    assert len(set(lines)) == 1001
+    assert 1500 < sum(map(len, lines)) / len(lines) < 2500
+
+
+def test_children_count_in_the_cost_of_a_piece_of_work() -> None:
+    import subprocess
+
+    code = "held = bytearray(100 * 2**20); import time; time.sleep(0.3); sum(range(3_000_000))"
+    cost = measure(lambda: subprocess.run([sys.executable, "-c", code], check=True) and None)
+    alone = measure(lambda: None)
+    assert cost.peak_mib > alone.peak_mib + 90
+    assert cost.processor_s > 0.02
+    assert cost.seconds >= 0.3
+
+
+def test_a_miss_and_a_false_alarm_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def record(text: str, *spans: tuple[str, str]) -> dict[str, Any]:
+        found = []
+        for kind, value in spans:
+            start = text.index(value)
+            end = start + len(value)
+            found.append({"entity_type": kind, "start_position": start, "end_position": end})
+        return {"full_text": text, "spans": found}
+
+    records = [
+        record("mail a@example.com", ("EMAIL_ADDRESS", "a@example.com"), ("PERSON", "mail")),
+        record("mail nobody at all", ("EMAIL_ADDRESS", "nobody at all")),
+        record("no label: b@example.com"),
+    ]
+    path = tmp_path / "labelled.jsonl.gz"
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, records)).encode()))
+    (found,) = redaction.compare(records)
+    assert (found.num_labels, found.num_found, found.num_spans, found.num_right) == (2, 1, 2, 1)
+    command = ["redaction", "--labelled", str(path), "--calls", "5", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    redaction.main()
+    assert "| email | 2 | 0.500 | 2 | 0.500 |" in capsys.readouterr().out
+    assert set(report(tmp_path)["calls_per_s"]) == {"plain prose", "usual", "labelled texts"}
