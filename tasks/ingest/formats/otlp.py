@@ -40,22 +40,24 @@ def records(value: Json) -> Iterator[Record]:
         raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
     if not any(key in value for key in (*_SPANS, *_LOGS, *_METRICS)):
         raise UnreadableError("neither resourceSpans nor resourceLogs is in it")
-    yield from _walk(value, _SPANS, _SCOPE_SPANS, ("spans",), otlp_call.from_span)
-    yield from _walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS, otlp_call.from_log)
+    spans, logs = otlp_values.first(value, _SPANS), otlp_values.first(value, _LOGS)
+    if spans is not None:
+        yield from _walk(spans, _SCOPE_SPANS, ("spans",), otlp_call.from_span)
+    if logs is not None:
+        yield from _walk(logs, _SCOPE_LOGS, _LOG_RECORDS, otlp_call.from_log)
     metrics = otlp_values.first(value, _METRICS)
     if metrics:
         yield Other(len(metrics) if isinstance(metrics, list) else 1)
 
 
 def _walk(
-    value: dict[str, Json],
-    outer: tuple[str, ...],
+    resources: Json,
     middle: tuple[str, ...],
     inner: tuple[str, ...],
     read: otlp_call.Reader,
 ) -> Iterator[Record]:
     """resource → scope → item; whatever is not the object it should be is a dead letter."""
-    for resource in _objects(otlp_values.first(value, outer)):
+    for resource in _objects(resources):
         if isinstance(resource, Dead):
             yield resource
             continue
