@@ -31,7 +31,7 @@ def test_ingest_is_measured_beside_duckdb(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_logs_have_their_faults(tmp_path: Path) -> None:
-    ingest.write(tmp_path / "a.jsonl", 1000, ingest.canonical)
+    ingest.write(tmp_path / "a.jsonl", 1000, ingest.canonical, faults=True)
     lines = (tmp_path / "a.jsonl").read_bytes().splitlines()
     assert len(lines) == 1000 + 2 + 1
     assert len(set(lines)) == 1001
