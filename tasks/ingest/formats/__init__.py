@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, cast
 
-from tasks.ingest.formats import canonical, openai_chat, otlp
+from tasks.ingest.formats import anthropic, canonical, openai_chat, openai_responses, otlp
 from tasks.ingest.records import Json, Record
 
 
@@ -26,7 +26,9 @@ class Format(Protocol):
 
 
 #: in the order they are asked; ours comes last, because it takes records with extra keys
-FORMATS: tuple[Format, ...] = cast(tuple[Format, ...], (otlp, openai_chat, canonical))
+FORMATS: tuple[Format, ...] = cast(
+    tuple[Format, ...], (otlp, anthropic, openai_responses, openai_chat, canonical)
+)
 NAMES = tuple(each.NAME for each in FORMATS)
 #: format and parser version of a file that none of them recognises
 UNKNOWN = "unknown"

@@ -1,51 +1,23 @@
-"""Bodies of OpenAI-compatible chat completion calls: out of their wrapping, and read.
+"""Bodies of OpenAI-compatible chat completions, text completions and embeddings.
 
-A body comes bare, under "body" or "parsed_body", as JSON text, under "string" (VCR), as
-a list of stream chunks or as the text of an event stream.
+Source: the OpenAI API reference, chat completion object and chunk object. Reasoning tokens are
+part of completion_tokens there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from tasks.ingest import coerce, usage
+from tasks.ingest.formats.exchange import Answer, Api, without_completion
+from tasks.ingest.messages import message_list
+from tasks.ingest.records import Json
 
-from tasks.ingest import coerce
-from tasks.ingest.json_text import parse
-from tasks.ingest.records import Json, UnreadableError
-
-_MAX_DEPTH = 100
-#: how much of a body that is no completion is kept for people to look at
-_MAX_LEFTOVER = 2000
 _COMPLETIONS = ("chat.completion", "text_completion")
 _READ = frozenset({
     "id", "object", "created", "model", "choices", "usage", "error", "messages", "metadata",
     "feedback",
 })  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body and the HTTP status that came with it."""
-
-    value: Json
-    status: Json = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a response body says. `message` None: there is no completion in it."""
-
-    message: dict[str, Json] | None = None
-    response_id: str | None = None
-    model: str | None = None
-    created: Json = None
-    finish_reason: str | None = None
-    tokens: dict[str, Any] = field(default_factory=dict)
-    other_choices: list[Json] = field(default_factory=list)
-    error: Json = None
-    leftover: Json = None
-    tags: dict[str, Json] = field(default_factory=dict)
+#: of the request body: no sampling parameter
+_NOT_PARAMS = frozenset({"messages", "prompt", "input", "model", "user", "metadata"})
 
 
 def is_completion(value: Json) -> bool:
@@ -56,56 +28,20 @@ def is_completion(value: Json) -> bool:
     )
 
 
-def unwrap(value: Json) -> Body:
-    """The body inside whatever a log or a cassette wraps it in."""
-    if not isinstance(value, dict):
-        return Body(_decode(value))
-    status = value.get("status_code", value.get("status"))
-    if isinstance(status, dict):
-        status = status.get("code")
-    if not isinstance(status, int | str):
-        status = None
-    for key in ("parsed_body", "body"):
-        if key in value and "choices" not in value and "messages" not in value:
-            return Body(_decode(value[key]), status)
-    if "headers" in value and "choices" not in value:
-        return Body(None, status)
-    return Body(value)
+def is_question(value: dict[str, Json]) -> bool:
+    return "messages" in value or "prompt" in value
 
 
-def _decode(value: Json) -> Json:
-    if isinstance(value, dict) and set(value) <= {"string", "encoding", "base64_string"}:
-        value = value.get("string")
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        try:
-            return parse(value.encode(), _MAX_DEPTH)
-        except UnreadableError:
-            return value
-    if isinstance(value, str) and value.lstrip().startswith("data:"):
-        return _event_stream(value)
-    return value
+def read_messages(request: dict[str, Json]) -> Json:
+    value = request.get("messages", request.get("prompt"))
+    return None if value is None else message_list("messages", value)
 
 
-def _event_stream(text: str) -> Json:
-    chunks: list[Json] = []
-    for line in text.splitlines():
-        content = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or content == "[DONE]" or not content:
-            continue
-        try:
-            chunks.append(parse(content.encode(), _MAX_DEPTH))
-        except UnreadableError:
-            return text
-    return chunks or text
-
-
-def read_answer(body: Body) -> Answer:
-    value = body.value
+def read_answer(value: Json) -> Answer:
     if isinstance(value, list):
         value = _from_chunks(value)
     if not isinstance(value, dict):
-        text = value[:_MAX_LEFTOVER] if isinstance(value, str) else value
-        return Answer(leftover=text)
+        return without_completion(value)
     choices = value.get("choices")
     choices = choices if isinstance(choices, list) else []
     messages = [_message(choice) for choice in choices]
@@ -119,7 +55,7 @@ def read_answer(body: Body) -> Answer:
         model=coerce.text("model", value.get("model")),
         created=value.get("created"),
         finish_reason=coerce.text("finish_reason", first.get("finish_reason")),
-        tokens=_tokens(value.get("usage")),
+        tokens=usage.tokens(value.get("usage")),
         other_choices=[message for message in messages[1:] if message is not None],
         error=error,
         leftover=None if found is not None or error else value,
@@ -140,21 +76,6 @@ def _message(choice: Json) -> dict[str, Json] | None:
     if isinstance(choice.get("text"), str):
         return {"role": "assistant", "content": choice["text"]}
     return None
-
-
-def _tokens(usage: Json) -> dict[str, int | None]:
-    if not isinstance(usage, dict):
-        return {}
-    inputs = usage.get("prompt_tokens_details")
-    outputs = usage.get("completion_tokens_details")
-    read = {
-        "input_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
-        "output_tokens": usage.get("completion_tokens", usage.get("output_tokens")),
-        "total_tokens": usage.get("total_tokens"),
-        "cached_tokens": inputs.get("cached_tokens") if isinstance(inputs, dict) else None,
-        "reasoning_tokens": outputs.get("reasoning_tokens") if isinstance(outputs, dict) else None,
-    }
-    return {name: coerce.integer(f"usage.{name}", value) for name, value in read.items()}
 
 
 def _from_chunks(chunks: list[Json]) -> Json:
@@ -216,29 +137,33 @@ def _add_call(calls: dict[Json, Json], delta: dict[str, Json]) -> None:
             known["function"]["arguments"] += function["arguments"]
 
 
-def error_name(error: Json) -> str:
-    """The class of an error: its code, else its type, else whatever short text it is."""
-    if isinstance(error, dict):
-        inner: dict[str, Json] = error
-        if isinstance(error.get("error"), dict):
-            inner = error["error"]
-        for key in ("code", "type", "name"):
-            if isinstance(inner.get(key), str | int) and inner.get(key):
-                return str(inner[key])[:200]
-        return "error"
-    return str(error)[:200] if isinstance(error, str | int) else "error"
+def _is_embeddings(value: Json) -> bool:
+    items = value.get("data") if isinstance(value, dict) else None
+    first = items[0] if isinstance(items, list) and items else None
+    return isinstance(first, dict) and "embedding" in first
 
 
-def host_of(uri: Json) -> str | None:
-    if not isinstance(uri, str):
-        return None
-    try:
-        return urlsplit(uri).hostname
-    except ValueError:
-        return None
+def _read_embeddings(value: Json) -> Answer:
+    """The vectors are not kept; that they came makes the call complete."""
+    if not _is_embeddings(value):
+        return read_answer(value)
+    return Answer(
+        model=coerce.text("model", value.get("model")),
+        tokens=usage.tokens(value.get("usage")),
+        complete=True,
+    )
 
 
-def provider_of(host: str | None) -> str | None:
-    if host is None or host == "api.openai.com":
-        return "openai"
-    return "azure.ai.openai" if host.endswith(".openai.azure.com") else host
+def _read_input(request: dict[str, Json]) -> Json:
+    value = request.get("input")
+    return None if value is None else message_list("input", value)
+
+
+CHAT = Api(
+    "openai", "/completions", "chat", is_completion, is_question, read_messages, read_answer,
+    _NOT_PARAMS,
+)  # fmt: skip
+EMBEDDINGS = Api(
+    "openai", "/embeddings", "embeddings", _is_embeddings, lambda request: False, _read_input,
+    _read_embeddings, _NOT_PARAMS,
+)  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.ingest.formats import exchange as exchange_module
 from tasks.ingest.formats import openai_chat
 from tasks.ingest.records import Call, Dead, Feedback, UnreadableError
 
@@ -181,7 +182,8 @@ def exchange(uri: str = "https://api.openai.com/v1/chat/completions", **response
 
 
 def test_a_cassette_gives_one_call_an_exchange_and_dead_letters_for_the_rest():
-    cassette = {"interactions": [exchange(), exchange("https://api.openai.com/v1/files"), 5]}
+    listed = exchange("https://api.openai.com/v1/files", parsed_body={"id": "file-1"})
+    cassette = {"interactions": [exchange(), listed, 5]}
     assert openai_chat.matches(cassette)
     call, *rest = openai_chat.records(cassette)
     assert isinstance(call, Call)
@@ -215,8 +217,8 @@ def test_cassettes_of_other_services_are_not_ours():
     assert not openai_chat.matches(
         {"interactions": [exchange("https://api.anthropic.com/v1/messages")]}
     )
-    assert openai_chat.openai_bodies.host_of("http://[broken") is None
-    assert openai_chat.openai_bodies.provider_of("a.openai.azure.com") == "azure.ai.openai"
+    assert exchange_module.host_of("http://[broken") is None
+    assert exchange_module.provider_of("a.openai.azure.com", "openai") == "azure.ai.openai"
 
 
 def test_feedback_alone_and_broken_feedback():
