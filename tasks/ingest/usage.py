@@ -5,6 +5,8 @@ Reasoning tokens are part of the output, cached tokens part of the input, as Ope
 
 from __future__ import annotations
 
+from typing import Any
+
 from tasks.ingest import coerce
 from tasks.ingest.records import Json
 
@@ -17,7 +19,7 @@ _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
 
 
-def tokens(usage: Json, *, cache_apart: bool = False) -> dict[str, int | None]:
+def tokens(usage: Json, *, cache_apart: bool = False) -> dict[str, Any]:
     """`cache_apart`: the API counts cached tokens beside the input (Anthropic, Bedrock)."""
     if not isinstance(usage, dict):
         return {}

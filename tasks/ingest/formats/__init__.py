@@ -11,7 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, cast
 
-from tasks.ingest.formats import anthropic, canonical, openai_chat, openai_responses, otlp
+from tasks.ingest.formats import (
+    anthropic,
+    bedrock,
+    canonical,
+    data_flywheel,
+    envoy,
+    kong,
+    litellm,
+    openai_batch,
+    openai_chat,
+    openai_responses,
+    otlp,
+    tensorzero,
+)
 from tasks.ingest.records import Json, Record
 
 
@@ -27,8 +40,12 @@ class Format(Protocol):
 
 #: in the order they are asked; ours comes last, because it takes records with extra keys
 FORMATS: tuple[Format, ...] = cast(
-    tuple[Format, ...], (otlp, anthropic, openai_responses, openai_chat, canonical)
-)
+    tuple[Format, ...],
+    (
+        otlp, litellm, bedrock, envoy, kong, tensorzero, openai_batch, data_flywheel, anthropic,
+        openai_responses, openai_chat, canonical,
+    ),
+)  # fmt: skip
 NAMES = tuple(each.NAME for each in FORMATS)
 #: format and parser version of a file that none of them recognises
 UNKNOWN = "unknown"

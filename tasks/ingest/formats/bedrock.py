@@ -1,0 +1,160 @@
+"""AWS Bedrock model invocation logs: one object a call, as CloudWatch and S3 deliver them.
+
+Different calls may share a requestId, so the id of a call is requestId and a digest of its record.
+Times without a zone are UTC. A guardrail that intervened is a verdict, not an error. Bodies that
+AWS put into S3 beside the log are tags. Source: the Bedrock user guide, model invocation logging.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.ingest import coerce, usage
+from tasks.ingest.formats import exchange as exchanges
+from tasks.ingest.formats.apis import APIS
+from tasks.ingest.formats.bedrock_bodies import CONVERSE, TEXT_MODEL
+from tasks.ingest.formats.exchange import Answer, Api, Body, Exchange
+from tasks.ingest.guardrails import verdict
+from tasks.ingest.json_text import dump
+from tasks.ingest.messages import flatten_content
+from tasks.ingest.records import Call, Json, Record, UnreadableError
+
+NAME = "bedrock"
+VERSION = "bedrock@1"
+
+_APIS: tuple[Api, ...] = (CONVERSE, *APIS, TEXT_MODEL)
+_READ = frozenset({
+    "timestamp", "requestId", "operation", "modelId", "input", "output", "identity", "errorCode",
+    "schemaType", "schemaVersion",
+})  # fmt: skip
+_INTERVENED = ("guardrail_intervened", "INTERVENED", "GUARDRAIL_INTERVENED")
+_METRICS = "amazon-bedrock-invocationMetrics"
+
+
+def matches(value: Json) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if value.get("schemaType") == "ModelInvocationLog":
+        return True
+    asked = value.get("input")
+    return "modelId" in value and isinstance(asked, dict) and "inputContentType" in asked
+
+
+def records(value: Json) -> Iterator[Record]:
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    if "modelId" not in value:
+        raise UnreadableError("no modelId in it: no model invocation")
+    yield _call(value)
+
+
+def _call(value: dict[str, Json]) -> Call:
+    asked, said = _part(value.get("input")), _part(value.get("output"))
+    request, body = asked.get("inputBodyJson"), said.get("outputBodyJson")
+    exchange = Exchange(Body(request), Body(body))
+    api = exchanges.api_of(exchange, _APIS) or CONVERSE
+    answer = api.read_answer(body)
+    stored = said.get("outputBodyS3Path") is not None
+    verdicts = _verdicts(body, answer)
+    error_type = _error_type(value, answer, stored, blocked=bool(verdicts))
+    identity = _part(value.get("identity"))
+    metrics = _metrics(body)
+    known = request if isinstance(request, dict) else {}
+    return Call(
+        request_id=_id(value),
+        started_at=coerce.moment("timestamp", value.get("timestamp")),
+        provider="aws.bedrock",
+        model=coerce.text("modelId", value["modelId"]),
+        user=coerce.text("identity.arn", identity.get("arn")),
+        operation="embeddings" if answer.complete else api.operation,
+        messages=api.read_messages(known),
+        response=None if answer.message is None else flatten_content(answer.message),
+        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        finish_reason="content_filter" if verdicts else answer.finish_reason,
+        params={k: v for k, v in known.items() if k not in api.not_params} or None,
+        **_counts(asked, said, answer),
+        ttft_s=coerce.seconds("firstByteLatency", metrics.get("firstByteLatency"), 1000.0),
+        latency_s=coerce.seconds(
+            "latencyMs", metrics.get("latencyMs", metrics.get("invocationLatency")), 1000.0
+        ),
+        status="ok" if error_type is None else "error",
+        error_type=error_type,
+        guardrail_verdicts=verdicts or None,
+        tags=_tags(value, asked, said, answer),
+    )
+
+
+def _part(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _id(value: dict[str, Json]) -> str:
+    digest = hashlib.sha256(dump(value).encode()).hexdigest()[:16]
+    return f"{coerce.text('requestId', value.get('requestId')) or 'bedrock'}:{digest}"
+
+
+def _counts(asked: dict[str, Json], said: dict[str, Json], answer: Answer) -> dict[str, Any]:
+    """The body's usage where it has one, else the counts of the log record."""
+    recorded = usage.tokens(
+        {
+            "inputTokens": asked.get("inputTokenCount"),
+            "outputTokens": said.get("outputTokenCount"),
+            "cacheReadInputTokens": asked.get("cacheReadInputTokenCount"),
+            "cacheWriteInputTokens": asked.get("cacheWriteInputTokenCount"),
+        },
+        cache_apart=True,
+    )
+    return {
+        name: answer.tokens[name] if answer.tokens.get(name) is not None else count
+        for name, count in recorded.items()
+    }
+
+
+def _error_type(
+    value: dict[str, Json], answer: Answer, stored: bool, *, blocked: bool
+) -> str | None:
+    if value.get("errorCode"):
+        return coerce.text("errorCode", value["errorCode"])
+    if answer.error is not None:
+        return exchanges.error_name(answer.error)
+    there = answer.message is not None or answer.complete or stored or blocked
+    return None if there else "no_completion"
+
+
+def _verdicts(body: Json, answer: Answer) -> list[dict[str, Json]]:
+    said = [each for each in (body if isinstance(body, list) else [body]) if isinstance(each, dict)]
+    actions = [each.get("amazon-bedrock-guardrailAction") for each in said]
+    if not any(word in _INTERVENED for word in (answer.finish_reason, *actions)):
+        return []
+    trace = answer.tags.get("trace")
+    detail = trace.get("guardrail") if isinstance(trace, dict) else None
+    return [verdict("bedrock", True, trace=detail)]
+
+
+def _metrics(body: Json) -> dict[str, Json]:
+    """Converse: `metrics` of the body or of the last event; InvokeModel: of the last chunk."""
+    found: dict[str, Json] = {}
+    for each in body if isinstance(body, list) else [body]:
+        if isinstance(each, dict):
+            holder = _part(each.get("metadata")) if "metadata" in each else each
+            found.update(_part(holder.get("metrics")))
+            found.update(_part(each.get(_METRICS)))
+    return found
+
+
+def _tags(
+    value: dict[str, Json], asked: dict[str, Json], said: dict[str, Json], answer: Answer
+) -> dict[str, Json]:
+    tags = {key: item for key, item in value.items() if key not in _READ and item is not None}
+    tags["bedrock_request_id"] = value.get("requestId")
+    tags["bedrock_operation"] = value.get("operation")
+    for part, key in ((asked, "inputBodyS3Path"), (said, "outputBodyS3Path")):
+        if part.get(key) is not None:
+            tags[key] = part[key]
+    if answer.message is None and answer.leftover is not None:
+        tags["response_body"] = answer.leftover
+    if answer.response_id is not None:
+        tags["response_id"] = answer.response_id
+    return {key: item for key, item in tags.items() if item is not None}
