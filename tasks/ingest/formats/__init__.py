@@ -22,6 +22,7 @@ from tasks.ingest.formats import (
     openai_batch,
     openai_chat,
     openai_responses,
+    openinference,
     otlp,
     tensorzero,
 )
@@ -42,8 +43,8 @@ class Format(Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        otlp, litellm, bedrock, envoy, kong, tensorzero, openai_batch, data_flywheel, anthropic,
-        openai_responses, openai_chat, canonical,
+        openinference, otlp, litellm, bedrock, envoy, kong, tensorzero, openai_batch,
+        data_flywheel, anthropic, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
 NAMES = tuple(each.NAME for each in FORMATS)

@@ -7,7 +7,7 @@ takes up becomes a tag. The messages are otlp_messages.py's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,6 @@ from tasks.ingest import coerce
 from tasks.ingest.formats import otlp_messages
 from tasks.ingest.formats.otlp_values import Attributes, any_value, attributes, structured, take
 from tasks.ingest.records import Call, Feedback, Json, Other, Record, UnreadableError
-
-Reader = Callable[[dict[str, Json], Attributes], Iterable[Record]]
 
 _DETAILS = "gen_ai.client.inference.operation.details"
 _EVALUATION = "gen_ai.evaluation.result"
@@ -66,28 +64,28 @@ _TEXTS = {
 }
 
 
-def from_span(span: dict[str, Json], about: Attributes) -> Iterable[Record]:
-    found = attributes(span.get("attributes"))
-    events = _events(span.get("events"))
+def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> Iterable[Record]:
+    """Takes the attributes out of `found`; what is left becomes tags."""
+    events = read_events(span.get("events"))
     if not is_call(found):
         yield Other()
         # the verdict on an agent's answer is feedback even though the span is no call
-        yield from _feedback(events, _span_id(span))
+        yield from _feedback(events, span_id(span))
         return
     tags: dict[str, Json] = {}
     for key, name in (("parentSpanId", "parent_span_id"), ("name", "span_name")):
         if span.get(key):
             tags[name] = span[key]
     status = span.get("status")
-    times = _times(span, tags)
-    yield _call(found, about, events, _span_id(span), times, status, tags)
+    times = read_times(span, tags)
+    yield _call(found, about, events, span_id(span), times, status, tags)
 
 
 def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
     """The event that describes a call whole is one; an evaluation result is feedback."""
     found = attributes(log.get("attributes"))
     name = log.get("eventName") or log.get("event_name") or take(found, "event.name")
-    call_id = _span_id(log)
+    call_id = span_id(log)
     if name == _EVALUATION:
         yield _evaluation(found, call_id, _time_or_none(log.get("timeUnixNano")))
     elif name == _DETAILS:
@@ -95,7 +93,7 @@ def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
         if isinstance(body, dict):
             found = {**body, **found}
         tags: dict[str, Json] = {}
-        times = _times({"startTimeUnixNano": log.get("timeUnixNano")}, tags)
+        times = read_times({"startTimeUnixNano": log.get("timeUnixNano")}, tags)
         yield _call(found, about, [], call_id, times, None, tags)
     else:
         yield Other()
@@ -138,7 +136,7 @@ def _call(
     integers: dict[str, Any] = {
         name: coerce.integer(name, take(found, *names)) for name, names in _INTEGERS.items()
     }
-    state, error_type = _outcome(found, events, status, tags)
+    state, error_type = outcome(found, events, status, tags)
     finish = structured(take(found, "gen_ai.response.finish_reasons"))
     reason = finish[0] if isinstance(finish, list) and finish else finish
     ttft = take(found, "gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")
@@ -161,12 +159,12 @@ def _call(
         http_status=coerce.small_integer(
             "http_status", take(found, "http.response.status_code", "http.status_code")
         ),
-        tags={**_resource_tags(about), **tags, **said.tags, **found},
+        tags={**resource_tags(about), **tags, **said.tags, **found},
         feedback=feedback,
     )
 
 
-def _outcome(
+def outcome(
     found: Attributes,
     events: list[tuple[str, Attributes, datetime | None]],
     status: Json,
@@ -200,7 +198,9 @@ def _params(found: Attributes) -> dict[str, Json]:
     return params
 
 
-def _times(span: dict[str, Json], tags: dict[str, Json]) -> tuple[datetime | None, float | None]:
+def read_times(
+    span: dict[str, Json], tags: dict[str, Json]
+) -> tuple[datetime | None, float | None]:
     """(start, seconds). A placeholder instead of a time is no time, and is kept as a tag."""
     nanos: list[int | None] = []
     for name in ("startTimeUnixNano", "endTimeUnixNano"):
@@ -226,7 +226,7 @@ def _time_or_none(value: Json) -> datetime | None:
         return None
 
 
-def _span_id(item: dict[str, Json]) -> str | None:
+def span_id(item: dict[str, Json]) -> str | None:
     """traceId:spanId, unique to a call, unlike response ids, which caches repeat."""
     trace, span = item.get("traceId"), item.get("spanId")
     if isinstance(trace, str) and isinstance(span, str) and span:
@@ -234,7 +234,12 @@ def _span_id(item: dict[str, Json]) -> str | None:
     return None
 
 
-def _events(value: Json) -> list[tuple[str, Attributes, datetime | None]]:
+def parent_id(span: dict[str, Json]) -> str | None:
+    """The id of the span around it, as span_id gives it."""
+    return span_id({"traceId": span.get("traceId"), "spanId": span.get("parentSpanId")})
+
+
+def read_events(value: Json) -> list[tuple[str, Attributes, datetime | None]]:
     if value is None:
         return []
     if not isinstance(value, list):
@@ -282,6 +287,6 @@ def _evaluation(
     )
 
 
-def _resource_tags(about: Attributes) -> Attributes:
+def resource_tags(about: Attributes) -> Attributes:
     return {name: about[name] for name in ("service.name", "deployment.environment.name")
             if name in about}  # fmt: skip
