@@ -18,7 +18,9 @@ from tasks.ingest.formats import (
     data_flywheel,
     envoy,
     kong,
+    langfuse,
     litellm,
+    mlflow_traces,
     openai_batch,
     openai_chat,
     openai_responses,
@@ -43,8 +45,8 @@ class Format(Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        openinference, otlp, litellm, bedrock, envoy, kong, tensorzero, openai_batch,
-        data_flywheel, anthropic, openai_responses, openai_chat, canonical,
+        openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
+        openai_batch, data_flywheel, anthropic, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
 NAMES = tuple(each.NAME for each in FORMATS)
