@@ -83,6 +83,8 @@ def _untyped(block: dict[str, Json]) -> Json:
     if isinstance(block.get("text"), str):
         kind = "reasoning" if block.get("thought") is True else "text"
         return {"type": kind, "content": block["text"]}
+    if "toolCallId" in block and "toolName" in block:
+        return to_part({"type": "tool-call", **block})
     call = _first(block, "toolUse", "functionCall", "function_call")
     if isinstance(call, dict):
         return {

@@ -88,7 +88,7 @@ def _said(message: dict[str, Json]) -> dict[str, Json] | None:
     answer = found[0] if found and isinstance(found[0], dict) else None
     if answer is None:
         return None
-    empty = answer.get("content") in (None, "") and not answer.get("tool_calls")
+    empty = answer.get("content") in (None, "", []) and not answer.get("tool_calls")
     return None if empty and "reasoning" not in answer else answer
 
 
@@ -116,6 +116,9 @@ def _message(item: Json) -> list[Json]:
     inner = item.get("kwargs")
     if isinstance(inner, dict) and "content" in inner:  # a serialised LangChain message
         item = inner
+    extra = item.get("additional_kwargs")
+    if isinstance(extra, dict) and extra.get("tool_calls") and not item.get("tool_calls"):
+        item = {**item, "tool_calls": extra["tool_calls"]}
     role, kind = item.get("role"), item.get("type")
     if role is None and isinstance(kind, str) and "content" in item:
         role = kind

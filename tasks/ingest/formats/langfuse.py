@@ -77,14 +77,19 @@ def _calls(observed: list[dict[str, Json]], trace: dict[str, Json]) -> Iterator[
         for item in observed
         if item.get("type") == "GENERATION"
     )
+    by_id = {str(item.get("id")): item for item in observed}
     calls: dict[str, Call] = {}
     for item in observed:
         own = str(item.get("id"))
         if item.get("type") != "GENERATION" or own in outer:
             yield Other()
             continue
+        around = by_id.get(str(get(item, "parentObservationId")))
         try:
             calls[own] = langfuse_call.from_observation(item, trace)
+            if around is not None and around.get("type") == "GENERATION":
+                outside = langfuse_call.from_observation(around, trace)
+                calls[own] = langfuse_call.completed(calls[own], outside)
         except UnreadableError as error:
             yield Dead(str(error), dump_bytes(item))
     yield from _with_feedback(calls, trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from tasks.ingest import coerce
@@ -69,6 +70,22 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         error_type=error_type if failed else "no_completion" if silent else None,
         tags=_tags(item, trace, metadata, answer.response_id),
     )  # fmt: skip
+
+
+def completed(inner: Call, outer: Call) -> Call:
+    """The inner generation, with what only the one around it recorded.
+
+    Tokens, times and ids are the inner one's: it is the API call itself.
+    """
+    said: dict[str, Any] = {}
+    if inner.response is None or (outer.tool_calls and not inner.tool_calls):
+        said = {"response": outer.response, "tool_calls": outer.tool_calls}
+    if len(outer.messages or ()) > len(inner.messages or ()):
+        said["messages"] = outer.messages
+    for name in ("finish_reason", "provider", "params", "prompt_name", "prompt_version"):
+        if getattr(inner, name) is None:
+            said[name] = getattr(outer, name)
+    return replace(inner, **said)
 
 
 def _reason(said: str | None) -> str | None:
