@@ -24,11 +24,13 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
 from engine import EngineError, SamplingParams
+from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError
 
 CONFIG_NAME = "flywheel.toml"
@@ -47,6 +49,10 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+#: what a column of a table may be mapped to
+_COLUMN_NAMES = (*CALL_FIELDS, "user", "latency_ms", "ttft_ms")
+
+
 class IngestSettings(_Section):
     max_line_bytes: int = Field(
         16 * 2**20, gt=0, description="a longer line becomes a dead letter without being parsed"
@@ -62,6 +68,19 @@ class IngestSettings(_Section):
     max_compression_ratio: float = Field(
         200.0, gt=1, description="more bytes out per byte in than this is a bomb, not a log"
     )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="tables: field of a call (or latency_ms, ttft_ms) = column of the table",
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _known_fields(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name in columns:
+            if name not in _COLUMN_NAMES:
+                near = _did_you_mean(name, _COLUMN_NAMES)
+                raise ValueError(f"no field of a call is named {name!r}{near}")
+        return columns
 
 
 class ValidateSettings(_Section):

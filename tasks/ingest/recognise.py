@@ -1,17 +1,22 @@
 """Which format and syntax a file has: by its content first, by its name second.
 
-Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `yaml`, `parquet`.
+Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `yaml`, `parquet`,
+`csv`, `text` (log lines of a server).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from tasks.ingest import formats
-from tasks.ingest.formats import Format, canonical
+from tasks.ingest import formats, refusal
+from tasks.ingest.delimited import header_of
+from tasks.ingest.formats import AnyFormat, Format, TextFormat, canonical
+from tasks.ingest.formats.table import Table
 from tasks.ingest.json_text import parse
 from tasks.ingest.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.ingest.opening import LogStream
@@ -19,13 +24,14 @@ from tasks.ingest.records import Json, UnreadableError
 from tasks.ingest.yaml_text import parse_yaml
 from tasks.settings import IngestSettings
 
-Syntax = Literal["lines", "json", "yaml", "parquet"]
+Syntax = Literal["lines", "json", "yaml", "parquet", "csv", "text"]
 Opener = Callable[[], AbstractContextManager[LogStream]]
 
 _MAX_SAMPLE_LINES = 50
 _MAX_SAMPLE_BYTES = 4 * 2**20
 _PARQUET = b"PAR1"
 _UNRECOGNISED = "no format recognises this file"
+_AS = f" as one of {', '.join(formats.NAMES)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +42,14 @@ class Recognised:
     """
 
     syntax: Syntax
-    format: Format | None
+    format: AnyFormat | None
     reason: str = ""
     document: Json = None
     head: bytes = b""
 
 
 def recognise_file(
-    open_again: Opener, name: str, limits: IngestSettings, forced: Format | None
+    open_again: Opener, path: Path, limits: IngestSettings, forced: AnyFormat | None
 ) -> Recognised:
     """With a forced format only the syntax is looked for."""
     with open_again() as stream:
@@ -52,26 +58,82 @@ def recognise_file(
         head = stream.read(MAX_KEPT_BYTES)
     if not lines:
         return Recognised("lines", None)
+    name, mapped = path.name, Table(limits.columns)
+    refused = None if forced is not None else refusal.by_name(name, head)
+    if refused is not None:
+        return Recognised("lines", None, f"{_UNRECOGNISED}: {refused}", head=head)
     first = lines[0].data
     if first.startswith(_PARQUET):
-        takes = forced is None or forced.NAME == canonical.NAME
-        found = formats.by_name(canonical.NAME) if takes else None
-        return Recognised(
-            "parquet", found, _UNRECOGNISED + ": Parquet of another format", head=head
-        )
+        return _parquet(path, mapped, forced, head)
     values = _values(lines, limits.max_json_depth)
     one_a_line = _is_one_a_line(lines, values)
-    if one_a_line and (forced is not None or formats.recognise(list(values.values()))):
-        return Recognised("lines", forced or formats.recognise(list(values.values())), head=head)
+    found = formats.recognise(list(values.values())) if one_a_line else None
+    if found is not None and forced is None:
+        return Recognised("lines", found, head=head)
+    text = _text_format(lines, forced)
+    if text is not None:
+        return Recognised("text", text, head=head)
+    if _is_csv(lines, values, name, mapped, forced):
+        return _csv(lines, mapped, head)
+    if one_a_line and forced is not None:
+        return Recognised("lines", forced, head=head)
     if not one_a_line and first.lstrip()[:1] in (b"{", b"["):
-        return _document("json", open_again, limits, forced, head)
+        return _document("json", open_again, name, limits, forced, head)
     if _looks_like_yaml(lines, name):
-        return _document("yaml", open_again, limits, forced, head)
+        return _document("yaml", open_again, name, limits, forced, head)
     if forced is not None:
         return Recognised("lines", forced, head=head)
-    return Recognised(
-        "lines", None, f"{_UNRECOGNISED} as one of {', '.join(formats.NAMES)}", head=head
-    )
+    told = next((why for value in values.values() if (why := refusal.by_content(name, value))), "")
+    return Recognised("lines", None, f"{_UNRECOGNISED}{f': {told}' if told else _AS}", head=head)
+
+
+def _parquet(path: Path, mapped: Table, forced: AnyFormat | None, head: bytes) -> Recognised:
+    """The mapped table where the columns are there, else our own record."""
+    import pyarrow.parquet as pq
+
+    names: list[str] = []
+    with contextlib.suppress(OSError, ValueError):
+        names = list(pq.read_schema(path).names)
+    if forced is None:
+        found: AnyFormat | None = mapped if mapped.has_columns(names) else canonical_format()
+        return Recognised("parquet", found, head=head)
+    if forced.NAME in (canonical.NAME, mapped.NAME):
+        return Recognised("parquet", forced, head=head)
+    return Recognised("parquet", None, _UNRECOGNISED + ": Parquet of another format", head=head)
+
+
+def canonical_format() -> AnyFormat | None:
+    return formats.by_name(canonical.NAME)
+
+
+def _text_format(lines: list[Line], forced: AnyFormat | None) -> TextFormat | None:
+    if forced is not None:
+        return None if isinstance(forced, Format) else forced
+    return formats.recognise_text([line.data.decode("utf-8", "replace") for line in lines])
+
+
+def _is_csv(
+    lines: list[Line],
+    values: dict[int, Json],
+    name: str,
+    mapped: Table,
+    forced: AnyFormat | None,
+) -> bool:
+    if forced is not None:
+        return forced.NAME == mapped.NAME
+    if 0 in values:
+        return False
+    named = name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
+    return named or mapped.has_columns(header_of(lines[0].data))
+
+
+def _csv(lines: list[Line], mapped: Table, head: bytes) -> Recognised:
+    names = header_of(lines[0].data)
+    if mapped.has_columns(names):
+        return Recognised("csv", mapped, head=head)
+    has = f"it has the columns {', '.join(names)}"[:300]
+    reason = f"{_UNRECOGNISED}: a table; map its columns in [ingest.columns]; {has}"
+    return Recognised("csv", None, reason, head=head)
 
 
 def _sample(stream: LogStream, max_line_bytes: int) -> list[Line]:
@@ -117,7 +179,12 @@ def _looks_like_yaml(lines: list[Line], name: str) -> bool:
 
 
 def _document(
-    syntax: Syntax, open_again: Opener, limits: IngestSettings, forced: Format | None, head: bytes
+    syntax: Syntax,
+    open_again: Opener,
+    name: str,
+    limits: IngestSettings,
+    forced: AnyFormat | None,
+    head: bytes,
 ) -> Recognised:
     # YAML takes a hundred times its size in memory, so it is held to the size of a line
     most = limits.max_document_bytes if syntax == "json" else limits.max_line_bytes
@@ -131,9 +198,9 @@ def _document(
         return Recognised(syntax, None, reason, head=head)
     found = forced or formats.recognise(value)
     if found is None:
-        return Recognised(
-            syntax, None, f"{_UNRECOGNISED} as one of {', '.join(formats.NAMES)}", head=head
-        )
+        told = refusal.by_content(name, value)
+        reason = f"{_UNRECOGNISED}{f': {told}' if told else _AS}"
+        return Recognised(syntax, None, reason, head=head)
     return Recognised(syntax, found, document=value, head=head)
 
 

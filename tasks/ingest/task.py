@@ -7,14 +7,14 @@ file, and the receipt is summed from `sources`, so it equals that of an undistur
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from tasks.errors import UsageError
 from tasks.ingest import formats
 from tasks.ingest.feedback import of_call
-from tasks.ingest.formats import Format
+from tasks.ingest.formats import AnyFormat, Format
 from tasks.ingest.lines import MAX_KEPT_BYTES
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
 from tasks.ingest.reading import Located, Reading
@@ -24,6 +24,7 @@ from tasks.ingest.rows import Reader, call_row, dead_letter_row, feedback_row
 from tasks.ingest.sources import Found, LogFile, find_files
 from tasks.receipts import Receipt
 from tasks.run import Run
+from tasks.settings import IngestSettings
 from tasks.store import Store, deadletters, feedback, landing, ledger
 from tasks.store import sources as readings
 from tasks.store.intake import Counts, Intake
@@ -47,7 +48,7 @@ def ingest(run: Run) -> Receipt:
     Raises UsageError for a pattern that matches nothing, a file that cannot be opened, an unknown
     format name, and when no format recognises any of the files.
     """
-    forced = _forced_format(run.request.log_format)
+    forced = _forced_format(run.request.log_format, run.settings.ingest.columns)
     found = find_files(run.request.logs)
     with run.open_store() as store:
         for number, file in enumerate(found.files):
@@ -64,10 +65,10 @@ def ingest(run: Run) -> Receipt:
     return receipt
 
 
-def _forced_format(name: str) -> Format | None:
+def _forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
     if name in ("", "auto"):
         return None
-    found = formats.by_name(name)
+    found = formats.by_name(name, columns)
     if found is None:
         near = difflib.get_close_matches(name, formats.NAMES, n=1, cutoff=0.4)
         raise UsageError(
@@ -79,7 +80,7 @@ def _forced_format(name: str) -> Format | None:
     return found
 
 
-def _what_is_new(run: Run, store: Store, file: LogFile, forced: Format | None) -> _Todo | None:
+def _what_is_new(run: Run, store: Store, file: LogFile, forced: AnyFormat | None) -> _Todo | None:
     """None where the file holds nothing that was not taken in before."""
     path = str(file.path)
     last = readings.last_reading(store, path)
@@ -98,20 +99,20 @@ def _what_is_new(run: Run, store: Store, file: LogFile, forced: Format | None) -
     return _Todo(file, prints.digest, last if grown and not again else None)
 
 
-def _must_retry(last: LastReading, forced: Format | None) -> bool:
+def _must_retry(last: LastReading, forced: AnyFormat | None) -> bool:
     """A file that nothing recognised, once there are other parsers; or another format is forced."""
     if forced is not None:
         return last.format != forced.NAME
     return last.format == formats.UNKNOWN and last.parser_version != formats.UNKNOWN_VERSION
 
 
-def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None:
+def _take_in(run: Run, store: Store, todo: _Todo, forced: AnyFormat | None) -> None:
     limits, file = run.settings.ingest, todo.file
 
     def open_again() -> AbstractContextManager[LogStream]:
         return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
 
-    seen = recognise_file(open_again, file.path.name, limits, forced)
+    seen = recognise_file(open_again, file.path, limits, forced)
     parser = seen.format
     reader = Reader(
         path=str(file.path),
@@ -128,9 +129,9 @@ def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None
     if parser is None:
         _add_unrecognised(intake, seen, reader)
     else:
-        reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
         with open_again() as stream:
-            for located in _located(reading, stream, seen, file, start):
+            reading, found = _read(parser, limits, stream, seen, file, start)
+            for located in found:
                 other_spans += _add(intake, located, reader)
         bytes_done = reading.bytes_done
     intake.flush()
@@ -138,7 +139,7 @@ def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None
     readings.add_reading(store, _reading_row(todo, reader, intake.counts, bytes_done, other_spans))
 
 
-def _format_name(seen: Recognised, forced: Format | None) -> str:
+def _format_name(seen: Recognised, forced: AnyFormat | None) -> str:
     if seen.format is not None:
         return seen.format.NAME
     return forced.NAME if forced is not None else formats.UNKNOWN
@@ -184,14 +185,26 @@ def _add_unrecognised(intake: Intake, seen: Recognised, reader: Reader) -> None:
         _add(intake, Located(Dead(seen.reason), None, 0, "#1", seen.head[:MAX_KEPT_BYTES]), reader)
 
 
-def _located(
-    reading: Reading, stream: LogStream, seen: Recognised, file: LogFile, start: int
-) -> Iterable[Located]:
+def _read(
+    parser: AnyFormat,
+    limits: IngestSettings,
+    stream: LogStream,
+    seen: Recognised,
+    file: LogFile,
+    start: int,
+) -> tuple[Reading, Iterable[Located]]:
+    most = (limits.max_line_bytes, limits.max_json_depth)
+    if not isinstance(parser, Format):
+        reading = Reading(None, *most)
+        return reading, reading.text(stream, parser.reader(), file.size_bytes)
+    reading = Reading(parser, *most)
     if seen.syntax == "lines":
-        return reading.lines(stream, start)
+        return reading, reading.lines(stream, start)
+    if seen.syntax == "csv":
+        return reading, reading.table(stream, file.size_bytes)
     if seen.syntax == "parquet":
-        return reading.parquet(file.path, file.size_bytes)
-    return reading.document(seen.document, file.size_bytes)
+        return reading, reading.parquet(file.path, file.size_bytes)
+    return reading, reading.document(seen.document, file.size_bytes)
 
 
 def _reading_row(

@@ -2,14 +2,17 @@
 
 NAME, VERSION, `matches(value) -> bool` (is this JSON value one of ours?) and
 `records(value) -> Iterator[Record]`, which raises UnreadableError where the
-whole value is no record.
-To add a format: write the module, put it in FORMATS before any that would also match.
+whole value is no record. To add a format: write the module, put it in FORMATS before any
+that would also match.
+
+Text logs (TEXT_FORMATS) have `matches_lines` and `reader()` instead: a reader is fed line by line.
+Tables need the mapping of the settings: see table.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, cast, runtime_checkable
 
 from tasks.ingest.formats import (
     anthropic,
@@ -20,17 +23,21 @@ from tasks.ingest.formats import (
     kong,
     langfuse,
     litellm,
+    llama_cpp,
     mlflow_traces,
     openai_batch,
     openai_chat,
     openai_responses,
     openinference,
     otlp,
+    table,
     tensorzero,
+    vllm,
 )
 from tasks.ingest.records import Json, Record
 
 
+@runtime_checkable
 class Format(Protocol):
     @property
     def NAME(self) -> str: ...  # noqa: N802 - a module constant
@@ -41,6 +48,21 @@ class Format(Protocol):
     def records(self, value: Json) -> Iterator[Record]: ...
 
 
+class LineReader(Protocol):
+    def feed(self, line: str) -> Iterator[Record]: ...
+    def end(self) -> Iterator[Record]: ...
+
+
+class TextFormat(Protocol):
+    @property
+    def NAME(self) -> str: ...  # noqa: N802 - a module constant
+    @property
+    def VERSION(self) -> str: ...  # noqa: N802
+
+    def matches_lines(self, lines: Sequence[str]) -> bool: ...
+    def reader(self) -> LineReader: ...
+
+
 #: in the order they are asked; ours comes last, because it takes records with extra keys
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
@@ -49,14 +71,20 @@ FORMATS: tuple[Format, ...] = cast(
         openai_batch, data_flywheel, anthropic, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
-NAMES = tuple(each.NAME for each in FORMATS)
+TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))
+AnyFormat = Format | TextFormat
+_ALL: tuple[AnyFormat, ...] = (*FORMATS, *TEXT_FORMATS)
+NAMES = (*(each.NAME for each in _ALL), table.NAME)
 #: format and parser version of a file that none of them recognises
 UNKNOWN = "unknown"
-UNKNOWN_VERSION = ",".join(each.VERSION for each in FORMATS)
+UNKNOWN_VERSION = ",".join((*(each.VERSION for each in _ALL), table.VERSION))
 
 
-def by_name(name: str) -> Format | None:
-    return next((each for each in FORMATS if name == each.NAME), None)
+def by_name(name: str, columns: Mapping[str, str] | None = None) -> AnyFormat | None:
+    """`columns`: the mapping of the settings, for tables."""
+    if name == table.NAME:
+        return table.Table(columns or {})
+    return next((each for each in _ALL if name == each.NAME), None)
 
 
 def recognise(value: Json) -> Format | None:
@@ -71,3 +99,7 @@ def recognise(value: Json) -> Format | None:
         if any(each.matches(item) for item in items):
             return each
     return None
+
+
+def recognise_text(lines: Sequence[str]) -> TextFormat | None:
+    return next((each for each in TEXT_FORMATS if each.matches_lines(lines)), None)

@@ -154,7 +154,7 @@ def test_a_json_array_is_a_list_of_records(tmp_path: Path):
 def test_files_that_no_format_recognises_do_not_stop_the_others(tmp_path: Path):
     (tmp_path / "README.md").write_text("# Logs\n\nSee below.\n")
     (tmp_path / "schema.json").write_text('{"type": "object"}')
-    (tmp_path / "conf.yaml").write_text("a: &x [1]\nb: *x\n")
+    (tmp_path / "conf.yaml").write_text("interactions:\n- &x [1]\n- *x\n")
     write_lines(tmp_path / "a.jsonl", call(1))
     run = make_run(tmp_path, tmp_path)
     receipt = ingest(run)
@@ -172,7 +172,7 @@ def test_when_nothing_is_recognised_the_run_stops_and_nothing_is_lost(tmp_path: 
         with pytest.raises(UsageError, match=r"README\.md") as caught:
             ingest(run)
         assert caught.value.exit_code == 2
-        assert "otlp, openai_chat, canonical" in caught.value.allowed
+        assert "openai_chat, canonical" in caught.value.allowed
         assert query(run, "SELECT count(*) FROM dead_letters") == [(1,)]
 
 
