@@ -10,7 +10,7 @@ from __future__ import annotations
 from tasks.ingest.json_text import dump
 from tasks.ingest.records import Json, UnreadableError
 
-_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
+_TEXT_TYPES = ("text", "input_text", "output_text")
 
 
 def message_list(name: str, value: Json) -> list[Json]:

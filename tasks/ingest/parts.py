@@ -47,6 +47,8 @@ def to_part(block: Json) -> Json:
     kind = block.get("type")
     if kind is None:
         return _untyped(block)
+    if not isinstance(kind, str):
+        return block
     if kind in _CALLS:
         return {
             "type": "tool_call",

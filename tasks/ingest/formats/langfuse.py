@@ -20,10 +20,10 @@ from tasks.ingest.records import Call, Dead, Feedback, Json, Other, Record, Unre
 NAME = "langfuse"
 VERSION = "langfuse@1"
 
-_TYPES = frozenset({
+_TYPES = (
     "GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING",
     "GUARDRAIL",
-})  # fmt: skip
+)  # fmt: skip
 
 
 def matches(value: Json) -> bool:
@@ -73,9 +73,9 @@ def _is_observation(value: Json) -> bool:
 
 def _calls(observed: list[dict[str, Json]], trace: dict[str, Json]) -> Iterator[Record]:
     outer = spans.wrapping(
-        (str(item.get("id")), get(item, "parentObservationId"))
+        (item.get("id"), get(item, "parentObservationId"))
         for item in observed
-        if item.get("type") == "GENERATION"
+        if item.get("type") == "GENERATION" and isinstance(item.get("id"), str)
     )
     by_id = {str(item.get("id")): item for item in observed}
     calls: dict[str, Call] = {}
@@ -109,6 +109,7 @@ def _with_feedback(calls: dict[str, Call], trace: dict[str, Json]) -> Iterator[R
                 yield Dead(str(error), dump_bytes(item))
                 continue
             about = get(item, "observationId")
-            given.setdefault(about if about in calls else last, []).append(signal)
+            known = isinstance(about, str) and about in calls
+            given.setdefault(about if known else last, []).append(signal)
     for own, call in calls.items():
         yield replace(call, feedback=tuple(given.get(own, ())))

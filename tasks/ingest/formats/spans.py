@@ -7,7 +7,7 @@ ISO text or nanoseconds. Sources: OTLP's JSON mapping, ReadableSpan.to_json, Pho
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -52,14 +52,14 @@ def to_otlp(span: dict[str, Json]) -> dict[str, Json]:
     return found
 
 
-def wrapping(calls: Iterable[tuple[Hashable, Hashable]]) -> set[Hashable]:
+def wrapping(calls: Iterable[tuple[Json, Json]]) -> set[str]:
     """Of (id, parent id) of spans that each look like a call: ids of those around another one.
 
     Frameworks put a span of their own around that of the client library: it is one API call.
     """
-    pairs = [(own, parent) for own, parent in calls if own is not None]
+    pairs = [(own, parent) for own, parent in calls if isinstance(own, str)]
     known = {own for own, _ in pairs}
-    return {parent for _, parent in pairs if parent in known}
+    return {parent for _, parent in pairs if isinstance(parent, str) and parent in known}
 
 
 def _bare(value: Json) -> Json:
