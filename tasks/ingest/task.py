@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from tasks.errors import UsageError
 from tasks.ingest import formats
+from tasks.ingest.batch_inputs import requests_for
 from tasks.ingest.feedback import of_call
-from tasks.ingest.formats import AnyFormat, Format
+from tasks.ingest.formats import AnyFormat, Format, openai_batch
 from tasks.ingest.lines import MAX_KEPT_BYTES
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
 from tasks.ingest.reading import Located, Reading
@@ -56,7 +57,7 @@ def ingest(run: Run) -> Receipt:
             todo = _what_is_new(run, store, file, forced)
             if todo is not None:
                 with store.transaction():
-                    _take_in(run, store, todo, forced)
+                    _take_in(run, store, todo, forced, found.files)
         run.progress(STAGE, len(found.files), len(found.files))
         _refuse_if_none_recognised(store, found)
         receipt = _receipt(run, store, found)
@@ -106,7 +107,9 @@ def _must_retry(last: LastReading, forced: AnyFormat | None) -> bool:
     return last.format == formats.UNKNOWN and last.parser_version != formats.UNKNOWN_VERSION
 
 
-def _take_in(run: Run, store: Store, todo: _Todo, forced: AnyFormat | None) -> None:
+def _take_in(
+    run: Run, store: Store, todo: _Todo, forced: AnyFormat | None, files: Sequence[LogFile]
+) -> None:
     limits, file = run.settings.ingest, todo.file
 
     def open_again() -> AbstractContextManager[LogStream]:
@@ -114,6 +117,8 @@ def _take_in(run: Run, store: Store, todo: _Todo, forced: AnyFormat | None) -> N
 
     seen = recognise_file(open_again, file.path, limits, forced)
     parser = seen.format
+    if parser is not None and parser.NAME == openai_batch.NAME:
+        parser = openai_batch.WithRequests(requests_for(file, files, limits))
     reader = Reader(
         path=str(file.path),
         format=_format_name(seen, forced),
