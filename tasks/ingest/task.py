@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from tasks.errors import UsageError
-from tasks.ingest import formats
+from tasks.ingest import formats, merging
 from tasks.ingest.batch_inputs import requests_for
 from tasks.ingest.feedback import of_call
 from tasks.ingest.formats import AnyFormat, Format, openai_batch
@@ -26,12 +26,13 @@ from tasks.ingest.sources import Found, LogFile, find_files
 from tasks.receipts import Receipt
 from tasks.run import Run
 from tasks.settings import IngestSettings
-from tasks.store import Store, deadletters, feedback, landing, ledger
+from tasks.store import Store, deadletters, feedback, landing, ledger, reports
 from tasks.store import sources as readings
 from tasks.store.intake import Counts, Intake
 from tasks.store.sources import LastReading
 
 STAGE = "ingest"
+_PAIRS_AT_A_TIME = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,9 @@ def ingest(run: Run) -> Receipt:
                     _take_in(run, store, todo, forced, found.files)
         run.progress(STAGE, len(found.files), len(found.files))
         _refuse_if_none_recognised(store, found)
-        receipt = _receipt(run, store, found)
         with store.transaction():
+            _merge_reports(store, run.run_id)
+            receipt = _receipt(run, store, found)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
@@ -254,6 +256,27 @@ def _refuse_if_none_recognised(store: Store, found: Found) -> None:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+def _merge_reports(store: Store, run_id: str) -> None:
+    """Calls that two logs of this run tell of become one row each."""
+    if landing.count_conflicts(store, run_id):
+        _merge_pairs(store, run_id, reports.pairs_by_id(store, run_id))
+    if len(readings.rows_by_format(store, run_id)) > 1:
+        _merge_pairs(store, run_id, reports.pairs_by_shared_id(store, run_id))
+
+
+def _merge_pairs(store: Store, run_id: str, pairs: Sequence[reports.Pair]) -> None:
+    for start in range(0, len(pairs), _PAIRS_AT_A_TIME):
+        some = pairs[start : start + _PAIRS_AT_A_TIME]
+        rows = reports.fetch(store, [number for pair in some for number in pair])
+        merges = []
+        for first, second in some:
+            if merging.same_call(rows[first], rows[second]):
+                kept, other = merging.in_order(rows[first], rows[second])
+                row = merging.merged(kept, other)
+                merges.append(reports.Merge((first, second), row, kept, other))
+        reports.merge(store, merges, run_id)
 
 
 def _receipt(run: Run, store: Store, found: Found) -> Receipt:

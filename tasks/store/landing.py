@@ -15,7 +15,7 @@ Key = tuple[str, str]
 
 
 def known_calls(store: Store, keys: Sequence[Key]) -> set[int]:
-    """Positions of the keys that are in landing, requests or held in quarantine already."""
+    """Positions of the keys that are in landing, requests, merged or held in quarantine already."""
     if not keys:
         return set()
     arrays = [
@@ -29,7 +29,10 @@ def known_calls(store: Store, keys: Sequence[Key]) -> set[int]:
         found = store.rows(
             "SELECT position FROM incoming_keys JOIN landing USING (request_id, content_digest) "
             "UNION "
-            "SELECT position FROM incoming_keys JOIN requests USING (request_id, content_digest)"
+            "SELECT position FROM incoming_keys JOIN requests USING (request_id, content_digest) "
+            "UNION "
+            "SELECT position FROM incoming_keys JOIN merged_reports "
+            "USING (request_id, content_digest)"
         )
         # the digest of a quarantined call is inside its JSON: read only where the id is known
         held = store.rows(

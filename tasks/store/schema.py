@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import duckdb
 
-from expectations.contracts import ALL_TABLES, TableContract
+from expectations.contracts import ALL_TABLES, MERGED_REPORTS, TableContract
 from tasks.errors import StoreError
 
 
@@ -26,8 +26,17 @@ def _first_schema(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(create_table_sql(contract))
 
 
+def _merged_reports(connection: duckdb.DuckDBPyConnection) -> None:
+    """A store made by this code has the table from the start."""
+    sql = create_table_sql(MERGED_REPORTS)
+    connection.execute(sql.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
+
+
 #: In order; never edited once released, only appended to.
-MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first_schema,)
+MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
+    _first_schema,
+    _merged_reports,
+)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:
