@@ -52,11 +52,7 @@ def records(value: Json) -> Iterator[Record]:
     if not any(key in value for key in (*_SPANS, *_LOGS, *_METRICS)):
         raise UnreadableError("neither resourceSpans nor resourceLogs is in it")
     yield from _spans(_walk(value, _SPANS, _SCOPE_SPANS, ("spans",)))
-    for item in _walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS):
-        if isinstance(item, Dead):
-            yield item
-        else:
-            yield from _guarded(item[0], partial(otlp_call.from_log, *item))
+    yield from _logs(_walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
     metrics = otlp_values.first(value, _METRICS)
     if metrics:
         yield Other(len(metrics) if isinstance(metrics, list) else 1)
@@ -117,11 +113,34 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             yield from _guarded(each[0], partial(reader, *each))
 
 
+def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
+    """Events; those that are one message each are gathered into the call of their span."""
+    spoken: dict[str, tuple[list[dict[str, Json]], list[tuple[str, Attributes]], Attributes]] = {}
+    for item in items:
+        if isinstance(item, Dead):
+            yield item
+            continue
+        try:
+            message = otlp_call.message_event(item[0])
+        except UnreadableError as error:
+            yield Dead(str(error), dump_bytes(item[0]))
+            continue
+        if message is None:
+            yield from _guarded(item[0], partial(otlp_call.from_log, *item))
+        else:
+            own = otlp_call.span_id(item[0]) or ""
+            logs, events, _ = spoken.setdefault(own, ([], [], item[1]))
+            logs.append(item[0])
+            events.append(message)
+    for logs, events, about in spoken.values():
+        yield from _guarded(logs, partial(otlp_call.from_messages, logs, events, about))
+
+
 def _is_call(found: Attributes) -> bool:
     return otlp_call.is_call(found) or openinference_call.is_call(found)
 
 
-def _guarded(item: dict[str, Json], read: Callable[[], Iterable[Record]]) -> Iterator[Record]:
+def _guarded(item: Json, read: Callable[[], Iterable[Record]]) -> Iterator[Record]:
     """All records of an item, or none and a dead letter."""
     try:
         found = list(read())

@@ -84,7 +84,7 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
 def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
     """The event that describes a call whole is one; an evaluation result is feedback."""
     found = attributes(log.get("attributes"))
-    name = log.get("eventName") or log.get("event_name") or take(found, "event.name")
+    name = event_name(log, found)
     call_id = span_id(log)
     if name == _EVALUATION:
         yield _evaluation(found, call_id, _time_or_none(log.get("timeUnixNano")))
@@ -97,6 +97,33 @@ def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
         yield _call(found, about, [], call_id, times, None, tags)
     else:
         yield Other()
+
+
+def event_name(log: dict[str, Json], found: Attributes) -> Json:
+    return log.get("eventName") or log.get("event_name") or take(found, "event.name")
+
+
+def message_event(log: dict[str, Json]) -> tuple[str, Attributes] | None:
+    """A log record that is one message of a span, as conventions before 1.37 had it."""
+    found = attributes(log.get("attributes"))
+    name = event_name(log, found)
+    if span_id(log) is None or not (name == "gen_ai.choice" or name in otlp_messages.ROLE_EVENTS):
+        return None
+    body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
+    return str(name), {**found, **(body if isinstance(body, dict) else {})}
+
+
+def from_messages(
+    logs: list[dict[str, Json]], events: list[tuple[str, Attributes]], about: Attributes
+) -> Iterable[Record]:
+    """The call whose messages the log records are, in order; the span has its counts."""
+    named = ("gen_ai.system", "gen_ai.provider.name")
+    found = {key: said[key] for _, said in events for key in named if key in said}
+    plain = [(name, {k: v for k, v in said.items() if k not in named}, None)
+             for name, said in events]  # fmt: skip
+    tags: dict[str, Json] = {}
+    times = read_times({"startTimeUnixNano": logs[0].get("timeUnixNano")}, tags)
+    yield _call(found, about, [*plain], span_id(logs[0]), times, None, tags)
 
 
 def is_call(found: Attributes) -> bool:

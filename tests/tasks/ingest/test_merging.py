@@ -76,6 +76,30 @@ def test_a_gateway_and_a_span_tell_of_one_call(tmp_path: Path):
     counts_add_up(run, make_counts(receipt))
 
 
+def test_messages_that_came_as_events_of_their_own_go_into_their_span(tmp_path: Path):
+    def message(name: str, **body: Any) -> dict[str, Any]:
+        record = {"traceId": "t", "spanId": "s", "timeUnixNano": "1700000002400000000",
+                  "attributes": [{"key": "event.name", "value": {"stringValue": name}},
+                                 {"key": "gen_ai.system", "value": {"stringValue": "openai"}}],
+                  "body": {"kvlistValue": {"values": [
+                      {"key": k, "value": v if isinstance(v, dict) else {"stringValue": v}}
+                      for k, v in body.items()]}}}  # fmt: skip
+        return record
+
+    answer = {"kvlistValue": {"values": [{"key": "content", "value": {"stringValue": "ho"}}]}}
+    logs = [message("gen_ai.system.message", content="Be brief."),
+            message("gen_ai.user.message", content="hi"),
+            message("gen_ai.choice", finish_reason="stop", message=answer)]  # fmt: skip
+    write_lines(tmp_path / "logs.jsonl", {"resourceLogs": [{"scopeLogs": [{"logRecords": logs}]}]})
+    write_lines(tmp_path / "spans.jsonl", span())
+    run = make_run(tmp_path, tmp_path)
+    counts_add_up(run, ingest(run))
+    assert query(
+        run, "SELECT messages->1->>'content', response->>'content', finish_reason, provider, "
+        "input_tokens, len(sources) FROM landing"
+    ) == [("hi", "ho", "stop", "openai", 10, 2)]  # fmt: skip
+
+
 def make_counts(receipt: Any) -> Any:
     """Without the feedback line, which is no row of landing."""
     from dataclasses import replace
