@@ -390,7 +390,7 @@ def test_message_events_in_an_attribute_of_the_span():
         {"event.name": "gen_ai.choice", "index": 0, "message": {"role": "assistant",
                                                                "content": "ho"}},
     ]  # fmt: skip
-    call = one(span({"events": json.dumps(said)}))
+    call = one({"events": json.dumps(said)})
     assert [message["content"] for message in call.messages] == ["Be brief.", "hi"]
     assert call.response == {"role": "assistant", "content": "ho"}
     assert "events" not in call.tags
@@ -399,9 +399,9 @@ def test_message_events_in_an_attribute_of_the_span():
 def test_messages_of_the_vercel_ai_sdk():
     asked = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
     tools = [{"toolCallId": "c", "toolName": "f", "input": "{}"}]
-    call = one(span({
+    call = one({
         "ai.prompt.messages": json.dumps(asked), "ai.response.text": "ho",
-        "ai.response.toolCalls": json.dumps(tools)}))  # fmt: skip
+        "ai.response.toolCalls": json.dumps(tools)})  # fmt: skip
     assert call.messages == [{"role": "user", "content": "hi"}]
     assert call.response["content"] == "ho"
     assert call.tool_calls[0]["function"] == {"name": "f", "arguments": "{}"}
