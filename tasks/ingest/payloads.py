@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from tasks.ingest.formats import exchange as exchanges
 from tasks.ingest.formats.apis import APIS
-from tasks.ingest.formats.bedrock_bodies import CONVERSE
 from tasks.ingest.formats.exchange import Answer, Body, Exchange, decode
 from tasks.ingest.json_text import dump
 from tasks.ingest.messages import from_parts
@@ -48,7 +47,7 @@ def read_output(value: Json) -> Answer:
         return Answer(message={"role": "assistant", "content": value})
     if isinstance(value, list):
         return Answer(message=_last_said(value))
-    api = exchanges.api_of(Exchange(Body(None), Body(value)), (CONVERSE, *APIS))
+    api = exchanges.api_of(Exchange(Body(None), Body(value)), APIS)
     if api is not None:
         return api.read_answer(value)
     return _of_object(value) if isinstance(value, dict) else Answer(message=_as_text(value))

@@ -13,7 +13,7 @@ VERSION = "anthropic@1"
 
 
 def matches(value: Json) -> bool:
-    return pair_matches(value, ANTHROPIC, APIS)
+    return pair_matches(value, (ANTHROPIC,), APIS)
 
 
 def records(value: Json) -> Iterator[Record]:

@@ -2,7 +2,8 @@
 
 Different calls may share a requestId, so the id of a call is requestId and a digest of its record.
 Times without a zone are UTC. A guardrail that intervened is a verdict, not an error. Bodies that
-AWS put into S3 beside the log are tags. Source: the Bedrock user guide, model invocation logging.
+AWS put into S3 beside the log are tags. Pairs and cassettes of the Converse API are read too.
+Source: the Bedrock user guide, model invocation logging.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any
 
 from tasks.ingest import coerce, usage
 from tasks.ingest.formats import exchange as exchanges
-from tasks.ingest.formats.apis import APIS
-from tasks.ingest.formats.bedrock_bodies import CONVERSE, TEXT_MODEL
+from tasks.ingest.formats.apis import APIS, CONVERSE
+from tasks.ingest.formats.bedrock_bodies import TEXT_MODEL
 from tasks.ingest.formats.exchange import Answer, Api, Body, Exchange
+from tasks.ingest.formats.exchange_call import pair_matches, pair_records
 from tasks.ingest.guardrails import verdict
 from tasks.ingest.json_text import dump
 from tasks.ingest.messages import flatten_content
@@ -24,7 +26,7 @@ from tasks.ingest.records import Call, Json, Record, UnreadableError
 NAME = "bedrock"
 VERSION = "bedrock@1"
 
-_APIS: tuple[Api, ...] = (CONVERSE, *APIS, TEXT_MODEL)
+_APIS: tuple[Api, ...] = (*APIS, TEXT_MODEL)
 _READ = frozenset({
     "timestamp", "requestId", "operation", "modelId", "input", "output", "identity", "errorCode",
     "schemaType", "schemaVersion",
@@ -39,12 +41,17 @@ def matches(value: Json) -> bool:
     if value.get("schemaType") == "ModelInvocationLog":
         return True
     asked = value.get("input")
-    return "modelId" in value and isinstance(asked, dict) and "inputContentType" in asked
+    if "modelId" in value and isinstance(asked, dict) and "inputContentType" in asked:
+        return True
+    return pair_matches(value, (CONVERSE,), APIS)
 
 
 def records(value: Json) -> Iterator[Record]:
     if not isinstance(value, dict):
         raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    if "modelId" not in value and pair_matches(value, (CONVERSE,), APIS):
+        yield from pair_records(value, CONVERSE, APIS)
+        return
     if "modelId" not in value:
         raise UnreadableError("no modelId in it: no model invocation")
     yield _call(value)

@@ -6,6 +6,7 @@ stream chunks, or as the text of an event stream. What a body means is the Api's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,16 @@ _MAX_DEPTH = 100
 #: how much of a body that is no completion is kept for people to look at
 MAX_LEFTOVER = 2000
 #: addresses of a model API that run no model
-_HELPERS = ("/count_tokens", "/input_tokens", "/models", "/tokenize", "/detokenize", "/health")
+_STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
+_HELPERS = (
+    "/count_tokens",
+    "/count-tokens",
+    "/input_tokens",
+    "/models",
+    "/tokenize",
+    "/detokenize",
+    "/health",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +124,7 @@ def unwrap(value: Json) -> Body:
     """The body inside whatever a log or a cassette wraps it in."""
     if not isinstance(value, dict):
         return Body(decode(value))
-    status = value.get("status_code", value.get("status"))
-    if isinstance(status, dict):
-        status = status.get("code")
-    if not isinstance(status, int | str):
-        status = None
+    status = _status(value)
     bare = "choices" in value or "messages" in value or "object" in value
     for key in ("parsed_body", "body"):
         if key in value and not bare:
@@ -126,6 +132,16 @@ def unwrap(value: Json) -> Body:
     if "headers" in value and not bare:
         return Body(None, status)
     return Body(value)
+
+
+def _status(value: dict[str, Json]) -> Json:
+    """As a number, under `code` (VCR, go-vcr), or as the text "200 OK"."""
+    status = value.get("status_code", value.get("status"))
+    if isinstance(status, dict):
+        status = status.get("code")
+    if isinstance(status, str) and status[:3].isdecimal() and status[3:4] == " ":
+        status = status[:3]
+    return status if isinstance(status, int | str) else None
 
 
 def decode(value: Json) -> Json:
@@ -136,7 +152,7 @@ def decode(value: Json) -> Json:
             return parse(value.encode(), _MAX_DEPTH)
         except UnreadableError:
             return value
-    if isinstance(value, str) and value.lstrip().startswith(("data:", "event:")):
+    if isinstance(value, str) and _STREAM.match(value) and "data:" in value:
         return _event_stream(value)
     return value
 
@@ -173,7 +189,7 @@ def error_name(error: Json) -> str:
 
 
 def path_of(uri: Json) -> str | None:
-    return uri.split("?")[0].rstrip("/") if isinstance(uri, str) else None
+    return re.split(r"[?#]", uri, maxsplit=1)[0].rstrip("/") if isinstance(uri, str) else None
 
 
 def host_of(uri: Json) -> str | None:

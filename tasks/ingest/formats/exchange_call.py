@@ -6,10 +6,12 @@ An HTTP 200 without a completion is an error row, never an answer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 from tasks.ingest import coerce
 from tasks.ingest.feedback import feedback_alone, is_feedback_record, read_feedback
@@ -19,6 +21,7 @@ from tasks.ingest.json_text import dump_bytes
 from tasks.ingest.messages import flatten_content
 from tasks.ingest.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
+_MODEL = re.compile(r"/model/([^/?#]+)/(?:converse|invoke)")
 #: names of the line (or of its metadata) for what the bodies do not say
 _LINE_TEXTS = {
     "session_id": ("session_id", "conversation_id", "session"),
@@ -35,20 +38,26 @@ _LINE_OTHER = (
 )  # fmt: skip
 
 
-def pair_matches(value: Json, ours: Api, apis: tuple[Api, ...]) -> bool:
-    """A pair, a cassette or an answer alone that speaks `ours` rather than another API."""
+def pair_matches(value: Json, ours: tuple[Api, ...], apis: tuple[Api, ...]) -> bool:
+    """A pair, a cassette or an answer alone that speaks one of `ours` rather than another API."""
     if not isinstance(value, dict):
         return False
     if isinstance(value.get("interactions"), list):
         found = (exchanges.of_cassette(item) for item in value["interactions"])
-        return any(each is not None and exchanges.api_of(each, apis) is ours for each in found)
-    if ours.is_answer(value):
+        return any(each is not None and _speaks(each, ours, apis) for each in found)
+    if any(api.is_answer(value) for api in ours):
         return True
     if not isinstance(value.get("request"), dict):
         return False
     if "response" not in value and "error" not in value:
         return False
-    return exchanges.api_of(exchanges.pair_of(value), apis) is ours
+    return exchanges.api_of(exchanges.pair_of(value), apis) in ours
+
+
+def _speaks(exchange: Exchange, ours: tuple[Api, ...], apis: tuple[Api, ...]) -> bool:
+    path = exchanges.path_of(exchange.uri) or ""
+    helps = exchanges.runs_no_model(path) and any(f"{api.path}/" in path for api in ours)
+    return helps or exchanges.api_of(exchange, apis) in ours
 
 
 def pair_records(value: Json, ours: Api, apis: tuple[Api, ...]) -> Iterator[Record]:
@@ -77,7 +86,10 @@ def _with_feedback(
         feedback, broken = read_feedback(given), None
     except UnreadableError as error:
         feedback, broken = (), Dead(str(error), dump_bytes(given))
-    yield call_of(exchange, exchanges.api_of(exchange, apis) or ours, feedback)
+    if _is_at_work(exchange):
+        yield Other()
+    else:
+        yield call_of(exchange, exchanges.api_of(exchange, apis) or ours, feedback)
     if broken is not None:
         yield broken
 
@@ -86,7 +98,8 @@ def _cassette(interactions: list[Json], apis: tuple[Api, ...]) -> Iterator[Recor
     for item in interactions:
         exchange = exchanges.of_cassette(item)
         api = None if exchange is None else exchanges.api_of(exchange, apis)
-        if exchange is not None and exchanges.runs_no_model(exchange.uri):
+        helps = exchange is not None and exchanges.runs_no_model(exchange.uri)
+        if helps or (exchange is not None and _is_at_work(exchange)):
             yield Other()
             continue
         if exchange is None or api is None:
@@ -104,10 +117,17 @@ def _cassette(interactions: list[Json], apis: tuple[Api, ...]) -> Iterator[Recor
         yield call
 
 
+def _is_at_work(exchange: Exchange) -> bool:
+    """A response in the background is an answer only once it is done."""
+    value = exchange.response.value
+    status = value.get("status") if isinstance(value, dict) else None
+    return status in ("queued", "in_progress") and value.get("object") == "response"
+
+
 def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -> Call:
     """Raises UnreadableError where a field cannot be held."""
     around = exchange.around
-    if exchange.request.value is not None and not isinstance(exchange.request.value, dict):
+    if exchange.request.value not in (None, "") and not isinstance(exchange.request.value, dict):
         raise UnreadableError(
             f"request: expected an object, received {coerce.kind_of(exchange.request.value)}"
         )
@@ -127,7 +147,7 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
         **answer.tokens,
         request_id=answer.response_id or _own_id(around),
         started_at=_started_at(around, answer.created),
-        model=answer.model or coerce.text("model", request.get("model")),
+        model=answer.model or coerce.text("model", request.get("model")) or _model_in(exchange.uri),
         operation=coerce.text("operation", around.get("operation")) or _operation(request, api),
         messages=api.read_messages(request),
         response=None if answer.message is None else flatten_content(answer.message),
@@ -145,6 +165,12 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
         tags=_tags(exchange, answer, request, metadata),
         feedback=feedback,
     )
+
+
+def _model_in(uri: Json) -> str | None:
+    """Bedrock names the model in the address only."""
+    found = _MODEL.search(uri) if isinstance(uri, str) else None
+    return unquote(found[1]) if found else None
 
 
 def _error_type(said: Json, answer: Answer, http_status: int | None) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tasks.ingest import coerce, usage
 from tasks.ingest.formats.exchange import Answer, Api, without_completion
 from tasks.ingest.messages import message_list
+from tasks.ingest.parts import message_of
 from tasks.ingest.records import Json
 
 _COMPLETIONS = ("chat.completion", "text_completion")
@@ -55,12 +56,18 @@ def read_answer(value: Json) -> Answer:
         model=coerce.text("model", value.get("model")),
         created=value.get("created"),
         finish_reason=coerce.text("finish_reason", first.get("finish_reason")),
-        tokens=usage.tokens(value.get("usage")),
+        tokens=usage.tokens(value.get("usage") or _of_groq(value)),
         other_choices=[message for message in messages[1:] if message is not None],
         error=error,
         leftover=None if found is not None or error else value,
         tags=rest if found is not None else {},
     )
+
+
+def _of_groq(value: dict[str, Json]) -> Json:
+    """Groq's streams have the counts in an object of their own."""
+    own = value.get("x_groq")
+    return own.get("usage") if isinstance(own, dict) else None
 
 
 def _message(choice: Json) -> dict[str, Json] | None:
@@ -94,22 +101,20 @@ def _from_chunks(chunks: list[Json]) -> Json:
                 index = choice.get("index")
                 _add_delta(pieces.setdefault(index if isinstance(index, int) else 0, {}), choice)
     for index in sorted(pieces):
-        message = {key: value for key, value in pieces[index].items() if key != "finish_reason"}
-        if isinstance(message.get("tool_calls"), dict):
-            message["tool_calls"] = list(message["tool_calls"].values())
-        whole["choices"].append(
-            {
-                "index": index,
-                "message": message,
-                "finish_reason": pieces[index].get("finish_reason"),
-            }
-        )
+        piece = pieces[index]
+        finish, text = piece.pop("finish_reason", None), piece.pop("text", None)
+        if isinstance(piece.get("tool_calls"), dict):
+            piece["tool_calls"] = list(piece["tool_calls"].values())
+        said = {"message": piece} if text is None else {"text": text}
+        whole["choices"].append({"index": index, **said, "finish_reason": finish})
     return whole
 
 
 def _add_delta(piece: dict[str, Json], choice: dict[str, Json]) -> None:
     if choice.get("finish_reason"):
         piece["finish_reason"] = choice["finish_reason"]
+    if isinstance(choice.get("text"), str):
+        _append(piece, "text", choice["text"])
     delta = choice.get("delta")
     if not isinstance(delta, dict):
         return
@@ -118,10 +123,20 @@ def _add_delta(piece: dict[str, Json], choice: dict[str, Json]) -> None:
             for call in value:
                 if isinstance(call, dict):
                     _add_call(piece.setdefault("tool_calls", {}), call)
+        elif key == "content" and isinstance(value, list):
+            for message in message_of("assistant", value):
+                for name in ("content", "reasoning"):
+                    if isinstance(message.get(name), str):
+                        _append(piece, name, message[name])
         elif isinstance(value, str) and key != "role":
-            piece[key] = (piece.get(key) or "") + value
+            _append(piece, key, value)
         elif value is not None:
             piece[key] = value
+
+
+def _append(piece: dict[str, Json], key: str, text: str) -> None:
+    before = piece.get(key)
+    piece[key] = (before if isinstance(before, str) else "") + text
 
 
 def _add_call(calls: dict[Json, Json], delta: dict[str, Json]) -> None:
@@ -149,7 +164,7 @@ def _read_embeddings(value: Json) -> Answer:
         return read_answer(value)
     return Answer(
         model=coerce.text("model", value.get("model")),
-        tokens=usage.tokens(value.get("usage")),
+        tokens=usage.tokens(value.get("usage") or _of_groq(value)),
         complete=True,
     )
 

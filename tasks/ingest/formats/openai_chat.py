@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.ingest.formats.apis import APIS, CHAT
+from tasks.ingest.formats.apis import APIS, CHAT, EMBEDDINGS
 from tasks.ingest.formats.exchange_call import pair_matches, pair_records
 from tasks.ingest.records import Json, Record
 
@@ -18,7 +18,7 @@ VERSION = "openai_chat@2"
 
 
 def matches(value: Json) -> bool:
-    return pair_matches(value, CHAT, APIS)
+    return pair_matches(value, (CHAT, EMBEDDINGS), APIS)
 
 
 def records(value: Json) -> Iterator[Record]:

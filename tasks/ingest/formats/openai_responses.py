@@ -13,7 +13,7 @@ VERSION = "openai_responses@1"
 
 
 def matches(value: Json) -> bool:
-    return pair_matches(value, RESPONSES, APIS)
+    return pair_matches(value, (RESPONSES,), APIS)
 
 
 def records(value: Json) -> Iterator[Record]:

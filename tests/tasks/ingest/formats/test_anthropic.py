@@ -127,3 +127,9 @@ def test_a_cassette_may_speak_several_apis():
 def test_what_is_no_completion_is_an_error_row(body: Any, error_type: str):
     call = one({"request": REQUEST, "response": {"status_code": 200, "body": body}})
     assert (call.status, call.error_type, call.response) == ("error", error_type, None)
+
+
+def test_a_cassette_that_only_counts_tokens_is_known():
+    cassette = {"interactions": [exchange("messages/count_tokens", {"input_tokens": 19})]}
+    assert anthropic.matches(cassette)
+    assert list(anthropic.records(cassette)) == [Other()]

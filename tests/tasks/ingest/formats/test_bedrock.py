@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -134,3 +135,15 @@ def test_errors_missing_answers_bodies_in_s3_and_embeddings():
     for wrong in ([], {"a": 1}):
         with pytest.raises(UnreadableError):
             list(bedrock.records(wrong))
+
+
+def test_a_recorded_converse_exchange_has_its_model_in_the_address():
+    uri = "https://bedrock-runtime.us-east-1.amazonaws.com/model/us.amazon.nova-v1%3A0/converse"
+    item = {"request": {"uri": uri, "body": json.dumps(ASKED)},
+            "response": {"body": {"string": json.dumps(SAID)}, "status": {"code": 200}},
+            }  # fmt: skip
+    cassette = {"interactions": [item]}
+    assert formats.recognise(cassette) is bedrock
+    call = one(cassette)
+    assert (call.model, call.input_tokens) == ("us.amazon.nova-v1:0", 3)
+    assert [message["content"] for message in call.messages] == ["Be brief.", "hi"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.ingest.formats import openai_chat, openai_responses
-from tasks.ingest.records import Call
+from tasks.ingest.records import Call, Other
 
 REQUEST = {
     "model": "gpt-5", "instructions": "Be brief.", "temperature": 0,
@@ -81,3 +81,17 @@ def test_tool_calls_of_the_answer():
     output = [{"type": "function_call", "call_id": "c2", "name": "w", "arguments": "{}"}]
     call = one({"request": REQUEST, "response": {**RESPONSE, "output": output}})
     assert (call.finish_reason, call.tool_calls[0]["id"]) == ("tool_calls", "c2")
+
+
+def test_a_response_in_the_background_is_a_call_once_it_is_done():
+    queued = {**RESPONSE, "status": "queued", "output": [], "usage": None}
+    assert list(openai_responses.records({"request": REQUEST, "response": queued})) == [Other()]
+    poll = {"request": {"uri": "https://api.openai.com/v1/responses/resp_1", "body": ""},
+            "response": {"parsed_body": RESPONSE}}  # fmt: skip
+    cassette = {"interactions": [
+        {"request": {"uri": "https://api.openai.com/v1/responses", "parsed_body": REQUEST},
+         "response": {"parsed_body": queued}}, poll]}  # fmt: skip
+    waiting, call = openai_responses.records(cassette)
+    assert waiting == Other()
+    assert isinstance(call, Call)
+    assert (call.request_id, call.response["content"]) == ("resp_1", "Rain.")
