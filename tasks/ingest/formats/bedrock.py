@@ -8,6 +8,7 @@ Source: the Bedrock user guide, model invocation logging.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterator
 from typing import Any
@@ -19,9 +20,9 @@ from tasks.ingest.formats.bedrock_bodies import TEXT_MODEL
 from tasks.ingest.formats.exchange import Answer, Api, Body, Exchange
 from tasks.ingest.formats.exchange_call import pair_matches, pair_records
 from tasks.ingest.guardrails import verdict
-from tasks.ingest.json_text import dump
+from tasks.ingest.json_text import dump, dump_bytes
 from tasks.ingest.messages import flatten_content
-from tasks.ingest.records import Call, Json, Record, UnreadableError
+from tasks.ingest.records import Call, Dead, Json, Record, UnreadableError
 
 NAME = "bedrock"
 VERSION = "bedrock@1"
@@ -38,6 +39,9 @@ _METRICS = "amazon-bedrock-invocationMetrics"
 def matches(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
+    wrapped = _of_cloudwatch(value)
+    if wrapped:
+        return matches(exchanges.decode(wrapped[0]))
     if value.get("schemaType") == "ModelInvocationLog":
         return True
     asked = value.get("input")
@@ -49,21 +53,44 @@ def matches(value: Json) -> bool:
 def records(value: Json) -> Iterator[Record]:
     if not isinstance(value, dict):
         raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    wrapped = _of_cloudwatch(value)
+    if wrapped:
+        for text in wrapped:
+            inner = exchanges.decode(text)
+            try:
+                yield _call(_invocation(inner))
+            except UnreadableError as error:
+                yield Dead(str(error), dump_bytes(text))
+        return
     if "modelId" not in value and pair_matches(value, (CONVERSE,), APIS):
         yield from pair_records(value, CONVERSE, APIS)
         return
-    if "modelId" not in value:
+    yield _call(_invocation(value))
+
+
+def _invocation(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict) or "modelId" not in value:
         raise UnreadableError("no modelId in it: no model invocation")
-    yield _call(value)
+    return value
+
+
+def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
+    """The messages of an export or a subscription of CloudWatch Logs; empty where it is none."""
+    events = value.get("logEvents", value.get("events", [value]))
+    texts = [each.get("message", each.get("@message")) for each in events
+             if isinstance(each, dict)] if isinstance(events, list) else []  # fmt: skip
+    return texts if any(isinstance(each, str) and "modelId" in each for each in texts) else []
 
 
 def _call(value: dict[str, Json]) -> Call:
     asked, said = _part(value.get("input")), _part(value.get("output"))
-    request, body = asked.get("inputBodyJson"), said.get("outputBodyJson")
+    request = exchanges.decode(asked.get("inputBodyJson"))
+    body = _body(exchanges.decode(said.get("outputBodyJson")))
     exchange = Exchange(Body(request), Body(body))
     api = exchanges.api_of(exchange, _APIS) or CONVERSE
     answer = api.read_answer(body)
-    stored = said.get("outputBodyS3Path") is not None
+    # texts that are not delivered, or stand in S3, are no missing completion
+    stored = body is None
     verdicts = _verdicts(body, answer)
     error_type = _error_type(value, answer, stored, blocked=bool(verdicts))
     identity = _part(value.get("identity"))
@@ -95,6 +122,25 @@ def _call(value: dict[str, Json]) -> Call:
 
 def _part(value: Json) -> dict[str, Json]:
     return value if isinstance(value, dict) else {}
+
+
+def _body(body: Json) -> Json:
+    """Chunks of a stream may be wrapped, as the API delivers them."""
+    if not isinstance(body, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("chunk"), dict) for each in body
+    ):
+        return body
+    return [_chunk(each["chunk"]) for each in body]
+
+
+def _chunk(chunk: dict[str, Json]) -> Json:
+    data = chunk.get("bytes")
+    if not isinstance(data, str):
+        return chunk
+    try:
+        return exchanges.decode(base64.b64decode(data, validate=True).decode())
+    except ValueError:
+        return chunk
 
 
 def _id(value: dict[str, Json]) -> str:

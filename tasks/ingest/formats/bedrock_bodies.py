@@ -130,7 +130,8 @@ def _piece(value: dict[str, Json]) -> dict[str, Json] | None:
         if isinstance(inner, list) and inner and isinstance(inner[0], dict):
             return {**value, **inner[0]}
     named = any(name in value for name in ("generation", "outputText", "completion", *_VECTORS))
-    return value if named else None
+    cohere = "text" in value and "finish_reason" in value
+    return value if named or cohere else None
 
 
 def _read_text(value: Json) -> Answer:

@@ -145,7 +145,7 @@ def _status(value: dict[str, Json]) -> Json:
 
 
 def decode(value: Json) -> Json:
-    if isinstance(value, dict) and set(value) <= {"string", "encoding", "base64_string"}:
+    if isinstance(value, dict) and value and set(value) <= {"string", "encoding", "base64_string"}:
         value = value.get("string")
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         try:

@@ -100,6 +100,10 @@ def _said(found: Attributes) -> tuple[Json, Answer, bool]:
     """(input messages, answer, was an output recorded at all)."""
     asked = [_message(each) for each in take_indexed(found, "llm.input_messages")]
     given = [_message(each) for each in take_indexed(found, "llm.output_messages")]
+    for prompt in take_indexed(found, "llm.prompts"):
+        asked.append({"role": "user", "content": prompt.get("prompt.text")})
+    for choice in take_indexed(found, "llm.choices"):
+        given.append({"role": "assistant", "content": choice.get("completion.text")})
     raw_in, raw_out = take(found, "input.value"), take(found, "output.value")
     whole = read_output(raw_out)
     spoken = bool(given) or raw_out is not None

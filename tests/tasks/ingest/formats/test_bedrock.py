@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from tasks.ingest import formats
 from tasks.ingest.formats import bedrock
-from tasks.ingest.records import Call, UnreadableError
+from tasks.ingest.records import Call, Dead, UnreadableError
 
 ASKED = {"messages": [{"role": "user", "content": [{"text": "hi"}]}],
          "system": [{"text": "Be brief."}], "inferenceConfig": {"maxTokens": 5}}  # fmt: skip
@@ -99,6 +100,7 @@ def test_chunks_of_an_anthropic_model():
          "ho", 7, "length"),
         ({"prompt": "hi"}, [{"generation": "h"}, {"generation": "o", "stop_reason": "stop",
                                                   "generation_token_count": 7}], "ho", 7, "stop"),
+        ({"message": "hi"}, {"text": "ho", "finish_reason": "COMPLETE"}, "ho", 2, "stop"),
         ({"prompt": "hi"}, {"outputs": [{"text": "ho", "stop_reason": "stop"}]}, "ho", 2, "stop"),
     ],
 )  # fmt: skip
@@ -128,6 +130,9 @@ def test_errors_missing_answers_bodies_in_s3_and_embeddings():
         "ThrottlingException"
     )
     assert one(record(said={})).error_type == "no_completion"
+    silent = record(input={"inputTokenCount": 1}, output={"outputTokenCount": 8})
+    call = one(silent)
+    assert (call.status, call.input_tokens, call.output_tokens) == ("ok", 1, 8)
     stored = record(output={"outputBodyS3Path": "s3://b/k", "outputTokenCount": 4})
     assert (one(stored).status, one(stored).output_tokens) == ("ok", 4)
     vector = one(record({"inputText": "hi"}, {"embedding": [0.1], "inputTextTokenCount": 2}))
@@ -147,3 +152,22 @@ def test_a_recorded_converse_exchange_has_its_model_in_the_address():
     call = one(cassette)
     assert (call.model, call.input_tokens) == ("us.amazon.nova-v1:0", 3)
     assert [message["content"] for message in call.messages] == ["Be brief.", "hi"]
+
+
+def test_bodies_may_be_json_text_and_chunks_wrapped():
+    event = {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "ho"}}}
+    raw = base64.b64encode(json.dumps(event).encode()).decode()
+    call = one(record(json.dumps(ASKED), [{"chunk": event}, {"chunk": {"bytes": raw}}]))
+    assert (call.messages[1]["content"], call.response["content"]) == ("hi", "hoho")
+
+
+@pytest.mark.parametrize("key", ["events", "logEvents"])
+def test_cloudwatch_exports_wrap_the_records_as_text(key: str):
+    messages = [{"timestamp": 1, "message": json.dumps(each)} for each in (record(), {"a": 1})]
+    value = {"logGroup": "g", key: messages}
+    assert formats.recognise(value) is bedrock
+    call, dead = bedrock.records(value)
+    assert isinstance(call, Call)
+    assert isinstance(dead, Dead)
+    assert call.request_id == one(record()).request_id
+    assert one({"timestamp": 1, "message": json.dumps(record())}).request_id == call.request_id

@@ -88,6 +88,14 @@ def test_messages_from_the_raw_values_where_there_are_no_others():
     assert call.tags["response_id"] == "c"
 
 
+def test_text_completions_have_prompts_and_choices():
+    found = {"openinference.span.kind": "LLM", "llm.prompts.0.prompt.text": "Once",
+             "llm.choices.0.completion.text": " upon"}  # fmt: skip
+    call = one(span(found))
+    assert call.messages == [{"role": "user", "content": "Once"}]
+    assert call.response == {"role": "assistant", "content": " upon"}
+
+
 def test_an_answer_without_content_is_an_error_row_but_a_hidden_one_is_not():
     silent = {k: v for k, v in LLM.items() if k != "llm.output_messages.0.message.content"}
     call = one(span(silent))
