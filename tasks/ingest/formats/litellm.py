@@ -2,8 +2,8 @@
 
 Times come as epoch seconds or as text without a zone, which is taken for UTC. In spend logs nested
 values are JSON text, "{}" stands for nothing and cache_hit may be the text "None". A call that a
-guardrail stopped is a verdict, not an error. Source: LiteLLM's logging specification and its
-LiteLLM_SpendLogs table.
+guardrail stopped is a verdict, not an error; calls of MCP tools are no calls. Source: LiteLLM's
+logging specification and its LiteLLM_SpendLogs table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tasks.ingest.formats.apis import APIS, CHAT
 from tasks.ingest.formats.exchange import Answer, Body, Exchange, decode
 from tasks.ingest.guardrails import BLOCKED, verdict
 from tasks.ingest.messages import flatten_content, message_list
-from tasks.ingest.records import Call, Json, Record, UnreadableError
+from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "litellm"
 VERSION = "litellm@1"
@@ -51,7 +51,10 @@ def records(value: Json) -> Iterator[Record]:
         raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
     if "call_type" not in value and "startTime" not in value:
         raise UnreadableError("neither call_type nor startTime of a LiteLLM log is in it")
-    yield _call(value)
+    if "mcp" in str(value.get("call_type")):
+        yield Other()
+    else:
+        yield _call(value)
 
 
 def _call(value: dict[str, Json]) -> Call:
@@ -62,7 +65,7 @@ def _call(value: dict[str, Json]) -> Call:
         proxied = _nested(value.get("proxy_server_request"))
         question = proxied if isinstance(proxied, dict) else None
     answer = _answer(_nested(value.get("response")))
-    verdicts = _verdicts(value.get("guardrail_information"), metadata)
+    verdicts = _verdicts(value, metadata)
     error_type, http_status = _error(value, metadata, answer, verdicts)
     counts = _counts(value, metadata, answer)
     started, latency, ttft = _times(value)
@@ -153,16 +156,18 @@ def _error(
     return name, int(code) if code.isdecimal() and len(code) == 3 else None
 
 
-def _verdicts(given: Json, metadata: dict[str, Json]) -> list[dict[str, Json]]:
-    found = _nested(given) or metadata.get("guardrail_information")
+def _verdicts(value: dict[str, Json], metadata: dict[str, Json]) -> list[dict[str, Json]]:
+    """A guardrail that stepped in where the call went on changed the text, and blocked nothing."""
+    failed = value.get("status") == "failure"
+    found = _nested(value.get("guardrail_information")) or metadata.get("guardrail_information")
     items = found if isinstance(found, list) else [] if found is None else [found]
     verdicts: list[dict[str, Json]] = []
     for item in items:
         if isinstance(item, dict):
-            status = str(item.get("guardrail_status"))
+            stepped_in = item.get("guardrail_status") in _STOPPED
             verdicts.append(verdict(
-                coerce.text("guardrail_name", item.get("guardrail_name")), status in _STOPPED,
-                stage=item.get("guardrail_mode"), status=item.get("guardrail_status"),
+                coerce.text("guardrail_name", item.get("guardrail_name")), stepped_in and failed,
+                masked=stepped_in or bool(item.get("masked_entity_count")), stage=item.get("guardrail_mode"), status=item.get("guardrail_status"),
             ))  # fmt: skip
     return verdicts
 

@@ -104,6 +104,11 @@ def test_a_failure_is_named_and_a_guardrail_block_is_a_verdict():
          "guardrail_mode": "pre_call"}]})  # fmt: skip
     assert (blocked.status, blocked.error_type, blocked.http_status) == ("ok", None, None)
     assert blocked.guardrail_verdicts[0]["action"] == "blocked"
+    masked = one(litellm, {**STANDARD, "guardrail_information": {
+        "guardrail_name": "pii", "guardrail_status": "success",
+        "masked_entity_count": {"CARD": 2}}})  # fmt: skip
+    assert [each["action"] for each in masked.guardrail_verdicts] == ["masked"]
+    assert list(litellm.records({**STANDARD, "call_type": "call_mcp_tool"})) == [Other()]
     empty = one(litellm, {**STANDARD, "response": {"choices": [], "model": "m"}})
     assert (empty.status, empty.error_type) == ("error", "no_completion")
 
