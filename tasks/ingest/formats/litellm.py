@@ -167,7 +167,8 @@ def _verdicts(value: dict[str, Json], metadata: dict[str, Json]) -> list[dict[st
             stepped_in = item.get("guardrail_status") in _STOPPED
             verdicts.append(verdict(
                 coerce.text("guardrail_name", item.get("guardrail_name")), stepped_in and failed,
-                masked=stepped_in or bool(item.get("masked_entity_count")), stage=item.get("guardrail_mode"), status=item.get("guardrail_status"),
+                masked=stepped_in or bool(item.get("masked_entity_count")),
+                stage=item.get("guardrail_mode"), status=item.get("guardrail_status"),
             ))  # fmt: skip
     return verdicts
 
