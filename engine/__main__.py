@@ -13,8 +13,27 @@ from collections.abc import Callable, Sequence
 
 from engine.errors import EngineError
 from engine.options import EngineOptions
+from engine.sampling_params import SamplingParams
 
 SERVE_INSTALL = "pip install 'llm-flywheel[serve]'"
+
+
+#: the fields of SamplingParams as flags: type and help
+SAMPLING: dict[str, tuple[Callable[[str], object], str]] = {
+    "max_tokens": (int, "of the answer, at most"),
+    "temperature": (float, "0: greedy"),
+    "top_p": (float, "keep the smallest set of tokens with this probability"),
+    "top_k": (int, "keep so many most probable tokens; 0: all"),
+    "min_p": (float, "keep tokens this fraction as probable as the first; 0: all"),
+    "repetition_penalty": (float, "on tokens of prompt and answer; 1: none"),
+    "seed": (int, "of the draws"),
+    "n": (int, "completions of each prompt"),
+    "min_tokens": (int, "no end before so many"),
+    "stop": (str, "ends the text; repeatable"),
+    "stop_token_ids": (int, "ends the answer; repeatable"),
+    "logprobs": (int, "log-probabilities, with so many alternatives a token"),
+    "json_schema": (str, "that the answer must follow, as JSON text"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,12 +107,13 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "sampling", "a line may give each of these a value of its own"
     )
-    group.add_argument("--max-tokens", type=int, default=64)
-    group.add_argument("--temperature", type=float, default=0.0, help="0: greedy")
-    group.add_argument("--top-p", type=float, default=1.0)
-    group.add_argument("--seed", type=int, default=0)
-    group.add_argument("--stop", action="append", default=[], help="ends the text; repeatable")
-    group.add_argument("--logprobs", type=int, default=0)
+    usual = SamplingParams()
+    for name, (kind, text) in SAMPLING.items():
+        flag, default = "--" + name.replace("_", "-"), getattr(usual, name)
+        if isinstance(default, tuple):
+            group.add_argument(flag, type=kind, action="append", default=[], help=text)
+        else:
+            group.add_argument(flag, type=kind, default=default, help=text)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
@@ -118,8 +138,7 @@ def _generate(options: argparse.Namespace) -> None:
     """Complete prompts from JSON lines."""
     from engine.jsonlines import generate_lines
 
-    names = ("max_tokens", "temperature", "top_p", "seed", "stop", "logprobs")
-    sampling = {name: getattr(options, name) for name in names}
+    sampling = {name: getattr(options, name) for name in SAMPLING}
     generate_lines(
         options.model,
         _engine_options(options),

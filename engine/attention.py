@@ -31,7 +31,7 @@ from engine.attention_plan import (
     plan_attention,
 )
 
-__all__ = ["TorchAttention"]
+__all__ = ["KVCache", "TorchAttention"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,12 @@ class KVCache:
         cls,
         num_layers: int,
         num_blocks: int,
-        shape: AttentionShape,
+        num_kv_heads: int,
+        head_dim: int,
         dtype: torch.dtype,
         device: torch.device,
     ) -> KVCache:
-        size = (num_layers, num_blocks, shape.num_kv_heads, shape.block_size, shape.head_dim)
+        size = (num_layers, num_blocks, num_kv_heads, BLOCK_SIZE, head_dim)
         # Zeros, not empty: a NaN left in a slot nobody wrote would survive the multiplication by
         # its probability of 0.
         return cls(
@@ -189,7 +190,9 @@ class TorchAttention:
         self._shape = choose_rows(
             num_heads, num_kv_heads, head_dim, BLOCK_SIZE, dtype, device, exact
         )
-        self._cache = KVCache.allocate(num_layers, num_blocks, self._shape, dtype, device)
+        self._cache = KVCache.allocate(
+            num_layers, num_blocks, num_kv_heads, head_dim, dtype, device
+        )
         self._device = device
 
     def plan(self, spans: Sequence[Span]) -> AttentionPlan:

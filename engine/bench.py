@@ -21,7 +21,6 @@ from engine.roofline import measure
 __all__ = ["BenchResult", "Workload", "bench", "print_bench"]
 
 WARM_UP_TOKENS = 2
-PREFILL_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,7 @@ class BenchResult:
 
     device: str
     dtype: str
+    kernels: str
     batch_invariant: bool
     num_requests: int
     prompt_tokens: int
@@ -74,7 +74,8 @@ def bench(model: str, options: EngineOptions, workload: Workload) -> BenchResult
     prefill = _run(core, workload, 1, draw)
     generate = _run(core, workload, workload.output_tokens, draw)
     batch = min(workload.num_requests, MAX_RUNNING)
-    roof = measure(core.config, core.model.dtype, [batch, PREFILL_ROWS], core.model.device)
+    sizes = [batch, core.max_batch_tokens]
+    roof = measure(core.config, core.model.dtype, sizes, core.model.device)
     num_prompt = workload.num_requests * workload.prompt_tokens
     prefill_bound_s = num_prompt / roof.prefill_tokens_per_s(workload.prompt_tokens)
     # the first token of each answer comes with its prompt
@@ -85,6 +86,7 @@ def bench(model: str, options: EngineOptions, workload: Workload) -> BenchResult
     return BenchResult(
         device=stats.device,
         dtype=stats.dtype,
+        kernels=stats.kernels,
         batch_invariant=stats.batch_invariant,
         **asdict(workload),
         load_s=stats.load_s,
@@ -130,6 +132,7 @@ def print_bench(result: BenchResult, as_json: bool) -> None:
     rates = ", ".join(f"{rate:.0f} at {n} rows" for n, rate in result.matmul_gflops_per_s.items())
     rows = {
         "device": f"{result.device}, {result.dtype}, batch_invariant={result.batch_invariant}",
+        "kernels": result.kernels,
         "workload": f"{result.num_requests} requests, {result.prompt_tokens} tokens in, "
         f"{result.output_tokens} out",
         "load": f"{result.load_s:.2f} s",

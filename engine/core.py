@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
+import torch
+
 from engine.answers import finish_reason
 from engine.block_manager import BlockManager
 from engine.device import default_cache_bytes, pick_device, pick_dtype
@@ -23,7 +25,7 @@ from engine.loader import ModelFiles, load_model_files
 from engine.models.llama import LlamaModel
 from engine.models.quantised import check_quantization
 from engine.options import EngineOptions
-from engine.readout import ChunkResult
+from engine.readout import ChunkResult, RowResult
 from engine.request import Request
 from engine.runner import BLOCK_SIZE, Runner, bytes_per_block
 from engine.scheduler import Chunk, Scheduler
@@ -36,7 +38,10 @@ __all__ = ["MAX_RUNNING", "EngineCore", "Finished", "end_ids"]
 Finished = Callable[[Sequence[Request]], None]
 
 MAX_RUNNING = 256
-DEFAULT_BATCH_TOKENS = 512
+MAX_AHEAD = 8
+ENDED_SHARE = 10  # the device goes less far ahead if more than one in so many requests ended
+#: a step's tokens: enough to keep the device's matrix units busy
+DEFAULT_BATCH_TOKENS = {"cpu": 512, "cuda": 8192}
 
 
 class EngineCore:
@@ -47,7 +52,7 @@ class EngineCore:
         check_quantization(options.quantization)
         torch_device = pick_device(options.device)
         torch_dtype = pick_dtype(options.dtype, torch_device)
-        self._max_batch_tokens = _batch_tokens(options.max_batch_tokens)
+        self.max_batch_tokens = _batch_tokens(options.max_batch_tokens, torch_device)
         path = resolve_model(str(model))
         files = load_model_files(path)
         self.config = files.config
@@ -61,6 +66,7 @@ class EngineCore:
                 torch_dtype,
                 torch_device,
                 options.quantization,
+                options.batch_invariant,
             )
             self.codec = codec.result()
         self.end_ids = end_ids(files, self.codec)
@@ -68,18 +74,22 @@ class EngineCore:
         self._num_blocks = _num_blocks(self.model, options.kv_cache_bytes)
         self._runner = Runner(self.model, self._num_blocks, options.batch_invariant)
         self.counters = Counters()
+        #: at most so many steps between two looks of the host; 1 for whoever waits for each token
+        self.max_ahead = MAX_AHEAD
         self.reset()
         self._load_s = time.perf_counter() - started
 
     def reset(self) -> None:
         """Drop every request; a new scheduler over a cache that holds nothing."""
         self.blocks = BlockManager(self._num_blocks, BLOCK_SIZE)
-        self.scheduler = Scheduler(self.blocks, self._max_batch_tokens, MAX_RUNNING)
+        self.scheduler = Scheduler(self.blocks, self.max_batch_tokens, MAX_RUNNING)
+        self._wish_ahead = 2
 
     def stats(self) -> EngineStats:
         return EngineStats(
             device=str(self.model.device),
             dtype=str(self.model.dtype).removeprefix("torch."),
+            kernels=self._runner.kernels,
             batch_invariant=self._batch_invariant,
             num_blocks=self._num_blocks,
             block_size=BLOCK_SIZE,
@@ -134,15 +144,34 @@ class EngineCore:
         self.counters.num_preemptions += self.scheduler.num_preemptions - num_preemptions
         if not chunks:
             return finished
+        num_steps = self._steps_ahead(chunks)
         try:
-            results = self._runner.run(chunks)
+            if num_steps > 1:
+                results = self._runner.run_ahead(chunks, num_steps)
+            else:
+                results = self._runner.run(chunks)
         except (RuntimeError, MemoryError) as error:
             return finished + self._fail_largest(chunks, error)
-        self.counters.num_steps += 1
-        self.counters.num_run_tokens += sum(chunk.num_tokens for chunk in chunks)
-        return finished + [
+        self.counters.num_steps += num_steps
+        self.counters.num_run_tokens += num_steps * sum(chunk.num_tokens for chunk in chunks)
+        ended = [
             c.request for c, result in zip(chunks, results, strict=True) if self._advance(c, result)
         ]
+        if num_steps > 1:
+            is_too_far = len(ended) * ENDED_SHARE > len(chunks)
+            self._wish_ahead = max(2, num_steps // 2) if is_too_far else 2 * num_steps
+        return finished + ended
+
+    def _steps_ahead(self, chunks: Sequence[Chunk]) -> int:
+        """How many steps the device may take before the host looks: more as long as few requests
+        end meanwhile, whose last steps are in vain.
+        """
+        if self.max_ahead == 1 or not self._runner.can_run_ahead(chunks):
+            return 1
+        wanted = max(chunk.request.max_length - chunk.end for chunk in chunks)
+        room = min(self.config.max_position - chunk.start for chunk in chunks)
+        num_steps = min(self._wish_ahead, self.max_ahead, wanted, room)
+        return num_steps if num_steps > 1 and self.scheduler.reserve(chunks, num_steps) else 1
 
     def _advance(self, chunk: Chunk, result: ChunkResult) -> bool:
         """Take a chunk's result over into its request; True if that finished it."""
@@ -154,8 +183,12 @@ class EngineCore:
             self._runner.scrub(self.blocks.unshared(request.block_table))
         elif request.is_score:
             self._take_scores(request, result)
-        elif result.rows:
-            self._take_token(request, result)
+        else:
+            for row in result.rows:
+                if request.finish_reason is None:
+                    self._take_token(request, row)
+            if len(result.rows) > 1:
+                self._commit(request, chunk.end)
         if request.finish_reason is None:
             return False
         self.scheduler.finish(request)
@@ -171,8 +204,15 @@ class EngineCore:
             request.choice_logprobs = result.rows[-1].logprobs
             request.finish_reason = "stop"
 
-    def _take_token(self, request: Request, result: ChunkResult) -> None:
-        row = result.rows[0]
+    def _commit(self, request: Request, start: int) -> None:
+        """Account for the tokens from `start` on that the device has drawn and run by itself."""
+        request.num_computed = request.num_tokens - 1
+        self.blocks.commit(
+            request.block_table, request.token_ids, request.block_digests, start,
+            request.num_computed,
+        )  # fmt: skip
+
+    def _take_token(self, request: Request, row: RowResult) -> None:
         request.token_ids.append(row.token_ids[0])
         if request.params.logprobs:
             request.logprobs.append(row.logprobs[0])
@@ -216,9 +256,9 @@ def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
     return num_blocks
 
 
-def _batch_tokens(max_batch_tokens: int | None) -> int:
+def _batch_tokens(max_batch_tokens: int | None, device: torch.device) -> int:
     if max_batch_tokens is None:
-        return DEFAULT_BATCH_TOKENS
+        return DEFAULT_BATCH_TOKENS[device.type]
     if max_batch_tokens < 1:
         raise EngineError(f"max_batch_tokens is {max_batch_tokens}, but it must be at least 1.")
     return max_batch_tokens

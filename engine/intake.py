@@ -140,8 +140,8 @@ class Intake:
 
     def _check_ids(self, token_ids: Sequence[int], what: str) -> None:
         vocab_size = self.vocab_size
-        wrong = next((token for token in token_ids if not 0 <= token < vocab_size), None)
-        if wrong is not None:
+        if token_ids and (min(token_ids) < 0 or max(token_ids) >= vocab_size):
+            wrong = next(token for token in token_ids if not 0 <= token < vocab_size)
             raise InvalidRequestError(
                 f"The {what} holds token id {wrong}; ids from 0 to {vocab_size - 1} are possible."
             )
@@ -173,9 +173,7 @@ def sampling_params_for(
 
 
 def _token_ids(value: Any, what: str) -> list[int]:
-    if isinstance(value, (list, tuple)) and all(
-        isinstance(t, int) and not isinstance(t, bool) for t in value
-    ):
+    if isinstance(value, (list, tuple)) and set(map(type, value)) <= {int}:
         return list(value)
     raise InvalidRequestError(
         f"The {what} must be a text, a list of token ids or a list of chat messages."

@@ -36,7 +36,7 @@ class LLM:
     batch_invariant  the same bits for a request alone and in any batch, on this device, dtype and
                      number of threads
     kv_cache_bytes   memory for K and V; None takes a share of what is free
-    max_batch_tokens tokens of one step; None takes 512
+    max_batch_tokens tokens of one step; None takes 512, on CUDA 8192
     quantization     None, "int8" or "int4": how the layers' matrices are kept in memory
     replicas         how many copies of the model work side by side, each in a process of its own:
                      on cuda:0, cuda:1, … or on equal shares of the processor's threads

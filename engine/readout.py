@@ -7,8 +7,9 @@ numbers. Log-probabilities are those of the model, before anything that sampling
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,11 +19,10 @@ from engine.models.layers import reduce_logits
 from engine.request import Request, TopLogprobs
 from engine.sampler import Draw, choose
 
-__all__ = ["ChunkResult", "RowResult", "read_logits"]
+__all__ = ["ChunkResult", "RowResult", "not_finite", "read_logits"]
 
 
-@dataclass(frozen=True, slots=True)
-class RowResult:
+class RowResult(NamedTuple):
     """token_ids: what was drawn (one) or asked about (one or more), and their log-probabilities
     (empty if nobody asked); greedy_id: the first choice. error says why the row is worth nothing.
     """
@@ -34,8 +34,7 @@ class RowResult:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkResult:
+class ChunkResult(NamedTuple):
     """One row for every logit position of a chunk; or what went wrong in its numbers."""
 
     rows: tuple[RowResult, ...]
@@ -47,11 +46,8 @@ def read_logits(logits: Tensor, owners: Sequence[tuple[Request, int]]) -> list[R
     greedy, log_sums = reduce_logits(logits)
     choices = greedy.tolist()
     errors = [
-        None
-        if is_finite
-        else f"The model's logits at position {position} are NaN or infinite; nothing of this "
-        "request can be trusted."
-        for is_finite, (_, position) in zip(log_sums.isfinite().tolist(), owners, strict=True)
+        None if math.isfinite(log_sum) else not_finite(position)
+        for log_sum, (_, position) in zip(log_sums.tolist(), owners, strict=True)
     ]
     tokens = _tokens(logits, owners, choices, errors)
     logprobs: list[tuple[float, ...]] = [()] * len(owners)
@@ -60,6 +56,13 @@ def read_logits(logits: Tensor, owners: Sequence[tuple[Request, int]]) -> list[R
         logprobs = _gather(logits, log_sums, tokens)
         top = _top(logits, log_sums, [request.num_top for request, _ in owners])
     return [RowResult(*row) for row in zip(tokens, logprobs, choices, top, errors, strict=True)]
+
+
+def not_finite(position: int) -> str:
+    return (
+        f"The model's logits at position {position} are NaN or infinite; nothing of this request "
+        "can be trusted."
+    )
 
 
 def _tokens(
@@ -73,15 +76,12 @@ def _tokens(
     draws: dict[int, Draw] = {}
     for row, (request, position) in enumerate(owners):
         tokens.append(request.wanted_after(position) if request.is_score else (choices[row],))
-        if request.is_score or errors[row] is not None:
+        if request.is_score or request.takes_first_choice or errors[row] is not None:
             continue
         try:
-            draw = _draw(request)
+            draws[row] = _draw(request)
         except EngineError as error:
             errors[row] = str(error)
-            continue
-        if not draw.is_plain:
-            draws[row] = draw
     if draws:
         rows = logits if len(draws) == len(owners) else logits[list(draws)]
         for row, token in zip(draws, choose(rows, list(draws.values())), strict=True):

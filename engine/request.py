@@ -143,6 +143,22 @@ class Request:
         return len(self.token_ids) - self.num_computed
 
     @property
+    def takes_first_choice(self) -> bool:
+        """Generate only: nothing stands between the model's first choice and the next token."""
+        params = self.params
+        return (
+            params.temperature == 0
+            and params.repetition_penalty == 1
+            and self.grammar is None
+            and len(self.token_ids) - self.num_prompt >= params.min_tokens
+        )
+
+    @property
+    def is_left_alone(self) -> bool:
+        """The next tokens are the model's first choices, and nobody wants to know more of them."""
+        return not self.is_score and self.takes_first_choice and not self.params.logprobs
+
+    @property
     def output_ids(self) -> list[int]:
         return self.token_ids[self.num_prompt :]
 

@@ -47,13 +47,6 @@ class Draw:
     forbidden: tuple[int, ...] = ()
     allowed: NDArray[np.bool_] | None = None
 
-    @property
-    def is_plain(self) -> bool:
-        """The first choice of the untouched row is what is wanted."""
-        params = self.params
-        touched = params.repetition_penalty != 1 or self.forbidden or self.allowed is not None
-        return params.temperature == 0 and not touched
-
 
 def choose(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
     """One token for each row of logits [num_rows, vocab_size] (float32, finite maximum)."""

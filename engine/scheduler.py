@@ -11,7 +11,8 @@ al. 2022), Sarathi-Serve's chunked prefill (Agrawal et al. 2024), nano-vllm.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from engine.block_manager import BlockManager
 from engine.request import Request
@@ -24,8 +25,7 @@ MIN_FORK_TOKENS = 4
 MAX_HELD = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Run token_ids[start : start + num_tokens] of one request. copy_of: the block that holds
     `start` begins as a copy of this one.
     """
@@ -72,6 +72,20 @@ class Scheduler:
         if self.num_preemptions == num_preempted_before:
             self._admit_waiting(chunks, failed, budget)
         return chunks, failed
+
+    def reserve(self, chunks: Sequence[Chunk], num_steps: int) -> bool:
+        """Give each request the blocks of num_steps tokens from its chunk's start on, if nobody
+        has to be sent back for them.
+        """
+        missing = [
+            max(0, self.blocks.blocks_for(c.start + num_steps) - len(c.request.block_table))
+            for c in chunks
+        ]
+        if sum(missing) > self.blocks.num_free:
+            return False
+        for chunk, count in zip(chunks, missing, strict=True):
+            chunk.request.block_table += self.blocks.take(count)
+        return True
 
     def finish(self, request: Request) -> None:
         """Take a running request out and give its blocks back."""

@@ -12,10 +12,13 @@ __all__ = ["Counters", "EngineStats"]
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Counts since the engine was made; *_s are seconds of wall time."""
+    """Counts since the engine was made; *_s are seconds of wall time. kernels: whose they are, and
+    why not our own.
+    """
 
     device: str
     dtype: str
+    kernels: str
     batch_invariant: bool
     num_blocks: int
     block_size: int

@@ -124,8 +124,8 @@ class SuiteResult:
     min_detectable_effect: float | None
     p_value: float | None
     correlation: float | None
-    b: int | None
-    c: int | None
+    num_won: int | None
+    num_lost: int | None
     num_clusters: int | None
     num_scored_champion: int | None
     num_scored_challenger: int | None
@@ -171,7 +171,7 @@ _NUMBERS = (
     "min_detectable_effect", "p_value", "correlation",
 )  # fmt: skip
 _COUNTS = (
-    "b", "c", "num_clusters", "num_scored_champion", "num_scored_challenger",
+    "num_won", "num_lost", "num_clusters", "num_scored_champion", "num_scored_challenger",
     "num_missing_champion", "num_missing_challenger", "num_unscored",
 )  # fmt: skip
 

@@ -9,11 +9,10 @@ can test a guess. Masking a masked text changes nothing.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import hmac
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -24,6 +23,8 @@ from tasks.redaction_patterns import FINDERS, KINDS, Finder, is_secret_name
 __all__ = ["KINDS", "Redactor", "redact_text"]
 
 _NUM_HEX = 12
+#: nothing we look for is shorter: a@b.de
+_MIN_CHARS = 6
 #: JSON inside a text inside a text …: deeper levels are masked as plain text
 _MAX_NESTING = 3
 
@@ -45,18 +46,31 @@ class Redactor:
             if kind not in KINDS:
                 raise _unknown(kind)
         # in the order of the table, whatever the order asked for: the first finder wins an overlap
-        self._finders: tuple[Finder, ...] = tuple(f for f in FINDERS if f.kind in wanted)
+        self._finders = tuple(finder for finder in FINDERS if finder.kind in wanted)
+        self._hints = _by_hint(self._finders, any_case=False)
+        self._hints_any_case = _by_hint(self._finders, any_case=True)
+        self._gates = [(f.gate, place) for place, f in enumerate(self._finders) if f.gate]
         self._secrets = "secret" in wanted
         self._key = key
         self.counts: Counter[str] = Counter()
 
-    def text(self, text: str) -> str:
-        taken: list[tuple[int, int, str]] = []  # sorted, without overlaps
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """(start, end, kind) of what would be masked: in order, without overlaps."""
+        taken: list[tuple[int, int, str]] = []
+        if len(text) < _MIN_CHARS:
+            return taken
+        hinted = {place for hint, place in self._hints if hint in text}
         lowered = text.lower()
-        for finder in self._finders:
-            if any(hint in lowered for hint in finder.hints):
-                for start, end in finder.find(text):
-                    _claim(taken, start, end, finder.kind)
+        hinted.update(place for hint, place in self._hints_any_case if hint in lowered)
+        hinted.update(place for gate, place in self._gates if gate(text))
+        for place in sorted(hinted):
+            finder = self._finders[place]
+            for start, end in finder.find(text):
+                _claim(taken, start, end, finder.kind)
+        return taken
+
+    def text(self, text: str) -> str:
+        taken = self.spans(text)
         if not taken:
             return text
         pieces: list[str] = []
@@ -76,7 +90,7 @@ class Redactor:
             return self._maybe_json(value, nesting)
         if isinstance(value, list):
             return [self.value(item, nesting) for item in value]
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return {name: self._member(name, item, nesting) for name, item in value.items()}
         return value
 
@@ -107,9 +121,19 @@ class Redactor:
     def _pseudonym(self, kind: str, found: str) -> str:
         self.counts[kind] += 1
         message = f"{kind}:{_normalise(kind, found)}".encode("utf-8", "surrogatepass")
-        digest = hmac.new(self._key, message, hashlib.sha256).hexdigest()
+        digest = hmac.digest(self._key, message, "sha256").hex()
         # a letter in front: no pattern takes what follows a letter for a number of its own
         return f"<{kind}:{'abcdef'[int(digest[0], 16) % 6]}{digest[1:_NUM_HEX]}>"
+
+
+def _by_hint(finders: Sequence[Finder], *, any_case: bool) -> list[tuple[str, int]]:
+    """(hint, place of its finder): a text has few of them, so most finders are never asked."""
+    return [
+        (hint, place)
+        for place, finder in enumerate(finders)
+        if finder.any_case == any_case
+        for hint in finder.hints
+    ]
 
 
 def _claim(taken: list[tuple[int, int, str]], start: int, end: int, kind: str) -> None:

@@ -2,135 +2,60 @@
 
 A finder yields spans of a text. Every pattern is linear: its quantifiers are bounded, or nothing
 after them can fail. Each has hints, one of which must be in the text before the pattern is tried.
-Sources: the token formats their issuers publish, ISO 13616 (IBAN), ISO/IEC 7812 (Luhn), E.164.
+Sources: ISO 13616 (IBAN), ISO/IEC 7812 (Luhn), E.164, RFC 3986.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import lru_cache
 
-KINDS = ("secret", "email", "iban", "card", "ip", "phone")
+from tasks.redaction_finder import Accept, Finder, Span, pattern
+from tasks.redaction_secrets import PRIVATE_KEY, SECRETS, is_secret_name
 
-Span = tuple[int, int]
+__all__ = ["FINDERS", "KINDS", "Finder", "is_secret_name"]
 
+KINDS = ("secret", "url", "email", "iban", "card", "ip", "phone")
 
-@dataclass(frozen=True, slots=True)
-class Finder:
-    """`hints` are looked for in the lower-cased text before anything slower is tried."""
-
-    kind: str
-    hints: tuple[str, ...]
-    find: Callable[[str], Iterator[Span]]
-
-
-Accept = Callable[[re.Match[str]], bool]
 #: stretches of digits as people group them; everything numeric is looked for only in there
 _NUMBERS = re.compile(r"[0-9+(][0-9 .()\u00a0-]{6,80}+")
-_DIGITS = tuple("0123456789")
 #: what may follow a stretch and still belong to the pattern or its look ahead
 _SLACK = 16
 
 
-def _pattern(
-    hints: tuple[str, ...], pattern: str, group: int | str = 0, accept: Accept | None = None,
-    kind: str = "secret",
-) -> Finder:  # fmt: skip
-    compiled = re.compile(pattern)
+@lru_cache(maxsize=1)  # several finders ask for the same text, one after the other
+def _numbers(text: str) -> tuple[Span, ...]:
+    return tuple(match.span() for match in _NUMBERS.finditer(text))
+
+
+def _number(kind: str, expression: str, accept: Accept) -> Finder:
+    compiled = re.compile(expression)
 
     def find(text: str) -> Iterator[Span]:
-        for match in compiled.finditer(text):
-            if accept is None or accept(match):
-                yield match.span(group)
-
-    return Finder(kind, hints, find)
-
-
-def _number(kind: str, pattern: str, accept: Accept) -> Finder:
-    compiled = re.compile(pattern)
-
-    def find(text: str) -> Iterator[Span]:
-        for region in _NUMBERS.finditer(text):
-            end = min(len(text), region.end() + _SLACK)
-            for match in compiled.finditer(text, region.start(), end):
+        for start, stop in _numbers(text):
+            for match in compiled.finditer(text, start, min(len(text), stop + _SLACK)):
                 # what begins in the slack may be cut off there; it has a stretch of its own
-                if match.start() < region.end() and accept(match):
+                if match.start() < stop and accept(match):
                     yield match.span()
 
-    return Finder(kind, _DIGITS, find)
+    return Finder(kind, (), find, gate=_numbers)
 
-
-# --- secrets -----------------------------------------------------------------------------------
-
-_CONFIDENTIAL = (
-    r"pass(?:word|wd|phrase)?|pwd|secret|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|"
-    r"access[_-]?token|auth[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key"
-)
-_SECRET_MEMBER = re.compile(
-    rf"(?:[A-Za-z0-9]{{1,30}}[_.-])?(?:{_CONFIDENTIAL}|authorization|x-api-key)", re.IGNORECASE
-)
-#: what stands where a secret would stand in documentation
-_PLACEHOLDER = re.compile(r"[<${*%\[]|x{4,}|\.{3}|your|none\b|null\b|true\b|false\b", re.IGNORECASE)
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a value under this key is a secret as a whole."""
-    return len(name) <= 64 and _SECRET_MEMBER.fullmatch(name) is not None
-
-
-def _has_digit_and_letter(match: re.Match[str]) -> bool:
-    found = match.group()
-    return any(c.isdigit() for c in found) and any(c.isalpha() for c in found)
-
-
-def _is_assigned_secret(match: re.Match[str]) -> bool:
-    """`password=hunter2`, `"api_key": "…"`; not `password: required` in prose."""
-    value, sign, quote = match["value"], match["sign"], match["quote"]
-    if _PLACEHOLDER.match(value):
-        return False
-    return sign == "=" or bool(quote) or any(c.isdigit() for c in value)
-
-
-def _bearer_has_digit(match: re.Match[str]) -> bool:
-    return any(c.isdigit() for c in match[1])
-
-
-_START = r"(?<![A-Za-z0-9_-])"
-_SECRETS = (
-    _pattern(("private key",),
-             r"(?s)-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
-             r".*?(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\Z)"),
-    _pattern(("eyj",),
-             _START + r"eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?"),
-    _pattern(("sk-",), _START + r"sk-[A-Za-z0-9_-]{16,}+", accept=_has_digit_and_letter),
-    _pattern(("akia", "asia"), _START + r"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
-    _pattern(("gh",), _START + r"gh[pousr]_[A-Za-z0-9]{30,}+"),
-    _pattern(("github_pat_",), _START + r"github_pat_[A-Za-z0-9_]{22,}+"),
-    _pattern(("glpat-",), _START + r"glpat-[A-Za-z0-9_-]{20,}+"),
-    _pattern(("xox",), _START + r"xox[abeoprs]-[A-Za-z0-9-]{10,}+"),
-    _pattern(("hooks.slack.com",), r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,}+"),
-    _pattern(("_live_", "_test_"), _START + r"[rsp]k_(?:live|test)_[A-Za-z0-9]{10,}+"),
-    _pattern(("whsec_",), _START + r"whsec_[A-Za-z0-9+/=]{16,}+"),
-    _pattern(("aiza",), _START + r"AIza[0-9A-Za-z_-]{30,}+"),
-    _pattern(("ya29.",), _START + r"ya29\.[0-9A-Za-z_-]{20,}+"),
-    _pattern(("hf_",), _START + r"hf_[A-Za-z0-9]{30,}+"),
-    _pattern(("npm_",), _START + r"npm_[A-Za-z0-9]{36}(?![A-Za-z0-9])"),
-    _pattern(("pypi-",), _START + r"pypi-[A-Za-z0-9_-]{40,}+"),
-    _pattern(("sg.",), _START + r"SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
-    _pattern(("bearer", "basic"),
-             r"(?i)\b(?:bearer|basic)\s{1,4}([A-Za-z0-9._~+/-]{16,}+={0,2})", group=1,
-             accept=_bearer_has_digit),
-    _pattern(("://",),
-             r"://[^\s:/@]{0,64}+:([^\s/@<>]{1,128}+)@", group=1),
-    _pattern(("pass", "pwd", "secret", "key", "token"),
-             rf"(?i)(?<![A-Za-z<])(?:{_CONFIDENTIAL})(?:\\?[\"'])?\s{{0,3}}(?P<sign>=|:)=?\s{{0,3}}"
-             r"(?P<quote>\\?[\"'])?(?P<value>[^\s\"'\\,;&<>]{4,256})", group="value",
-             accept=_is_assigned_secret),
-)  # fmt: skip
 
 # --- personal data -----------------------------------------------------------------------------
+
+_URL = re.compile(r"(?i)(?<![\w@])(?:(?:https?|ftps?|wss?)://|www\.)[^\s<>\"'`\\{}|^]{1,2048}+")
+_AFTER_A_URL = ".,;:!?)]"
+
+
+def _find_urls(text: str) -> Iterator[Span]:
+    """What ends a sentence or a bracket is no part of it."""
+    for match in _URL.finditer(text):
+        found = match.group().rstrip(_AFTER_A_URL)
+        if "." in found or "://" in found:
+            yield match.start(), match.start() + len(found)
+
 
 _EMAIL_DOMAIN = re.compile(r"@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 _MAX_LOCAL_PART = 64
@@ -162,18 +87,20 @@ _IBAN_LENGTHS = {
     "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20, "YE": 30,
 }  # fmt: skip
 _IBAN_GATE = re.compile(r"[0-9]{2}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{2}")
-_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]?[A-Za-z0-9])")
+#: the check digits; before them stands the country. Digits first, because texts have few
+_IBAN_START = re.compile(
+    r"[0-9]{2}(?<=[A-Za-z]{2}..)(?<![A-Za-z0-9].{4})(?=[ -]?[A-Za-z0-9])", re.DOTALL
+)
 
 
 def _find_ibans(text: str) -> Iterator[Span]:
     """As many letters and digits as the country has, in groups or not, with the right check."""
-    if _IBAN_GATE.search(text) is None:
-        return
     for match in _IBAN_START.finditer(text):
-        length = _IBAN_LENGTHS.get(match.group()[:2].upper())
+        start = match.start() - 2
+        length = _IBAN_LENGTHS.get(text[start : start + 2].upper())
         if length is None:
             continue
-        end, kept = match.start(), ""
+        end, kept = start, ""
         while end < len(text) and len(kept) < length:
             if text[end].isascii() and text[end].isalnum():
                 kept += text[end]
@@ -181,7 +108,7 @@ def _find_ibans(text: str) -> Iterator[Span]:
                 break
             end += 1
         if len(kept) == length and not text[end : end + 1].isalnum() and _is_iban(kept):
-            yield match.start(), end
+            yield start, end
 
 
 def _is_iban(kept: str) -> bool:
@@ -218,9 +145,9 @@ def _is_ip4(match: re.Match[str]) -> bool:
 
 
 # the first digit stands before the look behind, so that the search can skip to digits
-_IP4 = _pattern(
-    (".",), r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])", accept=_is_ip4,
-    kind="ip",
+_IP4 = pattern(
+    "ip", (".",), r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])",
+    accept=_is_ip4,
 )  # fmt: skip
 
 
@@ -262,19 +189,18 @@ _PHONE_MAYBE = rf"\(?[0-9]{{2,5}}+\)?(?:{_SEP}?[0-9]{{2,7}}+){{1,5}}+"
 #: not inside a longer number, a word, a sum of money, an address of the web
 _NOT_AFTER = r"(?<![\w.+/#:=-])(?<![0-9][ ,])(?<!\()"
 _NOT_BEFORE = r"(?![\w/]|[.,:-][0-9])"
+#: of the lower-cased text before a number
 _PHONE_WORDS = re.compile(
-    r"\b(?:tele)?phones?\b|\btel\b|\bcall(?:ed|ing)?\b|\bcell\b|\bmobile\b|\bdial\b|\bfax\b|"
-    r"\bwhatsapp\b|\bsms\b|\bring me\b|\btext me\b|\breach (?:me|us|him|her|them)\b|"
-    r"\bcontact (?:me|us|him|her|them|number)\b|\banswer(?:ing)? at\b|\bmessages? to\b|☎|📞",
-    re.IGNORECASE,
+    r"\b(?:(?:tele)?phones?|tel|call(?:ed|ing)?|cell|mobile|dial|fax|whatsapp|sms|ring me|text me|"
+    r"reach (?:me|us|him|her|them)|contact (?:me|us|him|her|them|number)|answer(?:ing)? at|"
+    r"messages? to)\b|☎|📞"
 )
 _PHONE_WORDS_AFTER = re.compile(r"[\s-]{0,3}(?:office|fax|mobile|cell)\b", re.IGNORECASE)
 #: numbers that are called something else, even where a telephone is spoken of
 _OTHER_WORDS = re.compile(
     r"(?:order|ticket|invoice|case|ref(?:erence)?|tracking|serial|account|id|no|nr|code|item|sku|"
     r"model|version|part|booking|customer|policy|claim)[\s.:#-]{0,4}(?:number|num|no|nr|id)?"
-    r"[\s.:#-]{0,4}[A-Za-z]{0,4}[-#]?$",
-    re.IGNORECASE,
+    r"[\s.:#-]{0,4}[a-z]{0,4}[-#]?$"
 )
 _CONTEXT = 48
 _DATE = re.compile(
@@ -289,20 +215,20 @@ def _num_digits(text: str) -> int:
 def _is_sure_phone(match: re.Match[str]) -> bool:
     if not 8 <= _num_digits(match.group()) <= 20 or _DATE.match(match.group()):
         return False
-    return (
-        _OTHER_WORDS.search(match.string[max(0, match.start() - _CONTEXT) : match.start()]) is None
-    )
+    return _OTHER_WORDS.search(_before(match)) is None
+
+
+def _before(match: re.Match[str]) -> str:
+    return match.string[max(0, match.start() - _CONTEXT) : match.start()].lower()
 
 
 def _is_phone_in_context(match: re.Match[str]) -> bool:
     found = match.group()
     if not 7 <= _num_digits(found) <= 15 or _DATE.match(found):
         return False
-    before = match.string[max(0, match.start() - _CONTEXT) : match.start()]
-    if _OTHER_WORDS.search(before) is not None:
-        return False
+    before = _before(match)
     said = _PHONE_WORDS.search(before) or _PHONE_WORDS_AFTER.match(match.string, match.end())
-    return said is not None
+    return said is not None and _OTHER_WORDS.search(before) is None
 
 
 _PHONES = tuple(
@@ -312,9 +238,11 @@ _PHONES = tuple(
 
 #: in order: where two overlap, the first one has it
 FINDERS: tuple[Finder, ...] = (
-    *_SECRETS,
+    PRIVATE_KEY,  # may hold anything
+    Finder("url", ("://", "www."), _find_urls, any_case=True),  # may hold any of the rest
+    *SECRETS,
     Finder("email", ("@",), _find_emails),
-    Finder("iban", _DIGITS, _find_ibans),
+    Finder("iban", (), _find_ibans, gate=_IBAN_GATE.search),
     _CARD,
     _IP4,
     Finder("ip", (":",), _find_ip6),

@@ -24,7 +24,6 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
-    field_validator,
     model_serializer,
     model_validator,
 )
@@ -49,10 +48,6 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-#: what a column of a table may be mapped to
-_COLUMN_NAMES = (*CALL_FIELDS, "user", "latency_ms", "ttft_ms")
-
-
 class IngestSettings(_Section):
     max_line_bytes: int = Field(
         16 * 2**20, gt=0, description="a longer line becomes a dead letter without being parsed"
@@ -68,19 +63,23 @@ class IngestSettings(_Section):
     max_compression_ratio: float = Field(
         200.0, gt=1, description="more bytes out per byte in than this is a bomb, not a log"
     )
+    processes: int = Field(
+        0, ge=0, le=64, description="processes that parse a large file; 0: one a core, at most 8"
+    )
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="tables: field of a call (or latency_ms, ttft_ms) = column of the table",
+        description='of CSV and Parquet tables: field of a call = "column"; others become tags',
     )
 
-    @field_validator("columns")
-    @classmethod
-    def _known_fields(cls, columns: dict[str, str]) -> dict[str, str]:
-        for name in columns:
-            if name not in _COLUMN_NAMES:
-                near = _did_you_mean(name, _COLUMN_NAMES)
-                raise ValueError(f"no field of a call is named {name!r}{near}")
-        return columns
+    @model_validator(mode="after")
+    def _columns_are_fields(self) -> IngestSettings:
+        allowed = (*CALL_FIELDS, "user")
+        for name in self.columns:
+            if name not in allowed:
+                near = difflib.get_close_matches(name, allowed, n=1)
+                hint = f": did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"columns: a call has no field {name!r}{hint}")
+        return self
 
 
 class ValidateSettings(_Section):

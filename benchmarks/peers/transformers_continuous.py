@@ -29,7 +29,8 @@ class Continuous:
         cache = None if self.model.device.type == "cuda" else pages
         answers: dict[str, list[int]] = {}
         with (
-            torch.inference_mode(),
+            # on CUDA its own thread writes to tensors that were made outside of inference mode
+            torch.no_grad() if cache is None else torch.inference_mode(),
             self.model.continuous_batching_context_manager(
                 generation_config=config,
                 continuous_batching_config=ContinuousBatchingConfig(num_blocks=cache),

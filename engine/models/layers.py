@@ -1,12 +1,14 @@
 """The few tensor functions a decoder layer is made of. Row-wise: a row of the result depends on
 that row of the input only.
 
-On a CPU our own kernels compute them (engine/native), elsewhere or without a compiler torch's.
+Our own kernels compute them (engine/native: C++ on a CPU, Triton on CUDA), where neither runs
+torch's.
 """
 
 from __future__ import annotations
 
 import math
+from types import ModuleType
 from typing import TypeAlias
 
 import torch
@@ -14,8 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.models.config import RopeScaling
-from engine.native import cpu as native
-from engine.native import onednn
+from engine.native import cpu, gpu, onednn
 
 __all__ = [
     "Matrix",
@@ -28,15 +29,24 @@ __all__ = [
 ]
 
 #: a weight [out, in], as torch or as the native kernels keep it
-Matrix: TypeAlias = "Tensor | native.PackedMatrix | onednn.OneDnnMatrix"
+Matrix: TypeAlias = "Tensor | cpu.PackedMatrix | gpu.ExactMatrix | onednn.OneDnnMatrix"
+
+
+def _native(x: Tensor) -> ModuleType | None:
+    """The module of our kernels for such tensors; None: torch has to do it."""
+    if cpu.can_run(x.device, x.dtype):
+        return cpu
+    return gpu if gpu.can_run(x.device, x.dtype) else None
 
 
 def linear(
     x: Tensor, weight: Matrix, bias: Tensor | None = None, residual: Tensor | None = None
 ) -> Tensor:
     """residual + x [rows, in] · weight [out, in]ᵀ + bias → [rows, out], contiguous."""
-    if isinstance(weight, native.PackedMatrix):
-        return native.linear(x, weight, bias, residual)
+    if isinstance(weight, cpu.PackedMatrix):
+        return cpu.linear(x, weight, bias, residual)
+    if isinstance(weight, gpu.ExactMatrix):
+        return gpu.linear(x, weight, bias, residual)
     if isinstance(weight, onednn.OneDnnMatrix):
         result = onednn.linear(x, weight, bias)
     else:
@@ -62,8 +72,8 @@ def activated(both: Tensor, kind: str) -> Tensor:
     """silu(gate) * up, gelu(gate) * up or gelu(up); gate is the first half, up the second."""
     if kind == "gelu":
         return F.gelu(both, approximate="tanh")
-    if kind == "swiglu" and native.can_run(both.device, both.dtype):
-        return native.silu_mul(both)
+    if kind == "swiglu" and (native := _native(both)) is not None:
+        return native.silu_mul(both)  # type: ignore[no-any-return]
     gate, up = both.chunk(2, dim=-1)
     return (F.silu(gate) if kind == "swiglu" else F.gelu(gate, approximate="tanh")).mul_(up)
 
@@ -72,8 +82,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / rms(x) * weight over the last dimension; the mean is taken in float32. A float32 weight
     is multiplied before rounding to x's dtype (Gemma), any other after (Llama).
     """
-    if weight.dtype == x.dtype and native.can_run(x.device, x.dtype):
-        return native.rms_norm(x, weight, eps)
+    native = _native(x)
+    if native is not None and (native is gpu or weight.dtype == x.dtype):
+        return native.rms_norm(x, weight, eps)  # type: ignore[no-any-return]
     wide = x.float()
     scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
     if weight.dtype == torch.float32:
@@ -124,7 +135,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, num_heads: in
 
     cos, sin: [max_position, head_dim / 2] float32; positions: [rows].
     """
-    if native.can_run(x.device, x.dtype):
+    if (native := _native(x)) is not None:
         native.rotate(x, cos, sin, positions, num_heads)
         return
     cos, sin = (table[positions].to(x.dtype)[:, None, :] for table in (cos, sin))
@@ -136,6 +147,6 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, num_heads: in
 def reduce_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Of each row [vocab_size]: the first largest [rows], and logsumexp [rows] (not finite where
     the logits are not)."""
-    if native.can_run(logits.device, logits.dtype):
-        return native.reduce_logits(logits)
+    if (native := _native(logits)) is not None:
+        return native.reduce_logits(logits)  # type: ignore[no-any-return]
     return logits.argmax(dim=-1), torch.logsumexp(logits, dim=-1)

@@ -22,8 +22,7 @@ from engine.models.layers import Matrix, feed_forward, linear, rms_norm, rope_ta
 from engine.models.mixture import Experts, TilePlan, mixture
 from engine.models.quantised import Quantised, codes_and_scales, dense, quantise
 from engine.models.weights import Entry, check_weights, layer_parts, own_weights, whole_parts
-from engine.native import cpu as native
-from engine.native import onednn
+from engine.native import cpu, gpu, onednn
 
 __all__ = ["Attention", "Batch", "Layer", "LlamaModel"]
 
@@ -32,7 +31,7 @@ MATRICES = ("qkv", "output", "gate_up", "down", *EXPERTS)
 
 
 class Attention(Protocol):
-    """Holds the KV cache and reads it: torch's (attention.py) or the native one."""
+    """Holds the KV cache and reads it: torch's (attention.py) or a native one."""
 
     def plan(self, spans: Sequence[Span]) -> Any:
         """What one step has to do, the same in every layer."""
@@ -61,7 +60,8 @@ class Batch:
     num_tokens  rows that are real
     tiles       sizes that add up to num_rows
     attention   the step's plan
-    logit_rows  [n] rows whose logits are wanted
+    logit_rows  [num_logit_rows] rows whose logits are wanted, then any that fill up the last tile
+    logit_tiles sizes that add up to num_logit_rows
     """
 
     token_ids: Tensor
@@ -70,6 +70,7 @@ class Batch:
     tiles: tuple[int, ...]
     attention: Any
     logit_rows: Tensor
+    logit_tiles: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ class Layer:
 
 class LlamaModel:
     """Weights on one device in one dtype; with a quantization the layers' matrices as integers.
-    Takes `weights` apart, so that they are not held twice.
+    Takes `weights` apart, so that they are not held twice. exact=False: a row's bits may depend on
+    the others in the batch, where that is faster.
     """
 
     def __init__(
@@ -111,12 +113,15 @@ class LlamaModel:
         dtype: torch.dtype,
         device: torch.device,
         quantization: str | None = None,
+        exact: bool = True,
     ) -> None:
         self.config = config
         self.dtype = dtype
         self.device = device
+        self._is_packed = cpu.can_pack(device, dtype)
+        self._is_exact_on_gpu = exact and gpu.can_run(device, dtype)
         #: a row's bits are the same in any batch: rows need no tiles of trusted sizes
-        self.is_row_exact = native.can_pack(device, dtype)
+        self.is_row_exact = self._is_packed or self._is_exact_on_gpu
         own = own_weights(config, weights)
         weights.clear()
         check_weights(config, own, source)
@@ -164,12 +169,14 @@ class LlamaModel:
     def _ready(self, part: str, weight: Tensor | Quantised) -> Matrix | Quantised:
         """As the kernels of this device want it."""
         is_matrix = part in ("head", "router", *MATRICES) and part not in EXPERTS
-        if is_matrix and self.is_row_exact:
+        if is_matrix and self._is_packed:
             if isinstance(weight, Quantised):
-                return native.pack_codes(*codes_and_scales(weight))
-            return native.pack(weight)
+                return cpu.pack_codes(*codes_and_scales(weight))
+            return cpu.pack(weight)
         if isinstance(weight, Quantised):
             return weight
+        if is_matrix and self._is_exact_on_gpu:
+            return gpu.ExactMatrix(weight)
         if is_matrix and weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
             return onednn.pack(weight) or weight
         return weight
@@ -185,12 +192,13 @@ class LlamaModel:
             experts = Experts(self.config.num_experts, gate_up, down, self.config.family.mlp)
         for part, weight in parts.items():
             if isinstance(weight, Quantised):
-                parts[part] = dense(weight, self.dtype)
+                opened = dense(weight, self.dtype)
+                parts[part] = gpu.ExactMatrix(opened) if self._is_exact_on_gpu else opened
         return Layer(**parts, experts=experts)
 
     def forward(self, batch: Batch, attention: Attention) -> Tensor:
-        """Hidden rows [len(logit_rows), hidden] after the last layer, before the final norm. Writes
-        K and V into attention's cache.
+        """Hidden rows [num_logit_rows, hidden] after the last layer, before the final norm. Writes
+        K and V into attention's cache. Rows that nobody asks about end with the last attention.
         """
         config = self.config
         x = self._embed(batch)
@@ -217,8 +225,13 @@ class LlamaModel:
                 window=window,
                 softcap=config.attention_softcap,
             )
-            x = _in_tiles(batch.tiles, lambda a, r, layer=layer: self.after(layer, a, r), mixed, x)
-        return x[batch.logit_rows]
+            tiles = batch.tiles
+            if i == config.num_layers - 1:
+                mixed, x, tiles = mixed[batch.logit_rows], x[batch.logit_rows], batch.logit_tiles
+                if not tiles:
+                    break
+            x = _in_tiles(tiles, lambda a, r, layer=layer: self.after(layer, a, r), mixed, x)
+        return x
 
     def _embed(self, batch: Batch) -> Tensor:
         x = self.embedding[batch.token_ids]

@@ -7,6 +7,7 @@ fails, there are no native kernels and `reason` says why; the engine then uses t
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -82,7 +83,9 @@ def _cache_folder() -> Path:
             return folder
     except OSError:
         pass
-    return Path(tempfile.mkdtemp(prefix="llm-flywheel-"))
+    folder = Path(tempfile.mkdtemp(prefix="llm-flywheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _output(*command: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.attention_plan import BLOCK_SIZE, Span
+from engine.attention_plan import BLOCK_SIZE, FlatPlan, Span, plan_flat
 from engine.native.build import build
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "rms_norm",
     "rotate",
     "silu_mul",
+    "why_not",
 ]
 
 TILE_TOKENS = 16  # queries that share the reading of K and V
@@ -61,6 +62,11 @@ def can_run(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether this device and dtype run natively. Compiles at the first call."""
     is_kind = dtype in (torch.float32, torch.bfloat16)
     return device.type == "cpu" and is_kind and build().library is not None
+
+
+def why_not() -> str:
+    """Why there are no native kernels here; empty if there are."""
+    return build().reason
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
@@ -175,16 +181,6 @@ def reduce_logits(logits: Tensor) -> tuple[Tensor, Tensor]:
     return best, log_sums
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NativePlan:
-    """slots [num_tokens]; tiles [num_tiles, 4]: row, start, tokens, offset in `tables` of its
-    sequence's block table. All int32."""
-
-    slots: Tensor
-    tiles: Tensor
-    tables: Tensor
-
-
 class NativeAttention:
     """Keys [layers, blocks, kv_heads, head_dim, 32], values [layers, blocks, kv_heads, 32, padded
     head_dim], in float32 or bfloat16."""
@@ -201,30 +197,12 @@ class NativeAttention:
         self._heads = (num_heads, num_kv_heads, head_dim)
         self._kernel = f"fw_attend_{_name(self.keys)}"
 
-    def plan(self, spans: Sequence[Span]) -> NativePlan:
+    def plan(self, spans: Sequence[Span]) -> FlatPlan:
         """Once a step, for all layers."""
-        slots, tiles, tables = [], [], []
-        offset = 0
-        for span in spans:
-            table = np.asarray(span.block_table, dtype=np.int32)
-            positions = np.arange(span.start, span.start + span.num_tokens, dtype=np.int32)
-            slots.append(table[positions // BLOCK_SIZE] * BLOCK_SIZE + positions % BLOCK_SIZE)
-            first = np.arange(0, span.num_tokens, TILE_TOKENS, dtype=np.int32)
-            count = np.minimum(TILE_TOKENS, span.num_tokens - first)
-            place = np.full_like(first, offset)
-            tiles.append(np.stack((span.row + first, span.start + first, count, place), axis=1))
-            tables.append(table)
-            offset += len(table)
-        joined = np.concatenate(tiles)
-        longest_first = np.argsort(-(joined[:, 1] + joined[:, 2]) * joined[:, 2], kind="stable")
-        return NativePlan(
-            torch.from_numpy(np.concatenate(slots)),
-            torch.from_numpy(joined[longest_first]),
-            torch.from_numpy(np.concatenate(tables)),
-        )
+        return plan_flat(spans, TILE_TOKENS)
 
     def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: NativePlan, out: Tensor, *,
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: FlatPlan, out: Tensor, *,
         scale: float, window: int | None = None, softcap: float | None = None,
     ) -> None:  # fmt: skip
         """Write k and v [num_tokens, num_kv_heads, head_dim] into the cache, then q's attention

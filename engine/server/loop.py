@@ -60,6 +60,7 @@ class EngineThread:
 
     def __init__(self, core: EngineCore) -> None:
         self.core = core
+        core.max_ahead = 1
         self.num_open = 0
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._exchange_of: dict[Request, Exchange] = {}

@@ -46,7 +46,7 @@ def examine(*, config: str | None, as_json: bool) -> int:
 
 
 def _findings(config: str | None) -> list[Finding]:
-    found = [_python(), *(_package(name) for name in _PACKAGES), _device()]
+    found = [_python(), *(_package(name) for name in _PACKAGES), *_device()]
     try:
         path = find_config(config)
         settings = read_settings(config)
@@ -87,18 +87,24 @@ def _package(name: str) -> Finding:
         return Finding(name, False, "not installed · next: make setup")
 
 
-def _device() -> Finding:
+def _device() -> list[Finding]:
+    """The device, and whether the engine has kernels of its own there; without it is slower."""
     try:
         import torch
     except ImportError:
-        return Finding("device", False, "torch is not installed · next: make setup")
+        return [Finding("device", False, "torch is not installed · next: make setup")]
+    from engine.native import cpu, gpu
+
     if torch.cuda.is_available():
         names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
-        return Finding("device", True, f"{torch.cuda.device_count()} × {', '.join(sorted(names))}")
-    threads = torch.get_num_threads()
-    return Finding(
-        "device", True, f"cpu, {threads} threads, {torch.backends.cpu.get_cpu_capability()}"
-    )
+        device = f"{torch.cuda.device_count()} × {', '.join(sorted(names))}"
+        reason = gpu.why_not()
+    else:
+        capability = torch.backends.cpu.get_cpu_capability()
+        device = f"cpu, {torch.get_num_threads()} threads, {capability}"
+        reason = cpu.why_not()
+    kernels = f"torch's, which are slower: {reason}" if reason else "our own"
+    return [Finding("device", True, device), Finding("kernels", None if reason else True, kernels)]
 
 
 def _home(settings: Settings) -> tuple[bool | None, str]:

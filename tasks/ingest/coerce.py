@@ -22,7 +22,7 @@ _MISSING_TEXTS = frozenset({"", "none", "null", "nan"})
 
 
 def text(name: str, value: Json) -> str | None:
-    if value is None or isinstance(value, str):
+    if value is None or type(value) is str:
         return value or None
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -33,8 +33,15 @@ def text(name: str, value: Json) -> str | None:
 
 def integer(name: str, value: Json) -> int | None:
     """Integers may come as text or as a float without fraction."""
+    if type(value) is int and -_INT64 <= value < _INT64:
+        return value
     if value is None:
         return None
+    # a time in nanoseconds has 19 digits, as the largest number has
+    if type(value) is str and len(value) <= 19 and value.isascii() and value.isdigit():
+        whole = int(value)
+        if whole < _INT64:
+            return whole
     if isinstance(value, str):
         word = value.strip()
         if word.lower() in _MISSING_TEXTS:
@@ -61,6 +68,8 @@ def small_integer(name: str, value: Json) -> int | None:
 
 
 def number(name: str, value: Json) -> float | None:
+    if type(value) is float and math.isfinite(value):
+        return value
     if value is None:
         return None
     if isinstance(value, str):
@@ -133,6 +142,8 @@ def _from_iso(name: str, word: str) -> datetime:
 def _to_utc(name: str, value: datetime) -> datetime:
     if value.tzinfo is None:
         return value
+    if value.tzinfo is UTC:
+        return value.replace(tzinfo=None)
     try:
         return value.astimezone(UTC).replace(tzinfo=None)
     except OverflowError:

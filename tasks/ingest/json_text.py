@@ -21,7 +21,6 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 #: an open text runs to the end of the data, so that no quote is tried twice
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_LONG_INTEGER = re.compile(rb"[:,\[][ \t\r\n]*+-?[0-9]{19}")
 _DIGITS_TO_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
 _LONG_RUN = b"0" * 19
 _INT_MIN, _UINT_MAX = -(2**63), 2**64 - 1
@@ -42,10 +41,24 @@ def parse(data: bytes, max_depth: int) -> Json:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise UnreadableError(_explain(data, error)) from None
-    # two quick looks before the slow one: most lines have no run of 19 digits at all
-    if _LONG_RUN in data.translate(_DIGITS_TO_ZERO) and _LONG_INTEGER.search(data):
+    if _may_hold_long_integer(data):
         value = _parse_exactly(data)
     return value
+
+
+def _may_hold_long_integer(data: bytes) -> bool:
+    """Whether there is a run of 19 digits that does not begin a text, as times in OTLP do."""
+    digits = data.translate(_DIGITS_TO_ZERO)
+    position = digits.find(_LONG_RUN)
+    while position >= 0:
+        if data[position - 1 : position] != b'"':
+            return True
+        # what is left of these digits stands in the same text
+        position += len(_LONG_RUN)
+        while digits[position : position + 1] == b"0":
+            position += 1
+        position = digits.find(_LONG_RUN, position)
+    return False
 
 
 def deeper_than(data: bytes, max_depth: int) -> bool:

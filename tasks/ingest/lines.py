@@ -20,7 +20,7 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every line
 class Line:
     """`data` without its line end. An over-long line has only its first bytes, and its length.
 

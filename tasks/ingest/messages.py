@@ -10,6 +10,7 @@ from __future__ import annotations
 from tasks.ingest.json_text import dump
 from tasks.ingest.records import Json, UnreadableError
 
+#: a tuple, because a hostile "type" may be no key of a set
 _TEXT_TYPES = ("text", "input_text", "output_text")
 
 
@@ -35,8 +36,16 @@ def from_parts(message: Json) -> list[Json]:
     if not isinstance(message, dict):
         return [message]
     if not isinstance(message.get("parts"), list):
-        return [flatten_content(message)]
-    rest = {key: item for key, item in message.items() if key not in ("parts", "finish_reason")}
+        # nearly every message of nearly every log
+        return [message if type(message.get("content")) is str else flatten_content(message)]
+    rest = message.copy()
+    del rest["parts"]
+    rest.pop("finish_reason", None)
+    if len(message["parts"]) == 1:  # one text, as in most messages
+        part = message["parts"][0]
+        if type(part) is dict and part.get("type") == "text" and type(part.get("content")) is str:
+            rest["content"] = part["content"]
+            return [rest]
     contents: list[Json] = []
     tool_calls: list[Json] = []
     reasoning: list[str] = []

@@ -70,6 +70,7 @@ class LogStream:
         self.is_compressed = head == _GZIP
         self._inflate = zlib.decompressobj(wbits=31) if self.is_compressed else None
         self._pending = b""
+        self._sha256 = hashlib.sha256()
         self.position = 0
         self.problem: str | None = None
 
@@ -80,6 +81,12 @@ class LogStream:
             data = self._decompressed(size) if self.problem is None else b""
         self.position += len(data)
         return data
+
+    def digest(self) -> str:
+        """sha256 of the whole file, once the rest of it is read."""
+        while self._raw(_CHUNK_BYTES):
+            pass
+        return self._sha256.hexdigest()
 
     def skip(self, count: int) -> int:
         """Skip bytes; returns how many line ends were among them."""
@@ -94,6 +101,7 @@ class LogStream:
 
     def _raw(self, size: int) -> bytes:
         data = self._handle.read(min(size, self._left))
+        self._sha256.update(data)
         self._left -= len(data)
         self._read += len(data)
         return data
@@ -145,6 +153,28 @@ def open_stream(
 ) -> Iterator[LogStream]:
     with _open(file.path) as handle:
         yield LogStream(handle, file.size_bytes, max_decompressed_bytes, max_ratio)
+
+
+class PlainStretch(LogStream):
+    """Some bytes from the middle of a file that is not compressed."""
+
+    def __init__(self, handle: BinaryIO, size_bytes: int) -> None:
+        super().__init__(handle, 0, 0, 0.0)
+        self._left = size_bytes
+
+    def _raw(self, size: int) -> bytes:
+        data = self._handle.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
+@contextmanager
+def open_stretch(path: Path, offset: int, size_bytes: int) -> Iterator[LogStream]:
+    """Bytes `offset` to `offset + size_bytes` of a plain file."""
+    with _open(path) as handle:
+        stream = PlainStretch(handle, size_bytes)
+        handle.seek(offset)
+        yield stream
 
 
 @contextmanager

@@ -5,11 +5,11 @@ Knows how to walk lines, documents and Parquet rows; what a record means is the 
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.ingest.delimited import rows_of
 from tasks.ingest.formats import Format, LineReader
 from tasks.ingest.json_text import dump_bytes, parse, plain
 from tasks.ingest.lines import MAX_KEPT_BYTES, Line, iterate_lines
@@ -20,7 +20,7 @@ _PARQUET_BATCH_ROWS = 2_000
 _WAITS = "the last line is cut off; it is read again when the file grows"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every record
 class Located:
     """A record and where it stands. `place` follows the path in `sources`: line or #record."""
 
@@ -45,9 +45,15 @@ class Reading:
         self._max_depth = max_json_depth
         self.bytes_done = 0
 
-    def lines(self, stream: LogStream, start: int = 0) -> Iterator[Located]:
-        """From byte `start`, which is the start of a line."""
-        number = 1 + stream.skip(start)
+    def lines(
+        self, stream: LogStream, start: int = 0, number: int | None = None
+    ) -> Iterator[Located]:
+        """From byte `start`, which is the start of a line.
+
+        `number`: of that line, where the stream begins with it and not with the file.
+        """
+        if number is None:
+            number = 1 + stream.skip(start)
         self.bytes_done = start
         waiting = False
         for line in iterate_lines(stream, self._max_line_bytes, offset=start, number=number):
@@ -76,6 +82,48 @@ class Reading:
             yield Located(record, None, 0, f"#{number}", raw)
         self.bytes_done = size_bytes
 
+    def csv(self, stream: LogStream, delimiter: str) -> Iterator[Located]:
+        """Rows under a header. A broken row is a dead letter; a cell may hold line ends."""
+        csv.field_size_limit(self._max_line_bytes)
+        used: list[Line] = []
+        rows = csv.reader(self._texts(stream, used), delimiter=delimiter, strict=True)
+        header: list[str] | None = None
+        while True:
+            used.clear()
+            try:
+                row = next(rows, None)
+                broken = next((f"a line of {each.length} bytes" for each in used if each.too_long),
+                              "") or _not_utf8(row or [])  # fmt: skip
+            except csv.Error as error:
+                row, broken = [], f"not CSV: {error}"
+            if row is None:
+                break
+            if header is None and not broken:
+                header = row
+            elif row or broken:
+                yield from self._of_row(row, header or [], broken, used)
+            self.bytes_done = used[-1].next_offset if used else self.bytes_done
+        if stream.problem is not None:
+            end = Line(0, self.bytes_done, b"", 0, ended=False)
+            yield self._located(end, Dead(stream.problem))
+
+    def _texts(self, stream: LogStream, used: list[Line]) -> Iterator[str]:
+        for line in iterate_lines(stream, self._max_line_bytes):
+            used.append(line)
+            text = line.data.decode("utf-8", "surrogateescape")
+            yield "\n" if line.too_long else text + "\n"
+
+    def _of_row(
+        self, row: list[str], header: list[str], broken: str, used: list[Line]
+    ) -> Iterator[Located]:
+        if not broken and len(row) != len(header):
+            broken = f"{len(row)} cells under {len(header)} columns"
+        raw = b"\n".join(line.data for line in used)[:MAX_KEPT_BYTES]
+        place = Line(used[0].number, used[0].offset, raw, len(raw), ended=True)
+        found = [Dead(broken)] if broken else self._of_value(dict(zip(header, row, strict=True)))
+        for record in found:
+            yield self._located(place, record)
+
     def parquet(self, path: Path, size_bytes: int) -> Iterator[Located]:
         """A row that JSON cannot hold is a dead letter; so is the rest of a damaged file."""
         number = 0
@@ -96,20 +144,6 @@ class Reading:
             dead = Dead(f"the Parquet file cannot be read after row {number}: {reason}")
             yield Located(dead, None, number, f"#{number}", b"PAR1")
         self.bytes_done = size_bytes
-
-    def table(self, stream: LogStream, size_bytes: int) -> Iterator[Located]:
-        """CSV, whole: it may have been sorted anew, and known rows count as duplicates."""
-        for row in rows_of(stream, self._max_line_bytes):
-            if row.value is None:
-                found: Iterable[Record] = [Dead(row.error)]
-            else:
-                found = self._of_value(row.value)
-            place = str(row.line_number)
-            for record in found:
-                yield Located(record, row.line_number, row.byte_offset, place, row.raw)
-        self.bytes_done = size_bytes
-        if stream.problem is not None:
-            yield Located(Dead(stream.problem), None, stream.position, "#end", b"")
 
     def text(self, stream: LogStream, reader: LineReader, size_bytes: int) -> Iterator[Located]:
         """A text log, whole: what one line means may stand in another."""
@@ -167,6 +201,13 @@ class Reading:
                 yield Dead(str(error), raw)
             except Exception as error:  # a bug of ours in one record must not cost a night's logs
                 yield Dead(f"the parser broke: {type(error).__name__}: {error}"[:500], raw)
+
+
+def _not_utf8(cells: list[str]) -> str:
+    """Bytes that are no UTF-8 came through as lone surrogates."""
+    if any("\udc80" <= sign <= "\udcff" for cell in cells for sign in cell if not sign.isascii()):
+        return "not UTF-8"
+    return ""
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, object]]:

@@ -6,16 +6,15 @@ Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tasks.ingest import formats, refusal
-from tasks.ingest.delimited import header_of
-from tasks.ingest.formats import AnyFormat, Format, TextFormat, canonical
+from tasks.ingest.formats import AnyFormat, Format, TextFormat, canonical, table
 from tasks.ingest.formats.table import Table
 from tasks.ingest.json_text import parse
 from tasks.ingest.lines import MAX_KEPT_BYTES, Line, iterate_lines
@@ -30,6 +29,8 @@ Opener = Callable[[], AbstractContextManager[LogStream]]
 _MAX_SAMPLE_LINES = 50
 _MAX_SAMPLE_BYTES = 4 * 2**20
 _PARQUET = b"PAR1"
+_CSV = (".csv", ".tsv")
+_DELIMITERS = (",", ";", "\t", "|")
 _UNRECOGNISED = "no format recognises this file"
 _AS = f" as one of {', '.join(formats.NAMES)}"
 
@@ -46,6 +47,7 @@ class Recognised:
     reason: str = ""
     document: Json = None
     head: bytes = b""
+    delimiter: str = ","
 
 
 def recognise_file(
@@ -58,52 +60,38 @@ def recognise_file(
         head = stream.read(MAX_KEPT_BYTES)
     if not lines:
         return Recognised("lines", None)
-    name, mapped = path.name, Table(limits.columns)
-    refused = None if forced is not None else refusal.by_name(name, head)
+    refused = None if forced is not None else refusal.by_name(path.name, head)
     if refused is not None:
         return Recognised("lines", None, f"{_UNRECOGNISED}: {refused}", head=head)
     first = lines[0].data
     if first.startswith(_PARQUET):
-        return _parquet(path, mapped, forced, head)
+        return _parquet(path, limits, forced, head)
+    if path.name.lower().removesuffix(".gz").endswith(_CSV) or _is_table(forced):
+        return _csv(first, limits, head)
     values = _values(lines, limits.max_json_depth)
     one_a_line = _is_one_a_line(lines, values)
-    found = formats.recognise(list(values.values())) if one_a_line else None
-    if found is not None and forced is None:
+    found = formats.recognise(list(values.values())) if one_a_line and forced is None else None
+    if found is not None:
         return Recognised("lines", found, head=head)
     text = _text_format(lines, forced)
     if text is not None:
         return Recognised("text", text, head=head)
-    if _is_csv(lines, values, name, mapped, forced):
-        return _csv(lines, mapped, head)
     if one_a_line and forced is not None:
         return Recognised("lines", forced, head=head)
     if not one_a_line and first.lstrip()[:1] in (b"{", b"["):
-        return _document("json", open_again, name, limits, forced, head)
-    if _looks_like_yaml(lines, name):
-        return _document("yaml", open_again, name, limits, forced, head)
+        return _document("json", open_again, path.name, limits, forced, head)
+    if _looks_like_yaml(lines, path.name):
+        return _document("yaml", open_again, path.name, limits, forced, head)
     if forced is not None:
         return Recognised("lines", forced, head=head)
-    told = next((why for value in values.values() if (why := refusal.by_content(name, value))), "")
-    return Recognised("lines", None, f"{_UNRECOGNISED}{f': {told}' if told else _AS}", head=head)
+    told = next((why for value in values.values() if (why := _told(path.name, value))), _AS)
+    return Recognised("lines", None, f"{_UNRECOGNISED}{told}", head=head)
 
 
-def _parquet(path: Path, mapped: Table, forced: AnyFormat | None, head: bytes) -> Recognised:
-    """The mapped table where the columns are there, else our own record."""
-    import pyarrow.parquet as pq
-
-    names: list[str] = []
-    with contextlib.suppress(OSError, ValueError):
-        names = list(pq.read_schema(path).names)
-    if forced is None:
-        found: AnyFormat | None = mapped if mapped.has_columns(names) else canonical_format()
-        return Recognised("parquet", found, head=head)
-    if forced.NAME in (canonical.NAME, mapped.NAME):
-        return Recognised("parquet", forced, head=head)
-    return Recognised("parquet", None, _UNRECOGNISED + ": Parquet of another format", head=head)
-
-
-def canonical_format() -> AnyFormat | None:
-    return formats.by_name(canonical.NAME)
+def _told(name: str, value: Json) -> str:
+    """Why a value is no log, where it says so itself."""
+    told = refusal.by_content(name, value)
+    return f": {told}" if told else ""
 
 
 def _text_format(lines: list[Line], forced: AnyFormat | None) -> TextFormat | None:
@@ -112,28 +100,48 @@ def _text_format(lines: list[Line], forced: AnyFormat | None) -> TextFormat | No
     return formats.recognise_text([line.data.decode("utf-8", "replace") for line in lines])
 
 
-def _is_csv(
-    lines: list[Line],
-    values: dict[int, Json],
-    name: str,
-    mapped: Table,
-    forced: AnyFormat | None,
-) -> bool:
-    if forced is not None:
-        return forced.NAME == mapped.NAME
-    if 0 in values:
-        return False
-    named = name.lower().removesuffix(".gz").endswith((".csv", ".tsv"))
-    return named or mapped.has_columns(header_of(lines[0].data))
+def _is_table(forced: AnyFormat | None) -> bool:
+    return forced is not None and forced.NAME == table.NAME
 
 
-def _csv(lines: list[Line], mapped: Table, head: bytes) -> Recognised:
-    names = header_of(lines[0].data)
-    if mapped.has_columns(names):
-        return Recognised("csv", mapped, head=head)
-    has = f"it has the columns {', '.join(names)}"[:300]
-    reason = f"{_UNRECOGNISED}: a table; map its columns in [ingest.columns]; {has}"
-    return Recognised("csv", None, reason, head=head)
+def _parquet(
+    path: Path, limits: IngestSettings, forced: AnyFormat | None, head: bytes
+) -> Recognised:  # fmt: skip
+    """A table whose columns are named, else our own record."""
+    if forced is None and limits.columns and _has_columns(_parquet_columns(path), limits):
+        return Recognised("parquet", Table(limits.columns), head=head)
+    if forced is None or forced.NAME in (canonical.NAME, table.NAME):
+        found = forced or formats.by_name(canonical.NAME, limits.columns)
+        return Recognised("parquet", found, head=head)
+    return Recognised("parquet", None, _UNRECOGNISED + ": Parquet of another format", head=head)
+
+
+def _parquet_columns(path: Path) -> Sequence[str]:
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except (OSError, ValueError):
+        return []  # reading it will say why
+
+
+def _has_columns(header: Sequence[str], limits: IngestSettings) -> bool:
+    return set(limits.columns.values()) <= set(header)
+
+
+def _csv(first: bytes, limits: IngestSettings, head: bytes) -> Recognised:
+    """With the delimiter that finds every named column in the first line."""
+    line = first.decode("utf-8", "replace")
+    headers = {each: next(csv.reader([line], delimiter=each), []) for each in _DELIMITERS}
+    for delimiter, header in headers.items():
+        if limits.columns and _has_columns(header, limits):
+            found = Table(limits.columns)
+            return Recognised("csv", found, head=head, delimiter=delimiter)
+    widest = max(headers.values(), key=len)
+    shown = ", ".join(name[:40] for name in widest[:12])
+    wanted = f"columns {', '.join(limits.columns.values())}" if limits.columns else "columns"
+    reason = f"a table needs its {wanted} named in [ingest.columns]; it has: {shown}"
+    return Recognised("csv", None, f"{_UNRECOGNISED}: {reason}", head=head)
 
 
 def _sample(stream: LogStream, max_line_bytes: int) -> list[Line]:
@@ -198,8 +206,7 @@ def _document(
         return Recognised(syntax, None, reason, head=head)
     found = forced or formats.recognise(value)
     if found is None:
-        told = refusal.by_content(name, value)
-        reason = f"{_UNRECOGNISED}{f': {told}' if told else _AS}"
+        reason = f"{_UNRECOGNISED}{_told(name, value) or _AS}"
         return Recognised(syntax, None, reason, head=head)
     return Recognised(syntax, found, document=value, head=head)
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import orjson
 
 from expectations.contracts import CALL_FIELDS, LANDING
 from tasks.ingest import coerce
-from tasks.ingest.json_text import dump
 from tasks.ingest.records import Call, Feedback
 
 Row = dict[str, Any]
+#: values in the order of LANDING's columns; JSON as UTF-8 bytes
+CallRow = list[Any]
 
-_JSON_FIELDS = frozenset(c.name for c in LANDING.columns if c.sql_type == "JSON")
-_FIELDS = tuple((name, name in _JSON_FIELDS) for name in CALL_FIELDS)
+_fields_of = attrgetter(*CALL_FIELDS)
+_JSON_FIELDS = tuple(p for p, c in enumerate(LANDING.columns) if c.sql_type == "JSON")
+_REQUEST_ID = LANDING.column_names.index("request_id")
+_USER_HASH = LANDING.column_names.index("user_hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +39,24 @@ class Reader:
     now: datetime
 
 
-def call_row(call: Call, place: str, reader: Reader) -> Row:
+def call_row(call: Call, place: str, reader: Reader) -> CallRow:
     """A row of `landing`. A call without an id gets one from its content."""
-    row: Row = {}
-    for name, is_json in _FIELDS:
-        value = getattr(call, name)
+    row: CallRow = list(_fields_of(call))
+    digested = row.copy()
+    for position in _JSON_FIELDS:
+        value = row[position]
         # an empty conversation is a finding, an empty object of tags is nothing
-        absent = value is None or (is_json and value == {})
-        row[name] = None if absent else dump(value) if is_json else value
-    row["user_hash"] = coerce.user_hash(call.user, call.user_hash)
-    digest = hashlib.sha256(orjson.dumps(list(row.values()))).hexdigest()
-    if row["request_id"] is None:
-        row["request_id"] = f"content:{digest[:32]}"
-    row["sources"] = [f"{reader.path}:{place}"]
-    row["format"] = reader.format
-    row["content_digest"] = digest
-    row["run_id"] = reader.run_id
-    row["ingested_at"] = reader.now
+        if value is None or value == {}:
+            row[position] = digested[position] = None
+        else:
+            row[position] = text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+            digested[position] = orjson.Fragment(text)
+    if call.user is not None or call.user_hash is not None:
+        row[_USER_HASH] = digested[_USER_HASH] = coerce.user_hash(call.user, call.user_hash)
+    digest = hashlib.sha256(orjson.dumps(digested)).hexdigest()
+    if row[_REQUEST_ID] is None:
+        row[_REQUEST_ID] = f"content:{digest[:32]}"
+    row += ([f"{reader.path}:{place}"], reader.format, digest, reader.run_id, reader.now)
     return row
 
 

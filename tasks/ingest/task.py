@@ -7,40 +7,48 @@ file, and the receipt is summed from `sources`, so it equals that of an undistur
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.errors import UsageError
 from tasks.ingest import formats, merging
 from tasks.ingest.batch_inputs import requests_for
-from tasks.ingest.feedback import of_call
-from tasks.ingest.formats import AnyFormat, Format, openai_batch
+from tasks.ingest.batches import batches
+from tasks.ingest.formats import AnyFormat, Format, openai_batch, table
 from tasks.ingest.lines import MAX_KEPT_BYTES
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
+from tasks.ingest.processes import num_processes, parse_with_processes
 from tasks.ingest.reading import Located, Reading
 from tasks.ingest.recognise import Recognised, recognise_file
-from tasks.ingest.records import Call, Dead, Feedback, Other
-from tasks.ingest.rows import Reader, call_row, dead_letter_row, feedback_row
+from tasks.ingest.records import Dead
+from tasks.ingest.rows import Reader
 from tasks.ingest.sources import Found, LogFile, find_files
+from tasks.ingest.worker import Assignment
 from tasks.receipts import Receipt
 from tasks.run import Run
-from tasks.settings import IngestSettings
 from tasks.store import Store, deadletters, feedback, landing, ledger, reports
 from tasks.store import sources as readings
-from tasks.store.intake import Counts, Intake
+from tasks.store.intake import Batch, Counts, Intake
 from tasks.store.sources import LastReading
 
 STAGE = "ingest"
 _PAIRS_AT_A_TIME = 2_000
+#: of the database; parsing takes about as much again
+_MAX_STORE_BYTES = 768 * 2**20
+#: starting processes takes as long as parsing this much in one
+_MIN_BYTES_FOR_PROCESSES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class _Todo:
-    """A file that has something new: its content digest, and the reading to go on from."""
+    """A file that has something new, and the reading to go on from.
+
+    `digest` of its content, where it had to be known before reading.
+    """
 
     file: LogFile
-    digest: str
+    digest: str | None
     appended_to: LastReading | None
 
 
@@ -50,9 +58,11 @@ def ingest(run: Run) -> Receipt:
     Raises UsageError for a pattern that matches nothing, a file that cannot be opened, an unknown
     format name, and when no format recognises any of the files.
     """
-    forced = _forced_format(run.request.log_format, run.settings.ingest.columns)
+    columns = run.settings.ingest.columns
+    forced = _forced_format(run.request.log_format, columns)
     found = find_files(run.request.logs)
     with run.open_store() as store:
+        store.hold_memory(_MAX_STORE_BYTES)
         for number, file in enumerate(found.files):
             run.progress(STAGE, number, len(found.files), file.path.name)
             todo = _what_is_new(run, store, file, forced)
@@ -64,6 +74,7 @@ def ingest(run: Run) -> Receipt:
         with store.transaction():
             _merge_reports(store, run.run_id)
             receipt = _receipt(run, store, found)
+            landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
@@ -71,6 +82,12 @@ def ingest(run: Run) -> Receipt:
 def _forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
     if name in ("", "auto"):
         return None
+    if name == table.NAME and not columns:
+        raise UsageError(
+            "a table's columns are not named",
+            received=f"--format {name}",
+            next='[ingest.columns] of flywheel.toml, for example started_at = "TIMESTAMP"',
+        )
     found = formats.by_name(name, columns)
     if found is None:
         near = difflib.get_close_matches(name, formats.NAMES, n=1, cutoff=0.4)
@@ -88,13 +105,14 @@ def _what_is_new(run: Run, store: Store, file: LogFile, forced: AnyFormat | None
     path = str(file.path)
     last = readings.last_reading(store, path)
     if last is None:
-        return _Todo(file, fingerprint(file).digest, None)
-    again = _must_retry(last, forced)
+        return _Todo(file, None, None)
+    version = formats.unknown_version(run.settings.ingest.columns)
+    again = _must_retry(last, forced, version)
     if (last.size_bytes, last.mtime_ns) == (file.size_bytes, file.mtime_ns) and not again:
         return None
     prints = fingerprint(file, last.size_bytes if last.size_bytes <= file.size_bytes else None)
     same = readings.reading_of(store, path, prints.digest)
-    if same is not None and not _must_retry(same, forced):
+    if same is not None and not _must_retry(same, forced, version):
         with store.transaction():
             readings.touch(store, path, prints.digest, file.mtime_ns, run.clock())
         return None
@@ -102,11 +120,11 @@ def _what_is_new(run: Run, store: Store, file: LogFile, forced: AnyFormat | None
     return _Todo(file, prints.digest, last if grown and not again else None)
 
 
-def _must_retry(last: LastReading, forced: AnyFormat | None) -> bool:
+def _must_retry(last: LastReading, forced: AnyFormat | None, unknown_version: str) -> bool:
     """A file that nothing recognised, once there are other parsers; or another format is forced."""
     if forced is not None:
         return last.format != forced.NAME
-    return last.format == formats.UNKNOWN and last.parser_version != formats.UNKNOWN_VERSION
+    return last.format == formats.UNKNOWN and last.parser_version != unknown_version
 
 
 def _take_in(
@@ -118,32 +136,26 @@ def _take_in(
         return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
 
     seen = recognise_file(open_again, file.path, limits, forced)
+    if seen.format is not None and seen.format.NAME == openai_batch.NAME:
+        asked = requests_for(file, files, limits)
+        seen = replace(seen, format=openai_batch.WithRequests(asked)) if asked else seen
     parser = seen.format
-    if parser is not None and parser.NAME == openai_batch.NAME:
-        parser = openai_batch.WithRequests(requests_for(file, files, limits))
     reader = Reader(
         path=str(file.path),
         format=_format_name(seen, forced),
-        parser_version=parser.VERSION if parser else formats.UNKNOWN_VERSION,
+        parser_version=(parser.VERSION if parser else formats.unknown_version(limits.columns)),
         run_id=run.run_id,
         now=run.clock(),
     )
     start = _start(todo, seen, reader)
     superseded = _superseded(store, todo, seen, start)
     intake = Intake(store)
-    other_spans = 0
-    bytes_done = file.size_bytes
-    if parser is None:
-        _add_unrecognised(intake, seen, reader)
-    else:
-        with open_again() as stream:
-            reading, found = _read(parser, limits, stream, seen, file, start)
-            for located in found:
-                other_spans += _add(intake, located, reader)
-        bytes_done = reading.bytes_done
-    intake.flush()
+    intake.counts.bytes_done = file.size_bytes
+    with open_again() as stream:
+        intake.take(_batches(run, stream, seen, file, reader, start))
+        digest = todo.digest or stream.digest()
     deadletters.mark_replayed(store, sorted(superseded - intake.dead_ids))
-    readings.add_reading(store, _reading_row(todo, reader, intake.counts, bytes_done, other_spans))
+    readings.add_reading(store, _reading_row(file, digest, reader, intake.counts))
 
 
 def _format_name(seen: Recognised, forced: AnyFormat | None) -> str:
@@ -169,60 +181,56 @@ def _superseded(store: Store, todo: _Todo, seen: Recognised, start: int) -> set[
     return waiting | (deadletters.whole_files(store, path) if seen.format is not None else set())
 
 
-def _add(intake: Intake, located: Located, reader: Reader) -> int:
-    """Hand one record over; returns how many spans that are no call it stands for."""
-    record, place = located.record, located.place
-    if isinstance(record, Other):
-        return record.count
-    if isinstance(record, Call):
-        row = call_row(record, place, reader)
-        signals = [of_call(each, row["request_id"]) for each in record.feedback]
-        intake.add_call(row, [feedback_row(each, place, reader) for each in signals])
-    elif isinstance(record, Feedback):
-        intake.add_feedback(feedback_row(record, place, reader))
-    else:
-        where = (located.line_number, located.byte_offset)
-        intake.add_dead_letter(dead_letter_row(record.error, located.raw, *where, reader))
-    return 0
+def _batches(
+    run: Run, stream: LogStream, seen: Recognised, file: LogFile, reader: Reader, start: int
+) -> Iterator[Batch]:
+    """What the file brings from byte `start` on. Lines of a large plain file are parsed apart."""
+    limits = run.settings.ingest
+    if seen.format is None:
+        yield from _unrecognised(seen, file, reader)
+        return
+    count = num_processes(limits.processes)
+    large = file.size_bytes - start >= _MIN_BYTES_FOR_PROCESSES and not stream.is_compressed
+    by_name = seen.format is formats.by_name(reader.format, limits.columns)
+    if seen.syntax == "lines" and large and count > 1 and by_name:
+        depth = limits.max_json_depth
+        work = Assignment(file.path, reader.format, reader, limits.max_line_bytes, depth)
+        yield from parse_with_processes(stream, start, work, count)
+        return
+    parser = seen.format if isinstance(seen.format, Format) else None
+    reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
+    located = _located(reading, stream, seen, file, start)
+    yield from batches(located, reader, lambda: reading.bytes_done)
 
 
-def _add_unrecognised(intake: Intake, seen: Recognised, reader: Reader) -> None:
+def _unrecognised(seen: Recognised, file: LogFile, reader: Reader) -> Iterator[Batch]:
     """One dead letter for the whole file; an empty file has nothing to keep."""
     if seen.reason:
-        _add(intake, Located(Dead(seen.reason), None, 0, "#1", seen.head[:MAX_KEPT_BYTES]), reader)
+        dead = Located(Dead(seen.reason), None, 0, "#1", seen.head[:MAX_KEPT_BYTES])
+        yield from batches([dead], reader, lambda: file.size_bytes)
 
 
-def _read(
-    parser: AnyFormat,
-    limits: IngestSettings,
-    stream: LogStream,
-    seen: Recognised,
-    file: LogFile,
-    start: int,
-) -> tuple[Reading, Iterable[Located]]:
-    most = (limits.max_line_bytes, limits.max_json_depth)
-    if not isinstance(parser, Format):
-        reading = Reading(None, *most)
-        return reading, reading.text(stream, parser.reader(), file.size_bytes)
-    reading = Reading(parser, *most)
+def _located(
+    reading: Reading, stream: LogStream, seen: Recognised, file: LogFile, start: int
+) -> Iterable[Located]:
     if seen.syntax == "lines":
-        return reading, reading.lines(stream, start)
-    if seen.syntax == "csv":
-        return reading, reading.table(stream, file.size_bytes)
+        return reading.lines(stream, start)
+    if seen.format is not None and not isinstance(seen.format, Format):
+        return reading.text(stream, seen.format.reader(), file.size_bytes)
     if seen.syntax == "parquet":
-        return reading, reading.parquet(file.path, file.size_bytes)
-    return reading, reading.document(seen.document, file.size_bytes)
+        return reading.parquet(file.path, file.size_bytes)
+    if seen.syntax == "csv":
+        return reading.csv(stream, seen.delimiter)
+    return reading.document(seen.document, file.size_bytes)
 
 
-def _reading_row(
-    todo: _Todo, reader: Reader, counts: Counts, bytes_done: int, other_spans: int
-) -> dict[str, object]:
+def _reading_row(file: LogFile, digest: str, reader: Reader, counts: Counts) -> dict[str, object]:
     return {
         "path": reader.path,
-        "digest": todo.digest,
-        "size_bytes": todo.file.size_bytes,
-        "mtime_ns": todo.file.mtime_ns,
-        "bytes_done": bytes_done,
+        "digest": digest,
+        "size_bytes": file.size_bytes,
+        "mtime_ns": file.mtime_ns,
+        "bytes_done": counts.bytes_done,
         "format": reader.format,
         "parser_version": reader.parser_version,
         "rows_in": counts.rows_in,
@@ -231,7 +239,7 @@ def _reading_row(
         "dead_letters": counts.dead_letters,
         "input_tokens": counts.input_tokens,
         "output_tokens": counts.output_tokens,
-        "other_spans": other_spans,
+        "other_spans": counts.other_spans,
         "run_id": reader.run_id,
         "read_at": reader.now,
     }

@@ -73,6 +73,12 @@ class Store:
         finally:
             self._in_transaction = False
 
+    def hold_memory(self, max_bytes: int) -> None:
+        """DuckDB spills to disk beyond this, until the store is closed (else: 80% of all)."""
+        self.execute(f"SET memory_limit = '{max_bytes >> 20}MiB'")
+        with suppress(duckdb.CatalogException):  # older ones do not hold as much back
+            self.execute("SET write_buffer_row_group_count = 1")
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         self.connection.execute(sql, list(parameters))
 
@@ -114,6 +120,18 @@ class Store:
         from tasks.store.arrow import table_from_rows
 
         incoming = table_from_rows(contract, batch)
+        self.insert_table(contract, incoming, table=table, ignore_existing=ignore_existing)
+        return len(batch)
+
+    def insert_table(
+        self,
+        contract: TableContract,
+        incoming: pa.Table | pa.RecordBatchReader,
+        *,
+        table: str | None = None,
+        ignore_existing: bool = False,
+    ) -> None:
+        """Insert Arrow rows that have all of the contract's columns."""
         columns = ", ".join(f'"{name}"' for name in contract.column_names)
         conflict = " ON CONFLICT DO NOTHING" if ignore_existing else ""
         self.connection.register("incoming_rows", incoming)
@@ -124,7 +142,6 @@ class Store:
             )
         finally:
             self.connection.unregister("incoming_rows")
-        return len(batch)
 
 
 def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:

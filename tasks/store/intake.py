@@ -1,22 +1,46 @@
-"""Rows of one reading of a log file, written in batches, every record counted once.
+"""Rows of one reading of a log file into the store, every record counted once.
 
 Works inside the transaction of the file. The same call (id and content), the same feedback and
 the same dead letter count as duplicates, whether they were met in this file or a year ago.
+
+Calls stream into one INSERT, which writes them out compressed as they come, so memory does not
+grow with the file. A row that is taken back or changed before the commit would make DuckDB write
+all of them once more; so a call that may have been met in this file stays out of the stream, and
+where calls were met again is noted with them by `landing.note_sources` after the commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from tasks.store import deadletters, feedback, landing
 from tasks.store.connection import Store
 
-_MAX_BATCH_ROWS = 10_000
-_MAX_BATCH_BYTES = 64 * 2**20
+_MAX_HELD_ROWS = 20_000
+_MAX_HELD_BYTES = 64 * 2**20
+_MAX_COUNT = 2**63 - 1
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of a stretch of a file: `calls` with the columns of landing, JSON as Arrow's JSON.
+
+    `signals`: a feedback row, and whether it is a record of its own (not if it came with a call).
+    `bytes_done`: of the last batch of a file, where a later reading of it goes on.
+    """
+
+    calls: pa.Table
+    signals: list[tuple[Row, bool]]
+    dead: list[Row]
+    other_spans: int
+    bytes_done: int
 
 
 @dataclass(slots=True)
@@ -28,6 +52,8 @@ class Counts:
     dead_letters: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    other_spans: int = 0
+    bytes_done: int = 0
 
     @property
     def rows_in(self) -> int:
@@ -35,68 +61,78 @@ class Counts:
 
 
 class Intake:
-    """Collects rows; `flush` writes them. `dead_ids` holds every dead letter met."""
+    """Takes the batches of one file. `dead_ids` holds every dead letter met."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._calls: list[Row] = []
-        self._feedback: list[tuple[Row, bool]] = []
+        self._boundary = landing.last_row(store)
+        self._met = Digests()
+        self._again: list[pa.Table] = []
+        self._signals: list[tuple[Row, bool]] = []
         self._dead: list[Row] = []
-        self._num_bytes = 0
+        self._held_rows = self._held_bytes = 0
+        self._failure: BaseException | None = None
         self.counts = Counts()
         self.dead_ids: set[str] = set()
 
-    def add_call(self, row: Row, feedback_rows: Sequence[Row]) -> None:
-        """Feedback that came with the call is stored, but is no record of its own."""
-        self._calls.append(row)
-        self._feedback.extend((each, False) for each in feedback_rows)
-        self._added(len(row["messages"] or "") + len(row["response"] or ""))
+    def take(self, batches: Iterable[Batch]) -> None:
+        """All of a file. Raises what the batches raise."""
+        source = iter(batches)
+        while (first := next(source, None)) is not None:
+            landing.add_calls(self._store, self._fresh_calls(first, source))
+            if self._failure is not None:
+                raise self._failure
+            self._flush()
+        again = landing.take_back_known(self._store, self._boundary)
+        self.counts.duplicates += again
+        counts = landing.count_from(self._store, self._boundary)
+        self.counts.rows_out += counts.num_rows
+        self.counts.input_tokens = min(_MAX_COUNT, counts.input_tokens)
+        self.counts.output_tokens = min(_MAX_COUNT, counts.output_tokens)
 
-    def add_feedback(self, row: Row) -> None:
-        self._feedback.append((row, True))
-        self._added(0)
+    def _fresh_calls(self, first: Batch, source: Iterator[Batch]) -> Iterator[pa.Table]:
+        """Calls that this file has not had; until what is held beside them has to be written."""
+        batch: Batch | None = first
+        try:
+            while batch is not None:
+                yield self._hold_back(batch)
+                full = self._held_rows >= _MAX_HELD_ROWS or self._held_bytes >= _MAX_HELD_BYTES
+                batch = None if full else next(source, None)
+        except BaseException as error:
+            # DuckDB would make a text of it
+            self._failure = error
 
-    def add_dead_letter(self, row: Row) -> None:
-        self._dead.append(row)
-        self._added(len(row["raw"]))
+    def _hold_back(self, batch: Batch) -> pa.Table:
+        self.counts.other_spans += batch.other_spans
+        self.counts.bytes_done = batch.bytes_done
+        self._signals += batch.signals
+        self._dead += batch.dead
+        met = self._met.add(batch.calls["content_digest"].to_pylist())
+        calls = batch.calls
+        if met.any():
+            again = calls.filter(pa.array(met))
+            calls = calls.filter(pa.array(~met))
+            self._again.append(again)
+            self._held_bytes += again.nbytes
+            self._held_rows += again.num_rows
+        self._held_rows += len(batch.signals) + len(batch.dead)
+        self._held_bytes += sum(len(row["raw"]) for row in batch.dead)
+        return calls
 
-    def _added(self, num_bytes: int) -> None:
-        self._num_bytes += num_bytes
-        num_rows = len(self._calls) + len(self._feedback) + len(self._dead)
-        if num_rows >= _MAX_BATCH_ROWS or self._num_bytes >= _MAX_BATCH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        self._flush_calls()
-        self._flush_feedback()
+    def _flush(self) -> None:
+        if self._again:
+            again = landing.add_new_calls(self._store, pa.concat_tables(self._again))
+            self.counts.duplicates += again
+        self._flush_signals()
         self._flush_dead()
-        self._num_bytes = 0
+        self._again, self._signals, self._dead = [], [], []
+        self._held_rows = self._held_bytes = 0
 
-    def _flush_calls(self) -> None:
-        keys = [(row["request_id"], row["content_digest"]) for row in self._calls]
-        known = landing.known_calls(self._store, keys)
-        fresh: list[Row] = []
-        again: list[tuple[landing.Key, str]] = []
-        seen: set[landing.Key] = set()
-        for position, (row, key) in enumerate(zip(self._calls, keys, strict=True)):
-            if position in known or key in seen:
-                again.append((key, row["sources"][0]))
-                continue
-            seen.add(key)
-            fresh.append(row)
-            self.counts.input_tokens += row["input_tokens"] or 0
-            self.counts.output_tokens += row["output_tokens"] or 0
-        landing.add_calls(self._store, fresh)
-        landing.add_sources(self._store, again)
-        self.counts.rows_out += len(fresh)
-        self.counts.duplicates += len(again)
-        self._calls = []
-
-    def _flush_feedback(self) -> None:
-        ids = [row["feedback_id"] for row, _ in self._feedback]
+    def _flush_signals(self) -> None:
+        ids = [row["feedback_id"] for row, _ in self._signals]
         known = feedback.known_feedback(self._store, ids)
         fresh: list[Row] = []
-        for row, alone in self._feedback:
+        for row, alone in self._signals:
             is_new = row["feedback_id"] not in known
             if is_new:
                 known.add(row["feedback_id"])
@@ -105,7 +141,6 @@ class Intake:
                 self.counts.rows_out += is_new
                 self.counts.duplicates += not is_new
         feedback.add_feedback(self._store, fresh)
-        self._feedback = []
 
     def _flush_dead(self) -> None:
         ids = [row["dead_letter_id"] for row in self._dead]
@@ -120,4 +155,30 @@ class Intake:
                 fresh.append(row)
         deadletters.add_dead_letters(self._store, fresh)
         self.counts.dead_letters += len(fresh)
-        self._dead = []
+
+
+class Digests:
+    """Which digests were met, by their first 64 bits: 8 bytes each, where a set takes 150.
+
+    So `True` means perhaps, and who must know looks closer; `False` is certain.
+    """
+
+    def __init__(self) -> None:
+        #: each sorted, each more than twice as long as the next
+        self._runs: list[np.ndarray] = []
+
+    def add(self, digests: list[str]) -> np.ndarray:
+        """Remember hexadecimal digests; [num_digests] bool: was it met before, here included?"""
+        if not digests:
+            return np.zeros(0, dtype=np.bool_)
+        keys = np.array([int(digest[:16], 16) for digest in digests], dtype=np.uint64)
+        fresh, places = np.unique(keys, return_index=True)
+        met = np.ones(len(keys), dtype=np.bool_)
+        met[places] = False
+        for run in self._runs:
+            position = np.minimum(np.searchsorted(run, fresh), len(run) - 1)
+            met[places[run[position] == fresh]] = True
+        self._runs.append(fresh)
+        while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
+            self._runs.append(np.union1d(self._runs.pop(), self._runs.pop()))
+        return met

@@ -2,77 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from expectations.contracts import LANDING, REQUESTS
 from tasks.store.connection import Store
 
-#: (request id, content digest): what makes a call the same call
-Key = tuple[str, str]
+#: what makes a call the same call
+_KEY = "request_id, content_digest"
 
 
-def known_calls(store: Store, keys: Sequence[Key]) -> set[int]:
-    """Positions of the keys that are in landing, requests, merged or held in quarantine already."""
-    if not keys:
-        return set()
-    arrays = [
-        pa.array(range(len(keys)), type=pa.int64()),
-        pa.array([key[0] for key in keys], type=pa.string()),
-        pa.array([key[1] for key in keys], type=pa.string()),
-    ]
-    names = ["position", "request_id", "content_digest"]
-    store.connection.register("incoming_keys", pa.table(arrays, names=names))
-    try:
-        found = store.rows(
-            "SELECT position FROM incoming_keys JOIN landing USING (request_id, content_digest) "
-            "UNION "
-            "SELECT position FROM incoming_keys JOIN requests USING (request_id, content_digest) "
-            "UNION "
-            "SELECT position FROM incoming_keys JOIN merged_reports "
-            "USING (request_id, content_digest)"
-        )
-        # the digest of a quarantined call is inside its JSON: read only where the id is known
-        held = store.rows(
-            "SELECT i.position, i.content_digest = q.\"row\"->>'content_digest' "
-            "FROM quarantine q JOIN incoming_keys i ON q.request_id = i.request_id "
-            "WHERE q.state = 'held'"
-        )
-    finally:
-        store.connection.unregister("incoming_keys")
-    return {position for (position,) in found} | {position for position, same in held if same}
+@dataclass(frozen=True, slots=True)
+class Totals:
+    num_rows: int
+    input_tokens: int
+    output_tokens: int
 
 
-def add_calls(store: Store, rows: Sequence[dict[str, Any]]) -> None:
-    store.insert(LANDING, rows)
+def last_row(store: Store) -> int:
+    """The largest row id; whatever the open transaction inserts from now on lies beyond it."""
+    return int(store.scalar("SELECT coalesce(max(rowid), -1) FROM landing"))
 
 
-def add_sources(store: Store, seen: Sequence[tuple[Key, str]]) -> None:
-    """Calls met again: note where, with the call that was kept (in landing or requests)."""
-    if not seen:
+def add_calls(store: Store, batches: Iterator[pa.Table]) -> None:
+    """Insert calls as they come; the iterator must not touch the store, nor raise."""
+    first = next(batches, None)
+    if first is None:
         return
-    table = pa.table(
-        {
-            "request_id": [key[0] for key, _ in seen],
-            "content_digest": [key[1] for key, _ in seen],
-            "source": [source for _, source in seen],
-        }
-    )
-    store.connection.register("incoming_sources", table)
+    tables = itertools.chain([first], batches)
+    records = (batch for table in tables for batch in table.to_batches())
+    store.insert_table(LANDING, pa.RecordBatchReader.from_batches(first.schema, records))
+
+
+def add_new_calls(store: Store, calls: pa.Table) -> int:
+    """Insert those calls that landing does not have; returns how many it has, here included."""
+    numbered = calls.append_column("position", pa.array(range(calls.num_rows), type=pa.int64()))
+    store.connection.register("incoming_calls", numbered)
     try:
-        for name in (LANDING.name, REQUESTS.name):
-            store.execute(
-                f'UPDATE "{name}" AS kept SET sources = list_concat(kept.sources, '
-                "list_filter(again.sources, lambda s: NOT list_contains(kept.sources, s))) "
-                "FROM (SELECT request_id, content_digest, list(DISTINCT source) AS sources "
-                "      FROM incoming_sources GROUP BY ALL) AS again "
-                "WHERE kept.request_id = again.request_id "
-                "AND kept.content_digest = again.content_digest"
-            )
+        new = [position for (position,) in store.rows(
+            f"SELECT min(position) FROM incoming_calls ANTI JOIN landing USING ({_KEY}) "
+            f"GROUP BY {_KEY} ORDER BY 1"
+        )]  # fmt: skip
+        mask = np.zeros(calls.num_rows, dtype=np.bool_)
+        mask[new] = True
+        _remember_sources(store, calls.filter(pa.array(~mask)))
     finally:
-        store.connection.unregister("incoming_sources")
+        store.connection.unregister("incoming_calls")
+    if new:
+        store.insert_table(LANDING, calls.filter(pa.array(mask)))
+    num_known: int = calls.num_rows - len(new)
+    return num_known
+
+
+def take_back_known(store: Store, boundary: int) -> int:
+    """Take out of landing what came in beyond `boundary` and was known already; how many."""
+    known = _known_rows(store, boundary)
+    if not known:
+        return 0
+    rows = pa.table({"row_id": pa.array(known, type=pa.int64())})
+    store.connection.register("known_rows", rows)
+    try:
+        where = "rowid IN (SELECT row_id FROM known_rows)"
+        _remember_sources(store, store.arrow(f"SELECT {_KEY}, sources FROM landing WHERE {where}"))
+        store.execute(f"DELETE FROM landing WHERE {where}")
+    finally:
+        store.connection.unregister("known_rows")
+    return len(known)
+
+
+def _known_rows(store: Store, boundary: int) -> list[int]:
+    """Row ids beyond `boundary` of calls that were there before, in requests or in quarantine."""
+    found = store.rows(
+        f"SELECT new.rowid FROM landing new JOIN (SELECT {_KEY} FROM landing WHERE rowid <= ? "
+        f"UNION SELECT {_KEY} FROM requests UNION SELECT {_KEY} FROM merged_reports) "
+        f"USING ({_KEY}) WHERE new.rowid > ?",
+        [boundary, boundary],
+    )
+    # the digest of a quarantined call is inside its JSON: read only where the id is known
+    held = store.rows(
+        "SELECT new.rowid, new.content_digest = q.\"row\"->>'content_digest' "
+        "FROM quarantine q JOIN landing new ON q.request_id = new.request_id "
+        "WHERE q.state = 'held' AND new.rowid > ?",
+        [boundary],
+    )
+    return sorted({row for (row,) in found} | {row for row, same in held if same})
+
+
+def count_from(store: Store, boundary: int) -> Totals:
+    """Calls beyond `boundary` and their tokens, exact whatever a log claims."""
+    row = store.one(
+        "SELECT count(*), coalesce(sum(input_tokens::HUGEINT), 0), "
+        "coalesce(sum(output_tokens::HUGEINT), 0) FROM landing WHERE rowid > ?",
+        [boundary],
+    )
+    assert row is not None
+    return Totals(*map(int, row))
+
+
+def _remember_sources(store: Store, calls: pa.Table) -> None:
+    """Calls met again: where, until `note_sources`."""
+    store.connection.register("again", calls.select(["request_id", "content_digest", "sources"]))
+    try:
+        store.execute(f"INSERT INTO met_again SELECT {_KEY}, unnest(sources) FROM again")
+    finally:
+        store.connection.unregister("again")
+
+
+def note_sources(store: Store) -> None:
+    """With every call that was met again (in landing or requests), note where."""
+    if not store.scalar("SELECT count(*) FROM met_again"):
+        return
+    for name in (LANDING.name, REQUESTS.name):
+        store.execute(
+            f'UPDATE "{name}" AS kept SET sources = list_concat(kept.sources, '
+            "list_filter(again.sources, lambda s: NOT list_contains(kept.sources, s))) "
+            f"FROM (SELECT {_KEY}, list(DISTINCT source ORDER BY source) AS sources "
+            "      FROM met_again GROUP BY ALL) AS again "
+            "WHERE kept.request_id = again.request_id "
+            "AND kept.content_digest = again.content_digest"
+        )
+    store.execute("DELETE FROM met_again")
 
 
 def count_conflicts(store: Store, run_id: str) -> int:
@@ -120,12 +173,7 @@ def ids_taken(store: Store) -> list[str]:
 
 def admit(store: Store, rows: pa.Table) -> None:
     """Insert redacted rows into requests."""
-    columns = ", ".join(f'"{name}"' for name in REQUESTS.column_names)
-    store.connection.register("admitted_rows", rows)
-    try:
-        store.execute(f"INSERT INTO requests ({columns}) SELECT {columns} FROM admitted_rows")
-    finally:
-        store.connection.unregister("admitted_rows")
+    store.insert_table(REQUESTS, rows)
 
 
 def clear(store: Store) -> None:

@@ -77,7 +77,7 @@ def add_reading(store: Store, row: dict[str, Any]) -> None:
 def totals(store: Store, run_id: str) -> Totals:
     row = store.one(
         "SELECT count(DISTINCT path), " + ", ".join(
-            f"coalesce(sum({name}), 0)::BIGINT"
+            f"least(coalesce(sum({name}), 0), {2**63 - 1})::BIGINT"
             for name in ("rows_in", "rows_out", "duplicates", "dead_letters", "input_tokens",
                          "output_tokens", "other_spans")
         ) + " FROM sources WHERE run_id = ?",

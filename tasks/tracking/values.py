@@ -63,9 +63,9 @@ def parent_metrics(turn: facts.Turn) -> Metrics:
     for result in turn.suites:
         for name in ("difference", "ci_low", "ci_high", "margin", "min_detectable_effect",
                      "p_value", "correlation", "num_samples", "num_clusters", "num_unscored",
-                     "b", "c"):  # fmt: skip
+                     "num_won", "num_lost"):  # fmt: skip
             value = getattr(result, name)
-            if value is None and name in ("b", "c", "p_value"):
+            if value is None and name in ("num_won", "num_lost", "p_value"):
                 continue  # of binary scores only
             found[metric_key(result.suite, name)] = value
     for receipt in turn.receipts:

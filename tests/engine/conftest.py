@@ -5,13 +5,19 @@ installed.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engine import LLM
+
+if not torch.cuda.is_available():
+    # before anyone imports Triton: the GPU kernels run in its interpreter
+    os.environ["TRITON_INTERPRET"] = "1"
 
 VOCAB_SIZE = 160
 CACHE_BYTES = 1 << 20
@@ -31,7 +37,6 @@ def write_llama(
     **changes: Any,
 ) -> Path:
     """A random-weight model folder without a tokenizer, written by transformers."""
-    import torch
     import transformers
 
     settings: dict[str, Any] = {

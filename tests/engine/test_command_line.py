@@ -8,12 +8,13 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from engine import LLM, SamplingParams
-from engine.__main__ import main
+from engine.__main__ import SAMPLING, main
 from engine.core import EngineCore
 from engine.request import Request
 
@@ -49,6 +50,10 @@ def test_every_command_is_documented_and_explains_itself(
     assert ended.value.code == 0
     assert "--model" in capsys.readouterr().out
     assert f"`python -m engine {command}`" in Path("docs/commands.md").read_text()
+
+
+def test_every_sampling_parameter_is_a_flag():
+    assert set(SAMPLING) == {field.name for field in fields(SamplingParams)}
 
 
 def test_generate_writes_what_the_engine_says(

@@ -94,8 +94,8 @@ def test_dead_replica_is_named_and_the_others_finish(plain_folder: Path):
     llm = LLM(plain_folder, "cpu", "float32", kv_cache_bytes=CACHE_BYTES, replicas=2)
     victim = llm._engine._workers[1].process  # type: ignore[union-attr]
     assert victim.pid is not None
-    killer = threading.Timer(0.3, os.kill, (victim.pid, signal.SIGKILL))
-    killer.start()
+    os.kill(victim.pid, signal.SIGSTOP)  # so that it cannot finish before it is killed
+    threading.Timer(0.3, os.kill, (victim.pid, signal.SIGKILL)).start()
     completions = llm.generate([[i] * 9 for i in range(8)], SamplingParams(max_tokens=400))
     errors = {c.error for c in completions if c.error is not None}
     named = f"Replica 1 (cpu, process {victim.pid}) ended with exit code -9 before this request"

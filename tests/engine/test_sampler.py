@@ -90,9 +90,10 @@ def test_what_is_left_is_what_transformers_leaves(changes: dict[str, Any], sprea
         history = torch.randint(0, 20_000, (300,), generator=generator).tolist()
         history += logits.topk(5).indices.tolist()  # so that the penalty matters
         wanted, received = (f(logits, params, history) for f in (reference, ours))
-        assert (received - wanted).abs().max() < 1e-6
         differ = ((received > 0) != (wanted > 0)) & (wanted + received > 1e-12)
-        assert int(differ.sum()) <= (1 if params.top_p < 1 else 0), "float32 against float64"
+        # float32 against float64: rounding may move one token over the border of top_p
+        assert int(differ.sum()) <= (1 if params.top_p < 1 else 0)
+        assert (received - wanted)[~differ].abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from typing import Any
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import UsageError
-from tasks.redaction import KINDS, Redactor, redact_text
+from tasks.redaction import KINDS, Redactor, _claim, redact_text
+from tasks.redaction_patterns import FINDERS
 
 KEY = b"test"
 
@@ -35,6 +37,8 @@ FOUND = {
     "iban": ["DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "gb82west12345698765432",
              "NO93 8601 1117 947"],
     "ip": ["192.168.10.20", "2001:db8::8a2e:370:7334", "fe80::1"],
+    "url": ["https://www.example.com/a?b=c#d", "http://192.168.10.20:8080/x", "www.example.com",
+            "ftp://ann@example.com/secret"],
     "phone": ["+49 170 1234567", "+1 (202) 555-0143", "+442079460958", "555-867-5309",
               "(555) 867-5309", "0170 123 4567", "001-518-640-0854", "+46 (0)8 928 571 38"],
 }  # fmt: skip
@@ -114,6 +118,36 @@ def test_masking_twice_changes_nothing():
     text = " and ".join(value for values in FOUND.values() for value in values)
     once, _ = redact_text(text, key=KEY)
     assert redact_text(once, key=KEY) == (once, Counter())
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [("see (https://example.com/a), or", "see (<url:>), or"), ("www.example.com.", "<url:>."),
+     ("the www. of things, http:// alone", "the www. of things, http:// alone"),
+     ("https://u:hunter2@example.com/?q=a@b.com x", "<url:> x")],
+)  # fmt: skip
+def test_an_address_of_the_web_is_masked_whole_and_no_more(text: str, masked: str):
+    assert (
+        re.sub("<url:[0-9a-f]+>", "<url:>", redact_text(text, ("url", "email"), KEY)[0]) == masked
+    )
+    again = redact_text(text, ("url", "email"), KEY)[0]
+    assert redact_text(again, key=KEY)[0] == again
+
+
+SIGNS = st.sampled_from([
+    "@", "a.de", "1", "22", "+49 ", "170", " ", "-", ".", ":", "://", "www.", "sk-", "abc123",
+    "password", "token", "=", '"', "Bearer ", "DE89", "37040044", "0532013000", "4111", "::",
+    "é", "call", "KEY", "PRIVATE KEY", "ghp_", "_live_", "eyJ", "x" * 20, "tel", "(0)", "\n",
+])  # fmt: skip
+
+
+@given(st.lists(SIGNS, max_size=14).map("".join))
+def test_looking_only_where_a_text_hints_at_something_finds_all_there_is(text: str):
+    everywhere: list[tuple[int, int, str]] = []
+    for finder in FINDERS:
+        for start, end in finder.find(text):
+            _claim(everywhere, start, end, finder.kind)
+    assert Redactor(KINDS, KEY).spans(text) == everywhere
 
 
 def test_kinds_may_be_left_out():

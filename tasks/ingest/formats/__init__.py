@@ -6,11 +6,11 @@ whole value is no record. To add a format: write the module, put it in FORMATS b
 that would also match.
 
 Text logs (TEXT_FORMATS) have `matches_lines` and `reader()` instead: a reader is fed line by line.
-Tables need the mapping of the settings: see table.py.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, cast, runtime_checkable
 
@@ -34,6 +34,7 @@ from tasks.ingest.formats import (
     tensorzero,
     vllm,
 )
+from tasks.ingest.formats.table import Table
 from tasks.ingest.records import Json, Record
 
 
@@ -75,15 +76,20 @@ TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama
 AnyFormat = Format | TextFormat
 _ALL: tuple[AnyFormat, ...] = (*FORMATS, *TEXT_FORMATS)
 NAMES = (*(each.NAME for each in _ALL), table.NAME)
-#: format and parser version of a file that none of them recognises
+#: format of a file that none of them recognises
 UNKNOWN = "unknown"
-UNKNOWN_VERSION = ",".join((*(each.VERSION for each in _ALL), table.VERSION))
 
 
-def by_name(name: str, columns: Mapping[str, str] | None = None) -> AnyFormat | None:
-    """`columns`: the mapping of the settings, for tables."""
+def unknown_version(columns: Mapping[str, str]) -> str:
+    """Parser version of such a file: another one once there are other parsers or columns."""
+    known = [*(each.VERSION for each in _ALL), table.VERSION, *sorted(columns.items())]
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+
+
+def by_name(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
+    """columns: of [ingest.columns], for tables."""
     if name == table.NAME:
-        return table.Table(columns or {})
+        return Table(columns)
     return next((each for each in _ALL if name == each.NAME), None)
 
 

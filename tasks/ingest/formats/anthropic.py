@@ -9,7 +9,7 @@ from tasks.ingest.formats.exchange_call import pair_matches, pair_records
 from tasks.ingest.records import Json, Record
 
 NAME = "anthropic"
-VERSION = "anthropic@1"
+VERSION = "anthropic@2"
 
 
 def matches(value: Json) -> bool:

@@ -25,7 +25,7 @@ from tasks.ingest.messages import flatten_content
 from tasks.ingest.records import Call, Dead, Json, Record, UnreadableError
 
 NAME = "bedrock"
-VERSION = "bedrock@1"
+VERSION = "bedrock@2"
 
 _APIS: tuple[Api, ...] = (*APIS, TEXT_MODEL)
 _READ = frozenset({

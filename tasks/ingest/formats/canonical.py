@@ -6,8 +6,7 @@ plain text. Unknown keys become tags. {"record": "feedback", "request_id": …} 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from expectations.contracts import CALL_FIELDS
 from tasks.ingest import coerce
@@ -19,13 +18,13 @@ from tasks.ingest.records import Call, Dead, Feedback, Json, Record, UnreadableE
 NAME = "canonical"
 VERSION = "canonical@1"
 
-_EXTRA = ("user", "user_id", "feedback", "record")
-_KNOWN = frozenset(CALL_FIELDS) | frozenset(_EXTRA)
+_EXTRA = frozenset({"user", "user_id", "feedback", "record"})
+_KNOWN = frozenset(CALL_FIELDS) | _EXTRA
 #: one of these must be there before a record is taken for ours
 _SIGNS = ("request_id", "messages", "response")
 _TEXTS = (
     "request_id", "provider", "model", "release", "prompt_name", "prompt_version", "session_id",
-    "operation", "finish_reason", "status", "error_type",
+    "operation", "finish_reason", "status", "error_type", "user", "user_hash",
 )  # fmt: skip
 _INTEGERS = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 _NUMBERS = ("ttft_s", "latency_s", "cost_usd")
@@ -62,37 +61,26 @@ def records(value: Json) -> Iterator[Record]:
 
 
 def _call(value: dict[str, Json], feedback: tuple[Feedback, ...]) -> Call:
-    texts: dict[str, Any] = {n: coerce.text(n, value[n]) for n in _TEXTS if n in value}
-    integers: dict[str, Any] = {n: coerce.integer(n, value[n]) for n in _INTEGERS if n in value}
-    numbers: dict[str, Any] = {n: coerce.number(n, value[n]) for n in _NUMBERS if n in value}
-    http_status = coerce.small_integer("http_status", value.get("http_status"))
-    response = _response(value.get("response"))
-    tool_calls = _nested(value.get("tool_calls"))
-    if tool_calls is None and isinstance(response, dict):
-        tool_calls = response.get("tool_calls")
-    if texts.get("status") is None:
-        failed = texts.get("error_type") is not None or (http_status or 0) >= 400
-        texts["status"] = "error" if failed else "ok" if response is not None else None
-    return Call(
-        **texts,
-        **integers,
-        **numbers,
-        started_at=coerce.moment("started_at", value.get("started_at")),
-        user=coerce.text("user", value.get("user", value.get("user_id"))),
-        user_hash=coerce.text("user_hash", value.get("user_hash")),
-        messages=_messages(value.get("messages")),
-        response=response,
-        tool_calls=tool_calls,
-        params=_nested(value.get("params")),
-        http_status=http_status,
-        retries=coerce.small_integer("retries", value.get("retries")),
-        guardrail_verdicts=_nested(value.get("guardrail_verdicts")),
-        tags=_tags(value),
-        feedback=feedback,
-    )
+    call = Call(feedback=feedback)
+    unknown: dict[str, Json] = {}
+    for key, given in value.items():
+        read = _READERS.get(key)
+        if read is not None:
+            setattr(call, key, read(key, given))
+        elif key not in _EXTRA and key != "tags":
+            unknown[key] = given
+    if "user_id" in value and "user" not in value:
+        call.user = coerce.text("user", value["user_id"])
+    call.tags = _tags(value.get("tags"), unknown)
+    if call.tool_calls is None and isinstance(call.response, dict):
+        call.tool_calls = call.response.get("tool_calls")
+    if call.status is None:
+        failed = call.error_type is not None or (call.http_status or 0) >= 400
+        call.status = "error" if failed else "ok" if call.response is not None else None
+    return call
 
 
-def _messages(value: Json) -> Json:
+def _messages(name: str, value: Json) -> Json:
     if value is None:
         return None
     if isinstance(value, str):
@@ -100,10 +88,10 @@ def _messages(value: Json) -> Json:
         # only a list of objects is messages; any other text is the prompt itself
         if isinstance(inner, list) and all(isinstance(item, dict) for item in inner):
             value = inner
-    return message_list("messages", value)
+    return message_list(name, value)
 
 
-def _response(value: Json) -> Json:
+def _response(name: str, value: Json) -> Json:
     if isinstance(value, str):
         inner = _json_text(value)
         # an answer may itself be JSON text; only a message with a role is taken for one
@@ -111,14 +99,14 @@ def _response(value: Json) -> Json:
             return {"role": "assistant", "content": value}
         value = inner
     if isinstance(value, dict):
-        found: list[Json] = message_list("response", value)
+        found: list[Json] = message_list(name, value)
         return found[0]
     if value is None:
         return None
-    raise UnreadableError(f"response: expected text or a message, received {coerce.kind_of(value)}")
+    raise UnreadableError(f"{name}: expected text or a message, received {coerce.kind_of(value)}")
 
 
-def _nested(value: Json) -> Json:
+def _nested(name: str, value: Json) -> Json:
     """A JSON field: nested, or as JSON text; text that is no JSON stays text."""
     if not isinstance(value, str):
         return value
@@ -135,12 +123,25 @@ def _json_text(value: str) -> Json:
         return None
 
 
-def _tags(value: dict[str, Json]) -> dict[str, Json]:
-    given = _nested(value.get("tags"))
+def _tags(given: Json, unknown: dict[str, Json]) -> dict[str, Json]:
+    given = _nested("tags", given)
     tags: dict[str, Json] = dict(given) if isinstance(given, dict) else {}
     if given is not None and not isinstance(given, dict):
         tags["tags"] = given
-    for key in value.keys() - _KNOWN:
+    for key, value in unknown.items():
         # the log's own tag of that name keeps its place
-        tags[key if key not in tags else f"record.{key}"] = value[key]
+        tags[key if key not in tags else f"record.{key}"] = value
     return tags
+
+
+_READERS: dict[str, Callable[[str, Json], Json]] = {
+    **dict.fromkeys(_TEXTS, coerce.text),
+    **dict.fromkeys(_INTEGERS, coerce.integer),
+    **dict.fromkeys(_NUMBERS, coerce.number),
+    **dict.fromkeys(("http_status", "retries"), coerce.small_integer),
+    **dict.fromkeys(("tool_calls", "params", "guardrail_verdicts"), _nested),
+    "started_at": coerce.moment,
+    "messages": _messages,
+    "response": _response,
+}
+assert {*_READERS, "tags"} == {*CALL_FIELDS, "user"}, "a call field without a reader"

@@ -13,8 +13,8 @@ from typing import Any
 from tasks.ingest import coerce
 from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
-NAME = "envoy_ai_gateway"
-VERSION = "envoy_ai_gateway@1"
+NAME = "envoy"
+VERSION = "envoy@2"
 
 _MODELS = ("gen_ai.response.model", "gen_ai.request.model_override", "gen_ai.request.model")
 _COUNTS = {

@@ -18,7 +18,7 @@ from tasks.ingest.messages import flatten_content
 from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "kong"
-VERSION = "kong@1"
+VERSION = "kong@2"
 
 #: objects inside a plugin's that call a model, but not for the user
 _INSIDE = ("meta", "usage", "payload", "cache", "rag-inject", "ai-llm-as-judge")

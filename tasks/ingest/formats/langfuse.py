@@ -18,7 +18,7 @@ from tasks.ingest.json_text import dump_bytes
 from tasks.ingest.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "langfuse"
-VERSION = "langfuse@1"
+VERSION = "langfuse@2"
 
 _TYPES = (
     "GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING",

@@ -21,7 +21,7 @@ from tasks.ingest.messages import flatten_content, message_list
 from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "litellm"
-VERSION = "litellm@1"
+VERSION = "litellm@2"
 
 _READ = frozenset({
     "id", "request_id", "call_type", "status", "custom_llm_provider", "startTime", "endTime",

@@ -21,7 +21,7 @@ from tasks.ingest.payloads import read_input, read_output
 from tasks.ingest.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "mlflow"
-VERSION = "mlflow@1"
+VERSION = "mlflow@2"
 
 _CALLS = ("LLM", "CHAT_MODEL")
 _MAX_DEPTH = 100

@@ -18,7 +18,7 @@ from tasks.ingest.formats.exchange_call import call_of
 from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "openai_batch"
-VERSION = "openai_batch@1"
+VERSION = "openai_batch@2"
 
 
 def matches(value: Json) -> bool:

@@ -9,7 +9,7 @@ from tasks.ingest.formats.exchange_call import pair_matches, pair_records
 from tasks.ingest.records import Json, Record
 
 NAME = "openai_responses"
-VERSION = "openai_responses@1"
+VERSION = "openai_responses@2"
 
 
 def matches(value: Json) -> bool:

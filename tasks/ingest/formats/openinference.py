@@ -12,7 +12,7 @@ from tasks.ingest.formats.spans import is_span
 from tasks.ingest.records import Json, UnreadableError
 
 NAME = "openinference"
-VERSION = "openinference@1"
+VERSION = "openinference@2"
 
 records = otlp.records
 

@@ -13,7 +13,14 @@ from typing import Any
 
 from tasks.ingest import coerce
 from tasks.ingest.formats import otlp_messages
-from tasks.ingest.formats.otlp_values import Attributes, any_value, attributes, structured, take
+from tasks.ingest.formats.otlp_values import (
+    Attributes,
+    any_value,
+    attributes,
+    structured,
+    take,
+    take_fields,
+)
 from tasks.ingest.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 _DETAILS = "gen_ai.client.inference.operation.details"
@@ -31,10 +38,12 @@ _SIGNS_OF_A_CALL = (
     "gen_ai.usage.completion_tokens", "gen_ai.prompt.0.content", "gen_ai.completion.0.content",
 )  # fmt: skip
 _PARAMS = {
-    "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "max_tokens": "max_tokens",
-    "seed": "seed", "stop_sequences": "stop", "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty", "choice.count": "n", "stream": "stream",
-    "encoding_formats": "encoding_formats",
+    ours: (f"gen_ai.request.{theirs}",) for ours, theirs in {
+        "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "seed": "seed",
+        "max_tokens": "max_tokens", "stop": "stop_sequences", "n": "choice.count",
+        "frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty",
+        "stream": "stream", "encoding_formats": "encoding_formats",
+    }.items()
 }  # fmt: skip
 _INTEGERS = {
     "input_tokens": (
@@ -151,9 +160,9 @@ def _call(
     feedback = tuple(_feedback(events, None))
     said = otlp_messages.take_messages(found, [(name, about) for name, about, _ in events])
     texts: dict[str, Any] = {
-        name: coerce.text(name, take(found, *names)) for name, names in _TEXTS.items()
+        name: coerce.text(name, value) for name, value in take_fields(found, _TEXTS).items()
     }
-    texts["release"] = texts["release"] or coerce.text(
+    texts["release"] = texts.get("release") or coerce.text(
         "release", about.get("flywheel.release", about.get("service.version"))
     )
     response_model = coerce.text("model", take(found, "gen_ai.response.model"))
@@ -161,7 +170,7 @@ def _call(
     if response_model is None or response_model == request_model:
         found.pop("gen_ai.request.model", None)
     integers: dict[str, Any] = {
-        name: coerce.integer(name, take(found, *names)) for name, names in _INTEGERS.items()
+        name: coerce.integer(name, value) for name, value in take_fields(found, _INTEGERS).items()
     }
     state, error_type = outcome(found, events, status, tags)
     finish = structured(take(found, "gen_ai.response.finish_reasons"))
@@ -214,11 +223,7 @@ def outcome(
 
 
 def _params(found: Attributes) -> dict[str, Json]:
-    params: dict[str, Json] = {}
-    for name, ours in _PARAMS.items():
-        value = take(found, f"gen_ai.request.{name}")
-        if value is not None:
-            params[ours] = value
+    params = {name: v for name, v in take_fields(found, _PARAMS).items() if v is not None}
     tools = structured(take(found, "gen_ai.tool.definitions"))
     if tools is not None:
         params["tools"] = tools

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from tasks.ingest import coerce
 from tasks.ingest.json_text import parse
@@ -11,6 +11,7 @@ from tasks.ingest.records import Json, UnreadableError
 
 Attributes = dict[str, Json]
 
+_PLAIN_KINDS = frozenset({"stringValue", "doubleValue", "boolValue"})
 _INDEXED = re.compile(r"([0-9]{1,6})\.(.+)")
 _MAX_DEPTH = 100
 
@@ -26,6 +27,10 @@ def any_value(value: Json) -> Json:
         raise UnreadableError(
             f"attribute value: expected an object, received {coerce.kind_of(value)}"
         )
+    if len(value) == 1:  # all but a few
+        (kind,) = value
+        if kind in _PLAIN_KINDS:
+            return value[kind]
     for kind, content in value.items():
         match kind:
             case "stringValue" | "string_value" | "bytesValue" | "bytes_value":
@@ -98,6 +103,14 @@ def take(found: Attributes, *names: str) -> Json:
         if value == result:
             del found[name]
     return result
+
+
+def take_fields(found: Attributes, fields: Mapping[str, Sequence[str]]) -> dict[str, Json]:
+    """`take` for every field that has any of its names here; few attributes of many names."""
+    here = found.keys()
+    return {
+        field: take(found, *names) for field, names in fields.items() if not here.isdisjoint(names)
+    }
 
 
 def structured(value: Json) -> Json:

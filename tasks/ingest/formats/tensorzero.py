@@ -19,7 +19,7 @@ from tasks.ingest.parts import answer_of, message_of
 from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "tensorzero"
-VERSION = "tensorzero@1"
+VERSION = "tensorzero@2"
 
 _READ = frozenset({
     "id", "inference_id", "function_name", "variant_name", "episode_id", "input", "output",

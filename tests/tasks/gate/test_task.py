@@ -113,7 +113,7 @@ def test_a_verdict_is_written_with_its_receipt(tmp_path: Path) -> None:
         "challenger": 1.0, "difference": 0.5, "margin": 0.05, "verdict": "better",
         "role": "primary", "owner": "support", "num_clusters": 100, "num_scored_champion": 100,
         "num_scored_challenger": 100, "num_missing_champion": 0, "num_missing_challenger": 0,
-        "num_unscored": 0, "correlation": None, "b": 50, "c": 0,
+        "num_unscored": 0, "correlation": None, "num_won": 50, "num_lost": 0,
     }  # fmt: skip
     assert expected.items() <= suite.items()
     assert suite["ci_low"] < 0.5 < suite["ci_high"]

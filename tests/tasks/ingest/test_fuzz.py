@@ -66,7 +66,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "data_flywheel": (data_flywheel, [
         {"timestamp": 1, "workload_id": "w", "client_id": "c", "error_details": None, **chat.pair()}
     ]),
-    "envoy_ai_gateway": (envoy, [gateways.ENVOY]),
+    "envoy": (envoy, [gateways.ENVOY]),
     "kong": (kong, [gateways.KONG]),
     "langfuse": (langfuse, [traces.export(
         traces.observation("a"), traces.observation("b", parentObservationId="a"),
@@ -145,7 +145,7 @@ def test_a_mutated_record_is_read_or_refused_and_fits_the_store(name: str, data:
         assert isinstance(record, Call | Feedback | Dead | Other)
         if isinstance(record, Call):
             row = call_row(record, "1", reader)
-            assert row["request_id"]
+            assert row[0]
             assert all(feedback_row(each, "1", reader)["kind"] for each in record.feedback)
 
 
@@ -195,7 +195,7 @@ def test_text_lines_changed_anywhere_are_each_read_or_counted(format: Any, data:
     assert not [each for each in located if isinstance(each.record, Dead)]
     for each in located:
         if isinstance(each.record, Call):
-            assert call_row(each.record, "1", Reader("/a", "x", "1", "r", clock()))["request_id"]
+            assert call_row(each.record, "1", Reader("/a", "x", "1", "r", clock()))[0]
     num_lines = len(list(iterate_lines(io.BytesIO(content), 10**6)))
     num_seen = sum(each.record.count if isinstance(each.record, Other) else 1 for each in located)
     # a vLLM request that waits for its output is one with it; each other line is one record

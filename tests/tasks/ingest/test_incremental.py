@@ -174,7 +174,7 @@ class KilledError(BaseException):
 
 @pytest.mark.parametrize(
     ("where", "at"),
-    [("intake.flush", 1), ("intake.flush", 3), ("readings.add_reading", 1),
+    [("intake.take", 1), ("intake.take", 3), ("readings.add_reading", 1),
      ("readings.add_reading", 2), ("ledger.finish_stage", 1)],
 )  # fmt: skip
 def test_a_run_killed_anywhere_and_started_again_equals_an_undisturbed_one(

@@ -24,7 +24,7 @@ FILES = {
     ),
     # four records with one requestId, two of which are the same to the byte
     "bedrock/panther_tests.jsonl": ("bedrock", 3, 0, 0, 1, 0),
-    "envoy_ai_gateway/accesslog_doc_example_0.json": ("envoy_ai_gateway", 1, 15, 7, 0, 0),
+    "envoy_ai_gateway/accesslog_doc_example_0.json": ("envoy", 1, 15, 7, 0, 0),
     # tool traffic
     "kong/ai_log_doc_example_1.json": ("kong", 0, 0, 0, 0, 1),
     "langfuse/autogen-2025-06-06.trace.json": ("langfuse", 1, 41, 3, 0, 1),

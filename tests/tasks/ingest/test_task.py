@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import UsageError
+from tasks.ingest import formats
 from tasks.ingest.task import ingest
 from tests.tasks.ingest.builders import call, make_run, query, write_lines
 from tests.tasks.ingest.formats.test_openai_chat import pair
@@ -172,7 +173,7 @@ def test_when_nothing_is_recognised_the_run_stops_and_nothing_is_lost(tmp_path: 
         with pytest.raises(UsageError, match=r"README\.md") as caught:
             ingest(run)
         assert caught.value.exit_code == 2
-        assert "openai_chat, canonical" in caught.value.allowed
+        assert caught.value.allowed == ", ".join(formats.NAMES)
         assert query(run, "SELECT count(*) FROM dead_letters") == [(1,)]
 
 
@@ -233,7 +234,7 @@ def test_progress_is_told(tmp_path: Path):
 def test_batches_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from tasks.store import intake
 
-    monkeypatch.setattr(intake, "_MAX_BATCH_ROWS", 3)
+    monkeypatch.setattr(intake, "_MAX_HELD_ROWS", 3)
     lines = [call(n % 7, feedback={"value": 1}) for n in range(20)] + [b"{x"] * 4
     run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", *lines))
     receipt = ingest(run)

@@ -92,6 +92,7 @@ def test_page_shows_verdict_denominators_lineage_and_commands(decided: Run) -> N
         "−42.0 to −9.0",
         "scored 13 / 12",
         "missing 0 / 1 · unscored 1",
+        "only challenger right 1 · only champion right 7",
         "12.0%",
         turn.eval_set.digest,
         turn.log_files[0].digest,

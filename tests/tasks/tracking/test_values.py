@@ -21,9 +21,15 @@ def test_a_number_that_is_not_defined_has_no_metric_but_its_name_is_kept(decided
 
 def test_json_that_holds_nan_or_text_instead_of_numbers_is_undefined() -> None:
     result = facts.SuiteResult.from_json(
-        {"suite": "s", "difference": float("nan"), "ci_low": "x", "b": True, "champion_ci": [1]}
+        {
+            "suite": "s",
+            "difference": float("nan"),
+            "ci_low": "x",
+            "num_won": True,
+            "champion_ci": [1],
+        }
     )
-    assert (result.difference, result.ci_low, result.b) == (None, None, None)
+    assert (result.difference, result.ci_low, result.num_won) == (None, None, None)
     assert result.champion_ci == (None, None)
 
 

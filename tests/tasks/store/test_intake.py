@@ -1,0 +1,90 @@
+"""Calls into landing: which ones were met before, exactly, whatever their digests begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expectations.contracts import LANDING
+from tasks.store import Store
+from tasks.store.arrow import table_from_values
+from tasks.store.intake import Batch, Digests, Intake
+from tests.tasks.ingest.builders import clock
+
+
+def batch(*calls: tuple[str, str], tokens: int = 1) -> Batch:
+    """Calls by id and digest."""
+    rows = []
+    for request_id, digest in calls:
+        row = dict.fromkeys(LANDING.column_names) | {
+            "request_id": request_id, "content_digest": digest, "messages": b"[]", "format": "x",
+            "input_tokens": tokens, "run_id": "r", "ingested_at": clock(),
+            "sources": [f"a:{digest}"],
+        }  # fmt: skip
+        rows.append(list(row.values()))
+    return Batch(table_from_values(LANDING, rows), [], [], 0, 0)
+
+
+@given(st.lists(st.lists(st.sampled_from("0123456789ab"), max_size=6), max_size=12))
+def test_digests_are_met_again_as_in_a_set(batches: list[list[str]]) -> None:
+    digests, known = Digests(), set[str]()
+    for each in batches:
+        expected = []
+        for digit in each:
+            expected.append(digit in known)
+            known.add(digit)
+        found = digests.add([digit * 64 for digit in each])
+        np.testing.assert_array_equal(found, np.array(expected, dtype=np.bool_))
+
+
+def test_digests_that_begin_alike_are_two_calls(tmp_path: Path) -> None:
+    one, other = "a" * 16 + "1" * 48, "a" * 16 + "2" * 48
+    with Store.open(tmp_path / "s.duckdb") as store, store.transaction():
+        intake = Intake(store)
+        intake.take([batch(("x", one), ("y", other)), batch(("y", other), ("x", one), ("z", one))])
+        assert (intake.counts.rows_out, intake.counts.duplicates) == (3, 2)
+        assert store.rows("SELECT request_id FROM landing ORDER BY 1") == [("x",), ("y",), ("z",)]
+
+
+def test_tokens_beyond_all_reason_do_not_stop_the_intake(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "s.duckdb") as store, store.transaction():
+        intake = Intake(store)
+        intake.take([batch(("x", "1" * 64), ("y", "2" * 64), tokens=2**63 - 1)])
+        assert intake.counts.input_tokens == 2**63 - 1
+
+
+def test_what_the_batches_raise_comes_out_as_it_is_and_nothing_stays(tmp_path: Path) -> None:
+    def broken() -> Iterator[Batch]:
+        yield batch(("x", "1" * 64))
+        raise KeyboardInterrupt("now")
+
+    with Store.open(tmp_path / "s.duckdb") as store:
+        with pytest.raises(KeyboardInterrupt, match="now"), store.transaction():
+            Intake(store).take(broken())
+        assert store.rows("SELECT count(*) FROM landing") == [(0,)]
+
+
+def test_where_calls_were_met_again_survives_until_it_is_noted(tmp_path: Path) -> None:
+    from tasks.store import landing
+
+    path = tmp_path / "s.duckdb"
+    with Store.open(path) as store, store.transaction():
+        Intake(store).take([batch(("x", "1" * 64))])
+    again = batch(("x", "1" * 64))
+    moved = again.calls.set_column(
+        again.calls.schema.get_field_index("sources"), "sources", [[["b:1"]]]
+    )
+    with Store.open(path) as store, store.transaction():
+        intake = Intake(store)
+        intake.take([Batch(moved, [], [], 0, 0)])
+        assert (intake.counts.rows_out, intake.counts.duplicates) == (0, 1)
+    with Store.open(path) as store, store.transaction():
+        landing.note_sources(store)
+        (sources,) = store.rows("SELECT sources FROM landing")
+        assert sources == (["a:" + "1" * 64, "b:1"],)
+        assert store.rows("SELECT count(*) FROM met_again") == [(0,)]
