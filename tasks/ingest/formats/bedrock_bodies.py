@@ -26,7 +26,8 @@ _ASKED = ("prompt", "inputText", "message", "inputs")
 
 def _is_converse(value: Json) -> bool:
     if isinstance(value, list):
-        return any(isinstance(each, dict) and any(k in each for k in _EVENTS) for each in value)
+        signs = (*_EVENTS[:-1], "contentBlockIndex")
+        return any(isinstance(each, dict) and any(k in each for k in signs) for each in value)
     output = value.get("output") if isinstance(value, dict) else None
     return isinstance(output, dict) and "message" in output
 
@@ -40,6 +41,8 @@ def _read_messages(request: dict[str, Json]) -> Json:
     if request.get("system") is not None:
         messages.extend(message_of("system", request["system"]))
     asked = request.get("messages")
+    if not isinstance(asked, list) and any(name in request for name in _ASKED):
+        return _read_prompt(request)
     for item in asked if isinstance(asked, list) else []:
         turn = item if isinstance(item, dict) else {"content": item}
         role = turn.get("role")
@@ -67,11 +70,13 @@ def _read_converse(value: Json) -> Answer:
 
 
 def _from_events(events: list[Json]) -> dict[str, Json]:
-    """ConverseStream: each event is an object with its kind as the one key."""
+    """ConverseStream: each event has its kind as the one key, or is what stands under it."""
     blocks: dict[int, dict[str, Json]] = {}
     whole: dict[str, Json] = {}
     for event in events:
-        for kind, body in event.items() if isinstance(event, dict) else ():
+        known = _kind(event) if isinstance(event, dict) else None
+        named = event if known is None or known in event else {known: event}
+        for kind, body in named.items() if isinstance(named, dict) else ():
             if not isinstance(body, dict):
                 continue
             if kind in ("contentBlockStart", "contentBlockDelta"):
@@ -87,6 +92,18 @@ def _from_events(events: list[Json]) -> dict[str, Json]:
                 whole["error"] = {"type": kind, **body}
     content = [_closed(blocks[index]) for index in sorted(blocks)]
     return {**whole, "output": {"message": {"content": content}}}
+
+
+def _kind(event: dict[str, Json]) -> str | None:
+    """Logs hold the events also bare: what they are shows in their keys."""
+    for kind in _EVENTS:
+        if kind in event:
+            return kind
+    if "contentBlockIndex" in event and ("delta" in event or "start" in event):
+        return "contentBlockDelta" if "delta" in event else "contentBlockStart"
+    if "stopReason" in event and "output" not in event:
+        return "messageStop"
+    return "metadata" if "usage" in event and "output" not in event and len(event) <= 3 else None
 
 
 def _add(block: dict[str, Json], piece: dict[str, Json]) -> None:

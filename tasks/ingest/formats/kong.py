@@ -77,7 +77,7 @@ def _call(
         started_at=coerce.moment("started_at", entry.get("started_at")),
         provider=coerce.text("provider_name", meta.get("provider_name")),
         model=coerce.text("model", meta.get("response_model") or meta.get("request_model")),
-        user=coerce.text("consumer", _part(entry.get("consumer")).get("id")),
+        user=_consumer(_part(entry.get("consumer"))),
         operation=api.operation,
         messages=api.read_messages(request),
         response=None if answer.message is None else flatten_content(answer.message),
@@ -94,6 +94,11 @@ def _call(
         guardrail_verdicts=verdicts or None,
         tags=_tags(entry, inner, name, plugin, answer),
     )
+
+
+def _consumer(consumer: dict[str, Json]) -> str | None:
+    said = consumer.get("username") or consumer.get("custom_id") or consumer.get("id")
+    return coerce.text("consumer", said)
 
 
 def _part(value: Json) -> dict[str, Json]:

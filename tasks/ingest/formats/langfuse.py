@@ -32,7 +32,7 @@ def matches(value: Json) -> bool:
     found = _observations(value)
     if found:
         return _is_observation(found[0])
-    return _is_observation(value)
+    return _is_observation(value) or _is_score(value)
 
 
 def records(value: Json) -> Iterator[Record]:
@@ -41,6 +41,9 @@ def records(value: Json) -> Iterator[Record]:
     trace = value.get("trace", value)
     trace = trace if isinstance(trace, dict) else {}
     found = _observations(value)
+    if not found and _is_score(value):
+        yield from _score_alone(value)
+        return
     if not found:
         if not _is_observation(value):
             raise UnreadableError("neither a trace with observations nor an observation")
@@ -71,28 +74,54 @@ def _is_observation(value: Json) -> bool:
     return get(value, "traceId") is not None and get(value, "startTime") is not None
 
 
+def _is_score(value: Json) -> bool:
+    """A line of the export of scores."""
+    if not isinstance(value, dict) or get(value, "traceId") is None or "name" not in value:
+        return False
+    return "source" in value and ("value" in value or get(value, "stringValue") is not None)
+
+
+def _score_alone(value: dict[str, Json]) -> Iterator[Record]:
+    """Of a trace alone it speaks of no call that could be found."""
+    about = get(value, "observationId")
+    if about is None:
+        yield Other()
+        return
+    signal = langfuse_call.score(value, corrected=False)
+    yield replace(signal, request_id=f"{get(value, 'traceId')}:{about}")
+
+
 def _calls(observed: list[dict[str, Json]], trace: dict[str, Json]) -> Iterator[Record]:
+    by_id = {str(item.get("id")): item for item in observed}
     outer = spans.wrapping(
-        (item.get("id"), get(item, "parentObservationId"))
+        (item.get("id"), _around(item, by_id).get("id"))
         for item in observed
         if item.get("type") == "GENERATION" and isinstance(item.get("id"), str)
     )
-    by_id = {str(item.get("id")): item for item in observed}
     calls: dict[str, Call] = {}
     for item in observed:
         own = str(item.get("id"))
         if item.get("type") != "GENERATION" or own in outer:
             yield Other()
             continue
-        around = by_id.get(str(get(item, "parentObservationId")))
+        around = _around(item, by_id)
         try:
             calls[own] = langfuse_call.from_observation(item, trace)
-            if around is not None and around.get("type") == "GENERATION":
+            if around.get("type") == "GENERATION":
                 outside = langfuse_call.from_observation(around, trace)
                 calls[own] = langfuse_call.completed(calls[own], outside)
         except UnreadableError as error:
             yield Dead(str(error), dump_bytes(item))
     yield from _with_feedback(calls, trace)
+
+
+def _around(item: dict[str, Json], by_id: dict[str, dict[str, Json]]) -> dict[str, Json]:
+    """The nearest observation around it that is more than a plain span; empty: there is none."""
+    for _ in range(len(by_id)):
+        item = by_id.get(str(get(item, "parentObservationId")), {})
+        if item.get("type") not in ("SPAN", "CHAIN", "EVENT"):
+            break
+    return item
 
 
 def _with_feedback(calls: dict[str, Call], trace: dict[str, Json]) -> Iterator[Record]:

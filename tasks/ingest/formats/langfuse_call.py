@@ -63,7 +63,8 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         params={k: v for k, v in given.items() if v not in (None, "") and k not in _NOT_PARAMS}
         or None,
         **_tokens(item),
-        ttft_s=(first - started).total_seconds() if first and started else None,
+        ttft_s=(first - started).total_seconds() if first and started
+        else coerce.number("timeToFirstToken", get(item, "timeToFirstToken")),
         latency_s=(ended - started).total_seconds() if ended and started else None,
         cost_usd=_cost(item),
         status="error" if failed or silent else "ok",

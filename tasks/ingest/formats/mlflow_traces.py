@@ -172,7 +172,9 @@ def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
     given: dict[int, list[Feedback]] = {}
     ids = [(call.request_id or "").rpartition(":")[2] for call in calls]
     for item in assessments if isinstance(assessments, list) else []:
-        if isinstance(item, dict) and calls:
+        if not isinstance(item, dict):
+            yield Dead("an assessment that is no object", dump_bytes(item))
+        elif calls:
             try:
                 signal = _assessment(item)
             except UnreadableError as error:

@@ -15,6 +15,7 @@ from tasks.ingest import coerce
 from tasks.ingest.formats.otlp_values import first
 from tasks.ingest.records import Json
 
+_OPENINFERENCE = "openinference.span.kind"
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the store keeps UTC without a zone
 _TIMES = {
     "startTimeUnixNano": ("start_time_unix_nano", "start_time", "start_time_ns"),
@@ -27,6 +28,8 @@ def is_span(value: Json) -> bool:
     """One bare span; the names alone would also fit other records, so several must be there."""
     if not isinstance(value, dict) or not isinstance(value.get("attributes"), list | dict):
         return False
+    if isinstance(value["attributes"], dict) and _OPENINFERENCE in value["attributes"]:
+        return True
     signs = ("kind", "span_kind", "spanId", "span_id", "context", "startTimeUnixNano", "status")
     return isinstance(value.get("name"), str) and sum(sign in value for sign in signs) >= 2
 

@@ -3,7 +3,8 @@
 Rows of ChatInference, JsonInference and ModelInference as ClickHouse exports them (nested values
 are JSON text, integers may be text) and stored inferences as the API lists them. Export either the
 inferences or the model inferences behind them, not both: they are the same calls. A datapoint's
-key is (dataset_name, id); name its file in a suite. Source: TensorZero's data model reference.
+key is (dataset_name, id); name its file in a suite. Feedback rows are feedback.
+Source: TensorZero's data model reference.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from tasks.ingest import coerce, usage
 from tasks.ingest.formats.exchange import decode
 from tasks.ingest.json_text import dump
 from tasks.ingest.parts import answer_of, message_of
-from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
+from tasks.ingest.payloads import read_output
+from tasks.ingest.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "tensorzero"
 VERSION = "tensorzero@2"
@@ -35,11 +37,19 @@ def matches(value: Json) -> bool:
         return False
     if "model_provider_name" in value and "inference_id" in value:
         return True
-    return is_datapoint(value) or ("variant_name" in value and "function_name" in value)
+    return (
+        is_datapoint(value)
+        or is_feedback(value)
+        or ("variant_name" in value and "function_name" in value)
+    )
 
 
 def is_datapoint(value: dict[str, Json]) -> bool:
     return "dataset_name" in value and "function_name" in value and "input" in value
+
+
+def is_feedback(value: dict[str, Json]) -> bool:
+    return "target_id" in value and ("metric_name" in value or "value" in value)
 
 
 def records(value: Json) -> Iterator[Record]:
@@ -49,8 +59,13 @@ def records(value: Json) -> Iterator[Record]:
         raise UnreadableError("neither an inference nor a datapoint of TensorZero")
     if is_datapoint(value):
         yield Other()
+    elif is_feedback(value):
+        yield _feedback(value)
     elif "model_provider_name" in value:
         asked = {"system": value.get("system"), "messages": decode(value.get("input_messages"))}
+        sent = decode(value.get("raw_request"))
+        if not asked["messages"] and isinstance(sent, dict):
+            asked = sent
         yield _call(value, asked, "response_time_ms")
     else:
         asked = decode(value.get("input"))
@@ -59,7 +74,11 @@ def records(value: Json) -> Iterator[Record]:
 
 def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call:
     response = _response(decode(value.get("output")))
+    if response is None and "raw_response" in value:
+        response = read_output(value["raw_response"]).message
     params = decode(value.get("inference_params"))
+    if isinstance(params, dict) and list(params) == ["chat_completion"]:
+        params = params["chat_completion"]
     tool_params = decode(value.get("tool_params"))
     if tool_params:
         params = {**(params if isinstance(params, dict) else {}), "tool_params": tool_params}
@@ -100,7 +119,7 @@ def _time_of(inference_id: Json) -> datetime | None:
 
 
 def read_messages(asked: dict[str, Json]) -> Json:
-    """{"system", "messages"} → messages; arguments of a template stay as they are."""
+    """{"system", "messages"} → messages."""
     messages: list[Json] = []
     system = asked.get("system")
     if system is not None:
@@ -110,8 +129,17 @@ def read_messages(asked: dict[str, Json]) -> Json:
     for item in turns if isinstance(turns, list) else []:
         turn = item if isinstance(item, dict) else {"content": item}
         role = turn.get("role")
-        messages.extend(message_of(role if isinstance(role, str) else "user", turn.get("content")))
+        content = turn.get("content")
+        blocks = [_template(b) for b in content] if isinstance(content, list) else content
+        messages.extend(message_of(role if isinstance(role, str) else "user", blocks))
     return messages or None
+
+
+def _template(block: Json) -> Json:
+    """The template itself is not at hand: its arguments are what was said."""
+    if isinstance(block, dict) and block.get("type") == "template":
+        return {"type": "text", "text": dump(block.get("arguments"))}
+    return block
 
 
 def _response(output: Json) -> dict[str, Json] | None:
@@ -123,6 +151,22 @@ def _response(output: Json) -> dict[str, Json] | None:
         said = raw if isinstance(raw, str) else dump(output.get("parsed"))
         return {"role": "assistant", "content": said}
     return {"role": "assistant", "content": output} if output and isinstance(output, str) else None
+
+
+def _feedback(value: dict[str, Json]) -> Feedback:
+    """A boolean or float metric, a comment or a demonstration of an inference."""
+    said = value.get("value")
+    words = said if isinstance(said, str) else None
+    shown = value.get("type") == "demonstration" or "inference_id" in value
+    kind = value.get("metric_name") or ("correction" if shown else "comment")
+    return Feedback(
+        kind=coerce.text("metric_name", kind) or "comment",
+        request_id=coerce.text("target_id", value["target_id"]),
+        value=float(said) if isinstance(said, bool | int | float) else None,
+        comment=None if shown else words,
+        corrected=words if shown else None,
+        given_at=coerce.moment("timestamp", value.get("timestamp")),
+    )
 
 
 def _tags(value: dict[str, Json], labels: Json) -> dict[str, Json]:

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.ingest import formats
 from tasks.ingest.formats import data_flywheel, openai_batch, tensorzero
-from tasks.ingest.records import Call, Other, UnreadableError
+from tasks.ingest.records import Call, Feedback, Other, UnreadableError
 from tests.tasks.ingest.formats.test_anthropic import MESSAGE
 from tests.tasks.ingest.formats.test_openai_chat import COMPLETION, REQUEST, pair
 
@@ -119,6 +119,26 @@ def test_the_time_of_a_tensorzero_inference_is_in_its_id():
     call = one(tensorzero, {**CHAT_ROW, "id": "017F22E2-79B0-7CC3-98C4-DC0C0C07398F"})
     assert str(call.started_at) == "2022-02-22 19:22:22"  # the example of RFC 9562
     assert one(tensorzero, {**CHAT_ROW, "timestamp": "2025-01-01 00:00:00"}).started_at.year == 2025
+
+
+def test_tensorzero_bodies_templates_and_feedback():
+    raw = {"object": "chat.completion", "choices": [{"message": {"content": "ho"}}]}
+    model = {"id": "m", "inference_id": "i", "model_provider_name": "openai",
+             "raw_request": json.dumps({"messages": [{"role": "user", "content": "hi"}]}),
+             "raw_response": json.dumps(raw)}  # fmt: skip
+    call = one(tensorzero, model)
+    assert (call.messages[0]["content"], call.response["content"]) == ("hi", "ho")
+    asked = {"messages": [{"role": "user", "content": [
+        {"type": "template", "name": "user", "arguments": {"topic": "sea"}}]}]}  # fmt: skip
+    call = one(tensorzero, {**CHAT_ROW, "input": asked})
+    assert call.messages == [{"role": "user", "content": '{"topic":"sea"}'}]
+    assert call.params == {"temperature": 0.5}
+    good = {"target_id": "i", "metric_name": "good", "value": True}
+    assert list(tensorzero.records(good)) == [Feedback("good", request_id="i", value=1.0)]
+    shown = {"target_id": "i", "type": "demonstration", "value": "Hey"}
+    assert list(tensorzero.records(shown)) == [
+        Feedback("correction", request_id="i", corrected="Hey")
+    ]
 
 
 def test_tensorzero_datapoints_are_no_calls():

@@ -171,3 +171,13 @@ def test_cloudwatch_exports_wrap_the_records_as_text(key: str):
     assert isinstance(dead, Dead)
     assert call.request_id == one(record()).request_id
     assert one({"timestamp": 1, "message": json.dumps(record())}).request_id == call.request_id
+
+
+def test_events_of_a_stream_may_be_bare():
+    events = [{"role": "assistant"}, {"contentBlockIndex": 0, "delta": {"text": "h"}},
+              {"contentBlockIndex": 0, "delta": {"text": "o"}}, {"stopReason": "end_turn"},
+              {"usage": {"inputTokens": 4, "outputTokens": 2}, "metrics": {"latencyMs": 9}},
+              ]  # fmt: skip
+    call = one(record({"prompt": "hi"}, events))
+    assert (call.response["content"], call.finish_reason, call.latency_s) == ("ho", "stop", 0.009)
+    assert (call.input_tokens, call.output_tokens, call.messages[0]["content"]) == (4, 2, "hi")

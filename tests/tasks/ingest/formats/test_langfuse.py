@@ -7,7 +7,7 @@ import pytest
 
 from tasks.ingest import formats
 from tasks.ingest.formats import langfuse
-from tasks.ingest.records import Call, Dead, Other, UnreadableError
+from tasks.ingest.records import Call, Dead, Feedback, Other, UnreadableError
 
 
 def observation(own: str = "g", kind: str = "GENERATION", **changes: Any) -> dict[str, Any]:
@@ -67,6 +67,25 @@ def test_a_generation_under_a_tool_of_another_is_a_call_of_its_own():
     second = observation("b", parentObservationId="tool")
     value = export(first, observation("tool", "TOOL", parentObservationId="a"), second)
     assert [each.request_id for each in calls(value)] == ["t:a", "t:b"]
+
+
+def test_a_plain_span_between_two_generations_does_not_part_them():
+    outer = observation("outer", parentObservationId=None, timeToFirstToken=0.3)
+    span = observation("span", "SPAN", parentObservationId="outer")
+    inner = observation("inner", parentObservationId="span", completionStartTime=None,
+                        timeToFirstToken=0.25)  # fmt: skip
+    (call,) = calls(export(outer, span, inner))
+    assert (call.request_id, call.ttft_s) == ("t:inner", 0.25)
+
+
+def test_scores_one_a_line():
+    line = {"id": "s", "trace_id": "t", "observation_id": "g", "name": "tone", "value": 1,
+            "source": "API", "timestamp": "2025-01-01 00:00:00"}  # fmt: skip
+    assert formats.recognise(line) is langfuse
+    (signal,) = langfuse.records(line)
+    assert isinstance(signal, Feedback)
+    assert (signal.kind, signal.value, signal.request_id) == ("tone", 1.0, "t:g")
+    assert list(langfuse.records({**line, "observation_id": None})) == [Other()]
 
 
 def test_scores_and_corrections_are_feedback_on_their_call_or_the_last():

@@ -145,3 +145,9 @@ def test_spans_as_the_sdk_prints_them():
     assert (call.request_id, call.latency_s, call.input_tokens) == ("ab:cd", 2.0, 4)
     assert (call.status, call.error_type) == ("error", "timeout")
     assert call.tags["service.name"] == "app"
+
+
+def test_attributes_alone_are_enough_where_they_name_the_kind():
+    value = {"attributes": {"openinference.span.kind": "LLM", "input.value": "hi"}}
+    assert formats.recognise(value) is openinference
+    assert one(value).messages == [{"role": "user", "content": "hi"}]
