@@ -99,7 +99,8 @@ class RedactSettings(_Section):
     kinds: tuple[str, ...] = Field(
         ("secret", "email", "phone", "card", "iban", "ip"),
         strict=False,
-        description="what leaves the texts before anything is stored for people",
+        description="what leaves the texts before anything is stored for people; "
+        "`url` may be added",
     )
 
 

@@ -22,7 +22,7 @@ from tasks.ingest.opening import LogStream
 from tasks.ingest.worker import Assignment, Stretch
 from tasks.store.intake import Batch
 
-_STRETCH_BYTES = 8 * 2**20
+_STRETCH_BYTES = 4 * 2**20
 _MAX_PROCESSES = 8
 
 

@@ -23,7 +23,7 @@ _SIGNS = re.compile(
     r"|^(?:\[\d+\] )?build: \d+ \(|llama_server|\bsystem_info: n_threads"
 )
 _TIMING = re.compile(
-    r"(prompt eval|generation eval|\beval|total) time\s*=\s*([\d.]{1,20}) ms"
+    r"(prompt eval|generation eval|\beval|total) time\s*=\s*(\d{1,15}(?:\.\d{1,9})?) ms"
     r"(?:\s*/\s*(\d{1,15}) (?:tokens|runs))?"
 )
 _TASK = re.compile(r"\bid\s+(\d+) \| task (\d+) \||id_slot\W+(\d+)\W+id_task\W+(\d+)")

@@ -7,7 +7,7 @@ takes up becomes a tag. The messages are otlp_messages.py's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from tasks.ingest.formats.otlp_values import (
     Attributes,
     any_value,
     attributes,
+    by_name,
     structured,
     take,
     take_fields,
@@ -45,6 +46,7 @@ _PARAMS = {
         "stream": "stream", "encoding_formats": "encoding_formats",
     }.items()
 }  # fmt: skip
+_PARAM_NAMES = by_name(_PARAMS)
 _INTEGERS = {
     "input_tokens": (
         "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens",
@@ -71,6 +73,18 @@ _TEXTS = {
     "user": ("enduser.id", "user.id", "enduser.pseudo.id"),
     "operation": ("gen_ai.operation.name", "llm.request.type"),
 }
+_NUMBERS = {
+    "ttft_s": ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token"),
+    "cost_usd": ("gen_ai.usage.cost",),
+}
+_HTTP_STATUS = {"http_status": ("http.response.status_code", "http.status_code")}
+_READERS: dict[str, Callable[[str, Json], Json]] = {
+    **dict.fromkeys(_TEXTS, coerce.text),
+    **dict.fromkeys(_INTEGERS, coerce.integer),
+    **dict.fromkeys(_NUMBERS, coerce.number),
+    **dict.fromkeys(_HTTP_STATUS, coerce.small_integer),
+}
+_NAMES = by_name({**_TEXTS, **_INTEGERS, **_NUMBERS, **_HTTP_STATUS})
 
 
 def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> Iterable[Record]:
@@ -159,26 +173,21 @@ def _call(
 ) -> Call:
     feedback = tuple(_feedback(events, None))
     said = otlp_messages.take_messages(found, [(name, about) for name, about, _ in events])
-    texts: dict[str, Any] = {
-        name: coerce.text(name, value) for name, value in take_fields(found, _TEXTS).items()
+    values: dict[str, Any] = {
+        name: _READERS[name](name, value) for name, value in take_fields(found, _NAMES).items()
     }
-    texts["release"] = texts.get("release") or coerce.text(
+    values["release"] = values.get("release") or coerce.text(
         "release", about.get("flywheel.release", about.get("service.version"))
     )
     response_model = coerce.text("model", take(found, "gen_ai.response.model"))
     request_model = coerce.text("model", found.get("gen_ai.request.model"))
     if response_model is None or response_model == request_model:
         found.pop("gen_ai.request.model", None)
-    integers: dict[str, Any] = {
-        name: coerce.integer(name, value) for name, value in take_fields(found, _INTEGERS).items()
-    }
     state, error_type = outcome(found, events, status, tags)
     finish = structured(take(found, "gen_ai.response.finish_reasons"))
     reason = finish[0] if isinstance(finish, list) and finish else finish
-    ttft = take(found, "gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token")
     return Call(
-        **texts,
-        **integers,
+        **values,
         request_id=call_id,
         started_at=times[0],
         latency_s=times[1],
@@ -188,13 +197,8 @@ def _call(
         tool_calls=said.response.get("tool_calls") if said.response else None,
         finish_reason=coerce.text("finish_reason", reason or said.finish_reason),
         params=_params(found) or None,
-        ttft_s=coerce.number("ttft_s", ttft),
-        cost_usd=coerce.number("cost_usd", take(found, "gen_ai.usage.cost")),
         status=state,
         error_type=error_type,
-        http_status=coerce.small_integer(
-            "http_status", take(found, "http.response.status_code", "http.status_code")
-        ),
         tags={**resource_tags(about), **tags, **said.tags, **found},
         feedback=feedback,
     )
@@ -223,7 +227,7 @@ def outcome(
 
 
 def _params(found: Attributes) -> dict[str, Json]:
-    params = {name: v for name, v in take_fields(found, _PARAMS).items() if v is not None}
+    params = {name: v for name, v in take_fields(found, _PARAM_NAMES).items() if v is not None}
     tools = structured(take(found, "gen_ai.tool.definitions"))
     if tools is not None:
         params["tools"] = tools

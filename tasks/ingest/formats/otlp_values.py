@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from tasks.ingest import coerce
 from tasks.ingest.json_text import parse
@@ -18,7 +18,10 @@ _MAX_DEPTH = 100
 
 def first(value: dict[str, Json], names: Iterable[str]) -> Json:
     """The value under the first of the names that is there."""
-    return next((value[name] for name in names if name in value), None)
+    for name in names:
+        if name in value:
+            return value[name]
+    return None
 
 
 def any_value(value: Json) -> Json:
@@ -93,6 +96,8 @@ def take(found: Attributes, *names: str) -> Json:
 
     A different value under another name stays, so that nothing is lost.
     """
+    if found.keys().isdisjoint(names):  # most of the time
+        return None
     result: Json = None
     for name in names:
         value = found.get(name)
@@ -105,12 +110,22 @@ def take(found: Attributes, *names: str) -> Json:
     return result
 
 
-def take_fields(found: Attributes, fields: Mapping[str, Sequence[str]]) -> dict[str, Json]:
-    """`take` for every field that has any of its names here; few attributes of many names."""
-    here = found.keys()
-    return {
-        field: take(found, *names) for field, names in fields.items() if not here.isdisjoint(names)
-    }
+ByName = dict[str, tuple[str, tuple[str, ...]]]
+
+
+def by_name(fields: Mapping[str, tuple[str, ...]]) -> ByName:
+    """Field → its attribute names, turned round: attribute name → (field, all its names)."""
+    return {name: (field, names) for field, names in fields.items() for name in names}
+
+
+def take_fields(found: Attributes, fields: ByName) -> dict[str, Json]:
+    """`take` for every field that has any of its names here: a span has few of all the names."""
+    taken: dict[str, Json] = {}
+    for name in [name for name in found if name in fields]:
+        field, names = fields[name]
+        if field not in taken:
+            taken[field] = take(found, *names)
+    return taken
 
 
 def structured(value: Json) -> Json:
