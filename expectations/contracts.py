@@ -118,6 +118,17 @@ FEEDBACK = TableContract(
     ),
     key=("feedback_id",),
 )
+MERGED_REPORTS = TableContract(
+    "merged_reports",
+    "a second report of a call (a gateway's beside a span's) that went into the first one's row",
+    (
+        _c("request_id", "VARCHAR", "id under which it was reported", False),
+        _c("content_digest", "VARCHAR", "sha256 of what it said: known when met again", False),
+        _c("merged_into", "VARCHAR", "request_id of the row that took it up", False),
+        _c("run_id", "VARCHAR", "run that merged it", False),
+    ),
+    key=("request_id", "content_digest"),
+)
 SOURCES = TableContract(
     "sources",
     "a log file read, by content: makes ingest incremental and idempotent",
@@ -329,6 +340,7 @@ ALL_TABLES = (
     REQUESTS,
     FEEDBACK,
     SOURCES,
+    MERGED_REPORTS,
     DEAD_LETTERS,
     QUARANTINE,
     EVAL_SETS,

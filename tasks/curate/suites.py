@@ -6,6 +6,8 @@ Owns the file format and its error messages. Pure but for reading the file it is
     {"messages": [{"role": "user", "content": "…"}], "target": {"city": "Oslo"}, "task": "extract",
      "slices": {"language": "en"}, "must_pass": true, "cluster": "invoice 7"}
 
+A file of TensorZero datapoints is taken as it is (datapoints.py).
+
 A leading system message is kept apart, for releases without a prompt. `id` and `comment` are for
 the author and are not read.
 """
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.curate import datapoints
 from tasks.curate.calls import Conversation, conversation_from
 from tasks.curate.normalize import canonical_json, well_formed
 from tasks.errors import UsageError
@@ -66,14 +69,23 @@ def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[SuiteSa
     """The samples in the bytes of a suite file. `task` is taken where a line names none."""
     samples: list[SuiteSample] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if not line.strip():
-            continue
+    lines = [
+        (number, _json(line, f"{source}, line {number}"))
+        for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
+        if line.strip()
+    ]
+    foreign = bool(lines) and all(datapoints.is_datapoint(record) for _, record in lines)
+    for number, record in datapoints.newest(lines) if foreign else lines:
         where = f"{source}, line {number}"
-        sample = _sample(name, task, _record(line, where), number, where)
+        read = datapoints.to_line(record) if foreign else _known(record, where)
+        if read is None:
+            continue
+        sample = _sample(name, task, read, number, where)
         asked = canonical_json(
             [sample.task, sample.conversation.system, sample.conversation.messages]
         )
+        if asked in seen and foreign:
+            continue
         if asked in seen:
             raise _bad(
                 f"suite {name!r} asks the same twice",
@@ -86,7 +98,7 @@ def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[SuiteSa
     return tuple(samples)
 
 
-def _record(line: bytes, where: str) -> Mapping[str, Any]:
+def _json(line: bytes, where: str) -> Mapping[str, Any]:
     try:
         record = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:
@@ -99,6 +111,10 @@ def _record(line: bytes, where: str) -> Mapping[str, Any]:
         raise _bad(
             "a suite line is not an object", where, type(record).__name__, "one JSON object a line"
         )
+    return record
+
+
+def _known(record: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     for key in record:
         if key not in KEYS:
             near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)

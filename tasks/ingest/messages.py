@@ -69,7 +69,8 @@ def from_parts(message: Json) -> list[Json]:
         folded["reasoning"] = "\n".join(reasoning)
     if results and not contents and not tool_calls:
         return results
-    return [folded, *results]
+    # the answers to tool calls follow the calls, before what the user says next
+    return [folded, *results] if message.get("role") == "assistant" else [*results, folded]
 
 
 def flatten_content(message: dict[str, Json]) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.ingest.formats import Format
+from tasks.ingest.formats import Format, LineReader
 from tasks.ingest.json_text import dump_bytes, parse, plain
 from tasks.ingest.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.ingest.opening import LogStream
@@ -38,7 +38,8 @@ class _CutOff(Dead):
 class Reading:
     """Reads one file once. `bytes_done`: where a later reading of an appended file goes on."""
 
-    def __init__(self, format: Format, max_line_bytes: int, max_json_depth: int) -> None:
+    def __init__(self, format: Format | None, max_line_bytes: int, max_json_depth: int) -> None:
+        """`format` None: for text, which is read by a line reader."""
         self._format = format
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_json_depth
@@ -144,6 +145,25 @@ class Reading:
             yield Located(dead, None, number, f"#{number}", b"PAR1")
         self.bytes_done = size_bytes
 
+    def text(self, stream: LogStream, reader: LineReader, size_bytes: int) -> Iterator[Located]:
+        """A text log, whole: what one line means may stand in another."""
+        last = Line(1, 0, b"", 0, ended=False)
+        for line in iterate_lines(stream, self._max_line_bytes):
+            last = line
+            try:
+                found = list(reader.feed(line.data.decode("utf-8", "replace")))
+            except UnreadableError as error:
+                found = [Dead(str(error))]
+            except Exception as error:  # as in _of_value
+                found = [Dead(f"the parser broke: {type(error).__name__}: {error}"[:500])]
+            for record in found:
+                yield self._located(line, record)
+        for record in reader.end():
+            yield self._located(last, record)
+        self.bytes_done = size_bytes
+        if stream.problem is not None:
+            yield self._located(last, Dead(stream.problem))
+
     def _located(self, line: Line, record: Record) -> Located:
         raw = record.raw if isinstance(record, Dead) and record.raw is not None else line.data
         return Located(record, line.number, line.offset, str(line.number), raw)
@@ -167,12 +187,16 @@ class Reading:
             return
         yield from self._of_value(value)
 
+    def _records(self, item: Json) -> Iterator[Record]:
+        assert self._format is not None
+        return self._format.records(item)
+
     def _of_value(self, value: Json) -> Iterator[Record]:
         items: Iterable[Json] = value if isinstance(value, list) else (value,)
         for item in items:
             raw = dump_bytes(item) if isinstance(value, list) else None
             try:
-                yield from self._format.records(item)
+                yield from self._records(item)
             except UnreadableError as error:
                 yield Dead(str(error), raw)
             except Exception as error:  # a bug of ours in one record must not cost a night's logs

@@ -1,7 +1,7 @@
 """Which format and syntax a file has: by its content first, by its name second.
 
 Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `yaml`, `parquet`,
-`csv`.
+`csv`, `text` (log lines of a server).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tasks.ingest import formats
-from tasks.ingest.formats import Format, canonical, table
+from tasks.ingest import formats, refusal
+from tasks.ingest.formats import AnyFormat, Format, TextFormat, canonical, table
 from tasks.ingest.formats.table import Table
 from tasks.ingest.json_text import parse
 from tasks.ingest.lines import MAX_KEPT_BYTES, Line, iterate_lines
@@ -23,7 +23,7 @@ from tasks.ingest.records import Json, UnreadableError
 from tasks.ingest.yaml_text import parse_yaml
 from tasks.settings import IngestSettings
 
-Syntax = Literal["lines", "json", "yaml", "parquet", "csv"]
+Syntax = Literal["lines", "json", "yaml", "parquet", "csv", "text"]
 Opener = Callable[[], AbstractContextManager[LogStream]]
 
 _MAX_SAMPLE_LINES = 50
@@ -32,6 +32,7 @@ _PARQUET = b"PAR1"
 _CSV = (".csv", ".tsv")
 _DELIMITERS = (",", ";", "\t", "|")
 _UNRECOGNISED = "no format recognises this file"
+_AS = f" as one of {', '.join(formats.NAMES)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Recognised:
     """
 
     syntax: Syntax
-    format: Format | None
+    format: AnyFormat | None
     reason: str = ""
     document: Json = None
     head: bytes = b""
@@ -50,7 +51,7 @@ class Recognised:
 
 
 def recognise_file(
-    open_again: Opener, path: Path, limits: IngestSettings, forced: Format | None
+    open_again: Opener, path: Path, limits: IngestSettings, forced: AnyFormat | None
 ) -> Recognised:
     """With a forced format only the syntax is looked for."""
     with open_again() as stream:
@@ -59,6 +60,9 @@ def recognise_file(
         head = stream.read(MAX_KEPT_BYTES)
     if not lines:
         return Recognised("lines", None)
+    refused = None if forced is not None else refusal.by_name(path.name, head)
+    if refused is not None:
+        return Recognised("lines", None, f"{_UNRECOGNISED}: {refused}", head=head)
     first = lines[0].data
     if first.startswith(_PARQUET):
         return _parquet(path, limits, forced, head)
@@ -66,25 +70,42 @@ def recognise_file(
         return _csv(first, limits, head)
     values = _values(lines, limits.max_json_depth)
     one_a_line = _is_one_a_line(lines, values)
-    if one_a_line and (forced is not None or formats.recognise(list(values.values()))):
-        return Recognised("lines", forced or formats.recognise(list(values.values())), head=head)
+    found = formats.recognise(list(values.values())) if one_a_line and forced is None else None
+    if found is not None:
+        return Recognised("lines", found, head=head)
+    text = _text_format(lines, forced)
+    if text is not None:
+        return Recognised("text", text, head=head)
+    if one_a_line and forced is not None:
+        return Recognised("lines", forced, head=head)
     if not one_a_line and first.lstrip()[:1] in (b"{", b"["):
-        return _document("json", open_again, limits, forced, head)
+        return _document("json", open_again, path.name, limits, forced, head)
     if _looks_like_yaml(lines, path.name):
-        return _document("yaml", open_again, limits, forced, head)
+        return _document("yaml", open_again, path.name, limits, forced, head)
     if forced is not None:
         return Recognised("lines", forced, head=head)
-    return Recognised(
-        "lines", None, f"{_UNRECOGNISED} as one of {', '.join(formats.NAMES)}", head=head
-    )
+    told = next((why for value in values.values() if (why := _told(path.name, value))), _AS)
+    return Recognised("lines", None, f"{_UNRECOGNISED}{told}", head=head)
 
 
-def _is_table(forced: Format | None) -> bool:
+def _told(name: str, value: Json) -> str:
+    """Why a value is no log, where it says so itself."""
+    told = refusal.by_content(name, value)
+    return f": {told}" if told else ""
+
+
+def _text_format(lines: list[Line], forced: AnyFormat | None) -> TextFormat | None:
+    if forced is not None:
+        return None if isinstance(forced, Format) else forced
+    return formats.recognise_text([line.data.decode("utf-8", "replace") for line in lines])
+
+
+def _is_table(forced: AnyFormat | None) -> bool:
     return forced is not None and forced.NAME == table.NAME
 
 
 def _parquet(
-    path: Path, limits: IngestSettings, forced: Format | None, head: bytes
+    path: Path, limits: IngestSettings, forced: AnyFormat | None, head: bytes
 ) -> Recognised:  # fmt: skip
     """A table whose columns are named, else our own record."""
     if forced is None and limits.columns and _has_columns(_parquet_columns(path), limits):
@@ -166,7 +187,12 @@ def _looks_like_yaml(lines: list[Line], name: str) -> bool:
 
 
 def _document(
-    syntax: Syntax, open_again: Opener, limits: IngestSettings, forced: Format | None, head: bytes
+    syntax: Syntax,
+    open_again: Opener,
+    name: str,
+    limits: IngestSettings,
+    forced: AnyFormat | None,
+    head: bytes,
 ) -> Recognised:
     # YAML takes a hundred times its size in memory, so it is held to the size of a line
     most = limits.max_document_bytes if syntax == "json" else limits.max_line_bytes
@@ -180,9 +206,8 @@ def _document(
         return Recognised(syntax, None, reason, head=head)
     found = forced or formats.recognise(value)
     if found is None:
-        return Recognised(
-            syntax, None, f"{_UNRECOGNISED} as one of {', '.join(formats.NAMES)}", head=head
-        )
+        reason = f"{_UNRECOGNISED}{_told(name, value) or _AS}"
+        return Recognised(syntax, None, reason, head=head)
     return Recognised(syntax, found, document=value, head=head)
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.errors import UsageError
-from tasks.ingest import formats
+from tasks.ingest import formats, merging
+from tasks.ingest.batch_inputs import requests_for
 from tasks.ingest.batches import batches
-from tasks.ingest.formats import Format, table
+from tasks.ingest.formats import AnyFormat, Format, openai_batch, table
 from tasks.ingest.lines import MAX_KEPT_BYTES
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
 from tasks.ingest.processes import num_processes, parse_with_processes
@@ -26,12 +27,13 @@ from tasks.ingest.sources import Found, LogFile, find_files
 from tasks.ingest.worker import Assignment
 from tasks.receipts import Receipt
 from tasks.run import Run
-from tasks.store import Store, deadletters, feedback, landing, ledger
+from tasks.store import Store, deadletters, feedback, landing, ledger, reports
 from tasks.store import sources as readings
 from tasks.store.intake import Batch, Counts, Intake
 from tasks.store.sources import LastReading
 
 STAGE = "ingest"
+_PAIRS_AT_A_TIME = 2_000
 #: of the database; parsing takes about as much again
 _MAX_STORE_BYTES = 768 * 2**20
 #: starting processes takes as long as parsing this much in one
@@ -66,17 +68,18 @@ def ingest(run: Run) -> Receipt:
             todo = _what_is_new(run, store, file, forced)
             if todo is not None:
                 with store.transaction():
-                    _take_in(run, store, todo, forced)
+                    _take_in(run, store, todo, forced, found.files)
         run.progress(STAGE, len(found.files), len(found.files))
         _refuse_if_none_recognised(store, found)
-        receipt = _receipt(run, store, found)
         with store.transaction():
+            _merge_reports(store, run.run_id)
+            receipt = _receipt(run, store, found)
             landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
 
-def _forced_format(name: str, columns: Mapping[str, str]) -> Format | None:
+def _forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
     if name in ("", "auto"):
         return None
     if name == table.NAME and not columns:
@@ -97,7 +100,7 @@ def _forced_format(name: str, columns: Mapping[str, str]) -> Format | None:
     return found
 
 
-def _what_is_new(run: Run, store: Store, file: LogFile, forced: Format | None) -> _Todo | None:
+def _what_is_new(run: Run, store: Store, file: LogFile, forced: AnyFormat | None) -> _Todo | None:
     """None where the file holds nothing that was not taken in before."""
     path = str(file.path)
     last = readings.last_reading(store, path)
@@ -117,20 +120,25 @@ def _what_is_new(run: Run, store: Store, file: LogFile, forced: Format | None) -
     return _Todo(file, prints.digest, last if grown and not again else None)
 
 
-def _must_retry(last: LastReading, forced: Format | None, unknown_version: str) -> bool:
+def _must_retry(last: LastReading, forced: AnyFormat | None, unknown_version: str) -> bool:
     """A file that nothing recognised, once there are other parsers; or another format is forced."""
     if forced is not None:
         return last.format != forced.NAME
     return last.format == formats.UNKNOWN and last.parser_version != unknown_version
 
 
-def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None:
+def _take_in(
+    run: Run, store: Store, todo: _Todo, forced: AnyFormat | None, files: Sequence[LogFile]
+) -> None:
     limits, file = run.settings.ingest, todo.file
 
     def open_again() -> AbstractContextManager[LogStream]:
         return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
 
     seen = recognise_file(open_again, file.path, limits, forced)
+    if seen.format is not None and seen.format.NAME == openai_batch.NAME:
+        asked = requests_for(file, files, limits)
+        seen = replace(seen, format=openai_batch.WithRequests(asked)) if asked else seen
     parser = seen.format
     reader = Reader(
         path=str(file.path),
@@ -150,7 +158,7 @@ def _take_in(run: Run, store: Store, todo: _Todo, forced: Format | None) -> None
     readings.add_reading(store, _reading_row(file, digest, reader, intake.counts))
 
 
-def _format_name(seen: Recognised, forced: Format | None) -> str:
+def _format_name(seen: Recognised, forced: AnyFormat | None) -> str:
     if seen.format is not None:
         return seen.format.NAME
     return forced.NAME if forced is not None else formats.UNKNOWN
@@ -183,12 +191,14 @@ def _batches(
         return
     count = num_processes(limits.processes)
     large = file.size_bytes - start >= _MIN_BYTES_FOR_PROCESSES and not stream.is_compressed
-    if seen.syntax == "lines" and large and count > 1:
+    by_name = seen.format is formats.by_name(reader.format, limits.columns)
+    if seen.syntax == "lines" and large and count > 1 and by_name:
         depth = limits.max_json_depth
         work = Assignment(file.path, reader.format, reader, limits.max_line_bytes, depth)
         yield from parse_with_processes(stream, start, work, count)
         return
-    reading = Reading(seen.format, limits.max_line_bytes, limits.max_json_depth)
+    parser = seen.format if isinstance(seen.format, Format) else None
+    reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
     located = _located(reading, stream, seen, file, start)
     yield from batches(located, reader, lambda: reading.bytes_done)
 
@@ -205,6 +215,8 @@ def _located(
 ) -> Iterable[Located]:
     if seen.syntax == "lines":
         return reading.lines(stream, start)
+    if seen.format is not None and not isinstance(seen.format, Format):
+        return reading.text(stream, seen.format.reader(), file.size_bytes)
     if seen.syntax == "parquet":
         return reading.parquet(file.path, file.size_bytes)
     if seen.syntax == "csv":
@@ -252,6 +264,27 @@ def _refuse_if_none_recognised(store: Store, found: Found) -> None:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+def _merge_reports(store: Store, run_id: str) -> None:
+    """Calls that two logs of this run tell of become one row each."""
+    if landing.count_conflicts(store, run_id):
+        _merge_pairs(store, run_id, reports.pairs_by_id(store, run_id))
+    if len(readings.rows_by_format(store, run_id)) > 1:
+        _merge_pairs(store, run_id, reports.pairs_by_shared_id(store, run_id))
+
+
+def _merge_pairs(store: Store, run_id: str, pairs: Sequence[reports.Pair]) -> None:
+    for start in range(0, len(pairs), _PAIRS_AT_A_TIME):
+        some = pairs[start : start + _PAIRS_AT_A_TIME]
+        rows = reports.fetch(store, [number for pair in some for number in pair])
+        merges = []
+        for first, second in some:
+            if merging.same_call(rows[first], rows[second]):
+                kept, other = merging.in_order(rows[first], rows[second])
+                row = merging.merged(kept, other)
+                merges.append(reports.Merge((first, second), row, kept, other))
+        reports.merge(store, merges, run_id)
 
 
 def _receipt(run: Run, store: Store, found: Found) -> Receipt:

@@ -48,7 +48,7 @@ class Stretch:
 def parse_stretch(assignment: Assignment, stretch: Stretch) -> list[Batch]:
     """The rows of these lines, as one process reading the whole file would make them."""
     parser = formats.by_name(assignment.format, {})
-    assert parser is not None, f"no format {assignment.format}"
+    assert isinstance(parser, formats.Format), f"no format of lines: {assignment.format}"
     reading = Reading(parser, assignment.max_line_bytes, assignment.max_json_depth)
     with open_stretch(assignment.path, stretch.offset, stretch.size_bytes) as stream:
         lines = reading.lines(stream, stretch.offset, stretch.number)

@@ -78,7 +78,8 @@ def _known_rows(store: Store, boundary: int) -> list[int]:
     """Row ids beyond `boundary` of calls that were there before, in requests or in quarantine."""
     found = store.rows(
         f"SELECT new.rowid FROM landing new JOIN (SELECT {_KEY} FROM landing WHERE rowid <= ? "
-        f"UNION SELECT {_KEY} FROM requests) USING ({_KEY}) WHERE new.rowid > ?",
+        f"UNION SELECT {_KEY} FROM requests UNION SELECT {_KEY} FROM merged_reports) "
+        f"USING ({_KEY}) WHERE new.rowid > ?",
         [boundary, boundary],
     )
     # the digest of a quarantined call is inside its JSON: read only where the id is known

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import duckdb
 
-from expectations.contracts import ALL_TABLES, Column, TableContract
+from expectations.contracts import ALL_TABLES, MERGED_REPORTS, Column, TableContract
 from tasks.errors import StoreError
 
 
@@ -39,8 +39,18 @@ def _met_again(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _merged_reports(connection: duckdb.DuckDBPyConnection) -> None:
+    """A store made by this code has the table from the start."""
+    sql = create_table_sql(MERGED_REPORTS)
+    connection.execute(sql.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
+
+
 #: In order; never edited once released, only appended to.
-MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (_first_schema, _met_again)
+MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
+    _first_schema,
+    _met_again,
+    _merged_reports,
+)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection) -> None:

@@ -2,24 +2,28 @@
 
 NAME, VERSION, `matches(value) -> bool` (is this JSON value one of ours?) and
 `records(value) -> Iterator[Record]`, which raises UnreadableError where the
-whole value is no record.
-To add a format: write the module, put it in FORMATS before any that would also match.
+whole value is no record. To add a format: write the module, put it in FORMATS before any
+that would also match.
+
+Text logs (TEXT_FORMATS) have `matches_lines` and `reader()` instead: a reader is fed line by line.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from typing import Protocol, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, cast, runtime_checkable
 
 from tasks.ingest.formats import (
     anthropic,
     bedrock,
     canonical,
+    data_flywheel,
     envoy,
     kong,
     langfuse,
     litellm,
+    llama_cpp,
     mlflow_traces,
     openai_batch,
     openai_chat,
@@ -28,11 +32,13 @@ from tasks.ingest.formats import (
     otlp,
     table,
     tensorzero,
+    vllm,
 )
 from tasks.ingest.formats.table import Table
 from tasks.ingest.records import Json, Record
 
 
+@runtime_checkable
 class Format(Protocol):
     @property
     def NAME(self) -> str: ...  # noqa: N802 - a module constant
@@ -43,30 +49,48 @@ class Format(Protocol):
     def records(self, value: Json) -> Iterator[Record]: ...
 
 
+class LineReader(Protocol):
+    def feed(self, line: str) -> Iterator[Record]: ...
+    def end(self) -> Iterator[Record]: ...
+
+
+class TextFormat(Protocol):
+    @property
+    def NAME(self) -> str: ...  # noqa: N802 - a module constant
+    @property
+    def VERSION(self) -> str: ...  # noqa: N802
+
+    def matches_lines(self, lines: Sequence[str]) -> bool: ...
+    def reader(self) -> LineReader: ...
+
+
 #: in the order they are asked; ours comes last, because it takes records with extra keys
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        otlp, openinference, bedrock, litellm, langfuse, mlflow_traces, tensorzero, kong, envoy,
-        openai_batch, anthropic, openai_responses, openai_chat, canonical,
+        openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
+        openai_batch, data_flywheel, anthropic, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
-NAMES = (*(each.NAME for each in FORMATS), table.NAME)
+TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))
+AnyFormat = Format | TextFormat
+_ALL: tuple[AnyFormat, ...] = (*FORMATS, *TEXT_FORMATS)
+NAMES = (*(each.NAME for each in _ALL), table.NAME)
 #: format of a file that none of them recognises
 UNKNOWN = "unknown"
 
 
 def unknown_version(columns: Mapping[str, str]) -> str:
     """Parser version of such a file: another one once there are other parsers or columns."""
-    known = [*(each.VERSION for each in FORMATS), table.VERSION, *sorted(columns.items())]
+    known = [*(each.VERSION for each in _ALL), table.VERSION, *sorted(columns.items())]
     return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
 
 
-def by_name(name: str, columns: Mapping[str, str]) -> Format | None:
+def by_name(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
     """columns: of [ingest.columns], for tables."""
     if name == table.NAME:
         return Table(columns)
-    return next((each for each in FORMATS if name == each.NAME), None)
+    return next((each for each in _ALL if name == each.NAME), None)
 
 
 def recognise(value: Json) -> Format | None:
@@ -81,3 +105,7 @@ def recognise(value: Json) -> Format | None:
         if any(each.matches(item) for item in items):
             return each
     return None
+
+
+def recognise_text(lines: Sequence[str]) -> TextFormat | None:
+    return next((each for each in TEXT_FORMATS if each.matches_lines(lines)), None)

@@ -1,220 +1,213 @@
-"""Model invocation logs of Amazon Bedrock: ModelInvocationLog, schema 1.0.
+"""AWS Bedrock model invocation logs: one object a call, as CloudWatch and S3 deliver them.
 
-Bodies are those of Converse, or of the model's own API (InvokeModel), whole or as the list of a
-stream's chunks. A guardrail that stepped in is a verdict, not an error. requestId repeats between
-records, so a call is known by its content. Times have no zone and mean UTC.
-Source: Bedrock's user guide, model invocation logging; the Converse API reference.
+Different calls may share a requestId, so the id of a call is requestId and a digest of its record.
+Times without a zone are UTC. A guardrail that intervened is a verdict, not an error. Bodies that
+AWS put into S3 beside the log are tags. Pairs and cassettes of the Converse API are read too.
+Source: the Bedrock user guide, model invocation logging.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from tasks.ingest import coerce
-from tasks.ingest.formats import anthropic_bodies, bodies, openai_bodies
-from tasks.ingest.formats.blocks import from_blocks, message_list
-from tasks.ingest.formats.bodies import Answer, Body
-from tasks.ingest.records import Call, Json, Record, UnreadableError
+from tasks.ingest import coerce, usage
+from tasks.ingest.formats import exchange as exchanges
+from tasks.ingest.formats.apis import APIS, CONVERSE
+from tasks.ingest.formats.bedrock_bodies import TEXT_MODEL
+from tasks.ingest.formats.exchange import Answer, Api, Body, Exchange
+from tasks.ingest.formats.exchange_call import pair_matches, pair_records
+from tasks.ingest.guardrails import verdict
+from tasks.ingest.json_text import dump, dump_bytes
+from tasks.ingest.messages import flatten_content
+from tasks.ingest.records import Call, Dead, Json, Record, UnreadableError
 
 NAME = "bedrock"
-VERSION = "bedrock@1"
+VERSION = "bedrock@2"
 
-#: of a model's own request: the question under any of the names that models use
-_QUESTIONS = ("prompt", "inputText", "message")
-_ANSWERS = ("generation", "outputText", "completion", "text")
-_NOT_PARAMS = frozenset({"messages", "system", *_QUESTIONS, "anthropic_version"})
+_APIS: tuple[Api, ...] = (*APIS, TEXT_MODEL)
+_READ = frozenset({
+    "timestamp", "requestId", "operation", "modelId", "input", "output", "identity", "errorCode",
+    "schemaType", "schemaVersion",
+})  # fmt: skip
+_INTERVENED = ("guardrail_intervened", "INTERVENED", "GUARDRAIL_INTERVENED")
+_METRICS = "amazon-bedrock-invocationMetrics"
 
 
 def matches(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
+    wrapped = _of_cloudwatch(value)
+    if wrapped:
+        return matches(exchanges.decode(wrapped[0]))
     if value.get("schemaType") == "ModelInvocationLog":
         return True
-    return "modelId" in value and "operation" in value and ("input" in value or "output" in value)
+    asked = value.get("input")
+    if "modelId" in value and isinstance(asked, dict) and "inputContentType" in asked:
+        return True
+    return pair_matches(value, (CONVERSE,), APIS)
 
 
 def records(value: Json) -> Iterator[Record]:
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    wrapped = _of_cloudwatch(value)
+    if wrapped:
+        for text in wrapped:
+            inner = exchanges.decode(text)
+            try:
+                yield _call(_invocation(inner))
+            except UnreadableError as error:
+                yield Dead(str(error), dump_bytes(text))
+        return
+    if "modelId" not in value and pair_matches(value, (CONVERSE,), APIS):
+        yield from pair_records(value, CONVERSE, APIS)
+        return
+    yield _call(_invocation(value))
+
+
+def _invocation(value: Json) -> dict[str, Json]:
     if not isinstance(value, dict) or "modelId" not in value:
-        raise UnreadableError("no modelId: not a model invocation")
-    asked, answered = _object(value, "input"), _object(value, "output")
-    request = bodies.decode(asked.get("inputBodyJson"))
-    request = request if isinstance(request, dict) else {}
-    answer = _answer(bodies.decode(answered.get("outputBodyJson")))
-    metrics = answer.tags.pop("metrics", None)
-    latency = metrics.get("latencyMs") if isinstance(metrics, dict) else None
-    failed = value.get("errorCode") or answer.error
-    error = bodies.error_name(failed) if failed else None
-    if error is None and answer.message is None and not _is_stopped(answer):
-        error = "no_completion"
-    yield Call(
+        raise UnreadableError("no modelId in it: no model invocation")
+    return value
+
+
+def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
+    """The messages of an export or a subscription of CloudWatch Logs; empty where it is none."""
+    events = value.get("logEvents", value.get("events", [value]))
+    texts = [each.get("message", each.get("@message")) for each in events
+             if isinstance(each, dict)] if isinstance(events, list) else []  # fmt: skip
+    return texts if any(isinstance(each, str) and "modelId" in each for each in texts) else []
+
+
+def _call(value: dict[str, Json]) -> Call:
+    asked, said = _part(value.get("input")), _part(value.get("output"))
+    request = exchanges.decode(asked.get("inputBodyJson"))
+    body = _body(exchanges.decode(said.get("outputBodyJson")))
+    exchange = Exchange(Body(request), Body(body))
+    api = exchanges.api_of(exchange, _APIS) or CONVERSE
+    answer = api.read_answer(body)
+    # texts that are not delivered, or stand in S3, are no missing completion
+    stored = body is None
+    verdicts = _verdicts(body, answer)
+    error_type = _error_type(value, answer, stored, blocked=bool(verdicts))
+    identity = _part(value.get("identity"))
+    metrics = _metrics(body)
+    known = request if isinstance(request, dict) else {}
+    return Call(
+        request_id=_id(value),
         started_at=coerce.moment("timestamp", value.get("timestamp")),
         provider="aws.bedrock",
-        model=coerce.text("modelId", value.get("modelId")),
-        user=_user(value.get("identity")),
-        operation="chat",
-        messages=_messages(request),
-        response=answer.message,
+        model=coerce.text("modelId", value["modelId"]),
+        user=coerce.text("identity.arn", identity.get("arn")),
+        operation="embeddings" if answer.complete else api.operation,
+        messages=api.read_messages(known),
+        response=None if answer.message is None else flatten_content(answer.message),
         tool_calls=answer.message.get("tool_calls") if answer.message else None,
-        finish_reason=answer.finish_reason,
-        params={k: v for k, v in request.items() if k not in _NOT_PARAMS} or None,
-        **_tokens(asked, answered, answer),
-        latency_s=coerce.seconds("latencyMs", latency, 1000.0),
-        status="ok" if error is None else "error",
-        error_type=error,
-        guardrail_verdicts=_verdicts(answer),
-        tags=_tags(value, answer),
-    )
-
-
-def _object(value: dict[str, Json], name: str) -> dict[str, Json]:
-    found = value.get(name)
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise UnreadableError(f"{name}: expected an object, received {coerce.kind_of(found)}")
-    return found
-
-
-def _user(identity: Json) -> str | None:
-    return coerce.text("identity.arn", identity.get("arn")) if isinstance(identity, dict) else None
-
-
-def _messages(request: dict[str, Json]) -> Json:
-    if "messages" in request:
-        return message_list(request["messages"], request.get("system"))
-    text = next((request[name] for name in _QUESTIONS if request.get(name) is not None), None)
-    return None if text is None else [{"role": "user", "content": text}]
-
-
-def _answer(body: Json) -> Answer:
-    if isinstance(body, list):
-        body = _from_chunks(body)
-    if anthropic_bodies.is_answer(body):
-        return anthropic_bodies.read_answer(Body(body))
-    if openai_bodies.is_completion(body):
-        return openai_bodies.read_answer(Body(body))
-    if not isinstance(body, dict):
-        return Answer(leftover=bodies.leftover(body))
-    message = _converse_message(body) or _plain_message(body)
-    metrics = body.get("amazon-bedrock-invocationMetrics", body.get("metrics"))
-    usage = body.get("usage")
-    tags = {name: body[name] for name in ("trace", "amazon-bedrock-trace") if body.get(name)}
-    return Answer(
-        message=message,
-        finish_reason=bodies.finish_reason(
-            "stopReason", body.get("stopReason", body.get("stop_reason"))
+        finish_reason="content_filter" if verdicts else answer.finish_reason,
+        params={k: v for k, v in known.items() if k not in api.not_params} or None,
+        **_counts(asked, said, answer),
+        ttft_s=coerce.seconds("firstByteLatency", metrics.get("firstByteLatency"), 1000.0),
+        latency_s=coerce.seconds(
+            "latencyMs", metrics.get("latencyMs", metrics.get("invocationLatency")), 1000.0
         ),
-        tokens=_usage(usage if isinstance(usage, dict) else metrics),
-        error=body.get("error"),
-        leftover=None if message is not None else body,
-        tags={**tags, "metrics": metrics} if metrics else tags,
+        status="ok" if error_type is None else "error",
+        error_type=error_type,
+        guardrail_verdicts=verdicts or None,
+        tags=_tags(value, asked, said, answer),
     )
 
 
-def _converse_message(body: dict[str, Json]) -> dict[str, Json] | None:
-    output = body.get("output")
-    message = output.get("message") if isinstance(output, dict) else None
-    content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list) or not content:
-        return None
-    found: dict[str, Json] = from_blocks("assistant", content)[-1]
+def _part(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _body(body: Json) -> Json:
+    """Chunks of a stream may be wrapped, as the API delivers them."""
+    if not isinstance(body, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("chunk"), dict) for each in body
+    ):
+        return body
+    return [_chunk(each["chunk"]) for each in body]
+
+
+def _chunk(chunk: dict[str, Json]) -> Json:
+    data = chunk.get("bytes")
+    if not isinstance(data, str):
+        return chunk
+    try:
+        return exchanges.decode(base64.b64decode(data, validate=True).decode())
+    except ValueError:
+        return chunk
+
+
+def _id(value: dict[str, Json]) -> str:
+    digest = hashlib.sha256(dump(value).encode()).hexdigest()[:16]
+    return f"{coerce.text('requestId', value.get('requestId')) or 'bedrock'}:{digest}"
+
+
+def _counts(asked: dict[str, Json], said: dict[str, Json], answer: Answer) -> dict[str, Any]:
+    """The body's usage where it has one, else the counts of the log record."""
+    recorded = usage.tokens(
+        {
+            "inputTokens": asked.get("inputTokenCount"),
+            "outputTokens": said.get("outputTokenCount"),
+            "cacheReadInputTokens": asked.get("cacheReadInputTokenCount"),
+            "cacheWriteInputTokens": asked.get("cacheWriteInputTokenCount"),
+        },
+        cache_apart=True,
+    )
+    return {
+        name: answer.tokens[name] if answer.tokens.get(name) is not None else count
+        for name, count in recorded.items()
+    }
+
+
+def _error_type(
+    value: dict[str, Json], answer: Answer, stored: bool, *, blocked: bool
+) -> str | None:
+    if value.get("errorCode"):
+        return coerce.text("errorCode", value["errorCode"])
+    if answer.error is not None:
+        return exchanges.error_name(answer.error)
+    there = answer.message is not None or answer.complete or stored or blocked
+    return None if there else "no_completion"
+
+
+def _verdicts(body: Json, answer: Answer) -> list[dict[str, Json]]:
+    said = [each for each in (body if isinstance(body, list) else [body]) if isinstance(each, dict)]
+    actions = [each.get("amazon-bedrock-guardrailAction") for each in said]
+    if not any(word in _INTERVENED for word in (answer.finish_reason, *actions)):
+        return []
+    trace = answer.tags.get("trace")
+    detail = trace.get("guardrail") if isinstance(trace, dict) else None
+    return [verdict("bedrock", True, trace=detail)]
+
+
+def _metrics(body: Json) -> dict[str, Json]:
+    """Converse: `metrics` of the body or of the last event; InvokeModel: of the last chunk."""
+    found: dict[str, Json] = {}
+    for each in body if isinstance(body, list) else [body]:
+        if isinstance(each, dict):
+            holder = _part(each.get("metadata")) if "metadata" in each else each
+            found.update(_part(holder.get("metrics")))
+            found.update(_part(each.get(_METRICS)))
     return found
 
 
-def _plain_message(body: dict[str, Json]) -> dict[str, Json] | None:
-    """Llama's generation, Titan's results, Mistral's outputs, Cohere's generations."""
-    for name in ("results", "outputs", "generations"):
-        items = body.get(name)
-        if isinstance(items, list) and items and isinstance(items[0], dict):
-            body = items[0]
-            break
-    for name in _ANSWERS:
-        if isinstance(body.get(name), str):
-            return {"role": "assistant", "content": body[name]}
-    return None
-
-
-def _from_chunks(chunks: list[Json]) -> Json:
-    """The chunks of InvokeModelWithResponseStream or of ConverseStream, put together."""
-    events = [chunk for chunk in chunks if isinstance(chunk, dict)]
-    if anthropic_bodies.is_answer(chunks):
-        whole = anthropic_bodies.from_events(chunks)
-        return whole if isinstance(whole, dict) else None
-    if openai_bodies.is_completion(events[0] if events else None):
-        return openai_bodies.from_chunks(chunks)
-    whole = {}
-    blocks: dict[int, dict[str, Json]] = {}
-    texts: list[str] = []
-    for event in events:
-        index = event.get("contentBlockIndex")
-        block = blocks.setdefault(index if isinstance(index, int) else 0, {})
-        start, delta = event.get("start"), event.get("delta")
-        if isinstance(start, dict) and isinstance(start.get("toolUse"), dict):
-            block["toolUse"] = {**start["toolUse"], "input": ""}
-        if isinstance(delta, dict):
-            _add_delta(block, delta)
-        texts += [event[name] for name in _ANSWERS if isinstance(event.get(name), str)]
-        for name in ("stopReason", "stop_reason", "usage", "metrics", "trace",
-                     "amazon-bedrock-invocationMetrics"):  # fmt: skip
-            if event.get(name) is not None:
-                whole[name] = event[name]
-    content = [blocks[index] for index in sorted(blocks) if blocks[index]]
-    if content:
-        whole["output"] = {"message": {"role": "assistant", "content": content}}
-    elif texts:
-        whole["generation"] = "".join(texts)
-    return whole
-
-
-def _add_delta(block: dict[str, Json], delta: dict[str, Json]) -> None:
-    if isinstance(delta.get("text"), str):
-        block["text"] = block.get("text", "") + delta["text"]
-    tool = delta.get("toolUse")
-    if isinstance(tool, dict) and isinstance(tool.get("input"), str):
-        known = block.setdefault("toolUse", {"input": ""})
-        known["input"] += tool["input"]
-
-
-def _usage(usage: Json) -> dict[str, int | None]:
-    if not isinstance(usage, dict):
-        return {}
-    names = {
-        "input_tokens": ("inputTokens", "inputTokenCount"),
-        "output_tokens": ("outputTokens", "outputTokenCount"),
-        "total_tokens": ("totalTokens",),
-        "cached_tokens": ("cacheReadInputTokens", "cacheReadInputTokenCount"),
-    }
-    return {
-        ours: coerce.integer(ours, next((usage[n] for n in theirs if n in usage), None))
-        for ours, theirs in names.items()
-    }
-
-
-def _tokens(asked: dict[str, Json], answered: dict[str, Json], answer: Answer) -> dict[str, Any]:
-    """The log's own counts; where it has none, the body's. A total of the body alone is kept."""
-    inputs = coerce.integer("inputTokenCount", asked.get("inputTokenCount"))
-    outputs = coerce.integer("outputTokenCount", answered.get("outputTokenCount"))
-    return {
-        **answer.tokens,
-        "input_tokens": answer.tokens.get("input_tokens") if inputs is None else inputs,
-        "output_tokens": answer.tokens.get("output_tokens") if outputs is None else outputs,
-    }
-
-
-def _is_stopped(answer: Answer) -> bool:
-    return answer.finish_reason == "content_filter"
-
-
-def _verdicts(answer: Answer) -> Json:
-    if _is_stopped(answer):
-        return [{"guardrail": "bedrock", "verdict": "block"}]
-    return None
-
-
-def _tags(value: dict[str, Json], answer: Answer) -> dict[str, Json]:
-    names = ("requestId", "accountId", "region", "operation", "inferenceRegion", "errorCode")
-    tags = {name: value[name] for name in names if value.get(name) is not None}
-    if answer.message is None and answer.leftover:
+def _tags(
+    value: dict[str, Json], asked: dict[str, Json], said: dict[str, Json], answer: Answer
+) -> dict[str, Json]:
+    tags = {key: item for key, item in value.items() if key not in _READ and item is not None}
+    tags["bedrock_request_id"] = value.get("requestId")
+    tags["bedrock_operation"] = value.get("operation")
+    for part, key in ((asked, "inputBodyS3Path"), (said, "outputBodyS3Path")):
+        if part.get(key) is not None:
+            tags[key] = part[key]
+    if answer.message is None and answer.leftover is not None:
         tags["response_body"] = answer.leftover
-    return {**tags, **answer.tags}
+    if answer.response_id is not None:
+        tags["response_id"] = answer.response_id
+    return {key: item for key, item in tags.items() if item is not None}

@@ -1,118 +1,157 @@
-"""Kong's AI audit log: the "ai" part of a log entry, an object a plugin, with usage and meta.
+"""Kong AI Gateway: log entries of Kong's logging plugins with an `ai` object in them.
 
-Payloads are there if the plugin logs them. A guardrail that blocked is a verdict. An entry with
-"mcp" only is a tool call. Source: Kong's AI audit log reference; Kong's log serialiser.
+Every AI plugin that called a model has an object with `meta` and `usage`: one call each. MCP
+traffic is no call. What a guardrail plugin blocked is a verdict. The texts that the sanitizer took
+out are not read. Source: Kong's AI Gateway audit log reference and log format of its plugins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from tasks.ingest import coerce
-from tasks.ingest.formats import bodies, loose, openai_bodies
+from tasks.ingest import coerce, usage
+from tasks.ingest.formats import exchange as exchanges
+from tasks.ingest.formats.apis import APIS, CHAT
+from tasks.ingest.formats.exchange import Answer, Body, Exchange
+from tasks.ingest.guardrails import BLOCKED, verdict
+from tasks.ingest.messages import flatten_content
 from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "kong"
-VERSION = "kong@1"
+VERSION = "kong@2"
 
-_REASONS = ("input_block_reason", "output_block_reason", "block_reason")
+#: objects inside a plugin's that call a model, but not for the user
+_INSIDE = ("meta", "usage", "payload", "cache", "rag-inject", "ai-llm-as-judge")
 
 
 def matches(value: Json) -> bool:
-    if not isinstance(value, dict) or not isinstance(value.get("ai"), dict):
+    inner = value.get("ai") if isinstance(value, dict) else None
+    if not isinstance(inner, dict):
         return False
-    parts = [part for part in value["ai"].values() if isinstance(part, dict)]
-    return "mcp" in value["ai"] or any("usage" in part or "meta" in part for part in parts)
+    return "mcp" in inner or "a2a" in inner or bool(_plugins(inner))
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict) or not isinstance(value.get("ai"), dict):
-        raise UnreadableError('no "ai" object: not an entry of Kong\'s AI log')
-    plugins = {
-        name: part for name, part in value["ai"].items()
-        if isinstance(part, dict) and ("usage" in part or "meta" in part)
-    }  # fmt: skip
-    if not plugins:
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    inner = value.get("ai")
+    if not isinstance(inner, dict):
+        raise UnreadableError("no `ai` object in it: a log entry of other traffic")
+    found = _plugins(inner)
+    for name, plugin in found:
+        yield _call(value, inner, name, plugin, alone=len(found) == 1)
+    if not found:
         yield Other()
-        return
-    for name, part in plugins.items():
-        yield _call(value, name, part)
 
 
-def _call(entry: dict[str, Json], plugin: str, part: dict[str, Json]) -> Call:
-    usage, meta = _object(part.get("usage")), _object(part.get("meta"))
-    payloads = (_object(entry["ai"].get("payload")), _object(part.get("payload")))
-    asked = bodies.decode(_first(payloads, "request"))
-    answer = loose.read_answer(_answered(_first(payloads, "response")))
-    answered = _object(entry.get("response"))
-    status = coerce.small_integer("response.status", answered.get("status"))
-    verdicts = _verdicts(part)
-    failed = status is not None and status >= 400 and not verdicts
-    message = answer.message
-    tokens: dict[str, Any] = openai_bodies.read_usage(usage)
-    user = _object(entry.get("consumer")).get("username") or meta.get("consumer")
+def _plugins(inner: dict[str, Json]) -> list[tuple[str, dict[str, Json]]]:
+    return [
+        (name, each)
+        for name, each in inner.items()
+        if isinstance(each, dict) and isinstance(each.get("meta"), dict)
+    ]
+
+
+def _call(
+    entry: dict[str, Json],
+    inner: dict[str, Json],
+    name: str,
+    plugin: dict[str, Json],
+    *,
+    alone: bool,
+) -> Call:
+    meta, counts = _part(plugin.get("meta")), _part(plugin.get("usage"))
+    exchange = _exchange(inner, plugin)
+    api = exchanges.api_of(exchange, APIS) or CHAT
+    request = exchange.request.value if isinstance(exchange.request.value, dict) else {}
+    answer = Answer() if exchange.response.value is None else api.read_answer(
+        exchange.response.value
+    )  # fmt: skip
+    verdicts = _verdicts(inner, plugin)
+    blocked = any(each["action"] == BLOCKED for each in verdicts)
+    code = coerce.small_integer("response.status", _part(entry.get("response")).get("status"))
+    failed = not blocked and code is not None and code >= 400
+    own_id = coerce.text("request.id", _part(entry.get("request")).get("id"))
     return Call(
-        request_id=_request_id(entry, plugin),
+        request_id=own_id if own_id is None or alone else f"{own_id}:{name}",
         started_at=coerce.moment("started_at", entry.get("started_at")),
         provider=coerce.text("provider_name", meta.get("provider_name")),
         model=coerce.text("model", meta.get("response_model") or meta.get("request_model")),
-        user=coerce.text("consumer", user),
-        operation="chat",
-        messages=loose.read_messages(asked) if isinstance(asked, dict) else None,
-        response=message,
-        tool_calls=message.get("tool_calls") if message else None,
-        finish_reason=answer.finish_reason,
-        params=_params(asked),
-        **tokens,
-        ttft_s=coerce.seconds("time_to_first_token", usage.get("time_to_first_token"), 1000.0),
-        latency_s=coerce.seconds("llm_latency", meta.get("llm_latency"), 1000.0),
-        cost_usd=coerce.number("cost", usage.get("cost")),
+        user=_consumer(_part(entry.get("consumer"))),
+        operation=api.operation,
+        messages=api.read_messages(request),
+        response=None if answer.message is None else flatten_content(answer.message),
+        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        finish_reason="content_filter" if blocked else answer.finish_reason,
+        params={k: v for k, v in request.items() if k not in api.not_params} or None,
+        **usage.tokens(counts),
+        ttft_s=coerce.seconds("time_to_first_token", counts.get("time_to_first_token"), 1000.0),
+        latency_s=coerce.seconds("llm_latency", _latency(entry, meta), 1000.0),
+        cost_usd=coerce.number("cost", counts.get("cost")),
         status="error" if failed else "ok",
-        error_type=str(status) if failed else None,
-        http_status=status,
+        error_type=str(code) if failed else None,
+        http_status=None if blocked else code,
         guardrail_verdicts=verdicts or None,
-        tags={"plugin": plugin, **_tags(part, meta)},
+        tags=_tags(entry, inner, name, plugin, answer),
     )
 
 
-def _object(value: Json) -> dict[str, Json]:
+def _consumer(consumer: dict[str, Json]) -> str | None:
+    said = consumer.get("username") or consumer.get("custom_id") or consumer.get("id")
+    return coerce.text("consumer", said)
+
+
+def _part(value: Json) -> dict[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
-def _first(places: tuple[dict[str, Json], ...], name: str) -> Json:
-    return next((place[name] for place in places if place.get(name) is not None), None)
+def _exchange(inner: dict[str, Json], plugin: dict[str, Json]) -> Exchange:
+    """Payloads are JSON text, of the plugin or of all of them."""
+    own, shared = _part(plugin.get("payload")), _part(inner.get("payload"))
+    bodies = [exchanges.decode(own.get(key, shared.get(key))) for key in ("request", "response")]
+    return Exchange(Body(bodies[0]), Body(bodies[1]))
 
 
-def _answered(value: Json) -> Json:
-    """The documentation's placeholder is no answer."""
-    return None if isinstance(value, str) and value.startswith("$OPTIONAL") else value
+def _latency(entry: dict[str, Json], meta: dict[str, Json]) -> Json:
+    """A cached answer has no llm_latency; then the time of the whole request."""
+    said = meta.get("llm_latency")
+    return _part(entry.get("latencies")).get("request") if said is None else said
 
 
-def _request_id(entry: dict[str, Json], plugin: str) -> str | None:
-    """Of the request, with the plugin where several called a model for it."""
-    own = _object(entry.get("request")).get("id") or entry.get("request_id")
-    if not isinstance(own, str):
-        return None
-    return own if plugin == "proxy" else f"{own}:{plugin}"
+def _verdicts(inner: dict[str, Json], plugin: dict[str, Json]) -> list[dict[str, Json]]:
+    verdicts = []
+    for name, each in plugin.items():
+        if not isinstance(each, dict):
+            continue
+        for stage in ("input", "output"):
+            reason, masked = each.get(f"{stage}_block_reason"), each.get(f"{stage}_masked") is True
+            if reason is not None or masked:
+                verdicts.append(
+                    verdict(name, bool(reason), masked=masked, stage=stage, reason=reason)
+                )
+    breached = _part(inner.get("audit")).get("azure_content_safety")
+    if isinstance(breached, dict) and breached:
+        verdicts.append(verdict("azure-content-safety", True, categories=breached))
+    return verdicts
 
 
-def _params(asked: Json) -> Json:
-    left_out = ("messages", "model", "prompt", "input")
-    return {k: v for k, v in _object(asked).items() if k not in left_out} or None
-
-
-def _verdicts(part: dict[str, Json]) -> list[Json]:
-    found: list[Json] = []
-    for name, guard in part.items():
-        if isinstance(guard, dict):
-            reasons = [guard[key] for key in _REASONS if guard.get(key)]
-            if reasons:
-                found.append({"guardrail": name, "verdict": "block", "reason": reasons[0]})
-    return found
-
-
-def _tags(part: dict[str, Json], meta: dict[str, Json]) -> dict[str, Json]:
-    tags = {"request_model": meta.get("request_model"), "plugin_id": meta.get("plugin_id"),
-            "cache_status": _object(part.get("cache")).get("cache_status")}  # fmt: skip
-    return {name: value for name, value in tags.items() if value}
+def _tags(
+    entry: dict[str, Json], inner: dict[str, Json], name: str, plugin: dict[str, Json],
+    answer: Answer,
+) -> dict[str, Json]:  # fmt: skip
+    tags: dict[str, Json] = {"kong_plugin": name}
+    for key in ("cache", "rag-inject", "ai-llm-as-judge"):
+        if plugin.get(key) is not None:
+            tags[key] = plugin[key]
+    if inner.get("compressor") is not None:
+        tags["compressor"] = inner["compressor"]
+    for key in ("service", "route"):
+        label = _part(entry.get(key)).get("name")
+        if label is not None:
+            tags[f"kong_{key}"] = label
+    meta = _part(plugin.get("meta"))
+    if meta.get("request_model") != meta.get("response_model") and meta.get("response_model"):
+        tags["request_model"] = meta.get("request_model")
+    if answer.response_id is not None:
+        tags["response_id"] = answer.response_id
+    return tags

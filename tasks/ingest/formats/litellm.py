@@ -1,127 +1,191 @@
-"""LiteLLM: StandardLoggingPayload, and rows of its spend logs.
+"""LiteLLM: the StandardLoggingPayload of its callbacks, and the rows of its spend logs.
 
-Times lack a zone and mean UTC; `cache_hit` may be the text "None"; a spend log has JSON as text,
-"{}" where messages and response are not kept. Source: litellm's types StandardLoggingPayload and
-SpendLogsPayload.
+Times come as epoch seconds or as text without a zone, which is taken for UTC. In spend logs nested
+values are JSON text, "{}" stands for nothing and cache_hit may be the text "None". A call that a
+guardrail stopped is a verdict, not an error; calls of MCP tools are no calls. Source: LiteLLM's
+logging specification and its LiteLLM_SpendLogs table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
-from tasks.ingest import coerce
-from tasks.ingest.formats import bodies, openai_bodies
-from tasks.ingest.formats.bodies import Answer, Body
+from tasks.ingest import coerce, usage
+from tasks.ingest.formats import exchange as exchanges
+from tasks.ingest.formats.apis import APIS, CHAT
+from tasks.ingest.formats.exchange import Answer, Body, Exchange, decode
+from tasks.ingest.guardrails import BLOCKED, verdict
 from tasks.ingest.messages import flatten_content, message_list
-from tasks.ingest.records import Call, Json, Record, UnreadableError
+from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "litellm"
-VERSION = "litellm@1"
+VERSION = "litellm@2"
 
-_TAGS = ("trace_id", "model_group", "model_id", "api_base", "cache_key", "request_tags")
-_NO_CALLS = frozenset({"aretrieve_batch", "afile_content", "alist_models", "acreate_file"})
+_READ = frozenset({
+    "id", "request_id", "call_type", "status", "custom_llm_provider", "startTime", "endTime",
+    "completionStartTime", "model", "metadata", "response_cost", "spend", "total_tokens",
+    "prompt_tokens", "completion_tokens", "end_user", "user", "session_id", "trace_id", "messages",
+    "response", "model_parameters", "error_str", "error_information", "guardrail_information",
+    "model_map_information", "hidden_params", "proxy_server_request", "request_tags", "stream",
+    "response_time", "api_key", "standard_built_in_tools_params",
+})  # fmt: skip
+_OPERATIONS = {
+    "completion": "chat", "acompletion": "chat", "text_completion": "text_completion",
+    "atext_completion": "text_completion", "embedding": "embeddings", "aembedding": "embeddings",
+    "responses": "chat", "aresponses": "chat", "anthropic_messages": "chat",
+}  # fmt: skip
+_NOTHING: tuple[Json, ...] = (None, "", "None", "{}", "[]", {}, [])
+_STOPPED = ("guardrail_intervened", "blocked", "intervened")
 
 
 def matches(value: Json) -> bool:
-    """Both have these; the first has an id and a status, the second a request_id and its spend."""
-    if not isinstance(value, dict) or not {"call_type", "startTime", "endTime"} <= value.keys():
+    if not isinstance(value, dict) or "call_type" not in value:
         return False
-    return "spend" in value or "response_cost" in value
+    return "startTime" in value and ("spend" in value or "response_cost" in value)
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict) or "call_type" not in value:
-        raise UnreadableError("no call_type: not a record of LiteLLM")
-    answer = openai_bodies.read_answer(Body(_kept(value.get("response"))))
-    metadata = _kept(value.get("metadata"))
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    if "call_type" not in value and "startTime" not in value:
+        raise UnreadableError("neither call_type nor startTime of a LiteLLM log is in it")
+    if "mcp" in str(value.get("call_type")):
+        yield Other()
+    else:
+        yield _call(value)
+
+
+def _call(value: dict[str, Json]) -> Call:
+    metadata = _nested(value.get("metadata"))
     metadata = metadata if isinstance(metadata, dict) else {}
-    failure = _failure(value, metadata)
-    started = coerce.moment("startTime", value.get("startTime"))
-    ended = coerce.moment("endTime", value.get("endTime"))
-    first = coerce.moment("completionStartTime", value.get("completionStartTime"))
-    is_stream = value.get("stream") is True
-    message = None if answer.message is None else flatten_content(answer.message)
-    # a log that keeps no answers is no log of missing answers
-    is_kept = value.get("response") not in (None, "", "{}", {})
-    error = failure or ("no_completion" if is_kept and message is None else None)
-    yield Call(
-        request_id=coerce.text("id", value.get("request_id") or value.get("id")),
+    question = _nested(value.get("messages"))
+    if question is None:
+        proxied = _nested(value.get("proxy_server_request"))
+        question = proxied if isinstance(proxied, dict) else None
+    answer = _answer(_nested(value.get("response")))
+    verdicts = _verdicts(value, metadata)
+    error_type, http_status = _error(value, metadata, answer, verdicts)
+    counts = _counts(value, metadata, answer)
+    started, latency, ttft = _times(value)
+    blocked = any(each["action"] == BLOCKED for each in verdicts)
+    finish = "content_filter" if blocked and not answer.finish_reason else answer.finish_reason
+    return Call(
+        request_id=coerce.text("id", value.get("id") or value.get("request_id")),
         started_at=started,
-        provider=coerce.text("provider", value.get("custom_llm_provider")),
-        model=coerce.text("model", value.get("model")),
-        session_id=coerce.text("session_id", value.get("session_id")),
-        user=coerce.text("user", value.get("end_user") or value.get("user")),
-        operation=_operation(value["call_type"]),
-        messages=_messages(value),
-        response=message,
-        tool_calls=message.get("tool_calls") if message else None,
-        finish_reason=answer.finish_reason,
-        params=_kept(value.get("model_parameters")),
-        **_tokens(value, answer),
-        ttft_s=(first - started).total_seconds() if is_stream and first and started else None,
-        latency_s=(ended - started).total_seconds() if ended and started else None,
-        cost_usd=coerce.number("spend", value.get("spend", value.get("response_cost"))),
-        status="ok" if error is None else "error",
-        error_type=error,
-        http_status=_http_status(value, metadata),
+        provider=coerce.text("custom_llm_provider", value.get("custom_llm_provider")),
+        model=answer.model or coerce.text("model", value.get("model")),
+        session_id=coerce.text("session_id", value.get("session_id") or value.get("trace_id")),
+        user=coerce.text("end_user", value.get("end_user") or value.get("user")),
+        operation=_OPERATIONS.get(str(value.get("call_type")), str(value.get("call_type") or "")),
+        messages=_messages(question),
+        response=None if answer.message is None else flatten_content(answer.message),
+        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        finish_reason=finish,
+        params=_nested(value.get("model_parameters")),
+        **counts,
+        ttft_s=ttft,
+        latency_s=latency,
+        cost_usd=coerce.number("response_cost", value.get("response_cost", value.get("spend"))),
+        status="ok" if error_type is None else "error",
+        error_type=error_type,
+        http_status=http_status,
         retries=coerce.small_integer("retries", metadata.get("attempted_retries")),
-        guardrail_verdicts=_kept(
-            value.get("guardrail_information") or metadata.get("guardrail_information")
-        ),
-        tags=_tags(value, answer),
-    )  # fmt: skip
+        guardrail_verdicts=verdicts or None,
+        tags=_tags(value, metadata, answer),
+    )
 
 
-def _kept(value: Json) -> Json:
-    """JSON text read; what stands for nothing is nothing."""
-    found = bodies.decode(value)
-    return None if found in ("", {}, []) else found
+def _nested(value: Json) -> Json:
+    """A value that may be JSON text; what stands for nothing is None."""
+    inner = decode(value)
+    return None if inner in _NOTHING else inner
 
 
-def _failure(value: dict[str, Json], metadata: dict[str, Json]) -> str | None:
-    told = value.get("error_information") or metadata.get("error_information")
-    name = None
-    if isinstance(told, dict):
-        name = told.get("error_class") or told.get("error_code")
-    if value.get("status") == "failure" or name:
-        return coerce.text("error_class", name) or "error"
-    return None
+def _messages(value: Json) -> Json:
+    if isinstance(value, dict) and ("messages" in value or "input" in value):
+        asked = Exchange(Body(value), Body(None))
+        return (exchanges.api_of(asked, APIS) or CHAT).read_messages(value)
+    return None if value is None else message_list("messages", value)
 
 
-def _http_status(value: dict[str, Json], metadata: dict[str, Json]) -> int | None:
-    """LiteLLM's error code, which is that of HTTP where the provider gave one."""
-    told = value.get("error_information") or metadata.get("error_information")
-    code = str(told.get("error_code") or "") if isinstance(told, dict) else ""
-    return int(code) if len(code) == 3 and code.isdecimal() and code.isascii() else None
+def _answer(value: Json) -> Answer:
+    if isinstance(value, str):
+        return Answer(message={"role": "assistant", "content": value})
+    api = exchanges.api_of(Exchange(Body(None), Body(value)), APIS)
+    return Answer(leftover=value) if api is None else api.read_answer(value)
 
 
-def _operation(call_type: Json) -> str:
-    word = str(call_type).removeprefix("a")
-    return {"completion": "chat", "embedding": "embeddings"}.get(word, word)
+def _counts(value: dict[str, Json], metadata: dict[str, Json], answer: Answer) -> dict[str, Any]:
+    """The line's own counts; cached and reasoning tokens stand only in the usage."""
+    details = usage.tokens(metadata.get("usage_object")) or answer.tokens
+    own = usage.tokens({**value, "prompt_tokens_details": None})
+    return {name: own.get(name) if own.get(name) is not None else details.get(name)
+            for name in own}  # fmt: skip
 
 
-def _messages(value: dict[str, Json]) -> Json:
-    found = _kept(value.get("messages"))
-    if found is None:
-        asked = _kept(value.get("proxy_server_request"))
-        found = asked.get("messages") if isinstance(asked, dict) else None
-    return None if found is None else message_list("messages", found)
+def _times(value: dict[str, Json]) -> tuple[datetime | None, float | None, float | None]:
+    start = coerce.moment("startTime", value.get("startTime"))
+    end = coerce.moment("endTime", value.get("endTime"))
+    first = coerce.moment("completionStartTime", value.get("completionStartTime"))
+    latency = (end - start).total_seconds() if start and end else None
+    # without a stream the first token comes with the last
+    streamed = value.get("stream") is True or (first is not None and first != end)
+    ttft = (first - start).total_seconds() if start and first and streamed else None
+    return start, latency, ttft
 
 
-def _tokens(value: dict[str, Json], answer: Answer) -> dict[str, Any]:
-    names = {
-        "input_tokens": "prompt_tokens",
-        "output_tokens": "completion_tokens",
-        "total_tokens": "total_tokens",
+def _error(
+    value: dict[str, Json],
+    metadata: dict[str, Json],
+    answer: Answer,
+    verdicts: list[dict[str, Json]],
+) -> tuple[str | None, int | None]:
+    """(class, HTTP status) of a failure; none where a guardrail stopped the call."""
+    if any(each["action"] == BLOCKED for each in verdicts):
+        return None, None
+    if value.get("status") != "failure":
+        # a response that was not logged is no missing completion
+        empty = answer.leftover is not None or answer.error is not None
+        return ("no_completion" if empty else None), None
+    about = value.get("error_information") or metadata.get("error_information")
+    about = about if isinstance(about, dict) else {}
+    code = str(about.get("error_code") or "")
+    name = coerce.text("error_class", about.get("error_class")) or code or "failure"
+    return name, int(code) if code.isdecimal() and len(code) == 3 else None
+
+
+def _verdicts(value: dict[str, Json], metadata: dict[str, Json]) -> list[dict[str, Json]]:
+    """A guardrail that stepped in where the call went on changed the text, and blocked nothing."""
+    failed = value.get("status") == "failure"
+    found = _nested(value.get("guardrail_information")) or metadata.get("guardrail_information")
+    items = found if isinstance(found, list) else [] if found is None else [found]
+    verdicts: list[dict[str, Json]] = []
+    for item in items:
+        if isinstance(item, dict):
+            stepped_in = item.get("guardrail_status") in _STOPPED
+            verdicts.append(verdict(
+                coerce.text("guardrail_name", item.get("guardrail_name")), stepped_in and failed,
+                masked=stepped_in or bool(item.get("masked_entity_count")),
+                stage=item.get("guardrail_mode"), status=item.get("guardrail_status"),
+            ))  # fmt: skip
+    return verdicts
+
+
+def _tags(value: dict[str, Json], metadata: dict[str, Json], answer: Answer) -> dict[str, Json]:
+    tags: dict[str, Any] = {
+        key: item for key, item in value.items() if key not in _READ and item not in _NOTHING
     }
-    own = {ours: coerce.integer(theirs, value.get(theirs)) for ours, theirs in names.items()}
-    return {**answer.tokens, **{name: n for name, n in own.items() if n is not None}}
-
-
-def _tags(value: dict[str, Json], answer: Answer) -> dict[str, Json]:
-    tags = {name: _kept(value.get(name)) for name in _TAGS}
-    hit = value.get("cache_hit")
-    tags["cache_hit"] = None if str(hit).lower() in ("none", "") else hit
-    tags["error"] = _kept(value.get("error_str"))
-    return {**{name: item for name, item in tags.items() if item is not None}, **answer.tags}
+    labels = _nested(value.get("request_tags"))
+    if labels is not None:
+        tags["request_tags"] = labels
+    message = value.get("error_str")
+    if message:
+        tags["error"] = message
+    for key in ("user_api_key_alias", "user_api_key_team_alias", "applied_guardrails"):
+        if metadata.get(key) not in _NOTHING:
+            tags[key] = metadata[key]
+    if answer.other_choices:
+        tags["other_choices"] = answer.other_choices
+    return tags

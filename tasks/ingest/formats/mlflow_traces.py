@@ -1,8 +1,8 @@
-"""MLflow traces: {"info", "data": {"spans"}}, of today's schema and of the one before 3.0.
+"""MLflow traces: {"info", "data": {"spans"}} as Trace.to_json writes them, and trace artifacts.
 
-Span ids are base64 of bytes; attribute values are JSON as text, and texts in them JSON once more.
-Only spans of the types LLM, CHAT_MODEL and EMBEDDING are calls; assessments are feedback on the
-trace's call, if it has one. Source: MLflow's entities Trace and Span, and its span attributes.
+Span ids are base64 (schema 3) or hex (schema 2); every attribute is JSON text, and what it holds
+may be JSON text again. Spans of type LLM and CHAT_MODEL are calls, of two around one API call the
+inner. An assessment of the whole trace speaks of its last call. Source: mlflow.entities.
 """
 
 from __future__ import annotations
@@ -10,178 +10,194 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
-from tasks.ingest import coerce
-from tasks.ingest.formats import bodies, loose
-from tasks.ingest.json_text import dump_bytes
+from tasks.ingest import coerce, usage
+from tasks.ingest.formats import otlp_call, spans
+from tasks.ingest.formats.exchange import decode
+from tasks.ingest.json_text import dump_bytes, parse
+from tasks.ingest.payloads import read_input, read_output
 from tasks.ingest.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "mlflow"
-VERSION = "mlflow@1"
+VERSION = "mlflow@2"
 
-_CALLS = {"LLM": "chat", "CHAT_MODEL": "chat", "EMBEDDING": "embeddings"}
-_TOKENS = {
-    "input_tokens": ("input_tokens", "prompt_tokens"),
-    "output_tokens": ("output_tokens", "completion_tokens"),
-    "total_tokens": ("total_tokens",),
-    "cached_tokens": ("cache_read_input_tokens",),
-}
-_ASKED = frozenset({"messages", "model", "input", "prompt", "contents", "system"})
+_CALLS = ("LLM", "CHAT_MODEL")
+_MAX_DEPTH = 100
+_NOT_PARAMS = frozenset({"messages", "input", "prompt", "model", "contents", "system"})
+_NOT_TAGS = ("mlflow.", "model", "temperature", "max_tokens")
 
 
 def matches(value: Json) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("info"), dict) and bool(_spans(value))
-
-
-def _spans(value: dict[str, Json]) -> list[Json]:
-    data = bodies.decode(value.get("data"))
-    found = data.get("spans") if isinstance(data, dict) else None
-    return found if isinstance(found, list) else []
+    found = _spans(value)
+    first = found[0] if found else None
+    if not isinstance(first, dict):
+        return False
+    if isinstance(value, dict) and isinstance(value.get("info"), dict) and "data" in value:
+        return True
+    keys = first.get("attributes")
+    return isinstance(keys, dict) and any(str(key).startswith("mlflow.") for key in keys)
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not matches(value):
-        raise UnreadableError("no trace with info and data.spans")
-    info = value["info"]
-    calls: list[Call] = []
-    for span in _spans(value):
-        if not isinstance(span, dict):
-            yield Dead("a span that is no object", dump_bytes(span))
+    found = _spans(value)
+    if found is None or not isinstance(value, dict):
+        raise UnreadableError("no spans of an MLflow trace are in it")
+    info = value.get("info")
+    about = info if isinstance(info, dict) else {}
+    read: list[tuple[dict[str, Json], dict[str, Json]]] = []
+    for item in found:
+        if not isinstance(item, dict):
+            yield Dead(f"a span: expected an object, received {coerce.kind_of(item)}",
+                       dump_bytes(item))  # fmt: skip
             continue
-        found = {key: _opened(item) for key, item in _object(span.get("attributes")).items()}
-        operation = _CALLS.get(str(found.get("mlflow.spanType", span.get("span_type"))))
-        if operation is None:
+        span = _with_hex_ids(spans.to_otlp(item))
+        pairs = span.get("attributes")
+        given = pairs if isinstance(pairs, dict) else {}
+        read.append((span, {key: _value(each) for key, each in given.items()}))
+    pairs_of_ids = [(otlp_call.span_id(span), otlp_call.parent_id(span))
+                    for span, given in read if _is_call(given)]  # fmt: skip
+    outer = spans.wrapping(pairs_of_ids)
+    calls: list[Call] = []
+    for span, given in read:
+        if not _is_call(given) or otlp_call.span_id(span) in outer:
             yield Other()
             continue
         try:
-            calls.append(_call(span, found, info, operation))
+            calls.append(_call(span, given, about))
         except UnreadableError as error:
             yield Dead(str(error), dump_bytes(span))
-            continue
-        yield calls[-1]
-    judged = info.get("assessments")
-    for assessment in judged if isinstance(judged, list) else []:
-        yield _feedback(assessment, calls)
+    yield from _with_feedback(calls, about.get("assessments", value.get("assessments")))
 
 
-def _object(value: Json) -> dict[str, Json]:
-    found = bodies.decode(value)
-    return found if isinstance(found, dict) else {}
+def _spans(value: Json) -> list[Json] | None:
+    if not isinstance(value, dict):
+        return None
+    data = decode(value.get("data", value))
+    found = data.get("spans") if isinstance(data, dict) else None
+    return found if isinstance(found, list) else None
 
 
-def _opened(value: Json) -> Json:
-    """JSON text, once or twice."""
-    for _ in range(2):
-        if isinstance(value, str) and value[:1] == '"' and value[-1:] == '"' and len(value) > 1:
-            inner = bodies.decode(f"[{value}]")
-            value = inner[0] if isinstance(inner, list) else value[1:-1]
-        else:
-            value = bodies.decode(value)
+def _is_call(given: dict[str, Json]) -> bool:
+    return given.get("mlflow.spanType") in _CALLS
+
+
+def _with_hex_ids(span: dict[str, Json]) -> dict[str, Json]:
+    ids = {name: _hex(span.get(name)) for name in ("traceId", "spanId", "parentSpanId")}
+    return {**span, **ids}
+
+
+def _hex(value: Json) -> Json:
+    """8 or 16 bytes as base64 end in = or ==; hex never does."""
+    if isinstance(value, str) and value.endswith("="):
+        try:
+            return base64.b64decode(value, validate=True).hex()
+        except (binascii.Error, ValueError):
+            return value
     return value
 
 
-def _call(
-    span: dict[str, Json], found: dict[str, Json], info: dict[str, Json], operation: str
-) -> Call:
-    inputs = found.get("mlflow.spanInputs", span.get("inputs"))
-    answer = loose.read_answer(found.get("mlflow.spanOutputs", span.get("outputs")))
-    asked = inputs if isinstance(inputs, dict) else {}
-    used = {**answer.tokens, **_tokens(found.get("mlflow.chat.tokenUsage"))}
-    started = _time(span, "start_time_unix_nano", "start_time", "start_time_ns")
-    ended = _time(span, "end_time_unix_nano", "end_time", "end_time_ns")
-    status = span.get("status")
-    code = status.get("code") if isinstance(status, dict) else span.get("status_code", status)
-    failed = code in (2, "ERROR", "STATUS_CODE_ERROR")
-    metadata = _object(info.get("trace_metadata", info.get("request_metadata")))
-    message = answer.message
-    model = found.get("mlflow.llm.model") or asked.get("model") or answer.model
+def _value(text: Json) -> Json:
+    """JSON text, twice where there is text inside the text; what is no JSON stays."""
+    for _ in range(2):
+        if not isinstance(text, str):
+            break
+        try:
+            text = parse(text.encode(), _MAX_DEPTH)
+        except UnreadableError:
+            break
+    return text
+
+
+def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json]) -> Call:
+    asked = given.get("mlflow.spanInputs")
+    inputs = asked if isinstance(asked, dict) else {}
+    said = given.get("mlflow.spanOutputs")
+    answer = read_output(said)
+    tags: dict[str, Json] = {"span_name": span.get("name")}
+    started, latency = otlp_call.read_times(span, tags)
+    events = otlp_call.read_events(span.get("events"))
+    state, error_type = otlp_call.outcome({}, events, span.get("status"), tags)
+    if state == "ok" and answer.message is None and said is not None:
+        state, error_type = "error", "no_completion"
+    counts = usage.tokens(given.get("mlflow.chat.tokenUsage")) or answer.tokens
+    cost = given.get("mlflow.llm.cost")
+    model = given.get("mlflow.llm.model") or answer.model or given.get("model")
+    params = {key: item for key, item in inputs.items() if key not in _NOT_PARAMS}
+    if given.get("mlflow.chat.tools") is not None:
+        params["tools"] = given["mlflow.chat.tools"]
+    metadata = _metadata(about)
+    name, version = _prompt(given.get("mlflow.linkedPrompts"))
+    if answer.response_id is not None:
+        tags["response_id"] = answer.response_id
+    tags.update((key, item) for key, item in given.items() if not key.startswith(_NOT_TAGS))
     return Call(
-        request_id=_span_id(span),
+        request_id=otlp_call.span_id(span),
         started_at=started,
-        latency_s=(ended - started).total_seconds() if started and ended else None,
-        provider=coerce.text("provider", found.get("mlflow.llm.provider")),
-        model=coerce.text("model", model),
+        latency_s=latency,
+        provider=coerce.text("provider", given.get("mlflow.llm.provider")),
+        model=coerce.text("model", model or inputs.get("model")),
+        prompt_name=name,
+        prompt_version=version,
         session_id=coerce.text("session", metadata.get("mlflow.trace.session")),
         user=coerce.text("user", metadata.get("mlflow.trace.user")),
-        operation=operation,
-        messages=loose.read_messages(inputs),
-        response=message,
-        tool_calls=message.get("tool_calls") if message else None,
+        operation="chat",
+        messages=read_input(asked),
+        response=answer.message,
+        tool_calls=answer.message.get("tool_calls") if answer.message else None,
         finish_reason=answer.finish_reason,
-        params={k: v for k, v in asked.items() if k not in _ASKED} or None,
-        **used,
-        status="error" if failed else "ok",
-        error_type="error" if failed else None,
-        tags=_tags(span, info, status),
+        params=params or None,
+        **counts,
+        cost_usd=coerce.number("cost", cost.get("total_cost")) if isinstance(cost, dict) else None,
+        status=state,
+        error_type=error_type,
+        tags={key: item for key, item in tags.items() if item is not None},
     )
 
 
-def _tokens(usage: Json) -> dict[str, int | None]:
-    if not isinstance(usage, dict):
-        return {}
-    return {
-        ours: coerce.integer(ours, next((usage[n] for n in theirs if n in usage), None))
-        for ours, theirs in _TOKENS.items()
-    }
+def _metadata(about: dict[str, Json]) -> dict[str, Json]:
+    found = about.get("trace_metadata", about.get("request_metadata"))
+    return found if isinstance(found, dict) else {}
 
 
-def _time(span: dict[str, Json], *names: str) -> Json:
-    value = next((span[name] for name in names if span.get(name)), None)
-    return coerce.moment(names[0], value)
+def _prompt(linked: Json) -> tuple[str | None, str | None]:
+    first = linked[0] if isinstance(linked, list) and linked else None
+    if not isinstance(first, dict):
+        return None, None
+    return coerce.text("prompt", first.get("name")), coerce.text("version", first.get("version"))
 
 
-def _span_id(span: dict[str, Json]) -> str | None:
-    context = _object(span.get("context"))
-    trace = span.get("trace_id", context.get("trace_id"))
-    own = span.get("span_id", context.get("span_id"))
-    if not isinstance(trace, str) or not isinstance(own, str):
-        return None
-    return f"{_hex(trace, 16)}:{_hex(own, 8)}"
+def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
+    given: dict[int, list[Feedback]] = {}
+    ids = [(call.request_id or "").rpartition(":")[2] for call in calls]
+    for item in assessments if isinstance(assessments, list) else []:
+        if not isinstance(item, dict):
+            yield Dead("an assessment that is no object", dump_bytes(item))
+        elif calls:
+            try:
+                signal = _assessment(item)
+            except UnreadableError as error:
+                yield Dead(str(error), dump_bytes(item))
+                continue
+            own = _hex(item.get("span_id"))
+            given.setdefault(ids.index(own) if own in ids else len(calls) - 1, []).append(signal)
+    for number, call in enumerate(calls):
+        yield replace(call, feedback=tuple(given.get(number, ())))
 
 
-def _hex(text: str, size: int) -> str:
-    """Base64 of `size` bytes as hexadecimal digits; anything else as it is."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return text
-    return raw.hex() if len(raw) == size else text
-
-
-def _tags(span: dict[str, Json], info: dict[str, Json], status: Json) -> dict[str, Json]:
-    tags = {
-        "span_name": span.get("name"),
-        "trace_id": info.get("trace_id", info.get("request_id")),
-        "status_message": status.get("message") if isinstance(status, dict) else None,
-        "tags": _object(info.get("tags")),
-    }
-    return {name: value for name, value in tags.items() if value}
-
-
-def _feedback(item: Json, calls: list[Call]) -> Record:
-    """A judgement of a span, or of the trace if that has one call."""
-    if not isinstance(item, dict):
-        return Dead("an assessment that is no object", dump_bytes(item))
-    wanted = item.get("span_id")
-    named = [c.request_id for c in calls if c.request_id]
-    if isinstance(wanted, str):
-        own = _hex(wanted, 8)
-        named = [name for name in named if name.rpartition(":")[2] == own]
-    if len(named) != 1:
-        return Other()
-    said = item.get("feedback", item.get("expectation"))
-    value = said.get("value") if isinstance(said, dict) else None
-    try:
-        number = coerce.number("value", float(value) if isinstance(value, bool) else value)
-    except UnreadableError:
-        number = None  # a word: it stays in the comment
-    comment = item.get("rationale") or (value if isinstance(value, str) else None)
+def _assessment(item: dict[str, Json]) -> Feedback:
+    holder: Any = item.get("feedback") or item.get("expectation") or {}
+    value = holder.get("value") if isinstance(holder, dict) else None
     source = item.get("source")
+    words = value if isinstance(value, str) else None
+    corrected = words if "expectation" in item else None
+    reason = coerce.text("rationale", item.get("rationale"))
     return Feedback(
-        kind=coerce.text("name", item.get("assessment_name", item.get("name"))) or "assessment",
-        request_id=named[0],
-        value=number,
-        comment=coerce.text("rationale", comment),
+        kind=coerce.text("name", item.get("assessment_name", item.get("name"))) or "evaluation",
+        value=float(value) if isinstance(value, bool | int | float) else None,
+        comment=reason or (None if corrected else words),
+        corrected=corrected,
         given_at=coerce.moment("create_time", item.get("create_time")),
-        by=coerce.text("by", source.get("source_id")) if isinstance(source, dict) else None,
+        by=coerce.text("source_id", source.get("source_id")) if isinstance(source, dict) else None,
     )

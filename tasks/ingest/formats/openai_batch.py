@@ -1,60 +1,97 @@
-"""Output of OpenAI's Batch API: {"id", "custom_id", "response": {"status_code", "body"}, "error"}.
+"""Batch API files: OpenAI's output, error and input lines, and Anthropic's batch results.
 
-The order is arbitrary, and the questions are in another file: a line of the batch's input
-({"custom_id", "method", "url", "body"}) is no call and is counted as such. `custom_id` is a tag.
-Source: the Batch API reference. Anthropic's message batches ({"custom_id", "result"}) too.
+Output lines come in any order and hold no question: who reads them hands in the requests by
+custom_id (see batch_inputs.py). An input line alone is no call yet. Source: the OpenAI API
+reference, Batch request input and output objects; the Anthropic API reference, Message Batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tasks.ingest import coerce
-from tasks.ingest.formats import anthropic, openai_chat, openai_responses
-from tasks.ingest.formats.bodies import Body, unwrap
-from tasks.ingest.formats.exchanges import Dialect, Exchange, call_of
-from tasks.ingest.records import Json, Other, Record, UnreadableError
+from tasks.ingest.formats import exchange as exchanges
+from tasks.ingest.formats.apis import ANTHROPIC, APIS, CHAT
+from tasks.ingest.formats.exchange import Body, Exchange
+from tasks.ingest.formats.exchange_call import call_of
+from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "openai_batch"
-VERSION = "openai_batch@1"
+VERSION = "openai_batch@2"
 
 
 def matches(value: Json) -> bool:
-    return isinstance(value, dict) and "custom_id" in value and (
-        "response" in value or "result" in value or _is_question(value)
-    )  # fmt: skip
+    if not isinstance(value, dict) or "custom_id" not in value:
+        return False
+    output = "response" in value and "error" in value
+    return output or isinstance(value.get("result"), dict) or is_input(value)
 
 
-def _is_question(value: dict[str, Json]) -> bool:
-    """OpenAI's names method and body, Anthropic's params."""
-    return ("body" in value and "method" in value) or isinstance(value.get("params"), dict)
+def is_input(value: Json) -> bool:
+    if not isinstance(value, dict) or "custom_id" not in value:
+        return False
+    asked = isinstance(value.get("body"), dict) and "url" in value
+    return asked or isinstance(value.get("params"), dict)
 
 
 def records(value: Json) -> Iterator[Record]:
+    yield from joined(value, {})
+
+
+class WithRequests:
+    """The format of one output file, with the input lines that belong to it."""
+
+    NAME = NAME
+    VERSION = VERSION
+
+    def __init__(self, requests: Mapping[str, Json]) -> None:
+        self._requests = requests
+
+    def matches(self, value: Json) -> bool:
+        return matches(value)
+
+    def records(self, value: Json) -> Iterator[Record]:
+        return joined(value, self._requests)
+
+
+def joined(value: Json, requests: Mapping[str, Json]) -> Iterator[Record]:
+    """The records of a line, with the question from `requests` (input lines by custom_id)."""
     if not isinstance(value, dict) or "custom_id" not in value:
-        raise UnreadableError("a line without custom_id")
-    if _is_question(value):
+        raise UnreadableError("no custom_id in it: no line of a batch")
+    custom_id = coerce.text("custom_id", value["custom_id"])
+    if is_input(value):
         yield Other()
         return
-    if isinstance(value.get("result"), dict):
-        dialect, response, failed = anthropic.DIALECT, *_of_result(value["result"])
+    line = requests.get(custom_id or "")
+    asked = line if isinstance(line, dict) else {}
+    body = asked.get("body", asked.get("params"))
+    result = value.get("result")
+    if isinstance(result, dict):
+        yield _anthropic(result, Body(body), custom_id)
+    elif "response" in value or "error" in value:
+        yield _openai(value, Body(body), custom_id, asked.get("url"))
     else:
-        response = unwrap(value.get("response"))
-        dialect, failed = _dialect(response), value.get("error")
-    around = {"id": value.get("id"), "error": failed}
-    call = call_of(Exchange(Body({}), response, around), dialect, ())
-    custom = coerce.text("custom_id", value["custom_id"])
-    yield replace(call, tags={**call.tags, "custom_id": custom})
+        raise UnreadableError("neither response nor error of a batch line is in it")
 
 
-def _of_result(result: dict[str, Json]) -> tuple[Body, Json]:
-    if result.get("type") == "succeeded":
-        return Body(result.get("message")), None
-    return Body(None), result.get("error") or result.get("type")
+def _openai(value: dict[str, Json], request: Body, custom_id: str | None, url: Json) -> Call:
+    wrapped = value.get("response")
+    response = exchanges.unwrap(wrapped)
+    around: dict[str, Json] = {
+        "custom_id": custom_id,
+        "id": value.get("id"),
+        "error": value.get("error"),
+        "upstream_request_id": wrapped.get("request_id") if isinstance(wrapped, dict) else None,
+    }
+    exchange = Exchange(request, response, around, url)
+    return call_of(exchange, exchanges.api_of(exchange, APIS) or CHAT)
 
 
-def _dialect(response: Body) -> Dialect:
-    if openai_responses.is_response(response.value):
-        return openai_responses.DIALECT
-    return openai_chat.DIALECT
+def _anthropic(result: dict[str, Json], request: Body, custom_id: str | None) -> Call:
+    kind = result.get("type")
+    around: dict[str, Json] = {"custom_id": custom_id}
+    if kind != "succeeded":
+        around["error"] = result.get("error") or {"type": kind}
+    call = call_of(Exchange(request, Body(result.get("message")), around), ANTHROPIC)
+    return call if call.request_id else replace(call, request_id=f"batch:{custom_id}")

@@ -1,9 +1,15 @@
-"""Bodies of OpenAI-compatible chat completion calls."""
+"""Bodies of OpenAI-compatible chat completions, text completions and embeddings.
+
+Source: the OpenAI API reference, chat completion object and chunk object. Reasoning tokens are
+part of completion_tokens there.
+"""
 
 from __future__ import annotations
 
-from tasks.ingest import coerce
-from tasks.ingest.formats.bodies import Answer, Body, leftover
+from tasks.ingest import coerce, usage
+from tasks.ingest.formats.exchange import Answer, Api, without_completion
+from tasks.ingest.messages import message_list
+from tasks.ingest.parts import message_of
 from tasks.ingest.records import Json
 
 _COMPLETIONS = ("chat.completion", "text_completion")
@@ -11,6 +17,8 @@ _READ = frozenset({
     "id", "object", "created", "model", "choices", "usage", "error", "messages", "metadata",
     "feedback",
 })  # fmt: skip
+#: of the request body: no sampling parameter
+_NOT_PARAMS = frozenset({"messages", "prompt", "input", "model", "user", "metadata"})
 
 
 def is_completion(value: Json) -> bool:
@@ -21,12 +29,20 @@ def is_completion(value: Json) -> bool:
     )
 
 
-def read_answer(body: Body) -> Answer:
-    value = body.value
+def is_question(value: dict[str, Json]) -> bool:
+    return "messages" in value or "prompt" in value
+
+
+def read_messages(request: dict[str, Json]) -> Json:
+    value = request.get("messages", request.get("prompt"))
+    return None if value is None else message_list("messages", value)
+
+
+def read_answer(value: Json) -> Answer:
     if isinstance(value, list):
-        value = from_chunks(value)
+        value = _from_chunks(value)
     if not isinstance(value, dict):
-        return Answer(leftover=leftover(value))
+        return without_completion(value)
     choices = value.get("choices")
     choices = choices if isinstance(choices, list) else []
     messages = [_message(choice) for choice in choices]
@@ -40,12 +56,18 @@ def read_answer(body: Body) -> Answer:
         model=coerce.text("model", value.get("model")),
         created=value.get("created"),
         finish_reason=coerce.text("finish_reason", first.get("finish_reason")),
-        tokens=read_usage(value.get("usage")),
+        tokens=usage.tokens(value.get("usage") or _of_groq(value)),
         other_choices=[message for message in messages[1:] if message is not None],
         error=error,
         leftover=None if found is not None or error else value,
         tags=rest if found is not None else {},
     )
+
+
+def _of_groq(value: dict[str, Json]) -> Json:
+    """Groq's streams have the counts in an object of their own."""
+    own = value.get("x_groq")
+    return own.get("usage") if isinstance(own, dict) else None
 
 
 def _message(choice: Json) -> dict[str, Json] | None:
@@ -63,22 +85,7 @@ def _message(choice: Json) -> dict[str, Json] | None:
     return None
 
 
-def read_usage(usage: Json) -> dict[str, int | None]:
-    if not isinstance(usage, dict):
-        return {}
-    inputs = usage.get("prompt_tokens_details")
-    outputs = usage.get("completion_tokens_details")
-    read = {
-        "input_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
-        "output_tokens": usage.get("completion_tokens", usage.get("output_tokens")),
-        "total_tokens": usage.get("total_tokens"),
-        "cached_tokens": inputs.get("cached_tokens") if isinstance(inputs, dict) else None,
-        "reasoning_tokens": outputs.get("reasoning_tokens") if isinstance(outputs, dict) else None,
-    }
-    return {name: coerce.integer(f"usage.{name}", value) for name, value in read.items()}
-
-
-def from_chunks(chunks: list[Json]) -> Json:
+def _from_chunks(chunks: list[Json]) -> Json:
     """Stream chunks put together into the completion they add up to."""
     whole: dict[str, Json] = {"choices": []}
     pieces: dict[int, dict[str, Json]] = {}
@@ -94,22 +101,20 @@ def from_chunks(chunks: list[Json]) -> Json:
                 index = choice.get("index")
                 _add_delta(pieces.setdefault(index if isinstance(index, int) else 0, {}), choice)
     for index in sorted(pieces):
-        message = {key: value for key, value in pieces[index].items() if key != "finish_reason"}
-        if isinstance(message.get("tool_calls"), dict):
-            message["tool_calls"] = list(message["tool_calls"].values())
-        whole["choices"].append(
-            {
-                "index": index,
-                "message": message,
-                "finish_reason": pieces[index].get("finish_reason"),
-            }
-        )
+        piece = pieces[index]
+        finish, text = piece.pop("finish_reason", None), piece.pop("text", None)
+        if isinstance(piece.get("tool_calls"), dict):
+            piece["tool_calls"] = list(piece["tool_calls"].values())
+        said = {"message": piece} if text is None else {"text": text}
+        whole["choices"].append({"index": index, **said, "finish_reason": finish})
     return whole
 
 
 def _add_delta(piece: dict[str, Json], choice: dict[str, Json]) -> None:
     if choice.get("finish_reason"):
         piece["finish_reason"] = choice["finish_reason"]
+    if isinstance(choice.get("text"), str):
+        _append(piece, "text", choice["text"])
     delta = choice.get("delta")
     if not isinstance(delta, dict):
         return
@@ -118,10 +123,20 @@ def _add_delta(piece: dict[str, Json], choice: dict[str, Json]) -> None:
             for call in value:
                 if isinstance(call, dict):
                     _add_call(piece.setdefault("tool_calls", {}), call)
+        elif key == "content" and isinstance(value, list):
+            for message in message_of("assistant", value):
+                for name in ("content", "reasoning"):
+                    if isinstance(message.get(name), str):
+                        _append(piece, name, message[name])
         elif isinstance(value, str) and key != "role":
-            piece[key] = (piece.get(key) or "") + value
+            _append(piece, key, value)
         elif value is not None:
             piece[key] = value
+
+
+def _append(piece: dict[str, Json], key: str, text: str) -> None:
+    before = piece.get(key)
+    piece[key] = (before if isinstance(before, str) else "") + text
 
 
 def _add_call(calls: dict[Json, Json], delta: dict[str, Json]) -> None:
@@ -135,3 +150,35 @@ def _add_call(calls: dict[Json, Json], delta: dict[str, Json]) -> None:
             known["function"]["name"] = function["name"]
         if isinstance(function.get("arguments"), str):
             known["function"]["arguments"] += function["arguments"]
+
+
+def _is_embeddings(value: Json) -> bool:
+    items = value.get("data") if isinstance(value, dict) else None
+    first = items[0] if isinstance(items, list) and items else None
+    return isinstance(first, dict) and "embedding" in first
+
+
+def _read_embeddings(value: Json) -> Answer:
+    """The vectors are not kept; that they came makes the call complete."""
+    if not _is_embeddings(value):
+        return read_answer(value)
+    return Answer(
+        model=coerce.text("model", value.get("model")),
+        tokens=usage.tokens(value.get("usage") or _of_groq(value)),
+        complete=True,
+    )
+
+
+def _read_input(request: dict[str, Json]) -> Json:
+    value = request.get("input")
+    return None if value is None else message_list("input", value)
+
+
+CHAT = Api(
+    "openai", "/completions", "chat", is_completion, is_question, read_messages, read_answer,
+    _NOT_PARAMS,
+)  # fmt: skip
+EMBEDDINGS = Api(
+    "openai", "/embeddings", "embeddings", _is_embeddings, lambda request: False, _read_input,
+    _read_embeddings, _NOT_PARAMS,
+)  # fmt: skip

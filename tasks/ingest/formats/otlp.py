@@ -9,16 +9,18 @@ Source: opentelemetry-proto (JSON mapping) and the GenAI semantic conventions, o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from tasks.ingest import coerce
-from tasks.ingest.formats import otlp_call, otlp_values
-from tasks.ingest.formats.otlp_values import Attributes
+from tasks.ingest.formats import openinference_call, otlp_call, otlp_values, spans
+from tasks.ingest.formats.openinference_call import KIND
+from tasks.ingest.formats.otlp_values import Attributes, attributes
 from tasks.ingest.json_text import dump_bytes
 from tasks.ingest.records import Dead, Json, Other, Record, UnreadableError
 
 NAME = "otlp"
-VERSION = "otlp@1"
+VERSION = "otlp@2"
 
 # the JSON mapping of protocol buffers allows both spellings; the third name is from before 1.0
 _SPANS = ("resourceSpans", "resource_spans")
@@ -28,36 +30,45 @@ _SCOPE_SPANS = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans")
 _SCOPE_LOGS = ("scopeLogs", "scope_logs", "instrumentationLibraryLogs")
 _LOG_RECORDS = ("logRecords", "log_records")
 
+#: a span or log record, and the attributes of its resource
+_Item = tuple[dict[str, Json], Attributes]
+#: a span, its attributes and those of its resource
+_Read = tuple[dict[str, Json], Attributes, Attributes]
+
 
 def matches(value: Json) -> bool:
-    return isinstance(value, dict) and any(
-        isinstance(value.get(key), list) for key in (*_SPANS, *_LOGS, *_METRICS)
-    )
+    if not isinstance(value, dict):
+        return False
+    enveloped = any(isinstance(value.get(key), list) for key in (*_SPANS, *_LOGS, *_METRICS))
+    return enveloped or spans.is_span(value)
 
 
 def records(value: Json) -> Iterator[Record]:
     if not isinstance(value, dict):
         raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    if spans.is_span(value):
+        yield from _spans([(value, _resource_attributes(value.get("resource")))])
+        return
     if not any(key in value for key in (*_SPANS, *_LOGS, *_METRICS)):
         raise UnreadableError("neither resourceSpans nor resourceLogs is in it")
-    spans, logs = otlp_values.first(value, _SPANS), otlp_values.first(value, _LOGS)
-    if spans is not None:
-        yield from _walk(spans, _SCOPE_SPANS, ("spans",), otlp_call.from_span)
-    if logs is not None:
-        yield from _walk(logs, _SCOPE_LOGS, _LOG_RECORDS, otlp_call.from_log)
+    yield from _spans(_walk(value, _SPANS, _SCOPE_SPANS, ("spans",)))
+    yield from _logs(_walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
     metrics = otlp_values.first(value, _METRICS)
     if metrics:
         yield Other(len(metrics) if isinstance(metrics, list) else 1)
 
 
+def spans_of(value: dict[str, Json]) -> list[dict[str, Json]]:
+    """The spans of an envelope that are objects."""
+    items = _walk(value, _SPANS, _SCOPE_SPANS, ("spans",))
+    return [item[0] for item in items if not isinstance(item, Dead)]
+
+
 def _walk(
-    resources: Json,
-    middle: tuple[str, ...],
-    inner: tuple[str, ...],
-    read: otlp_call.Reader,
-) -> Iterator[Record]:
+    value: dict[str, Json], outer: tuple[str, ...], middle: tuple[str, ...], inner: tuple[str, ...]
+) -> Iterator[_Item | Dead]:
     """resource → scope → item; whatever is not the object it should be is a dead letter."""
-    for resource in _objects(resources):
+    for resource in _objects(otlp_values.first(value, outer)):
         if isinstance(resource, Dead):
             yield resource
             continue
@@ -71,12 +82,68 @@ def _walk(
                 yield scope
                 continue
             for item in _objects(otlp_values.first(scope, inner)):
-                yield from [item] if isinstance(item, Dead) else _read(read, item, about)
+                yield item if isinstance(item, Dead) else (item, about)
 
 
-def _read(read: otlp_call.Reader, item: dict[str, Json], about: Attributes) -> Iterator[Record]:
+def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
+    """A call span around another call span is the same API call: only the inner one counts."""
+    read: list[_Read | Dead] = []
+    for item in items:
+        if isinstance(item, Dead):
+            read.append(item)
+            continue
+        try:
+            span = spans.to_otlp(item[0])
+            read.append((span, attributes(span.get("attributes")), item[1]))
+        except UnreadableError as error:
+            read.append(Dead(str(error), dump_bytes(item[0])))
+    outer = spans.wrapping(
+        (otlp_call.span_id(each[0]), otlp_call.parent_id(each[0]))
+        for each in read
+        if not isinstance(each, Dead) and _is_call(each[1])
+    )
+    for each in read:
+        if isinstance(each, Dead):
+            yield each
+        elif outer and otlp_call.span_id(each[0]) in outer:
+            yield Other()
+        else:
+            known = KIND not in each[1] or otlp_call.is_call(each[1])
+            reader = otlp_call.from_span if known else openinference_call.from_span
+            yield from _guarded(each[0], partial(reader, *each))
+
+
+def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
+    """Events; those that are one message each are gathered into the call of their span."""
+    spoken: dict[str, tuple[list[dict[str, Json]], list[tuple[str, Attributes]], Attributes]] = {}
+    for item in items:
+        if isinstance(item, Dead):
+            yield item
+            continue
+        try:
+            message = otlp_call.message_event(item[0])
+        except UnreadableError as error:
+            yield Dead(str(error), dump_bytes(item[0]))
+            continue
+        if message is None:
+            yield from _guarded(item[0], partial(otlp_call.from_log, *item))
+        else:
+            own = otlp_call.span_id(item[0]) or ""
+            logs, events, _ = spoken.setdefault(own, ([], [], item[1]))
+            logs.append(item[0])
+            events.append(message)
+    for logs, events, about in spoken.values():
+        yield from _guarded(logs, partial(otlp_call.from_messages, logs, events, about))
+
+
+def _is_call(found: Attributes) -> bool:
+    return otlp_call.is_call(found) or openinference_call.is_call(found)
+
+
+def _guarded(item: Json, read: Callable[[], Iterable[Record]]) -> Iterator[Record]:
+    """All records of an item, or none and a dead letter."""
     try:
-        found = list(read(item, about))
+        found = list(read())
     except UnreadableError as error:
         found = [Dead(str(error), dump_bytes(item))]
     yield from found

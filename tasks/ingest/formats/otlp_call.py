@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.ingest import coerce
-from tasks.ingest.formats import openinference, otlp_messages
+from tasks.ingest.formats import otlp_messages
 from tasks.ingest.formats.otlp_values import (
     Attributes,
     any_value,
@@ -23,8 +23,6 @@ from tasks.ingest.formats.otlp_values import (
     take_fields,
 )
 from tasks.ingest.records import Call, Feedback, Json, Other, Record, UnreadableError
-
-Reader = Callable[[dict[str, Json], Attributes], Iterable[Record]]
 
 _DETAILS = "gen_ai.client.inference.operation.details"
 _EVALUATION = "gen_ai.evaluation.result"
@@ -89,31 +87,28 @@ _READERS: dict[str, Callable[[str, Json], Json]] = {
 _NAMES = by_name({**_TEXTS, **_INTEGERS, **_NUMBERS, **_HTTP_STATUS})
 
 
-def from_span(span: dict[str, Json], about: Attributes) -> Iterable[Record]:
-    found = attributes(span.get("attributes"))
-    if openinference.KIND in found:
-        yield from openinference.from_attributes(span, found, about)
-        return
-    events = _events(span.get("events"))
+def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> Iterable[Record]:
+    """Takes the attributes out of `found`; what is left becomes tags."""
+    events = read_events(span.get("events"))
     if not is_call(found):
         yield Other()
         # the verdict on an agent's answer is feedback even though the span is no call
-        yield from _feedback(events, _span_id(span))
+        yield from _feedback(events, span_id(span))
         return
     tags: dict[str, Json] = {}
     for key, name in (("parentSpanId", "parent_span_id"), ("name", "span_name")):
         if span.get(key):
             tags[name] = span[key]
     status = span.get("status")
-    times = _times(span, tags)
-    yield _call(found, about, events, _span_id(span), times, status, tags)
+    times = read_times(span, tags)
+    yield _call(found, about, events, span_id(span), times, status, tags)
 
 
 def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
     """The event that describes a call whole is one; an evaluation result is feedback."""
     found = attributes(log.get("attributes"))
-    name = log.get("eventName") or log.get("event_name") or take(found, "event.name")
-    call_id = _span_id(log)
+    name = event_name(log, found)
+    call_id = span_id(log)
     if name == _EVALUATION:
         yield _evaluation(found, call_id, _time_or_none(log.get("timeUnixNano")))
     elif name == _DETAILS:
@@ -121,10 +116,37 @@ def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
         if isinstance(body, dict):
             found = {**body, **found}
         tags: dict[str, Json] = {}
-        times = _times({"startTimeUnixNano": log.get("timeUnixNano")}, tags)
+        times = read_times({"startTimeUnixNano": log.get("timeUnixNano")}, tags)
         yield _call(found, about, [], call_id, times, None, tags)
     else:
         yield Other()
+
+
+def event_name(log: dict[str, Json], found: Attributes) -> Json:
+    return log.get("eventName") or log.get("event_name") or take(found, "event.name")
+
+
+def message_event(log: dict[str, Json]) -> tuple[str, Attributes] | None:
+    """A log record that is one message of a span, as conventions before 1.37 had it."""
+    found = attributes(log.get("attributes"))
+    name = event_name(log, found)
+    if span_id(log) is None or not (name == "gen_ai.choice" or name in otlp_messages.ROLE_EVENTS):
+        return None
+    body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
+    return str(name), {**found, **(body if isinstance(body, dict) else {})}
+
+
+def from_messages(
+    logs: list[dict[str, Json]], events: list[tuple[str, Attributes]], about: Attributes
+) -> Iterable[Record]:
+    """The call whose messages the log records are, in order; the span has its counts."""
+    named = ("gen_ai.system", "gen_ai.provider.name")
+    found = {key: said[key] for _, said in events for key in named if key in said}
+    plain = [(name, {k: v for k, v in said.items() if k not in named}, None)
+             for name, said in events]  # fmt: skip
+    tags: dict[str, Json] = {}
+    times = read_times({"startTimeUnixNano": logs[0].get("timeUnixNano")}, tags)
+    yield _call(found, about, [*plain], span_id(logs[0]), times, None, tags)
 
 
 def is_call(found: Attributes) -> bool:
@@ -161,7 +183,7 @@ def _call(
     request_model = coerce.text("model", found.get("gen_ai.request.model"))
     if response_model is None or response_model == request_model:
         found.pop("gen_ai.request.model", None)
-    state, error_type = _outcome(found, events, status, tags)
+    state, error_type = outcome(found, events, status, tags)
     finish = structured(take(found, "gen_ai.response.finish_reasons"))
     reason = finish[0] if isinstance(finish, list) and finish else finish
     return Call(
@@ -177,12 +199,12 @@ def _call(
         params=_params(found) or None,
         status=state,
         error_type=error_type,
-        tags={**_resource_tags(about), **tags, **said.tags, **found},
+        tags={**resource_tags(about), **tags, **said.tags, **found},
         feedback=feedback,
     )
 
 
-def _outcome(
+def outcome(
     found: Attributes,
     events: list[tuple[str, Attributes, datetime | None]],
     status: Json,
@@ -212,7 +234,9 @@ def _params(found: Attributes) -> dict[str, Json]:
     return params
 
 
-def _times(span: dict[str, Json], tags: dict[str, Json]) -> tuple[datetime | None, float | None]:
+def read_times(
+    span: dict[str, Json], tags: dict[str, Json]
+) -> tuple[datetime | None, float | None]:
     """(start, seconds). A placeholder instead of a time is no time, and is kept as a tag."""
     nanos: list[int | None] = []
     for name in ("startTimeUnixNano", "endTimeUnixNano"):
@@ -238,7 +262,7 @@ def _time_or_none(value: Json) -> datetime | None:
         return None
 
 
-def _span_id(item: dict[str, Json]) -> str | None:
+def span_id(item: dict[str, Json]) -> str | None:
     """traceId:spanId, unique to a call, unlike response ids, which caches repeat."""
     trace, span = item.get("traceId"), item.get("spanId")
     if isinstance(trace, str) and isinstance(span, str) and span:
@@ -246,7 +270,12 @@ def _span_id(item: dict[str, Json]) -> str | None:
     return None
 
 
-def _events(value: Json) -> list[tuple[str, Attributes, datetime | None]]:
+def parent_id(span: dict[str, Json]) -> str | None:
+    """The id of the span around it, as span_id gives it."""
+    return span_id({"traceId": span.get("traceId"), "spanId": span.get("parentSpanId")})
+
+
+def read_events(value: Json) -> list[tuple[str, Attributes, datetime | None]]:
     if value is None:
         return []
     if not isinstance(value, list):
@@ -294,6 +323,6 @@ def _evaluation(
     )
 
 
-def _resource_tags(about: Attributes) -> Attributes:
+def resource_tags(about: Attributes) -> Attributes:
     return {name: about[name] for name in ("service.name", "deployment.environment.name")
             if name in about}  # fmt: skip

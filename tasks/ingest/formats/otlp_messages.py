@@ -1,7 +1,8 @@
 """The messages of an OTLP span, wherever the instrumentation put them.
 
 In order of preference: gen_ai.input.messages / gen_ai.output.messages (parts, as JSON text or
-structured), gen_ai.prompt.N.* / gen_ai.completion.N.* (OpenLLMetry), span events
+structured), gen_ai.prompt.N.* / gen_ai.completion.N.* (OpenLLMetry), ai.prompt.messages and
+ai.response.text (Vercel AI SDK), events of the span or of its `events` attribute
 (gen_ai.user.message, gen_ai.choice, gen_ai.content.prompt, gen_ai.content.completion).
 """
 
@@ -12,15 +13,17 @@ from dataclasses import dataclass, field
 
 from tasks.ingest.formats.otlp_values import Attributes, structured, take, take_indexed
 from tasks.ingest.messages import from_parts, join_text, message_list
+from tasks.ingest.parts import answer_of
+from tasks.ingest.payloads import read_input
 from tasks.ingest.records import Json
 
-_ROLE_EVENTS = {
+ROLE_EVENTS = {
     f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool", "developer")
 }
 #: events that are taken up elsewhere or here; all others are kept in the tags
 _KNOWN_EVENTS = frozenset({
     "gen_ai.choice", "gen_ai.content.prompt", "gen_ai.content.completion",
-    "gen_ai.evaluation.result", "gen_ai.client.inference.operation.details", *_ROLE_EVENTS,
+    "gen_ai.evaluation.result", "gen_ai.client.inference.operation.details", *ROLE_EVENTS,
 })  # fmt: skip
 
 
@@ -41,6 +44,7 @@ def take_messages(found: Attributes, events: Sequence[tuple[str, Attributes]]) -
             # as a span event it describes this very call
             for key, value in about.items():
                 found.setdefault(key, value)
+    events = [*events, *_own_events(found)]
     system = _system(found)
     messages = _input(found, events)
     if system is not None:
@@ -57,6 +61,17 @@ def take_messages(found: Attributes, events: Sequence[tuple[str, Attributes]]) -
     return Said(messages, first, reason if isinstance(reason, str) else None, tags)
 
 
+def _own_events(found: Attributes) -> list[tuple[str, Attributes]]:
+    """Logfire and Pydantic AI keep the message events in an attribute, as JSON text."""
+    items = structured(found.get("events"))
+    if not isinstance(items, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("event.name"), str) for item in items
+    ):
+        return []
+    del found["events"]
+    return [(item["event.name"], item) for item in items]
+
+
 def _system(found: Attributes) -> Json:
     value = structured(take(found, "gen_ai.system_instructions", "gen_ai.system.instructions"))
     return join_text(value) if isinstance(value, list) else value
@@ -69,14 +84,17 @@ def _input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[
     indexed = take_indexed(found, "gen_ai.prompt")
     if indexed:
         return [_openllmetry(message) for message in indexed]
+    vercel = take(found, "ai.prompt.messages")
+    if vercel is not None:
+        return read_input(vercel)
     return _input_of_events(events) or None
 
 
 def _input_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
     messages: list[Json] = []
     for name, about in events:
-        if name in _ROLE_EVENTS:
-            messages.extend(from_parts({"role": _ROLE_EVENTS[name], **_event_message(about)}))
+        if name in ROLE_EVENTS:
+            messages.extend(from_parts({"role": ROLE_EVENTS[name], **_event_message(about)}))
         elif name == "gen_ai.content.prompt":
             prompt = structured(about.get("gen_ai.prompt"))
             if prompt is not None:
@@ -91,7 +109,8 @@ def _output(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list
     indexed = take_indexed(found, "gen_ai.completion")
     if indexed:
         return [{"role": "assistant", **_openllmetry(message)} for message in indexed]
-    choices: list[Json] = []
+    vercel = _vercel_answer(found)
+    choices: list[Json] = [] if vercel is None else [vercel]
     for name, about in events:
         if name == "gen_ai.choice":
             choices.append(_choice_event(about))
@@ -99,6 +118,14 @@ def _output(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list
             completion = structured(about.get("gen_ai.completion"))
             choices.extend([] if completion is None else _choices(completion))
     return choices
+
+
+def _vercel_answer(found: Attributes) -> dict[str, Json] | None:
+    """The AI SDK has the text and the tool calls of the answer apart."""
+    text = take(found, "ai.response.text")
+    calls = structured(take(found, "ai.response.toolCalls"))
+    blocks = [{"type": "text", "text": text}] if text else []
+    return answer_of([*blocks, *(calls if isinstance(calls, list) else [])])
 
 
 def _choices(value: Json) -> list[Json]:

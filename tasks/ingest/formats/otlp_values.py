@@ -55,9 +55,11 @@ def any_value(value: Json) -> Json:
 
 
 def attributes(pairs: Json) -> Attributes:
-    """A list of {"key", "value"} → name → plain value."""
+    """A list of {"key", "value"}, or an object (nested or not) → name → plain value."""
     if pairs is None:
         return {}
+    if isinstance(pairs, dict):
+        return _flat(pairs)
     if not isinstance(pairs, list):
         raise UnreadableError(f"attributes: expected a list, received {coerce.kind_of(pairs)}")
     found: Attributes = {}
@@ -66,6 +68,27 @@ def attributes(pairs: Json) -> Attributes:
             raise UnreadableError("attributes: an entry without a key")
         found[pair["key"]] = any_value(pair.get("value", {}))
     return found
+
+
+def _flat(pairs: dict[str, Json]) -> Attributes:
+    """Only what hangs below a name without a dot is nesting: {"llm": {"model_name": …}}."""
+    found: Attributes = {}
+    for key, value in pairs.items():
+        if "." not in key and isinstance(value, dict) and value:
+            _flatten(found, key, value)
+        else:
+            found[key] = value
+    return found
+
+
+def _flatten(found: Attributes, prefix: str, value: Json) -> None:
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        value = {str(index): each for index, each in enumerate(value)}
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            _flatten(found, f"{prefix}.{key}", inner)
+    else:
+        found[prefix] = value
 
 
 def take(found: Attributes, *names: str) -> Json:

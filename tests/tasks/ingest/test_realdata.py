@@ -1,4 +1,7 @@
-"""Real logs that nobody here wrote; skipped where they are not at hand."""
+"""Real logs that nobody here wrote; skipped where they are not at hand.
+
+The numbers were counted by hand in the files: what is a call, its tokens, what is no log at all.
+"""
 
 from __future__ import annotations
 
@@ -7,93 +10,141 @@ from pathlib import Path
 import pytest
 
 from tasks.ingest.task import ingest
+from tasks.receipts import Receipt
 from tests.tasks.ingest.builders import make_run, query
 
 pytestmark = pytest.mark.realdata
 
+#: file: (format, calls, input tokens, output tokens, duplicates, spans and lines that are no call)
+FILES = {
+    "anthropic/test_anthropic_model_instructions.vcr.yaml": ("anthropic", 1, 20, 10, 0, 0),
+    # the first exchange counts tokens, which runs no model
+    "anthropic/test_anthropic_model_usage_limit_not_exceeded.vcr.yaml": (
+        "anthropic", 1, 19, 77, 0, 1,
+    ),
+    # four records with one requestId, two of which are the same to the byte
+    "bedrock/panther_tests.jsonl": ("bedrock", 3, 0, 0, 1, 0),
+    "envoy_ai_gateway/accesslog_doc_example_0.json": ("envoy", 1, 15, 7, 0, 0),
+    # tool traffic
+    "kong/ai_log_doc_example_1.json": ("kong", 0, 0, 0, 0, 1),
+    "langfuse/autogen-2025-06-06.trace.json": ("langfuse", 1, 41, 3, 0, 1),
+    "langfuse/crewai-2025-07-11.trace.json": ("langfuse", 1, 190, 164, 0, 5),
+    "langfuse/google-adk-2025-08-28.trace.json": ("langfuse", 2, 39 + 28, 6 + 3, 0, 3),
+    "langfuse/llamaindex-2025-06-05.trace.json": ("langfuse", 1, 13, 81, 0, 1),
+    "langfuse/openai-agents-2025-09-30.trace.json": ("langfuse", 2, 85 + 55, 29 + 15, 0, 3),
+    "langfuse/pydantic-ai-tools-2025-06-06.trace.json": ("langfuse", 1, 31, 96, 0, 2),
+    "litellm/spend_logs_payload.json": ("litellm", 1, 10, 20, 0, 0),
+    "litellm/standard_logging_payload.json": ("litellm", 1, 10, 20, 0, 0),
+    "openai_batch/batch_output.jsonl": ("openai_batch", 2, 20 + 22, 10 + 10, 0, 0),
+    # HTTP 200 with a text that is no completion
+    "openai_chat/test_text_response.vcr.yaml": ("openai_chat", 1, 0, 0, 0, 0),
+    "openai_chat/test_valid_response.vcr.yaml": ("openai_chat", 1, 14, 7, 0, 0),
+    "openinference/chat-basic.json": ("openinference", 1, 8, 377, 0, 0),
+    "openinference/chat-json-mode.json": ("openinference", 1, 21, 280, 0, 0),
+    "openinference/chat-multiturn.json": ("openinference", 1, 50, 526, 0, 0),
+    "openinference/chat-no-messages.json": ("openinference", 1, 0, 0, 0, 0),
+    "openinference/chat-reasoning.json": ("openinference", 1, 27, 267, 0, 0),
+    "openinference/chat-streaming-detailed-usage.json": ("openinference", 1, 12, 100, 0, 0),
+    "openinference/chat-tools.json": ("openinference", 1, 162, 287, 0, 0),
+    "openinference/chat-unknown-model.json": ("openinference", 1, 0, 0, 0, 0),
+    # four completions, a tool and a prompt span
+    "otel_genai/latitude_LATITUDE_RENDERING_SPANS.otlp.json": (
+        "otlp", 4, 19 + 30 + 57 + 93, 8 + 16 + 19 + 9, 0, 2,
+    ),
+    # datapoints: rows for eval sets
+    "tensorzero/chat_datapoint_fixture.jsonl": ("tensorzero", 0, 0, 0, 0, 21),
+    "tensorzero/json_datapoint_fixture.jsonl": ("tensorzero", 0, 0, 0, 0, 14),
+}  # fmt: skip
+#: what stands beside the logs and is refused by name, with the word that says what it is
+REFUSED = {
+    "PROVENANCE.md": "Markdown", "README.md": "Markdown", "accesslogs.md": "Markdown",
+    "ai-audit-log-reference.md": "Markdown", "examples-llm-calls.md": "Markdown",
+    "gen-ai-events.md": "Markdown", "gen-ai-metrics.md": "Markdown", "gen-ai-spans.md": "Markdown",
+    "basic.yaml": "Kubernetes manifest", "standard_logging_payload_schema.json": "JSON Schema",
+    "gen-ai-input-messages.json": "JSON Schema", "gen-ai-output-messages.json": "JSON Schema",
+    "gen-ai-system-instructions.json": "JSON Schema",
+}  # fmt: skip
 
-def test_otel_and_openai_samples_are_ingested_or_dead_lettered_and_add_up(
+
+def counted(receipt: Receipt) -> tuple[object, ...]:
+    notes = receipt.notes
+    return (
+        receipt.rows_out, notes["input_tokens"], notes["output_tokens"], receipt.duplicates,
+        notes["other_spans"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_calls_and_tokens_of_a_file(name: str, shared: Path, tmp_path: Path):
+    format, *expected = FILES[name]
+    run = make_run(tmp_path, shared / "log_formats" / name)
+    receipt = ingest(run)
+    assert counted(receipt) == tuple(expected)
+    assert receipt.dead_letters == 0
+    assert receipt.rows_in == receipt.rows_out + receipt.duplicates
+    assert query(run, "SELECT format FROM sources") == [(format,)]
+
+
+def test_the_whole_folder_adds_up_and_what_is_no_log_is_refused_by_name(
     shared: Path, tmp_path: Path
 ):
-    formats = shared / "log_formats"
-    run = make_run(tmp_path, formats / "otel_genai" / "*", formats / "openai_chat" / "*")
-    receipt = ingest(run)
-    # counted by hand: four completions, a tool and a prompt span; one answer and one non-answer
-    assert receipt.notes["by_format"] == {"openai_chat": 2, "otlp": 4}
-    assert receipt.notes["other_spans"] == 2
-    assert receipt.notes["input_tokens"] == 19 + 30 + 57 + 93 + 14
-    assert receipt.notes["output_tokens"] == 8 + 16 + 19 + 9 + 7
-    assert receipt.rows_in == receipt.rows_out + receipt.dead_letters
-    assert receipt.dead_letters == receipt.notes["files"] - 3
-    assert query(run, "SELECT count(DISTINCT request_id), count(started_at) FROM landing") == [
-        (6, 1)
-    ]
-    assert query(run, "SELECT error_type, http_status FROM landing WHERE status = 'error'") == [
-        ("no_completion", 200)
-    ]
-    assert query(run, "SELECT finish_reason FROM landing WHERE tool_calls IS NOT NULL") == [
-        ("tool_calls",)
-    ]
-
-
-#: file: format, calls, input and output tokens, records that are no calls. Counted by hand.
-SAMPLES = {
-    "anthropic/test_anthropic_model_instructions.vcr.yaml": ("anthropic", 1, 20, 10, 0),
-    # an exchange of counting tokens beside the call
-    "anthropic/test_anthropic_model_usage_limit_not_exceeded.vcr.yaml": ("anthropic", 1, 19, 77, 0),
-    "bedrock/panther_tests.jsonl": ("bedrock", 4, 0, 0, 0),  # two of them are the same
-    "envoy_ai_gateway/accesslog_doc_example_0.json": ("envoy", 1, 15, 7, 0),
-    "kong/ai_log_doc_example_1.json": ("kong", 0, 0, 0, 1),
-    "langfuse/autogen-2025-06-06.trace.json": ("langfuse", 1, 41, 3, 1),
-    "langfuse/crewai-2025-07-11.trace.json": ("langfuse", 1, 190, 164, 5),
-    "langfuse/google-adk-2025-08-28.trace.json": ("langfuse", 2, 67, 9, 5),  # 2 scores of no call
-    "langfuse/llamaindex-2025-06-05.trace.json": ("langfuse", 1, 13, 81, 1),
-    "langfuse/openai-agents-2025-09-30.trace.json": ("langfuse", 2, 140, 44, 5),
-    "langfuse/pydantic-ai-tools-2025-06-06.trace.json": ("langfuse", 1, 31, 96, 2),
-    "litellm/spend_logs_payload.json": ("litellm", 1, 10, 20, 0),
-    "litellm/standard_logging_payload.json": ("litellm", 1, 10, 20, 0),
-    "openai_batch/batch_output.jsonl": ("openai_batch", 2, 42, 20, 0),
-    "openai_chat/test_text_response.vcr.yaml": ("openai_chat", 1, 0, 0, 0),
-    "openai_chat/test_valid_response.vcr.yaml": ("openai_chat", 1, 14, 7, 0),
-    "openinference/chat-basic.json": ("openinference", 1, 8, 377, 0),
-    "openinference/chat-json-mode.json": ("openinference", 1, 21, 280, 0),
-    "openinference/chat-multiturn.json": ("openinference", 1, 50, 526, 0),
-    "openinference/chat-no-messages.json": ("openinference", 1, 0, 0, 0),
-    "openinference/chat-reasoning.json": ("openinference", 1, 27, 267, 0),
-    "openinference/chat-streaming-detailed-usage.json": ("openinference", 1, 12, 100, 0),
-    "openinference/chat-tools.json": ("openinference", 1, 162, 287, 0),
-    "openinference/chat-unknown-model.json": ("openinference", 1, 0, 0, 0),
-    "otel_genai/latitude_LATITUDE_RENDERING_SPANS.otlp.json": ("otlp", 4, 199, 52, 2),
-    "tensorzero/chat_datapoint_fixture.jsonl": ("tensorzero", 0, 0, 0, 21),
-    "tensorzero/json_datapoint_fixture.jsonl": ("tensorzero", 0, 0, 0, 14),
-}
-
-
-def test_every_sample_is_counted_as_by_hand_and_documents_are_refused(shared: Path, tmp_path: Path):
-    folder = (shared / "log_formats").resolve()
+    folder = shared / "log_formats"
     run = make_run(tmp_path, folder)
     receipt = ingest(run)
-    read = query(run, """
-        SELECT path, format, rows_out + duplicates - coalesce(f.n, 0), input_tokens, output_tokens,
-               other_spans
-        FROM sources LEFT JOIN (
-            SELECT regexp_replace(source, ':[^:]*$', '') AS path, count(*) AS n
-            FROM feedback GROUP BY 1
-        ) f USING (path)
-        WHERE format <> 'unknown'
-    """)  # fmt: skip
-    assert {str(Path(path).relative_to(folder)): rest for path, *rest in read} == {
-        name: list(counted) for name, counted in SAMPLES.items()
-    }
-    assert receipt.notes["feedback"] == 2
-    refused = {name for (name,) in query(run, "SELECT source FROM dead_letters")}
-    documents = {str(path) for path in folder.glob("*/*")} - {
-        str(folder / name) for name in SAMPLES
-    }
-    assert documents <= refused
-    assert len(refused - documents) == 1, "the exchange that counts tokens"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert receipt.notes["files"] == len(files)
+    assert counted(receipt) == tuple(
+        sum(each[number] for each in FILES.values())  # type: ignore[misc]
+        for number in range(1, 6)
+    )
     assert receipt.rows_in == receipt.rows_out + receipt.duplicates + receipt.dead_letters
-    failed = query(run, "SELECT error_type FROM landing WHERE status = 'error' ORDER BY 1")
-    assert failed == [("no_completion",), ("openai.BadRequestError",), ("openai.NotFoundError",)]
-    verdicts = query(run, "SELECT status FROM landing WHERE guardrail_verdicts IS NOT NULL")
-    assert verdicts == [("ok",)], "a guardrail's block is no error"
+    assert receipt.dead_letters == len(files) - len(FILES)
+    dead = query(run, "SELECT source, error FROM dead_letters")
+    assert {Path(source).name for source, _ in dead} == set(REFUSED)
+    for source, error in dead:
+        name = Path(source).name
+        assert name in error
+        assert REFUSED[name] in error
+
+
+def test_what_the_samples_force(shared: Path, tmp_path: Path):
+    run = make_run(tmp_path, shared / "log_formats")
+    ingest(run)
+    assert sorted(
+        query(run, "SELECT format, error_type, http_status FROM landing WHERE status = 'error'")
+    ) == [
+        ("openai_chat", "no_completion", 200),
+        ("openinference", "no_completion", None),
+        ("openinference", "openai.BadRequestError", None),
+        ("openinference", "openai.NotFoundError", None),
+    ]
+    # every call has an id of its own; spans without times have none
+    assert query(run, "SELECT count(DISTINCT request_id), count(*) FROM landing") == [(32, 32)]
+    assert query(run, "SELECT count(*) FROM landing WHERE started_at IS NULL") == [(8 + 4 + 3,)]
+    assert query(
+        run, "SELECT status, http_status FROM landing WHERE guardrail_verdicts IS NOT NULL"
+    ) == [("ok", None)]
+    # reasoning is part of the output
+    assert query(run, "SELECT count(*) FROM landing WHERE reasoning_tokens > output_tokens") == [
+        (0,)
+    ]
+    assert query(run, "SELECT sum(reasoning_tokens) FROM landing WHERE format = 'openinference'"
+                 ) == [(320 + 256 + 512 + 192 + 100 + 256,)]  # fmt: skip
+    assert query(
+        run, "SELECT kind, count(*) FROM feedback GROUP BY kind ORDER BY kind"
+    ) == [("correction", 1), ("hallucination", 3), ("toxicity", 3)]  # fmt: skip
+
+
+def test_azure_trace_by_a_column_mapping(shared: Path, tmp_path: Path):
+    columns = {
+        "started_at": "TIMESTAMP", "input_tokens": "ContextTokens",
+        "output_tokens": "GeneratedTokens",
+    }  # fmt: skip
+    path = shared / "datasets" / "azure_llm_2023_code.csv.gz"
+    run = make_run(tmp_path, path, ingest={"columns": columns})
+    receipt = ingest(run)
+    # zcat | awk -F, '{a+=$2; b+=$3} END {print NR-1, a, b}'
+    assert counted(receipt) == (8819, 18_059_974, 245_896, 0, 0)
+    assert query(run, "SELECT min(started_at)::VARCHAR FROM landing") == [
+        ("2023-11-16 18:17:03.97996",)
+    ]

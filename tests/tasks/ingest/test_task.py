@@ -155,7 +155,7 @@ def test_a_json_array_is_a_list_of_records(tmp_path: Path):
 def test_files_that_no_format_recognises_do_not_stop_the_others(tmp_path: Path):
     (tmp_path / "README.md").write_text("# Logs\n\nSee below.\n")
     (tmp_path / "schema.json").write_text('{"type": "object"}')
-    (tmp_path / "conf.yaml").write_text("a: &x [1]\nb: *x\n")
+    (tmp_path / "conf.yaml").write_text("interactions:\n- &x [1]\n- *x\n")
     write_lines(tmp_path / "a.jsonl", call(1))
     run = make_run(tmp_path, tmp_path)
     receipt = ingest(run)

@@ -1,240 +1,168 @@
-"""What gateways log: LiteLLM, Bedrock, Envoy AI Gateway, Kong."""
+"""LiteLLM, Envoy AI Gateway and Kong: what a gateway writes beside the call."""
 
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tasks.ingest import formats
-from tasks.ingest.formats import bedrock, envoy, kong, litellm
+from tasks.ingest.formats import envoy, kong, litellm
 from tasks.ingest.records import Call, Other, UnreadableError
 
-COMPLETION = {
-    "id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-4o",
-    "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "hi"}}],
-    "usage": {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30},
+STANDARD = {
+    "id": "chatcmpl-1", "trace_id": "t", "call_type": "acompletion", "stream": True,
+    "status": "success", "custom_llm_provider": "openai", "response_cost": 0.5,
+    "startTime": 1_700_000_000.0, "endTime": 1_700_000_002.5, "completionStartTime": 1_700_000_001,
+    "model": "gpt-4o", "prompt_tokens": 10, "completion_tokens": "20", "total_tokens": 30,
+    "cache_hit": None, "end_user": "ann", "request_tags": ["a"],
+    "messages": [{"role": "user", "content": "hi"}], "model_parameters": {"temperature": 0},
+    "response": {"id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-4o",
+                 "choices": [{"message": {"content": "ho"}, "finish_reason": "stop"}],
+                 "usage": {"completion_tokens_details": {"reasoning_tokens": 5}}},
+    "metadata": {"user_api_key_alias": "k"},
+    "error_information": {"error_code": "", "error_class": ""},
 }  # fmt: skip
-HELLO = [{"role": "user", "content": "Hello"}]
-TIMES = {"startTime": "2025-01-24 09:20:46.000000", "endTime": "2025-01-24 09:20:48.500000",
-         "completionStartTime": "2025-01-24 09:20:46.500000"}  # fmt: skip
+SPEND = {
+    "request_id": "chatcmpl-2", "call_type": "acompletion", "spend": 0.1, "cache_hit": "None",
+    "startTime": "2025-01-24 09:20:46.847371", "endTime": "2025-01-24 09:20:47.847371",
+    "completionStartTime": "2025-01-24 09:20:47.847371", "model": "gpt-4o", "prompt_tokens": 1,
+    "completion_tokens": 2, "total_tokens": 3, "messages": "{}", "response": "{}",
+    "metadata": json.dumps({"usage_object": {"prompt_tokens_details": {"cached_tokens": 1}}}),
+    "status": "success",
+}  # fmt: skip
+ENVOY = {
+    "gen_ai.request.model": "gpt-4o-mini", "gen_ai.request.model_override": None,
+    "gen_ai.usage.input_tokens": "15", "gen_ai.usage.output_tokens": 7, "duration": 1526,
+    "gen_ai.usage.total_tokens": 22, "response_code": 200, "start_time": "2025-08-30T16:51:37.894Z",
+    "x-envoy-origin-path": "/v1/chat/completions", "x-request-id": "r1", "response_flags": "-",
+}  # fmt: skip
+KONG = {
+    "ai": {
+        "payload": {"request": json.dumps({"messages": [{"role": "user", "content": "hi"}]})},
+        "proxy": {
+            "payload": {"response": json.dumps({"choices": [{"message": {"content": "ho"}}],
+                                                "model": "command"})},
+            "usage": {"prompt_tokens": 14, "completion_tokens": 21, "total_tokens": 35, "cost": 0.2,
+                      "time_to_first_token": 631},
+            "meta": {"request_model": "cmd", "response_model": "command",
+                     "provider_name": "cohere", "llm_latency": 2670},
+            "cache": {"cache_status": "Hit"},
+        },
+        "sanitizer": {"sanitized_items": [{"original": "jane@example.com"}]},
+    },
+    "request": {"id": "k1"}, "response": {"status": 200}, "started_at": 1_787_113_201_719,
+    "route": {"name": "chat"},
+}  # fmt: skip
+MODULES = [(litellm, STANDARD), (litellm, SPEND), (envoy, ENVOY), (kong, KONG)]
 
 
-def one(format: Any, value: Any) -> Call:
-    assert formats.recognise(value) is format
-    (found,) = format.records(value)
+def one(module: ModuleType, value: Any) -> Call:
+    (found,) = module.records(value)
     assert isinstance(found, Call)
     return found
 
 
-def litellm_payload(**changes: Any) -> dict[str, Any]:
-    return {
-        "id": "chatcmpl-1", "call_type": "acompletion", "stream": True, "status": "success",
-        "custom_llm_provider": "openai", **TIMES, "model": "gpt-4o", "response_cost": 0.25,
-        "total_tokens": 30, "prompt_tokens": 10, "completion_tokens": 20, "messages": HELLO,
-        "response": COMPLETION, "model_parameters": {"temperature": 0}, "cache_hit": None,
-        "error_information": {"error_code": "", "error_class": ""}, "end_user": "u",
-        "metadata": {"guardrail_information": None}, **changes,
-    }  # fmt: skip
+@pytest.mark.parametrize(("module", "value"), MODULES)
+def test_each_is_recognised_as_itself(module: ModuleType, value: Any):
+    assert formats.recognise(value) is module
+    with pytest.raises(UnreadableError):
+        list(module.records([]))
+    with pytest.raises(UnreadableError):
+        list(module.records({"a": 1}))
 
 
-def test_litellm_standard_logging_payload():
-    call = one(litellm, litellm_payload())
-    assert (call.request_id, call.provider, call.model) == ("chatcmpl-1", "openai", "gpt-4o")
+def test_standard_payload():
+    call = one(litellm, STANDARD)
+    assert (call.request_id, call.model, call.provider) == ("chatcmpl-1", "gpt-4o", "openai")
     assert (call.input_tokens, call.output_tokens, call.total_tokens) == (10, 20, 30)
-    assert (call.latency_s, call.ttft_s, call.cost_usd, call.user) == (2.5, 0.5, 0.25, "u")
-    assert (call.messages, call.operation, call.status) == (HELLO, "chat", "ok")
-    assert call.response == {"role": "assistant", "content": "hi"}
-    assert (call.params, call.finish_reason) == ({"temperature": 0}, "stop")
+    assert (call.reasoning_tokens, call.latency_s, call.ttft_s) == (5, 2.5, 1.0)
+    assert (call.session_id, call.user, call.cost_usd) == ("t", "ann", 0.5)
+    assert (call.response, call.status) == ({"role": "assistant", "content": "ho"}, "ok")
+    assert call.tags["user_api_key_alias"] == "k"
 
 
-def test_litellm_spend_log_with_texts_for_objects_and_for_nothing():
-    row = {
-        "request_id": "r1", "session_id": "s", "call_type": "acompletion", **TIMES,
-        "model": "gpt-4o", "spend": 0.5, "total_tokens": 30, "prompt_tokens": 10,
-        "completion_tokens": 20, "cache_hit": "None", "messages": "{}", "response": "{}",
-        "metadata": json.dumps({"attempted_retries": 2}), "status": "success",
-    }  # fmt: skip
-    call = one(litellm, row)
-    assert (call.request_id, call.session_id, call.retries) == ("r1", "s", 2)
-    assert (call.status, call.messages, call.response) == ("ok", None, None)
+def test_spend_log_times_without_zone_are_utc_and_the_text_none_is_nothing():
+    call = one(litellm, SPEND)
+    assert call.started_at == datetime(2025, 1, 24, 9, 20, 46, 847371)  # noqa: DTZ001
+    assert (call.messages, call.response, call.status) == (None, None, "ok")
+    assert (call.latency_s, call.ttft_s, call.cached_tokens) == (1.0, None, 1)
     assert "cache_hit" not in call.tags
-    kept = one(litellm, {**row, "messages": json.dumps(HELLO), "response": json.dumps(COMPLETION)})
-    assert kept.messages == HELLO
-    assert kept.response == {"role": "assistant", "content": "hi"}
 
 
-def test_litellm_failure_and_missing_answer():
-    told = {"error_code": "429", "error_class": "RateLimitError"}
-    failed = one(litellm, litellm_payload(status="failure", error_information=told, response=None))
-    assert (failed.status, failed.error_type) == ("error", "RateLimitError")
-    assert failed.http_status == 429
-    empty = one(litellm, litellm_payload(response={"id": "x", "choices": []}))
-    assert empty.error_type == "no_completion"
+def test_a_failure_is_named_and_a_guardrail_block_is_a_verdict():
+    failed = {**STANDARD, "status": "failure", "response": None, "error_str": "slow down",
+              "error_information": {"error_code": "429", "error_class": "RateLimitError"},
+              }  # fmt: skip
+    call = one(litellm, failed)
+    assert (call.status, call.error_type, call.http_status) == ("error", "RateLimitError", 429)
+    blocked = one(litellm, {**failed, "guardrail_information": [
+        {"guardrail_name": "pii", "guardrail_status": "guardrail_intervened",
+         "guardrail_mode": "pre_call"}]})  # fmt: skip
+    assert (blocked.status, blocked.error_type, blocked.http_status) == ("ok", None, None)
+    assert blocked.guardrail_verdicts[0]["action"] == "blocked"
+    masked = one(litellm, {**STANDARD, "guardrail_information": {
+        "guardrail_name": "pii", "guardrail_status": "success",
+        "masked_entity_count": {"CARD": 2}}})  # fmt: skip
+    assert [each["action"] for each in masked.guardrail_verdicts] == ["masked"]
+    assert list(litellm.records({**STANDARD, "call_type": "call_mcp_tool"})) == [Other()]
+    empty = one(litellm, {**STANDARD, "response": {"choices": [], "model": "m"}})
+    assert (empty.status, empty.error_type) == ("error", "no_completion")
 
 
-def bedrock_log(output: Any, request: Any = None, **changes: Any) -> dict[str, Any]:
-    asked = request or {
-        "messages": [{"role": "user", "content": [{"text": "Hi"}]}],
-        "system": [{"text": "Be brief."}],
-        "inferenceConfig": {"maxTokens": 5},
-    }
-    return {
-        "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "requestId": "same",
-        "timestamp": "2025-05-15 14:17:22.000000000", "operation": "Converse",
-        "modelId": "anthropic.claude-3", "identity": {"arn": "arn:aws:sts::1:assumed-role/r/u"},
-        "input": {"inputBodyJson": asked, "inputTokenCount": 4},
-        "output": {"outputBodyJson": output, "outputTokenCount": 2}, **changes,
-    }  # fmt: skip
-
-
-def test_bedrock_converse():
-    body = {"output": {"message": {"role": "assistant", "content": [{"text": "Yes"}]}},
-            "stopReason": "end_turn", "metrics": {"latencyMs": 250},
-            "usage": {"inputTokens": 4, "outputTokens": 2, "totalTokens": 6}}  # fmt: skip
-    call = one(bedrock, bedrock_log(body))
-    assert call.request_id is None, "requestId repeats: the content is the id"
-    assert call.tags["requestId"] == "same"
-    assert call.messages == [{"role": "system", "content": "Be brief."},
-                             {"role": "user", "content": "Hi"}]  # fmt: skip
-    assert call.response == {"role": "assistant", "content": "Yes"}
-    assert (call.input_tokens, call.output_tokens, call.total_tokens) == (4, 2, 6)
-    assert (call.latency_s, call.finish_reason, call.status) == (0.25, "stop", "ok")
-    assert call.params == {"inferenceConfig": {"maxTokens": 5}}
-
-
-def test_a_guardrail_of_bedrock_is_a_verdict_and_no_error():
-    body = {"output": {"message": {"role": "assistant", "content": [{"text": "No"}]}},
-            "stopReason": "guardrail_intervened"}  # fmt: skip
-    call = one(bedrock, bedrock_log(body))
-    assert (call.status, call.error_type) == ("ok", None)
-    assert call.guardrail_verdicts[0]["verdict"] == "block"
-
-
-CLAUDE_CHUNKS = [
-    {"type": "message_start", "message": {"type": "message", "role": "assistant", "content": [],
-                                          "usage": {"input_tokens": 4, "output_tokens": 1}}},
-    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Yes"}},
-    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
-]  # fmt: skip
-CONVERSE_CHUNKS = [
-    {"role": "assistant"},
-    {"contentBlockIndex": 0, "delta": {"text": "Y"}},
-    {"contentBlockIndex": 0, "delta": {"text": "es"}},
-    {"stopReason": "end_turn"},
-    {"usage": {"inputTokens": 4, "outputTokens": 2, "totalTokens": 6}},
-]
-LLAMA_CHUNKS = [{"generation": "Y"}, {"generation": "es", "stop_reason": "end_turn"}]
+def test_envoy_entry():
+    call = one(envoy, ENVOY)
+    assert (call.request_id, call.model, call.http_status) == ("r1", "gpt-4o-mini", 200)
+    assert (call.input_tokens, call.output_tokens, call.latency_s) == (15, 7, 1.526)
+    assert (call.operation, call.status, call.response) == ("chat", "ok", None)
 
 
 @pytest.mark.parametrize(
-    "body",
-    [CLAUDE_CHUNKS, CONVERSE_CHUNKS, LLAMA_CHUNKS, {"generation": "Yes", "stop_reason": "end_turn"},
-     {"results": [{"outputText": "Yes"}], "stop_reason": "end_turn"}],
-    ids=["claude stream", "converse stream", "llama stream", "llama", "titan"],
+    "change",
+    [
+        {"mcp.method.name": "tools/call"},
+        {"gen_ai.request.model": None, "gen_ai.usage.input_tokens": None,
+         "gen_ai.usage.output_tokens": "-", "gen_ai.usage.total_tokens": None},
+    ],
 )  # fmt: skip
-def test_bodies_of_bedrock_models_whole_and_streamed(body: Any):
-    call = one(bedrock, bedrock_log(body, {"prompt": "Hi", "temperature": 1}))
-    assert call.response == {"role": "assistant", "content": "Yes"}
-    assert (call.finish_reason, call.output_tokens) == ("stop", 2)
-    assert (call.messages, call.params) == ([{"role": "user", "content": "Hi"}], {"temperature": 1})
+def test_envoy_nulls_are_a_tool_call_and_no_llm_call(change: dict[str, Any]):
+    assert list(envoy.records({**ENVOY, **change})) == [Other()]
 
 
-def test_bedrock_without_an_answer_or_with_an_error_code():
-    assert one(bedrock, bedrock_log({})).error_type == "no_completion"
-    throttled = bedrock_log(None, errorCode="ThrottlingException")
-    assert one(bedrock, throttled).error_type == "ThrottlingException"
-    with pytest.raises(UnreadableError):
-        list(bedrock.records(bedrock_log({}, input=[1])))
-
-
-def envoy_log(**changes: Any) -> dict[str, Any]:
-    return {
-        "duration": 1526, "gen_ai.provider.name": "x", "gen_ai.request.model": "gpt-4o-mini",
-        "gen_ai.usage.input_tokens": 15, "gen_ai.usage.output_tokens": "7",
-        "gen_ai.usage.total_tokens": 22, "response_code": 200, "response_flags": "-",
-        "start_time": "2025-08-30T16:51:37.894Z", "x-envoy-origin-path": "/v1/chat/completions?a=1",
-        "x-request-id": "83b6", "response_code_details": "via_upstream", **changes,
-    }  # fmt: skip
-
-
-def test_envoy_access_log():
-    call = one(envoy, envoy_log())
-    assert (call.request_id, call.model, call.operation) == ("83b6", "gpt-4o-mini", "chat")
-    assert (call.input_tokens, call.output_tokens, call.total_tokens) == (15, 7, 22)
-    assert (call.latency_s, call.status, call.http_status) == (1.526, "ok", 200)
-    assert "response_flags" not in call.tags
-    limited = one(envoy, envoy_log(response_code=429))
-    assert (limited.status, limited.error_type) == ("error", "429")
-    gone = one(envoy, envoy_log(response_code=0, response_flags="DC"))
+def test_envoy_errors():
+    call = one(envoy, {**ENVOY, "response_code": 503})
+    assert (call.status, call.error_type, call.http_status) == ("error", "503", 503)
+    gone = one(envoy, {**ENVOY, "response_code": 0, "response_flags": "DC"})
     assert (gone.error_type, gone.http_status) == ("DC", None)
 
 
-def test_no_tokens_in_envoys_log_is_a_tool_call():
-    empty = {key: None for key in envoy_log() if key.startswith("gen_ai.")}
-    tool = envoy_log(**empty, **{"mcp.method.name": "tools/call"})
-    assert formats.recognise(tool) is envoy
-    assert list(envoy.records(tool)) == [Other()]
-    assert list(envoy.records(envoy_log(**empty))) == [Other()]
+def test_kong_entry():
+    call = one(kong, KONG)
+    assert (call.request_id, call.model, call.provider) == ("k1", "command", "cohere")
+    assert (call.input_tokens, call.output_tokens, call.cost_usd) == (14, 21, 0.2)
+    assert (call.ttft_s, call.latency_s, call.status) == (0.631, 2.67, "ok")
+    assert call.messages == [{"role": "user", "content": "hi"}]
+    assert call.response["content"] == "ho"
+    assert (call.tags["request_model"], call.tags["kong_route"]) == ("cmd", "chat")
+    assert "jane@example.com" not in str(call)
 
 
-def kong_log(**changes: Any) -> dict[str, Any]:
-    proxy = {
-        "payload": {"response": json.dumps(COMPLETION)},
-        "usage": {"prompt_tokens": 14, "completion_tokens": 21, "total_tokens": 35, "cost": 0.1,
-                  "time_to_first_token": 631, "prompt_tokens_details": {"cached_tokens": 3}},
-        "meta": {"request_model": "command", "response_model": "command-r",
-                 "provider_name": "cohere", "llm_latency": 2670},
-        **changes,
-    }  # fmt: skip
-    request = json.dumps({"messages": HELLO, "temperature": 0})
-    return {"ai": {"payload": {"request": request}, "proxy": proxy}, "started_at": 1764000000000,
-            "request": {"id": "k1", "uri": "/chat"}, "response": {"status": 200},
-            "consumer": {"username": "anna"}}  # fmt: skip
+def test_kong_guardrail_block_is_a_verdict_and_an_empty_reason_a_pass():
+    proxy = {**KONG["ai"]["proxy"], "aws-guardrails": {
+        "input_block_reason": "violence", "output_block_reason": ""}}  # type: ignore[index]  # fmt: skip
+    call = one(kong, {**KONG, "ai": {"proxy": proxy}, "response": {"status": 400}})
+    assert (call.status, call.http_status, call.finish_reason) == ("ok", None, "content_filter")
+    assert [each["action"] for each in call.guardrail_verdicts] == ["blocked", "passed"]
+    failed = one(kong, {**KONG, "response": {"status": 502}})
+    assert (failed.status, failed.error_type) == ("error", "502")
 
 
-def test_kong_audit_log():
-    call = one(kong, kong_log())
-    assert (call.request_id, call.user, call.provider) == ("k1", "anna", "cohere")
-    assert (call.model, call.latency_s, call.ttft_s) == ("command-r", 2.67, 0.631)
-    assert (call.input_tokens, call.output_tokens, call.cached_tokens) == (14, 21, 3)
-    assert (call.messages, call.params) == (HELLO, {"temperature": 0})
-    assert call.response == {"role": "assistant", "content": "hi"}
-
-
-def test_a_guardrail_of_kong_is_a_verdict_and_a_tool_call_no_call():
-    entry = kong_log(**{"aws-guardrails": {"input_block_reason": "violence"}})
-    entry["response"] = {"status": 400}
-    call = one(kong, entry)
-    assert (call.status, call.http_status) == ("ok", 400)
-    assert call.guardrail_verdicts == [
-        {"guardrail": "aws-guardrails", "verdict": "block", "reason": "violence"}
-    ]
-    tool = {"ai": {"mcp": {"rpc": [{"method": "tools/call"}]}}}
-    assert formats.recognise(tool) is kong
-    assert list(kong.records(tool)) == [Other()]
-
-
-def test_nvidia_flywheel_records_are_pairs():
-    record = {"timestamp": 1715854074, "workload_id": "router", "client_id": "dev",
-              "request": {"model": "m", "messages": HELLO}, "response": COMPLETION,
-              "contract_version": "1.0"}  # fmt: skip
-    found = formats.recognise(record)
-    assert found is not None
-    assert found.NAME == "openai_chat"
-    (call,) = found.records(record)
-    assert isinstance(call, Call)
-    assert (call.prompt_name, call.tags["client_id"]) == ("router", "dev")
-    assert call.tags["contract_version"] == "1.0"
-    failed = {**record, "response": None, "error_details": {"code": "rate_limit"}}
-    (call,) = found.records(failed)
-    assert isinstance(call, Call)
-    assert (call.status, call.error_type) == ("error", "rate_limit")
-
-
-@pytest.mark.parametrize("format", [litellm, bedrock, envoy, kong])
-@pytest.mark.parametrize("value", [3, {}, [], {"ai": 1}])
-def test_what_is_no_record_is_unreadable(format: Any, value: Any):
-    with pytest.raises(UnreadableError):
-        list(format.records(value))
+def test_kong_tool_traffic_is_no_call_and_two_plugins_are_two_calls():
+    assert list(kong.records({"ai": {"mcp": {"rpc": []}}})) == [Other()]
+    assert kong.matches({"ai": {"mcp": {"rpc": []}}})
+    twice = {"ai-proxy": KONG["ai"]["proxy"], "ai-request-transformer": KONG["ai"]["proxy"]}  # type: ignore[index]
+    ids = [each.request_id for each in kong.records({**KONG, "ai": twice})]
+    assert ids == ["k1:ai-proxy", "k1:ai-request-transformer"]

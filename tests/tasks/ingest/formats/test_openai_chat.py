@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tasks.ingest.formats import bodies, exchanges, openai_chat
+from tasks.ingest.formats import exchange as exchange_module
+from tasks.ingest.formats import openai_chat
 from tasks.ingest.records import Call, Dead, Feedback, UnreadableError
 
 REQUEST = {
@@ -181,7 +182,8 @@ def exchange(uri: str = "https://api.openai.com/v1/chat/completions", **response
 
 
 def test_a_cassette_gives_one_call_an_exchange_and_dead_letters_for_the_rest():
-    cassette = {"interactions": [exchange(), exchange("https://api.openai.com/v1/files"), 5]}
+    listed = exchange("https://api.openai.com/v1/files", parsed_body={"id": "file-1"})
+    cassette = {"interactions": [exchange(), listed, 5]}
     assert openai_chat.matches(cassette)
     call, *rest = openai_chat.records(cassette)
     assert isinstance(call, Call)
@@ -215,9 +217,8 @@ def test_cassettes_of_other_services_are_not_ours():
     assert not openai_chat.matches(
         {"interactions": [exchange("https://api.anthropic.com/v1/messages")]}
     )
-    assert bodies.host_of("http://[broken") is None
-    azure = exchanges.provider_of("a.openai.azure.com", openai_chat.DIALECT)
-    assert azure == "azure.ai.openai"
+    assert exchange_module.host_of("http://[broken") is None
+    assert exchange_module.provider_of("a.openai.azure.com", "openai") == "azure.ai.openai"
 
 
 def test_feedback_alone_and_broken_feedback():
@@ -254,3 +255,43 @@ def test_content_in_text_parts_becomes_the_text_and_other_parts_stay():
                                        {"role": "user", "content": image}]}  # fmt: skip
     call = one(pair(request=request))
     assert [message["content"] for message in call.messages] == ["a\nb", image]
+
+
+def test_streams_of_text_completions_and_of_content_in_parts():
+    pieces = [{"object": "text_completion", "model": "m", "choices": [{"index": 0, "text": text}]}
+              for text in ("Once", " upon")]  # fmt: skip
+    call = one({"request": {"prompt": "x"}, "response": pieces})
+    assert call.response == {"role": "assistant", "content": "Once upon"}
+    thinking = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]
+    call = one({"request": REQUEST, "response": [chunk(content=thinking), chunk(content="ho")]})
+    assert (call.response["content"], call.response["reasoning"]) == ("ho", "hm")
+
+
+def test_event_streams_may_begin_with_a_comment_and_counts_stand_elsewhere():
+    last = {**chunk(finish="stop"), "x_groq": {"usage": {"prompt_tokens": 3}}}
+    stream = (
+        f": PROCESSING\n\ndata: {json.dumps(chunk(content='ho'))}\n\ndata: {json.dumps(last)}\n"
+    )
+    call = one({"request": REQUEST, "response": {"body": stream}})
+    assert (call.response["content"], call.input_tokens) == ("ho", 3)
+
+
+def test_go_vcr_has_the_status_as_text():
+    item = exchange(status="200 OK", code=200, body=json.dumps(COMPLETION))
+    item["request"] = {"url": "https://api.openai.com/v1/chat/completions#stream",
+                       "body": json.dumps(REQUEST)}  # fmt: skip
+    cassette = {"interactions": [item]}
+    assert openai_chat.matches(cassette)
+    call = one(cassette)
+    assert (call.http_status, call.request_id) == (200, "chatcmpl-1")
+
+
+def test_embeddings_are_complete_without_a_message():
+    body = {"object": "list", "model": "e-1", "data": [{"embedding": [0.1]}],
+            "usage": {"prompt_tokens": 4, "total_tokens": 4}}  # fmt: skip
+    item = exchange("https://api.openai.com/v1/embeddings", parsed_body=body)
+    item["request"]["parsed_body"] = {"model": "e", "input": "hi"}
+    assert openai_chat.matches({"interactions": [item]})
+    call = one({"interactions": [item]})
+    assert (call.operation, call.status, call.response) == ("embeddings", "ok", None)
+    assert (call.input_tokens, call.messages) == (4, [{"role": "user", "content": "hi"}])

@@ -381,3 +381,27 @@ def test_every_kind_of_value():
 def test_a_span_without_ids_gets_its_id_from_content():
     assert one(traceId=None).request_id is None
     assert one(spanId="").request_id is None
+
+
+def test_message_events_in_an_attribute_of_the_span():
+    said = [
+        {"event.name": "gen_ai.system.message", "content": "Be brief.", "role": "system"},
+        {"event.name": "gen_ai.user.message", "content": "hi", "role": "user"},
+        {"event.name": "gen_ai.choice", "index": 0, "message": {"role": "assistant",
+                                                               "content": "ho"}},
+    ]  # fmt: skip
+    call = one({"events": json.dumps(said)})
+    assert [message["content"] for message in call.messages] == ["Be brief.", "hi"]
+    assert call.response == {"role": "assistant", "content": "ho"}
+    assert "events" not in call.tags
+
+
+def test_messages_of_the_vercel_ai_sdk():
+    asked = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
+    tools = [{"toolCallId": "c", "toolName": "f", "input": "{}"}]
+    call = one({
+        "ai.prompt.messages": json.dumps(asked), "ai.response.text": "ho",
+        "ai.response.toolCalls": json.dumps(tools)})  # fmt: skip
+    assert call.messages == [{"role": "user", "content": "hi"}]
+    assert call.response["content"] == "ho"
+    assert call.tool_calls[0]["function"] == {"name": "f", "arguments": "{}"}

@@ -1,0 +1,62 @@
+"""The questions of a batch: input files beside an output file, joined on custom_id.
+
+A custom_id is unique only within one batch, so the one file that holds every id of the output is
+taken; where two do and disagree, none is, and the calls keep no question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tasks.errors import UsageError
+from tasks.ingest.formats import openai_batch
+from tasks.ingest.json_text import parse
+from tasks.ingest.lines import iterate_lines
+from tasks.ingest.opening import open_stream
+from tasks.ingest.records import Json, UnreadableError
+from tasks.ingest.sources import LogFile
+from tasks.settings import IngestSettings
+
+
+def requests_for(
+    output: LogFile, files: Sequence[LogFile], limits: IngestSettings
+) -> dict[str, Json]:
+    """Input lines by custom_id, of the files in the output's folder (itself too)."""
+    wanted = {
+        line["custom_id"]
+        for line in _lines(output, limits, only_inputs=False)
+        if not openai_batch.is_input(line)
+    }
+    found: list[dict[str, Json]] = []
+    for file in files:
+        if wanted and file.path.parent == output.path.parent:
+            known = {line["custom_id"]: line for line in _lines(file, limits, only_inputs=True)
+                     if line["custom_id"] in wanted}  # fmt: skip
+            if len(known) == len(wanted) and known not in found:
+                found.append(known)
+    return found[0] if len(found) == 1 else {}
+
+
+def _lines(
+    file: LogFile, limits: IngestSettings, *, only_inputs: bool
+) -> Iterator[dict[str, Json]]:
+    """Lines with a custom_id. A file whose first line is of no batch is not read any further."""
+    try:
+        with open_stream(
+            file, limits.max_decompressed_bytes, limits.max_compression_ratio
+        ) as stream:
+            for line in iterate_lines(stream, limits.max_line_bytes):
+                if not line.data.strip():
+                    continue
+                if line.too_long or b'"custom_id"' not in line.data:
+                    return
+                try:
+                    value = parse(line.data, limits.max_json_depth)
+                except UnreadableError:
+                    continue
+                if not isinstance(value, dict) or not isinstance(value.get("custom_id"), str):
+                    continue
+                if not only_inputs or openai_batch.is_input(value):
+                    yield value
+    except UsageError:  # it is reported when the file itself is read
+        return
