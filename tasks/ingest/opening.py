@@ -1,4 +1,4 @@
-"""The bytes of a log file: plain or gzip, bounded, and their digest.
+"""The bytes of a log file: plain, gzip or zstd, bounded, and their digest.
 
 A file is read up to the size it had when it was found, so that digest and size belong together
 while somebody appends to it.
@@ -7,17 +7,23 @@ while somebody appends to it.
 from __future__ import annotations
 
 import hashlib
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import pyarrow as pa
+
 from tasks.ingest.sources import LogFile, unreadable
 
 _CHUNK_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+#: in file names; what counts is the content
+_SUFFIXES = (".gz", ".zst", ".zstd")
 #: the ratio of a small file says nothing
 _RATIO_COUNTS_FROM_BYTES = 64 * 2**20
 
@@ -65,20 +71,25 @@ class LogStream:
         self._read = 0
         self._max_bytes = max_decompressed_bytes
         self._max_ratio = max_ratio
-        head = handle.read(min(2, size_bytes))
+        head = handle.read(min(4, size_bytes))
         handle.seek(0)
-        self.is_compressed = head == _GZIP
-        self._inflate = zlib.decompressobj(wbits=31) if self.is_compressed else None
+        self._inflate = zlib.decompressobj(wbits=31) if head.startswith(_GZIP) else None
+        self._zstd = _open_zstd(self._raw) if head == _ZSTD else None
+        self.is_compressed = self._inflate is not None or self._zstd is not None
         self._pending = b""
         self._sha256 = hashlib.sha256()
         self.position = 0
         self.problem: str | None = None
 
     def read(self, size: int, /) -> bytes:
-        if self._inflate is None:
+        if not self.is_compressed:
             data = self._raw(size)
+        elif self.problem is not None:
+            data = b""
+        elif self._zstd is not None:
+            data = self._from_zstd(self._zstd, size)
         else:
-            data = self._decompressed(size) if self.problem is None else b""
+            data = self._from_gzip(size)
         self.position += len(data)
         return data
 
@@ -106,7 +117,17 @@ class LogStream:
         self._read += len(data)
         return data
 
-    def _decompressed(self, size: int) -> bytes:
+    def _from_zstd(self, stream: pa.CompressedInputStream, size: int) -> bytes:
+        try:
+            data: bytes = stream.read(size)
+        except OSError as error:
+            cut = "Truncated" in str(error)
+            self.problem = f"the compressed file is {'cut off' if cut else f'damaged: {error}'}"
+            return b""
+        self._check_limits(len(data))
+        return data if self.problem is None else b""
+
+    def _from_gzip(self, size: int) -> bytes:
         assert self._inflate is not None
         while True:
             if not self._pending:
@@ -145,6 +166,29 @@ class LogStream:
             self.problem = (
                 f"decompresses to more than {self._max_ratio:g} bytes a byte: taken for a bomb"
             )
+
+
+class _Compressed(io.RawIOBase):
+    """What Arrow asks of a file, for a function that reads."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._read(size)
+
+
+def _open_zstd(read: Callable[[int], bytes]) -> pa.CompressedInputStream:
+    return pa.CompressedInputStream(pa.PythonFile(_Compressed(read), "r"), "zstd")
+
+
+def bare_name(name: str) -> str:
+    """A file's name in small letters, without the suffix that says how it is compressed."""
+    name = name.lower()
+    return next((name.removesuffix(s) for s in _SUFFIXES if name.endswith(s)), name)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tasks.ingest.formats import AnyFormat, Format, TextFormat, canonical, table
 from tasks.ingest.formats.table import Table
 from tasks.ingest.json_text import parse
 from tasks.ingest.lines import MAX_KEPT_BYTES, Line, iterate_lines
-from tasks.ingest.opening import LogStream
+from tasks.ingest.opening import LogStream, bare_name
 from tasks.ingest.records import Json, UnreadableError
 from tasks.ingest.yaml_text import parse_yaml
 from tasks.settings import IngestSettings
@@ -66,7 +66,7 @@ def recognise_file(
     first = lines[0].data
     if first.startswith(_PARQUET):
         return _parquet(path, limits, forced, head)
-    if path.name.lower().removesuffix(".gz").endswith(_CSV) or _is_table(forced):
+    if bare_name(path.name).endswith(_CSV) or _is_table(forced):
         return _csv(first, limits, head)
     values = _values(lines, limits.max_json_depth)
     one_a_line = _is_one_a_line(lines, values)
@@ -181,7 +181,7 @@ def _is_one_a_line(lines: list[Line], values: dict[int, Json]) -> bool:
 
 
 def _looks_like_yaml(lines: list[Line], name: str) -> bool:
-    if name.lower().removesuffix(".gz").endswith((".yaml", ".yml")):
+    if bare_name(name).endswith((".yaml", ".yml")):
         return True
     return any(line.data.startswith(b"interactions:") for line in lines[:5])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from tasks.ingest.opening import bare_name
 from tasks.ingest.records import Json
 
 _SUFFIXES = {
@@ -26,7 +27,7 @@ _YAML = (".yaml", ".yml")
 
 def by_name(name: str, head: bytes) -> str | None:
     """What the file is, where its name or its first bytes tell that it is no log."""
-    path = PurePath(name.lower().removesuffix(".gz"))
+    path = PurePath(bare_name(name))
     if path.suffix in _SUFFIXES:
         return f"{name} is {_SUFFIXES[path.suffix]}, no log"
     if path.suffix in ("", ".txt") and path.stem in _NAMES:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ingest, redaction
+from benchmarks import ingest, near_duplicates, redaction
 from benchmarks.process_cost import measure
 
 
@@ -74,3 +74,23 @@ def test_a_miss_and_a_false_alarm_are_counted(
     redaction.main()
     assert "| email | 2 | 0.500 | 2 | 0.500 |" in capsys.readouterr().out
     assert set(report(tmp_path)["calls_per_s"]) == {"plain prose", "usual", "labelled texts"}
+
+
+def test_near_duplicates_are_compared_with_plain_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["near_duplicates", "--texts", "3000", "--out", str(tmp_path)])
+    near_duplicates.main()
+    found = report(tmp_path)
+    assert 50 < found["pairs_alike"] < 300
+    assert min(found["recall"], found["precision"]) >= 0.95
+
+
+def test_what_is_missed_and_what_is_wrong_lowers_recall_and_precision() -> None:
+    words = "a b c d e f g h i j k l"
+    texts = near_duplicates.Texts([words, words + " m", "n o p q r"], [(0, 1)])
+    assert near_duplicates.jaccard(texts.texts[0], texts.texts[1]) == 10 / 11
+    right = near_duplicates.compare(texts, [0, 0, 1])
+    assert (right.recall, right.precision) == (1.0, 1.0)
+    assert near_duplicates.compare(texts, [0, 0, 0]).precision == 1 / 3
+    assert near_duplicates.compare(texts, [0, 1, 1]).recall == 0.0

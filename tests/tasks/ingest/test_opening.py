@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tasks.errors import UsageError
 from tasks.ingest import opening
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
 from tasks.ingest.sources import LogFile, find_files
+
+Pack = Callable[[bytes], bytes]
 
 
 def log_file(path: Path, data: bytes) -> LogFile:
@@ -24,6 +28,14 @@ def read_all(
     with open_stream(file, max_bytes, max_ratio) as stream:
         data = b"".join(iter(lambda: stream.read(step), b""))
         return data, stream.problem
+
+
+def zstd(data: bytes) -> bytes:
+    packed: bytes = pa.Codec("zstd").compress(data, asbytes=True)
+    return packed
+
+
+both_packings = pytest.mark.parametrize("pack", [gzip.compress, zstd])
 
 
 def test_fingerprint_of_the_whole_and_of_a_prefix(tmp_path: Path):
@@ -51,26 +63,50 @@ def test_gzip_members_one_behind_the_other_with_padding(tmp_path: Path, step: in
     assert read_all(file, step=step) == (b"one" * 100 + b"two" * 100, None)
 
 
-def test_skipping_counts_line_ends(tmp_path: Path):
-    file = log_file(tmp_path / "a.gz", gzip.compress(b"a\nb\nc\nd"))
+@pytest.mark.parametrize("step", [1, 7, 1 << 20])
+def test_zstd_frames_one_behind_the_other(tmp_path: Path, step: int):
+    file = log_file(tmp_path / "a", zstd(b"one" * 100) + zstd(b"two" * 100))
+    assert read_all(file, step=step) == (b"one" * 100 + b"two" * 100, None)
+
+
+def test_the_name_of_what_is_inside():
+    assert opening.bare_name("Calls.CSV.zst") == opening.bare_name("calls.csv.gz") == "calls.csv"
+
+
+@both_packings
+def test_the_digest_is_that_of_the_file_as_it_lies_there(tmp_path: Path, pack: Pack):
+    file = log_file(tmp_path / "a", pack(b"abc" * 100))
+    with open_stream(file, 1000, 1e9) as stream:
+        assert stream.is_compressed
+        stream.read(1)
+        assert stream.digest() == fingerprint(file).digest
+
+
+@both_packings
+def test_skipping_counts_line_ends(tmp_path: Path, pack: Pack):
+    file = log_file(tmp_path / "a", pack(b"a\nb\nc\nd"))
     with open_stream(file, 1000, 1e9) as stream:
         assert stream.skip(4) == 2
         assert (stream.position, stream.read(10)) == (4, b"c\nd")
         assert stream.skip(5) == 0
 
 
-def test_a_cut_off_and_a_damaged_file_end_with_a_problem_after_what_could_be_read(tmp_path: Path):
-    packed = gzip.compress(bytes(range(256)) * 40)
+@both_packings
+def test_a_cut_off_and_a_damaged_file_end_with_a_problem_after_what_could_be_read(
+    tmp_path: Path, pack: Pack
+):
+    packed = pack(bytes(range(256)) * 40)
     data, problem = read_all(log_file(tmp_path / "a.gz", packed[:-20]))
     assert "cut off" in (problem or "")
     assert data == (bytes(range(256)) * 40)[: len(data)]
     assert "damaged" in (read_all(log_file(tmp_path / "b.gz", packed + b"rubbish"))[1] or "")
 
 
+@both_packings
 def test_decompression_is_bounded_in_bytes_and_in_ratio(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Pack
 ):
-    file = log_file(tmp_path / "a.gz", gzip.compress(b"0" * 1_000_000))
+    file = log_file(tmp_path / "a.gz", pack(b"0" * 1_000_000))
     data, problem = read_all(file, max_bytes=10_000, step=1000)
     assert len(data) <= 10_000
     assert "more than 10000 bytes" in (problem or "")
