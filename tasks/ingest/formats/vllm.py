@@ -30,7 +30,10 @@ _IDS = {
     "output_tokens": re.compile(r"output_token_ids: \[([\d, ]*)\]"),
 }
 _FINISH = re.compile(r"finish_reason: (\w+)")
-_PARAM = re.compile(r"\b(temperature|top_p|top_k|min_p|max_tokens|seed|n)=(-?[\d.]+)")
+_PARAM = re.compile(
+    r"\b(temperature|top_p|top_k|min_p|max_tokens|seed|n)="
+    r"(-?[0-9]{1,18})(\.[0-9]{1,18})?(e[+-]?[0-9]{1,3})?(?=[,)\s]|$)"
+)
 _GENERATING = ("/completions", "/responses", "/messages", "/generate")
 _MAX_PENDING = 10_000
 
@@ -103,8 +106,8 @@ def reader() -> LineReader:
 
 def _call(request_id: str, line: str) -> Call:
     params: dict[str, Any] = {}
-    for name, value in _PARAM.findall(line.rpartition("SamplingParams(")[2]):
-        params[name] = float(value) if "." in value else int(value[:18])
+    for name, whole, fraction, power in _PARAM.findall(line.rpartition("SamplingParams(")[2]):
+        params[name] = float(whole + fraction + power) if fraction or power else int(whole)
     return Call(
         request_id=request_id, provider="vllm",
         operation="chat" if request_id.startswith("chatcmpl") else "text_completion",

@@ -114,3 +114,16 @@ def test_older_llama_cpp_timings_have_a_time():
 def test_cut_off_timings_are_no_call_yet():
     lines = OLD.splitlines()[:2]
     assert read(llama_cpp, lines) == [Other(), Other()]
+
+
+@pytest.mark.parametrize(
+    ("said", "read_as"),
+    [("1e-05", 1e-05), ("2", 2), ("-1", -1), (".", None), ("1..2", None), ("1.2.3", None),
+     ("9" * 5000, None)],
+)  # fmt: skip
+def test_a_parameter_is_read_whole_or_left_out(said: str, read_as: float | None):
+    line = RECEIVED.format(id=1).replace("temperature=0.7", f"temperature={said}")
+    (call,) = calls(vllm, [line])
+    assert call.params is not None
+    assert call.params.get("temperature") == read_as
+    assert call.params["max_tokens"] == 32
