@@ -40,6 +40,7 @@ def test_the_logs_have_their_faults(tmp_path: Path) -> None:
 
 _PARENT_AND_CHILD = """
 import subprocess, sys
+from benchmarks.process_cost import measure
 
 CHILD = "held = bytearray(100 * 2**20); import time; time.sleep(0.3); sum(range(3_000_000))"
 
@@ -54,7 +55,7 @@ print(measure(start_child).to_json())
 def test_children_count_in_the_cost_of_a_piece_of_work() -> None:
     # in a process of its own: the peak of this one is that of all tests before
     command = [sys.executable, "-c", _PARENT_AND_CHILD]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ingest.ROOT)
     alone, cost = map(json.loads, done.stdout.splitlines())
     assert cost["peak_mib"] > alone["peak_mib"] + 90
     assert cost["processor_s"] > 0.02
