@@ -21,7 +21,6 @@ from tasks.ingest.formats.exchange import Answer, Api, Body, Exchange
 from tasks.ingest.formats.exchange_call import pair_matches, pair_records
 from tasks.ingest.guardrails import verdict
 from tasks.ingest.json_text import dump, dump_bytes
-from tasks.ingest.messages import flatten_content
 from tasks.ingest.records import Call, Dead, Json, Record, UnreadableError
 
 NAME = "bedrock"
@@ -104,10 +103,10 @@ def _call(value: dict[str, Json]) -> Call:
         user=coerce.text("identity.arn", identity.get("arn")),
         operation="embeddings" if answer.complete else api.operation,
         messages=api.read_messages(known),
-        response=None if answer.message is None else flatten_content(answer.message),
-        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        response=answer.flat_message,
+        tool_calls=answer.tool_calls,
         finish_reason="content_filter" if verdicts else answer.finish_reason,
-        params={k: v for k, v in known.items() if k not in api.not_params} or None,
+        params=api.params(known),
         **_counts(asked, said, answer),
         ttft_s=coerce.seconds("firstByteLatency", metrics.get("firstByteLatency"), 1000.0),
         latency_s=coerce.seconds(

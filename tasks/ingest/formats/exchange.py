@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.ingest.json_text import parse
+from tasks.ingest.messages import flatten_content
 from tasks.ingest.records import Json, UnreadableError
 
 _MAX_DEPTH = 100
@@ -58,6 +59,15 @@ class Answer:
     tags: dict[str, Json] = field(default_factory=dict)
     complete: bool = False
 
+    @property
+    def flat_message(self) -> dict[str, Json] | None:
+        """The message as it is stored: text instead of a list of texts."""
+        return None if self.message is None else flatten_content(self.message)
+
+    @property
+    def tool_calls(self) -> Json:
+        return self.message.get("tool_calls") if self.message else None
+
 
 @dataclass(frozen=True, slots=True)
 class Api:
@@ -74,6 +84,9 @@ class Api:
     read_messages: Callable[[dict[str, Json]], Json]
     read_answer: Callable[[Json], Answer]
     not_params: frozenset[str]
+
+    def params(self, request: dict[str, Json]) -> dict[str, Json] | None:
+        return {k: v for k, v in request.items() if k not in self.not_params} or None
 
 
 @dataclass(frozen=True, slots=True)

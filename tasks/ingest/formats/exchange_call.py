@@ -18,7 +18,6 @@ from tasks.ingest.feedback import feedback_alone, is_feedback_record, read_feedb
 from tasks.ingest.formats import exchange as exchanges
 from tasks.ingest.formats.exchange import Answer, Api, Exchange
 from tasks.ingest.json_text import dump_bytes
-from tasks.ingest.messages import flatten_content
 from tasks.ingest.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 _MODEL = re.compile(r"/model/([^/?#]+)/(?:converse|invoke)")
@@ -150,10 +149,10 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
         model=answer.model or coerce.text("model", request.get("model")) or _model_in(exchange.uri),
         operation=coerce.text("operation", around.get("operation")) or _operation(request, api),
         messages=api.read_messages(request),
-        response=None if answer.message is None else flatten_content(answer.message),
-        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        response=answer.flat_message,
+        tool_calls=answer.tool_calls,
         finish_reason=answer.finish_reason,
-        params={k: v for k, v in request.items() if k not in api.not_params} or None,
+        params=api.params(request),
         ttft_s=_seconds("ttft", around),
         latency_s=_seconds("latency", around),
         cost_usd=coerce.number("cost_usd", around.get("cost_usd")),

@@ -14,7 +14,6 @@ from tasks.ingest.formats import exchange as exchanges
 from tasks.ingest.formats.apis import APIS, CHAT
 from tasks.ingest.formats.exchange import Answer, Body, Exchange
 from tasks.ingest.guardrails import BLOCKED, verdict
-from tasks.ingest.messages import flatten_content
 from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "kong"
@@ -80,10 +79,10 @@ def _call(
         user=_consumer(_part(entry.get("consumer"))),
         operation=api.operation,
         messages=api.read_messages(request),
-        response=None if answer.message is None else flatten_content(answer.message),
-        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        response=answer.flat_message,
+        tool_calls=answer.tool_calls,
         finish_reason="content_filter" if blocked else answer.finish_reason,
-        params={k: v for k, v in request.items() if k not in api.not_params} or None,
+        params=api.params(request),
         **usage.tokens(counts),
         ttft_s=coerce.seconds("time_to_first_token", counts.get("time_to_first_token"), 1000.0),
         latency_s=coerce.seconds("llm_latency", _latency(entry, meta), 1000.0),

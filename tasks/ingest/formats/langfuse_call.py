@@ -58,7 +58,7 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         operation="chat",
         messages=read_input(item.get("input")),
         response=answer.message,
-        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        tool_calls=answer.tool_calls,
         finish_reason=_reason(coerce.text("finishReason", finish)),
         params={k: v for k, v in given.items() if v not in (None, "") and k not in _NOT_PARAMS}
         or None,

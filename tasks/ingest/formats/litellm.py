@@ -17,7 +17,7 @@ from tasks.ingest.formats import exchange as exchanges
 from tasks.ingest.formats.apis import APIS, CHAT
 from tasks.ingest.formats.exchange import Answer, Body, Exchange, decode
 from tasks.ingest.guardrails import BLOCKED, verdict
-from tasks.ingest.messages import flatten_content, message_list
+from tasks.ingest.messages import message_list
 from tasks.ingest.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "litellm"
@@ -80,8 +80,8 @@ def _call(value: dict[str, Json]) -> Call:
         user=coerce.text("end_user", value.get("end_user") or value.get("user")),
         operation=_OPERATIONS.get(str(value.get("call_type")), str(value.get("call_type") or "")),
         messages=_messages(question),
-        response=None if answer.message is None else flatten_content(answer.message),
-        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        response=answer.flat_message,
+        tool_calls=answer.tool_calls,
         finish_reason=finish,
         params=_nested(value.get("model_parameters")),
         **counts,

@@ -145,7 +145,7 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
         operation="chat",
         messages=read_input(asked),
         response=answer.message,
-        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        tool_calls=answer.tool_calls,
         finish_reason=answer.finish_reason,
         params=params or None,
         **counts,

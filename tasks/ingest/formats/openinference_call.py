@@ -86,7 +86,7 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
         operation="chat",
         messages=messages,
         response=answer.message,
-        tool_calls=answer.message.get("tool_calls") if answer.message else None,
+        tool_calls=answer.tool_calls,
         finish_reason=finish,
         params={k: v for k, v in params.items() if k not in ("model", "messages")} or None,
         cost_usd=coerce.number("llm.cost.total", take(found, "llm.cost.total")),
