@@ -7,6 +7,7 @@ standard error.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -134,6 +135,32 @@ def gate(
             champion=champion,
             challenger=challenger,
             seed=seed,
+            config=config,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def replay(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(help="log file, expectation, request id, or the beginning of an id"),
+    ] = None,
+    log_format: Format = "auto",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """After a fix: dead letters and quarantined calls that pass by now come in, each once."""
+    from flows.commands.turn import run_part
+
+    raise typer.Exit(
+        run_part(
+            ("replay", "validate", "redact"),
+            only=tuple(
+                os.path.realpath(each) if os.path.exists(each) else each for each in what or ()
+            ),
+            log_format=log_format,
             config=config,
             as_json=as_json,
         )

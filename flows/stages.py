@@ -14,9 +14,12 @@ from tasks.run import Run
 StageFunction = Callable[[Run], Receipt]
 
 STAGES = ("ingest", "validate", "redact", "curate", "evaluate", "gate", "record")
+#: one that is no part of a turn: it puts back what an earlier one held
+REPLAY = "replay"
 
 #: what a person reads while the stage works
 TITLES = {
+    REPLAY: "look again at what was held back",
     "ingest": "read the logs",
     "validate": "check every call against the expectations",
     "redact": "take out secrets and personal data",

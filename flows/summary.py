@@ -85,6 +85,14 @@ def facts(outcome: Outcome) -> list[tuple[str, str]]:
     return lines
 
 
+def _replay_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+    read, letters = notes.get("letters_read", 0), notes.get("letters", 0)
+    yield "dead letters", f"{read:,} of {letters:,} can be read now"
+    failing = ", ".join(f"{name} {rows}" for name, rows in notes.get("by_reason", {}).items())
+    passed = f"{notes.get('readmitted', 0):,} of {notes.get('held', 0):,} held calls pass now"
+    yield "quarantine", passed + (f"; still held: {failing}" if failing else "")
+
+
 def _ingest_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
     files = f"{notes.get('new_files', 0)} new of {notes.get('files', 0)} files"
     yield "logs", f"{receipt.rows_out:,} new rows of {rows_in:,} read ({files})"
@@ -120,6 +128,7 @@ def _evaluate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterab
 
 
 _FACTS = (
+    ("replay", _replay_facts),
     ("ingest", _ingest_facts),
     ("validate", _validate_facts),
     ("redact", _redact_facts),

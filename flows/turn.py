@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flows.lock import hold
-from flows.stages import STAGES, stage_function
+from flows.stages import REPLAY, STAGES, stage_function
 from tasks.errors import FlywheelError
 from tasks.receipts import Receipt
 from tasks.run import Progress, Run, RunRequest, silent, utc_now
@@ -141,7 +141,7 @@ def _one_line(error: BaseException) -> str:
 def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outcome:
     """Read back what a run came to."""
     verdict = store.one("SELECT verdict, reasons, suites FROM verdicts WHERE run_id = ?", [run_id])
-    order = {stage: place for place, stage in enumerate(STAGES)}
+    order = {stage: place for place, stage in enumerate((REPLAY, *STAGES))}
     receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: order[receipt.stage])
     return Outcome(
         run_id=run_id,
@@ -164,6 +164,7 @@ def request_from(
     challenger: str = "",
     seed: int | None = None,
     stages: tuple[str, ...] = STAGES,
+    only: tuple[str, ...] = (),
 ) -> RunRequest:
     """What was asked, with the settings standing in for what was not said.
 
@@ -177,6 +178,7 @@ def request_from(
         challenger=challenger or settings.challenger,
         seed=settings.evaluate.seed if seed is None else seed,
         stages=stages,
+        only=only,
     )
     if "evaluate" in stages:
         if not request.champion:

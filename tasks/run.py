@@ -39,6 +39,8 @@ class RunRequest:
     challenger: str = ""
     seed: int = 0
     stages: tuple[str, ...] = ()
+    #: what to replay: log files, expectations, request ids, beginnings of ids; none: everything
+    only: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps({name: getattr(self, name) for name in self.__slots__}, sort_keys=True)
@@ -46,7 +48,8 @@ class RunRequest:
     @classmethod
     def from_json(cls, text: str) -> RunRequest:
         values: dict[str, Any] = json.loads(text)
-        values["logs"], values["stages"] = tuple(values["logs"]), tuple(values["stages"])
+        for name, value in values.items():
+            values[name] = tuple(value) if isinstance(value, list) else value
         return cls(**values)
 
     def digest(self, settings: Settings) -> str:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from flows.progress import shown
-from flows.stages import stages_until
+from flows.stages import REPLAY, stages_until
 from flows.summary import print_summary
 from flows.turn import Outcome, outcome, request_from, turn
 from tasks.errors import UsageError
@@ -80,6 +80,7 @@ def run_part(
     champion: str = "",
     challenger: str = "",
     seed: int | None = None,
+    only: tuple[str, ...] = (),
     config: str | None,
     as_json: bool,
 ) -> int:
@@ -93,6 +94,7 @@ def run_part(
         challenger=challenger,
         seed=seed,
         stages=stages,
+        only=only,
     )
     with shown() as progress:
         result = turn(settings, request, progress=progress)
@@ -105,7 +107,7 @@ def run_part(
 
 def _part_json(result: Outcome, stages: tuple[str, ...]) -> dict[str, Any]:
     """Counts and notes of the stage asked for, flat; several stages: the object of `run`."""
-    named = stages[0] if stages[0] in ("ingest", "validate") else stages[-1]
+    named = stages[0] if stages[0] in ("ingest", "validate", REPLAY) else stages[-1]
     receipt = result.receipt(named)
     if receipt is None or named == "gate":
         return result.to_dict()

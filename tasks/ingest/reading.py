@@ -6,7 +6,7 @@ Knows how to walk lines, documents and Parquet rows; what a record means is the 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +46,16 @@ class Reading:
         self.bytes_done = 0
 
     def lines(
-        self, stream: LogStream, start: int = 0, number: int | None = None
+        self,
+        stream: LogStream,
+        start: int = 0,
+        number: int | None = None,
+        only: Container[int] | None = None,
     ) -> Iterator[Located]:
         """From byte `start`, which is the start of a line.
 
         `number`: of that line, where the stream begins with it and not with the file.
+        `only`: numbers of the lines to look at.
         """
         if number is None:
             number = 1 + stream.skip(start)
@@ -62,7 +67,7 @@ class Reading:
             if waiting:
                 yield self._located(line, Dead(stream.problem or ""))
                 break
-            if line.too_long or line.data.strip():
+            if (only is None or line.number in only) and (line.too_long or line.data.strip()):
                 cut_off = False
                 for record in self._of_line(line):
                     cut_off = isinstance(record, _CutOff)

@@ -44,7 +44,7 @@ def find_files(patterns: Sequence[str]) -> Found:
             if refused:
                 links_out.add(path)
             elif path not in files:
-                files[path] = _look_at(path)
+                files[path] = look_at(path)
         if not found:
             raise UsageError(
                 "no log file matches",
@@ -96,7 +96,7 @@ def _inside(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
         yield resolved, not resolved.is_relative_to(resolved_root)
 
 
-def _look_at(path: Path) -> LogFile:
+def look_at(path: Path) -> LogFile:
     try:
         status = path.stat()
     except OSError as error:

@@ -27,6 +27,7 @@ from tasks.ingest.sources import Found, LogFile, find_files
 from tasks.ingest.worker import Assignment
 from tasks.receipts import Receipt
 from tasks.run import Run
+from tasks.settings import IngestSettings
 from tasks.store import Store, deadletters, feedback, landing, ledger, reports
 from tasks.store import sources as readings
 from tasks.store.intake import Batch, Counts, Intake
@@ -59,7 +60,7 @@ def ingest(run: Run) -> Receipt:
     format name, and when no format recognises any of the files.
     """
     columns = run.settings.ingest.columns
-    forced = _forced_format(run.request.log_format, columns)
+    forced = forced_format(run.request.log_format, columns)
     found = find_files(run.request.logs)
     with run.open_store() as store:
         store.hold_memory(_MAX_STORE_BYTES)
@@ -79,7 +80,7 @@ def ingest(run: Run) -> Receipt:
     return receipt
 
 
-def _forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
+def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
     if name in ("", "auto"):
         return None
     if name == table.NAME and not columns:
@@ -136,9 +137,7 @@ def _take_in(
         return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
 
     seen = recognise_file(open_again, file.path, limits, forced)
-    if seen.format is not None and seen.format.NAME == openai_batch.NAME:
-        asked = requests_for(file, files, limits)
-        seen = replace(seen, format=openai_batch.WithRequests(asked)) if asked else seen
+    seen = with_requests(seen, file, limits, files)
     parser = seen.format
     reader = Reader(
         path=str(file.path),
@@ -156,6 +155,17 @@ def _take_in(
         digest = todo.digest or stream.digest()
     deadletters.mark_replayed(store, sorted(superseded - intake.dead_ids))
     readings.add_reading(store, _reading_row(file, digest, reader, intake.counts))
+
+
+def with_requests(
+    seen: Recognised, file: LogFile, limits: IngestSettings, files: Sequence[LogFile] | None = None
+) -> Recognised:
+    """The output of a batch together with its questions, from `files` or those beside it."""
+    if seen.format is None or seen.format.NAME != openai_batch.NAME:
+        return seen
+    beside = find_files([str(file.path.parent)]).files if files is None else files
+    asked = requests_for(file, beside, limits)
+    return replace(seen, format=openai_batch.WithRequests(asked)) if asked else seen
 
 
 def _format_name(seen: Recognised, forced: AnyFormat | None) -> str:
@@ -199,8 +209,8 @@ def _batches(
         return
     parser = seen.format if isinstance(seen.format, Format) else None
     reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
-    located = _located(reading, stream, seen, file, start)
-    yield from batches(located, reader, lambda: reading.bytes_done)
+    found = located(reading, stream, seen, file, start)
+    yield from batches(found, reader, lambda: reading.bytes_done)
 
 
 def _unrecognised(seen: Recognised, file: LogFile, reader: Reader) -> Iterator[Batch]:
@@ -210,7 +220,7 @@ def _unrecognised(seen: Recognised, file: LogFile, reader: Reader) -> Iterator[B
         yield from batches([dead], reader, lambda: file.size_bytes)
 
 
-def _located(
+def located(
     reading: Reading, stream: LogStream, seen: Recognised, file: LogFile, start: int
 ) -> Iterable[Located]:
     if seen.syntax == "lines":

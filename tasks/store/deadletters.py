@@ -3,10 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from expectations.contracts import DEAD_LETTERS
 from tasks.store.connection import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Dead letters of one reading of one file. `units`: the line and offset of each, by id."""
+
+    source: str
+    format: str
+    run_id: str
+    units: dict[str, tuple[int | None, int]]
+
+
+_MATCHES = (
+    "(len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[])) OR "
+    "len(list_filter($1::VARCHAR[], lambda name : starts_with(dead_letter_id, name))) > 0)"
+)
+
+
+def waiting(store: Store, only: Sequence[str]) -> list[Letters]:
+    """What is dead: all, or what `only` names (a source, the beginning of an id)."""
+    found: dict[tuple[str, str, str], Letters] = {}
+    for source, format_name, run_id, letter_id, line_number, byte_offset in store.rows(
+        "SELECT source, format, run_id, dead_letter_id, line_number, byte_offset "
+        f"FROM dead_letters WHERE state = 'dead' AND {_MATCHES} "
+        "ORDER BY source, run_id, byte_offset, dead_letter_id",
+        [list(only)],
+    ):
+        key = (source, format_name, run_id)
+        letters = found.setdefault(key, Letters(*key, {}))
+        letters.units[letter_id] = (line_number, byte_offset)
+    return list(found.values())
+
+
+def raw_bytes(store: Store, ids: Sequence[str]) -> dict[str, bytes]:
+    return dict(
+        store.rows(
+            "SELECT dead_letter_id, raw FROM dead_letters "
+            "WHERE dead_letter_id IN (SELECT unnest(?))",
+            [list(ids)],
+        )
+    )
 
 
 def known_dead_letters(store: Store, ids: Sequence[str]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +90,24 @@ def _known_rows(store: Store, boundary: int) -> list[int]:
         [boundary],
     )
     return sorted({row for (row,) in found} | {row for row, same in held if same})
+
+
+def ids_from(store: Store, path: str, lines: Sequence[int] | None) -> set[str]:
+    """Ids of the calls that came from these lines of a log file; None: from anywhere in it."""
+    places = [f"{path}:{line}" for line in lines or ()]
+    condition = "starts_with(place, ?)" if lines is None else "place IN (SELECT unnest(?))"
+    held = "CAST(\"row\"->'sources' AS VARCHAR[])"
+    found = store.rows(
+        "WITH calls AS (SELECT request_id, sources FROM landing UNION ALL "
+        "               SELECT request_id, sources FROM requests), "
+        "places AS (SELECT request_id, unnest(sources) AS place FROM calls UNION ALL "
+        f"          SELECT request_id, unnest({held}) FROM quarantine UNION ALL "
+        "           SELECT second.request_id, unnest(sources) FROM merged_reports second "
+        "           JOIN calls ON calls.request_id = second.merged_into) "
+        f"SELECT DISTINCT request_id FROM places WHERE {condition}",
+        [f"{path}:" if lines is None else places],
+    )
+    return {request_id for (request_id,) in found}
 
 
 def count_from(store: Store, boundary: int) -> Totals:

@@ -57,6 +57,16 @@ def reading_of(store: Store, path: str, digest: str) -> LastReading | None:
     return None if row is None else LastReading(*row)
 
 
+def reading_in(store: Store, path: str, run_id: str) -> LastReading | None:
+    """The reading of this path by that run."""
+    row = store.one(
+        f"SELECT {_COLUMNS} FROM sources WHERE path = ? AND run_id = ? "
+        "ORDER BY read_at DESC, rowid DESC LIMIT 1",
+        [path, run_id],
+    )
+    return None if row is None else LastReading(*row)
+
+
 def touch(store: Store, path: str, digest: str, mtime_ns: int, now: datetime) -> None:
     """The content was met again under another time: nothing new, and now the newest."""
     store.execute(

@@ -129,6 +129,8 @@ def test_single_stages_print_the_promised_keys(application: Application):
     assert validated["rows_in"] == validated["rows_out"] == 24
     assert validated["by_reason"] == {}
     assert validated["success"] is True
+    replayed = application.call("replay", "--json").json
+    assert replayed["letters"] == replayed["held"] == replayed["rows_in"] == 0
     curated = application.call("curate", "--json").json
     assert curated["num_samples"] > 12
 
@@ -140,6 +142,7 @@ BAD_CALLS = {
     "unknown option": (("run", "--fast"), 2, "fast"),
     "settings that are not there": (("run", "--config", "none.toml"), 2, "none.toml"),
     "unknown run": (("report", "nothing"), 2, "no such run"),
+    "nothing to replay by that name": (("replay", "nonsense"), 2, "nonsense"),
     "query that writes": (("sql", "drop table runs"), 2, "drop table"),
     "query that reads a file": (("sql", "select * from read_text('flywheel.toml')"), 2, "file"),
     "no server to deploy to": (("deploy",), 2, "PREFECT_API_URL"),

@@ -1,0 +1,109 @@
+"""The replay stage: dead letters and quarantined calls back into landing, each once, after a fix.
+
+A dead letter goes back when the parsers of today read it, a quarantined call when it violates no
+critical expectation of today. The stages behind judge and redact them like any new call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from expectations.calls import calls_suite
+from expectations.checks import Batch
+from tasks.errors import UsageError
+from tasks.ingest.task import forced_format
+from tasks.receipts import Receipt
+from tasks.replay.dead_letters import read_again
+from tasks.run import Run
+from tasks.store import Store, deadletters, feedback, held, landing, ledger
+from tasks.store.held import Readmitted
+
+STAGE = "replay"
+
+
+@dataclass(slots=True)
+class _Letters:
+    tried: int = 0
+    still_dead: int = 0
+    rows_out: int = 0
+    duplicates: int = 0
+    new_dead: int = 0
+
+
+def replay(run: Run) -> Receipt:
+    """Look again at what waits, or at what `run.request.only` names, in one transaction.
+
+    Raises UsageError where that names nothing that waits.
+    """
+    with run.open_store() as store:
+        done = ledger.finished_stage(store, run.run_id, STAGE)
+        if done is not None:
+            return done
+        with store.transaction():
+            letters = _read_letters(run, store)
+            calls = _readmit_calls(run, store)
+            _refuse_if_nothing_named(run, letters, calls)
+            receipt = _receipt(run, store, letters, calls)
+            ledger.finish_stage(store, run.run_id, receipt, run.clock())
+        with store.transaction():
+            landing.note_sources(store)
+    return receipt
+
+
+def _read_letters(run: Run, store: Store) -> _Letters:
+    forced = forced_format(run.request.log_format, run.settings.ingest.columns)
+    groups = deadletters.waiting(store, run.request.only)
+    total = sum(len(group.units) for group in groups)
+    found = _Letters()
+    for group in groups:
+        run.progress(STAGE, found.tried, total, group.source)
+        revived = read_again(run, store, group, forced)
+        found.tried += len(group.units)
+        found.still_dead += revived.still_dead
+        found.rows_out += revived.counts.rows_out
+        found.duplicates += revived.counts.duplicates
+        found.new_dead += revived.counts.dead_letters
+    return found
+
+
+def _readmit_calls(run: Run, store: Store) -> Readmitted:
+    held.look_again(store, run.request.only)
+    suite = calls_suite(run.settings.validation.max_clock_skew_s)
+    batch = Batch(held.TABLE, run.clock())
+    rules = {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
+    return held.readmit(store, rules, run.run_id)
+
+
+def _refuse_if_nothing_named(run: Run, letters: _Letters, calls: Readmitted) -> None:
+    if run.request.only and not letters.tried and not calls.tried:
+        raise UsageError(
+            "nothing that waits has this name",
+            received=", ".join(run.request.only),
+            allowed="a log file, an expectation, a request id, or the beginning of an id",
+            next="flywheel sql \"select expectation, count(*) from quarantine where state = 'held' "
+            'group by all"',
+        )
+
+
+def _receipt(run: Run, store: Store, letters: _Letters, calls: Readmitted) -> Receipt:
+    still_held = sum(calls.failing.values())
+    still_dead = letters.still_dead + letters.new_dead
+    rows_out = letters.rows_out + calls.admitted
+    duplicates = letters.duplicates + calls.known
+    return Receipt(
+        STAGE,
+        run.run_id,
+        rows_in=rows_out + duplicates + still_held + still_dead,
+        rows_out=rows_out,
+        quarantined=still_held,
+        duplicates=duplicates,
+        dead_letters=still_dead,
+        notes={
+            "letters": letters.tried,
+            "letters_read": letters.tried - letters.still_dead,
+            "held": calls.tried,
+            "readmitted": calls.admitted,
+            "feedback": feedback.count_feedback(store, run.run_id),
+            "by_reason": dict(calls.failing),
+        },
+    )

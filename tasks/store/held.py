@@ -1,0 +1,85 @@
+"""Calls in quarantine that pass by now: back into landing, each once.
+
+Works on a temporary table `held` of landing rows rebuilt from their JSON. Which rules they must
+pass comes from the caller, as predicates over that table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from expectations.checks import quoted, sql_literal
+from expectations.contracts import LANDING, Column
+from tasks.store.connection import Store
+
+TABLE = "held"
+_KEY = "request_id, content_digest"
+_MATCHES = (
+    "(len($1::VARCHAR[]) = 0 OR list_has_any([expectation, request_id], $1::VARCHAR[]) "
+    "OR len(list_filter($1::VARCHAR[], lambda name : starts_with(quarantine_id, name))) > 0)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Readmitted:
+    """`known`: calls that came in again meanwhile. `failing`: still held, by the first rule."""
+
+    tried: int
+    admitted: int
+    known: int
+    failing: Mapping[str, int]
+
+
+def look_again(store: Store, only: Sequence[str]) -> int:
+    """Fill `held` with what waits: all, or what `only` names (rule, request, beginning of id)."""
+    columns = ", ".join(f"{_value(column)} AS {quoted(column.name)}" for column in LANDING.columns)
+    store.execute(
+        f"CREATE OR REPLACE TEMP TABLE {TABLE} AS SELECT quarantine_id, {columns} "
+        f"FROM quarantine q WHERE state = 'held' AND {_MATCHES}",
+        [list(only)],
+    )
+    return int(store.scalar(f"SELECT count(*) FROM {TABLE}"))
+
+
+def readmit(store: Store, rules: Mapping[str, str], run_id: str) -> Readmitted:
+    """Move the rows of `held` that violate no rule (id → predicate) into landing.
+
+    Call it inside a transaction, after `look_again`. The same call held twice goes in once.
+    """
+    cases = " ".join(f"WHEN {sql} THEN {sql_literal(name)}" for name, sql in rules.items())
+    store.execute(
+        "CREATE OR REPLACE TEMP TABLE held_judged AS SELECT quarantine_id, "
+        f"CASE {cases} END AS failed, "
+        f"row_number() OVER (PARTITION BY {_KEY} ORDER BY quarantine_id) > 1 OR ({_KEY}) IN "
+        f"(SELECT {_KEY} FROM landing UNION ALL SELECT {_KEY} FROM requests "
+        f"UNION ALL SELECT {_KEY} FROM merged_reports) AS known FROM {TABLE}"
+    )
+    columns = ", ".join(quoted(column.name) for column in LANDING.columns)
+    values = columns.replace('"run_id"', "?")
+    admitted = store.scalar(
+        f"INSERT INTO landing ({columns}) SELECT {values} FROM {TABLE} JOIN held_judged "
+        "USING (quarantine_id) WHERE NOT known AND failed IS NULL",
+        [run_id],
+    )
+    store.execute(
+        "UPDATE quarantine SET state = 'replayed' WHERE quarantine_id IN "
+        "(SELECT quarantine_id FROM held_judged WHERE known OR failed IS NULL)"
+    )
+    tried, known = store.rows("SELECT count(*), count(*) FILTER (known) FROM held_judged")[0]
+    failing = store.rows(
+        "SELECT failed, count(*) FROM held_judged WHERE NOT known AND failed IS NOT NULL "
+        "GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+    return Readmitted(tried, admitted, known, dict(failing))
+
+
+def _value(column: Column) -> str:
+    """A member of the JSON object that quarantine keeps, as the column it was."""
+    member = f'q."row"->{sql_literal(f"$.{column.name}")}'
+    text = f'q."row"->>{sql_literal(f"$.{column.name}")}'
+    if column.sql_type == "JSON":
+        return f"CASE WHEN json_type({member}) <> 'NULL' THEN {member} END"
+    if column.sql_type.endswith("[]"):
+        return f"CAST({member} AS {column.sql_type})"
+    return f"CAST({text} AS {column.sql_type})"
