@@ -52,7 +52,8 @@ def records(value: Json) -> Iterator[Record]:
     if not any(key in value for key in (*_SPANS, *_LOGS, *_METRICS)):
         raise UnreadableError("neither resourceSpans nor resourceLogs is in it")
     yield from _spans(_walk(value, _SPANS, _SCOPE_SPANS, ("spans",)))
-    yield from _logs(_walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
+    if any(key in value for key in _LOGS):
+        yield from _logs(_walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
     metrics = otlp_values.first(value, _METRICS)
     if metrics:
         yield Other(len(metrics) if isinstance(metrics, list) else 1)
@@ -97,11 +98,7 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             read.append((span, attributes(span.get("attributes")), item[1]))
         except UnreadableError as error:
             read.append(Dead(str(error), dump_bytes(item[0])))
-    outer = spans.wrapping(
-        (otlp_call.span_id(each[0]), otlp_call.parent_id(each[0]))
-        for each in read
-        if not isinstance(each, Dead) and _is_call(each[1])
-    )
+    outer = _outer(read) if len(read) > 1 else ()
     for each in read:
         if isinstance(each, Dead):
             yield each
@@ -111,6 +108,14 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             known = KIND not in each[1] or otlp_call.is_call(each[1])
             reader = otlp_call.from_span if known else openinference_call.from_span
             yield from _guarded(each[0], partial(reader, *each))
+
+
+def _outer(read: Iterable[_Read | Dead]) -> set[str]:
+    return spans.wrapping(
+        (otlp_call.span_id(each[0]), otlp_call.parent_id(each[0]))
+        for each in read
+        if not isinstance(each, Dead) and _is_call(each[1])
+    )
 
 
 def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
@@ -140,13 +145,12 @@ def _is_call(found: Attributes) -> bool:
     return otlp_call.is_call(found) or openinference_call.is_call(found)
 
 
-def _guarded(item: Json, read: Callable[[], Iterable[Record]]) -> Iterator[Record]:
+def _guarded(item: Json, read: Callable[[], Iterable[Record]]) -> list[Record]:
     """All records of an item, or none and a dead letter."""
     try:
-        found = list(read())
+        return list(read())
     except UnreadableError as error:
-        found = [Dead(str(error), dump_bytes(item))]
-    yield from found
+        return [Dead(str(error), dump_bytes(item))]
 
 
 def _objects(items: Json) -> Iterator[dict[str, Json] | Dead]:

@@ -19,7 +19,6 @@ from tasks.ingest.formats.otlp_values import (
     attributes,
     by_name,
     structured,
-    take,
     take_fields,
 )
 from tasks.ingest.records import Call, Feedback, Json, Other, Record, UnreadableError
@@ -123,7 +122,7 @@ def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
 
 
 def event_name(log: dict[str, Json], found: Attributes) -> Json:
-    return log.get("eventName") or log.get("event_name") or take(found, "event.name")
+    return log.get("eventName") or log.get("event_name") or found.pop("event.name", None)
 
 
 def message_event(log: dict[str, Json]) -> tuple[str, Attributes] | None:
@@ -171,7 +170,7 @@ def _call(
     status: Json,
     tags: dict[str, Json],
 ) -> Call:
-    feedback = tuple(_feedback(events, None))
+    feedback = tuple(_feedback(events, None)) if events else ()
     said = otlp_messages.take_messages(found, [(name, about) for name, about, _ in events])
     values: dict[str, Any] = {
         name: _READERS[name](name, value) for name, value in take_fields(found, _NAMES).items()
@@ -179,12 +178,12 @@ def _call(
     values["release"] = values.get("release") or coerce.text(
         "release", about.get("flywheel.release", about.get("service.version"))
     )
-    response_model = coerce.text("model", take(found, "gen_ai.response.model"))
+    response_model = coerce.text("model", found.pop("gen_ai.response.model", None))
     request_model = coerce.text("model", found.get("gen_ai.request.model"))
     if response_model is None or response_model == request_model:
         found.pop("gen_ai.request.model", None)
     state, error_type = outcome(found, events, status, tags)
-    finish = structured(take(found, "gen_ai.response.finish_reasons"))
+    finish = structured(found.pop("gen_ai.response.finish_reasons", None))
     reason = finish[0] if isinstance(finish, list) and finish else finish
     return Call(
         **values,
@@ -215,7 +214,7 @@ def outcome(
     message = status.get("message") if isinstance(status, dict) else None
     if message:
         tags["status_message"] = message
-    error_type = coerce.text("error_type", take(found, "error.type"))
+    error_type = coerce.text("error_type", found.pop("error.type", None))
     if error_type is None:
         raised = (about.get("exception.type") for name, about, _ in events if name == "exception")
         error_type = next((coerce.text("error_type", kind) for kind in raised if kind), None)
@@ -228,7 +227,7 @@ def outcome(
 
 def _params(found: Attributes) -> dict[str, Json]:
     params = {name: v for name, v in take_fields(found, _PARAM_NAMES).items() if v is not None}
-    tools = structured(take(found, "gen_ai.tool.definitions"))
+    tools = structured(found.pop("gen_ai.tool.definitions", None))
     if tools is not None:
         params["tools"] = tools
     return params

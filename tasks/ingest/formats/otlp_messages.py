@@ -78,13 +78,13 @@ def _system(found: Attributes) -> Json:
 
 
 def _input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
-    value = structured(take(found, "gen_ai.input.messages"))
+    value = structured(found.pop("gen_ai.input.messages", None))
     if value is not None:
         return message_list("gen_ai.input.messages", value)
     indexed = take_indexed(found, "gen_ai.prompt")
     if indexed:
         return [_openllmetry(message) for message in indexed]
-    vercel = take(found, "ai.prompt.messages")
+    vercel = found.pop("ai.prompt.messages", None)
     if vercel is not None:
         return read_input(vercel)
     return _input_of_events(events) or None
@@ -103,7 +103,7 @@ def _input_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
 
 
 def _output(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json]:
-    value = structured(take(found, "gen_ai.output.messages"))
+    value = structured(found.pop("gen_ai.output.messages", None))
     if value is not None:
         return _choices(value)
     indexed = take_indexed(found, "gen_ai.completion")
@@ -122,8 +122,8 @@ def _output(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list
 
 def _vercel_answer(found: Attributes) -> dict[str, Json] | None:
     """The AI SDK has the text and the tool calls of the answer apart."""
-    text = take(found, "ai.response.text")
-    calls = structured(take(found, "ai.response.toolCalls"))
+    text = found.pop("ai.response.text", None)
+    calls = structured(found.pop("ai.response.toolCalls", None))
     blocks = [{"type": "text", "text": text}] if text else []
     return answer_of([*blocks, *(calls if isinstance(calls, list) else [])])
 

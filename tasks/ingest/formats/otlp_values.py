@@ -30,10 +30,6 @@ def any_value(value: Json) -> Json:
         raise UnreadableError(
             f"attribute value: expected an object, received {coerce.kind_of(value)}"
         )
-    if len(value) == 1:  # all but a few
-        (kind,) = value
-        if kind in _PLAIN_KINDS:
-            return value[kind]
     for kind, content in value.items():
         match kind:
             case "stringValue" | "string_value" | "bytesValue" | "bytes_value":
@@ -64,9 +60,14 @@ def attributes(pairs: Json) -> Attributes:
         raise UnreadableError(f"attributes: expected a list, received {coerce.kind_of(pairs)}")
     found: Attributes = {}
     for pair in pairs:
-        if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
+        if type(pair) is not dict or type(key := pair.get("key")) is not str:
             raise UnreadableError("attributes: an entry without a key")
-        found[pair["key"]] = any_value(pair.get("value", {}))
+        value = pair.get("value", {})
+        if type(value) is dict and len(value) == 1:  # all but a few
+            ((kind, content),) = value.items()
+            found[key] = content if kind in _PLAIN_KINDS else any_value(value)
+        else:
+            found[key] = any_value(value)
     return found
 
 
@@ -96,12 +97,10 @@ def take(found: Attributes, *names: str) -> Json:
 
     A different value under another name stays, so that nothing is lost.
     """
-    if found.keys().isdisjoint(names):  # most of the time
-        return None
     result: Json = None
     for name in names:
         value = found.get(name)
-        if value is None:
+        if value is None:  # most of the time
             continue
         if result is None:
             result = value
@@ -124,7 +123,7 @@ def take_fields(found: Attributes, fields: ByName) -> dict[str, Json]:
     for name in [name for name in found if name in fields]:
         field, names = fields[name]
         if field not in taken:
-            taken[field] = take(found, *names)
+            taken[field] = found.pop(name) if len(names) == 1 else take(found, *names)
     return taken
 
 
