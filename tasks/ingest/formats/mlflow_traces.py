@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.ingest import coerce, usage
-from tasks.ingest.formats import otlp_call, spans
+from tasks.ingest.formats import otlp_call, otlp_span, spans
 from tasks.ingest.formats.exchange import decode
 from tasks.ingest.json_text import dump_bytes, parse
 from tasks.ingest.payloads import read_input, read_output
@@ -56,12 +56,12 @@ def records(value: Json) -> Iterator[Record]:
         pairs = span.get("attributes")
         given = pairs if isinstance(pairs, dict) else {}
         read.append((span, {key: _value(each) for key, each in given.items()}))
-    pairs_of_ids = [(otlp_call.span_id(span), otlp_call.parent_id(span))
+    pairs_of_ids = [(otlp_span.span_id(span), otlp_span.parent_id(span))
                     for span, given in read if _is_call(given)]  # fmt: skip
     outer = spans.wrapping(pairs_of_ids)
     calls: list[Call] = []
     for span, given in read:
-        if not _is_call(given) or otlp_call.span_id(span) in outer:
+        if not _is_call(given) or otlp_span.span_id(span) in outer:
             yield Other()
             continue
         try:
@@ -116,8 +116,8 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
     said = given.get("mlflow.spanOutputs")
     answer = read_output(said)
     tags: dict[str, Json] = {"span_name": span.get("name")}
-    started, latency = otlp_call.read_times(span, tags)
-    events = otlp_call.read_events(span.get("events"))
+    started, latency = otlp_span.read_times(span, tags)
+    events = otlp_span.read_events(span.get("events"))
     state, error_type = otlp_call.outcome({}, events, span.get("status"), tags)
     if state == "ok" and answer.message is None and said is not None:
         state, error_type = "error", "no_completion"
@@ -133,7 +133,7 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
         tags["response_id"] = answer.response_id
     tags.update((key, item) for key, item in given.items() if not key.startswith(_NOT_TAGS))
     return Call(
-        request_id=otlp_call.span_id(span),
+        request_id=otlp_span.span_id(span),
         started_at=started,
         latency_s=latency,
         provider=coerce.text("provider", given.get("mlflow.llm.provider")),

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tasks.ingest import coerce
-from tasks.ingest.formats import otlp_call
+from tasks.ingest.formats import otlp_call, otlp_span
 from tasks.ingest.formats.exchange import Answer
 from tasks.ingest.formats.otlp_values import Attributes, structured, take, take_indexed
 from tasks.ingest.messages import join_text
@@ -45,12 +45,12 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
     if not is_call(found):
         yield Other()
         return
-    events = otlp_call.read_events(span.get("events"))
+    events = otlp_span.read_events(span.get("events"))
     tags: dict[str, Json] = {}
     for key, name in (("parentSpanId", "parent_span_id"), ("name", "span_name")):
         if span.get(key):
             tags[name] = span[key]
-    started, latency = otlp_call.read_times(span, tags)
+    started, latency = otlp_span.read_times(span, tags)
     params = structured(take(found, "llm.invocation_parameters"))
     params = params if isinstance(params, dict) else {}
     texts: dict[str, Any] = {name: coerce.text(name, take(found, *names))
@@ -77,7 +77,7 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
     yield Call(
         **texts,
         **integers,
-        request_id=otlp_call.span_id(span),
+        request_id=otlp_span.span_id(span),
         started_at=started,
         latency_s=latency,
         release=coerce.text("release", about.get("flywheel.release", about.get("service.version"))),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from tasks.ingest import coerce
-from tasks.ingest.formats import openinference_call, otlp_call, otlp_values, spans
+from tasks.ingest.formats import openinference_call, otlp_call, otlp_span, otlp_values, spans
 from tasks.ingest.formats.openinference_call import KIND
 from tasks.ingest.formats.otlp_values import Attributes, attributes
 from tasks.ingest.json_text import dump_bytes
@@ -102,7 +102,7 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
     for each in read:
         if isinstance(each, Dead):
             yield each
-        elif outer and otlp_call.span_id(each[0]) in outer:
+        elif outer and otlp_span.span_id(each[0]) in outer:
             yield Other()
         else:
             known = KIND not in each[1] or otlp_call.is_call(each[1])
@@ -112,7 +112,7 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
 
 def _outer(read: Iterable[_Read | Dead]) -> set[str]:
     return spans.wrapping(
-        (otlp_call.span_id(each[0]), otlp_call.parent_id(each[0]))
+        (otlp_span.span_id(each[0]), otlp_span.parent_id(each[0]))
         for each in read
         if not isinstance(each, Dead) and _is_call(each[1])
     )
@@ -133,7 +133,7 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         if message is None:
             yield from _guarded(item[0], partial(otlp_call.from_log, *item))
         else:
-            own = otlp_call.span_id(item[0]) or ""
+            own = otlp_span.span_id(item[0]) or ""
             logs, events, _ = spoken.setdefault(own, ([], [], item[1]))
             logs.append(item[0])
             events.append(message)

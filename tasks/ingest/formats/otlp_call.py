@@ -13,6 +13,13 @@ from typing import Any
 
 from tasks.ingest import coerce
 from tasks.ingest.formats import otlp_messages
+from tasks.ingest.formats.otlp_span import (
+    Event,
+    read_events,
+    read_times,
+    span_id,
+    time_or_none,
+)
 from tasks.ingest.formats.otlp_values import (
     Attributes,
     any_value,
@@ -109,7 +116,7 @@ def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
     name = event_name(log, found)
     call_id = span_id(log)
     if name == _EVALUATION:
-        yield _evaluation(found, call_id, _time_or_none(log.get("timeUnixNano")))
+        yield _evaluation(found, call_id, time_or_none(log.get("timeUnixNano")))
     elif name == _DETAILS:
         body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
         if isinstance(body, dict):
@@ -164,7 +171,7 @@ def is_call(found: Attributes) -> bool:
 def _call(
     found: Attributes,
     about: Attributes,
-    events: list[tuple[str, Attributes, datetime | None]],
+    events: list[Event],
     call_id: str | None,
     times: tuple[datetime | None, float | None],
     status: Json,
@@ -205,7 +212,7 @@ def _call(
 
 def outcome(
     found: Attributes,
-    events: list[tuple[str, Attributes, datetime | None]],
+    events: list[Event],
     status: Json,
     tags: dict[str, Json],
 ) -> tuple[str, str | None]:
@@ -233,65 +240,7 @@ def _params(found: Attributes) -> dict[str, Json]:
     return params
 
 
-def read_times(
-    span: dict[str, Json], tags: dict[str, Json]
-) -> tuple[datetime | None, float | None]:
-    """(start, seconds). A placeholder instead of a time is no time, and is kept as a tag."""
-    nanos: list[int | None] = []
-    for name in ("startTimeUnixNano", "endTimeUnixNano"):
-        value = span.get(name)
-        try:
-            nano = coerce.integer(name, value)
-        except UnreadableError:
-            if not isinstance(value, str) or value.lstrip("-").isdigit():
-                raise
-            tags[name], nano = value[:100], None
-        nanos.append(nano or None)  # 0 means unknown
-    start, end = nanos
-    moment = None if start is None else coerce.from_nanoseconds("startTimeUnixNano", start)
-    latency = None if start is None or end is None else (end - start) / 1e9
-    return moment, latency
-
-
-def _time_or_none(value: Json) -> datetime | None:
-    try:
-        nano = coerce.integer("timeUnixNano", value)
-        return coerce.from_nanoseconds("timeUnixNano", nano) if nano else None
-    except UnreadableError:
-        return None
-
-
-def span_id(item: dict[str, Json]) -> str | None:
-    """traceId:spanId, unique to a call, unlike response ids, which caches repeat."""
-    trace, span = item.get("traceId"), item.get("spanId")
-    if isinstance(trace, str) and isinstance(span, str) and span:
-        return f"{trace}:{span}"
-    return None
-
-
-def parent_id(span: dict[str, Json]) -> str | None:
-    """The id of the span around it, as span_id gives it."""
-    return span_id({"traceId": span.get("traceId"), "spanId": span.get("parentSpanId")})
-
-
-def read_events(value: Json) -> list[tuple[str, Attributes, datetime | None]]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise UnreadableError(f"events: expected a list, received {coerce.kind_of(value)}")
-    events = []
-    for event in value:
-        if not isinstance(event, dict):
-            raise UnreadableError(f"events: expected an object, received {coerce.kind_of(event)}")
-        found = attributes(event.get("attributes"))
-        name = coerce.text("event name", event.get("name")) or ""
-        events.append((name, found, _time_or_none(event.get("timeUnixNano"))))
-    return events
-
-
-def _feedback(
-    events: list[tuple[str, Attributes, datetime | None]], call_id: str | None
-) -> Iterable[Feedback]:
+def _feedback(events: list[Event], call_id: str | None) -> Iterable[Feedback]:
     for name, found, at in events:
         if name == _EVALUATION:
             yield _evaluation(dict(found), call_id, at, alone=False)
