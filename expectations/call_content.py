@@ -10,7 +10,8 @@ from expectations.checks import Never, Present
 from expectations.rules import Rule, When
 
 _NOT_TEXT_FINISHES = "('tool_calls', 'tool_use', 'function_call', 'content_filter')"
-_KNOWN_ROLES = "('system', 'developer', 'user', 'assistant', 'tool', 'function')"
+#: as JSON texts
+_KNOWN_ROLES = """('"system"', '"developer"', '"user"', '"assistant"', '"tool"', '"function"')"""
 _OK = (When("status", "ok"),)
 
 CONTENT_RULES: tuple[Rule, ...] = (
@@ -28,8 +29,8 @@ CONTENT_RULES: tuple[Rule, ...] = (
             ("messages",),
             "coalesce(json_type(\"messages\"), '-') NOT IN ('ARRAY', '-') "
             'OR json_array_length("messages") = 0 '
-            "OR len(list_filter(json_extract(\"messages\", '$[*]'), lambda m : "
-            "json_type(m) <> 'OBJECT' OR coalesce(json_type(m, '$.role'), '') <> 'VARCHAR')) > 0",
+            "OR len(list_filter(json_type(\"messages\", '$[*].role'), lambda t : t = 'VARCHAR')) "
+            '<> json_array_length("messages")',
         ),
         "The input is a non-empty list of messages, each with a role.",
         "A chat template can render nothing else.",
@@ -40,13 +41,12 @@ CONTENT_RULES: tuple[Rule, ...] = (
         Never(
             ("messages",),
             'json_array_length("messages") > 0 '
-            "AND len(list_filter(json_extract(\"messages\", '$[*]'), lambda m : "
-            "json_type(m) <> 'OBJECT' "
-            "OR coalesce(json_type(m, '$.content'), '') = 'OBJECT' "
-            "OR coalesce(json_array_length(m, '$.content'), 0) > 0 "
-            "OR coalesce(json_type(m, '$.content') = 'VARCHAR' "
-            "AND length(json_extract_string(m, '$.content')) > 0, false) "
-            "OR coalesce(json_array_length(m, '$.tool_calls'), 0) > 0)) = 0",
+            "AND len(list_filter(json_type(\"messages\", '$[*]'), lambda t : t <> 'OBJECT')) = 0 "
+            "AND len(list_filter(json_extract(\"messages\", '$[*].content'), lambda c : "
+            # a text, a list or an object that is not empty; an empty object says no less
+            "left(c, 1) IN ('\"', '[', '{') AND c NOT IN ('\"\"', '[]'))) = 0 "
+            "AND len(list_filter(json_array_length(\"messages\", '$[*].tool_calls'), "
+            "lambda n : n > 0)) = 0",
         ),
         "At least one input message has content.",
         "Tracers that hide content keep the roles: such a call looks whole and replays as nothing.",
@@ -99,9 +99,8 @@ CONTENT_RULES: tuple[Rule, ...] = (
         "warning",
         Never(
             ("messages",),
-            "len(list_filter(json_extract(\"messages\", '$[*]'), lambda m : "
-            "json_type(m, '$.role') = 'VARCHAR' "
-            f"AND json_extract_string(m, '$.role') NOT IN {_KNOWN_ROLES})) > 0",
+            "len(list_filter(json_extract(\"messages\", '$[*].role'), lambda r : "
+            f"left(r, 1) = '\"' AND r NOT IN {_KNOWN_ROLES})) > 0",
         ),
         "Every message has a role that chat templates know.",
         "A template may refuse the call or skip the message.",

@@ -263,13 +263,6 @@ class NotKnownOtherwise:
         return None
 
 
-def unexpected_rows(predicate: str) -> Expectation:
-    """GX's expectation for a predicate. Only the number of rows is taken out, never their text.
-
-    The query passes through str.format and SQLAlchemy's text(): braces and colons are escaped.
-    """
-    escaped = predicate.replace("{", "{{").replace("}", "}}").replace(":", "\\:")
-    return Expectation(
-        "UnexpectedRowsExpectation",
-        {"unexpected_rows_query": f"SELECT 1 AS violation FROM {{batch}} WHERE {escaped}"},
-    )
+def no_row_violates(column: str, predicate: str) -> Expectation:
+    """The expectation for a predicate (expectations/gx_kinds.py), shown with `column`."""
+    return Expectation("ExpectNoRowToViolate", {"column": column, "predicate": predicate})

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from expectations.checks import Batch, Check, quoted, sql_literal, unexpected_rows
+from expectations.checks import Batch, Check, no_row_violates, quoted, sql_literal
 from expectations.contracts import TableContract
 
 if TYPE_CHECKING:
@@ -62,17 +62,21 @@ class Rule:
         """The Great Expectations expectation; imports that library (seconds on first use)."""
         import great_expectations.expectations as gxe
 
+        from expectations import gx_kinds
+
         wanted = self.check.expectation(batch)
         condition = self._row_condition()
         if wanted is None:  # the condition is part of the predicate then
-            wanted, condition = unexpected_rows(self.violation_sql(batch)), {}
-        return getattr(gxe, wanted.kind)(
+            wanted, condition = no_row_violates(self.columns[0], self.violation_sql(batch)), {}
+        kind = getattr(gxe, wanted.kind, None) or getattr(gx_kinds, wanted.kind)
+        expectation: GxExpectation = kind(
             **wanted.arguments,
             **condition,
             severity=self.severity,
             description=f"{self.id} ({self.severity}): {self.meaning}",
             meta={"rule": self.id},
         )
+        return expectation
 
     def _row_condition(self) -> dict[str, Any]:
         if not self.when:

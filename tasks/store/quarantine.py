@@ -7,7 +7,7 @@ temporary tables of the connection, `judged` and `observed`, made anew by every 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,11 +49,15 @@ def mark_violations(
 
     Leaves the temporary table `judged`: row_id, failed (critical ids in suite order), warned.
     """
+    found = {name: f"violates_{place}" for place, name in enumerate((*critical, *warnings))}
+    predicates = ", ".join(f"{sql} AS {found[name]}" for name, sql in (critical | warnings).items())
+    # names are made only of the few rows that violate anything
     store.execute(
-        "CREATE OR REPLACE TEMP TABLE judged AS SELECT * FROM ("
-        f"SELECT rowid AS row_id, {_ids_where_true(critical)} AS failed, "
-        f"{_ids_where_true(warnings)} AS warned FROM landing) "
-        "WHERE len(failed) > 0 OR len(warned) > 0"
+        "CREATE OR REPLACE TEMP TABLE judged AS SELECT row_id, "
+        f"{_ids_where_true(critical, found)} AS failed, "
+        f"{_ids_where_true(warnings, found)} AS warned "
+        f"FROM (SELECT rowid AS row_id, {predicates} FROM landing) "
+        f"WHERE {' OR '.join(found.values())}"
     )
     counts = dict.fromkeys((*critical, *warnings), 0)
     counts.update(
@@ -65,8 +69,8 @@ def mark_violations(
     return counts
 
 
-def _ids_where_true(predicates: Mapping[str, str]) -> str:
-    cases = [f"CASE WHEN {sql} THEN {sql_literal(name)} END" for name, sql in predicates.items()]
+def _ids_where_true(names: Iterable[str], found: Mapping[str, str]) -> str:
+    cases = [f"CASE WHEN {found[name]} THEN {sql_literal(name)} END" for name in names]
     return f"list_filter([{', '.join(cases)}]::VARCHAR[], lambda id : id IS NOT NULL)"
 
 

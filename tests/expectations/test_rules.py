@@ -19,7 +19,6 @@ from expectations.checks import (
     OneOf,
     Present,
     sql_literal,
-    unexpected_rows,
 )
 from expectations.contracts import LANDING
 from expectations.rules import Rule, Suite, When
@@ -118,12 +117,6 @@ def test_every_rule_says_what_it_means_and_why_in_sentences() -> None:
         assert len(rule.id) <= 32
     meanings = [rule.meaning for rule in SUITE.rules]
     assert len(set(meanings)) == len(meanings)
-
-
-def test_braces_and_colons_of_a_predicate_survive_the_way_through_gx() -> None:
-    predicate = "a = '{x}' AND b = ':name'"
-    query = str(unexpected_rows(predicate).arguments["unexpected_rows_query"])
-    assert query.format(batch="landing").replace("\\:", ":").endswith(f"WHERE {predicate}")
 
 
 def test_a_condition_limits_the_rule_to_its_rows() -> None:
