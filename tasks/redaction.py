@@ -13,6 +13,7 @@ import hmac
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -27,6 +28,10 @@ _NUM_HEX = 12
 _MIN_CHARS = 6
 #: JSON inside a text inside a text …: deeper levels are masked as plain text
 _MAX_NESTING = 3
+#: roles, names and labels come again and again: what is found in a text this short is remembered
+_MAX_SHORT = 24
+#: between the digits of a number
+_SEPARATORS = dict.fromkeys(map(ord, " -.()\u00a0"))
 
 
 def redact_text(
@@ -47,19 +52,29 @@ class Redactor:
                 raise _unknown(kind)
         # in the order of the table, whatever the order asked for: the first finder wins an overlap
         self._finders = tuple(finder for finder in FINDERS if finder.kind in wanted)
-        self._hints = _by_hint(self._finders, any_case=False)
+        self._hints = _by_sign(_by_hint(self._finders, any_case=False))
         self._hints_any_case = _by_hint(self._finders, any_case=True)
         self._gates = [(f.gate, place) for place, f in enumerate(self._finders) if f.gate]
         self._secrets = "secret" in wanted
         self._key = key
+        self._find_in_short = lru_cache(maxsize=4096)(self._find)
         self.counts: Counter[str] = Counter()
 
-    def spans(self, text: str) -> list[tuple[int, int, str]]:
+    def spans(self, text: str) -> Sequence[tuple[int, int, str]]:
         """(start, end, kind) of what would be masked: in order, without overlaps."""
-        taken: list[tuple[int, int, str]] = []
         if len(text) < _MIN_CHARS:
-            return taken
-        hinted = {place for hint, place in self._hints if hint in text}
+            return ()
+        return self._find_in_short(text) if len(text) <= _MAX_SHORT else self._find(text)
+
+    def _find(self, text: str) -> Sequence[tuple[int, int, str]]:
+        taken: list[tuple[int, int, str]] = []
+        hinted = {
+            place
+            for sign, hints in self._hints
+            if sign in text
+            for hint, place in hints
+            if hint in text
+        }
         lowered = text.lower()
         hinted.update(place for hint, place in self._hints_any_case if hint in lowered)
         hinted.update(place for gate, place in self._gates if gate(text))
@@ -136,6 +151,14 @@ def _by_hint(finders: Sequence[Finder], *, any_case: bool) -> list[tuple[str, in
     ]
 
 
+def _by_sign(hints: Sequence[tuple[str, int]]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """The hints by a sign in them that few texts have, the rest by none."""
+    groups: dict[str, list[tuple[str, int]]] = {"_": [], "-": [], "": []}
+    for hint, place in hints:
+        groups[next(sign for sign in groups if sign in hint)].append((hint, place))
+    return list(groups.items())
+
+
 def _claim(taken: list[tuple[int, int, str]], start: int, end: int, kind: str) -> None:
     """Add the span unless it overlaps one that is there."""
     place = bisect_left(taken, (start, end, kind))
@@ -149,7 +172,7 @@ def _claim(taken: list[tuple[int, int, str]], start: int, end: int, kind: str) -
 def _normalise(kind: str, found: str) -> str:
     """What makes two spellings the same thing."""
     if kind in ("card", "iban", "phone"):
-        return "".join(c for c in found if c.isalnum() or c == "+").upper()
+        return found.translate(_SEPARATORS).upper()
     return found.lower() if kind in ("email", "ip") else found
 
 

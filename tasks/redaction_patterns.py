@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from tasks.redaction_finder import Accept, Finder, Span, pattern
+from tasks.redaction_finder import Accept, Finder, Span
 from tasks.redaction_secrets import PRIVATE_KEY, SECRETS, is_secret_name
 
 __all__ = ["FINDERS", "KINDS", "Finder", "is_secret_name"]
@@ -21,26 +21,49 @@ KINDS = ("secret", "url", "email", "iban", "card", "ip", "phone")
 
 #: stretches of digits as people group them; everything numeric is looked for only in there
 _NUMBERS = re.compile(r"[0-9+(][0-9 .()\u00a0-]{6,80}+")
+_MAX_STRETCH = 81
 #: what may follow a stretch and still belong to the pattern or its look ahead
 _SLACK = 16
 
 
 @lru_cache(maxsize=1)  # several finders ask for the same text, one after the other
-def _numbers(text: str) -> tuple[Span, ...]:
-    return tuple(match.span() for match in _NUMBERS.finditer(text))
+def _numbers(text: str) -> list[Span]:
+    return [match.span() for match in _NUMBERS.finditer(text)]
 
 
-def _number(kind: str, expression: str, accept: Accept) -> Finder:
+def _numbers_with(needed: str) -> Callable[[str], list[Span]]:
+    """Of those stretches the ones that may hold a kind; one cut off at its longest may go on."""
+    needs = re.compile(needed)
+
+    @lru_cache(maxsize=1)
+    def of(text: str) -> list[Span]:
+        return [
+            (start, stop)
+            for start, stop in _numbers(text)
+            if stop - start == _MAX_STRETCH or needs.match(text, start, stop)
+        ]
+
+    return of
+
+
+_SEVEN_DIGITS = _numbers_with(r"(?:[^0-9]*+[0-9]){7}")
+_TWELVE_DIGITS = _numbers_with(r"(?:[^0-9]*+[0-9]){12}")
+_THREE_DOTS = _numbers_with(r"(?:[^.]*+\.){3}")
+
+
+def _number(
+    kind: str, where: Callable[[str], list[Span]], expression: str, accept: Accept
+) -> Finder:
     compiled = re.compile(expression)
 
     def find(text: str) -> Iterator[Span]:
-        for start, stop in _numbers(text):
+        for start, stop in where(text):
             for match in compiled.finditer(text, start, min(len(text), stop + _SLACK)):
                 # what begins in the slack may be cut off there; it has a stretch of its own
                 if match.start() < stop and accept(match):
                     yield match.span()
 
-    return Finder(kind, (), find, gate=_numbers)
+    return Finder(kind, (), find, gate=where)
 
 
 # --- personal data -----------------------------------------------------------------------------
@@ -86,10 +109,10 @@ _IBAN_LENGTHS = {
     "SC": 31, "SD": 18, "SE": 24, "SI": 19, "SK": 24, "SM": 27, "SO": 23, "ST": 25, "SV": 28,
     "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20, "YE": 30,
 }  # fmt: skip
-_IBAN_GATE = re.compile(r"[0-9]{2}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{2}")
-#: the check digits; before them stands the country. Digits first, because texts have few
+#: the check digits and eleven or more signs; before them stands the country. Digits first,
+#: because texts have few
 _IBAN_START = re.compile(
-    r"[0-9]{2}(?<=[A-Za-z]{2}..)(?<![A-Za-z0-9].{4})(?=[ -]?[A-Za-z0-9])", re.DOTALL
+    r"[0-9]{2}(?<=[A-Za-z]{2}..)(?<![A-Za-z0-9].{4})(?=(?:[ -]?[A-Za-z0-9]){11})", re.DOTALL
 )
 
 
@@ -137,7 +160,10 @@ def _is_card(match: re.Match[str]) -> bool:
     return len(set(digits)) > 1 and _luhn(digits)
 
 
-_CARD = _number("card", r"(?<![\w.+-])[1-6][0-9](?:[ -]?[0-9]){10,17}+(?![\w-]|\.[0-9])", _is_card)
+_CARD = _number(
+    "card", _TWELVE_DIGITS,
+    r"(?<![\w.+-])[1-6][0-9](?:[ -]?[0-9]){10,17}+(?![\w-]|\.[0-9])", _is_card,
+)  # fmt: skip
 
 
 def _is_ip4(match: re.Match[str]) -> bool:
@@ -145,10 +171,9 @@ def _is_ip4(match: re.Match[str]) -> bool:
 
 
 # the first digit stands before the look behind, so that the search can skip to digits
-_IP4 = pattern(
-    "ip", (".",), r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])",
-    accept=_is_ip4,
-)  # fmt: skip
+_IP4 = _number(
+    "ip", _THREE_DOTS, r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])", _is_ip4
+)
 
 
 def _is_ip6(match: re.Match[str]) -> bool:
@@ -232,7 +257,7 @@ def _is_phone_in_context(match: re.Match[str]) -> bool:
 
 
 _PHONES = tuple(
-    _number("phone", rf"{_NOT_AFTER}(?:{shape}){_EXTENSION}{_NOT_BEFORE}", accept)
+    _number("phone", _SEVEN_DIGITS, rf"{_NOT_AFTER}(?:{shape}){_EXTENSION}{_NOT_BEFORE}", accept)
     for shape, accept in ((_PHONE_SURE, _is_sure_phone), (_PHONE_MAYBE, _is_phone_in_context))
 )
 
@@ -242,7 +267,7 @@ FINDERS: tuple[Finder, ...] = (
     Finder("url", ("://", "www."), _find_urls, any_case=True),  # may hold any of the rest
     *SECRETS,
     Finder("email", ("@",), _find_emails),
-    Finder("iban", (), _find_ibans, gate=_IBAN_GATE.search),
+    Finder("iban", (), _find_ibans, gate=_IBAN_START.search),
     _CARD,
     _IP4,
     Finder("ip", (":",), _find_ip6),
