@@ -165,7 +165,6 @@ def work_on_pandas(store: Store) -> tuple[Cost, dict[str, int]]:
 
 
 def run_worker(name: str, path: Path) -> None:
-    import tasks.validate.gx
 
     with Store.open(path) as store:
         if name == "pandas":
