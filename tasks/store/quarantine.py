@@ -50,7 +50,9 @@ def mark_violations(
     Leaves the temporary table `judged`: row_id, failed (critical ids in suite order), warned.
     """
     found = {name: f"violates_{place}" for place, name in enumerate((*critical, *warnings))}
-    predicates = ", ".join(f"{sql} AS {found[name]}" for name, sql in (critical | warnings).items())
+    predicates = ", ".join(
+        f"{sql} AS {found[name]}" for name, sql in {**critical, **warnings}.items()
+    )
     # names are made only of the few rows that violate anything
     store.execute(
         "CREATE OR REPLACE TEMP TABLE judged AS SELECT row_id, "
