@@ -335,6 +335,28 @@ VERDICTS = TableContract(
     key=("run_id",),
 )
 
+DRIFT = TableContract(
+    "drift",
+    "one column of a run's new calls beside the reference window; numbers NULL where not judged",
+    (
+        _c("run_id", "VARCHAR", "run that took the calls in", False),
+        _c("column_name", "VARCHAR", "column; text: topics; text_novelty: unlike before", False),
+        _c("position", "BIGINT", "order in the report", False),
+        _c("num_reference", "BIGINT", "calls drawn from the window (texts: different ones)", False),
+        _c("num_new", "BIGINT", "calls drawn from the new ones (texts: different ones)", False),
+        _c("psi", "DOUBLE", "population stability index"),
+        _c("test", "VARCHAR", "two-sample test"),
+        _c("statistic", "DOUBLE", "of the test"),
+        _c("p_value", "DOUBLE", "of the test"),
+        _c("adjusted_p", "DOUBLE", "by Holm over the columns judged"),
+        _c("is_alarm", "BOOLEAN", "adjusted p and psi both beyond their limits", False),
+        _c("not_judged", "VARCHAR", "why there are no numbers"),
+        _c("reference_since", "TIMESTAMP", "beginning of the reference window, UTC", False),
+        _c("created_at", "TIMESTAMP", "UTC", False),
+    ),
+    key=("run_id", "column_name"),
+)
+
 ALL_TABLES = (
     LANDING,
     REQUESTS,
@@ -352,4 +374,5 @@ ALL_TABLES = (
     RUNS,
     RUN_STAGES,
     VERDICTS,
+    DRIFT,
 )

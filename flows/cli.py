@@ -168,6 +168,18 @@ def replay(
 
 
 @app.command()
+def drift(
+    run_id: Annotated[str, typer.Argument(help="run, or its beginning [default: the last]")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """How the calls that a run took in differ from those before, column by column."""
+    from flows.commands.drift import show_drift
+
+    raise typer.Exit(show_drift(run_id, config=config, as_json=as_json))
+
+
+@app.command()
 def report(
     run_id: Annotated[str, typer.Argument(help="run, or its beginning [default: the last]")] = "",
     config: Config = None,

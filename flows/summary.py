@@ -110,6 +110,18 @@ def _redact_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable
     kinds = {name: count for name, count in notes.get("redactions", {}).items() if count}
     if kinds:
         yield "redacted", ", ".join(f"{name} {count}" for name, count in kinds.items())
+    if "drift" in notes:
+        yield "drift", _drift_fact(notes["drift"])
+
+
+def _drift_fact(drift: dict[str, Any]) -> str:
+    if not drift["num_judged"]:
+        return f"not judged: {next(iter(drift['not_judged'].values()))}"
+    compared = f"{drift['num_new']:,} new calls beside {drift['num_reference']:,} before"
+    alarms = ", ".join(f"{each['column']} (PSI {each['psi']:.2f})" for each in drift["alarms"])
+    if not alarms:
+        return f"none in {drift['num_judged']} columns, {compared}"
+    return f"ALARM in {alarms}; {compared}: flywheel drift"
 
 
 def _curate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:

@@ -248,6 +248,12 @@ class Turn:
         return tuple(pair for pair in self.pairs if pair.is_flip)
 
     @property
+    def drift_alarms(self) -> tuple[Mapping[str, Any], ...]:
+        """Columns where the new calls differ from those before: column, psi, adjusted_p."""
+        notes = (receipt.notes.get("drift", {}) for receipt in self.receipts)
+        return tuple(alarm for drift in notes for alarm in drift.get("alarms", ()))
+
+    @property
     def same_release(self) -> bool:
         return self.champion.digest == self.challenger.digest
 

@@ -104,6 +104,22 @@ class RedactSettings(_Section):
     )
 
 
+class DriftSettings(_Section):
+    enabled: bool = Field(True, description="compare new calls with those before")
+    reference_days: float = Field(28.0, gt=0, description="length of the reference window, days")
+    false_alarm_rate: float = Field(
+        0.05, gt=0, lt=0.5, description="chance of any alarm in a run when nothing has changed"
+    )
+    min_psi: float = Field(
+        0.1, ge=0, description="population stability index below which a change does not matter"
+    )
+    min_rows: int = Field(200, ge=20, description="with fewer calls on a side nothing is judged")
+    max_rows: int = Field(5000, ge=20, description="calls drawn from each side, at most")
+    action: Literal["warn", "stop"] = Field(
+        "warn", description="after an alarm; stop: the new calls wait in landing (exit 3)"
+    )
+
+
 class CurateSettings(_Section):
     max_samples: int = Field(200, ge=1, description="samples mined from logs, at most")
     failure_share: float = Field(
@@ -223,6 +239,7 @@ class Settings(_Section):
     # `validate` and `json` would shadow methods of the base class
     validation: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
     redact: RedactSettings = Field(default_factory=RedactSettings)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
     curate: CurateSettings = Field(default_factory=CurateSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     gate: GateSettings = Field(default_factory=GateSettings)

@@ -1,17 +1,20 @@
 """Redact: landing → requests, with secrets and personal data out, in one transaction.
 
 `requests` only ever holds redacted rows. Feedback of the run is masked in place with the same key,
-so the same address has the same pseudonym in both.
+so the same address has the same pseudonym in both. Last, the new calls are compared with those
+before (tasks/drift), which may hold them back.
 """
 
 from __future__ import annotations
 
+from tasks.drift.check import DriftStoppedError, check, keep
 from tasks.errors import DataError
 from tasks.receipts import Receipt
 from tasks.redact.columns import redact_table
 from tasks.redaction import Redactor
 from tasks.run import Run
 from tasks.store import Store, feedback, landing, ledger
+from tasks.store.drift import last_row as requests_before
 from tasks.store.pseudonym_key import pseudonym_key
 
 STAGE = "redact"
@@ -31,19 +34,29 @@ def redact(run: Run) -> Receipt:
         if done is not None:
             return done  # landing is empty by now; a second pass would count nothing
         _refuse_taken_ids(store)
-        with store.transaction():
-            num_rows = _move(run, store, redactor)
-            _redact_feedback(run, store, redactor)
-            receipt = Receipt(
-                stage=STAGE,
-                key=run.run_id,
-                rows_in=num_rows,
-                rows_out=num_rows,
-                notes={
-                    "redactions": {kind: redactor.counts[kind] for kind in settings.redact.kinds}
-                },
-            )
-            ledger.finish_stage(store, run.run_id, receipt, run.clock())
+        try:
+            with store.transaction():
+                return _redacted(run, store, redactor)
+        except DriftStoppedError as error:
+            with store.transaction():
+                keep(run, store, error.found)
+            raise
+
+
+def _redacted(run: Run, store: Store, redactor: Redactor) -> Receipt:
+    last_row = requests_before(store)
+    num_rows = _move(run, store, redactor)
+    _redact_feedback(run, store, redactor)
+    redactions = {kind: redactor.counts[kind] for kind in run.settings.redact.kinds}
+    drift = check(run, store, last_row)
+    receipt = Receipt(
+        stage=STAGE,
+        key=run.run_id,
+        rows_in=num_rows,
+        rows_out=num_rows,
+        notes={"redactions": redactions, **drift},
+    )
+    ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
 

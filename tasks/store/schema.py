@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import duckdb
 
-from expectations.contracts import ALL_TABLES, MERGED_REPORTS, Column, TableContract
+from expectations.contracts import ALL_TABLES, DRIFT, MERGED_REPORTS, Column, TableContract
 from tasks.errors import StoreError
 
 
@@ -40,8 +40,16 @@ def _met_again(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _merged_reports(connection: duckdb.DuckDBPyConnection) -> None:
+    _create_if_missing(connection, MERGED_REPORTS)
+
+
+def _drift(connection: duckdb.DuckDBPyConnection) -> None:
+    _create_if_missing(connection, DRIFT)
+
+
+def _create_if_missing(connection: duckdb.DuckDBPyConnection, contract: TableContract) -> None:
     """A store made by this code has the table from the start."""
-    sql = create_table_sql(MERGED_REPORTS)
+    sql = create_table_sql(contract)
     connection.execute(sql.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
 
 
@@ -50,6 +58,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
     _met_again,
     _merged_reports,
+    _drift,
 )
 
 

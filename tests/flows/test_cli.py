@@ -64,7 +64,16 @@ def test_init_writes_every_key_and_what_it_writes_is_valid(tmp_path: Path):
     values = tomllib.loads(spelled_out)
     settings = parse_settings(values, base=str(tmp_path))
     dumped = settings.model_dump(mode="json", by_alias=True)
-    for section in ("ingest", "validate", "redact", "curate", "evaluate", "gate", "mlflow"):
+    for section in (
+        "ingest",
+        "validate",
+        "redact",
+        "drift",
+        "curate",
+        "evaluate",
+        "gate",
+        "mlflow",
+    ):
         assert values[section].keys() == dumped[section].keys()
     assert values["releases"]["next"].keys() == dumped["releases"]["next"].keys()
     assert values["suites"]["NAME"].keys() == dumped["suites"]["NAME"].keys()
@@ -142,6 +151,7 @@ BAD_CALLS = {
     "unknown option": (("run", "--fast"), 2, "fast"),
     "settings that are not there": (("run", "--config", "none.toml"), 2, "none.toml"),
     "unknown run": (("report", "nothing"), 2, "no such run"),
+    "no run was compared": (("drift", "nothing"), 2, "no run compared"),
     "nothing to replay by that name": (("replay", "nonsense"), 2, "nonsense"),
     "query that writes": (("sql", "drop table runs"), 2, "drop table"),
     "query that reads a file": (("sql", "select * from read_text('flywheel.toml')"), 2, "file"),

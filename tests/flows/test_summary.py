@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -47,6 +48,24 @@ def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
     ):
         assert part in shown_text
     assert "card" not in shown_text
+
+
+@pytest.mark.parametrize(
+    ("drift", "expected"),
+    [
+        ({"num_judged": 0, "not_judged": {"model": "reference: 0 calls, at least 200 are needed"}},
+         "not judged: reference: 0 calls, at least 200 are needed"),
+        ({"num_judged": 9, "num_new": 300, "num_reference": 4000, "alarms": []},
+         "none in 9 columns, 300 new calls beside 4,000 before"),
+        ({"num_judged": 9, "num_new": 300, "num_reference": 400,
+          "alarms": [{"column": "model", "psi": 0.314}]},
+         "ALARM in model (PSI 0.31); 300 new calls beside 400 before: flywheel drift"),
+    ],
+)  # fmt: skip
+def test_drift_is_told_in_a_line(outcome, drift, expected):
+    redacted = Receipt("redact", "r", 7, 7, notes={"redactions": {}, "drift": drift})
+    found = dict(summary.facts(replace(outcome, receipts=(redacted,))))
+    assert found["drift"] == expected
 
 
 def test_markdown_lets_no_text_become_markup(outcome):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ingest, near_duplicates, redaction
+from benchmarks import drift, ingest, near_duplicates, redaction
 from benchmarks.process_cost import measure
 
 
@@ -94,3 +94,31 @@ def test_what_is_missed_and_what_is_wrong_lowers_recall_and_precision() -> None:
     assert (right.recall, right.precision) == (1.0, 1.0)
     assert near_duplicates.compare(texts, [0, 0, 0]).precision == 1 / 3
     assert near_duplicates.compare(texts, [0, 1, 1]).recall == 0.0
+
+
+def test_drift_is_counted_where_it_is_and_where_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = [{"text": f"pay the bill {i} of account {i % 97}"} for i in range(1_200)]
+    outside = [{"text": f"does it rain in town {i} on sunday"} for i in range(120)]
+    for name, rows in (("in.jsonl", inside), ("out.jsonl", outside)):
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)))
+    files = [
+        "--in-scope",
+        str(tmp_path / "in.jsonl"),
+        "--out-of-scope",
+        str(tmp_path / "out.jsonl"),
+    ]
+    out = tmp_path / "results"
+    monkeypatch.setattr(sys, "argv", ["drift", *files, "--repeats", "2", "--out", str(out)])
+    drift.main()
+    counts = {line["new"]: line["alarms"] for line in report(out)["lines"]}
+    assert counts["unchanged"] == counts["ten columns unchanged"] == 0
+    assert counts["40% out of scope"] == 2
+
+
+def test_no_new_text_is_mixed_in_twice() -> None:
+    draw = drift.np.random.default_rng(0)
+    new = drift.mixed([f"in {i}" for i in range(900)], [f"out {i}" for i in range(100)], 0.2, draw)
+    assert len(new) == len(set(new)) == 500
+    assert sum(text.startswith("out") for text in new) == 100

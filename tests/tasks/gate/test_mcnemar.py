@@ -9,7 +9,8 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from tasks.gate.statistics.mcnemar import exact_p_value, mid_p_value, tango_interval
-from tasks.gate.statistics.multiplicity import holm, holm_levels
+from tasks.gate.statistics.multiplicity import holm_levels
+from tasks.multiplicity import holm
 
 
 @pytest.mark.parametrize(("b", "c"), [(1, 0), (5, 1), (12, 29), (7, 7), (40, 20)])

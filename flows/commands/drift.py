@@ -1,0 +1,54 @@
+"""`flywheel drift`: what a run found when it compared its new calls with those before."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from tasks.drift.judge import ColumnDrift
+from tasks.errors import UsageError
+from tasks.settings import read_settings
+from tasks.store import Store
+from tasks.store import drift as table
+
+_HEADINGS = ("column", "reference", "new", "PSI", "test", "adjusted p", "")
+
+
+def show_drift(run_id: str, *, config: str | None, as_json: bool) -> int:
+    settings = read_settings(config)
+    with Store.open(settings.store_path, read_only=True) as store:
+        found = table.find_run(store, run_id)
+        if found is None:
+            raise UsageError(
+                "no run compared its calls with those before",
+                received=run_id or "nothing",
+                next="flywheel run, once there are calls to compare",
+            )
+        columns = table.read(store, found)
+    if as_json:
+        print(json.dumps({"run_id": found, "columns": [asdict(column) for column in columns]}))
+        return 0
+    _print_table(found, columns)
+    return 0
+
+
+def _print_table(run_id: str, columns: tuple[ColumnDrift, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_edge=False, title=f"new calls of {run_id}", title_justify="left")
+    for name in _HEADINGS:
+        right = name in ("reference", "new", "PSI", "adjusted p")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for column in columns:
+        table.add_row(*(Text(cell) for cell in _cells(column)))
+    Console().print(table)
+
+
+def _cells(column: ColumnDrift) -> tuple[str, ...]:
+    counts = (column.column_name, f"{column.num_reference:,}", f"{column.num_new:,}")
+    if column.psi is None or column.adjusted_p is None:
+        return (*counts, "", "", "", column.not_judged or "")
+    numbers = (f"{column.psi:.3f}", column.test or "", f"{column.adjusted_p:.3g}")
+    return (*counts, *numbers, "ALARM" if column.is_alarm else "")
