@@ -20,6 +20,7 @@ from tasks.ingest.formats import (
     canonical,
     data_flywheel,
     envoy,
+    gemini,
     kong,
     langfuse,
     litellm,
@@ -69,7 +70,7 @@ FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
         openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
-        openai_batch, data_flywheel, anthropic, openai_responses, openai_chat, canonical,
+        openai_batch, data_flywheel, anthropic, gemini, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))

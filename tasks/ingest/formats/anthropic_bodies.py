@@ -134,6 +134,6 @@ def _closed(block: dict[str, Json]) -> dict[str, Json]:
 
 
 ANTHROPIC = Api(
-    "anthropic", "/messages", "chat", is_message, is_question, read_messages, read_answer,
+    "anthropic", ("/messages",), "chat", is_message, is_question, read_messages, read_answer,
     _NOT_PARAMS,
 )  # fmt: skip

@@ -2,10 +2,11 @@
 
 from tasks.ingest.formats.anthropic_bodies import ANTHROPIC
 from tasks.ingest.formats.bedrock_bodies import CONVERSE
+from tasks.ingest.formats.gemini_bodies import GEMINI
 from tasks.ingest.formats.openai_bodies import CHAT, EMBEDDINGS
 from tasks.ingest.formats.responses_bodies import RESPONSES
 
 #: chat comes last, because its questions look like those of others
-APIS = (ANTHROPIC, CONVERSE, RESPONSES, EMBEDDINGS, CHAT)
+APIS = (ANTHROPIC, CONVERSE, GEMINI, RESPONSES, EMBEDDINGS, CHAT)
 
-__all__ = ["ANTHROPIC", "APIS", "CHAT", "CONVERSE", "EMBEDDINGS", "RESPONSES"]
+__all__ = ["ANTHROPIC", "APIS", "CHAT", "CONVERSE", "EMBEDDINGS", "GEMINI", "RESPONSES"]

@@ -130,7 +130,7 @@ def _closed(block: dict[str, Json]) -> dict[str, Json]:
 
 
 CONVERSE = Api(
-    "aws.bedrock", "/converse", "chat", _is_converse, _is_converse_question, _read_messages,
+    "aws.bedrock", ("/converse",), "chat", _is_converse, _is_converse_question, _read_messages,
     _read_converse, _NOT_PARAMS,
 )  # fmt: skip
 
@@ -199,7 +199,7 @@ def _read_prompt(request: dict[str, Json]) -> Json:
 
 
 TEXT_MODEL = Api(
-    "aws.bedrock", "/invoke", "text_completion", _is_text,
+    "aws.bedrock", ("/invoke",), "text_completion", _is_text,
     lambda request: any(name in request for name in _ASKED), _read_prompt, _read_text,
     _NOT_PARAMS,
 )  # fmt: skip

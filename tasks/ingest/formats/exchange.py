@@ -29,6 +29,7 @@ _HELPERS = (
     "/tokenize",
     "/detokenize",
     "/health",
+    ":countTokens",
 )
 
 
@@ -44,7 +45,7 @@ class Body:
 class Answer:
     """What a response body says. `message` None: there is no completion in it.
 
-    `complete` is for answers without a message, such as embeddings.
+    `complete` is for answers without a message, such as embeddings. `verdicts`: of guardrails.
     """
 
     message: dict[str, Json] | None = None
@@ -58,6 +59,7 @@ class Answer:
     leftover: Json = None
     tags: dict[str, Json] = field(default_factory=dict)
     complete: bool = False
+    verdicts: list[dict[str, Json]] = field(default_factory=list)
 
     @property
     def flat_message(self) -> dict[str, Json] | None:
@@ -73,11 +75,11 @@ class Answer:
 class Api:
     """How the bodies of one API are known and read.
 
-    `path`: how its address ends. `is_answer` and `is_question` look at a body's shape.
+    `paths`: how its address ends. `is_answer` and `is_question` look at a body's shape.
     """
 
     provider: str
-    path: str
+    paths: tuple[str, ...]
     operation: str
     is_answer: Callable[[Json], bool]
     is_question: Callable[[dict[str, Json]], bool]
@@ -103,7 +105,7 @@ def api_of(exchange: Exchange, apis: tuple[Api, ...]) -> Api | None:
     """By the address or the answer, else, where no address contradicts, by the question."""
     path = path_of(exchange.uri)
     if path is not None:
-        known = next((api for api in apis if path.endswith(api.path)), None)
+        known = next((api for api in apis if path.endswith(api.paths)), None)
         if known is not None:
             return known
     response, request = exchange.response.value, exchange.request.value
@@ -138,7 +140,7 @@ def unwrap(value: Json) -> Body:
     if not isinstance(value, dict):
         return Body(decode(value))
     status = _status(value)
-    bare = "choices" in value or "messages" in value or "object" in value
+    bare = any(key in value for key in ("choices", "messages", "object", "contents", "candidates"))
     for key in ("parsed_body", "body"):
         if key in value and not bare:
             return Body(decode(value[key]), status)

@@ -20,7 +20,7 @@ from tasks.ingest.formats.exchange import Answer, Api, Exchange
 from tasks.ingest.json_text import dump_bytes
 from tasks.ingest.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
-_MODEL = re.compile(r"/model/([^/?#]+)/(?:converse|invoke)")
+_MODEL = re.compile(r"/model/([^/?#]+)/(?:converse|invoke)|/models/([^/?#:]+):")
 #: names of the line (or of its metadata) for what the bodies do not say
 _LINE_TEXTS = {
     "session_id": ("session_id", "conversation_id", "session"),
@@ -55,7 +55,8 @@ def pair_matches(value: Json, ours: tuple[Api, ...], apis: tuple[Api, ...]) -> b
 
 def _speaks(exchange: Exchange, ours: tuple[Api, ...], apis: tuple[Api, ...]) -> bool:
     path = exchanges.path_of(exchange.uri) or ""
-    helps = exchanges.runs_no_model(path) and any(f"{api.path}/" in path for api in ours)
+    ends = [f"{end}/" for api in ours for end in api.paths]
+    helps = exchanges.runs_no_model(path) and any(end in path for end in ends)
     return helps or exchanges.api_of(exchange, apis) in ours
 
 
@@ -160,16 +161,16 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
         error_type=error_type,
         http_status=http_status,
         retries=coerce.small_integer("retries", around.get("retries")),
-        guardrail_verdicts=around.get("guardrail_verdicts"),
+        guardrail_verdicts=around.get("guardrail_verdicts") or answer.verdicts or None,
         tags=_tags(exchange, answer, request, metadata),
         feedback=feedback,
     )
 
 
 def _model_in(uri: Json) -> str | None:
-    """Bedrock names the model in the address only."""
+    """Bedrock and Gemini name the model in the address only."""
     found = _MODEL.search(uri) if isinstance(uri, str) else None
-    return unquote(found[1]) if found else None
+    return unquote(found[1] or found[2]) if found else None
 
 
 def _error_type(said: Json, answer: Answer, http_status: int | None) -> str | None:

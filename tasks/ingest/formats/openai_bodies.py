@@ -175,10 +175,10 @@ def _read_input(request: dict[str, Json]) -> Json:
 
 
 CHAT = Api(
-    "openai", "/completions", "chat", is_completion, is_question, read_messages, read_answer,
+    "openai", ("/completions",), "chat", is_completion, is_question, read_messages, read_answer,
     _NOT_PARAMS,
 )  # fmt: skip
 EMBEDDINGS = Api(
-    "openai", "/embeddings", "embeddings", _is_embeddings, lambda request: False, _read_input,
+    "openai", ("/embeddings",), "embeddings", _is_embeddings, lambda request: False, _read_input,
     _read_embeddings, _NOT_PARAMS,
 )  # fmt: skip

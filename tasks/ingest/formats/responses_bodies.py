@@ -89,7 +89,7 @@ def _finish_reason(value: dict[str, Json], message: dict[str, Json] | None) -> s
 
 
 RESPONSES = Api(
-    "openai", "/responses", "chat", is_response,
+    "openai", ("/responses",), "chat", is_response,
     lambda request: "input" in request and "messages" not in request,
     read_input, read_answer, _NOT_PARAMS,
 )  # fmt: skip

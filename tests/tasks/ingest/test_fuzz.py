@@ -18,6 +18,7 @@ from tasks.ingest.formats import (
     canonical,
     data_flywheel,
     envoy,
+    gemini,
     kong,
     langfuse,
     litellm,
@@ -41,6 +42,7 @@ from tests.tasks.ingest.formats import test_anthropic as messages
 from tests.tasks.ingest.formats import test_batches as batches
 from tests.tasks.ingest.formats import test_bedrock as cloud
 from tests.tasks.ingest.formats import test_gateways as gateways
+from tests.tasks.ingest.formats import test_gemini as gemini_bodies
 from tests.tasks.ingest.formats import test_langfuse as traces
 from tests.tasks.ingest.formats import test_mlflow_traces as mlflow
 from tests.tasks.ingest.formats import test_openai_chat as chat
@@ -67,6 +69,10 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
         {"timestamp": 1, "workload_id": "w", "client_id": "c", "error_details": None, **chat.pair()}
     ]),
     "envoy": (envoy, [gateways.ENVOY]),
+    "gemini": (gemini, [
+        {"request": gemini_bodies.REQUEST, "response": gemini_bodies.RESPONSE},
+        {"request": gemini_bodies.REQUEST, "response": [gemini_bodies.RESPONSE] * 2},
+    ]),
     "kong": (kong, [gateways.KONG]),
     "langfuse": (langfuse, [traces.export(
         traces.observation("a"), traces.observation("b", parentObservationId="a"),
@@ -100,7 +106,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
 #: an envelope without spans and a cassette without exchanges hold no record
 _MAY_BE_EMPTY = (
     "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
-    "data_flywheel",
+    "gemini", "data_flywheel",
 )  # fmt: skip
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),
