@@ -6,6 +6,7 @@ float without a word, so lines that may hold one take a slower, exact way.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -154,7 +155,7 @@ def _text(value: str) -> str:
 
 
 def _decode(value: bytes) -> str:
-    """Recorded HTTP bodies may be gzipped; the result is bounded."""
+    """Recorded HTTP bodies may be gzipped; the result is bounded. What is no text is base64."""
     if value.startswith(_GZIP):
         try:
             inflate = zlib.decompressobj(wbits=31)
@@ -165,5 +166,5 @@ def _decode(value: bytes) -> str:
             raise UnreadableError(f"gzip data of more than {_MAX_BODY_BYTES} bytes")
     try:
         return value.decode("utf-8")
-    except UnicodeDecodeError as wrong:
-        raise UnreadableError(f"not UTF-8: byte 0x{value[wrong.start]:02x}") from None
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode("ascii")

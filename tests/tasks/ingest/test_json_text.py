@@ -73,7 +73,7 @@ def test_equal_values_give_equal_text():
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), 2**64, "\ud800", {"\ud800": 1}, object(), b"\xff"]
+    "value", [float("nan"), float("inf"), 2**64, "\ud800", {"\ud800": 1}, object()]
 )
 def test_what_json_cannot_hold_is_refused(value: object):
     with pytest.raises(UnreadableError):

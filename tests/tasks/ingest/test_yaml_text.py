@@ -25,6 +25,11 @@ def test_recorded_binary_bodies_are_unpacked():
         parse_yaml(b"x: !!binary " + base64.b64encode(b"\x1f\x8bnope"), 10)
 
 
+def test_an_image_in_a_recording_stays_base64():
+    image = base64.b64encode(b"\x89PNG\xff")
+    assert parse_yaml(b"x: !!binary " + image, 10) == {"x": image.decode()}
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
