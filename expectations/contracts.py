@@ -133,7 +133,7 @@ SOURCES = TableContract(
     "sources",
     "a log file read, by content: makes ingest incremental and idempotent",
     (
-        _c("path", "VARCHAR", "absolute path", False),
+        _c("path", "VARCHAR", "absolute path, address without secrets, or stdin:digest", False),
         _c("digest", "VARCHAR", "sha256 of the bytes read", False),
         _c("size_bytes", "BIGINT", "size when read", False),
         _c("mtime_ns", "BIGINT", "modification time when read", False),
@@ -149,6 +149,13 @@ SOURCES = TableContract(
         _c("other_spans", "BIGINT", "spans and the like that are no calls", False),
         _c("run_id", "VARCHAR", "run that read it: the counts are of this reading", False),
         _c("read_at", "TIMESTAMP", "when, UTC", False),
+        _c("etag", "VARCHAR", "version that object storage or a web server named"),
+        _c("since", "TIMESTAMP", "calls before it were passed over; with until NULL: none were"),
+        _c("until", "TIMESTAMP", "calls from then on were passed over"),
+        _c("outside_window", "BIGINT", "how many this reading passed over"),
+        _c("first_call_at", "TIMESTAMP", "earliest start of a call in the file"),
+        _c("last_call_at", "TIMESTAMP", "latest start of a call in the file"),
+        _c("changed", "BOOLEAN", "it had changed other than by growing since it was read before"),
     ),
     key=("path", "digest", "run_id"),
 )
@@ -157,7 +164,7 @@ DEAD_LETTERS = TableContract(
     "a line or record that could not be read, with its bytes",
     (
         _c("dead_letter_id", "VARCHAR", "sha256 of source, offset and bytes", False),
-        _c("source", "VARCHAR", "absolute path", False),
+        _c("source", "VARCHAR", "path of the log file, as in sources", False),
         _c("line_number", "BIGINT", "1-based; NULL for a whole file"),
         _c("byte_offset", "BIGINT", "of the first byte", False),
         _c("raw", "BLOB", "the bytes", False),

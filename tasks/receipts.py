@@ -1,7 +1,7 @@
 """Receipts: what a stage hands on. Counts and keys, never rows.
 
 The one law of the pipeline is checked here, at run time, for every stage:
-rows_in = rows_out + quarantined + duplicates + dead_letters.
+rows_in = rows_out + quarantined + duplicates + dead_letters + outside_window.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 class Receipt:
     """What one stage did. `key` names what the next stage should read (a run id or a digest).
 
-    `notes` holds JSON values for people and for `--json` (for example counts by reason).
+    `outside_window`: calls that --since and --until passed over; they are not lost, a run with a
+    wider window takes them in. `notes` holds JSON values for people and for `--json`.
     Raises ValueError when the counts do not add up: that is a bug of ours, never of the data.
     """
 
@@ -28,14 +29,22 @@ class Receipt:
     dead_letters: int = 0
     seconds: float = 0.0
     notes: Mapping[str, Any] = field(default_factory=dict)
+    outside_window: int = 0
 
     def __post_init__(self) -> None:
-        accounted = self.rows_out + self.quarantined + self.duplicates + self.dead_letters
+        accounted = (
+            self.rows_out
+            + self.quarantined
+            + self.duplicates
+            + self.dead_letters
+            + self.outside_window
+        )
         if self.rows_in != accounted:
             raise ValueError(
                 f"stage {self.stage} lost count: {self.rows_in} rows in, but {self.rows_out} out + "
                 f"{self.quarantined} quarantined + {self.duplicates} duplicates + "
-                f"{self.dead_letters} dead letters = {accounted}"
+                f"{self.dead_letters} dead letters + {self.outside_window} outside the window "
+                f"= {accounted}"
             )
 
     def took(self, seconds: float) -> Receipt:
@@ -50,6 +59,7 @@ class Receipt:
             "quarantined": self.quarantined,
             "duplicates": self.duplicates,
             "dead_letters": self.dead_letters,
+            "outside_window": self.outside_window,
             "seconds": self.seconds,
             "notes": dict(self.notes),
         }

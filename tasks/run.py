@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from tasks.settings import Settings
 from tasks.store import Store
+from tasks.urls import without_password
 
 
 class Progress(Protocol):
@@ -31,7 +32,10 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What was asked: the part of a run that identifies it for a resume."""
+    """What was asked: the part of a run that identifies it for a resume.
+
+    `since` and `until` as they were given: an age counts back from when the run began.
+    """
 
     logs: tuple[str, ...] = ()
     log_format: str = "auto"
@@ -39,11 +43,16 @@ class RunRequest:
     challenger: str = ""
     seed: int = 0
     stages: tuple[str, ...] = ()
+    since: str = ""
+    until: str = ""
     #: what to replay: log files, expectations, request ids, beginnings of ids; none: everything
     only: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        return json.dumps({name: getattr(self, name) for name in self.__slots__}, sort_keys=True)
+        """For the store: addresses are without passwords."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values["logs"] = [without_password(log) for log in self.logs]
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> RunRequest:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from expectations.contracts import LANDING
 from tasks.ingest.feedback import of_call
@@ -30,6 +31,9 @@ class _Filling:
     dead: list[Row] = field(default_factory=list)
     other_spans: int = 0
     num_bytes: int = 0
+    outside_window: int = 0
+    first_call_at: datetime | None = None
+    last_call_at: datetime | None = None
 
     def is_full(self) -> bool:
         num_rows = len(self.calls) + len(self.signals) + len(self.dead)
@@ -37,7 +41,24 @@ class _Filling:
 
     def batch(self, bytes_done: int) -> Batch:
         calls = table_from_values(LANDING, self.calls)
-        return Batch(calls, self.signals, self.dead, self.other_spans, bytes_done)
+        return Batch(
+            calls,
+            self.signals,
+            self.dead,
+            self.other_spans,
+            bytes_done,
+            self.outside_window,
+            self.first_call_at,
+            self.last_call_at,
+        )
+
+    def is_outside(self, started_at: datetime | None, reader: Reader) -> bool:
+        """Whether the run asked for no call of that time; a call without one is always taken in."""
+        if started_at is None:
+            return False
+        self.first_call_at = min(self.first_call_at or started_at, started_at)
+        self.last_call_at = max(self.last_call_at or started_at, started_at)
+        return not reader.window.holds(started_at)
 
 
 def batches(
@@ -56,6 +77,9 @@ def batches(
 def _add(filling: _Filling, located: Located, reader: Reader) -> None:
     record, place = located.record, located.place
     if isinstance(record, Call):
+        if filling.is_outside(record.started_at, reader):
+            filling.outside_window += 1
+            return
         row = call_row(record, place, reader)
         filling.calls.append(row)
         filling.num_bytes += len(row[_MESSAGES] or b"") + len(row[_RESPONSE] or b"")

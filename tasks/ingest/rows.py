@@ -17,6 +17,7 @@ import orjson
 from expectations.contracts import CALL_FIELDS, LANDING
 from tasks.ingest import coerce
 from tasks.ingest.records import Call, Feedback
+from tasks.window import OPEN, Window
 
 Row = dict[str, Any]
 #: values in the order of LANDING's columns; JSON as UTF-8 bytes
@@ -37,6 +38,7 @@ class Reader:
     parser_version: str
     run_id: str
     now: datetime
+    window: Window = OPEN
 
 
 def call_row(call: Call, place: str, reader: Reader) -> CallRow:

@@ -1,8 +1,8 @@
-"""Which files a request for logs names: paths, patterns (`**` too) and folders.
+"""Which files a request for logs names: paths, patterns (`**` too), folders and addresses.
 
-Looks at names and file status only; reading is opening.py's. Hidden files are passed over. What a
-folder or pattern finds behind a symbolic link that leads out of it is refused and counted: links
-may come with the data, only what the user typed is followed.
+Looks at names and file status only; reading is opening.py's, object storage remote.py's. Hidden
+files are passed over. What a folder or pattern finds behind a symbolic link that leads out of it is
+refused and counted: links may come with the data, only what the user typed is followed.
 """
 
 from __future__ import annotations
@@ -11,48 +11,104 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 from tasks.errors import UsageError
+from tasks.urls import is_url, protocol_of, without_password
+
+STDIN = "-"
+STDIN_PREFIX = "stdin-"
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where a file outside this machine is. Its file system may hold credentials: never printed."""
+
+    fs: Any = field(repr=False)
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """A file as it was when looked at; `path` is absolute, links resolved."""
+    """A file as it was when looked at; `path` is absolute, links resolved.
+
+    `source`: what the store and people call it. Of a file outside this machine `path` is the bare
+    name until it is here, and `etag` its version, where the storage tells one.
+    """
 
     path: Path
     size_bytes: int
     mtime_ns: int
+    source: str
+    etag: str | None = None
+    remote: Remote | None = None
+
+    @property
+    def tells_version(self) -> bool:
+        """Whether size, time and etag tell one content from another."""
+        return self.remote is None or self.etag is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Files in order of their paths, each once, and links that were not followed."""
+    """Files in order of their sources, each once, and links that were not followed."""
 
     files: tuple[LogFile, ...]
     links_out: tuple[Path, ...] = ()
 
 
-def find_files(patterns: Sequence[str]) -> Found:
-    """Raises UsageError for a pattern that names nothing or a file that cannot be read."""
-    files: dict[Path, LogFile] = {}
+def spool_folder(home: Path) -> Path:
+    """Of the state folder `home`; spool.py fills it."""
+    return home / "spool"
+
+
+def find_files(patterns: Sequence[str], home: Path | None = None) -> Found:
+    """`home`: the state folder, whose copies of standard input are called so.
+
+    Raises UsageError for a pattern that names nothing or a file that cannot be read, and
+    StoreUnreachableError for a storage that does not answer.
+    """
+    files: dict[str, LogFile] = {}
     links_out: set[Path] = set()
     for pattern in patterns:
-        found = list(_expand(pattern))
-        for path, refused in found:
-            if refused:
-                links_out.add(path)
-            elif path not in files:
-                files[path] = look_at(path)
-        if not found:
+        num_found = 0
+        for each in _find(pattern, home):
+            num_found += 1
+            if isinstance(each, Path):
+                links_out.add(each)
+            else:
+                files.setdefault(each.source, each)
+        if not num_found:
             raise UsageError(
                 "no log file matches",
-                received=pattern,
+                received=without_password(pattern),
                 allowed="a file, a folder, or a pattern with * ? [] or **",
-                next=f"check the path; it is relative to {Path.cwd()}",
+                next="check the address"
+                if is_url(pattern)
+                else f"check the path; it is relative to {Path.cwd()}",
             )
-    return Found(tuple(files[path] for path in sorted(files)), tuple(sorted(links_out)))
+    return Found(tuple(files[name] for name in sorted(files)), tuple(sorted(links_out)))
+
+
+def _find(pattern: str, home: Path | None) -> Iterator[LogFile | Path]:
+    """Files, and links that are not followed."""
+    if pattern == STDIN:
+        raise UsageError(
+            "standard input is read on the command line only",
+            received=pattern,
+            next="flywheel ingest --logs - < calls.jsonl",
+        )
+    if is_url(pattern) and protocol_of(pattern) != "file":
+        from tasks.ingest import remote
+
+        yield from remote.find(pattern)
+        return
+    local = unquote(pattern[len("file://") :]) if is_url(pattern) else pattern
+    for path, refused in _expand(local):
+        yield path if refused else look_at(path, home)
 
 
 def _expand(pattern: str) -> Iterator[tuple[Path, bool]]:
@@ -96,14 +152,17 @@ def _inside(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
         yield resolved, not resolved.is_relative_to(resolved_root)
 
 
-def look_at(path: Path) -> LogFile:
+def look_at(path: Path, home: Path | None = None) -> LogFile:
     try:
         status = path.stat()
     except OSError as error:
         raise unreadable(path, error) from None
     if not stat.S_ISREG(status.st_mode):
         raise UsageError("not a regular file", received=str(path), allowed="a file or a folder")
-    return LogFile(path, status.st_size, status.st_mtime_ns)
+    source = str(path)
+    if home is not None and path.parent == spool_folder(home):
+        source = f"stdin:{path.name.removeprefix(STDIN_PREFIX)[:16]}"
+    return LogFile(path, status.st_size, status.st_mtime_ns, source)
 
 
 def unreadable(path: Path, error: OSError) -> UsageError:

@@ -21,13 +21,13 @@ from tasks.ingest import formats
 from tasks.ingest.batches import batches
 from tasks.ingest.formats import AnyFormat, Format
 from tasks.ingest.json_text import parse
+from tasks.ingest.one_file import located, with_requests
 from tasks.ingest.opening import LogStream, fingerprint, open_stream
 from tasks.ingest.reading import Located, Reading
 from tasks.ingest.recognise import recognise_file
 from tasks.ingest.records import Dead, UnreadableError
 from tasks.ingest.rows import Reader
 from tasks.ingest.sources import LogFile, look_at
-from tasks.ingest.task import located, with_requests
 from tasks.run import Run
 from tasks.store import Store, deadletters, landing
 from tasks.store import sources as readings

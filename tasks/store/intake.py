@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,16 @@ class Batch:
     dead: list[Row]
     other_spans: int
     bytes_done: int
+    #: calls that the run's window passed over
+    outside_window: int = 0
+    #: earliest and latest start of a call, those passed over among them
+    first_call_at: datetime | None = None
+    last_call_at: datetime | None = None
 
 
 @dataclass(slots=True)
 class Counts:
-    """rows_in = rows_out + duplicates + dead_letters, always."""
+    """rows_in = rows_out + duplicates + dead_letters + outside_window, always."""
 
     rows_out: int = 0
     duplicates: int = 0
@@ -54,10 +60,19 @@ class Counts:
     output_tokens: int = 0
     other_spans: int = 0
     bytes_done: int = 0
+    outside_window: int = 0
+    first_call_at: datetime | None = None
+    last_call_at: datetime | None = None
 
     @property
     def rows_in(self) -> int:
-        return self.rows_out + self.duplicates + self.dead_letters
+        return self.rows_out + self.duplicates + self.dead_letters + self.outside_window
+
+    def met_calls(self, first: datetime | None, last: datetime | None) -> None:
+        """Calls started from `first` to `last`; None where there were none."""
+        if first is not None and last is not None:
+            self.first_call_at = min(self.first_call_at or first, first)
+            self.last_call_at = max(self.last_call_at or last, last)
 
 
 class Intake:
@@ -105,6 +120,8 @@ class Intake:
     def _hold_back(self, batch: Batch) -> pa.Table:
         self.counts.other_spans += batch.other_spans
         self.counts.bytes_done = batch.bytes_done
+        self.counts.outside_window += batch.outside_window
+        self.counts.met_calls(batch.first_call_at, batch.last_call_at)
         self._signals += batch.signals
         self._dead += batch.dead
         met = self._met.add(batch.calls["content_digest"].to_pylist())

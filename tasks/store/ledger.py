@@ -33,6 +33,20 @@ def begin_run(store: Store, run_id: str, request: str, digest: str, now: datetim
     store.insert(RUNS, [row])
 
 
+def began_at(store: Store, run_id: str) -> datetime | None:
+    moment: datetime | None = store.scalar("SELECT started_at FROM runs WHERE run_id = ?", [run_id])
+    return moment
+
+
+def is_completed(store: Store, digest: str) -> bool:
+    """Whether a run of this request has ended well."""
+    return bool(
+        store.scalar(
+            "SELECT count(*) FROM runs WHERE request_digest = ? AND state = 'completed'", [digest]
+        )
+    )
+
+
 def find_killed(store: Store, digest: str) -> str | None:
     """The newest run, if it had this request and never ended; else None.
 

@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import duckdb
 
-from expectations.contracts import ALL_TABLES, DRIFT, MERGED_REPORTS, Column, TableContract
+from expectations.contracts import (
+    ALL_TABLES,
+    DRIFT,
+    MERGED_REPORTS,
+    SOURCES,
+    Column,
+    TableContract,
+)
 from tasks.errors import StoreError
 
 
@@ -53,12 +60,21 @@ def _create_if_missing(connection: duckdb.DuckDBPyConnection, contract: TableCon
     connection.execute(sql.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
 
 
+def _windows_of_sources(connection: duckdb.DuckDBPyConnection) -> None:
+    """Windows, remote versions and changed files; before, every reading took in everything."""
+    names = ("etag", "since", "until", "outside_window", "first_call_at", "last_call_at", "changed")
+    for name in names:
+        sql_type = SOURCES.column(name).sql_type
+        connection.execute(f'ALTER TABLE sources ADD COLUMN IF NOT EXISTS "{name}" {sql_type}')
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
     _met_again,
     _merged_reports,
     _drift,
+    _windows_of_sources,
 )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from expectations.contracts import SOURCES
 from tasks.store.connection import Store
+from tasks.window import Window, covered
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,10 @@ class LastReading:
     bytes_done: int
     format: str
     parser_version: str
+    etag: str | None
+    window: Window
+    first_call_at: datetime | None
+    last_call_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +40,19 @@ class Totals:
     input_tokens: int
     output_tokens: int
     other_spans: int
+    outside_window: int
 
 
-_COLUMNS = "digest, size_bytes, mtime_ns, bytes_done, format, parser_version"
+_COLUMNS = (
+    "digest, size_bytes, mtime_ns, bytes_done, format, parser_version, etag, "
+    "since, until, first_call_at, last_call_at"
+)
+
+
+def _reading(row: Sequence[Any]) -> LastReading:
+    digest, size, mtime, done, name, version, etag, since, until, first, last = row
+    window = Window(since, until)
+    return LastReading(digest, size, mtime, done, name, version, etag, window, first, last)
 
 
 def last_reading(store: Store, path: str) -> LastReading | None:
@@ -44,17 +60,17 @@ def last_reading(store: Store, path: str) -> LastReading | None:
         f"SELECT {_COLUMNS} FROM sources WHERE path = ? ORDER BY read_at DESC, rowid DESC LIMIT 1",
         [path],
     )
-    return None if row is None else LastReading(*row)
+    return None if row is None else _reading(row)
 
 
-def reading_of(store: Store, path: str, digest: str) -> LastReading | None:
-    """The newest reading of exactly this content at this path."""
-    row = store.one(
+def readings_of(store: Store, path: str, digest: str) -> list[LastReading]:
+    """All readings of exactly this content at this path, the newest first."""
+    rows = store.rows(
         f"SELECT {_COLUMNS} FROM sources WHERE path = ? AND digest = ? "
-        "ORDER BY read_at DESC, rowid DESC LIMIT 1",
+        "ORDER BY read_at DESC, rowid DESC",
         [path, digest],
     )
-    return None if row is None else LastReading(*row)
+    return [_reading(row) for row in rows]
 
 
 def reading_in(store: Store, path: str, run_id: str) -> LastReading | None:
@@ -64,15 +80,35 @@ def reading_in(store: Store, path: str, run_id: str) -> LastReading | None:
         "ORDER BY read_at DESC, rowid DESC LIMIT 1",
         [path, run_id],
     )
-    return None if row is None else LastReading(*row)
+    return None if row is None else _reading(row)
 
 
-def touch(store: Store, path: str, digest: str, mtime_ns: int, now: datetime) -> None:
+def took_in(found: list[LastReading], wanted: Window) -> bool:
+    """Whether readings of one content, the newest first, took in all calls of the window.
+
+    Those by another format than the newest one's do not count.
+    """
+    newest = found[0]
+    windows = [each.window for each in found if each.format == newest.format]
+    return covered(wanted, newest.first_call_at, newest.last_call_at, windows)
+
+
+def touch(
+    store: Store, path: str, digest: str, mtime_ns: int, etag: str | None, now: datetime
+) -> None:
     """The content was met again under another time: nothing new, and now the newest."""
     store.execute(
-        "UPDATE sources SET mtime_ns = ?, read_at = ? WHERE path = ? AND digest = ?",
-        [mtime_ns, now, path, digest],
+        "UPDATE sources SET mtime_ns = ?, etag = ?, read_at = ? WHERE path = ? AND digest = ?",
+        [mtime_ns, etag, now, path, digest],
     )
+
+
+def changed_files(store: Store, run_id: str) -> list[str]:
+    """Files of this run that had changed other than by growing since they were read before."""
+    found = store.rows(
+        "SELECT DISTINCT path FROM sources WHERE run_id = ? AND changed ORDER BY path", [run_id]
+    )
+    return [path for (path,) in found]
 
 
 def add_reading(store: Store, row: dict[str, Any]) -> None:
@@ -89,7 +125,7 @@ def totals(store: Store, run_id: str) -> Totals:
         "SELECT count(DISTINCT path), " + ", ".join(
             f"least(coalesce(sum({name}), 0), {2**63 - 1})::BIGINT"
             for name in ("rows_in", "rows_out", "duplicates", "dead_letters", "input_tokens",
-                         "output_tokens", "other_spans")
+                         "output_tokens", "other_spans", "outside_window")
         ) + " FROM sources WHERE run_id = ?",
         [run_id],
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.ingest import task
+from tasks.ingest import one_file, task
 from tasks.ingest.task import ingest
 from tests.tasks.ingest.builders import append, call, line, make_run, query, write_lines
 
@@ -202,7 +202,7 @@ def test_a_run_killed_anywhere_and_started_again_equals_an_undisturbed_one(
     killed = make_run(tmp_path, logs, home=str(tmp_path / "killed"))
     calls = 0
     holder, name = where.split(".")
-    target: Any = task.Intake if holder == "intake" else getattr(task, holder)
+    target: Any = one_file.Intake if holder == "intake" else getattr(task, holder)
     real = getattr(target, name)
 
     def kill(*args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import FlywheelError
-from tasks.ingest import processes, task
+from tasks.ingest import one_file, processes
 from tasks.ingest.opening import open_stream
 from tasks.ingest.processes import stretches
 from tasks.ingest.sources import find_files
@@ -34,7 +34,7 @@ TABLES = {
 
 @pytest.fixture
 def in_small_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "_MIN_BYTES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(one_file, "_MIN_BYTES_FOR_PROCESSES", 0)
     monkeypatch.setattr(processes, "_STRETCH_BYTES", 300)
     default = stretches.__defaults__
     assert default is not None
@@ -69,7 +69,7 @@ def test_any_number_of_processes_brings_the_same_tables(
 def test_hostile_lines_are_the_same_dead_letters_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task, "_MIN_BYTES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(one_file, "_MIN_BYTES_FOR_PROCESSES", 0)
     endless = b'{"request_id": "' + b"x" * 50 * 2**20 + b'"}'
     lines = [call(1), *(data for data, _ in EVERY_KIND.values()), endless, call(2), call(2)]
     path = write_lines(tmp_path / "a.jsonl", *lines, b'{"cut": "of', end=b"")
