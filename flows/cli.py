@@ -27,7 +27,19 @@ Config = Annotated[
 ]
 Logs = Annotated[
     list[str] | None,
-    typer.Option("--logs", help="log files: a path, folder or pattern; repeatable"),
+    typer.Option(
+        "--logs",
+        help="log files: a path, folder, pattern or address (s3://…); - is standard input; "
+        "repeatable",
+    ),
+]
+Since = Annotated[
+    str,
+    typer.Option("--since", help="calls from then on: 2026-11-01, 2026-11-01T06:00+01:00, 24h, 7d"),
+]
+Until = Annotated[str, typer.Option("--until", help="calls before that; times are UTC unless told")]
+Backfill = Annotated[
+    bool, typer.Option("--backfill", help="a run for each day from --since to --until")
 ]
 Format = Annotated[str, typer.Option("--format", help="log format, instead of finding out")]
 Champion = Annotated[str, typer.Option("--champion", help="release in production")]
@@ -42,6 +54,9 @@ def run(
     champion: Champion = "",
     challenger: Challenger = "",
     log_format: Format = "auto",
+    since: Since = "",
+    until: Until = "",
+    backfill: Backfill = False,
     seed: Seed = None,
     inline: Annotated[
         bool, typer.Option("--inline", help="the same stages in this process, without Prefect")
@@ -59,6 +74,9 @@ def run(
             champion=champion,
             challenger=challenger,
             log_format=log_format,
+            since=since,
+            until=until,
+            backfill=backfill,
             seed=seed,
             inline=inline,
             config=config,
@@ -69,13 +87,28 @@ def run(
 
 @app.command()
 def ingest(
-    logs: Logs = None, log_format: Format = "auto", config: Config = None, as_json: Json = False
+    logs: Logs = None,
+    log_format: Format = "auto",
+    since: Since = "",
+    until: Until = "",
+    backfill: Backfill = False,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Take in new log records; what cannot be read becomes a dead letter."""
     from flows.commands.turn import run_part
 
     raise typer.Exit(
-        run_part(("ingest",), logs=logs, log_format=log_format, config=config, as_json=as_json)
+        run_part(
+            ("ingest",),
+            logs=logs,
+            log_format=log_format,
+            since=since,
+            until=until,
+            backfill=backfill,
+            config=config,
+            as_json=as_json,
+        )
     )
 
 

@@ -73,6 +73,8 @@ def nightly(
     champion: str = "",
     challenger: str = "",
     seed: int | None = None,
+    since: str = "",
+    until: str = "",
     config: str | None = None,
 ) -> dict[str, Any]:
     """Logs in, verdict out. What is not given comes from flywheel.toml.
@@ -81,7 +83,13 @@ def nightly(
     """
     settings = read_settings(config)
     request = request_from(
-        settings, logs=tuple(logs or ()), champion=champion, challenger=challenger, seed=seed
+        settings,
+        logs=tuple(logs or ()),
+        champion=champion,
+        challenger=challenger,
+        seed=seed,
+        since=since,
+        until=until,
     )
     return _turn(settings, request, silent).to_dict()
 

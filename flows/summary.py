@@ -96,6 +96,12 @@ def _replay_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable
 def _ingest_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
     files = f"{notes.get('new_files', 0)} new of {notes.get('files', 0)} files"
     yield "logs", f"{receipt.rows_out:,} new rows of {rows_in:,} read ({files})"
+    if window := notes.get("window"):
+        bounds = f"since {window['since'] or 'ever'} until {window['until'] or 'now'}"
+        yield "window", f"{bounds}: {receipt.outside_window:,} calls outside were passed over"
+    if changed := notes.get("changed_files"):
+        names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if changed[3:] else "")
+        yield "changed", f"{names}: not only grown since last read, so read anew"
     if receipt.dead_letters:
         yield "dead letters", f"{receipt.dead_letters:,}, kept with their bytes: table dead_letters"
 

@@ -21,6 +21,8 @@ from tasks.receipts import Receipt
 from tasks.run import Progress, Run, RunRequest, silent, utc_now
 from tasks.settings import Settings
 from tasks.store import Store, ledger
+from tasks.urls import STDIN, is_url
+from tasks.window import window
 
 Execute = Callable[[str, Run], Receipt]
 
@@ -165,20 +167,31 @@ def request_from(
     seed: int | None = None,
     stages: tuple[str, ...] = STAGES,
     only: tuple[str, ...] = (),
+    since: str = "",
+    until: str = "",
 ) -> RunRequest:
     """What was asked, with the settings standing in for what was not said.
 
     Patterns given here are relative to the working folder, those of flywheel.toml to that file.
+    Raises UsageError for a release that is not declared and for a window that is none.
     """
+    window(since, until, utc_now())
     request = RunRequest(
-        logs=tuple(os.path.abspath(pattern) for pattern in logs)
-        or tuple(str(settings.path(pattern)) for pattern in settings.logs),
+        logs=tuple(
+            pattern if pattern == STDIN or is_url(pattern) else os.path.abspath(pattern)
+            for pattern in logs
+        )
+        or tuple(
+            pattern if is_url(pattern) else str(settings.path(pattern)) for pattern in settings.logs
+        ),
         log_format=log_format,
         champion=champion or settings.champion,
         challenger=challenger or settings.challenger,
         seed=settings.evaluate.seed if seed is None else seed,
         stages=stages,
         only=only,
+        since=since,
+        until=until,
     )
     if "evaluate" in stages:
         if not request.champion:

@@ -1,8 +1,11 @@
-"""Addresses of logs outside this machine, stored and shown without passwords. Pure."""
+"""Names of logs that are no paths: addresses, told without passwords, and standard input. Pure."""
 
 from __future__ import annotations
 
 import re
+
+#: in place of a path: standard input
+STDIN = "-"
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 #: not the container of abfs://container@account, which has no password behind it

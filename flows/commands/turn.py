@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from flows.backfill import by_day, finished
+from flows.piped import piped_in
 from flows.progress import shown
 from flows.stages import REPLAY, stages_until
 from flows.summary import print_summary
 from flows.turn import Outcome, outcome, request_from, turn
 from tasks.errors import UsageError
-from tasks.run import Progress, RunRequest
+from tasks.run import RunRequest, utc_now
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
 
 #: a gate that holds is exit 1; "cannot tell" is not a pass
 _EXIT_OF_VERDICT = {"better": 0, "no_worse": 0, "worse": 1, "cannot_tell": 1}
+
+
+Turn = Callable[[RunRequest], Outcome]
 
 
 def run_turn(
@@ -25,6 +35,9 @@ def run_turn(
     champion: str,
     challenger: str,
     log_format: str,
+    since: str,
+    until: str,
+    backfill: bool,
     seed: int | None,
     inline: bool,
     config: str | None,
@@ -45,6 +58,8 @@ def run_turn(
         challenger=challenger,
         seed=seed,
         stages=stages_until(last),
+        since=since,
+        until=until,
     )
     if not request.champion:
         raise UsageError(
@@ -52,24 +67,34 @@ def run_turn(
             allowed=", ".join(sorted(settings.releases)),
             next="flywheel run --champion NAME --challenger NAME, or set both in flywheel.toml",
         )
-    with shown() as progress:
-        result = (
-            turn(settings, request, progress=progress)
-            if inline
-            else _turn_in_prefect(settings, request, progress)
-        )
-    _show(result, settings, as_json)
-    return _EXIT_OF_VERDICT[result.verdict or "cannot_tell"]
+    show = _Show(settings, as_json, Outcome.to_dict)
+    with _turning(settings, inline) as turn_one:
+        return _turn_all(settings, request, turn_one, show, backfill=backfill)
 
 
-def _turn_in_prefect(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
+@contextmanager
+def _turning(settings: Settings, inline: bool) -> Iterator[Turn]:
+    """What turns a request: this process, or a Prefect that starts once for all of them."""
+    if inline:
+        yield partial(_turn_here, settings)
+        return
     from flows.prefect_server import prefect_api
 
     with prefect_api(settings.home_path) as wait_until_it_answers:
         from flows.nightly import run_local
 
         wait_until_it_answers()
-        return run_local(settings, request, progress)
+
+        def turn_in_prefect(request: RunRequest) -> Outcome:
+            with shown() as progress:
+                return run_local(settings, request, progress)
+
+        yield turn_in_prefect
+
+
+def _turn_here(settings: Settings, request: RunRequest) -> Outcome:
+    with shown() as progress:
+        return turn(settings, request, progress=progress)
 
 
 def run_part(
@@ -77,6 +102,9 @@ def run_part(
     *,
     logs: list[str] | None = None,
     log_format: str = "auto",
+    since: str = "",
+    until: str = "",
+    backfill: bool = False,
     champion: str = "",
     challenger: str = "",
     seed: int | None = None,
@@ -95,14 +123,57 @@ def run_part(
         seed=seed,
         stages=stages,
         only=only,
+        since=since,
+        until=until,
     )
-    with shown() as progress:
-        result = turn(settings, request, progress=progress)
-    if as_json:
-        print(json.dumps(_part_json(result, stages), default=str))
-    else:
-        print_summary(result, settings)
-    return 0 if result.verdict is None else _EXIT_OF_VERDICT[result.verdict]
+    show = _Show(settings, as_json, partial(_part_json, stages=stages))
+    return _turn_all(settings, request, partial(_turn_here, settings), show, backfill=backfill)
+
+
+@dataclass(frozen=True, slots=True)
+class _Show:
+    """How results are shown: as tables, or as one JSON object."""
+
+    settings: Settings
+    as_json: bool
+    to_object: Callable[[Outcome], dict[str, Any]]
+
+    def one(self, result: Outcome) -> None:
+        if not self.as_json:
+            print_summary(result, self.settings)
+
+    def end(self, value: Mapping[str, Any]) -> None:
+        if self.as_json:
+            print(json.dumps(value, default=str))
+
+
+def _turn_all(
+    settings: Settings, request: RunRequest, turn_one: Turn, show: _Show, *, backfill: bool
+) -> int:
+    """Turn the request, or each of its days; the exit code is the worst of them."""
+    days = by_day(request, utc_now()) if backfill else []
+    with piped_in(settings, request.logs) as logs:
+        if not backfill:
+            result = turn_one(replace(request, logs=logs))
+            show.one(result)
+            show.end(show.to_object(result))
+            return _exit_code(result, request)
+        objects, codes = [], []
+        for day in days:
+            asked = replace(day, logs=logs)
+            done = finished(settings, asked)
+            told = " was turned before" if done else ""
+            print(f"day {day.since} to {day.until}{told}", file=sys.stderr)
+            result = done or turn_one(asked)
+            show.one(result)
+            objects.append({"since": day.since, "until": day.until, **show.to_object(result)})
+            codes.append(_exit_code(result, request))
+        show.end({"days": objects})
+    return max(codes)
+
+
+def _exit_code(result: Outcome, request: RunRequest) -> int:
+    return _EXIT_OF_VERDICT[result.verdict or "cannot_tell"] if "gate" in request.stages else 0
 
 
 def _part_json(result: Outcome, stages: tuple[str, ...]) -> dict[str, Any]:
@@ -130,12 +201,7 @@ def show_run(run_id: str, *, config: str | None, as_json: bool) -> int:
                 next="flywheel sql 'select run_id, state from runs order by run_id desc'",
             )
         result = outcome(store, found[0])
-    _show(result, settings, as_json)
+    show = _Show(settings, as_json, Outcome.to_dict)
+    show.one(result)
+    show.end(result.to_dict())
     return 0
-
-
-def _show(result: Outcome, settings: Settings, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result.to_dict(), default=str))
-    else:
-        print_summary(result, settings)

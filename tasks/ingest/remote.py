@@ -16,6 +16,7 @@ from tasks.ingest.sources import LogFile, Remote
 from tasks.urls import protocol_of, without_password
 
 _EXTRA = "pip install 'llm-flywheel[object-storage]'"
+_IN_EXTRA = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _ALLOWED = "s3://, gs://, az:// and other storages that fsspec knows; a folder or a pattern too"
 #: what tells one version of a file from another, the surest first
 _VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "created")
@@ -79,16 +80,14 @@ def _file_system(pattern: str) -> tuple[Any, str]:
     try:
         found: tuple[Any, str] = url_to_fs(pattern)
     except ImportError as error:
-        package = (error.name or known_implementations[protocol]["class"]).partition(".")[0]
+        missing = getattr(error.__cause__, "name", None)
+        package = (missing or known_implementations[protocol]["class"]).partition(".")[0]
         raise UsageError(
             f"reading {protocol}:// needs {package}",
             received=without_password(pattern),
             next=_EXTRA if protocol in _IN_EXTRA else f"pip install {package}",
         ) from None
     return found
-
-
-_IN_EXTRA = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
 
 
 def _entries(fs: Any, path: str) -> list[Mapping[str, Any]]:

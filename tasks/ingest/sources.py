@@ -17,9 +17,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from tasks.errors import UsageError
-from tasks.urls import is_url, protocol_of, without_password
+from tasks.urls import STDIN, is_url, protocol_of, without_password
 
-STDIN = "-"
 STDIN_PREFIX = "stdin-"
 
 

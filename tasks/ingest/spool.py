@@ -8,7 +8,6 @@ work. Whoever calls holds the run lock, so what lies here belongs to nobody else
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -25,15 +24,15 @@ from tasks.store import sources as readings
 _CHUNK_BYTES = 1 << 20
 
 
-def keep_stdin(home: Path, stream: io.BufferedIOBase) -> list[Path]:
-    """Copy `stream` to the spool; its file, and those that killed runs have left there."""
+def keep_stdin(home: Path, stdin: int) -> list[Path]:
+    """Copy what an open file descriptor gives; its file, and those that killed runs have left."""
     folder = _private_folder(spool_folder(home))
     unfinished = folder / "unfinished"
     if unfinished.exists():
         _finish(unfinished)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
-        while chunk := stream.read1(_CHUNK_BYTES):
+        while chunk := os.read(stdin, _CHUNK_BYTES):
             file.write(chunk)
         os.fsync(file.fileno())
     path = _finish(unfinished)

@@ -16,7 +16,10 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage; `shares`: rows out, quarantined, duplicates, dead letters of rows in, 0 to 1."""
+    """One stage; `shares`: rows out, quarantined, duplicates, dead letters of rows in, 0 to 1.
+
+    What is missing in them to 1 are calls outside the window that was asked for.
+    """
 
     stage: str
     unit: str
@@ -25,6 +28,7 @@ class Step:
     quarantined: int
     duplicates: int
     dead_letters: int
+    outside_window: int
     seconds: float
     shares: tuple[float, float, float, float]
     reasons: tuple[tuple[str, int], ...]
@@ -46,6 +50,7 @@ def _step(receipt: Receipt, quarantined_by_reason: Mapping[str, int]) -> Step:
         quarantined=receipt.quarantined,
         duplicates=receipt.duplicates,
         dead_letters=receipt.dead_letters,
+        outside_window=receipt.outside_window,
         seconds=receipt.seconds,
         shares=shares,
         reasons=_reasons(receipt, quarantined_by_reason),

@@ -21,7 +21,7 @@ def note(turn: facts.Turn, *, compare_url_path: str, experiment_id: str) -> str:
     reasons = [f"- {_text(_bounded(reason))}" for reason in turn.reasons[:_MAX_REASONS]]
     if len(turn.reasons) > _MAX_REASONS:
         reasons.append(f"- … and {len(turn.reasons) - _MAX_REASONS} more, in the report")
-    changes = flips.choose(turn.pairs, 0)
+    changes, steps = flips.choose(turn.pairs, 0), funnel.steps(turn)
     head = [
         f"## {_text(wording.label(turn.verdict))}: {_text(headline)}", "", f"**{consequence}**", "",
         *reasons, "",
@@ -36,7 +36,9 @@ def note(turn: facts.Turn, *, compare_url_path: str, experiment_id: str) -> str:
         "| stage | in | out | quarantined | duplicates | dead letters | seconds |",
         "|---|--:|--:|--:|--:|--:|--:|",
         *(f"| {s.stage} | {s.rows_in} | {s.rows_out} | {s.quarantined} | {s.duplicates} "
-          f"| {s.dead_letters} | {s.seconds:.1f} |" for s in funnel.steps(turn)), "",
+          f"| {s.dead_letters} | {s.seconds:.1f} |" for s in steps), "",
+        *(f"{s.stage}: {s.outside_window} of {s.rows_in} outside the window asked for.\n"
+          for s in steps if s.outside_window),
         f"Eval set `{turn.eval_set.digest[:36]}`, {turn.eval_set.num_samples} samples.",
     ]  # fmt: skip
     return _fitted(head, _suite_rows(turn), tail)

@@ -38,13 +38,12 @@ def began_at(store: Store, run_id: str) -> datetime | None:
     return moment
 
 
-def is_completed(store: Store, digest: str) -> bool:
-    """Whether a run of this request has ended well."""
-    return bool(
-        store.scalar(
-            "SELECT count(*) FROM runs WHERE request_digest = ? AND state = 'completed'", [digest]
-        )
+def find_completed(store: Store, digest: str) -> str | None:
+    """The newest run of this request that has ended well."""
+    run_id: str | None = store.scalar(
+        "SELECT max(run_id) FROM runs WHERE request_digest = ? AND state = 'completed'", [digest]
     )
+    return run_id
 
 
 def find_killed(store: Store, digest: str) -> str | None:

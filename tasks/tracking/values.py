@@ -71,6 +71,9 @@ def parent_metrics(turn: facts.Turn) -> Metrics:
     for receipt in turn.receipts:
         for name in ("rows_in", "rows_out", "quarantined", "duplicates", "dead_letters", "seconds"):
             found[metric_key("stage", receipt.stage, name)] = getattr(receipt, name)
+        if receipt.outside_window:
+            name = metric_key("stage", receipt.stage, "outside_window")
+            found[name] = receipt.outside_window
     found["num_flips"] = len(turn.flips)
     return _split(found)
 
