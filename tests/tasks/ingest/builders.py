@@ -24,10 +24,13 @@ def make_run(
     *logs: str | Path,
     run_id: str = "run-1",
     log_format: str = "auto",
+    since: str = "",
+    until: str = "",
     **sections: Any,
 ) -> Run:
     settings = parse_settings({"home": str(folder / ".home"), **sections}, base=str(folder))
-    request = RunRequest(logs=tuple(str(log) for log in logs), log_format=log_format)
+    names = tuple(str(log) for log in logs)
+    request = RunRequest(logs=names, log_format=log_format, since=since, until=until)
     return Run(run_id, request, settings, clock=clock)
 
 

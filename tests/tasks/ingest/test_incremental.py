@@ -43,7 +43,34 @@ def test_a_rewritten_file_is_read_as_new_and_its_old_calls_are_duplicates(tmp_pa
     path = write_lines(tmp_path / "a.jsonl", call(1), call(2))
     ingest(make_run(tmp_path, path))
     write_lines(path, call(3), call(2), call(1))
-    assert counts(ingest(make_run(tmp_path, path, run_id="run-2"))) == (3, 1, 2, 0)
+    receipt = ingest(make_run(tmp_path, path, run_id="run-2"))
+    assert counts(receipt) == (3, 1, 2, 0)
+    assert receipt.notes["changed_files"] == [str(path)]
+
+
+def test_a_file_that_grew_and_changed_in_its_beginning_is_told_and_read_anew(tmp_path: Path):
+    path = write_lines(tmp_path / "a.jsonl", call(1), call(2))
+    ingest(make_run(tmp_path, path))
+    write_lines(path, call(1, model="m-2"), call(2), call(3))
+    run = make_run(tmp_path, path, run_id="run-2")
+    receipt = ingest(run)
+    assert counts(receipt) == (3, 2, 1, 0)
+    assert receipt.notes["changed_files"] == [str(path)]
+    assert query(run, "SELECT run_id, changed FROM sources ORDER BY 1") == [
+        ("run-1", False), ("run-2", True),
+    ]  # fmt: skip
+
+
+def test_a_file_that_was_cut_short_is_told_and_one_that_only_grew_is_not(tmp_path: Path):
+    path = write_lines(tmp_path / "a.jsonl", call(1), call(2))
+    ingest(make_run(tmp_path, path))
+    append(path, line(call(3)) + b"\n")
+    grown = ingest(make_run(tmp_path, path, run_id="run-2"))
+    assert "changed_files" not in grown.notes
+    write_lines(path, call(2))
+    cut = ingest(make_run(tmp_path, path, run_id="run-3"))
+    assert counts(cut) == (1, 0, 1, 0)
+    assert cut.notes["changed_files"] == [str(path)]
 
 
 def test_a_file_put_back_to_what_it_was_is_nothing_new_and_can_grow_again(tmp_path: Path):
