@@ -232,7 +232,9 @@ class SuiteSettings(_Section):
 
 class Settings(_Section):
     home: str = Field(".flywheel", description="state folder; FLYWHEEL_HOME overrides it")
-    logs: tuple[str, ...] = Field((), strict=False, description="log files: paths or patterns")
+    logs: tuple[str, ...] = Field(
+        (), strict=False, description="log files: paths, patterns or addresses"
+    )
     champion: str = Field("", description="release in production")
     challenger: str = Field("", description="release that asks to ship")
     ingest: IngestSettings = Field(default_factory=IngestSettings)

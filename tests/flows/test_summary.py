@@ -68,6 +68,18 @@ def test_drift_is_told_in_a_line(outcome, drift, expected):
     assert found["drift"] == expected
 
 
+def test_summary_tells_the_window_and_the_files_that_changed(outcome, capsys):
+    notes = {
+        "files": 4, "new_files": 4, "changed_files": ["/a", "/b", "/c", "/d"],
+        "window": {"since": "2026-11-01T00:00:00Z", "until": None},
+    }  # fmt: skip
+    receipt = Receipt("ingest", "r", 1_210, 10, notes=notes, outside_window=1_200)
+    summary.print_summary(replace(outcome, receipts=(receipt,)), parse_settings({}, base="."))
+    shown_text = capsys.readouterr().out
+    assert "since 2026-11-01T00:00:00Z until now: 1,200 calls outside were passed" in shown_text
+    assert "/a, /b, /c and 1 more: not only grown" in shown_text
+
+
 def test_markdown_lets_no_text_become_markup(outcome):
     text = summary.summary_markdown(outcome)
     assert "\\<b\\>0.71\\</b\\> \\| 0.62" in text

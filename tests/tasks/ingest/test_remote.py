@@ -148,6 +148,15 @@ def test_a_download_that_is_cut_off_takes_nothing_in(
     assert counts(ingest(run)) == (2, 2, 0, 0)
 
 
+def test_the_download_of_a_killed_run_is_deleted(bucket: MemoryFileSystem, tmp_path: Path):
+    left = tmp_path / ".home" / "spool" / "remote" / "a.jsonl"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(lines(call(9)))
+    bucket.pipe_file("/logs/b.jsonl", lines(call(1)))
+    assert counts(ingest(make_run(tmp_path, "memory://logs"))) == (1, 1, 0, 0)
+    assert not left.exists()
+
+
 def test_a_name_from_outside_never_leaves_the_spool(bucket: MemoryFileSystem, tmp_path: Path):
     name = "/logs/x\\..\n$(id);" + "é" * 300 + ".jsonl"
     bucket.pipe_file(name, lines(call(1)))

@@ -8,11 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from expectations.contracts import ALL_TABLES, FEEDBACK
+from expectations.contracts import ALL_TABLES, FEEDBACK, SOURCES
 from tasks.errors import StoreBusyError, StoreError
 from tasks.receipts import Receipt
-from tasks.store import Store, ledger
+from tasks.store import Store, ledger, sources
 from tasks.store.schema import MIGRATIONS, schema_version
+from tasks.window import OPEN
 from tests.conftest import REPOSITORY
 
 NOW = datetime.fromisoformat("2026-11-24T12:00:00")  # UTC without a zone, as the store keeps it
@@ -46,6 +47,25 @@ def test_every_contract_is_a_table_with_its_columns_in_order(path: Path):
             assert [row[2] for row in rows] == [
                 column.nullable and column.name not in contract.key for column in contract.columns
             ]
+
+
+def test_what_a_store_without_windows_has_read_counts_as_taken_in_whole(path: Path):
+    columns = ("etag", "since", "until", "outside_window", "first_call_at", "last_call_at")
+    with Store.open(path) as store:
+        old = [c.name for c in SOURCES.columns if c.name not in (*columns, "changed")]
+        row = {name: 0 for name in old} | {"path": "a", "digest": "d", "run_id": "r"}
+        row |= {"format": "canonical", "parser_version": "1", "read_at": NOW, "rows_in": 7}
+        for name in (*columns, "changed"):
+            store.execute(f"ALTER TABLE sources DROP COLUMN {name}")
+        values = ", ".join("?" for _ in old)
+        store.execute(f"INSERT INTO sources ({', '.join(old)}) VALUES ({values})",
+                      [row[name] for name in old])  # fmt: skip
+        store.execute("DELETE FROM schema_migrations WHERE version >= 4")
+    with Store.open(path) as store:
+        readings = sources.readings_of(store, "a", "d")
+        assert sources.took_in(readings, OPEN)
+        assert sources.totals(store, "r").rows_in == 7
+        assert sources.changed_files(store, "r") == []
 
 
 def test_rows_go_in_and_out_unchanged(path: Path):
