@@ -53,7 +53,7 @@ def test_what_a_store_without_windows_has_read_counts_as_taken_in_whole(path: Pa
     columns = ("etag", "since", "until", "outside_window", "first_call_at", "last_call_at")
     with Store.open(path) as store:
         old = [c.name for c in SOURCES.columns if c.name not in (*columns, "changed")]
-        row = {name: 0 for name in old} | {"path": "a", "digest": "d", "run_id": "r"}
+        row = dict.fromkeys(old, 0) | {"path": "a", "digest": "d", "run_id": "r"}
         row |= {"format": "canonical", "parser_version": "1", "read_at": NOW, "rows_in": 7}
         for name in (*columns, "changed"):
             store.execute(f"ALTER TABLE sources DROP COLUMN {name}")
