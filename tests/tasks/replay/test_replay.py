@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.errors import UsageError
+from tasks.ingest import spool
 from tasks.ingest.task import ingest
 from tasks.receipts import Receipt
 from tasks.replay.task import replay
@@ -71,6 +73,24 @@ def test_where_the_file_is_gone_the_bytes_that_were_kept_are_read(tmp_path: Path
     assert query(run, "SELECT request_id, sources FROM landing ORDER BY 1") == [
         ("r1", [f"{path}:1"]), ("r2", [f"{path}:2"]),
     ]  # fmt: skip
+
+
+def test_letters_of_standard_input_are_read_from_the_bytes_that_were_kept(tmp_path: Path):
+    reading, writing = os.pipe()
+    os.write(writing, b"".join(json.dumps(each).encode() + b"\n" for each in (call(1), LONG)))
+    os.close(writing)
+    (copy,) = spool.keep_stdin(tmp_path / ".home", reading)
+    os.close(reading)
+    first = run_of(tmp_path, "run-1", copy, ingest=LIMITS)
+    ingest(first)
+    with first.open_store() as store:
+        spool.discard_read(tmp_path / ".home", store)
+    assert not copy.exists()
+    run = run_of(tmp_path, "run-2")
+    assert counts(replay(run)) == (1, 1, 0, 0, 0)
+    assert query(run, "SELECT sources FROM landing WHERE request_id = 'r2'") == [
+        ([f"stdin:{copy.name[6:22]}:2"],)
+    ]
 
 
 def test_a_cut_off_copy_of_a_long_line_is_not_taken_for_the_whole(tmp_path: Path):
