@@ -16,7 +16,7 @@ from tasks.ingest.rows import Row
 _SPANS = ("otlp", "openinference", "mlflow", "langfuse")
 _COUNTS = ("input_tokens", "output_tokens")
 _TEXTS = ("messages", "response")
-_MAX_APART = timedelta(hours=1)
+MAX_APART = timedelta(hours=1)
 _MAX_DEPTH = 250
 
 
@@ -29,7 +29,7 @@ def same_call(first: Row, second: Row) -> bool:
         return False
     if first["started_at"] and second["started_at"]:
         apart: timedelta = abs(first["started_at"] - second["started_at"])
-        if apart > _MAX_APART:
+        if apart > MAX_APART:
             return False
     if first["format"] != second["format"]:
         return True

@@ -114,11 +114,14 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _merge_reports(store: Store, run_id: str) -> None:
-    """Calls that two logs of this run tell of become one row each."""
+    """Calls that two logs tell of become one row each, whichever came first."""
     if landing.count_conflicts(store, run_id):
         _merge_pairs(store, run_id, reports.pairs_by_id(store, run_id))
-    if len(readings.rows_by_format(store, run_id)) > 1:
+    if readings.rows_by_format(store, run_id) and readings.num_formats(store) > 1:
         _merge_pairs(store, run_id, reports.pairs_by_shared_id(store, run_id))
+        late = reports.late_reports(store, run_id, merging.MAX_APART)
+        same = [each for each in late if merging.same_call(each.admitted, each.new)]
+        reports.merge_late(store, same, run_id)
 
 
 def _merge_pairs(store: Store, run_id: str, pairs: Sequence[reports.Pair]) -> None:

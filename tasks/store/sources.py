@@ -133,6 +133,11 @@ def totals(store: Store, run_id: str) -> Totals:
     return Totals(*row)
 
 
+def num_formats(store: Store) -> int:
+    """Formats of all calls that were ever taken in."""
+    return int(store.scalar("SELECT count(DISTINCT format) FROM sources WHERE rows_out > 0"))
+
+
 def rows_by_format(store: Store, run_id: str) -> dict[str, int]:
     return dict(
         store.rows(

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tasks.ingest.task import ingest
+from tasks.redact.task import redact
 from tests.tasks.ingest.builders import call, make_run, query, write_lines
 from tests.tasks.ingest.formats import test_otlp as spans
 from tests.tasks.ingest.formats.test_gateways import ENVOY, STANDARD
@@ -155,3 +158,68 @@ def test_two_versions_of_a_call_stay_a_conflict(tmp_path: Path):
     run = make_run(tmp_path, tmp_path)
     receipt = ingest(run)
     assert (receipt.rows_out, receipt.notes["conflicts"]) == (2, 2)
+
+
+def in_turn(folder: Path, first: Any, second: Any, *, admit: bool) -> tuple[Any, Any, Any]:
+    """Two runs, one log each; between them the first call is admitted, or waits in landing."""
+    one = make_run(folder, write_lines(folder / "first.jsonl", first), run_id="run-1")
+    receipts = [ingest(one)]
+    if admit:
+        redact(one)
+    two = make_run(folder, write_lines(folder / "second.jsonl", second), run_id="run-2")
+    receipts.append(ingest(two))
+    return two, *receipts
+
+
+@pytest.mark.parametrize("admit", [False, True])
+@pytest.mark.parametrize("gateway_first", [False, True])
+def test_the_second_report_may_come_in_a_later_run(
+    tmp_path: Path, admit: bool, gateway_first: bool
+):
+    logs = (STANDARD, span()) if gateway_first else (span(), STANDARD)
+    run, first, second = in_turn(tmp_path, *logs, admit=admit)
+    table = "requests" if admit else "landing"
+    ((request_id, cost, latency, tokens, sources),) = query(
+        run, f"SELECT request_id, cost_usd, latency_s, input_tokens, sources FROM {table}"
+    )
+    # an admitted call keeps its id: what was evaluated speaks of it
+    assert request_id == ("chatcmpl-1" if admit and gateway_first else "t:s")
+    assert (cost, latency, tokens) == (0.5, 2.5, 10)
+    assert {Path(each).name for each in sources} == {"first.jsonl:1", "second.jsonl:1"}
+    assert (first.rows_out, second.rows_in, second.rows_out, second.duplicates) == (1, 1, 0, 1)
+    assert second.notes["input_tokens"] == second.notes["output_tokens"] == 0
+    if admit:
+        assert query(run, "SELECT count(*) FROM landing") == [(0,)]
+
+
+def test_a_late_report_is_known_when_it_is_met_again(tmp_path: Path):
+    in_turn(tmp_path, span(), STANDARD, admit=True)
+    copy = write_lines(tmp_path / "copy.jsonl", STANDARD, {**STANDARD, "id": "chatcmpl-2"})
+    receipt = ingest(make_run(tmp_path, copy, run_id="run-3"))
+    assert (receipt.rows_out, receipt.duplicates) == (1, 1)
+
+
+def test_feedback_on_a_late_report_speaks_of_the_admitted_call(tmp_path: Path):
+    thumbs = {"record": "feedback", "request_id": "chatcmpl-1", "value": -1}
+    one = make_run(tmp_path, write_lines(tmp_path / "first.jsonl", span()))
+    ingest(one)
+    redact(one)
+    log = write_lines(tmp_path / "second.jsonl", STANDARD)
+    write_lines(tmp_path / "thumbs.jsonl", thumbs)
+    two = make_run(tmp_path, log, tmp_path / "thumbs.jsonl", run_id="run-2")
+    ingest(two)
+    assert query(two, "SELECT request_id FROM feedback") == [("t:s",)]
+
+
+def test_a_late_report_that_contradicts_or_is_ambiguous_is_a_call_of_its_own(tmp_path: Path):
+    one = make_run(tmp_path, write_lines(tmp_path / "first.jsonl", span(),
+                   span({**SPAN, "gen_ai.response.id": "chatcmpl-9"}, spanId="a"),
+                   span({**SPAN, "gen_ai.response.id": "chatcmpl-9"}, spanId="b")))  # fmt: skip
+    ingest(one)
+    redact(one)
+    other = {**STANDARD, "id": "chatcmpl-9"}
+    log = write_lines(tmp_path / "second.jsonl", {**STANDARD, "prompt_tokens": 11}, other)
+    two = make_run(tmp_path, log, run_id="run-2")
+    receipt = ingest(two)
+    assert (receipt.rows_out, receipt.duplicates) == (2, 0)
+    assert query(two, "SELECT count(*) FROM landing") == [(2,)]
