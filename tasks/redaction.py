@@ -20,8 +20,13 @@ import orjson
 
 from tasks.errors import UsageError
 from tasks.redaction_patterns import FINDERS, KINDS, Finder, is_secret_name
+from tasks.redaction_persons import PERSON, person_finder
 
-__all__ = ["KINDS", "Redactor", "redact_text"]
+__all__ = ["ALL_KINDS", "KINDS", "Redactor", "redact_text"]
+
+#: KINDS are those that patterns find
+ALL_KINDS = (*KINDS, PERSON)
+_HASHED = "hashed"
 
 _NUM_HEX = 12
 #: nothing we look for is shorter: a@b.de
@@ -43,15 +48,22 @@ def redact_text(
 
 
 class Redactor:
-    """Masks texts and JSON values under one key; `counts` adds up what was masked."""
+    """Masks texts and JSON values under one key; `counts` adds up what was masked.
 
-    def __init__(self, kinds: Iterable[str] = KINDS, key: bytes = b"") -> None:
+    Raises UsageError for an unknown kind, and where what finds persons is not installed.
+    """
+
+    def __init__(
+        self, kinds: Iterable[str] = KINDS, key: bytes = b"", person_model: str = ""
+    ) -> None:
         wanted = tuple(kinds)
         for kind in wanted:
-            if kind not in KINDS:
+            if kind not in ALL_KINDS:
                 raise _unknown(kind)
         # in the order of the table, whatever the order asked for: the first finder wins an overlap
         self._finders = tuple(finder for finder in FINDERS if finder.kind in wanted)
+        if PERSON in wanted:
+            self._finders += (person_finder(person_model),)
         self._hints = _by_sign(_by_hint(self._finders, any_case=False))
         self._hints_any_case = _by_hint(self._finders, any_case=True)
         self._gates = [(f.gate, place) for place, f in enumerate(self._finders) if f.gate]
@@ -94,6 +106,10 @@ class Redactor:
             pieces += (text[position:start], self._pseudonym(kind, text[start:end]))
             position = end
         return "".join((*pieces, text[position:]))
+
+    def hashed(self, text: str) -> str:
+        """The whole text as one pseudonym."""
+        return text if _is_masked(text) else self._pseudonym(_HASHED, text)
 
     def value(self, value: Any, nesting: int = 0) -> Any:
         """A JSON value with every text in it masked; keys stay as they are.
@@ -177,14 +193,15 @@ def _normalise(kind: str, found: str) -> str:
 
 
 def _is_masked(text: str) -> bool:
-    return text.startswith("<") and text.endswith(">") and text[1:].partition(":")[0] in KINDS
+    kind = text[1:].partition(":")[0]
+    return text.startswith("<") and text.endswith(">") and kind in (*ALL_KINDS, _HASHED)
 
 
 def _unknown(kind: str) -> UsageError:
-    near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(kind, ALL_KINDS, n=1, cutoff=0.4)
     return UsageError(
         f"unknown kind of redaction {kind!r}" + (f": did you mean {near[0]!r}?" if near else ""),
         received=kind,
-        allowed=", ".join(KINDS),
+        allowed=", ".join(ALL_KINDS),
         next="correct kinds in [redact] of flywheel.toml",
     )

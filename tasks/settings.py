@@ -31,6 +31,7 @@ from pydantic import (
 from engine import EngineError, SamplingParams
 from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError
+from tasks.redaction_policy import check_fields
 
 CONFIG_NAME = "flywheel.toml"
 _PREFIX = "FLYWHEEL_"
@@ -100,8 +101,21 @@ class RedactSettings(_Section):
         ("secret", "email", "phone", "card", "iban", "ip"),
         strict=False,
         description="what leaves the texts before anything is stored for people; "
-        "`url` may be added",
+        "`url` may be added, and `person` with the extra `ner`",
     )
+    fields: dict[str, str] = Field(
+        default_factory=dict,
+        description='field of a call or its feedback, or a member ("tags.customer") = '
+        "mask, hash, drop or keep; the others are masked",
+    )
+    person_model: str = Field(
+        "en_core_web_lg", min_length=1, description="installed spaCy model that finds persons"
+    )
+
+    @model_validator(mode="after")
+    def _fields_are_redacted(self) -> RedactSettings:
+        check_fields(self.fields)
+        return self
 
 
 class DriftSettings(_Section):

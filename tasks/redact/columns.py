@@ -1,4 +1,4 @@
-"""Which columns of a call are masked, and how: JSON values inside, plain texts as texts."""
+"""Which columns of a call are redacted, and how: JSON values inside, plain texts as texts."""
 
 from __future__ import annotations
 
@@ -6,30 +6,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.redaction import Redactor
-
-#: values are masked, keys stay
-JSON_COLUMNS = (
-    "messages",
-    "response",
-    "tool_calls",
-    "params",
-    "guardrail_verdicts",
-    "tags",
-)
-#: short texts that users or errors fill in; names of models, prompts and releases are the
-#: operator's own (and a version such as 1.2.3.4 is no address)
-TEXT_COLUMNS = ("session_id", "error_type")
+from tasks.redaction_policy import JSON_COLUMNS, TEXT_COLUMNS, Policy
 
 
-def redact_table(table: pa.Table, redactor: Redactor) -> pa.Table:
-    """Same rows, same columns; what the redactor's kinds name is masked."""
-    for name, mask in (
-        *((name, redactor.json) for name in JSON_COLUMNS),
-        *((name, redactor.text) for name in TEXT_COLUMNS),
-    ):
-        position = table.schema.get_field_index(name)
-        column = table.column(position)
-        values: list[Any] = [None if v is None else mask(v) for v in column.to_pylist()]
-        table = table.set_column(position, name, pa.array(values, type=pa.string()))
+def redact_table(table: pa.Table, policy: Policy) -> pa.Table:
+    """Same rows, same columns, with the policy applied to each field."""
+    for names, redacted in ((JSON_COLUMNS, policy.json), (TEXT_COLUMNS, policy.text)):
+        for name in names:
+            position = table.schema.get_field_index(name)
+            values: list[Any] = [
+                None if value is None else redacted(name, value)
+                for value in table.column(position).to_pylist()
+            ]
+            table = table.set_column(position, name, pa.array(values, type=pa.string()))
     return table

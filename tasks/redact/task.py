@@ -12,6 +12,7 @@ from tasks.errors import DataError
 from tasks.receipts import Receipt
 from tasks.redact.columns import redact_table
 from tasks.redaction import Redactor
+from tasks.redaction_policy import FEEDBACK_TEXTS, Policy
 from tasks.run import Run
 from tasks.store import Store, feedback, landing, ledger
 from tasks.store.drift import last_row as requests_before
@@ -24,11 +25,13 @@ _BATCH_ROWS = 10_000
 def redact(run: Run) -> Receipt:
     """Mask all of landing and move it to requests.
 
-    Raises UsageError for an unknown kind, DataError where landing holds an id twice (validate
-    quarantines those).
+    Raises UsageError for an unknown kind or where what finds persons is missing, DataError where
+    landing holds an id twice (validate quarantines those).
     """
     settings = run.settings
-    redactor = Redactor(settings.redact.kinds, pseudonym_key(settings.home_path))
+    redactor = Redactor(
+        settings.redact.kinds, pseudonym_key(settings.home_path), settings.redact.person_model
+    )
     with run.open_store() as store:
         done = ledger.finished_stage(store, run.run_id, STAGE)
         if done is not None:
@@ -45,9 +48,10 @@ def redact(run: Run) -> Receipt:
 
 def _redacted(run: Run, store: Store, redactor: Redactor) -> Receipt:
     last_row = requests_before(store)
-    num_rows = _move(run, store, redactor)
-    _redact_feedback(run, store, redactor)
-    redactions = {kind: redactor.counts[kind] for kind in run.settings.redact.kinds}
+    policy = Policy(run.settings.redact.fields, redactor)
+    num_rows = _move(run, store, policy)
+    _redact_feedback(run, store, policy)
+    redactions = dict.fromkeys(run.settings.redact.kinds, 0) | redactor.counts
     drift = check(run, store, last_row)
     receipt = Receipt(
         stage=STAGE,
@@ -60,11 +64,11 @@ def _redacted(run: Run, store: Store, redactor: Redactor) -> Receipt:
     return receipt
 
 
-def _move(run: Run, store: Store, redactor: Redactor) -> int:
+def _move(run: Run, store: Store, policy: Policy) -> int:
     total = landing.count_calls(store)
     done = 0
     for table in landing.batches(store, _BATCH_ROWS):
-        landing.admit(store, redact_table(table, redactor))
+        landing.admit(store, redact_table(table, policy))
         done += table.num_rows
         run.progress(STAGE, done, total)
     landing.clear(store)
@@ -72,11 +76,14 @@ def _move(run: Run, store: Store, redactor: Redactor) -> int:
     return done
 
 
-def _redact_feedback(run: Run, store: Store, redactor: Redactor) -> None:
+def _redact_feedback(run: Run, store: Store, policy: Policy) -> None:
     changed: list[tuple[str, str | None, str | None]] = []
-    for feedback_id, comment, corrected in feedback.texts_of_run(store, run.run_id):
-        masked = [None if t is None else redactor.text(t) for t in (comment, corrected)]
-        if masked != [comment, corrected]:
+    for feedback_id, *texts in feedback.texts_of_run(store, run.run_id):
+        masked = [
+            None if text is None else policy.text(name, text)
+            for name, text in zip(FEEDBACK_TEXTS, texts, strict=True)
+        ]
+        if masked != texts:
             changed.append((feedback_id, masked[0], masked[1]))
     feedback.replace_texts(store, changed)
 

@@ -8,7 +8,7 @@ leaves landing as it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 from expectations.calls import calls_suite
@@ -17,6 +17,7 @@ from expectations.contracts import LANDING
 from expectations.rules import Suite
 from tasks.receipts import Receipt
 from tasks.redaction import Redactor
+from tasks.redaction_policy import hidden_columns
 from tasks.run import Run
 from tasks.store import Store, ledger, quarantine
 from tasks.store.quarantine import Judgement
@@ -86,7 +87,7 @@ def _hold_back(run: Run, store: Store, suite: Suite, batch: Batch, verdict: Verd
     quarantine.begin_observed(store)
     mask = _masker(run)
     for rule_id in by_reason:
-        _note_observed(store, suite, rule_id, mask)
+        _note_observed(store, suite, rule_id, hidden_columns(run.settings.redact.fields), mask)
     held = quarantine.hold_back(store, Judgement(run.run_id, batch.now, suite.version))
     return Receipt(
         STAGE,
@@ -98,16 +99,19 @@ def _hold_back(run: Run, store: Store, suite: Suite, batch: Batch, verdict: Verd
     )
 
 
-def _note_observed(store: Store, suite: Suite, rule_id: str, mask: Callable[[str], str]) -> None:
+def _note_observed(
+    store: Store, suite: Suite, rule_id: str, hidden: Set[str], mask: Callable[[str], str]
+) -> None:
     columns = suite.rule(rule_id).columns
     for page in quarantine.observations(store, rule_id, columns):
-        texts = {seen.row_id: shown(columns, seen.values, mask) for seen in page}
+        texts = {seen.row_id: shown(columns, seen.values, mask, hidden) for seen in page}
         quarantine.note_observed(store, ", ".join(columns), texts)
 
 
 def _masker(run: Run) -> Callable[[str], str]:
     # a secret is never shown, whatever is set
-    redactor = Redactor({*run.settings.redact.kinds, "secret"})
+    redact = run.settings.redact
+    redactor = Redactor({*redact.kinds, "secret"}, person_model=redact.person_model)
 
     def mask(text: str) -> str:
         # what kind of thing stood there is enough: a pseudonym without a key could be guessed

@@ -159,3 +159,23 @@ def test_a_state_folder_that_cannot_be_made_is_told(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match="cannot be read"):
         pseudonym_key(tmp_path / "file" / "home")
+
+
+def test_each_field_may_have_an_action_of_its_own(tmp_path: Path):
+    fields = {"session_id": "hash", "tags.customer": "drop", "corrected": "keep", "params": "drop"}
+    calls = [
+        {**personal(number, session_id="room of Ann", params={"n": 1}),
+         "tags": {"customer": "ACME", "note": MAIL}}
+        for number in (1, 2)
+    ]  # fmt: skip
+    run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", *calls), redact={"fields": fields})
+    ingest(run)
+    receipt = redact(run)
+    ((session, params, tags),) = query(
+        run, "SELECT DISTINCT session_id, params, tags->'customer' FROM requests"
+    )
+    assert session.startswith("<hashed:")
+    assert params is tags is None
+    assert query(run, "SELECT DISTINCT corrected FROM feedback") == [(f"write to {MAIL}",)]
+    assert receipt.notes["redactions"]["hashed"] == 2
+    assert receipt.notes["redactions"]["dropped"] == 4

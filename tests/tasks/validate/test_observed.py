@@ -32,3 +32,8 @@ def test_a_secret_across_the_cut_is_masked_whole() -> None:
 def test_a_long_value_says_how_long_it_was() -> None:
     text = shown(["model"], ["x" * 500], same)
     assert text == "x" * (MAX_SHOWN_CHARS - 1) + "… (500 characters)"
+
+
+def test_a_column_whose_values_leave_the_store_hashed_or_not_at_all_is_not_shown() -> None:
+    assert shown(["a", "b"], ["1", "2"], same, {"b"}) == "a=1, b=(not shown)"
+    assert shown(["a"], [None], same, {"a"}) == "NULL"
