@@ -6,6 +6,9 @@ The labelled set is presidio-research's synthetic one: JSON lines with `full_tex
 label counts as found where one span of its kind covers all of it; a span counts as right where it
 overlaps a label of its kind. What we mask and nobody labelled lowers the precision, right or not.
 
+With --person-model and the extra `ner` also persons, beside what Presidio finds by itself with the
+same spaCy model and its defaults.
+
 Speed: calls of about 2 KB in a canonical call's columns, one core: prose without anything to find;
 prose with an address, a number and a link here and there; the labelled texts, one after another.
 """
@@ -19,7 +22,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +36,15 @@ import pyarrow as pa
 from benchmarks.ingest import ROOT, Prose
 from tasks.redact.columns import redact_table
 from tasks.redaction import KINDS, Redactor
+from tasks.redaction_persons import PERSON
 from tasks.redaction_policy import JSON_COLUMNS, TEXT_COLUMNS, Policy
 
 #: the makers' names of what we look for
 LABELS = {
     "EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "CREDIT_CARD": "card", "IBAN_CODE": "iban",
-    "IP_ADDRESS": "ip", "DOMAIN_NAME": "url", "URL": "url",
+    "IP_ADDRESS": "ip", "DOMAIN_NAME": "url", "URL": "url", "PERSON": "person",
 }  # fmt: skip
+Span = tuple[int, int, str]
 MIN_RECALL = 0.95
 MIN_CALLS_PER_S = 5_000
 _SEEN_IN_LOGS = (
@@ -73,16 +78,18 @@ def read_labelled(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
-def compare(records: list[dict[str, Any]]) -> list[Found]:
+def compare(
+    records: list[dict[str, Any]], kinds: Sequence[str], find: Callable[[str], Iterable[Span]]
+) -> list[Found]:
+    """`find`: (start, end, kind) of everything of these kinds in a text."""
     counts: Counter[tuple[str, str]] = Counter()
-    redactor = Redactor(KINDS)
     for record in records:
         labels = [
             (span["start_position"], span["end_position"], LABELS[span["entity_type"]])
             for span in record["spans"]
-            if span["entity_type"] in LABELS
+            if LABELS.get(span["entity_type"]) in kinds
         ]
-        spans = redactor.spans(record["full_text"])
+        spans = list(find(record["full_text"]))
         for start, end, kind in labels:
             counts[kind, "labels"] += 1
             counts[kind, "found"] += any(
@@ -95,9 +102,41 @@ def compare(records: list[dict[str, Any]]) -> list[Found]:
             )
     return [
         Found(kind, *(counts[kind, what] for what in ("labels", "found", "spans", "right")))
-        for kind in KINDS
+        for kind in kinds
         if counts[kind, "labels"]
     ]
+
+
+def presidio(model: str) -> Callable[[str], list[Span]]:
+    """Persons as Presidio finds them by itself."""
+    from presidio_analyzer import AnalyzerEngine
+    from presidio_analyzer.nlp_engine import NlpEngineProvider
+
+    models = [{"lang_code": "en", "model_name": model}]
+    provider = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models})
+    analyzer = AnalyzerEngine(nlp_engine=provider.create_engine(), supported_languages=["en"])
+
+    def find(text: str) -> list[Span]:
+        found = analyzer.analyze(text, language="en", entities=["PERSON"])
+        return [(each.start, each.end, PERSON) for each in found]
+
+    return find
+
+
+def show(found: Sequence[Found], by: str = "") -> None:
+    for each in found:
+        print(f"| {each.kind}{by} | {each.num_labels} | {each.recall:.3f} | {each.num_spans} "
+              f"| {each.precision:.3f} |")  # fmt: skip
+
+
+def as_json(found: Sequence[Found]) -> dict[str, dict[str, float]]:
+    return {
+        each.kind: {
+            "labels": each.num_labels, "found": each.num_found, "recall": each.recall,
+            "spans": each.num_spans, "right": each.num_right, "precision": each.precision,
+        }
+        for each in found
+    }  # fmt: skip
 
 
 def calls(texts: Iterator[str], count: int) -> pa.Table:
@@ -155,16 +194,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--labelled", type=Path, required=True)
+    parser.add_argument("--person-model", default="", help="spaCy model that is installed")
     parser.add_argument("--calls", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     records = read_labelled(options.labelled)
-    found = compare(records)
+    found = compare(records, KINDS, Redactor(KINDS).spans)
     print("| kind | labels | recall | spans | precision |\n|---|---|---|---|---|")
-    for each in found:
-        print(f"| {each.kind} | {each.num_labels} | {each.recall:.3f} | {each.num_spans} "
-              f"| {each.precision:.3f} |")  # fmt: skip
+    show(found)
+    persons = {}
+    if options.person_model:
+        ours = Redactor([PERSON], person_model=options.person_model).spans
+        for by, find in ((", ours", ours), (", Presidio", presidio(options.person_model))):
+            each = compare(records, [PERSON], find)
+            show(each, by)
+            persons |= {name + by: values for name, values in as_json(each).items()}
     sources = {
         "plain prose": plain_texts(),
         "usual": usual_texts(),
@@ -181,14 +226,7 @@ def main() -> None:
           f"{MIN_CALLS_PER_S:,} calls/s on each: {'yes' if fast else 'no'}")  # fmt: skip
     from benchmarks import results
 
-    kinds = {
-        each.kind: {
-            "labels": each.num_labels, "found": each.num_found, "recall": each.recall,
-            "spans": each.num_spans, "right": each.num_right, "precision": each.precision,
-        }
-        for each in found
-    }  # fmt: skip
-    report = {**results.header(), "kinds": kinds, "calls_per_s": speeds}
+    report = {**results.header(), "kinds": as_json(found) | persons, "calls_per_s": speeds}
     results.write(report, options.out, "redaction")
 
 

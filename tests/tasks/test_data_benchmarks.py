@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import drift, ingest, near_duplicates, redaction
 from benchmarks.process_cost import measure
+from tasks.redaction import KINDS, Redactor
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def test_a_miss_and_a_false_alarm_are_counted(
     ]
     path = tmp_path / "labelled.jsonl.gz"
     path.write_bytes(gzip.compress("\n".join(map(json.dumps, records)).encode()))
-    (found,) = redaction.compare(records)
+    (found,) = redaction.compare(records, KINDS, Redactor(KINDS).spans)
     assert (found.num_labels, found.num_found, found.num_spans, found.num_right) == (2, 1, 2, 1)
     command = ["redaction", "--labelled", str(path), "--calls", "5", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", command)
