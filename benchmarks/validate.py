@@ -101,7 +101,7 @@ def ours(store: Store) -> dict[str, int]:
 
     outcomes = gx.judge(store.connection, SUITE, BATCH).outcomes
     counts = mark(store)
-    check_agreement(outcomes, counts)
+    check_agreement(outcomes, counts, SUITE)
     return counts
 
 

@@ -154,7 +154,7 @@ class OneOf:
     """The value is one of a few."""
 
     column: str
-    values: tuple[str, ...]
+    values: tuple[Scalar, ...]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -263,6 +263,6 @@ class NotKnownOtherwise:
         return None
 
 
-def no_row_violates(column: str, predicate: str) -> Expectation:
+def few_rows_violate(column: str, predicate: str) -> Expectation:
     """The expectation for a predicate (expectations/gx_kinds.py), shown with `column`."""
-    return Expectation("ExpectNoRowToViolate", {"column": column, "predicate": predicate})
+    return Expectation("ExpectFewRowsToViolate", {"column": column, "predicate": predicate})

@@ -1,4 +1,4 @@
-"""An expectation of our own for Great Expectations: no row for which a SQL predicate is true.
+"""An expectation of our own for Great Expectations: few rows, or none, make a SQL predicate true.
 
 GX's `UnexpectedRowsExpectation` does the same with two queries of its own a rule; as a map metric
 it is counted in the one query that GX makes of all others. Importing this module takes seconds:
@@ -32,10 +32,20 @@ class _RowsViolatePredicate(ColumnMapMetricProvider):  # type: ignore[misc]
         return sa.not_(sa.literal_column(f"({predicate})", sa.Boolean))
 
 
-class ExpectNoRowToViolate(ColumnMapExpectation):  # type: ignore[misc]
-    """No row for which the SQL predicate is true."""
+class ExpectFewRowsToViolate(ColumnMapExpectation):  # type: ignore[misc]
+    """At most 1 - `mostly` of all rows make the SQL predicate true."""
 
     predicate: str
 
     map_metric = _METRIC
     success_keys = ("predicate", "mostly")
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: Any = None,
+    ) -> Any:
+        """GX leaves rows out where the column is NULL, but a predicate speaks of those too."""
+        every_row = metrics | {"column_values.nonnull.unexpected_count": 0}
+        return super()._validate(every_row, runtime_configuration, execution_engine)

@@ -14,15 +14,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from expectations.checks import Batch, Check, no_row_violates, quoted, sql_literal
+from expectations.checks import Batch, Check, few_rows_violate, quoted, sql_literal
 from expectations.contracts import TableContract
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
     from great_expectations.expectations.expectation import Expectation as GxExpectation
 
-#: critical: the row is held back in quarantine; warning: it is counted and goes on
-Severity = Literal["critical", "warning"]
+#: critical: the row is held back in quarantine; warning: it is counted and goes on; batch: more
+#: than `max_ratio` of the rows violating it stops the run
+Severity = Literal["critical", "warning", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class Rule:
     """One expectation.
 
     `id` is short and stable: people filter by it. `meaning` is one sentence a stranger
-    understands; `reason` says why the rule stands at all and why at this severity.
+    understands; `reason` says why the rule stands at all and why at this severity. `max_ratio` is
+    for severity batch: the share of the rows it speaks of (for a SQL rule, of all) that may violate
+    it. `origin` is the file that declares it, where that is not this code.
     """
 
     id: str
@@ -47,6 +50,12 @@ class Rule:
     meaning: str
     reason: str
     when: tuple[When, ...] = ()
+    max_ratio: float = 0.0
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        if self.max_ratio and self.severity != "batch":
+            raise ValueError(f"rule {self.id}: only a batch rule has a share that may violate it")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,12 +76,13 @@ class Rule:
         wanted = self.check.expectation(batch)
         condition = self._row_condition()
         if wanted is None:  # the condition is part of the predicate then
-            wanted, condition = no_row_violates(self.columns[0], self.violation_sql(batch)), {}
+            wanted, condition = few_rows_violate(self.columns[0], self.violation_sql(batch)), {}
         kind = getattr(gxe, wanted.kind, None) or getattr(gx_kinds, wanted.kind)
         expectation: GxExpectation = kind(
             **wanted.arguments,
             **condition,
-            severity=self.severity,
+            mostly=round(1 - self.max_ratio, 12),
+            severity="critical" if self.severity == "batch" else self.severity,
             description=f"{self.id} ({self.severity}): {self.meaning}",
             meta={"rule": self.id},
         )
@@ -90,7 +100,8 @@ class Rule:
 
     def declaration(self) -> dict[str, Any]:
         """Everything that decides what the rule finds, as JSON values (texts left out)."""
-        return {
+        share = {"max_ratio": self.max_ratio} if self.severity == "batch" else {}
+        return share | {
             "id": self.id,
             "severity": self.severity,
             "kind": type(self.check).__name__,
@@ -130,6 +141,14 @@ class Suite:
 
     def of(self, severity: Severity) -> tuple[Rule, ...]:
         return tuple(rule for rule in self.rules if rule.severity == severity)
+
+    def own_sql(self, batch: Batch) -> dict[str, str]:
+        """What rules declared elsewhere look for, by their place: they may not be sound."""
+        return {
+            f"{rule.origin}, rule {rule.id}": rule.violation_sql(batch)
+            for rule in self.rules
+            if rule.origin
+        }
 
     def extended(self, rules: Iterable[Rule]) -> Suite:
         """The suite with further rules after its own."""

@@ -93,6 +93,10 @@ class ValidateSettings(_Section):
     max_clock_skew_s: float = Field(
         300.0, ge=0, description="a call may start this far in the future, seconds"
     )
+    rules: str = Field(
+        "expectations",
+        description="folder with rules of your own, *.toml; read if it is there (docs/rules.md)",
+    )
     data_docs: bool = Field(True, description="write the Data Docs pages")
 
 
@@ -275,6 +279,14 @@ class Settings(_Section):
     @property
     def store_path(self) -> Path:
         return self.home_path / "flywheel.duckdb"
+
+    @property
+    def rules_path(self) -> Path | None:
+        """The folder of the user's rules; None where it is not named and not there, or empty."""
+        if not self.validation.rules:
+            return None
+        path = self.path(self.validation.rules)
+        return path if path.is_dir() or "rules" in self.validation.model_fields_set else None
 
     @property
     def digest(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from expectations.calls import calls_suite
 from expectations.checks import Batch
 from tasks.errors import UsageError
 from tasks.ingest.task import forced_format
@@ -17,6 +16,8 @@ from tasks.replay.dead_letters import read_again
 from tasks.run import Run
 from tasks.store import Store, deadletters, feedback, held, landing, ledger
 from tasks.store.held import Readmitted
+from tasks.store.quarantine import refuse_unanswerable
+from tasks.suites import calls_suite
 
 STAGE = "replay"
 
@@ -68,8 +69,9 @@ def _read_letters(run: Run, store: Store) -> _Letters:
 
 def _readmit_calls(run: Run, store: Store) -> Readmitted:
     held.look_again(store, run.request.only)
-    suite = calls_suite(run.settings.validation.max_clock_skew_s)
+    suite = calls_suite(run.settings)
     batch = Batch(held.TABLE, run.clock())
+    refuse_unanswerable(store, batch.table, suite.own_sql(batch))
     rules = {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
     return held.readmit(store, rules, run.run_id)
 

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import duckdb
+
 from expectations.checks import quoted, sql_literal
 from expectations.contracts import LANDING, QUARANTINE, Column
-from tasks.errors import StoreError
+from tasks.errors import StoreError, UsageError
 from tasks.store.connection import Store
 
 #: a longer text is described by its length: cut short, a secret in it could escape masking
@@ -40,6 +42,23 @@ class Observation:
 
 def count_landing(store: Store) -> int:
     return int(store.scalar("SELECT count(*) FROM landing"))
+
+
+def refuse_unanswerable(store: Store, table: str, predicates: Mapping[str, str]) -> None:
+    """Ask each predicate (a name for errors → SQL) alone, to tell which one cannot be answered.
+
+    Raises UsageError with DuckDB's class of error; its message would quote values of a row.
+    """
+    for name, sql in predicates.items():
+        try:
+            store.scalar(f"SELECT count(*) FROM {quoted(table)} WHERE {sql}")
+        except duckdb.Error as error:
+            raise UsageError(
+                f"{name} cannot be judged on these rows; nothing was moved",
+                received=type(error).__name__,
+                allowed="SQL that every row can answer, such as try_cast instead of cast",
+                next="mend that rule, then run again",
+            ) from None
 
 
 def mark_violations(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from expectations.rules import Suite
 from tasks.errors import FlywheelError
 
 
@@ -43,8 +44,13 @@ class JudgesDisagreeError(FlywheelError):
     """GX and our SQL do not say the same of an expectation: ours to mend, nothing was moved."""
 
 
-def check_agreement(outcomes: Iterable[RuleOutcome], rows_by_rule: Mapping[str, int]) -> None:
-    """Raise JudgesDisagreeError on the first rule that GX and our SQL judge differently."""
+def check_agreement(
+    outcomes: Iterable[RuleOutcome], rows_by_rule: Mapping[str, int], suite: Suite
+) -> None:
+    """Raise JudgesDisagreeError on the first rule that GX and our SQL judge differently.
+
+    Which share of its rows a batch rule lets pass is for GX to say: only the rows are compared.
+    """
     for outcome in outcomes:
         rows = rows_by_rule[outcome.rule_id]
         if outcome.exception is not None:
@@ -53,7 +59,9 @@ def check_agreement(outcomes: Iterable[RuleOutcome], rows_by_rule: Mapping[str, 
                 received=outcome.exception,
                 next="report this as a bug; nothing was moved",
             )
-        if outcome.unexpected_rows != rows or outcome.success != (rows == 0):
+        allows_some = suite.rule(outcome.rule_id).max_ratio > 0 and rows > 0
+        same_end = allows_some or outcome.success == (rows == 0)
+        if outcome.unexpected_rows != rows or not same_end:
             raise JudgesDisagreeError(
                 f"Great Expectations and the store disagree on expectation {outcome.rule_id}",
                 received=(

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
-from expectations.calls import calls_suite
 from expectations.checks import Batch
 from expectations.contracts import LANDING
 from expectations.rules import Suite
@@ -21,6 +20,7 @@ from tasks.redaction_policy import hidden_columns
 from tasks.run import Run
 from tasks.store import Store, ledger, quarantine
 from tasks.store.quarantine import Judgement
+from tasks.suites import calls_suite
 from tasks.validate.batch_stop import batch_stopped, is_too_bad
 from tasks.validate.observed import shown
 from tasks.validate.outcomes import Summary, check_agreement
@@ -37,7 +37,7 @@ def validate(run: Run) -> Receipt:
 
     Raises BatchStoppedError (exit 3, nothing moved) when too large a share is bad.
     """
-    suite = calls_suite(run.settings.validation.max_clock_skew_s)
+    suite = calls_suite(run.settings)
     with run.open_store() as store:
         done = ledger.finished_stage(store, run.run_id, STAGE)
         if done is not None:
@@ -52,6 +52,8 @@ def validate(run: Run) -> Receipt:
     with run.open_store() as store:
         batch = Batch(LANDING.name, run.clock())
         verdict = gx.judge(store.connection, suite, batch)
+        if any(outcome.exception for outcome in verdict.outcomes):
+            quarantine.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
         with store.transaction():
             receipt = _hold_back(run, store, suite, batch, verdict)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
@@ -76,7 +78,7 @@ def _hold_back(run: Run, store: Store, suite: Suite, batch: Batch, verdict: Verd
     )
     rows_in = quarantine.count_landing(store)
     rows_by_rule = quarantine.mark_violations(store, critical, warning)
-    check_agreement(verdict.outcomes, rows_by_rule)
+    check_agreement(verdict.outcomes, rows_by_rule, suite)
     by_reason = quarantine.first_failures(store)
     warned = {name: rows_by_rule[name] for name in warning if rows_by_rule[name]}
     stopped = is_too_bad(rows_in, sum(by_reason.values()), run.settings.validation)

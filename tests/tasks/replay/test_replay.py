@@ -255,3 +255,36 @@ def test_the_stage_killed_before_its_commit_leaves_everything_as_it_was(
     receipt = replay(run)
     assert counts(receipt) == (2, 1, 1, 0, 0)
     assert replay(run) == receipt
+
+
+OWN = '[[rules]]\nid="one_model"\nseverity="critical"\nkind="one_of"\ncolumn="model"\nvalues=["{}"]'
+
+
+def test_a_replay_judges_by_the_users_rules_too(tmp_path: Path):
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "own.toml").write_text(OWN.format("other"))
+    sections = {"validate": {**QUIET, "rules": str(folder)}}
+    path = write_lines(tmp_path / "a.jsonl", call(1), call(2))
+    first = run_of(tmp_path, "run-1", path, **sections)
+    ingest(first)
+    assert validate(first).quarantined == 2
+    assert replay(run_of(tmp_path, "run-2", **sections)).notes["by_reason"] == {"one_model": 2}
+    (folder / "own.toml").write_text(OWN.format(call(1)["model"]))
+    assert replay(run_of(tmp_path, "run-3", **sections)).notes["readmitted"] == 2
+
+
+def test_a_replay_names_the_rule_that_a_held_call_cannot_answer(tmp_path: Path):
+    path = write_lines(tmp_path / "a.jsonl", call(1, latency_s=-3.0))
+    first = run_of(tmp_path, "run-1", path)
+    ingest(first)
+    assert validate(first).quarantined == 1
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "own.toml").write_text(
+        '[[rules]]\nid="n"\nseverity="critical"\nkind="sql"\ncolumns=["model"]\n'
+        'never="model::INTEGER > 3"'
+    )
+    run = run_of(tmp_path, "run-2", validate={**QUIET, "rules": str(folder)})
+    with pytest.raises(UsageError, match="rule n cannot be judged"):
+        replay(run)

@@ -113,7 +113,7 @@ def judged(
         outcomes = judge(store.connection, SUITE, BATCH).outcomes
         check = {rule.id: rule.violation_sql(BATCH) for rule in SUITE.rules}
         ours = quarantine.mark_violations(store, check, {})
-        check_agreement(outcomes, ours)
+        check_agreement(outcomes, ours, SUITE)
         yield Judged(
             {outcome.rule_id: outcome.unexpected_rows for outcome in outcomes},
             ours,
@@ -148,7 +148,10 @@ def test_a_rule_gx_cannot_judge_is_an_exception_without_row_values(tmp_path: Pat
     assert not outcome.success
     assert outcome.exception is not None
     with pytest.raises(JudgesDisagreeError, match="expectation p could not be judged"):
-        check_agreement([outcome], {"p": 0})
+        check_agreement([outcome], {"p": 0}, suite)
+
+
+X = Rule("x", "critical", Present("model"), "M.", "R.")
 
 
 @pytest.mark.parametrize(
@@ -156,5 +159,14 @@ def test_a_rule_gx_cannot_judge_is_an_exception_without_row_values(tmp_path: Pat
 )
 def test_a_disagreement_names_the_expectation_and_both_counts(outcome: RuleOutcome) -> None:
     with pytest.raises(JudgesDisagreeError, match=r"expectation x.*against 1 rows") as caught:
-        check_agreement([outcome], {"x": 1})
+        check_agreement([outcome], {"x": 1}, Suite("calls", LANDING, (X,)))
     assert caught.value.exit_code == 4
+
+
+def test_a_predicate_speaks_of_rows_whose_shown_column_is_null_in_every_row(
+    tmp_path: Path,
+) -> None:
+    with Store.open(tmp_path / "flywheel.duckdb") as store:
+        store.insert(LANDING, [call(0, response=None), call(1, response=None)])
+        outcome = judge(store.connection, SUITE, BATCH).outcome("has_response_when_ok")
+    assert outcome == RuleOutcome("has_response_when_ok", False, 2)

@@ -12,6 +12,7 @@ import pytest
 from expectations.calls import calls_suite
 from expectations.contracts import CALL_FIELDS, LANDING, REQUESTS
 from expectations.rules import Rule, Suite
+from tasks.errors import UsageError
 from tasks.receipts import Receipt
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
@@ -326,3 +327,39 @@ def test_hostile_values_are_only_values(make_run: Callable[..., Run]) -> None:
     assert validate(run).notes["by_reason"] == {"known_status": 1}
     with run.open_store() as store:
         assert store.scalar("SELECT \"row\"->>'$.status' FROM quarantine") == hostile
+
+
+def own_rules(run: Run, text: str) -> None:
+    folder = Path(run.settings.base) / "expectations"
+    folder.mkdir()
+    (folder / "own.toml").write_text(text, encoding="utf-8")
+
+
+def test_a_rule_of_the_users_own_quarantines_and_is_part_of_the_version(
+    make_run: Callable[..., Run],
+) -> None:
+    run = make_run()
+    own_rules(run, '[[rules]]\nid="one_model"\nseverity="critical"\nkind="one_of"\n'
+              'column="model"\nvalues=["smol"]')  # fmt: skip
+    land(run, [call(0), call(1, model="gpt")])
+    receipt = validate(run)
+    assert receipt.notes["by_reason"] == {"one_model": 1}
+    with run.open_store() as store:
+        assert table(store, "quarantine", "observed, suite_version") == [
+            ("gpt", receipt.notes["suite_version"])
+        ]
+    assert receipt.notes["suite_version"] != calls_suite(300.0).version
+
+
+def test_a_rule_that_a_row_cannot_answer_is_named_and_moves_nothing(
+    make_run: Callable[..., Run],
+) -> None:
+    run = make_run()
+    own_rules(run, '[[rules]]\nid="number"\nkind="sql"\ncolumns=["model"]\n'
+              'never="model::INTEGER > 3"')  # fmt: skip
+    land(run, [call(0, model=SECRET)])
+    with pytest.raises(UsageError, match=r"own.toml, rule number cannot be judged") as caught:
+        validate(run)
+    assert SECRET not in caught.value.line()
+    with run.open_store() as store:
+        assert store.scalar("SELECT count(*) FROM landing") == 1
