@@ -124,7 +124,7 @@ def _home(settings: Settings) -> tuple[bool | None, str]:
 def _store(settings: Settings) -> tuple[bool | None, str]:
     if not settings.store_path.exists():
         return None, "empty, made by the first run"
-    with Store.open(settings.store_path, read_only=True, lock_timeout_s=1.0) as store:
+    with Store.open(settings.store_path, read_only=True) as store:
         calls, runs = store.one(
             "SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM runs)"
         ) or (0, 0)

@@ -1,13 +1,16 @@
 """One DuckDB file: opening it, transactions, and the few ways rows go in and out.
 
-One writer at a time: DuckDB locks the file for a process that writes. A second process waits
-`lock_timeout_s`, then gets a StoreBusyError that names the holder. Every write of a stage is one
-transaction, so a process killed at any instruction leaves either all of it or nothing.
+One writer at a time: DuckDB locks the file for a process that writes. A second writer waits
+`lock_timeout_s`, then gets a StoreBusyError that names the holder; a reader gets a snapshot of the
+last commit. Every write of a stage is one transaction, so a process killed at any instruction
+leaves either all of it or nothing.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +22,7 @@ import duckdb
 from expectations.contracts import TableContract
 from tasks.errors import StoreBusyError, StoreError
 from tasks.store.schema import migrate
+from tasks.store.snapshot import UnsteadyError, remove_leftovers, snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,10 +48,10 @@ class Store:
     ) -> Iterator[Store]:
         """Open (and, unless read-only, create and migrate) the store at `path`.
 
-        Raises StoreBusyError when another process holds it, StoreError when it cannot be opened
-        or, read-only, does not exist.
+        Raises StoreBusyError when another process holds it (read-only: and there is no room for a
+        copy), StoreError when it cannot be opened or, read-only, does not exist.
         """
-        connection = _connect(path, read_only=read_only, lock_timeout_s=lock_timeout_s)
+        connection = _connect_to_read(path) if read_only else _connect(path, lock_timeout_s)
         try:
             if not read_only:
                 migrate(connection)
@@ -144,32 +148,54 @@ class Store:
             self.connection.unregister("incoming_rows")
 
 
-def _connect(path: Path, *, read_only: bool, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
-    if read_only and not path.exists():
+def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise StoreError(
-            "there is no store yet", received=str(path), next="flywheel run, or flywheel ingest"
-        )
-    if not read_only:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"the state folder cannot be made: {error.strerror}",
-                received=str(path.parent),
-                next="set FLYWHEEL_HOME to a folder you may write to",
-            ) from None
+            f"the state folder cannot be made: {error.strerror}",
+            received=str(path.parent),
+            next="set FLYWHEEL_HOME to a folder you may write to",
+        ) from None
+    remove_leftovers(path.parent)
     deadline = time.monotonic() + lock_timeout_s
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=dict(_CONFIG))
-        except duckdb.IOException as error:
-            if "lock" not in str(error).lower():
+            return duckdb.connect(str(path), config=dict(_CONFIG))
+        except duckdb.Error as error:
+            if not _is_held(error):
                 raise _unreadable(path, error) from None
             if time.monotonic() >= deadline:
                 raise _busy(path, error) from None
             time.sleep(_POLL_S)
-        except duckdb.Error as error:
+
+
+def _connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
+    if not path.exists():
+        raise StoreError(
+            "there is no store yet", received=str(path), next="flywheel run, or flywheel ingest"
+        )
+    try:
+        return duckdb.connect(str(path), read_only=True, config=dict(_CONFIG))
+    except duckdb.Error as error:
+        if not _is_held(error):
             raise _unreadable(path, error) from None
+        held = error
+    spill = f"{tempfile.gettempdir()}/flywheel-{os.getpid()}"
+    try:
+        with snapshot(path) as copy:
+            # it has its files open by the time they are deleted
+            return duckdb.connect(
+                str(copy), read_only=True, config={**_CONFIG, "temp_directory": spill}
+            )
+    except (OSError, UnsteadyError):
+        raise _busy(path, held) from None
+    except duckdb.Error as error:
+        raise _unreadable(path, error) from None
+
+
+def _is_held(error: duckdb.Error) -> bool:
+    return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
 
 
 def _busy(path: Path, error: duckdb.Error) -> StoreBusyError:

@@ -221,6 +221,9 @@ def test_store_held_by_another_process_is_named_and_nothing_is_lost(application:
         answer = application.call("validate")
         assert answer.code == 4
         assert f"held by process {holder.pid}" in answer.err
+        # who only reads does not wait
+        read = application.call("sql", "select count(*) from landing", "--json")
+        assert read.json["rows"] == [[24]]
         holder.communicate("")
     assert application.call("validate", "--json").json["rows_out"] == 24
 
