@@ -10,7 +10,7 @@ Source: opentelemetry-proto (JSON mapping) and the GenAI semantic conventions, o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from typing import Any
 
 from tasks.ingest import coerce
 from tasks.ingest.formats import openinference_call, otlp_call, otlp_span, otlp_values, spans
@@ -107,7 +107,7 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         else:
             known = KIND not in each[1] or otlp_call.is_call(each[1])
             reader = otlp_call.from_span if known else openinference_call.from_span
-            yield from _guarded(each[0], partial(reader, *each))
+            yield from _guarded(each[0], reader, *each)
 
 
 def _outer(read: Iterable[_Read | Dead]) -> set[str]:
@@ -131,24 +131,24 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             yield Dead(str(error), dump_bytes(item[0]))
             continue
         if message is None:
-            yield from _guarded(item[0], partial(otlp_call.from_log, *item))
+            yield from _guarded(item[0], otlp_call.from_log, *item)
         else:
             own = otlp_span.span_id(item[0]) or ""
             logs, events, _ = spoken.setdefault(own, ([], [], item[1]))
             logs.append(item[0])
             events.append(message)
     for logs, events, about in spoken.values():
-        yield from _guarded(logs, partial(otlp_call.from_messages, logs, events, about))
+        yield from _guarded(logs, otlp_call.from_messages, logs, events, about)
 
 
 def _is_call(found: Attributes) -> bool:
     return otlp_call.is_call(found) or openinference_call.is_call(found)
 
 
-def _guarded(item: Json, read: Callable[[], Iterable[Record]]) -> list[Record]:
-    """All records of an item, or none and a dead letter."""
+def _guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:
+    """All records of an item that `read` finds in its parts, or none and a dead letter."""
     try:
-        return list(read())
+        return list(read(*parts))
     except UnreadableError as error:
         return [Dead(str(error), dump_bytes(item))]
 

@@ -27,7 +27,8 @@ _KNOWN_EVENTS = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+# not frozen: one is made for every span
+@dataclass(slots=True)
 class Said:
     """Input and output of a call; further choices and foreign events end in `tags`."""
 
