@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import drift, ingest, near_duplicates, redaction
+from benchmarks import drift, ingest, near_duplicates, redaction, validate
 from benchmarks.process_cost import measure
 from tasks.redaction import KINDS, Redactor
 
@@ -123,3 +123,15 @@ def test_no_new_text_is_mixed_in_twice() -> None:
     new = drift.mixed([f"in {i}" for i in range(900)], [f"out {i}" for i in range(100)], 0.2, draw)
     assert len(new) == len(set(new)) == 500
     assert sum(text.startswith("out") for text in new) == 100
+
+
+def test_validation_finds_what_the_pass_by_hand_and_pandas_find(tmp_path: Path) -> None:
+    validate.generate(tmp_path / validate.STORE, 2_000)
+    with validate.Store.open(tmp_path / validate.STORE) as store:
+        expected = validate.by_hand(store)
+        assert validate.ours(store) == validate.judged(store) == expected
+        assert sum(count > 0 for count in expected.values()) > 5
+        for in_memory in (False, True):
+            _, counts = validate.work_on_pandas(store, in_memory=in_memory)
+            assert counts == {name: expected[name] for name in counts}
+            assert len(counts) > 20
