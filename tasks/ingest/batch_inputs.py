@@ -6,7 +6,8 @@ taken; where two do and disagree, none is, and the calls keep no question.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence, Set
 
 from tasks.errors import UsageError
 from tasks.ingest.formats import openai_batch
@@ -17,6 +18,8 @@ from tasks.ingest.records import Json, UnreadableError
 from tasks.ingest.sources import LogFile
 from tasks.settings import IngestSettings
 
+_PLAIN_ID = re.compile(rb'"custom_id"\s*+:\s*+"([^"\\]*+)"')
+
 
 def requests_for(
     output: LogFile, files: Sequence[LogFile], limits: IngestSettings
@@ -24,23 +27,24 @@ def requests_for(
     """Input lines by custom_id, of the files in the output's folder (itself too)."""
     wanted = {
         line["custom_id"]
-        for line in _lines(output, limits, only_inputs=False)
+        for line in _lines(output, limits, None)
         if not openai_batch.is_input(line)
     }
     found: list[dict[str, Json]] = []
     for file in files:
         if wanted and file.path.parent == output.path.parent:
-            known = {line["custom_id"]: line for line in _lines(file, limits, only_inputs=True)
-                     if line["custom_id"] in wanted}  # fmt: skip
+            known = {line["custom_id"]: line for line in _lines(file, limits, wanted)
+                     if openai_batch.is_input(line) and line["custom_id"] in wanted}  # fmt: skip
             if len(known) == len(wanted) and known not in found:
                 found.append(known)
     return found[0] if len(found) == 1 else {}
 
 
 def _lines(
-    file: LogFile, limits: IngestSettings, *, only_inputs: bool
+    file: LogFile, limits: IngestSettings, wanted: Set[str] | None
 ) -> Iterator[dict[str, Json]]:
-    """Lines with a custom_id. A file whose first line is of no batch is not read any further."""
+    """Lines with a custom_id, but for those that plainly have none of `wanted`: a folder may hold
+    a year of batches. A file whose first line is of no batch is not read any further."""
     try:
         with open_stream(
             file, limits.max_decompressed_bytes, limits.max_compression_ratio
@@ -50,13 +54,19 @@ def _lines(
                     continue
                 if line.too_long or b'"custom_id"' not in line.data:
                     return
+                if wanted is not None and _plainly_without(wanted, line.data):
+                    continue
                 try:
                     value = parse(line.data, limits.max_json_depth)
                 except UnreadableError:
                     continue
-                if not isinstance(value, dict) or not isinstance(value.get("custom_id"), str):
-                    continue
-                if not only_inputs or openai_batch.is_input(value):
+                if isinstance(value, dict) and isinstance(value.get("custom_id"), str):
                     yield value
     except UsageError:  # it is reported when the file itself is read
         return
+
+
+def _plainly_without(wanted: Set[str], data: bytes) -> bool:
+    """Whether ids stand in the line without escapes, and none of them is wanted."""
+    ids = _PLAIN_ID.findall(data)
+    return bool(ids) and not any(each.decode("utf-8", "replace") in wanted for each in ids)
