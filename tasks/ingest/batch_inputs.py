@@ -67,6 +67,8 @@ def _lines(
 
 
 def _plainly_without(wanted: Set[str], data: bytes) -> bool:
-    """Whether ids stand in the line without escapes, and none of them is wanted."""
+    """Whether all ids in the line stand there without escapes, and none of them is wanted."""
     ids = _PLAIN_ID.findall(data)
-    return bool(ids) and not any(each.decode("utf-8", "replace") in wanted for each in ids)
+    if len(ids) != data.count(b'"custom_id"'):
+        return False
+    return not any(each.decode("utf-8", "replace") in wanted for each in ids)

@@ -54,10 +54,10 @@ def test_two_inputs_that_disagree_or_lack_an_id_give_no_question(tmp_path: Path)
 
 def test_an_id_with_escapes_or_below_another_one_is_found(tmp_path: Path):
     odd = 'a"\u00e9'
-    inner = {"body": {"metadata": {"custom_id": "zzz"}, "messages": [
-        {"role": "user", "content": "inner"}]}, "custom_id": "b", "method": "POST", "url": "/x"}  # fmt: skip
-    write_lines(tmp_path / "in.jsonl", asked(odd, "odd"), inner, asked("other", "no"))
+    body = {"metadata": {"custom_id": "zzz"}, "messages": [{"role": "user", "content": "inner"}]}
+    inner = {"body": body, "custom_id": "b", "method": "POST", "url": "/x"}
+    write_lines(tmp_path / "in.jsonl", {**inner, "custom_id": odd}, inner, asked("c", "no"))
     write_lines(tmp_path / "out.jsonl", answered(odd), answered("b"))
     run = make_run(tmp_path, tmp_path)
     ingest(run)
-    assert [text for _, text in questions(run)] == ["odd", "inner"]
+    assert [text for _, text in questions(run)] == ["inner", "inner"]
