@@ -364,6 +364,21 @@ DRIFT = TableContract(
     key=("run_id", "column_name"),
 )
 
+#: written anew by every judgement, so it is no table of the schema
+BATCH_PROFILE = TableContract(
+    "batch_profile",
+    "what the calls judged last are like as a whole: one row",
+    (
+        _c("num_calls", "BIGINT", "calls that came in", False),
+        _c("age_h", "DOUBLE", "hours from the newest known call to now; NULL: no call has a time"),
+        _c("day", "TIMESTAMP", "newest whole day (UTC) that calls came in for"),
+        _c("day_calls", "BIGINT", "calls of that day, those stored before included"),
+        _c("past_days", "BIGINT", "same weekdays of the four weeks before with stored calls"),
+        _c("usual_calls", "DOUBLE", "median of their calls; NULL: too few of them, or too small"),
+        _c("volume_ratio", "DOUBLE", "day_calls / usual_calls"),
+    ),
+)
+
 ALL_TABLES = (
     LANDING,
     REQUESTS,

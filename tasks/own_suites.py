@@ -31,7 +31,7 @@ from typing import Any
 import duckdb
 
 from expectations.checks import AtLeast, Between, Check, Matches, Never, OneOf, Present, Unique
-from expectations.contracts import TableContract
+from expectations.contracts import BATCH_PROFILE, TableContract
 from expectations.rules import Rule, Suite, When
 from tasks.errors import UsageError
 from tasks.sql_predicates import RefusedPredicateError, check_predicate
@@ -111,8 +111,9 @@ def _rule(declared: Mapping[str, Any], table: TableContract, place: _Place) -> R
     if not isinstance(rule_id, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", rule_id):
         raise place.error("a rule needs an id", rule_id, "a-z, 0-9 and _, at most 32 characters")
     severity = declared.get("severity", "warning")
-    if severity not in _SEVERITIES:
-        raise place.error("unknown severity", severity, ", ".join(_SEVERITIES))
+    allowed = _SEVERITIES if table is not BATCH_PROFILE else _SEVERITIES[1:]
+    if severity not in allowed:
+        raise place.error("unknown severity", severity, ", ".join(allowed))
     if "\\u0000" in json.dumps(declared, default=str, ensure_ascii=False):
         raise place.error("a text holds a NUL", rule_id, "texts without NUL")
     ratio = declared.get("max_ratio", 0.0)

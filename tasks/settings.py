@@ -45,6 +45,14 @@ _NOT_SETTINGS = {
 }
 
 
+#: scripts of Unicode, as RE2 names them
+Script = Literal[
+    "Arabic", "Armenian", "Bengali", "Cyrillic", "Devanagari", "Ethiopic", "Georgian", "Greek",
+    "Gujarati", "Gurmukhi", "Han", "Hangul", "Hebrew", "Hiragana", "Kannada", "Katakana", "Khmer",
+    "Lao", "Latin", "Malayalam", "Myanmar", "Sinhala", "Tamil", "Telugu", "Thai",
+]  # fmt: skip
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -93,11 +101,50 @@ class ValidateSettings(_Section):
     max_clock_skew_s: float = Field(
         300.0, ge=0, description="a call may start this far in the future, seconds"
     )
+    max_null_ratio: dict[str, float] = Field(
+        default_factory=dict,
+        description="field of a call = share of the calls that may lack it; more stops the run",
+    )
+    max_garbled_ratio: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="more calls than this with broken encoding (replacement characters, UTF-8 read "
+        "as Latin-1) stop the run; 1: off",
+    )
+    scripts: tuple[Script, ...] = Field(
+        (),
+        strict=False,
+        description='scripts that questions are written in, such as ["Latin"]; none: not judged',
+    )
+    max_other_script_ratio: float = Field(
+        0.2, ge=0, le=1, description="more questions than this mostly in others stop the run"
+    )
+    max_age_h: float = Field(
+        0.0, ge=0, description="a newest call older than this stops the run, hours; 0: off"
+    )
+    min_volume_ratio: float = Field(
+        0.2,
+        ge=0,
+        description="newest whole day against the median of the same weekday in the four weeks "
+        "before (three of them needed): less stops the run; 0: off",
+    )
+    max_volume_ratio: float = Field(5.0, ge=0, description="the same: more stops the run; 0: off")
     rules: str = Field(
         "expectations",
         description="folder with rules of your own, *.toml; read if it is there (docs/rules.md)",
     )
     data_docs: bool = Field(True, description="write the Data Docs pages")
+
+    @model_validator(mode="after")
+    def _nulls_are_of_fields(self) -> ValidateSettings:
+        for name, ratio in self.max_null_ratio.items():
+            if name not in CALL_FIELDS:
+                hint = _did_you_mean(name, CALL_FIELDS)
+                raise ValueError(f"max_null_ratio: a call has no field {name!r}{hint}")
+            if not 0 <= ratio <= 1:
+                raise ValueError(f"max_null_ratio: {name} is a share, 0 to 1")
+        return self
 
 
 class RedactSettings(_Section):

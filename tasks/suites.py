@@ -6,15 +6,37 @@ Every stage that judges takes its suite from here, so a replay judges as a run d
 from __future__ import annotations
 
 from expectations import calls
+from expectations.batches import BatchLimits, profile_suite, share_rules
 from expectations.rules import Suite
 from tasks.own_suites import with_own_rules
 from tasks.settings import Settings
 
-NAMES = ("calls",)
+NAMES = ("calls", "batch")
 
 
 def calls_suite(settings: Settings) -> Suite:
-    """What every new call is judged by. Raises UsageError for a rule that cannot be read."""
-    return with_own_rules(
-        calls.calls_suite(settings.validation.max_clock_skew_s), settings.rules_path, NAMES
+    """What new calls are judged by. Raises UsageError for a rule that cannot be read."""
+    ours = calls.calls_suite(settings.validation.max_clock_skew_s)
+    return _with_own(settings, ours.extended(share_rules(_limits(settings))))
+
+
+def batch_suite(settings: Settings) -> Suite:
+    """What the profile of a batch is judged by. Raises UsageError as above."""
+    return _with_own(settings, profile_suite(_limits(settings)))
+
+
+def _with_own(settings: Settings, suite: Suite) -> Suite:
+    return with_own_rules(suite, settings.rules_path, NAMES)
+
+
+def _limits(settings: Settings) -> BatchLimits:
+    validation = settings.validation
+    return BatchLimits(
+        max_null_ratio=validation.max_null_ratio,
+        max_garbled_ratio=validation.max_garbled_ratio,
+        scripts=validation.scripts,
+        max_other_script_ratio=validation.max_other_script_ratio,
+        max_age_h=validation.max_age_h or None,
+        min_volume_ratio=validation.min_volume_ratio or None,
+        max_volume_ratio=validation.max_volume_ratio or None,
     )

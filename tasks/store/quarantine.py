@@ -44,6 +44,14 @@ def count_landing(store: Store) -> int:
     return int(store.scalar("SELECT count(*) FROM landing"))
 
 
+def count_violations(store: Store, table: str, predicates: Mapping[str, str]) -> dict[str, int]:
+    """Rows of the table for which each predicate is true."""
+    return {
+        name: int(store.scalar(f"SELECT count(*) FROM {quoted(table)} WHERE {sql}"))
+        for name, sql in predicates.items()
+    }
+
+
 def refuse_unanswerable(store: Store, table: str, predicates: Mapping[str, str]) -> None:
     """Ask each predicate (a name for errors → SQL) alone, to tell which one cannot be answered.
 

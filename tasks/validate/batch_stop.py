@@ -1,20 +1,23 @@
-"""When a batch is too bad to go on: the share of calls held back, against what is allowed. Pure."""
+"""When a batch is too bad to go on: the share of calls held back, and its batch rules. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from expectations.batches import SETTINGS
 from expectations.checks import Batch
+from expectations.contracts import BATCH_PROFILE
 from expectations.rules import Suite
 from tasks.errors import DataError
 from tasks.settings import ValidateSettings
-from tasks.validate.outcomes import Summary
+from tasks.validate.outcomes import RuleOutcome, Summary
 
 _MAX_SQL_CHARS = 160
 
 
 class BatchStoppedError(DataError):
-    """Too many calls failed. `counts` has the keys of `flywheel validate --json`."""
+    """The batch stays where it is. `counts` has the keys of `flywheel validate --json`."""
 
     def __init__(
         self, what: str, *, counts: Mapping[str, object], received: str, allowed: str, next: str
@@ -31,6 +34,88 @@ def is_too_bad(rows_in: int, bad: int, settings: ValidateSettings) -> bool:
     return rows_in >= settings.min_rows_for_ratio and bad > settings.max_quarantined_ratio * rows_in
 
 
+def broken_shares(
+    suite: Suite, outcomes: Iterable[RuleOutcome], rows_in: int, settings: ValidateSettings
+) -> dict[str, str]:
+    """Batch rules over rows that stop the run: rule id → what was found.
+
+    A rule that lets a share pass stops nothing in fewer rows than `min_rows_for_ratio`.
+    """
+    broken = {}
+    for outcome in outcomes:
+        rule = suite.rule(outcome.rule_id)
+        too_few = rule.max_ratio > 0 and rows_in < settings.min_rows_for_ratio
+        if rule.severity == "batch" and not outcome.success and not too_few:
+            broken[rule.id] = (
+                f"{outcome.unexpected_rows} of {rows_in}, allowed share {rule.max_ratio:.0%}"
+            )
+    return broken
+
+
+def broken_figures(
+    suite: Suite, outcomes: Iterable[RuleOutcome], profile: Mapping[str, object]
+) -> dict[str, str]:
+    """Rules over the profile of the batch that stop the run: rule id → the figures."""
+    failed = [suite.rule(outcome.rule_id) for outcome in outcomes if not outcome.success]
+    return {
+        rule.id: ", ".join(f"{name} {_figure(profile[name])}" for name in rule.columns)
+        for rule in failed
+        if rule.severity == "batch"
+    }
+
+
+def described(profile: Mapping[str, Any], min_past_days: int) -> dict[str, Any]:
+    """The profile as JSON values, with why the volume was not judged where it was not."""
+    day = profile["day"]
+    figures = {**profile, "day": day and f"{day:%Y-%m-%d}"}
+    if profile["volume_ratio"] is not None:
+        return figures
+    why = (
+        "no whole day of calls came in"
+        if day is None
+        else f"{profile['past_days']} of {min_past_days} same weekdays are stored"
+        if profile["past_days"] < min_past_days
+        else "the same weekdays had too few calls"
+    )
+    return figures | {"volume": f"no verdict: {why}"}
+
+
+def _figure(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def batch_broken(
+    summary: Summary, suites: Sequence[Suite], batch: Batch, docs: str | None
+) -> BatchStoppedError:
+    """The error for a batch that breaks a batch rule; the first is told in full."""
+    name, found = next(iter(summary.broken.items()))
+    suite = next(suite for suite in suites if name in {rule.id for rule in suite.rules})
+    rule = suite.rule(name)
+    setting = SETTINGS.get(name, "max_null_ratio")
+    limit = f"mend {rule.origin}" if rule.origin else f"change [validate] {setting}"
+    others = ", ".join(list(summary.broken)[1:])
+    return BatchStoppedError(
+        f"the batch breaks {name}: {rule.meaning} None was moved, all wait in {batch.table}",
+        counts={**_counts(summary), "batch_rules": dict(summary.broken)},
+        received=found + (f"; broken too: {others}" if others else ""),
+        allowed=rule.reason,
+        next=(
+            f"{_look_command(suite, name, batch)}{f' (or open {docs})' if docs else ''}, then mend "
+            f"the logs and run again: what waits is judged with what is new; or {limit}"
+        ),
+    )
+
+
+def _counts(summary: Summary) -> dict[str, object]:
+    return {
+        "rows_in": summary.rows_in,
+        "rows_out": summary.rows_in - summary.quarantined,
+        "quarantined": summary.quarantined,
+        "by_reason": dict(summary.by_reason),
+        "success": False,
+    }
+
+
 def batch_stopped(
     summary: Summary, settings: ValidateSettings, suite: Suite, batch: Batch, docs: str | None
 ) -> BatchStoppedError:
@@ -40,13 +125,7 @@ def batch_stopped(
     return BatchStoppedError(
         f"too many calls failed validation: {bad} of {rows_in} ({bad / rows_in:.0%}); "
         "none was moved, all wait in landing",
-        counts={
-            "rows_in": rows_in,
-            "rows_out": rows_in - bad,
-            "quarantined": bad,
-            "by_reason": dict(summary.by_reason),
-            "success": False,
-        },
+        counts=_counts(summary),
         received=", ".join(f"{name} {rows}" for name, rows in summary.by_reason.items()),
         allowed=f"{settings.max_quarantined_ratio:.0%} of the calls",
         next=(
@@ -59,9 +138,11 @@ def batch_stopped(
 def _look_command(suite: Suite, rule_id: str, batch: Batch) -> str:
     """A read-only query that shows what the most frequent reason looked at."""
     rule = suite.rule(rule_id)
+    if suite.table is BATCH_PROFILE:
+        return f"flywheel sql 'from {BATCH_PROFILE.name}'"
     columns = dict.fromkeys(("request_id", *rule.columns))
     predicate = rule.violation_sql(batch)
-    if len(predicate) > _MAX_SQL_CHARS or "'" in predicate:
+    if len(predicate) > _MAX_SQL_CHARS or "'" in predicate or "--" in predicate:
         predicate = ""
     where = f" where {predicate}" if predicate else ""
     return f"flywheel sql 'select {', '.join(columns)} from {batch.table}{where} limit 20'"

@@ -8,6 +8,7 @@ the rules; no value of a call is on it.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -23,16 +24,16 @@ from tasks.validate.page_style import STYLE
 
 INDEX = "index.html"
 _MAX_HISTORY = 30
+_SUBJECTS = {"calls": "the calls", "batch": "the batch as a whole"}
 
 
-def render(
-    result: ExpectationSuiteValidationResult,
-    suite: Suite,
-    summary: Summary,
-    earlier: tuple[str, ...] = (),
-) -> str:
-    """The whole page as HTML; loads nothing, runs nothing."""
-    details = clean(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))
+Judged = Sequence[tuple[Suite, ExpectationSuiteValidationResult]]
+
+
+def render(judged: Judged, summary: Summary, earlier: tuple[str, ...] = ()) -> str:
+    """The whole page as HTML; loads nothing, runs nothing. The first suite is that of the calls."""
+    suite = judged[0][0]
+    details = "".join(_details(each, result) for each, result in judged if each.rules)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -41,15 +42,24 @@ def render(
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>Data Docs · {escape(suite.name)} · {escape(summary.run_id)}</title>"
         f"<style>{STYLE}</style></head><body><main>"
-        f"{_head(suite, summary)}{_reasons(suite, summary)}"
-        "<h2>Every expectation, by column</h2>"
-        '<p class="lead">Rendered by Great Expectations from its own result: an expectation fails '
-        "as soon as one call misses it.</p>"
-        f'<div class="gx">{details}</div>{_history(earlier)}</main></body></html>\n'
+        f"{_head(judged, summary)}{_reasons(judged, summary)}"
+        f"{details}{_history(earlier)}</main></body></html>\n"
     )
 
 
-def _head(suite: Suite, summary: Summary) -> str:
+def _details(suite: Suite, result: ExpectationSuiteValidationResult) -> str:
+    html = clean(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))
+    return (
+        f"<h2>Every expectation on {_SUBJECTS[suite.name]}, by column</h2>"
+        '<p class="lead">Rendered by Great Expectations from its own result: an expectation fails '
+        "as soon as one row misses it, or more than its share of a batch. What that means for the "
+        "call is its severity: only critical ones hold a call back, only batch ones stop a run."
+        f'</p><div class="gx">{html}</div>'
+    )
+
+
+def _head(judged: Judged, summary: Summary) -> str:
+    suite = judged[0][0]
     passed = summary.rows_in - summary.quarantined
     state = "batch stopped: nothing was moved" if summary.stopped else "batch accepted"
     cards = (
@@ -60,7 +70,7 @@ def _head(suite: Suite, summary: Summary) -> str:
             summary.quarantined,
             "bad" if summary.quarantined else "",
         ),
-        ("expectations", len(suite.rules), ""),
+        ("expectations", sum(len(each.rules) for each, _ in judged), ""),
     )
     figures = "".join(
         f'<div class="card {kind}"><b>{value:,}</b><span>{escape(name)}</span></div>'
@@ -76,22 +86,27 @@ def _head(suite: Suite, summary: Summary) -> str:
     )
 
 
-def _reasons(suite: Suite, summary: Summary) -> str:
-    found = [(name, rows, "critical") for name, rows in summary.by_reason.items()]
-    found += [(name, rows, "warning") for name, rows in summary.warnings.items()]
+def _reasons(judged: Judged, summary: Summary) -> str:
+    rules = {rule.id: rule for suite, _ in judged for rule in suite.rules}
+    found = [(name, "batch", seen, "") for name, seen in summary.broken.items()]
+    for counts, severity in ((summary.by_reason, "critical"), (summary.warnings, "warning")):
+        found += [
+            (name, severity, f"{rows:,}", f"{rows / summary.rows_in:.1%}")
+            for name, rows in counts.items()
+        ]
     if not found:
         return "<h2>What was found</h2><p>Every call meets every expectation.</p>"
     lines = "".join(
         f"<tr><td><code>{escape(name)}</code></td>"
         f'<td><span class="tag {severity}">{severity}</span></td>'
-        f'<td class="number">{rows:,}</td><td class="number">{rows / summary.rows_in:.1%}</td>'
-        f"<td>{escape(suite.rule(name).meaning)}<br><small>{escape(suite.rule(name).reason)}</small>"
-        "</td></tr>"
-        for name, rows, severity in found
+        f'<td class="number">{escape(rows)}</td><td class="number">{share}</td>'
+        f"<td>{escape(rules[name].meaning)}<br><small>{escape(rules[name].reason)}</small></td></tr>"
+        for name, severity, rows, share in found
     )
     return (
         '<h2>What was found</h2><p class="lead">A call that fails critical expectations is held '
-        "back under the first of them; a warning is counted and the call goes on.</p>"
+        "back under the first of them; a warning is counted and the call goes on; a broken batch "
+        "expectation stops the run.</p>"
         "<table><thead><tr><th>expectation</th><th>severity</th><th>calls</th><th>share</th>"
         f"<th>meaning, and why it matters</th></tr></thead><tbody>{lines}</tbody></table>"
     )
@@ -104,9 +119,7 @@ def _history(earlier: tuple[str, ...]) -> str:
     return f"<h2>Earlier runs</h2><ul>{links}</ul>"
 
 
-def write_docs(
-    folder: Path, result: ExpectationSuiteValidationResult, suite: Suite, summary: Summary
-) -> Path:
+def write_docs(folder: Path, judged: Judged, summary: Summary) -> Path:
     """Write the page of this run and make it the index; older pages than the last 30 go.
 
     Raises StoreError where the folder cannot be written.
@@ -116,7 +129,7 @@ def write_docs(
         folder.mkdir(parents=True, exist_ok=True)
         known = sorted((path.name for path in folder.glob("*.html")), reverse=True)
         earlier = [other for other in known if other not in (INDEX, name)]
-        page = render(result, suite, summary, tuple(earlier[:_MAX_HISTORY]))
+        page = render(judged, summary, tuple(earlier[:_MAX_HISTORY]))
         for target in (name, INDEX):
             _replace(folder / target, page)
         for old in earlier[_MAX_HISTORY:]:

@@ -7,7 +7,7 @@ a bug, and a bug here would quarantine the wrong calls: it stops the run. Pure: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from expectations.rules import Suite
@@ -26,7 +26,10 @@ class RuleOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What validation came to: `by_reason` counts each bad call once, under its first failure."""
+    """What validation came to: `by_reason` counts each bad call once, under its first failure.
+
+    `broken`: batch rules that stop the run, with what was found.
+    """
 
     run_id: str
     judged_at: datetime
@@ -34,6 +37,7 @@ class Summary:
     by_reason: Mapping[str, int]
     warnings: Mapping[str, int]
     stopped: bool
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def quarantined(self) -> int:

@@ -26,6 +26,7 @@ th, td { padding: 7px 10px; border-bottom: 1px solid var(--line); vertical-align
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tag { font-size: 12px; padding: 1px 8px; border-radius: 10px; border: 1px solid; }
 .tag.critical { color: var(--bad); }
+.tag.batch { color: var(--bad); }
 .tag.warning { color: var(--warn); }
 .gx .ge-section { margin: 0 0 18px; }
 .gx .alert { background: var(--band); border-radius: 6px; padding: 8px 12px; }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from expectations.batches import BatchLimits, profile_suite
 from expectations.calls import calls_suite
 from expectations.checks import Batch
 from expectations.contracts import LANDING
@@ -135,17 +136,29 @@ def test_the_version_of_the_suite_covers_own_rules(tmp_path: Path) -> None:
 
 def test_the_folder_beside_the_settings_is_read_if_it_is_there(tmp_path: Path) -> None:
     settings = parse_settings({}, base=str(tmp_path))
-    assert composed(settings).version == OURS.version
+    plain = composed(settings)
+    assert all(rule.origin == "" for rule in plain.rules)
     write(tmp_path / "expectations", MODELS)
     assert composed(settings).rule("our_models").origin == "own.toml"
     nothing = parse_settings({"validate": {"rules": ""}}, base=str(tmp_path))
-    assert composed(nothing).version == OURS.version
+    assert composed(nothing).version == plain.version
     with pytest.raises(UsageError, match="does not exist"):
         composed(parse_settings({"validate": {"rules": "rulez"}}, base=str(tmp_path)))
 
 
 def test_rules_of_another_suite_are_left_to_it(tmp_path: Path) -> None:
     assert suite_of(tmp_path, f'suite = "other"\n{MODELS}') == OURS
+
+
+def test_a_rule_on_the_batch_as_a_whole_quarantines_nothing(tmp_path: Path) -> None:
+    text = 'suite = "batch"\n[[rules]]\nid = "x"\nkind = "not_null"\ncolumn = "day"\n'
+    suite = with_own_rules(
+        profile_suite(BatchLimits()), write(tmp_path / "rules", text), ("calls", "batch")
+    )
+    assert suite.rule("x").severity == "warning"
+    write(tmp_path / "rules", f'{text}severity = "critical"')
+    with pytest.raises(UsageError, match=r"unknown severity.*allowed: warning, batch"):
+        with_own_rules(suite, tmp_path / "rules", ("calls", "batch"))
 
 
 def rule(**changes: str) -> str:

@@ -61,7 +61,7 @@ class _Page(HTMLParser):
 
 
 def test_the_page_loads_nothing_and_runs_nothing(verdict: Verdict) -> None:
-    html = render(verdict.result, SUITE, summary(), ("run-0.html",))
+    html = render([(SUITE, verdict.result)], summary(), ("run-0.html",))
     page = _Page(html)
     assert page.stack == []
     tags = {tag for tag, _ in page.elements}
@@ -85,18 +85,18 @@ def test_the_page_loads_nothing_and_runs_nothing(verdict: Verdict) -> None:
 
 
 def test_the_page_holds_no_value_of_a_call(verdict: Verdict) -> None:
-    assert MARK not in render(verdict.result, SUITE, summary())
+    assert MARK not in render([(SUITE, verdict.result)], summary())
 
 
 def test_every_expectation_is_on_the_page_with_severity_and_result(verdict: Verdict) -> None:
-    text = " ".join(_Page(render(verdict.result, SUITE, summary())).text.split())
+    text = " ".join(_Page(render([(SUITE, verdict.result)], summary())).text.split())
     for rule in SUITE.rules:
         assert f"{rule.id} ({rule.severity}): {rule.meaning}" in text
     assert "unexpected values found" in text
 
 
 def test_the_page_says_first_what_was_found_and_why_it_matters(verdict: Verdict) -> None:
-    text = _Page(render(verdict.result, SUITE, summary())).text
+    text = _Page(render([(SUITE, verdict.result)], summary())).text
     for part in (
         "run-1",
         "2026-11-24 12:00 UTC",
@@ -107,17 +107,17 @@ def test_the_page_says_first_what_was_found_and_why_it_matters(verdict: Verdict)
     ):
         assert part in text
     assert "91passed" in text
-    stopped = _Page(render(verdict.result, SUITE, summary(stopped=True))).text
+    stopped = _Page(render([(SUITE, verdict.result)], summary(stopped=True))).text
     assert "batch stopped: nothing was moved" in stopped
 
 
 def test_a_clean_batch_says_so(verdict: Verdict) -> None:
     clean = Summary("run-1", NOW, 5, {}, {}, False)
-    assert "Every call meets every expectation." in render(verdict.result, SUITE, clean)
+    assert "Every call meets every expectation." in render([(SUITE, verdict.result)], clean)
 
 
 def test_the_page_is_small(verdict: Verdict) -> None:
-    assert len(render(verdict.result, SUITE, summary())) < 100_000
+    assert len(render([(SUITE, verdict.result)], summary())) < 100_000
 
 
 def test_the_index_is_the_newest_run_and_links_to_earlier_ones(
@@ -125,7 +125,7 @@ def test_the_index_is_the_newest_run_and_links_to_earlier_ones(
 ) -> None:
     monkeypatch.setattr("tasks.validate.docs._MAX_HISTORY", 2)
     for number in range(5):
-        index = write_docs(tmp_path, verdict.result, SUITE, summary(f"run-{number:02}"))
+        index = write_docs(tmp_path, [(SUITE, verdict.result)], summary(f"run-{number:02}"))
     assert index == tmp_path / "index.html"
     text = index.read_text(encoding="utf-8")
     assert "<code>run-04</code>" in text
@@ -145,4 +145,4 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(
 ) -> None:
     (tmp_path / "data-docs").write_text("in the way")
     with pytest.raises(StoreError, match="Data Docs cannot be written"):
-        write_docs(tmp_path / "data-docs", verdict.result, SUITE, summary())
+        write_docs(tmp_path / "data-docs", [(SUITE, verdict.result)], summary())

@@ -17,6 +17,7 @@ from tasks.receipts import Receipt
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
 from tasks.store import Store, ledger
+from tasks.suites import calls_suite as composed
 from tasks.validate.batch_stop import BatchStoppedError
 from tasks.validate.outcomes import JudgesDisagreeError
 from tasks.validate.task import validate
@@ -69,7 +70,7 @@ def test_bad_calls_go_to_quarantine_with_their_reason_and_good_ones_stay(
 
     receipt = validate(run)
 
-    suite = calls_suite(run.settings.validation.max_clock_skew_s)
+    suite = composed(run.settings)
     critical = {r.id: len(BAD_ROWS[r.id]) for r in suite.of("critical")}
     warnings = {r.id: len(BAD_ROWS[r.id]) for r in suite.of("warning")}
     assert receipt.notes["by_reason"] == critical
