@@ -42,6 +42,7 @@ SETTINGS = {
     "fresh": "max_age_h",
     "volume_not_low": "min_volume_ratio",
     "volume_not_high": "max_volume_ratio",
+    "feedback_joins_calls": "max_lost_feedback_ratio",
 }
 
 

@@ -263,6 +263,30 @@ class NotKnownOtherwise:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownIn:
+    """The value stands in the same column of at least one of the tables."""
+
+    column: str
+    tables: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def violation_sql(self, batch: Batch) -> str:
+        column = quoted(self.column)
+        known = " UNION ALL ".join(
+            # one NULL in the list would make NOT IN true of nothing
+            f"SELECT {column} FROM {quoted(table)} WHERE {column} IS NOT NULL"
+            for table in self.tables
+        )
+        return f"{column} NOT IN ({known})"
+
+    def expectation(self, batch: Batch) -> None:
+        return None
+
+
 def few_rows_violate(column: str, predicate: str) -> Expectation:
     """The expectation for a predicate (expectations/gx_kinds.py), shown with `column`."""
     return Expectation("ExpectFewRowsToViolate", {"column": column, "predicate": predicate})

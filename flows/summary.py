@@ -110,6 +110,10 @@ def _validate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterab
     if receipt.quarantined:
         reasons = ", ".join(f"{name} {rows}" for name, rows in notes.get("by_reason", {}).items())
         yield "quarantined", f"{receipt.quarantined:,}: {reasons}"
+    signals = notes.get("feedback", {})
+    if signals.get("quarantined"):
+        reasons = ", ".join(f"{name} {rows}" for name, rows in signals["by_reason"].items())
+        yield "feedback", f"{signals['quarantined']:,} quarantined: {reasons}"
 
 
 def _redact_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:

@@ -130,6 +130,12 @@ class ValidateSettings(_Section):
         "before (three of them needed): less stops the run; 0: off",
     )
     max_volume_ratio: float = Field(5.0, ge=0, description="the same: more stops the run; 0: off")
+    max_lost_feedback_ratio: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="more feedback than this on calls that have not come in stops the run; 1: off",
+    )
     rules: str = Field(
         "expectations",
         description="folder with rules of your own, *.toml; read if it is there (docs/rules.md)",

@@ -5,13 +5,13 @@ Every stage that judges takes its suite from here, so a replay judges as a run d
 
 from __future__ import annotations
 
-from expectations import calls
+from expectations import calls, feedback
 from expectations.batches import BatchLimits, profile_suite, share_rules
 from expectations.rules import Suite
 from tasks.own_suites import with_own_rules
 from tasks.settings import Settings
 
-NAMES = ("calls", "batch")
+NAMES = ("calls", "batch", "feedback")
 
 
 def calls_suite(settings: Settings) -> Suite:
@@ -23,6 +23,13 @@ def calls_suite(settings: Settings) -> Suite:
 def batch_suite(settings: Settings) -> Suite:
     """What the profile of a batch is judged by. Raises UsageError as above."""
     return _with_own(settings, profile_suite(_limits(settings)))
+
+
+def feedback_suite(settings: Settings) -> Suite:
+    """What new feedback is judged by. Raises UsageError as above."""
+    validation = settings.validation
+    ours = feedback.feedback_suite(validation.max_clock_skew_s, validation.max_lost_feedback_ratio)
+    return _with_own(settings, ours)
 
 
 def _with_own(settings: Settings, suite: Suite) -> Suite:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from expectations.checks import Batch
+from expectations.rules import Suite
 from tasks.errors import UsageError
 from tasks.ingest.task import forced_format
 from tasks.receipts import Receipt
 from tasks.replay.dead_letters import read_again
 from tasks.run import Run
-from tasks.store import Store, deadletters, feedback, held, landing, ledger
+from tasks.store import Store, deadletters, feedback, held, held_feedback, landing, ledger
 from tasks.store.held import Readmitted
 from tasks.store.quarantine import refuse_unanswerable
-from tasks.suites import calls_suite
+from tasks.suites import calls_suite, feedback_suite
 
 STAGE = "replay"
 
@@ -42,7 +43,7 @@ def replay(run: Run) -> Receipt:
             return done
         with store.transaction():
             letters = _read_letters(run, store)
-            calls = _readmit_calls(run, store)
+            calls = _readmit_held(run, store)
             _refuse_if_nothing_named(run, letters, calls)
             receipt = _receipt(run, store, letters, calls)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
@@ -67,13 +68,20 @@ def _read_letters(run: Run, store: Store) -> _Letters:
     return found
 
 
-def _readmit_calls(run: Run, store: Store) -> Readmitted:
+def _readmit_held(run: Run, store: Store) -> Readmitted:
     held.look_again(store, run.request.only)
-    suite = calls_suite(run.settings)
-    batch = Batch(held.TABLE, run.clock())
-    refuse_unanswerable(store, batch.table, suite.own_sql(batch))
-    rules = {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
-    return held.readmit(store, rules, run.run_id)
+    held_feedback.look_again(store, run.request.only)
+    calls = _critical(run, store, calls_suite(run.settings), held.TABLE)
+    signals = _critical(run, store, feedback_suite(run.settings), held_feedback.HELD)
+    return held.readmit(store, calls, run.run_id) + held_feedback.readmit(
+        store, signals, run.run_id
+    )
+
+
+def _critical(run: Run, store: Store, suite: Suite, table: str) -> dict[str, str]:
+    batch = Batch(table, run.clock())
+    refuse_unanswerable(store, table, suite.own_sql(batch))
+    return {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
 
 
 def _refuse_if_nothing_named(run: Run, letters: _Letters, calls: Readmitted) -> None:

@@ -15,7 +15,9 @@ from tasks.store.connection import Store
 
 TABLE = "held"
 _KEY = "request_id, content_digest"
-_MATCHES = (
+#: a row of quarantine that is feedback, not a call
+IS_FEEDBACK = "json_exists(\"row\", '$.feedback_id')"
+MATCHES = (
     "(len($1::VARCHAR[]) = 0 OR list_has_any([expectation, request_id], $1::VARCHAR[]) "
     "OR len(list_filter($1::VARCHAR[], lambda name : starts_with(quarantine_id, name))) > 0)"
 )
@@ -30,13 +32,23 @@ class Readmitted:
     known: int
     failing: Mapping[str, int]
 
+    def __add__(self, other: Readmitted) -> Readmitted:
+        return Readmitted(
+            self.tried + other.tried,
+            self.admitted + other.admitted,
+            self.known + other.known,
+            {**self.failing, **other.failing},
+        )
+
 
 def look_again(store: Store, only: Sequence[str]) -> int:
     """Fill `held` with what waits: all, or what `only` names (rule, request, beginning of id)."""
-    columns = ", ".join(f"{_value(column)} AS {quoted(column.name)}" for column in LANDING.columns)
+    columns = ", ".join(
+        f"{value_of(column)} AS {quoted(column.name)}" for column in LANDING.columns
+    )
     store.execute(
         f"CREATE OR REPLACE TEMP TABLE {TABLE} AS SELECT quarantine_id, {columns} "
-        f"FROM quarantine q WHERE state = 'held' AND {_MATCHES}",
+        f"FROM quarantine q WHERE state = 'held' AND NOT {IS_FEEDBACK} AND {MATCHES}",
         [list(only)],
     )
     return int(store.scalar(f"SELECT count(*) FROM {TABLE}"))
@@ -47,10 +59,9 @@ def readmit(store: Store, rules: Mapping[str, str], run_id: str) -> Readmitted:
 
     Call it inside a transaction, after `look_again`. The same call held twice goes in once.
     """
-    cases = " ".join(f"WHEN {sql} THEN {sql_literal(name)}" for name, sql in rules.items())
     store.execute(
         "CREATE OR REPLACE TEMP TABLE held_judged AS SELECT quarantine_id, "
-        f"CASE {cases} END AS failed, "
+        f"{first_broken(rules)} AS failed, "
         f"row_number() OVER (PARTITION BY {_KEY} ORDER BY quarantine_id) > 1 OR ({_KEY}) IN "
         f"(SELECT {_KEY} FROM landing UNION ALL SELECT {_KEY} FROM requests "
         f"UNION ALL SELECT {_KEY} FROM merged_reports) AS known FROM {TABLE}"
@@ -74,7 +85,13 @@ def readmit(store: Store, rules: Mapping[str, str], run_id: str) -> Readmitted:
     return Readmitted(tried, admitted, known, dict(failing))
 
 
-def _value(column: Column) -> str:
+def first_broken(rules: Mapping[str, str]) -> str:
+    """SQL for the first rule (id → predicate) that a row violates, or NULL."""
+    cases = " ".join(f"WHEN {sql} THEN {sql_literal(name)}" for name, sql in rules.items())
+    return f"CASE {cases} ELSE NULL END" if cases else "NULL::VARCHAR"
+
+
+def value_of(column: Column) -> str:
     """A member of the JSON object that quarantine keeps, as the column it was."""
     member = f'q."row"->{sql_literal(f"$.{column.name}")}'
     text = f'q."row"->>{sql_literal(f"$.{column.name}")}'

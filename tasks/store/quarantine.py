@@ -69,12 +69,24 @@ def refuse_unanswerable(store: Store, table: str, predicates: Mapping[str, str])
             ) from None
 
 
-def mark_violations(
-    store: Store, critical: Mapping[str, str], warnings: Mapping[str, str]
-) -> dict[str, int]:
-    """Find the rows of `landing` that violate a predicate (rule id → SQL); rows by rule id.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table whose rows are judged, what tells them apart, and where the marks go."""
 
-    Leaves the temporary table `judged`: row_id, failed (critical ids in suite order), warned.
+    table: str = LANDING.name
+    key: str = "rowid"
+    marks: str = "judged"
+
+
+CALLS = Rows()
+
+
+def mark_violations(
+    store: Store, critical: Mapping[str, str], warnings: Mapping[str, str], rows: Rows = CALLS
+) -> dict[str, int]:
+    """Find the rows that violate a predicate (rule id → SQL); rows by rule id.
+
+    Leaves the temporary table `rows.marks`: row_id, failed (critical ids in suite order), warned.
     """
     found = {name: f"violates_{place}" for place, name in enumerate((*critical, *warnings))}
     predicates = ", ".join(
@@ -82,16 +94,16 @@ def mark_violations(
     )
     # names are made only of the few rows that violate anything
     store.execute(
-        "CREATE OR REPLACE TEMP TABLE judged AS SELECT row_id, "
+        f"CREATE OR REPLACE TEMP TABLE {rows.marks} AS SELECT row_id, "
         f"{_ids_where_true(critical, found)} AS failed, "
         f"{_ids_where_true(warnings, found)} AS warned "
-        f"FROM (SELECT rowid AS row_id, {predicates} FROM landing) "
+        f"FROM (SELECT {rows.key} AS row_id, {predicates} FROM {rows.table}) "
         f"WHERE {' OR '.join(found.values())}"
     )
     counts = dict.fromkeys((*critical, *warnings), 0)
     counts.update(
         store.rows(
-            "SELECT id, count(*) FROM (SELECT unnest(failed || warned) AS id FROM judged) "
+            f"SELECT id, count(*) FROM (SELECT unnest(failed || warned) AS id FROM {rows.marks}) "
             "GROUP BY id"
         )
     )
@@ -103,11 +115,11 @@ def _ids_where_true(names: Iterable[str], found: Mapping[str, str]) -> str:
     return f"list_filter([{', '.join(cases)}]::VARCHAR[], lambda id : id IS NOT NULL)"
 
 
-def first_failures(store: Store) -> dict[str, int]:
+def first_failures(store: Store, rows: Rows = CALLS) -> dict[str, int]:
     """Rows to hold back by the first critical rule they fail; the sum is all of them."""
     return dict(
         store.rows(
-            "SELECT failed[1], count(*) FROM judged WHERE len(failed) > 0 "
+            f"SELECT failed[1], count(*) FROM {rows.marks} WHERE len(failed) > 0 "
             "GROUP BY 1 ORDER BY 2 DESC, 1"
         )
     )

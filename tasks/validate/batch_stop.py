@@ -85,17 +85,17 @@ def _figure(value: object) -> str:
 
 
 def batch_broken(
-    summary: Summary, suites: Sequence[Suite], batch: Batch, docs: str | None
+    summary: Summary, judged: Sequence[tuple[Suite, Batch]], docs: str | None
 ) -> BatchStoppedError:
     """The error for a batch that breaks a batch rule; the first is told in full."""
     name, found = next(iter(summary.broken.items()))
-    suite = next(suite for suite in suites if name in {rule.id for rule in suite.rules})
+    suite, batch = next(pair for pair in judged if name in {rule.id for rule in pair[0].rules})
     rule = suite.rule(name)
     setting = SETTINGS.get(name, "max_null_ratio")
     limit = f"mend {rule.origin}" if rule.origin else f"change [validate] {setting}"
     others = ", ".join(list(summary.broken)[1:])
     return BatchStoppedError(
-        f"the batch breaks {name}: {rule.meaning} None was moved, all wait in {batch.table}",
+        f"the batch breaks {name}: {rule.meaning} Nothing was moved: all calls wait in landing",
         counts={**_counts(summary), "batch_rules": dict(summary.broken)},
         received=found + (f"; broken too: {others}" if others else ""),
         allowed=rule.reason,

@@ -24,7 +24,7 @@ from tasks.validate.page_style import STYLE
 
 INDEX = "index.html"
 _MAX_HISTORY = 30
-_SUBJECTS = {"calls": "the calls", "batch": "the batch as a whole"}
+_SUBJECTS = {"calls": "calls", "batch": "the batch as a whole", "feedback": "feedback"}
 
 
 Judged = Sequence[tuple[Suite, ExpectationSuiteValidationResult]]
@@ -89,9 +89,15 @@ def _head(judged: Judged, summary: Summary) -> str:
 def _reasons(judged: Judged, summary: Summary) -> str:
     rules = {rule.id: rule for suite, _ in judged for rule in suite.rules}
     found = [(name, "batch", seen, "") for name, seen in summary.broken.items()]
-    for counts, severity in ((summary.by_reason, "critical"), (summary.warnings, "warning")):
+    signals = summary.feedback
+    for counts, severity, rows_in in (
+        (summary.by_reason, "critical", summary.rows_in),
+        (signals.by_reason, "critical", signals.rows_in),
+        (summary.warnings, "warning", summary.rows_in),
+        (signals.warnings, "warning", signals.rows_in),
+    ):
         found += [
-            (name, severity, f"{rows:,}", f"{rows / summary.rows_in:.1%}")
+            (name, severity, f"{rows:,}", f"{rows / max(rows_in, 1):.1%}")
             for name, rows in counts.items()
         ]
     if not found:

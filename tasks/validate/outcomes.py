@@ -25,6 +25,16 @@ class RuleOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedbackFound:
+    """What was found of `rows_in` signals, each bad one once, under its first failure."""
+
+    rows_in: int = 0
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What validation came to: `by_reason` counts each bad call once, under its first failure.
 
@@ -38,6 +48,7 @@ class Summary:
     warnings: Mapping[str, int]
     stopped: bool
     broken: Mapping[str, str] = field(default_factory=dict)
+    feedback: FeedbackFound = field(default_factory=FeedbackFound)
 
     @property
     def quarantined(self) -> int:

@@ -1,4 +1,4 @@
-"""The validate stage: landing through the suite, bad calls into quarantine, each with its reason.
+"""The validate stage: new calls and feedback through their suites, bad ones into quarantine.
 
 Great Expectations decides what failed; the SQL derived from the same rules says which rows. What
 stays in landing passed. One transaction moves the rows and writes the ledger, so a killed run
@@ -8,22 +8,22 @@ leaves landing as it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from expectations.checks import Batch
-from expectations.contracts import BATCH_PROFILE, LANDING
+from expectations.contracts import BATCH_PROFILE, FEEDBACK, LANDING
 from expectations.rules import Suite
 from tasks.receipts import Receipt
 from tasks.redaction import Redactor
 from tasks.redaction_policy import hidden_columns
 from tasks.run import Run
-from tasks.settings import ValidateSettings
-from tasks.store import Store, ledger, quarantine
+from tasks.store import Store, held_feedback, ledger, quarantine
 from tasks.store.profile import MIN_PAST_DAYS, write_profile
 from tasks.store.quarantine import Judgement
-from tasks.suites import batch_suite, calls_suite
+from tasks.suites import batch_suite, calls_suite, feedback_suite
+from tasks.validate import feedback
 from tasks.validate.batch_stop import (
     batch_broken,
     batch_stopped,
@@ -33,7 +33,7 @@ from tasks.validate.batch_stop import (
     is_too_bad,
 )
 from tasks.validate.observed import shown
-from tasks.validate.outcomes import Summary, check_agreement
+from tasks.validate.outcomes import FeedbackFound, Summary, check_agreement
 
 if TYPE_CHECKING:
     from tasks.validate.gx import Verdict
@@ -44,34 +44,44 @@ _PSEUDONYM = re.compile(r"<(\w+):[0-9a-f]{12}>")
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What Great Expectations says of the calls and of the batch as a whole."""
+    """A suite, the rows it was asked about, and what Great Expectations says of them."""
 
-    calls: Suite
-    batch: Suite
-    rows: Batch
-    verdicts: tuple[Verdict, Verdict]
-    profile: Mapping[str, Any]
+    suite: Suite
+    batch: Batch
+    verdict: Verdict
 
 
 def validate(run: Run) -> Receipt:
-    """Judge every call in landing; hold the bad ones back.
+    """Judge every call in landing and all new feedback; hold the bad ones back.
 
-    Raises BatchStoppedError (exit 3, nothing moved) when too large a share is bad, or a rule on the
-    batch as a whole is broken.
+    Raises BatchStoppedError (exit 3, nothing moved) when too large a share of the calls is bad, or
+    a rule on the batch as a whole is broken.
     """
-    suite, whole = calls_suite(run.settings), batch_suite(run.settings)
+    # rules that cannot be read are told before anything is judged
+    suites = calls_suite(run.settings), batch_suite(run.settings), feedback_suite(run.settings)
     with run.open_store() as store:
         done = ledger.finished_stage(store, run.run_id, STAGE)
         if done is not None:
             return done
         rows_in = quarantine.count_landing(store)
-        if rows_in == 0 and not run.settings.validation.max_age_h:
-            return _nothing_new(run, store, suite)
+        signals = held_feedback.count_new(store)
+        if not rows_in and not signals and not run.settings.validation.max_age_h:
+            return _nothing_new(run, store, suites[0])
     run.progress(STAGE, 0, rows_in, "Great Expectations")
     with run.open_store() as store:
-        judged = _judge(run, store, suite, whole)
+        now = run.clock()
+        with store.transaction():  # Great Expectations sees only what is committed
+            profile = write_profile(store, now, run.settings.validation.min_rows_for_ratio)
+            held_feedback.show_new(store)
+        tables = LANDING.name, BATCH_PROFILE.name, held_feedback.NEW.table
+        wanted = [True, bool(suites[1].rules), bool(signals)]
+        judged = [
+            _judge(store, suite, Batch(table, now))
+            for suite, table, is_wanted in zip(suites, tables, wanted, strict=True)
+            if is_wanted
+        ]
         with store.transaction():
-            receipt = _hold_back(run, store, judged)
+            receipt = _hold_back(run, store, judged, profile)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     run.progress(STAGE, rows_in, rows_in)
     return receipt
@@ -87,81 +97,73 @@ def _nothing_new(run: Run, store: Store, suite: Suite) -> Receipt:
     return receipt
 
 
-def _judge(run: Run, store: Store, suite: Suite, whole: Suite) -> _Judged:
+def _judge(store: Store, suite: Suite, batch: Batch) -> _Judged:
     # seconds on first use
     from tasks.validate import gx
 
-    now = run.clock()
-    with store.transaction():  # Great Expectations sees only what is committed
-        profile = write_profile(store, now, run.settings.validation.min_rows_for_ratio)
-    rows = Batch(LANDING.name, now)
-    verdicts = (
-        gx.judge(store.connection, suite, rows),
-        gx.judge(store.connection, whole, Batch(BATCH_PROFILE.name, now)),
-    )
-    for verdict, judged_by, table in zip(
-        verdicts, (suite, whole), (LANDING, BATCH_PROFILE), strict=True
-    ):
-        if any(outcome.exception for outcome in verdict.outcomes):
-            own = judged_by.own_sql(Batch(table.name, now))
-            quarantine.refuse_unanswerable(store, table.name, own)
-    return _Judged(suite, whole, rows, verdicts, profile)
+    verdict = gx.judge(store.connection, suite, batch)
+    if any(outcome.exception for outcome in verdict.outcomes):
+        quarantine.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
+    return _Judged(suite, batch, verdict)
 
 
-def _hold_back(run: Run, store: Store, judged: _Judged) -> Receipt:
-    suite, batch, settings = judged.calls, judged.rows, run.settings.validation
-    critical = {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
-    others = {
-        rule.id: rule.violation_sql(batch) for rule in suite.rules if rule.severity != "critical"
-    }
+def _hold_back(
+    run: Run, store: Store, judged: Sequence[_Judged], profile: Mapping[str, Any]
+) -> Receipt:
+    calls, *others = judged
+    suite, batch, settings = calls.suite, calls.batch, run.settings.validation
     rows_in = quarantine.count_landing(store)
-    rows_by_rule = quarantine.mark_violations(store, critical, others)
-    check_agreement(judged.verdicts[0].outcomes, rows_by_rule, suite)
-    broken, odd = _look_at_batch(store, judged, rows_in, settings)
-    by_reason = quarantine.first_failures(store)
-    warned = {
-        rule.id: rows_by_rule[rule.id] for rule in suite.of("warning") if rows_by_rule[rule.id]
-    } | odd
-    too_bad = is_too_bad(rows_in, sum(by_reason.values()), settings)
-    summary = Summary(
-        run.run_id, batch.now, rows_in, by_reason, warned, too_bad or bool(broken), broken
+    rows_by_rule = quarantine.mark_violations(
+        store,
+        {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")},
+        {rule.id: rule.violation_sql(batch) for rule in suite.rules if rule.severity != "critical"},
     )
+    check_agreement(calls.verdict.outcomes, rows_by_rule, suite)
+    by_reason = quarantine.first_failures(store)
+    warned = {r.id: rows_by_rule[r.id] for r in suite.of("warning") if rows_by_rule[r.id]}
+    broken = broken_shares(suite, calls.verdict.outcomes, rows_in, settings)
+    signals = FeedbackFound()
+    for other in others:
+        if other.suite.table is BATCH_PROFILE:
+            stops, odd = _look_at_profile(store, other, profile)
+            broken |= stops
+            warned |= odd
+        else:
+            signals = feedback.look(store, other.suite, other.batch, other.verdict, settings)
+            broken |= signals.broken
+    too_bad = is_too_bad(rows_in, sum(by_reason.values()), settings)
+    stopped = too_bad or bool(broken)
+    summary = Summary(run.run_id, batch.now, rows_in, by_reason, warned, stopped, broken, signals)
     docs = _write_docs(run, judged, summary)
     if too_bad:
         raise batch_stopped(summary, settings, suite, batch, docs)
     if broken:
-        raise batch_broken(summary, (suite, judged.batch), batch, docs)
-    quarantine.begin_observed(store)
+        raise batch_broken(summary, [(each.suite, each.batch) for each in judged], docs)
+    notes = _notes(suite, by_reason, warned, docs)
+    notes["batch"] = described(profile, MIN_PAST_DAYS)
     mask = _masker(run)
+    for other in others:
+        if other.suite.table is FEEDBACK:
+            judgement = Judgement(run.run_id, batch.now, other.suite.version)
+            notes["feedback"] = feedback.hold_back(store, other.suite, signals, judgement, mask)
+    quarantine.begin_observed(store)
     for rule_id in by_reason:
         _note_observed(store, suite, rule_id, hidden_columns(run.settings.redact.fields), mask)
     held = quarantine.hold_back(store, Judgement(run.run_id, batch.now, suite.version))
     return Receipt(
-        STAGE,
-        run.run_id,
-        rows_in=rows_in,
-        rows_out=rows_in - held,
-        quarantined=held,
-        notes={
-            **_notes(suite, by_reason, warned, docs),
-            "batch": described(judged.profile, MIN_PAST_DAYS),
-        },
+        STAGE, run.run_id, rows_in, rows_out=rows_in - held, quarantined=held, notes=notes
     )
 
 
-def _look_at_batch(
-    store: Store, judged: _Judged, rows_in: int, settings: ValidateSettings
+def _look_at_profile(
+    store: Store, judged: _Judged, profile: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, int]]:
-    """Batch rules that stop the run, and those on the profile that only warn."""
-    shares, figures = judged.verdicts
-    table = Batch(BATCH_PROFILE.name, judged.rows.now)
-    sql = {rule.id: rule.violation_sql(table) for rule in judged.batch.rules}
-    counts = quarantine.count_violations(store, table.table, sql)
-    check_agreement(figures.outcomes, counts, judged.batch)
-    broken = broken_shares(judged.calls, shares.outcomes, rows_in, settings)
-    broken |= broken_figures(judged.batch, figures.outcomes, judged.profile)
-    odd = {rule.id: rows_in for rule in judged.batch.of("warning") if counts[rule.id]}
-    return broken, odd
+    """The rules on the profile that stop the run, and those that only warn."""
+    sql = {rule.id: rule.violation_sql(judged.batch) for rule in judged.suite.rules}
+    counts = quarantine.count_violations(store, judged.batch.table, sql)
+    check_agreement(judged.verdict.outcomes, counts, judged.suite)
+    odd = {rule.id: counts[rule.id] for rule in judged.suite.of("warning") if counts[rule.id]}
+    return broken_figures(judged.suite, judged.verdict.outcomes, profile), odd
 
 
 def _note_observed(
@@ -185,15 +187,12 @@ def _masker(run: Run) -> Callable[[str], str]:
     return mask
 
 
-def _write_docs(run: Run, judged: _Judged, summary: Summary) -> str | None:
+def _write_docs(run: Run, judged: Sequence[_Judged], summary: Summary) -> str | None:
     if not run.settings.validation.data_docs:
         return None
     from tasks.validate.docs import write_docs
 
-    pages = tuple(
-        (suite, verdict.result)
-        for suite, verdict in zip((judged.calls, judged.batch), judged.verdicts, strict=True)
-    )
+    pages = [(each.suite, each.verdict.result) for each in judged]
     return str(write_docs(run.settings.home_path / "data-docs", pages, summary))
 
 

@@ -121,7 +121,7 @@ def test_a_day_with_few_calls_stops_the_run_until_the_rest_is_there(make_run: Ma
     land(run, day_of(MONDAY, 11))
     error = stopped(run)
     assert error.counts["batch_rules"] == {"volume_not_low": "volume_ratio 0.183"}
-    for part in ("volume_not_low", "0.2 times", "none was moved", "min_volume_ratio"):
+    for part in ("volume_not_low", "0.2 times", "nothing was moved", "min_volume_ratio"):
         assert part.lower() in error.line().lower()
     assert "flywheel sql 'from batch_profile'" in error.line()
 
@@ -244,7 +244,7 @@ def test_own_batch_rules_stop_the_run_and_name_their_file(
     (folder / "own.toml").unlink()
     later = make_run("run-2")
     land(later, [call(2)])
-    assert passed(later).notes["warnings"] == {"has_day": 3}
+    assert passed(later).notes["warnings"] == {"has_day": 1}
 
 
 def test_what_stopped_the_batch_is_on_the_page(make_run: MakeRun) -> None:

@@ -1,0 +1,62 @@
+"""New feedback through its suite: false signals into quarantine, the rest stays where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from expectations.checks import Batch
+from expectations.rules import Suite
+from tasks.settings import ValidateSettings
+from tasks.store import Store, held_feedback, quarantine
+from tasks.store.held_feedback import NEW
+from tasks.store.quarantine import Judgement
+from tasks.validate.batch_stop import broken_shares
+from tasks.validate.observed import shown
+from tasks.validate.outcomes import FeedbackFound, check_agreement
+
+if TYPE_CHECKING:
+    from tasks.validate.gx import Verdict
+
+
+def look(
+    store: Store, suite: Suite, batch: Batch, verdict: Verdict, settings: ValidateSettings
+) -> FeedbackFound:
+    """Mark what fails; moves nothing. Raises JudgesDisagreeError."""
+    critical = {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
+    others = {r.id: r.violation_sql(batch) for r in suite.rules if r.severity != "critical"}
+    rows_by_rule = quarantine.mark_violations(store, critical, others, NEW)
+    check_agreement(verdict.outcomes, rows_by_rule, suite)
+    rows_in = held_feedback.count_new(store)
+    return FeedbackFound(
+        rows_in,
+        quarantine.first_failures(store, NEW),
+        {rule.id: rows_by_rule[rule.id] for rule in suite.of("warning") if rows_by_rule[rule.id]},
+        broken_shares(suite, verdict.outcomes, rows_in, settings),
+    )
+
+
+def hold_back(
+    store: Store,
+    suite: Suite,
+    found: FeedbackFound,
+    judgement: Judgement,
+    mask: Callable[[str], str],
+) -> dict[str, Any]:
+    """Move what fails a critical rule into quarantine; what to note in the receipt."""
+    for rule_id in found.by_reason:
+        columns = suite.rule(rule_id).columns
+        observed = {
+            feedback_id: shown(columns, values, mask)
+            for feedback_id, values in held_feedback.failing(store, rule_id, columns).items()
+        }
+        assert len(observed) == found.by_reason[rule_id], f"{rule_id} lost count of feedback"
+        held_feedback.hold_back(store, judgement, columns, observed)
+    quarantined = sum(found.by_reason.values())
+    return {
+        "rows_in": found.rows_in,
+        "rows_out": found.rows_in - quarantined,
+        "quarantined": quarantined,
+        "by_reason": dict(found.by_reason),
+        "warnings": dict(found.warnings),
+    }
