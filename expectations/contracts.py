@@ -114,7 +114,7 @@ FEEDBACK = TableContract(
         _c("given_at", "TIMESTAMP", "when, UTC"),
         _c("by_hash", "VARCHAR", "hash of who gave it"),
         _c("source", "VARCHAR", "file:line", False),
-        _c("run_id", "VARCHAR", "run that took it in", False),
+        _c("run_id", "VARCHAR", "run that took it in, then the one that judged it", False),
     ),
     key=("feedback_id",),
 )

@@ -75,6 +75,16 @@ def hold_back(
     )
 
 
+def adopt(store: Store, run_id: str) -> None:
+    """What is judged now belongs to this run, whose redact masks it: the run that took it in may
+    have been another one, such as a `flywheel ingest` or one that was stopped."""
+    store.execute(
+        "UPDATE feedback SET run_id = ? WHERE run_id "
+        "NOT IN (SELECT run_id FROM run_stages WHERE stage = 'validate')",
+        [run_id],
+    )
+
+
 def look_again(store: Store, only: Sequence[str]) -> None:
     """Fill the table of what waits: all, or what `only` names."""
     values = ", ".join(

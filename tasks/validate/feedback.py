@@ -43,7 +43,7 @@ def hold_back(
     judgement: Judgement,
     mask: Callable[[str], str],
 ) -> dict[str, Any]:
-    """Move what fails a critical rule into quarantine; what to note in the receipt."""
+    """Move what fails a critical rule into quarantine, take over the rest; returns notes."""
     for rule_id in found.by_reason:
         columns = suite.rule(rule_id).columns
         observed = {
@@ -52,6 +52,7 @@ def hold_back(
         }
         assert len(observed) == found.by_reason[rule_id], f"{rule_id} lost count of feedback"
         held_feedback.hold_back(store, judgement, columns, observed)
+    held_feedback.adopt(store, judgement.run_id)
     quarantined = sum(found.by_reason.values())
     return {
         "rows_in": found.rows_in,

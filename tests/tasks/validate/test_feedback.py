@@ -136,9 +136,15 @@ def test_feedback_that_speaks_of_unknown_calls_alone_stops_the_run(make_run: Mak
     assert validate(later).notes["feedback"]["warnings"] == {"feedback_finds_its_call": 50}
 
 
-def test_feedback_of_a_run_that_was_stopped_is_judged_by_the_next(make_run: MakeRun) -> None:
-    take_in(make_run("run-0"), [signal(1, value=3.0)])
-    assert validate(make_run("run-1")).notes["feedback"]["quarantined"] == 1
+def test_feedback_that_another_run_took_in_is_judged_and_masked_by_the_next(
+    make_run: MakeRun,
+) -> None:
+    take_in(make_run("run-0"), [signal(1, value=3.0), signal(2)])
+    run = make_run("run-1")
+    assert validate(run).notes["feedback"]["quarantined"] == 1
+    redact(run)
+    with run.open_store() as store:
+        assert "jane.doe" not in store.scalar("SELECT comment FROM feedback")
     assert "feedback" not in validate(make_run("run-2")).notes
 
 
