@@ -97,8 +97,8 @@ def generate(path: Path, num_rows: int) -> None:
 
 
 def ours(store: Store) -> dict[str, int]:
-    from tasks.validate import gx
-    from tasks.validate.outcomes import check_agreement
+    from tasks.judging import gx
+    from tasks.judging.outcomes import check_agreement
 
     outcomes = gx.judge(store.connection, SUITE, BATCH).outcomes
     counts = mark(store)
@@ -107,7 +107,7 @@ def ours(store: Store) -> dict[str, int]:
 
 
 def judged(store: Store, suite: Suite = SUITE) -> dict[str, int]:
-    from tasks.validate import gx
+    from tasks.judging import gx
 
     outcomes = gx.judge(store.connection, suite, BATCH).outcomes
     return {outcome.rule_id: outcome.unexpected_rows for outcome in outcomes}
@@ -147,7 +147,7 @@ def work_on_pandas(store: Store, *, in_memory: bool) -> tuple[Cost, dict[str, in
     """Only the columns that the rules look at. `in_memory`: the frame is there already."""
     import great_expectations as gx
 
-    from tasks.validate.gx import outcomes_of
+    from tasks.judging.gx import outcomes_of
 
     suite = pandas_suite()
     columns = {name for rule in suite.rules for name in rule.columns}

@@ -10,8 +10,9 @@ from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE
 from expectations.rules import Suite
 from tasks.errors import DataError
+from tasks.judging.outcomes import RuleOutcome
 from tasks.settings import ValidateSettings
-from tasks.validate.outcomes import RuleOutcome, Summary
+from tasks.validate.summary import Summary
 
 _MAX_SQL_CHARS = 160
 

@@ -18,9 +18,9 @@ from great_expectations.render.view import DefaultJinjaPageView
 
 from expectations.rules import Suite
 from tasks.errors import StoreError
-from tasks.validate.outcomes import Summary
 from tasks.validate.page_cleaner import clean
 from tasks.validate.page_style import STYLE
+from tasks.validate.summary import Summary
 
 INDEX = "index.html"
 _MAX_HISTORY = 30

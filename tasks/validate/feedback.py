@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.checks import Batch
 from expectations.rules import Suite
+from tasks.judging.outcomes import check_agreement
 from tasks.settings import ValidateSettings
 from tasks.store import Store, held_feedback, quarantine
 from tasks.store.held_feedback import NEW
 from tasks.store.quarantine import Judgement
 from tasks.validate.batch_stop import broken_shares
 from tasks.validate.observed import shown
-from tasks.validate.outcomes import FeedbackFound, check_agreement
+from tasks.validate.summary import FeedbackFound
 
 if TYPE_CHECKING:
-    from tasks.validate.gx import Verdict
+    from tasks.judging.gx import Verdict
 
 
 def look(

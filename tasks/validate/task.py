@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE, FEEDBACK, LANDING
 from expectations.rules import Suite
+from tasks.judging.outcomes import check_agreement
 from tasks.receipts import Receipt
 from tasks.redaction import Redactor
 from tasks.redaction_policy import hidden_columns
@@ -33,10 +34,10 @@ from tasks.validate.batch_stop import (
     is_too_bad,
 )
 from tasks.validate.observed import shown
-from tasks.validate.outcomes import FeedbackFound, Summary, check_agreement
+from tasks.validate.summary import FeedbackFound, Summary
 
 if TYPE_CHECKING:
-    from tasks.validate.gx import Verdict
+    from tasks.judging.gx import Verdict
 
 STAGE = "validate"
 _PSEUDONYM = re.compile(r"<(\w+):[0-9a-f]{12}>")
@@ -99,7 +100,7 @@ def _nothing_new(run: Run, store: Store, suite: Suite) -> Receipt:
 
 def _judge(store: Store, suite: Suite, batch: Batch) -> _Judged:
     # seconds on first use
-    from tasks.validate import gx
+    from tasks.judging import gx
 
     verdict = gx.judge(store.connection, suite, batch)
     if any(outcome.exception for outcome in verdict.outcomes):

@@ -12,13 +12,13 @@ from expectations.checks import Batch
 from expectations.contracts import LANDING
 from expectations.rules import Suite
 from tasks.errors import UsageError
+from tasks.judging.gx import judge
+from tasks.judging.outcomes import check_agreement
 from tasks.own_suites import with_own_rules
 from tasks.settings import parse_settings
 from tasks.sql_predicates import RefusedPredicateError, check_predicate
 from tasks.store import Store, quarantine
 from tasks.suites import calls_suite as composed
-from tasks.validate.gx import judge
-from tasks.validate.outcomes import check_agreement
 from tests.expectations.call_rows import NOW, call
 
 OURS = calls_suite(300.0)

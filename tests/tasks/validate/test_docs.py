@@ -13,10 +13,10 @@ from expectations.calls import calls_suite
 from expectations.checks import Batch
 from expectations.contracts import LANDING
 from tasks.errors import StoreError
+from tasks.judging.gx import Verdict, judge
 from tasks.store import Store
 from tasks.validate.docs import render, write_docs
-from tasks.validate.gx import Verdict, judge
-from tasks.validate.outcomes import Summary
+from tasks.validate.summary import Summary
 from tests.expectations.call_rows import BAD_ROWS, NOW, call
 
 SUITE = calls_suite(300.0)

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from tasks.validate.duckdb_dialect import DuckDBType, lend, sqlalchemy_type
+from tasks.judging.duckdb_dialect import DuckDBType, lend, sqlalchemy_type
 
 
 @pytest.fixture

@@ -19,13 +19,13 @@ from expectations.calls import calls_suite
 from expectations.checks import Batch, Present
 from expectations.contracts import LANDING, REQUESTS
 from expectations.rules import Rule, Suite
-from tasks.store import Store, quarantine
-from tasks.validate.gx import judge, outcomes_of
-from tasks.validate.outcomes import (
+from tasks.judging.gx import judge, outcomes_of
+from tasks.judging.outcomes import (
     JudgesDisagreeError,
     RuleOutcome,
     check_agreement,
 )
+from tasks.store import Store, quarantine
 from tests.expectations.call_rows import BAD_ROWS, GOOD_CHANGES, NOW, call
 
 SUITE = calls_suite(300.0)

@@ -7,8 +7,7 @@ a bug, and a bug here would quarantine the wrong calls: it stops the run. Pure: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 
 from expectations.rules import Suite
 from tasks.errors import FlywheelError
@@ -22,37 +21,6 @@ class RuleOutcome:
     success: bool
     unexpected_rows: int
     exception: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackFound:
-    """What was found of `rows_in` signals, each bad one once, under its first failure."""
-
-    rows_in: int = 0
-    by_reason: Mapping[str, int] = field(default_factory=dict)
-    warnings: Mapping[str, int] = field(default_factory=dict)
-    broken: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What validation came to: `by_reason` counts each bad call once, under its first failure.
-
-    `broken`: batch rules that stop the run, with what was found.
-    """
-
-    run_id: str
-    judged_at: datetime
-    rows_in: int
-    by_reason: Mapping[str, int]
-    warnings: Mapping[str, int]
-    stopped: bool
-    broken: Mapping[str, str] = field(default_factory=dict)
-    feedback: FeedbackFound = field(default_factory=FeedbackFound)
-
-    @property
-    def quarantined(self) -> int:
-        return sum(self.by_reason.values())
 
 
 class JudgesDisagreeError(FlywheelError):

@@ -25,8 +25,8 @@ from great_expectations.datasource.fluent import SQLDatasource
 
 from expectations.checks import Batch
 from expectations.rules import Suite
-from tasks.validate.duckdb_dialect import lend
-from tasks.validate.outcomes import RuleOutcome
+from tasks.judging.duckdb_dialect import lend
+from tasks.judging.outcomes import RuleOutcome
 
 #: counts only; a result must not carry what a user wrote
 _RESULT_FORMAT = {
