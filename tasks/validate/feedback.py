@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Any
 
 from expectations.checks import Batch
@@ -43,12 +43,13 @@ def hold_back(
     found: FeedbackFound,
     judgement: Judgement,
     mask: Callable[[str], str],
+    hidden: Set[str],
 ) -> dict[str, Any]:
     """Move what fails a critical rule into quarantine, take over the rest; returns notes."""
     for rule_id in found.by_reason:
         columns = suite.rule(rule_id).columns
         observed = {
-            feedback_id: shown(columns, values, mask)
+            feedback_id: shown(columns, values, mask, hidden)
             for feedback_id, values in held_feedback.failing(store, rule_id, columns).items()
         }
         assert len(observed) == found.by_reason[rule_id], f"{rule_id} lost count of feedback"

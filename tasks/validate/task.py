@@ -142,14 +142,16 @@ def _hold_back(
         raise batch_broken(summary, [(each.suite, each.batch) for each in judged], docs)
     notes = _notes(suite, by_reason, warned, docs)
     notes["batch"] = described(profile, MIN_PAST_DAYS)
-    mask = _masker(run)
+    mask, hidden = _masker(run), hidden_columns(run.settings.redact.fields)
     for other in others:
         if other.suite.table is FEEDBACK:
             judgement = Judgement(run.run_id, batch.now, other.suite.version)
-            notes["feedback"] = feedback.hold_back(store, other.suite, signals, judgement, mask)
+            notes["feedback"] = feedback.hold_back(
+                store, other.suite, signals, judgement, mask, hidden
+            )
     quarantine.begin_observed(store)
     for rule_id in by_reason:
-        _note_observed(store, suite, rule_id, hidden_columns(run.settings.redact.fields), mask)
+        _note_observed(store, suite, rule_id, hidden, mask)
     held = quarantine.hold_back(store, Judgement(run.run_id, batch.now, suite.version))
     return Receipt(
         STAGE, run.run_id, rows_in, rows_out=rows_in - held, quarantined=held, notes=notes
