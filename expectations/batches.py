@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from expectations.checks import Between, Never, Present
+from expectations.checks import Between, Never, Present, quoted
 from expectations.contracts import BATCH_PROFILE
 from expectations.rules import Rule, Suite
 
@@ -50,14 +50,11 @@ def share_rules(limits: BatchLimits) -> tuple[Rule, ...]:
     """Rules over the calls of a batch; a limit of 1 can never be exceeded and makes no rule."""
     rules = [_few_nulls(name, ratio) for name, ratio in sorted(limits.max_null_ratio.items())]
     if limits.max_garbled_ratio < 1:
-        texts = ('CAST("messages" AS VARCHAR)', 'CAST("response" AS VARCHAR)')
         rules.append(
             Rule(
                 "whole_text",
                 "batch",
-                Never(
-                    ("messages", "response"), _either(*(_GARBLED.format(text) for text in texts))
-                ),
+                Never(("messages", "response"), garbled("messages", "response")),
                 "Texts are whole: no replacement characters, no UTF-8 read as another encoding.",
                 "A step before us reads or writes the wrong encoding; no answer is comparable.",
                 max_ratio=limits.max_garbled_ratio,
@@ -68,9 +65,11 @@ def share_rules(limits: BatchLimits) -> tuple[Rule, ...]:
     return tuple(rule for rule in rules if rule.max_ratio < 1)
 
 
-def _either(*terms: str) -> str:
+def garbled(*columns: str) -> str:
+    """SQL that is true where a text of the columns has a broken encoding."""
+    texts = [f"CAST({quoted(column)} AS VARCHAR)" for column in columns]
     # NULL is no text, so it is not garbled
-    return " OR ".join(f"coalesce({term}, false)" for term in terms)
+    return " OR ".join(f"coalesce({_GARBLED.format(text)}, false)" for text in texts)
 
 
 def _few_nulls(column: str, ratio: float) -> Rule:

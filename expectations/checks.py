@@ -264,6 +264,30 @@ class NotKnownOtherwise:
 
 
 @dataclass(frozen=True, slots=True)
+class Agree:
+    """Rows with the same `keys` have the same value; two missing keys are the same."""
+
+    keys: tuple[str, ...]
+    value: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.value, *self.keys)
+
+    def violation_sql(self, batch: Batch) -> str:
+        # a struct compares whole, missing values included, where a row of columns would not
+        keys = ", ".join(f"CAST({quoted(key)} AS VARCHAR)" for key in self.keys)
+        return (
+            f"struct_pack(k := [{keys}]) IN (SELECT struct_pack(k := [{keys}]) "
+            f"FROM {quoted(batch.table)} GROUP BY 1 "
+            f"HAVING count(DISTINCT {quoted(self.value)}) > 1)"
+        )
+
+    def expectation(self, batch: Batch) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class KnownIn:
     """The value stands in the same column of at least one of the tables."""
 

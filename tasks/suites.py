@@ -5,13 +5,13 @@ Every stage that judges takes its suite from here, so a replay judges as a run d
 
 from __future__ import annotations
 
-from expectations import calls, feedback
+from expectations import calls, feedback, samples
 from expectations.batches import BatchLimits, profile_suite, share_rules
 from expectations.rules import Suite
 from tasks.own_suites import with_own_rules
 from tasks.settings import Settings
 
-NAMES = ("calls", "batch", "feedback")
+NAMES = ("calls", "batch", "feedback", "samples")
 
 
 def calls_suite(settings: Settings) -> Suite:
@@ -30,6 +30,11 @@ def feedback_suite(settings: Settings) -> Suite:
     validation = settings.validation
     ours = feedback.feedback_suite(validation.max_clock_skew_s, validation.max_lost_feedback_ratio)
     return _with_own(settings, ours)
+
+
+def samples_suite(settings: Settings) -> Suite:
+    """What the samples of an eval set are judged by. Raises UsageError as above."""
+    return _with_own(settings, samples.samples_suite(settings.validation.max_garbled_ratio))
 
 
 def _with_own(settings: Settings, suite: Suite) -> Suite:

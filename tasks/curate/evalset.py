@@ -9,8 +9,8 @@ nothing that is not in the set. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tasks.curate.calls import Conversation
@@ -101,15 +101,43 @@ def eval_set(drafts: Sequence[Draft], clusters: Sequence[int]) -> EvalSet:
         ),
         key=lambda sample: (sample.suite, sample.task or "", sample.sample_id),
     )
-    digest = _sha256(sorted([sample.sample_id, sample.cluster_id] for sample in samples))
-    return EvalSet(digest, tuple(samples))
+    return EvalSet(_digest(samples), tuple(samples))
 
 
-def rule_json(settings: Mapping[str, Any], seed: int, counts: Mapping[str, Any]) -> str:
+def without(whole: EvalSet, sample_ids: Container[str]) -> EvalSet:
+    """The set that the other samples make."""
+    kept = [sample for sample in whole.samples if sample.sample_id not in sample_ids]
+    smallest: dict[str, str] = {}
+    for sample in kept:
+        named = smallest.get(sample.cluster_id, sample.sample_id)
+        smallest[sample.cluster_id] = min(sample.sample_id, named)
+    samples = tuple(
+        replace(each, cluster_id=_cluster_id(smallest[each.cluster_id])) for each in kept
+    )
+    return EvalSet(_digest(samples), samples)
+
+
+def rule_json(
+    settings: Mapping[str, Any], seed: int, counts: Mapping[str, Any], judged_by: str
+) -> str:
     """How a set was chosen, as JSON: for people and for reproduction."""
     return canonical_json(
-        {"version": RULE_VERSION, "curate": settings, "seed": seed, "counts": counts}
+        {
+            "version": RULE_VERSION,
+            "curate": settings,
+            "seed": seed,
+            "counts": counts,
+            "judged_by": judged_by,
+        }
     )
+
+
+def _digest(samples: Iterable[Sample]) -> str:
+    return _sha256(sorted([sample.sample_id, sample.cluster_id] for sample in samples))
+
+
+def _cluster_id(smallest_sample_id: str) -> str:
+    return f"cluster-{smallest_sample_id[:16]}"
 
 
 def _sample(draft: Draft, sample_id: str, cluster: str) -> Sample:
@@ -126,7 +154,7 @@ def _sample(draft: Draft, sample_id: str, cluster: str) -> Sample:
         must_pass=draft.must_pass,
         weight=1.0,
         request_id=draft.request_id,
-        cluster_id=f"cluster-{cluster[:16]}",
+        cluster_id=_cluster_id(cluster),
     )
 
 

@@ -6,6 +6,10 @@ is in the modules beside this one.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
+from expectations.rules import Suite
 from tasks.curate.assemble import Counts, Rule, assemble, replayable
 from tasks.curate.calls import (
     Call,
@@ -16,19 +20,25 @@ from tasks.curate.calls import (
     read_response,
 )
 from tasks.curate.evalset import EvalSet, rule_json
+from tasks.curate.judge import LeftOut, judged
 from tasks.curate.suites import SuiteSample, read_suite
 from tasks.curate.targets import TargetResolver
-from tasks.errors import UsageError
+from tasks.errors import DataError, UsageError
 from tasks.receipts import Receipt
 from tasks.run import Run
 from tasks.settings import Settings
 from tasks.store import Store, ledger
 from tasks.store import samples as table
+from tasks.suites import samples_suite
 
 
 def curate(run: Run) -> Receipt:
-    """Build this run's eval set. Raises UsageError where there is nothing to evaluate."""
-    suites = read_suites(run.settings)
+    """Build this run's eval set.
+
+    Raises UsageError where there is nothing to evaluate, DataError where a hand-written sample or
+    the set as a whole fails its expectations.
+    """
+    suites, suite = read_suites(run.settings), samples_suite(run.settings)
     with run.open_store() as store:
         rows, feedback = table.read_calls(store), table.read_feedback(store)
     run.progress("curate", 0, len(rows) + len(suites), "find duplicates")
@@ -42,13 +52,17 @@ def curate(run: Run) -> Receipt:
     chosen, counts = assemble(suites, usable, resolver, _rule(run))
     if not chosen.samples:
         raise _nothing(run.settings, len(rows), len(usable), counts)
-    with run.open_store() as store, store.transaction():
-        left_out = {
-            "not_replayable": len(rows) - len(calls),
-            "errors_without_target": len(calls) - len(usable),
-        }
-        receipt = _write(store, run, chosen, counts, left_out)
-        ledger.finish_stage(store, run.run_id, receipt, run.clock())
+    not_taken = {
+        "not_replayable": len(rows) - len(calls),
+        "errors_without_target": len(calls) - len(usable),
+    }
+    with run.open_store() as store:
+        kept, left_out = _judge(store, run, suite, chosen)
+        if not kept.samples:
+            raise _all_left_out(left_out)
+        with store.transaction():
+            receipt = _write(store, run, kept, _recount(counts, kept), not_taken, left_out, suite)
+            ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
 
@@ -88,6 +102,35 @@ def _calls(rows: list[table.CallRow], feedback: list[table.FeedbackRow]) -> list
     return calls
 
 
+def _judge(store: Store, run: Run, suite: Suite, chosen: EvalSet) -> tuple[EvalSet, LeftOut]:
+    """A set that stands in the store was judged when it was made, if by the same suite."""
+    stored = table.find_eval_set(store, chosen.digest)
+    if stored is not None and stored.judged_by == suite.version:
+        return chosen, LeftOut()
+    run.progress("curate", 0, len(chosen.samples), "Great Expectations")
+    min_rows = run.settings.validation.min_rows_for_ratio
+    return judged(store, suite, chosen, run.clock(), min_rows)
+
+
+def _recount(counts: Counts, kept: EvalSet) -> Counts:
+    """The counts of what is in the set, once samples were left out."""
+    return replace(
+        counts,
+        num_samples=len(kept.samples),
+        num_clusters=len({sample.cluster_id for sample in kept.samples}),
+        by_suite=dict(sorted(Counter(sample.suite for sample in kept.samples).items())),
+        by_origin=dict(sorted(Counter(sample.origin for sample in kept.samples).items())),
+    )
+
+
+def _all_left_out(left_out: LeftOut) -> DataError:
+    return DataError(
+        "every sample of the eval set fails an expectation; none was written",
+        received=", ".join(f"{name} {rows}" for name, rows in left_out.by_reason.items()),
+        next="mend the rules or the logs, then run again",
+    )
+
+
 def _rule(run: Run) -> Rule:
     settings = run.settings.curate
     return Rule(
@@ -99,7 +142,13 @@ def _rule(run: Run) -> Rule:
 
 
 def _write(
-    store: Store, run: Run, chosen: EvalSet, counts: Counts, left_out: dict[str, int]
+    store: Store,
+    run: Run,
+    chosen: EvalSet,
+    counts: Counts,
+    not_taken: dict[str, int],
+    left_out: LeftOut,
+    suite: Suite,
 ) -> Receipt:
     stored = table.find_eval_set(store, chosen.digest)
     is_new = stored is None or stored.run_id == run.run_id
@@ -113,23 +162,30 @@ def _write(
             "run_id": run.run_id,
             "parent_digest": parent,
             "rule": rule_json(
-                run.settings.curate.model_dump(mode="json"), run.request.seed, counts.to_dict()
+                run.settings.curate.model_dump(mode="json"),
+                run.request.seed,
+                counts.to_dict(),
+                suite.version,
             ),
         },
     )
     ledger.annotate_run(store, run.run_id, eval_set_digest=chosen.digest)
     notes = counts.to_dict() | {
-        **left_out,
+        **not_taken,
+        "by_reason": dict(left_out.by_reason),
+        "warnings": dict(left_out.warnings),
         "eval_set_digest": chosen.digest,
         "new_eval_set": is_new,
         "parent": parent,
     }
     del notes["rows_in"], notes["rows_out"]
+    quarantined = sum(left_out.by_reason.values())
     return Receipt(
         stage="curate",
         key=chosen.digest,
         rows_in=counts.rows_in,
-        rows_out=counts.rows_out,
+        rows_out=counts.rows_out - quarantined,
+        quarantined=quarantined,
         duplicates=counts.exact_duplicates + counts.near_duplicates,
         notes=notes,
     )

@@ -5,13 +5,16 @@ Owns the SQL; decides nothing. Everything but the choice of columns is in the co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, SAMPLES
 from tasks.store.connection import Store
+from tasks.store.quarantine import Rows
+from tasks.store.schema import create_table_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class StoredEvalSet:
 
     run_id: str
     parent_digest: str | None
+    judged_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,9 @@ def read_eval_set(store: Store, digest: str) -> list[SampleRow]:
 
 def find_eval_set(store: Store, digest: str) -> StoredEvalSet | None:
     row = store.one(
-        "SELECT run_id, parent_digest FROM eval_sets WHERE eval_set_digest = ?", [digest]
+        "SELECT run_id, parent_digest, rule->>'$.judged_by' FROM eval_sets "
+        "WHERE eval_set_digest = ?",
+        [digest],
     )
     return None if row is None else StoredEvalSet(*row)
 
@@ -117,6 +123,32 @@ def latest_eval_set(store: Store, run_id: str) -> str | None:
         [run_id],
     )
     return digest
+
+
+#: the samples of a set that is not written yet, where Great Expectations can see them
+CANDIDATES = Rows("eval_candidates", "sample_id", "judged_candidates")
+
+
+@contextmanager
+def candidates(store: Store, samples: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    """A table of the samples for as long as they are judged."""
+    known = set(SAMPLES.column_names)
+    rows = [{key: value for key, value in row.items() if key in known} for row in samples]
+    with store.transaction():
+        store.execute(f"DROP TABLE IF EXISTS {CANDIDATES.table}")
+        store.execute(create_table_sql(SAMPLES, CANDIDATES.table))
+        store.insert(SAMPLES, rows, table=CANDIDATES.table)
+    try:
+        yield
+    finally:
+        store.execute(f"DROP TABLE IF EXISTS {CANDIDATES.table}")
+
+
+def failed_candidates(store: Store) -> dict[str, str]:
+    """Sample id → the first critical rule it fails."""
+    return dict(
+        store.rows(f"SELECT row_id, failed[1] FROM {CANDIDATES.marks} WHERE len(failed) > 0")
+    )
 
 
 def write_eval_set(

@@ -35,24 +35,6 @@ def is_too_bad(rows_in: int, bad: int, settings: ValidateSettings) -> bool:
     return rows_in >= settings.min_rows_for_ratio and bad > settings.max_quarantined_ratio * rows_in
 
 
-def broken_shares(
-    suite: Suite, outcomes: Iterable[RuleOutcome], rows_in: int, settings: ValidateSettings
-) -> dict[str, str]:
-    """Batch rules over rows that stop the run: rule id → what was found.
-
-    A rule that lets a share pass stops nothing in fewer rows than `min_rows_for_ratio`.
-    """
-    broken = {}
-    for outcome in outcomes:
-        rule = suite.rule(outcome.rule_id)
-        too_few = rule.max_ratio > 0 and rows_in < settings.min_rows_for_ratio
-        if rule.severity == "batch" and not outcome.success and not too_few:
-            broken[rule.id] = (
-                f"{outcome.unexpected_rows} of {rows_in}, allowed share {rule.max_ratio:.0%}"
-            )
-    return broken
-
-
 def broken_figures(
     suite: Suite, outcomes: Iterable[RuleOutcome], profile: Mapping[str, object]
 ) -> dict[str, str]:

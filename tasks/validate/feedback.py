@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.checks import Batch
 from expectations.rules import Suite
-from tasks.judging.outcomes import check_agreement
+from tasks.judging.outcomes import broken_shares, check_agreement
 from tasks.settings import ValidateSettings
 from tasks.store import Store, held_feedback, quarantine
 from tasks.store.held_feedback import NEW
 from tasks.store.quarantine import Judgement
-from tasks.validate.batch_stop import broken_shares
 from tasks.validate.observed import shown
 from tasks.validate.summary import FeedbackFound
 
@@ -33,7 +32,7 @@ def look(
         rows_in,
         quarantine.first_failures(store, NEW),
         {rule.id: rows_by_rule[rule.id] for rule in suite.of("warning") if rows_by_rule[rule.id]},
-        broken_shares(suite, verdict.outcomes, rows_in, settings),
+        broken_shares(suite, verdict.outcomes, rows_in, settings.min_rows_for_ratio),
     )
 
 

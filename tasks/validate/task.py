@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE, FEEDBACK, LANDING
 from expectations.rules import Suite
-from tasks.judging.outcomes import check_agreement
+from tasks.judging.outcomes import broken_shares, check_agreement
 from tasks.receipts import Receipt
 from tasks.redaction import Redactor
 from tasks.redaction_policy import hidden_columns
@@ -29,7 +29,6 @@ from tasks.validate.batch_stop import (
     batch_broken,
     batch_stopped,
     broken_figures,
-    broken_shares,
     described,
     is_too_bad,
 )
@@ -122,7 +121,7 @@ def _hold_back(
     check_agreement(calls.verdict.outcomes, rows_by_rule, suite)
     by_reason = quarantine.first_failures(store)
     warned = {r.id: rows_by_rule[r.id] for r in suite.of("warning") if rows_by_rule[r.id]}
-    broken = broken_shares(suite, calls.verdict.outcomes, rows_in, settings)
+    broken = broken_shares(suite, calls.verdict.outcomes, rows_in, settings.min_rows_for_ratio)
     signals = FeedbackFound()
     for other in others:
         if other.suite.table is BATCH_PROFILE:

@@ -1,0 +1,84 @@
+"""The samples of an eval set through their suite, before the set is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from expectations.checks import Batch
+from expectations.rules import Suite
+from tasks.curate.evalset import EvalSet, without
+from tasks.errors import DataError
+from tasks.judging.outcomes import broken_shares, check_agreement
+from tasks.store import Store, quarantine
+from tasks.store import samples as table
+
+_MAX_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Samples left out by the first rule they fail, and samples that rules warn of."""
+
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
+
+
+def judged(
+    store: Store, suite: Suite, chosen: EvalSet, now: datetime, min_rows: int
+) -> tuple[EvalSet, LeftOut]:
+    """The set without the mined samples that fail a critical rule.
+
+    Raises DataError where a hand-written sample fails one, or a batch rule is broken. Writes
+    nothing that stays. Not inside a transaction: Great Expectations sees only what is committed.
+    """
+    # seconds on first use
+    from tasks.judging import gx
+
+    batch = Batch(table.CANDIDATES.table, now)
+    with table.candidates(store, [sample.to_row() for sample in chosen.samples]):
+        verdict = gx.judge(store.connection, suite, batch)
+        if any(outcome.exception for outcome in verdict.outcomes):
+            quarantine.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
+        rows_by_rule = quarantine.mark_violations(
+            store,
+            {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")},
+            {r.id: r.violation_sql(batch) for r in suite.rules if r.severity != "critical"},
+            table.CANDIDATES,
+        )
+        failed = table.failed_candidates(store)
+    check_agreement(verdict.outcomes, rows_by_rule, suite)
+    _refuse_written_by_hand(suite, chosen, failed)
+    broken = broken_shares(suite, verdict.outcomes, len(chosen.samples), min_rows)
+    for name, found in broken.items():
+        raise DataError(
+            f"the eval set breaks {name}: {suite.rule(name).meaning} It was not written",
+            received=found,
+            allowed=suite.rule(name).reason,
+            next="mend the suite files or the logs, then run again",
+        )
+    warned = {rule.id: rows_by_rule[rule.id] for rule in suite.of("warning")}
+    return (
+        without(chosen, failed) if failed else chosen,
+        LeftOut(
+            dict(sorted(Counter(failed.values()).items())),
+            {name: rows for name, rows in warned.items() if rows},
+        ),
+    )
+
+
+def _refuse_written_by_hand(suite: Suite, chosen: EvalSet, failed: Mapping[str, str]) -> None:
+    """Nobody would miss one that is silently left out."""
+    bad = [s for s in chosen.samples if s.origin == "suite" and s.sample_id in failed]
+    if not bad:
+        return
+    rule = suite.rule(failed[bad[0].sample_id])
+    shown = [f"suite {each.suite}: {each.messages[:80]}" for each in bad[:_MAX_SHOWN]]
+    raise DataError(
+        f"{len(bad)} samples of suite files fail {rule.id}: {rule.meaning} No eval set was written",
+        received="; ".join(shown) + (" …" if len(bad) > _MAX_SHOWN else ""),
+        allowed=rule.reason,
+        next="mend those samples, then run again",
+    )
