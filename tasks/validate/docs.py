@@ -8,6 +8,8 @@ the rules; no value of a call is on it.
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -26,6 +28,8 @@ INDEX = "index.html"
 _MAX_HISTORY = 30
 _SUBJECTS = {"calls": "calls", "batch": "the batch as a whole", "feedback": "feedback"}
 
+
+_SECTION = '<div class="ge-section'
 
 Judged = Sequence[tuple[Suite, ExpectationSuiteValidationResult]]
 
@@ -51,10 +55,44 @@ def _details(suite: Suite, result: ExpectationSuiteValidationResult) -> str:
     html = clean(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))
     return (
         f"<h2>Every expectation on {_SUBJECTS[suite.name]}, by column</h2>"
-        '<p class="lead">Rendered by Great Expectations from its own result: an expectation fails '
-        "as soon as one row misses it, or more than its share of a batch. What that means for the "
-        "call is its severity: only critical ones hold a call back, only batch ones stop a run."
-        f'</p><div class="gx">{html}</div>'
+        f'<p class="lead">{_overview(suite, result)} Rendered by Great Expectations from its own '
+        "result: an expectation is missed as soon as one row misses it, or more than its share of "
+        "a batch.</p>"
+        f'<div class="gx">{_told_apart(html)}</div>'
+    )
+
+
+def _overview(suite: Suite, result: ExpectationSuiteValidationResult) -> str:
+    """In place of GX's own, which calls a suite failed where one rule warns."""
+    missed = Counter(
+        suite.rule(entry.expectation_config.meta["rule"]).severity
+        for entry in result.results
+        if not entry.success
+    )
+    effects = (
+        ("critical", "missed, rows held back"),
+        ("batch", "missed, the run may stop"),
+        ("warning", "missed with a warning only"),
+    )
+    parts = [f"{len(result.results) - missed.total()} of {len(result.results)} are met"]
+    parts += [f"{missed[severity]} {effect}" for severity, effect in effects if missed[severity]]
+    return "; ".join(parts) + "."
+
+
+def _told_apart(html: str) -> str:
+    """GX's sections without its overview; a missed warning does not look like a failure."""
+    before, _, *sections = html.split(_SECTION)
+    rows = _SECTION.join([before, *sections]).split("<tr>")
+    return "<tr>".join(_row(row) for row in rows)
+
+
+def _row(html: str) -> str:
+    severity = re.search(r"<span>\s*\w+ \((critical|warning|batch)\): ", html)
+    marked = re.sub(r' id="[^"]*"', "", html)  # each suite numbers its own from 1
+    if severity is None or severity[1] != "warning":
+        return marked
+    return marked.replace("fa-times text-danger", "fa-times warned").replace(
+        '<strong class="text-danger">', '<strong class="warned">'
     )
 
 

@@ -36,13 +36,12 @@ th, td { padding: 7px 10px; border-bottom: 1px solid var(--line); vertical-align
 .gx i { font-style: normal; font-weight: 600; }
 .gx i.fa-check-circle::before { content: "✓ pass"; color: var(--good); }
 .gx i.fa-times::before { content: "✗ fail"; color: var(--bad); }
+.gx i.fa-times.warned::before { content: "! warning"; color: var(--warn); }
 .gx i.fa-exclamation-triangle::before { content: "! error"; color: var(--bad); }
 .gx .text-danger { color: var(--bad); }
-.gx .alert i::before { content: "" !important; }
-.gx strong.text-danger { display: block; font-weight: 600; }
-.gx strong.text-danger br { display: none; }
-.gx #section-1 table { max-width: 420px; }
-.gx #section-1 td { width: auto; color: inherit; }
+.gx .warned { color: var(--warn); }
+.gx td strong { display: block; font-weight: 600; }
+.gx td strong br { display: none; }
 a[href] { color: #1a5fb4; }
 @media print { main { padding: 0; } }
 """

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from expectations.calls import calls_suite
-from expectations.checks import Batch
+from expectations.checks import Batch, Present
 from expectations.contracts import LANDING
+from expectations.rules import Rule, Suite
 from tasks.errors import StoreError
 from tasks.judging.gx import Verdict, judge
 from tasks.store import Store
@@ -93,6 +94,38 @@ def test_every_expectation_is_on_the_page_with_severity_and_result(verdict: Verd
     for rule in SUITE.rules:
         assert f"{rule.id} ({rule.severity}): {rule.meaning}" in text
     assert "unexpected values found" in text
+
+
+def test_a_missed_warning_does_not_look_like_a_failure(verdict: Verdict) -> None:
+    html = render([(SUITE, verdict.result)], summary())
+    rows = [row for row in html.split("<tr>") if "fa-times" in row]
+    warned = [row for row in rows if "(warning): " in row]
+    assert len(warned) > 5
+    assert len(rows) > len(warned)
+    for row in rows:
+        assert ("fa-times warned" in row) == (row in warned)
+        assert ("text-danger" in row) == (row not in warned)
+    assert "Failed" not in html
+    missed = sum(not entry.success for entry in verdict.result.results)
+    assert f"{len(SUITE.rules) - missed} of {len(SUITE.rules)} are met; " in html
+    assert f"{len(warned)} missed with a warning only." in html
+
+
+def test_a_rule_that_speaks_of_warnings_is_still_critical(tmp_path: Path) -> None:
+    rule = Rule("x", "critical", Present("model"), "Not y (warning): $z {a} <b>.", "R.")
+    suite = Suite("calls", LANDING, (rule,))
+    with Store.open(tmp_path / "flywheel.duckdb") as store:
+        store.insert(LANDING, [call(0, model=None)])
+        result = judge(store.connection, suite, Batch("landing", NOW)).result
+    html = render([(suite, result)], Summary("run-1", NOW, 1, {"x": 1}, {}, False))
+    assert "fa-times text-danger" in html
+    assert "$z {a} &lt;b&gt;." in html
+
+
+def test_no_two_elements_share_an_id(verdict: Verdict) -> None:
+    page = _Page(render([(SUITE, verdict.result), (SUITE, verdict.result)], summary()))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
 
 
 def test_the_page_says_first_what_was_found_and_why_it_matters(verdict: Verdict) -> None:
