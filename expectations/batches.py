@@ -19,6 +19,8 @@ _GARBLED = (
     "(contains({0}, '\N{REPLACEMENT CHARACTER}') OR contains({0}, 'â€') "
     "OR (contains({0}, 'Ã') AND regexp_matches({0}, 'Ã[\\x{{80}}-\\x{{BF}}]')))"
 )
+#: so much of a question tells its script; all of a long one would take seconds in a large batch
+_ASKED_CHARS = 400
 _ANY_LETTER = r"\p{L}"
 
 
@@ -99,7 +101,7 @@ def _letters(of: str) -> str:
     """SQL for how many letters of a class the last message has: that is what was asked."""
     parts = "json_extract_string(\"messages\", '$[#-1].content[*].text')"
     text = "json_extract_string(\"messages\", '$[#-1].content')"
-    asked = f"coalesce(nullif(array_to_string({parts}, ' '), ''), {text}, '')"
+    asked = f"left(coalesce(nullif(array_to_string({parts}, ' '), ''), {text}, ''), {_ASKED_CHARS})"
     return f"length(regexp_replace({asked}, '[^{of}]', '', 'g'))"
 
 

@@ -52,11 +52,12 @@ def judged(
     check_agreement(verdict.outcomes, rows_by_rule, suite)
     _refuse_written_by_hand(suite, chosen, failed)
     broken = broken_shares(suite, verdict.outcomes, len(chosen.samples), min_rows)
-    for name, found in broken.items():
+    if broken:
+        name, found = next(iter(broken.items()))
         raise DataError(
-            f"the eval set breaks {name}: {suite.rule(name).meaning} It was not written",
+            f"the eval set breaks {name}; it was not written",
             received=found,
-            allowed=suite.rule(name).reason,
+            allowed=suite.rule(name).meaning,
             next="mend the suite files or the logs, then run again",
         )
     warned = {rule.id: rows_by_rule[rule.id] for rule in suite.of("warning")}
@@ -77,8 +78,8 @@ def _refuse_written_by_hand(suite: Suite, chosen: EvalSet, failed: Mapping[str, 
     rule = suite.rule(failed[bad[0].sample_id])
     shown = [f"suite {each.suite}: {each.messages[:80]}" for each in bad[:_MAX_SHOWN]]
     raise DataError(
-        f"{len(bad)} samples of suite files fail {rule.id}: {rule.meaning} No eval set was written",
+        f"{len(bad)} samples of suite files fail {rule.id}; no eval set was written",
         received="; ".join(shown) + (" …" if len(bad) > _MAX_SHOWN else ""),
-        allowed=rule.reason,
+        allowed=rule.meaning,
         next="mend those samples, then run again",
     )

@@ -6,6 +6,7 @@ pass comes from the caller, as predicates over that table.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ class Readmitted:
             self.tried + other.tried,
             self.admitted + other.admitted,
             self.known + other.known,
-            {**self.failing, **other.failing},
+            Counter(self.failing) + Counter(other.failing),
         )
 
 

@@ -64,7 +64,9 @@ def described(profile: Mapping[str, Any], min_past_days: int) -> dict[str, Any]:
 
 
 def _figure(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value)
 
 
 def batch_broken(
@@ -78,10 +80,10 @@ def batch_broken(
     limit = f"mend {rule.origin}" if rule.origin else f"change [validate] {setting}"
     others = ", ".join(list(summary.broken)[1:])
     return BatchStoppedError(
-        f"the batch breaks {name}: {rule.meaning} Nothing was moved: all calls wait in landing",
+        f"the batch breaks {name}; nothing was moved, all calls wait in landing",
         counts={**_counts(summary), "batch_rules": dict(summary.broken)},
         received=found + (f"; broken too: {others}" if others else ""),
-        allowed=rule.reason,
+        allowed=rule.meaning,
         next=(
             f"{_look_command(suite, name, batch)}{f' (or open {docs})' if docs else ''}, then mend "
             f"the logs and run again: what waits is judged with what is new; or {limit}"

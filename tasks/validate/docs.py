@@ -64,7 +64,7 @@ def _details(suite: Suite, result: ExpectationSuiteValidationResult) -> str:
 
 def _overview(suite: Suite, result: ExpectationSuiteValidationResult) -> str:
     """In place of GX's own, which calls a suite failed where one rule warns."""
-    missed = Counter(
+    missed: Counter[str] = Counter(
         suite.rule(entry.expectation_config.meta["rule"]).severity
         for entry in result.results
         if not entry.success

@@ -23,7 +23,7 @@ from tasks.run import Run
 from tasks.store import Store, held_feedback, ledger, quarantine
 from tasks.store.profile import MIN_PAST_DAYS, write_profile
 from tasks.store.quarantine import Judgement
-from tasks.suites import batch_suite, calls_suite, feedback_suite
+from tasks.suites import batch_suite, calls_suite, feedback_suite, samples_suite
 from tasks.validate import feedback
 from tasks.validate.batch_stop import (
     batch_broken,
@@ -57,7 +57,8 @@ def validate(run: Run) -> Receipt:
     Raises BatchStoppedError (exit 3, nothing moved) when too large a share of the calls is bad, or
     a rule on the batch as a whole is broken.
     """
-    # rules that cannot be read are told before anything is judged
+    # rules that cannot be read are told before anything is judged, those of eval sets too
+    samples_suite(run.settings)
     suites = calls_suite(run.settings), batch_suite(run.settings), feedback_suite(run.settings)
     with run.open_store() as store:
         done = ledger.finished_stage(store, run.run_id, STAGE)

@@ -288,3 +288,21 @@ def test_a_replay_names_the_rule_that_a_held_call_cannot_answer(tmp_path: Path):
     run = run_of(tmp_path, "run-2", validate={**QUIET, "rules": str(folder)})
     with pytest.raises(UsageError, match="rule n cannot be judged"):
         replay(run)
+
+
+def test_a_rule_name_that_two_suites_share_counts_both(tmp_path: Path):
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    for suite in ("calls", "feedback"):
+        (folder / f"{suite}.toml").write_text(
+            f'suite = "{suite}"\n[[rules]]\nid = "none"\nseverity = "critical"\nkind = "sql"\n'
+            'columns = ["request_id"]\nnever = "true"\n'
+        )
+    sections = {"validate": {**QUIET, "rules": str(folder)}}
+    path = write_lines(tmp_path / "a.jsonl", call(1, feedback={"kind": "thumbs", "value": 1}))
+    first = run_of(tmp_path, "run-1", path, **sections)
+    ingest(first)
+    assert validate(first).notes["feedback"]["quarantined"] == 1
+    receipt = replay(run_of(tmp_path, "run-2", **sections))
+    assert counts(receipt) == (2, 0, 2, 0, 0)
+    assert receipt.notes["by_reason"] == {"none": 2}
