@@ -43,6 +43,13 @@ SELECT
         AND trim(coalesce(json_extract_string(response, '$.content'), '')) IN ('', '[]')
         AND coalesce(json_array_length(response, '$.tool_calls'), 0) = 0) AS response_not_empty,
     count(*) FILTER (json_type(tool_calls) NOT IN ('ARRAY', 'NULL')) AS tool_calls_are_a_list,
+    count(*) FILTER (json_type(tool_calls) = 'ARRAY' AND len(list_filter(
+        json_extract(tool_calls, '$[*]'), lambda c : coalesce(
+        json_extract_string(c, '$.function.name'), json_extract_string(c, '$.name'), '') = '')) > 0)
+        AS tool_calls_name_a_tool,
+    count(*) FILTER (len(list_filter(
+        json_extract_string(tool_calls, '$[*].function.arguments'),
+        lambda a : a <> '' AND NOT json_valid(a))) > 0) AS tool_arguments_are_json,
     count(*) FILTER (len(list_filter(items, lambda m : json_type(m, '$.role') = 'VARCHAR'
         AND json_extract_string(m, '$.role') NOT IN
             ('system', 'developer', 'user', 'assistant', 'tool', 'function'))) > 0) AS known_roles,

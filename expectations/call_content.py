@@ -95,6 +95,30 @@ CONTENT_RULES: tuple[Rule, ...] = (
         "They are not replayed yet, so another shape only warns.",
     ),
     Rule(
+        "tool_calls_name_a_tool",
+        "warning",
+        Never(
+            ("tool_calls",),
+            "json_type(\"tool_calls\") = 'ARRAY' "
+            "AND len(list_filter(json_extract(\"tool_calls\", '$[*]'), lambda c : "
+            "coalesce(json_extract_string(c, '$.function.name'), "
+            "json_extract_string(c, '$.name'), '') = '')) > 0",
+        ),
+        "Every tool call names its tool.",
+        "Which tool was wanted is the first thing to compare.",
+    ),
+    Rule(
+        "tool_arguments_are_json",
+        "warning",
+        Never(
+            ("tool_calls",),
+            "len(list_filter(json_extract_string(\"tool_calls\", '$[*].function.arguments'), "
+            "lambda a : a <> '' AND NOT json_valid(a))) > 0",
+        ),
+        "Arguments of a tool call are JSON, or there are none.",
+        "Broken arguments are a failure of the model that the status does not show.",
+    ),
+    Rule(
         "known_roles",
         "warning",
         Never(

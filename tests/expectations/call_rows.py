@@ -116,6 +116,15 @@ BAD_ROWS: dict[str, list[dict[str, Any]]] = {
         {"response": {"role": "assistant"}},
     ],
     "tool_calls_are_a_list": [{"tool_calls": '{"id": 1}'}],
+    "tool_calls_name_a_tool": [
+        {"tool_calls": '[{"id": "1"}]'},
+        {"tool_calls": '[{"name": "f"}, {"function": {"name": ""}}]'},
+        {"tool_calls": '["f"]'},
+    ],
+    "tool_arguments_are_json": [
+        {"tool_calls": [{"function": {"name": "f", "arguments": "{"}}]},
+        {"tool_calls": [{"function": {"name": "f", "arguments": "to Oslo"}}]},
+    ],
     "http_status_possible": [
         {"http_status": 0},
         {"http_status": 600, "status": "error", "error_type": "x"},
@@ -132,6 +141,9 @@ GOOD_CHANGES: list[dict[str, Any]] = [
     {},
     {"status": "error", "error_type": "Timeout", "response": None, "finish_reason": "error"},
     {"response": None, "finish_reason": "tool_calls", "tool_calls": [{"name": "f"}]},
+    {"tool_calls": [{"function": {"name": "f", "arguments": '{"to": "Oslo"}'}}, {"name": "g"}]},
+    {"tool_calls": [{"function": {"name": "f", "arguments": {"to": "Oslo"}}}]},
+    {"tool_calls": [{"function": {"name": "f", "arguments": ""}}]},
     {"response": None, "finish_reason": "content_filter"},
     {"response": {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}},
     {"response": None, "operation": "embeddings"},
