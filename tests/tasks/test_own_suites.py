@@ -177,6 +177,8 @@ def rule(**changes: str) -> str:
         (rule(id='"has_model"'), ["rule 1 (has_model)", "a rule of that id already"]),
         (rule() + "\n" + rule(), ["rule 2 (x)", "a rule of that id already"]),
         (rule(kind='"nonull"'), ["unknown kind", "not_null, unique, between"]),
+        (rule(kind='["unique"]'), ["unknown kind"]),
+        (rule(id="3"), ["needs an id"]),
         (rule(severity='"fatal"'), ["unknown severity", "critical, warning, batch"]),
         (rule(column='"modell"'), ["no such column: did you mean 'model'"]),
         (rule(colum='"model"'), ["unknown key: did you mean 'column'"]),
