@@ -1,9 +1,6 @@
-"""Settings: flywheel.toml, read once at the edge and passed down as frozen values.
+"""Every key of flywheel.toml, with its meaning and default.
 
-Every key is declared here with its meaning, which is also what `flywheel init` writes and
-docs/settings.md lists. An unknown key is an error that names the nearest known one. Any value can
-be overridden by an environment variable: FLYWHEEL_GATE__MARGIN=0.02 sets [gate] margin.
-Relative paths are relative to the folder of the file they stand in.
+The descriptions are also what `flywheel init` writes and docs/settings.md lists.
 """
 
 from __future__ import annotations
@@ -12,9 +9,7 @@ import difflib
 import hashlib
 import json
 import os
-import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +18,6 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    ValidationError,
     model_serializer,
     model_validator,
 )
@@ -34,17 +28,6 @@ from tasks.errors import UsageError
 from tasks.redaction_policy import check_fields
 
 CONFIG_NAME = "flywheel.toml"
-_PREFIX = "FLYWHEEL_"
-#: variables with our prefix that are not settings
-_NOT_SETTINGS = {
-    "FLYWHEEL_HOME",
-    "FLYWHEEL_CONFIG",
-    "FLYWHEEL_DEPLOY_FOLDER",
-    "FLYWHEEL_DEPLOY_CONFIG",
-    "FLYWHEEL_DEPLOY_POOL",
-}
-
-
 #: scripts of Unicode, as RE2 names them
 Script = Literal[
     "Arabic", "Armenian", "Bengali", "Cyrillic", "Devanagari", "Ethiopic", "Georgian", "Greek",
@@ -146,7 +129,7 @@ class ValidateSettings(_Section):
     def _nulls_are_of_fields(self) -> ValidateSettings:
         for name, ratio in self.max_null_ratio.items():
             if name not in CALL_FIELDS:
-                hint = _did_you_mean(name, CALL_FIELDS)
+                hint = did_you_mean(name, CALL_FIELDS)
                 raise ValueError(f"max_null_ratio: a call has no field {name!r}{hint}")
             if not 0 <= ratio <= 1:
                 raise ValueError(f"max_null_ratio: {name} is a share, 0 to 1")
@@ -351,7 +334,7 @@ class Settings(_Section):
             return self.releases[name]
         raise UsageError(
             f"release {name or '(none)'!r} is not in {CONFIG_NAME}"
-            + _did_you_mean(name, self.releases),
+            + did_you_mean(name, self.releases),
             received=name or "nothing",
             allowed=", ".join(sorted(self.releases)) or "no release is declared yet",
             next=f"add [releases.{name or 'NAME'}] to {CONFIG_NAME}, see flywheel init --print",
@@ -362,132 +345,6 @@ class Settings(_Section):
         return self.gate.margin if settings is None or settings.margin is None else settings.margin
 
 
-def find_config(explicit: str | None = None) -> Path | None:
-    """The file to read: --config, FLYWHEEL_CONFIG, else the nearest flywheel.toml upwards."""
-    named = explicit or os.environ.get("FLYWHEEL_CONFIG")
-    if named:
-        path = Path(named).expanduser().resolve()
-        if not path.is_file():
-            raise UsageError(
-                "the settings file does not exist", received=str(named), next="flywheel init"
-            )
-        return path
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / CONFIG_NAME).is_file():
-            return folder / CONFIG_NAME
-    return None
-
-
-def read_settings(
-    explicit: str | None = None, environ: Mapping[str, str] | None = None
-) -> Settings:
-    """Read and check the settings. Raises UsageError with one clear line."""
-    path = find_config(explicit)
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"{path.name} is not valid TOML: {error}", received=str(path), next="mend that line"
-            ) from None
-        except OSError as error:
-            raise UsageError(
-                f"{path.name} cannot be read: {error.strerror}", received=str(path)
-            ) from None
-    _apply_environment(values, os.environ if environ is None else environ)
-    base = str(path.parent if path is not None else Path.cwd())
-    return parse_settings(values, base=base, name=path.name if path else CONFIG_NAME)
-
-
-def parse_settings(values: Mapping[str, Any], *, base: str, name: str = CONFIG_NAME) -> Settings:
-    if "base" in values:
-        raise UsageError(f"unknown key 'base' in {name}")
-    try:
-        return Settings.model_validate({**values, "base": base})
-    except ValidationError as error:
-        raise _explain(error, name) from None
-
-
-def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> None:
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(_PREFIX) or variable in _NOT_SETTINGS:
-            continue
-        keys = [key.lower() for key in variable.removeprefix(_PREFIX).split("__")]
-        target = values
-        for key in keys[:-1]:
-            target = target.setdefault(key, {})
-            if not isinstance(target, dict):
-                raise UsageError(f"{variable} reaches into {key}, which is not a section")
-        target[keys[-1]] = _environment_value(text)
-
-
-def _environment_value(text: str) -> Any:
-    """TOML where it is TOML (numbers, booleans, lists, quoted text), else the text itself."""
-    if re.fullmatch(r"(true|false|[-+]?[0-9][0-9_.eE+-]*|\[.*\]|\".*\"|'.*')", text, re.DOTALL):
-        try:
-            return tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            return text
-    return text
-
-
-def known_keys(location: tuple[str | int, ...]) -> tuple[str, ...]:
-    """The keys allowed in the section at `location`."""
-    model: type[BaseModel] | None = Settings
-    named = False
-    for part in location:
-        if named:  # the NAME in releases.NAME
-            named = False
-            continue
-        field = _field(model, str(part))
-        annotation = field.annotation if field else None
-        if part == "releases":
-            model, named = ReleaseSettings, True
-        elif part == "suites":
-            model, named = SuiteSettings, True
-        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-        else:
-            return ()
-    if model is None or named:
-        return ()
-    return tuple(f.alias or key for key, f in model.model_fields.items() if key != "base")
-
-
-def _field(model: type[BaseModel] | None, key: str) -> Any:
-    if model is None:
-        return None
-    for name, field in model.model_fields.items():
-        if key in (field.alias or name,):
-            return field
-    return None
-
-
-def _explain(error: ValidationError, name: str) -> UsageError:
-    # an unknown key is often the cause of a missing one, so it is told first
-    errors = sorted(
-        error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"
-    )
-    first = errors[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        allowed = known_keys(first["loc"][:-1])
-        return UsageError(
-            f"unknown key {where!r} in {name}" + _did_you_mean(str(first["loc"][-1]), allowed),
-            received=where,
-            allowed=", ".join(allowed),
-            next="flywheel init --print shows every key with its meaning",
-        )
-    received = first.get("input")
-    return UsageError(
-        f"{where or 'settings'} in {name}: {first['msg'].lower()}",
-        received="nothing" if first["type"] == "missing" else repr(received)[:120],
-        next="flywheel init --print shows every key with its meaning",
-    )
-
-
-def _did_you_mean(word: str, known: Any) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f": did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,157 @@
+"""From the file and the environment to settings, or one clear line that says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tasks.errors import UsageError
+from tasks.settings.sections import (
+    CONFIG_NAME,
+    ReleaseSettings,
+    Settings,
+    SuiteSettings,
+    did_you_mean,
+)
+
+_PREFIX = "FLYWHEEL_"
+#: variables with our prefix that are not settings
+_NOT_SETTINGS = {
+    "FLYWHEEL_HOME",
+    "FLYWHEEL_CONFIG",
+    "FLYWHEEL_DEPLOY_FOLDER",
+    "FLYWHEEL_DEPLOY_CONFIG",
+    "FLYWHEEL_DEPLOY_POOL",
+}
+
+
+def find_config(explicit: str | None = None) -> Path | None:
+    """The file to read: --config, FLYWHEEL_CONFIG, else the nearest flywheel.toml upwards."""
+    named = explicit or os.environ.get("FLYWHEEL_CONFIG")
+    if named:
+        path = Path(named).expanduser().resolve()
+        if not path.is_file():
+            raise UsageError(
+                "the settings file does not exist", received=str(named), next="flywheel init"
+            )
+        return path
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / CONFIG_NAME).is_file():
+            return folder / CONFIG_NAME
+    return None
+
+
+def read_settings(
+    explicit: str | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read and check the settings. Raises UsageError with one clear line."""
+    path = find_config(explicit)
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{path.name} is not valid TOML: {error}", received=str(path), next="mend that line"
+            ) from None
+        except OSError as error:
+            raise UsageError(
+                f"{path.name} cannot be read: {error.strerror}", received=str(path)
+            ) from None
+    _apply_environment(values, os.environ if environ is None else environ)
+    base = str(path.parent if path is not None else Path.cwd())
+    return parse_settings(values, base=base, name=path.name if path else CONFIG_NAME)
+
+
+def parse_settings(values: Mapping[str, Any], *, base: str, name: str = CONFIG_NAME) -> Settings:
+    if "base" in values:
+        raise UsageError(f"unknown key 'base' in {name}")
+    try:
+        return Settings.model_validate({**values, "base": base})
+    except ValidationError as error:
+        raise _explain(error, name) from None
+
+
+def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(_PREFIX) or variable in _NOT_SETTINGS:
+            continue
+        keys = [key.lower() for key in variable.removeprefix(_PREFIX).split("__")]
+        target = values
+        for key in keys[:-1]:
+            target = target.setdefault(key, {})
+            if not isinstance(target, dict):
+                raise UsageError(f"{variable} reaches into {key}, which is not a section")
+        target[keys[-1]] = _environment_value(text)
+
+
+def _environment_value(text: str) -> Any:
+    """TOML where it is TOML (numbers, booleans, lists, quoted text), else the text itself."""
+    if re.fullmatch(r"(true|false|[-+]?[0-9][0-9_.eE+-]*|\[.*\]|\".*\"|'.*')", text, re.DOTALL):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return text
+
+
+def _known_keys(location: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys allowed in the section at `location`."""
+    model: type[BaseModel] | None = Settings
+    named = False
+    for part in location:
+        if named:  # the NAME in releases.NAME
+            named = False
+            continue
+        field = _field(model, str(part))
+        annotation = field.annotation if field else None
+        if part == "releases":
+            model, named = ReleaseSettings, True
+        elif part == "suites":
+            model, named = SuiteSettings, True
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+        else:
+            return ()
+    if model is None or named:
+        return ()
+    return tuple(f.alias or key for key, f in model.model_fields.items() if key != "base")
+
+
+def _field(model: type[BaseModel] | None, key: str) -> Any:
+    if model is None:
+        return None
+    for name, field in model.model_fields.items():
+        if key in (field.alias or name,):
+            return field
+    return None
+
+
+def _explain(error: ValidationError, name: str) -> UsageError:
+    # an unknown key is often the cause of a missing one, so it is told first
+    errors = sorted(
+        error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"
+    )
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        allowed = _known_keys(first["loc"][:-1])
+        return UsageError(
+            f"unknown key {where!r} in {name}" + did_you_mean(str(first["loc"][-1]), allowed),
+            received=where,
+            allowed=", ".join(allowed),
+            next="flywheel init --print shows every key with its meaning",
+        )
+    received = first.get("input")
+    return UsageError(
+        f"{where or 'settings'} in {name}: {first['msg'].lower()}",
+        received="nothing" if first["type"] == "missing" else repr(received)[:120],
+        next="flywheel init --print shows every key with its meaning",
+    )
