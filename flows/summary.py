@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows import terminal
 from flows.turn import Outcome
 from tasks.settings import Settings
 
@@ -19,9 +20,6 @@ VERDICTS = {
     "cannot_tell": "CANNOT TELL: not a pass",
 }
 _COLOURS = {"better": "green", "no_worse": "green", "worse": "red", "cannot_tell": "yellow"}
-
-#: in a pipe or a CI log there is no terminal to fit
-_PIPED_WIDTH = 160
 
 _STAGE_COLUMNS = (
     "stage",
@@ -185,12 +183,9 @@ def _short(path: Path) -> str:
 
 
 def print_summary(outcome: Outcome, settings: Settings) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
+    console = terminal.console()
     console.print()
     if outcome.resumed_after:
         console.print(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from flows.terminal import console
 from tasks.drift.judge import ColumnDrift
 from tasks.errors import UsageError
 from tasks.settings import read_settings
@@ -33,17 +34,16 @@ def show_drift(run_id: str, *, config: str | None, as_json: bool) -> int:
 
 
 def _print_table(run_id: str, columns: tuple[ColumnDrift, ...]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(show_edge=False, title=f"new calls of {run_id}", title_justify="left")
     for name in _HEADINGS:
         right = name in ("reference", "new", "PSI", "adjusted p")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name == "column")
     for column in columns:
         table.add_row(*(Text(cell) for cell in _cells(column)))
-    Console().print(table)
+    console().print(table)
 
 
 def _cells(column: ColumnDrift) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import json
 
 import duckdb
 
+from flows.terminal import console
 from tasks.errors import UsageError
 from tasks.settings import read_settings
 from tasks.store import Store
@@ -35,7 +36,6 @@ def run_sql(query: str, *, config: str | None, as_json: bool) -> int:
 
 
 def _print_table(columns: list[str], rows: list[tuple[object, ...]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -44,4 +44,4 @@ def _print_table(columns: list[str], rows: list[tuple[object, ...]]) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if value is None else str(value)) for value in row))
-    Console().print(table)
+    console().print(table)
