@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 import tempfile
 import traceback
 from pathlib import Path
 
 from tasks.errors import FlywheelError
+
+_DISK_FULL = os.strerror(errno.ENOSPC).lower()
+_MAKE_ROOM = "make room, then run the same command again; nothing stored is lost"
 
 
 def exit_code_of(error: Exception, *, as_json: bool) -> int:
@@ -33,7 +38,10 @@ def exit_code_of(error: Exception, *, as_json: bool) -> int:
 
 def _unexpected(error: Exception) -> FlywheelError:
     """A bug of ours or of the machine: the traceback goes to a file, the line names it."""
-    what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    said = " ".join(str(error).split())[:300]
+    if _DISK_FULL in said.lower():  # also from inside DuckDB and SQLite
+        return FlywheelError(_DISK_FULL, received=said, next=_MAKE_ROOM)
+    what = f"{type(error).__name__}: {said}"
     if isinstance(error, OSError) and error.strerror:
         return FlywheelError(error.strerror.lower(), received=str(error.filename or ""))
     with tempfile.NamedTemporaryFile(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import duckdb
 import pytest
 from rich.console import Console
 from rich.progress import Progress
@@ -103,7 +104,20 @@ def test_unexpected_error_is_one_line_and_its_traceback_a_file(capsys):
 
 def test_full_disk_is_named_without_a_traceback(capsys):
     assert exit_code_of(OSError(28, "No space left on device", "file"), as_json=False) == 4
-    assert capsys.readouterr().err == "flywheel: no space left on device · received: file\n"
+    line = capsys.readouterr().err
+    assert line.startswith("flywheel: no space left on device · received: ")
+    assert line.endswith("then run the same command again; nothing stored is lost\n")
+
+
+def test_full_disk_under_the_database_is_named_too(capsys):
+    error = duckdb.TransactionException(
+        'TransactionContext Error: Failed to commit: Could not write file "x.wal": '
+        "No space left on device"
+    )
+    assert exit_code_of(error, as_json=False) == 4
+    line = capsys.readouterr().err
+    assert "flywheel: no space left on device" in line
+    assert "traceback" not in line
 
 
 def test_counts_of_a_stopped_batch_reach_the_script(capsys):
