@@ -89,6 +89,7 @@ def _told_apart(html: str) -> str:
 def _row(html: str) -> str:
     severity = re.search(r"<span>\s*\w+ \((critical|warning|batch)\): ", html)
     marked = re.sub(r' id="[^"]*"', "", html)  # each suite numbers its own from 1
+    marked = marked.replace("NaN% not null", "no row to judge")
     if severity is None or severity[1] != "warning":
         return marked
     return marked.replace("fa-times text-danger", "fa-times warned").replace(

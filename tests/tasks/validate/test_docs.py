@@ -179,3 +179,13 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(
     (tmp_path / "data-docs").write_text("in the way")
     with pytest.raises(StoreError, match="Data Docs cannot be written"):
         write_docs(tmp_path / "data-docs", [(SUITE, verdict.result)], summary())
+
+
+def test_a_rule_that_no_row_is_under_says_so(tmp_path: Path) -> None:
+    """GX gives the share of no rows as NaN%."""
+    with Store.open(tmp_path / "flywheel.duckdb") as store:
+        store.insert(LANDING, [call(1)])
+        found = judge(store.connection, SUITE, Batch("landing", NOW))
+    page = _Page(render([(SUITE, found.result)], summary()))
+    assert "NaN" not in page.text
+    assert "no row to judge" in page.text
