@@ -11,8 +11,9 @@ from expectations.checks import Batch
 from expectations.rules import Suite
 from tasks.curate.evalset import EvalSet, without
 from tasks.errors import DataError
+from tasks.judging.ask import ask, mark
 from tasks.judging.outcomes import broken_shares, check_agreement
-from tasks.store import Store, quarantine
+from tasks.store import Store
 from tasks.store import samples as table
 
 _MAX_SHOWN = 3
@@ -34,20 +35,10 @@ def judged(
     Raises DataError where a hand-written sample fails one, or a batch rule is broken. Writes
     nothing that stays. Not inside a transaction: Great Expectations sees only what is committed.
     """
-    # seconds on first use
-    from tasks.judging import gx
-
     batch = Batch(table.CANDIDATES.table, now)
     with table.candidates(store, [sample.to_row() for sample in chosen.samples]):
-        verdict = gx.judge(store.connection, suite, batch)
-        if any(outcome.exception for outcome in verdict.outcomes):
-            quarantine.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
-        rows_by_rule = quarantine.mark_violations(
-            store,
-            {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")},
-            {r.id: r.violation_sql(batch) for r in suite.rules if r.severity != "critical"},
-            table.CANDIDATES,
-        )
+        verdict = ask(store, suite, batch)
+        rows_by_rule = mark(store, suite, batch, table.CANDIDATES)
         failed = table.failed_candidates(store)
     check_agreement(verdict.outcomes, rows_by_rule, suite)
     _refuse_written_by_hand(suite, chosen, failed)

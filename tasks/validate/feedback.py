@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.checks import Batch
 from expectations.rules import Suite
+from tasks.judging.ask import mark
 from tasks.judging.outcomes import broken_shares, check_agreement
 from tasks.settings import ValidateSettings
 from tasks.store import Store, held_feedback, quarantine
@@ -23,9 +24,7 @@ def look(
     store: Store, suite: Suite, batch: Batch, verdict: Verdict, settings: ValidateSettings
 ) -> FeedbackFound:
     """Mark what fails; moves nothing. Raises JudgesDisagreeError."""
-    critical = {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
-    others = {r.id: r.violation_sql(batch) for r in suite.rules if r.severity != "critical"}
-    rows_by_rule = quarantine.mark_violations(store, critical, others, NEW)
+    rows_by_rule = mark(store, suite, batch, NEW)
     check_agreement(verdict.outcomes, rows_by_rule, suite)
     rows_in = held_feedback.count_new(store)
     return FeedbackFound(

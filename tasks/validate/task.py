@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE, FEEDBACK, LANDING
 from expectations.rules import Suite
+from tasks.judging.ask import ask, mark
 from tasks.judging.outcomes import broken_shares, check_agreement
 from tasks.receipts import Receipt
 from tasks.redaction import Redactor
@@ -75,10 +76,11 @@ def validate(run: Run) -> Receipt:
             profile = write_profile(store, now, run.settings.validation.min_rows_for_ratio)
             held_feedback.show_new(store)
         tables = LANDING.name, BATCH_PROFILE.name, held_feedback.NEW.table
+        batches = [Batch(table, now) for table in tables]
         wanted = [True, bool(suites[1].rules), bool(signals)]
         judged = [
-            _judge(store, suite, Batch(table, now))
-            for suite, table, is_wanted in zip(suites, tables, wanted, strict=True)
+            _Judged(suite, batch, ask(store, suite, batch))
+            for suite, batch, is_wanted in zip(suites, batches, wanted, strict=True)
             if is_wanted
         ]
         with store.transaction():
@@ -98,27 +100,13 @@ def _nothing_new(run: Run, store: Store, suite: Suite) -> Receipt:
     return receipt
 
 
-def _judge(store: Store, suite: Suite, batch: Batch) -> _Judged:
-    # seconds on first use
-    from tasks.judging import gx
-
-    verdict = gx.judge(store.connection, suite, batch)
-    if any(outcome.exception for outcome in verdict.outcomes):
-        quarantine.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
-    return _Judged(suite, batch, verdict)
-
-
 def _hold_back(
     run: Run, store: Store, judged: Sequence[_Judged], profile: Mapping[str, Any]
 ) -> Receipt:
     calls, *others = judged
     suite, batch, settings = calls.suite, calls.batch, run.settings.validation
     rows_in = quarantine.count_landing(store)
-    rows_by_rule = quarantine.mark_violations(
-        store,
-        {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")},
-        {rule.id: rule.violation_sql(batch) for rule in suite.rules if rule.severity != "critical"},
-    )
+    rows_by_rule = mark(store, suite, batch)
     check_agreement(calls.verdict.outcomes, rows_by_rule, suite)
     by_reason = quarantine.first_failures(store)
     warned = {r.id: rows_by_rule[r.id] for r in suite.of("warning") if rows_by_rule[r.id]}
