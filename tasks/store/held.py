@@ -42,7 +42,7 @@ class Readmitted:
         )
 
 
-def look_again(store: Store, only: Sequence[str]) -> int:
+def look_again(store: Store, only: Sequence[str]) -> None:
     """Fill `held` with what waits: all, or what `only` names (rule, request, beginning of id)."""
     columns = ", ".join(
         f"{value_of(column)} AS {quoted(column.name)}" for column in LANDING.columns
@@ -52,7 +52,6 @@ def look_again(store: Store, only: Sequence[str]) -> int:
         f"FROM quarantine q WHERE state = 'held' AND NOT {IS_FEEDBACK} AND {MATCHES}",
         [list(only)],
     )
-    return int(store.scalar(f"SELECT count(*) FROM {TABLE}"))
 
 
 def readmit(store: Store, rules: Mapping[str, str], run_id: str) -> Readmitted:
@@ -74,13 +73,18 @@ def readmit(store: Store, rules: Mapping[str, str], run_id: str) -> Readmitted:
         "USING (quarantine_id) WHERE NOT known AND failed IS NULL",
         [run_id],
     )
+    return settle(store, "held_judged", admitted)
+
+
+def settle(store: Store, judged: str, admitted: int) -> Readmitted:
+    """Close the rows of quarantine that a table `judged` (quarantine_id, failed, known) lets go."""
     store.execute(
         "UPDATE quarantine SET state = 'replayed' WHERE quarantine_id IN "
-        "(SELECT quarantine_id FROM held_judged WHERE known OR failed IS NULL)"
+        f"(SELECT quarantine_id FROM {judged} WHERE known OR failed IS NULL)"
     )
-    tried, known = store.rows("SELECT count(*), count(*) FILTER (known) FROM held_judged")[0]
+    tried, known = store.rows(f"SELECT count(*), count(*) FILTER (known) FROM {judged}")[0]
     failing = store.rows(
-        "SELECT failed, count(*) FROM held_judged WHERE NOT known AND failed IS NOT NULL "
+        f"SELECT failed, count(*) FROM {judged} WHERE NOT known AND failed IS NOT NULL "
         "GROUP BY 1 ORDER BY 2 DESC, 1"
     )
     return Readmitted(tried, admitted, known, dict(failing))

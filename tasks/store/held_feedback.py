@@ -11,32 +11,26 @@ from collections.abc import Mapping, Sequence
 from expectations.checks import quoted, sql_literal
 from expectations.contracts import FEEDBACK
 from tasks.store.connection import Store
-from tasks.store.held import IS_FEEDBACK, MATCHES, Readmitted, first_broken, value_of
+from tasks.store.held import IS_FEEDBACK, MATCHES, Readmitted, first_broken, settle, value_of
 from tasks.store.quarantine import Judgement, Rows
 
 #: a view of feedback, which Great Expectations can see
 NEW = Rows("new_feedback", "feedback_id", "judged_feedback")
 #: a temporary table of what waits in quarantine
 HELD = "held_feedback"
+_IS_NEW = "run_id NOT IN (SELECT run_id FROM run_stages WHERE stage = 'validate')"
 _COLUMNS = ", ".join(quoted(name) for name in FEEDBACK.column_names)
 
 
-def show_new(store: Store) -> int:
-    """Make the view of what is not judged yet; returns its rows."""
+def show_new(store: Store) -> None:
+    """Make the view of what is not judged yet."""
     store.execute(
-        f"CREATE OR REPLACE VIEW {NEW.table} AS SELECT {_COLUMNS} FROM feedback WHERE run_id "
-        "NOT IN (SELECT run_id FROM run_stages WHERE stage = 'validate')"
+        f"CREATE OR REPLACE VIEW {NEW.table} AS SELECT {_COLUMNS} FROM feedback WHERE {_IS_NEW}"
     )
-    return count_new(store)
 
 
 def count_new(store: Store) -> int:
-    return int(
-        store.scalar(
-            "SELECT count(*) FROM feedback WHERE run_id "
-            "NOT IN (SELECT run_id FROM run_stages WHERE stage = 'validate')"
-        )
-    )
+    return int(store.scalar(f"SELECT count(*) FROM feedback WHERE {_IS_NEW}"))
 
 
 def failing(store: Store, rule_id: str, columns: Sequence[str]) -> dict[str, list[str | None]]:
@@ -78,11 +72,7 @@ def hold_back(
 def adopt(store: Store, run_id: str) -> None:
     """What is judged now belongs to this run, whose redact masks it: the run that took it in may
     have been another one, such as a `flywheel ingest` or one that was stopped."""
-    store.execute(
-        "UPDATE feedback SET run_id = ? WHERE run_id "
-        "NOT IN (SELECT run_id FROM run_stages WHERE stage = 'validate')",
-        [run_id],
-    )
+    store.execute(f"UPDATE feedback SET run_id = ? WHERE {_IS_NEW}", [run_id])
 
 
 def look_again(store: Store, only: Sequence[str]) -> None:
@@ -101,6 +91,7 @@ def readmit(store: Store, rules: Mapping[str, str], run_id: str) -> Readmitted:
     """Move what violates no rule (id → predicate) back into feedback, as taken in by this run."""
     store.execute(
         "CREATE OR REPLACE TEMP TABLE held_feedback_judged AS SELECT *, "
+        "feedback_id AS quarantine_id, "
         f"{first_broken(rules)} AS failed, "
         f"feedback_id IN (SELECT feedback_id FROM feedback) AS known FROM {HELD}"
     )
@@ -110,15 +101,4 @@ def readmit(store: Store, rules: Mapping[str, str], run_id: str) -> Readmitted:
         "FROM held_feedback_judged WHERE NOT known AND failed IS NULL",
         [run_id],
     )
-    store.execute(
-        "UPDATE quarantine SET state = 'replayed' WHERE quarantine_id IN "
-        "(SELECT feedback_id FROM held_feedback_judged WHERE known OR failed IS NULL)"
-    )
-    tried, known = store.rows("SELECT count(*), count(*) FILTER (known) FROM held_feedback_judged")[
-        0
-    ]
-    still = store.rows(
-        "SELECT failed, count(*) FROM held_feedback_judged WHERE NOT known AND failed IS NOT NULL "
-        "GROUP BY 1 ORDER BY 2 DESC, 1"
-    )
-    return Readmitted(tried, admitted, known, dict(still))
+    return settle(store, "held_feedback_judged", admitted)
