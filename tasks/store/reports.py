@@ -132,7 +132,7 @@ def merge(store: Store, merges: Sequence[Merge], run_id: str) -> None:
     )
     store.insert(LANDING, [each.row for each in merges])
     _note_merged(store, [(each.kept, each.other) for each in merges], run_id)
-    _count_again(store, merges, run_id)
+    _count_again(store, [(each.row, each.kept, each.other) for each in merges], run_id)
 
 
 def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
@@ -161,9 +161,7 @@ def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
     finally:
         store.connection.unregister("late_pairs")
     _note_merged(store, [(each.admitted, each.new) for each in late], run_id)
-    _count_again(
-        store, [Merge((0, 0), each.admitted, each.admitted, each.new) for each in late], run_id
-    )
+    _count_again(store, [(each.admitted, each.admitted, each.new) for each in late], run_id)
 
 
 def _note_merged(store: Store, pairs: Sequence[tuple[Row, Row]], run_id: str) -> None:
@@ -186,11 +184,11 @@ def _note_merged(store: Store, pairs: Sequence[tuple[Row, Row]], run_id: str) ->
     )
 
 
-def _count_again(store: Store, merges: Sequence[Merge], run_id: str) -> None:
-    """The report that came second counts as a duplicate, and its tokens once."""
+def _count_again(store: Store, merged: Sequence[tuple[Row, Row, Row]], run_id: str) -> None:
+    """Of (row, kept, other) the report that came second is a duplicate; its tokens count once."""
     changes: dict[str, list[int]] = {}
-    for each in merges:
-        first, second = each.kept, each.other
+    for row, kept, other in merged:
+        first, second = kept, other
         if second["run_id"] != run_id:
             first, second = second, first
         of_second = changes.setdefault(_path(second), [0, 0, 0])
@@ -201,7 +199,7 @@ def _count_again(store: Store, merges: Sequence[Merge], run_id: str) -> None:
         of_second[0] += 1
         for place, name in enumerate(("input_tokens", "output_tokens"), start=1):
             of_second[place] -= second[name] or 0
-            of_row[place] += (each.row[name] or 0) - (first[name] or 0)
+            of_row[place] += (row[name] or 0) - (first[name] or 0)
     for path, (num_merged, inputs, outputs) in changes.items():
         store.execute(
             "UPDATE sources SET rows_out = rows_out - ?, duplicates = duplicates + ?, "
