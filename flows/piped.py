@@ -32,6 +32,6 @@ def piped_in(settings: Settings, logs: tuple[str, ...]) -> Iterator[tuple[str, .
     try:
         yield (*others, *copies)
     finally:
-        # another command may hold the store by now; then the next one deletes them
+        # where there is no store, nothing was read; what stays is read by the next command
         with suppress(FlywheelError), Store.open(settings.store_path, read_only=True) as store:
             spool.discard_read(settings.home_path, store)

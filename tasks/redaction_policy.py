@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import orjson
 
-from tasks.redaction import Redactor
+if TYPE_CHECKING:
+    from tasks.redaction import Redactor
 
 MASK, HASH, DROP, KEEP = ACTIONS = ("mask", "hash", "drop", "keep")
 #: values are masked, keys stay

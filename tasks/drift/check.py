@@ -66,7 +66,7 @@ def check(run: Run, store: Store, last_row: int) -> dict[str, Any]:
     DriftStoppedError where settings say so; the caller then takes back what it wrote.
     """
     settings = run.settings.drift
-    if not settings.enabled or run.request.only or "replay" in run.request.stages:
+    if not settings.enabled or "replay" in run.request.stages:
         return {}
     found = examine(store, last_row, settings, run.run_id)
     if found.since is None:
