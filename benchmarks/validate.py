@@ -34,7 +34,8 @@ from expectations.calls import calls_suite
 from expectations.checks import Batch
 from expectations.contracts import LANDING
 from expectations.rules import Suite
-from tasks.store import Store, quarantine
+from tasks.store import Store
+from tasks.store.held import quarantine
 
 ROOT = Path(__file__).resolve().parent.parent
 BY_HAND = Path(__file__).with_name("validate_by_hand.sql")
@@ -97,8 +98,8 @@ def generate(path: Path, num_rows: int) -> None:
 
 
 def ours(store: Store) -> dict[str, int]:
-    from tasks.judging import gx
-    from tasks.judging.outcomes import check_agreement
+    from tasks.rules import gx
+    from tasks.rules.outcomes import check_agreement
 
     outcomes = gx.judge(store.connection, SUITE, BATCH).outcomes
     counts = mark(store)
@@ -107,7 +108,7 @@ def ours(store: Store) -> dict[str, int]:
 
 
 def judged(store: Store, suite: Suite = SUITE) -> dict[str, int]:
-    from tasks.judging import gx
+    from tasks.rules import gx
 
     outcomes = gx.judge(store.connection, suite, BATCH).outcomes
     return {outcome.rule_id: outcome.unexpected_rows for outcome in outcomes}
@@ -147,7 +148,7 @@ def work_on_pandas(store: Store, *, in_memory: bool) -> tuple[Cost, dict[str, in
     """Only the columns that the rules look at. `in_memory`: the frame is there already."""
     import great_expectations as gx
 
-    from tasks.judging.gx import outcomes_of
+    from tasks.rules.gx import outcomes_of
 
     suite = pandas_suite()
     columns = {name for rule in suite.rules for name in rule.columns}

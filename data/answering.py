@@ -20,7 +20,7 @@ from typing import Any
 from traffic import Planned
 
 from engine import LLM, SamplingParams
-from tasks.evaluate.prompts import load_prompts, messages_for
+from tasks.releases.prompts import load_prompts, messages_for
 
 BATCH = 48
 MAX_TOKENS = 16

@@ -25,9 +25,9 @@ from exports import Logged, Signal  # noqa: E402
 from faults import FAULTS, PLANTED, write_lines  # noqa: E402
 from traffic import Planned, plan, plant  # noqa: E402
 
-from tasks.evaluate.prompts import load_prompts  # noqa: E402
-from tasks.evaluate.releases import find_in_package  # noqa: E402
-from tasks.evaluate.scorers import score  # noqa: E402
+from tasks.releases.prompts import load_prompts  # noqa: E402
+from tasks.releases.resolve import find_in_package  # noqa: E402
+from tasks.scoring import score  # noqa: E402
 
 FILES = {"otel": "support-otel.jsonl", "openai": "support-openai.jsonl"}
 SCORERS = {"order": "json_fields", "product": "exact_match", "mood": "choice"}

@@ -11,10 +11,11 @@ from datetime import datetime, time
 
 from flows.turn import Outcome, outcome
 from tasks.errors import UsageError
+from tasks.model.window import window
 from tasks.run import RunRequest
 from tasks.settings import Settings
-from tasks.store import Store, ledger
-from tasks.window import window
+from tasks.store import Store
+from tasks.store.control import ledger
 
 
 def by_day(request: RunRequest, now: datetime) -> list[RunRequest]:

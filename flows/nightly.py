@@ -23,7 +23,7 @@ from flows.artifacts import publish
 from flows.stages import STAGES, TITLES
 from flows.turn import Outcome, execute_stage, request_from, turn
 from tasks.errors import FlywheelError
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.run import Progress, Run, RunRequest, silent
 from tasks.settings import Settings, read_settings
 

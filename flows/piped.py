@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 
 from flows.lock import hold
 from tasks.errors import FlywheelError, UsageError
-from tasks.ingest import spool
+from tasks.logs.files import spool
+from tasks.logs.files.urls import STDIN
 from tasks.settings import Settings
 from tasks.store import Store
-from tasks.urls import STDIN
 
 
 @contextmanager

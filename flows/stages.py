@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.run import Run
 
 StageFunction = Callable[[Run], Receipt]

@@ -17,12 +17,13 @@ from typing import Any
 from flows.lock import hold
 from flows.stages import REPLAY, STAGES, stage_function
 from tasks.errors import FlywheelError
-from tasks.receipts import Receipt
+from tasks.logs.files.urls import STDIN, is_url
+from tasks.model.receipt import Receipt
+from tasks.model.window import window
 from tasks.run import Progress, Run, RunRequest, silent, utc_now
 from tasks.settings import Settings
-from tasks.store import Store, ledger
-from tasks.urls import STDIN, is_url
-from tasks.window import window
+from tasks.store import Store
+from tasks.store.control import ledger
 
 Execute = Callable[[str, Run], Receipt]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from tasks.logs.files.urls import without_password
 from tasks.settings import Settings
 from tasks.store import Store
-from tasks.urls import without_password
 
 
 class Progress(Protocol):

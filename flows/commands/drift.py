@@ -6,11 +6,11 @@ import json
 from dataclasses import asdict
 
 from flows.terminal import console
-from tasks.drift.judge import ColumnDrift
 from tasks.errors import UsageError
 from tasks.settings import read_settings
 from tasks.store import Store
-from tasks.store import drift as table
+from tasks.store.intake import drift as table
+from tasks.watch.judge import ColumnDrift
 
 _HEADINGS = ("column", "reference", "new", "PSI", "test", "adjusted p", "")
 

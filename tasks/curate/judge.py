@@ -11,10 +11,10 @@ from expectations.checks import Batch
 from expectations.rules import Suite
 from tasks.curate.evalset import EvalSet, without
 from tasks.errors import DataError
-from tasks.judging.ask import ask, mark
-from tasks.judging.outcomes import broken_shares, check_agreement
+from tasks.rules.ask import ask, mark
+from tasks.rules.outcomes import broken_shares, check_agreement
 from tasks.store import Store
-from tasks.store import samples as table
+from tasks.store.evals import samples as table
 
 _MAX_SHOWN = 3
 

@@ -24,12 +24,13 @@ from tasks.curate.judge import LeftOut, judged
 from tasks.curate.suites import SuiteSample, read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
+from tasks.rules.in_force import samples_suite
 from tasks.run import Run
 from tasks.settings import Settings
-from tasks.store import Store, ledger
-from tasks.store import samples as table
-from tasks.suites import samples_suite
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.evals import samples as table
 
 
 def curate(run: Run) -> Receipt:

@@ -9,14 +9,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.backends.base import Ask
 from tasks.errors import UsageError
-from tasks.evaluate.backends.base import Ask
-from tasks.evaluate.prompts import DEFAULT, messages_for
-from tasks.evaluate.releases import Release
-from tasks.evaluate.scorers import scorer_version
 from tasks.evaluate.seeds import sample_seed
+from tasks.releases.prompts import DEFAULT, messages_for
+from tasks.releases.resolve import Release
+from tasks.scoring import scorer_version
 from tasks.settings import CONFIG_NAME, Settings
-from tasks.store.completions import CompletionKey, EvalSample
+from tasks.store.evals.completions import CompletionKey, EvalSample
 
 #: suite of calls for which only the logged answer is known, and how it is judged
 LOGGED_SUITE, LOGGED_SCORER = "logged", "token_f1"

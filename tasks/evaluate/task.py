@@ -14,21 +14,22 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engine import EngineError
+from tasks.backends.base import Answer, Backend
 from tasks.errors import UsageError
 from tasks.evaluate import plan
-from tasks.evaluate.backends.base import Answer, Backend
-from tasks.evaluate.machine import share_processors
-from tasks.evaluate.memory import Memory
 from tasks.evaluate.plan import Need
-from tasks.evaluate.releases import Release, resolve_release, unusable_model
-from tasks.evaluate.scorers import Score, score, scorer_version, unscored
 from tasks.evaluate.seeds import repeat_seeds
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
+from tasks.releases.machine import share_processors
+from tasks.releases.memory import Memory
+from tasks.releases.resolve import Release, resolve_release, unusable_model
 from tasks.run import Run
-from tasks.store import Store, ledger
-from tasks.store import completions as table
-from tasks.store.completions import CompletionKey
-from tasks.store.releases import save_release
+from tasks.scoring import Score, score, scorer_version, unscored
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.evals import completions as table
+from tasks.store.evals.completions import CompletionKey
+from tasks.store.evals.releases import save_release
 
 STAGE = "evaluate"
 MEMORY_FILE = "evaluate-memory.json"
@@ -167,7 +168,7 @@ def _completion_row(run: Run, need: Need, answer: Answer) -> dict[str, Any]:
 
 def _load(release: Release) -> Backend:
     share_processors()
-    from tasks.evaluate.backends.local import LocalBackend  # loads torch
+    from tasks.backends.local import LocalBackend  # loads torch
 
     machine, declared = release.machine, release.engine
     quantization = None if declared.quantization == "none" else declared.quantization

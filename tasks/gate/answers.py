@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.gate.statistics.paired import Pairs
+from tasks.statistics.paired import Pairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tasks.gate.answers import PairedSample, Tally
-from tasks.gate.statistics.paired import Comparison
 from tasks.gate.verdict import Decision, SuiteResult
+from tasks.statistics.paired import Comparison
 
 _MAX_NAMED = 5
 

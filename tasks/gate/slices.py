@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.gate.answers import PairedSample, pairs_of
-from tasks.gate.statistics.paired import compare
+from tasks.statistics.paired import compare
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,12 @@ from tasks.gate.answers import MISSING, UNSCORED, Answer, PairedSample
 from tasks.gate.reasons import reasons
 from tasks.gate.slices import slice_results
 from tasks.gate.verdict import Decision, GateRule, Role, SuiteResult, SuiteRule, decide
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.run import Run
 from tasks.settings import Settings
-from tasks.store import Store, ledger, samples, verdicts
+from tasks.store import Store
+from tasks.store.control import ledger, verdicts
+from tasks.store.evals import samples
 
 #: the suite of calls without a target of their own, and the scorer it is judged by
 _LOGGED, _LOGGED_SCORER = "logged", "token_f1"

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.gate.answers import PairedSample, Tally, pairs_of, tally
-from tasks.gate.statistics.intervals import Interval, Values
-from tasks.gate.statistics.multiplicity import holm_levels
-from tasks.gate.statistics.paired import Comparison, Pairs, compare, release_interval
+from tasks.statistics.intervals import Interval, Values
+from tasks.statistics.multiplicity import holm_levels
+from tasks.statistics.paired import Comparison, Pairs, compare, release_interval
 
 Verdict = Literal["better", "no_worse", "worse", "cannot_tell"]
 Role = Literal["primary", "guard", "report"]

@@ -6,26 +6,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from tasks.ingest import formats
-from tasks.ingest.batch_inputs import requests_for
-from tasks.ingest.batches import batches
-from tasks.ingest.formats import AnyFormat, Format, openai_batch
-from tasks.ingest.lines import MAX_KEPT_BYTES
-from tasks.ingest.opening import LogStream, open_stream
-from tasks.ingest.processes import num_processes, parse_with_processes
-from tasks.ingest.reading import Located, Reading
-from tasks.ingest.recognise import Recognised, recognise_file
-from tasks.ingest.records import Dead
-from tasks.ingest.rows import Reader
-from tasks.ingest.sources import LogFile, find_files
 from tasks.ingest.unread import Unread
-from tasks.ingest.worker import Assignment
+from tasks.logs import formats
+from tasks.logs.files.lines import MAX_KEPT_BYTES
+from tasks.logs.files.opening import LogStream, open_stream
+from tasks.logs.files.sources import LogFile, find_files
+from tasks.logs.formats import AnyFormat, Format, openai_batch
+from tasks.logs.reading.batch_inputs import requests_for
+from tasks.logs.reading.batches import batches
+from tasks.logs.reading.processes import num_processes, parse_with_processes
+from tasks.logs.reading.reading import Located, Reading
+from tasks.logs.reading.recognise import Recognised, recognise_file
+from tasks.logs.reading.worker import Assignment
+from tasks.logs.shapes.records import Dead
+from tasks.logs.shapes.rows import Reader
+from tasks.model.window import OPEN, Window
 from tasks.run import Run
 from tasks.settings import IngestSettings
-from tasks.store import Store, deadletters
-from tasks.store import sources as readings
-from tasks.store.intake import Batch, Counts, Intake
-from tasks.window import OPEN, Window
+from tasks.store import Store
+from tasks.store.held import dead_letters as deadletters
+from tasks.store.intake import sources as readings
+from tasks.store.intake.readings import Batch, Counts, Intake
 
 #: starting processes takes as long as parsing this much in one
 _MIN_BYTES_FOR_PROCESSES = 32 * 2**20

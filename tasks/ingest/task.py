@@ -10,16 +10,20 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from tasks.errors import UsageError
-from tasks.ingest import formats, merging, spool
-from tasks.ingest.formats import AnyFormat, table
 from tasks.ingest.one_file import take_in
-from tasks.ingest.sources import Found, LogFile, find_files
 from tasks.ingest.unread import Unreads
-from tasks.receipts import Receipt
+from tasks.logs import formats
+from tasks.logs.files import spool
+from tasks.logs.files.sources import Found, LogFile, find_files
+from tasks.logs.formats import AnyFormat, table
+from tasks.logs.shapes import merging
+from tasks.model.receipt import Receipt
+from tasks.model.window import Window, window
 from tasks.run import Run
-from tasks.store import Store, feedback, landing, ledger, reports
-from tasks.store import sources as readings
-from tasks.window import Window, window
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.intake import feedback, landing, reports
+from tasks.store.intake import sources as readings
 
 STAGE = "ingest"
 _PAIRS_AT_A_TIME = 2_000

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.ingest import formats
-from tasks.ingest.formats import AnyFormat
-from tasks.ingest.opening import fingerprint
-from tasks.ingest.sources import LogFile
+from tasks.logs import formats
+from tasks.logs.files.opening import fingerprint
+from tasks.logs.files.sources import LogFile
+from tasks.logs.formats import AnyFormat
+from tasks.model.window import OPEN, Window
 from tasks.run import Run
 from tasks.store import Store
-from tasks.store import sources as readings
-from tasks.store.sources import LastReading
-from tasks.window import OPEN, Window
+from tasks.store.intake import sources as readings
+from tasks.store.intake.sources import LastReading
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tasks import facts
 from tasks.errors import StoreError
+from tasks.model import turn as facts
 from tasks.report import note, page, plot
 from tasks.tracking.publish import Links, Pages
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks import facts
-from tasks.receipts import Receipt
+from tasks.model import turn as facts
+from tasks.model.receipt import Receipt
 from tasks.record.files import write_pages
 from tasks.record.versions import installed_versions
 from tasks.run import Run
-from tasks.store import history, ledger
+from tasks.store.control import ledger
+from tasks.store.evals import history
 from tasks.tracking.publish import Links, Pages, Published, publish
 
 STAGE = "record"

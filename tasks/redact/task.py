@@ -7,16 +7,18 @@ before (tasks/drift), which may hold them back.
 
 from __future__ import annotations
 
-from tasks.drift.check import DriftStoppedError, check, keep
 from tasks.errors import DataError
-from tasks.receipts import Receipt
-from tasks.redact.columns import redact_table
-from tasks.redaction import Redactor
-from tasks.redaction_policy import FEEDBACK_TEXTS, Policy
+from tasks.model.receipt import Receipt
+from tasks.privacy.columns import redact_table
+from tasks.privacy.masking import Redactor
+from tasks.privacy.policy import FEEDBACK_TEXTS, Policy
 from tasks.run import Run
-from tasks.store import Store, feedback, landing, ledger
-from tasks.store.drift import last_row as requests_before
-from tasks.store.pseudonym_key import pseudonym_key
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.control.pseudonym_key import pseudonym_key
+from tasks.store.intake import feedback, landing
+from tasks.store.intake.drift import last_row as requests_before
+from tasks.watch.check import DriftStoppedError, check, keep
 
 STAGE = "redact"
 _BATCH_ROWS = 10_000

@@ -17,22 +17,24 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.errors import UsageError
-from tasks.ingest import formats
-from tasks.ingest.batches import batches
-from tasks.ingest.formats import AnyFormat, Format
-from tasks.ingest.json_text import parse
 from tasks.ingest.one_file import located, with_requests
-from tasks.ingest.opening import LogStream, fingerprint, open_stream
-from tasks.ingest.reading import Located, Reading
-from tasks.ingest.recognise import recognise_file
-from tasks.ingest.records import Dead, UnreadableError
-from tasks.ingest.rows import Reader
-from tasks.ingest.sources import LogFile, look_at
+from tasks.logs import formats
+from tasks.logs.files.opening import LogStream, fingerprint, open_stream
+from tasks.logs.files.sources import LogFile, look_at
+from tasks.logs.formats import AnyFormat, Format
+from tasks.logs.reading.batches import batches
+from tasks.logs.reading.json_text import parse
+from tasks.logs.reading.reading import Located, Reading
+from tasks.logs.reading.recognise import recognise_file
+from tasks.logs.shapes.records import Dead, UnreadableError
+from tasks.logs.shapes.rows import Reader
 from tasks.run import Run
-from tasks.store import Store, deadletters, landing
-from tasks.store import sources as readings
-from tasks.store.deadletters import Letters
-from tasks.store.intake import Batch, Counts, Intake
+from tasks.store import Store
+from tasks.store.held import dead_letters as deadletters
+from tasks.store.held.dead_letters import Letters
+from tasks.store.intake import landing
+from tasks.store.intake import sources as readings
+from tasks.store.intake.readings import Batch, Counts, Intake
 
 _LETTERS_AT_A_TIME = 500
 

@@ -12,13 +12,18 @@ from expectations.checks import Batch
 from expectations.rules import Suite
 from tasks.errors import UsageError
 from tasks.ingest.task import forced_format
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.replay.dead_letters import read_again
+from tasks.rules.in_force import calls_suite, feedback_suite
 from tasks.run import Run
-from tasks.store import Store, deadletters, feedback, held, held_feedback, landing, ledger
-from tasks.store.held import Readmitted
-from tasks.store.quarantine import refuse_unanswerable
-from tasks.suites import calls_suite, feedback_suite
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.held import calls as held
+from tasks.store.held import dead_letters as deadletters
+from tasks.store.held import feedback as held_feedback
+from tasks.store.held.calls import Readmitted
+from tasks.store.held.quarantine import refuse_unanswerable
+from tasks.store.intake import feedback, landing
 
 STAGE = "replay"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from tasks import facts
+from tasks.model import turn as facts
 
 
 @dataclass(frozen=True, slots=True)

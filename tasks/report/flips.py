@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from tasks import facts
+from tasks.model import turn as facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks import facts
-from tasks.receipts import Receipt
+from tasks.model import turn as facts
+from tasks.model.receipt import Receipt
 
 _UNITS = {
     "ingest": "records", "validate": "calls", "redact": "calls", "curate": "candidates",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from tasks import facts
+from tasks.model import turn as facts
 from tasks.report import flips, funnel, wording
 
 MAX_CHARS = 8_000

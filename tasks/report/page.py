@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from tasks import facts
+from tasks.model import turn as facts
 from tasks.report import commands, flips, funnel, wording
 from tasks.report.plot import Plot
 

@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from tasks import facts
+from tasks.model import turn as facts
 from tasks.report.wording import points
 
 MAX_ROWS = 40

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tasks import facts
+from tasks.model import turn as facts
 
 NOTHING = "–"
 

@@ -25,7 +25,7 @@ from pydantic import (
 from engine import EngineError, SamplingParams
 from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError
-from tasks.redaction_policy import check_fields
+from tasks.privacy.policy import check_fields
 
 CONFIG_NAME = "flywheel.toml"
 #: scripts of Unicode, as RE2 names them

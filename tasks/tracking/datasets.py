@@ -12,7 +12,7 @@ from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source import DatasetSource
 from mlflow.entities import DatasetInput, InputTag
 
-from tasks import facts
+from tasks.model import turn as facts
 
 #: MLflow refuses a longer digest
 MAX_DIGEST_CHARS = 36

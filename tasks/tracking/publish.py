@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import facts
+from tasks.model import turn as facts
 from tasks.settings import Settings
 from tasks.tracking import links, values
 from tasks.tracking.session import Session, open_session

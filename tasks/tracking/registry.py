@@ -16,7 +16,7 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from tasks import facts
+from tasks.model import turn as facts
 from tasks.tracking import links
 from tasks.tracking.session import Session
 from tasks.tracking.values import MAX_PARAM_CHARS, release_params, shortened

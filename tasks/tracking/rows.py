@@ -24,7 +24,7 @@ from mlflow.entities import (
     TraceState,
 )
 
-from tasks import facts
+from tasks.model import turn as facts
 from tasks.tracking.links import assessment_name
 from tasks.tracking.session import Session
 from tasks.tracking.values import shortened

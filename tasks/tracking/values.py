@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks import facts
+from tasks.model import turn as facts
 from tasks.tracking.links import metric_key
 
 #: MLflow cuts longer ones without a word

@@ -10,7 +10,7 @@ from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE
 from expectations.rules import Suite
 from tasks.errors import DataError
-from tasks.judging.outcomes import RuleOutcome
+from tasks.rules.outcomes import RuleOutcome
 from tasks.settings import ValidateSettings
 from tasks.validate.summary import Summary
 

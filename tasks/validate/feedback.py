@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.checks import Batch
 from expectations.rules import Suite
-from tasks.judging.ask import mark
-from tasks.judging.outcomes import broken_shares, check_agreement
+from tasks.privacy.observed import shown
+from tasks.rules.ask import mark
+from tasks.rules.outcomes import broken_shares, check_agreement
 from tasks.settings import ValidateSettings
-from tasks.store import Store, held_feedback, quarantine
-from tasks.store.held_feedback import NEW
-from tasks.store.quarantine import Judgement
-from tasks.validate.observed import shown
+from tasks.store import Store
+from tasks.store.held import feedback as held_feedback
+from tasks.store.held import quarantine
+from tasks.store.held.feedback import NEW
+from tasks.store.held.quarantine import Judgement
 from tasks.validate.summary import FeedbackFound
 
 if TYPE_CHECKING:
-    from tasks.judging.gx import Verdict
+    from tasks.rules.gx import Verdict
 
 
 def look(

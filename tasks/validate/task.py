@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING, Any
 from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE, FEEDBACK, LANDING
 from expectations.rules import Suite
-from tasks.judging.ask import ask, mark
-from tasks.judging.outcomes import broken_shares, check_agreement
-from tasks.receipts import Receipt
-from tasks.redaction import Redactor
-from tasks.redaction_policy import hidden_columns
+from tasks.model.receipt import Receipt
+from tasks.privacy.masking import Redactor
+from tasks.privacy.observed import shown
+from tasks.privacy.policy import hidden_columns
+from tasks.rules.ask import ask, mark
+from tasks.rules.in_force import batch_suite, calls_suite, feedback_suite, samples_suite
+from tasks.rules.outcomes import broken_shares, check_agreement
 from tasks.run import Run
-from tasks.store import Store, held_feedback, ledger, quarantine
-from tasks.store.profile import MIN_PAST_DAYS, write_profile
-from tasks.store.quarantine import Judgement
-from tasks.suites import batch_suite, calls_suite, feedback_suite, samples_suite
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.held import feedback as held_feedback
+from tasks.store.held import quarantine
+from tasks.store.held.quarantine import Judgement
+from tasks.store.intake.profile import MIN_PAST_DAYS, write_profile
 from tasks.validate import feedback
 from tasks.validate.batch_stop import (
     batch_broken,
@@ -33,11 +37,10 @@ from tasks.validate.batch_stop import (
     described,
     is_too_bad,
 )
-from tasks.validate.observed import shown
 from tasks.validate.summary import FeedbackFound, Summary
 
 if TYPE_CHECKING:
-    from tasks.judging.gx import Verdict
+    from tasks.rules.gx import Verdict
 
 STAGE = "validate"
 _PSEUDONYM = re.compile(r"<(\w+):[0-9a-f]{12}>")

@@ -11,11 +11,12 @@ import pytest
 
 from tasks.curate.task import curate
 from tasks.ingest.task import ingest
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.redact.task import redact
 from tasks.run import Run, RunRequest
 from tasks.settings import read_settings
-from tasks.store import Store, ledger
+from tasks.store import Store
+from tasks.store.control import ledger
 from tasks.validate.task import validate
 
 DATA = Path(__file__).resolve().parents[2] / "data"

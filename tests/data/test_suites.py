@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tasks.curate.suites import read_suite
-from tasks.evaluate.prompts import load_prompts
-from tasks.evaluate.scorers import score
+from tasks.releases.prompts import load_prompts
+from tasks.scoring import score
 from tasks.settings import Settings, read_settings
 
 DATA = Path(__file__).resolve().parents[2] / "data"

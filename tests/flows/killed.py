@@ -13,8 +13,9 @@ import signal
 import sys
 
 from flows.cli import main
-from tasks.receipts import Receipt
-from tasks.store import Store, ledger
+from tasks.model.receipt import Receipt
+from tasks.store import Store
+from tasks.store.control import ledger
 
 
 def die() -> None:
@@ -23,7 +24,7 @@ def die() -> None:
 
 def arm(stage: str, moment: str) -> None:
     if moment == "chunk":
-        import tasks.store.completions as completions
+        import tasks.store.evals.completions as completions
 
         store_chunk = completions.save_completions
 

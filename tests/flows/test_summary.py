@@ -13,7 +13,7 @@ from flows.failures import exit_code_of
 from flows.progress import _Bars, shown
 from flows.turn import Outcome
 from tasks.errors import DataError
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.settings import parse_settings
 
 SUITE = {

@@ -11,10 +11,11 @@ import flows.turn
 from flows.stages import REPLAY, STAGES, TITLES, stage_function, stages_until
 from flows.turn import request_from, turn
 from tasks.errors import DataError, StoreBusyError, UsageError
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.run import Run, RunRequest
 from tasks.settings import Settings, parse_settings
-from tasks.store import Store, ledger
+from tasks.store import Store
+from tasks.store.control import ledger
 
 
 class Killed(BaseException):

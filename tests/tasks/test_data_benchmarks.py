@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import drift, ingest, near_duplicates, redaction, validate
 from benchmarks.process_cost import measure
-from tasks.redaction import KINDS, Redactor
+from tasks.privacy.masking import KINDS, Redactor
 
 
 def report(folder: Path) -> dict[str, Any]:

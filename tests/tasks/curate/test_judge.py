@@ -12,8 +12,8 @@ from tasks.curate.calls import Conversation
 from tasks.curate.evalset import Draft, eval_set, without
 from tasks.curate.task import curate
 from tasks.errors import DataError, UsageError
-from tasks.store.samples import read_eval_set
-from tasks.suites import samples_suite
+from tasks.rules.in_force import samples_suite
+from tasks.store.evals.samples import read_eval_set
 from tests.expectations.sample_rows import BAD_SAMPLES
 from tests.tasks.curate.test_task import _fill, _request, _run, _suite
 
@@ -99,7 +99,7 @@ def test_a_stored_set_is_judged_again_only_by_another_suite(
 ) -> None:
     first = curate(_run(tmp_path, suites=_suite(tmp_path)))
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.judging.gx.judge", lambda *_: pytest.fail("it was asked"))
+        patch.setattr("tasks.rules.gx.judge", lambda *_: pytest.fail("it was asked"))
         assert curate(_run(tmp_path, "run-2", suites=_suite(tmp_path))).key == first.key
     own(tmp_path, "critical", "contains(messages::VARCHAR, 'question 3')")
     with pytest.raises(DataError):

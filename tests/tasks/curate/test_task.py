@@ -14,11 +14,12 @@ import pytest
 from expectations.contracts import FEEDBACK, REQUESTS
 from tasks.curate.task import curate
 from tasks.errors import UsageError
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
-from tasks.store import Store, ledger
-from tasks.store.samples import read_eval_set
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.evals.samples import read_eval_set
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
 

@@ -11,7 +11,8 @@ from typing import Any
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, SAMPLES
 from tasks.run import Run, RunRequest, silent
 from tasks.settings import Settings, parse_settings
-from tasks.store import Store, ledger
+from tasks.store import Store
+from tasks.store.control import ledger
 
 NOW = datetime(2026, 11, 24, 12, 0, 0)  # noqa: DTZ001 - the store keeps UTC without a zone
 EVAL_SET = "set-1"

@@ -7,11 +7,11 @@ import pytest
 
 from tasks.errors import UsageError
 from tasks.evaluate import plan
-from tasks.evaluate.machine import Machine
-from tasks.evaluate.prompts import AS_LOGGED, PromptSet, Turn
-from tasks.evaluate.releases import Release
+from tasks.releases.machine import Machine
+from tasks.releases.prompts import AS_LOGGED, PromptSet, Turn
+from tasks.releases.resolve import Release
 from tasks.settings import EngineSettings, SamplingSettings, parse_settings
-from tasks.store.completions import CompletionKey, EvalSample
+from tasks.store.evals.completions import CompletionKey, EvalSample
 
 BRIEF = PromptSet({"words": (Turn("system", "Be brief."),)}, "prompts/one")
 
@@ -42,7 +42,7 @@ def test_both_releases_draw_with_the_same_seed() -> None:
 
 
 def test_every_sampling_key_reaches_the_engine() -> None:
-    from tasks.evaluate.backends.local import _params
+    from tasks.backends.local import _params
 
     changed = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "stop": ("x",), "top_k": 4,
                "min_p": 0.1, "repetition_penalty": 1.2, "stop_token_ids": (3,)}  # fmt: skip

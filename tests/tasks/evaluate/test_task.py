@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.base import Answer
+from tasks.backends.local import LocalBackend
 from tasks.errors import UsageError
 from tasks.evaluate import task
-from tasks.evaluate.backends.base import Answer
-from tasks.evaluate.backends.local import LocalBackend
 from tasks.evaluate.task import evaluate
 from tasks.run import Run
 from tasks.settings import Settings, parse_settings
-from tasks.store import ledger
+from tasks.store.control import ledger
 from tests.tasks.evaluate.stage import EVAL_SET, begin, rows, sample, settings_for, store_eval_set
 
 NUM = 10

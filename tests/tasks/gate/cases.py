@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tasks.gate.answers import Answer, PairedSample
-from tasks.gate.statistics.paired import Pairs
 from tasks.gate.verdict import GateRule, SuiteRule
+from tasks.statistics.paired import Pairs
 
 GATE = GateRule(alpha=0.05, max_missing_ratio=0.1)
 PRIMARY = SuiteRule("route", "primary", 0.05, "exact_match")

@@ -12,11 +12,12 @@ import pytest
 from expectations.contracts import COMPLETIONS, EVAL_SET_SAMPLES, SAMPLES, SCORES
 from tasks.errors import StoreError
 from tasks.gate.task import gate
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
-from tasks.store import Store, ledger
-from tasks.store.verdicts import StoredVerdict, read_verdict
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.control.verdicts import StoredVerdict, read_verdict
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
 _SUITES = {"route": {"role": "primary", "owner": "support"}}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tasks.gate.answers import MISSING, UNSCORED, Answer, PairedSample, pairs_of, tally
 from tasks.gate.reasons import reasons
 from tasks.gate.slices import slice_results
-from tasks.gate.statistics.intervals import Interval
 from tasks.gate.verdict import Decision, KnownFailures, SuiteRule, decide, suite_verdict
+from tasks.statistics.intervals import Interval
 from tests.tasks.gate.cases import GATE, GUARD, PRIMARY, REPORT, sample, samples, swapped
 
 _RIGHT, _WRONG = Answer(1.0), Answer(0.0)

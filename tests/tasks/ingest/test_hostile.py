@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tasks.ingest.task import ingest
-from tests.tasks.ingest.builders import call, line, make_run, query, write_lines
+from tests.tasks.logs.builders import call, line, make_run, query, write_lines
 
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "deep": (b'{"request_id":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested deeper"),

@@ -11,7 +11,7 @@ import pytest
 
 from tasks.ingest import one_file, task
 from tasks.ingest.task import ingest
-from tests.tasks.ingest.builders import append, call, line, make_run, query, write_lines
+from tests.tasks.logs.builders import append, call, line, make_run, query, write_lines
 
 
 def counts(receipt: Any) -> tuple[int, int, int, int]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tasks.ingest.task import ingest
-from tasks.receipts import Receipt
-from tests.tasks.ingest.builders import make_run, query
+from tasks.model.receipt import Receipt
+from tests.tasks.logs.builders import make_run, query
 
 pytestmark = pytest.mark.realdata
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tasks.errors import UsageError
-from tasks.ingest import formats
 from tasks.ingest.task import ingest
-from tests.tasks.ingest.builders import call, make_run, query, write_lines
-from tests.tasks.ingest.formats.test_openai_chat import pair
-from tests.tasks.ingest.formats.test_otlp import document, span
+from tasks.logs import formats
+from tests.tasks.logs.builders import call, make_run, query, write_lines
+from tests.tasks.logs.formats.test_openai_chat import pair
+from tests.tasks.logs.formats.test_otlp import document, span
 
 
 def test_three_formats_are_recognised_by_content_and_every_record_is_counted(tmp_path: Path):
@@ -232,7 +232,7 @@ def test_progress_is_told(tmp_path: Path):
 
 
 def test_batches_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from tasks.store import intake
+    from tasks.store.intake import readings as intake
 
     monkeypatch.setattr(intake, "_MAX_HELD_ROWS", 3)
     lines = [call(n % 7, feedback={"value": 1}) for n in range(20)] + [b"{x"] * 4

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tasks.errors import UsageError
-from tasks.ingest import one_file, processes
+from tasks.ingest import one_file
 from tasks.ingest.task import ingest
-from tasks.receipts import Receipt
-from tests.tasks.ingest.builders import append, call, line, make_run, query, write_lines
+from tasks.logs.reading import processes
+from tasks.model.receipt import Receipt
+from tests.tasks.logs.builders import append, call, line, make_run, query, write_lines
 
 
 def counts(receipt: Receipt) -> tuple[int, int, int, int, int]:

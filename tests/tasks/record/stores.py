@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from tasks import facts
+from tasks.model import turn as facts
 from tasks.run import Run
 from tasks.settings import Settings
-from tasks.store import history
+from tasks.store.evals import history
 from tasks.tracking.database import prepare_database
 from tasks.tracking.environment import prepare_environment
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.run import Run
-from tasks.store import history
+from tasks.store.evals import history
 from tests.tasks.record.stores import read
 
 

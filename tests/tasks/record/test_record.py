@@ -9,7 +9,7 @@ import pytest
 from tasks.errors import StoreError
 from tasks.record.task import record
 from tasks.run import Run
-from tasks.store import ledger
+from tasks.store.control import ledger
 from tasks.tracking.publish import Links, Pages, publish
 from tests.tasks.record.stores import client, count, home_with_mlflow, read, runs
 from tests.tasks.record.turns import HOSTILE, RUN_ID, fill, make_run

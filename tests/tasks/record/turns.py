@@ -20,10 +20,11 @@ from expectations.contracts import (
     SOURCES,
     VERDICTS,
 )
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
-from tasks.store import Store, ledger
+from tasks.store import Store
+from tasks.store.control import ledger
 
 RUN_ID = "20261124-160700-3f9a1c"
 NOW = datetime(2026, 11, 24, 16, 7)  # noqa: DTZ001 - the store keeps UTC without a zone

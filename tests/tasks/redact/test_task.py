@@ -12,8 +12,8 @@ from tasks.errors import DataError, StoreError, UsageError
 from tasks.ingest.task import ingest
 from tasks.redact import task
 from tasks.redact.task import redact
-from tasks.store.pseudonym_key import pseudonym_key
-from tests.tasks.ingest.builders import call, make_run, query, write_lines
+from tasks.store.control.pseudonym_key import pseudonym_key
+from tests.tasks.logs.builders import call, make_run, query, write_lines
 
 SECRET = "sk-proj-abc123DEF456ghi789"
 MAIL = "ann@example.com"

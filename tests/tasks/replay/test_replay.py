@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tasks.errors import UsageError
-from tasks.ingest import spool
 from tasks.ingest.task import ingest
-from tasks.receipts import Receipt
+from tasks.logs.files import spool
+from tasks.model.receipt import Receipt
 from tasks.replay.task import replay
 from tasks.run import Run
 from tasks.validate.task import validate
-from tests.tasks.ingest.builders import append, call, make_run, query, write_lines
+from tests.tasks.logs.builders import append, call, make_run, query, write_lines
 
 LIMITS = {"max_line_bytes": 400}
 LONG = call(2, messages=[{"role": "user", "content": "x" * 500}])
@@ -115,7 +115,7 @@ def test_the_rows_of_a_table_are_read_under_their_header_again(tmp_path: Path):
 
 
 def test_calls_beside_a_dead_one_stay_as_they_were_taken(tmp_path: Path, monkeypatch: Any):
-    from tasks.ingest.formats import canonical
+    from tasks.logs.formats import canonical
 
     bad = call(2, input_tokens="many")
     path = tmp_path / "a.json"

@@ -5,8 +5,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-from tasks import facts
-from tasks.receipts import Receipt
+from tasks.model import turn as facts
+from tasks.model.receipt import Receipt
 from tasks.report import commands, flips, funnel, note, page, plot, wording
 from tasks.run import Run
 from tests.tasks.record.stores import read

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from expectations.contracts import LANDING
 from tasks.store import Store
-from tasks.store.arrow import table_from_values
-from tasks.store.intake import Batch, Digests, Intake
-from tests.tasks.ingest.builders import clock
+from tasks.store.db.arrow import table_from_values
+from tasks.store.intake.readings import Batch, Digests, Intake
+from tests.tasks.logs.builders import clock
 
 
 def batch(*calls: tuple[str, str], tokens: int = 1) -> Batch:
@@ -70,7 +70,7 @@ def test_what_the_batches_raise_comes_out_as_it_is_and_nothing_stays(tmp_path: P
 
 
 def test_where_calls_were_met_again_survives_until_it_is_noted(tmp_path: Path) -> None:
-    from tasks.store import landing
+    from tasks.store.intake import landing
 
     path = tmp_path / "s.duckdb"
     with Store.open(path) as store, store.transaction():

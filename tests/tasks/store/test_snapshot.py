@@ -14,8 +14,8 @@ import pytest
 
 from tasks.errors import StoreBusyError
 from tasks.store import Store
-from tasks.store import connection as store_connection
-from tasks.store.snapshot import UnsteadyError, remove_leftovers, snapshot
+from tasks.store.db import connection as store_connection
+from tasks.store.db.snapshot import UnsteadyError, remove_leftovers, snapshot
 
 #: commits small and large, deletes, checkpoints; every commit leaves the last three batches, whole
 WRITER = """
@@ -80,9 +80,9 @@ def test_a_copy_that_never_holds_still_is_refused_with_the_holder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     path = tmp_path / "flywheel.duckdb"
-    monkeypatch.setattr("tasks.store.snapshot._TRIES", 2)
-    monkeypatch.setattr("tasks.store.snapshot._PAUSE_S", 0.0)
-    monkeypatch.setattr("tasks.store.snapshot._header", lambda _: os.urandom(8))
+    monkeypatch.setattr("tasks.store.db.snapshot._TRIES", 2)
+    monkeypatch.setattr("tasks.store.db.snapshot._PAUSE_S", 0.0)
+    monkeypatch.setattr("tasks.store.db.snapshot._header", lambda _: os.urandom(8))
     with writing(path) as writer:
         with pytest.raises(UnsteadyError), snapshot(path):
             pass

@@ -10,10 +10,12 @@ import pytest
 
 from expectations.contracts import ALL_TABLES, FEEDBACK, SOURCES
 from tasks.errors import StoreBusyError, StoreError
-from tasks.receipts import Receipt
-from tasks.store import Store, ledger, sources
-from tasks.store.schema import MIGRATIONS, schema_version
-from tasks.window import OPEN
+from tasks.model.receipt import Receipt
+from tasks.model.window import OPEN
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.db.schema import MIGRATIONS, schema_version
+from tasks.store.intake import sources
 from tests.conftest import REPOSITORY
 
 NOW = datetime.fromisoformat("2026-11-24T12:00:00")  # UTC without a zone, as the store keeps it

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import facts
+from tasks.model import turn as facts
 from tasks.run import Run
 from tasks.tracking import links, rows, values
 from tests.tasks.record.stores import read

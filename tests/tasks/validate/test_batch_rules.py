@@ -13,11 +13,12 @@ import pytest
 from expectations.batches import BatchLimits, share_rules
 from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE, LANDING, REQUESTS
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
-from tasks.store import Store, ledger
-from tasks.store.profile import write_profile
+from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.intake.profile import write_profile
 from tasks.validate.batch_stop import BatchStoppedError
 from tasks.validate.task import validate
 from tests.expectations.call_rows import NOW, call

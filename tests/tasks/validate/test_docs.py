@@ -14,7 +14,7 @@ from expectations.checks import Batch, Present
 from expectations.contracts import LANDING
 from expectations.rules import Rule, Suite
 from tasks.errors import StoreError
-from tasks.judging.gx import Verdict, judge
+from tasks.rules.gx import Verdict, judge
 from tasks.store import Store
 from tasks.validate.docs import render, write_docs
 from tasks.validate.summary import Summary

@@ -11,9 +11,9 @@ import pytest
 from expectations.contracts import FEEDBACK, LANDING, MERGED_REPORTS, QUARANTINE, REQUESTS
 from tasks.redact.task import redact
 from tasks.replay.task import replay
+from tasks.rules.in_force import feedback_suite
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
-from tasks.suites import feedback_suite
 from tasks.validate.batch_stop import BatchStoppedError
 from tasks.validate.task import validate
 from tests.expectations.call_rows import NOW, call

@@ -13,12 +13,13 @@ from expectations.calls import calls_suite
 from expectations.contracts import CALL_FIELDS, LANDING, REQUESTS
 from expectations.rules import Rule, Suite
 from tasks.errors import UsageError
-from tasks.judging.outcomes import JudgesDisagreeError
-from tasks.receipts import Receipt
+from tasks.model.receipt import Receipt
+from tasks.rules.in_force import calls_suite as composed
+from tasks.rules.outcomes import JudgesDisagreeError
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
-from tasks.store import Store, ledger
-from tasks.suites import calls_suite as composed
+from tasks.store import Store
+from tasks.store.control import ledger
 from tasks.validate.batch_stop import BatchStoppedError
 from tasks.validate.task import validate
 from tests.expectations.call_rows import BAD_ROWS, NOW, call
@@ -251,7 +252,7 @@ def test_a_handful_of_calls_is_too_few_for_a_share(make_run: Callable[..., Run])
 def test_nothing_new_is_finished_without_judging(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.judging.gx.judge", lambda *_: pytest.fail("it was asked"))
+    monkeypatch.setattr("tasks.rules.gx.judge", lambda *_: pytest.fail("it was asked"))
     run = make_run()
     receipt = validate(run)
     assert (receipt.rows_in, receipt.rows_out, receipt.quarantined) == (0, 0, 0)

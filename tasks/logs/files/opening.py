@@ -1,0 +1,232 @@
+"""The bytes of a log file: plain, gzip or zstd, bounded, and their digest.
+
+A file is read up to the size it had when it was found, so that digest and size belong together
+while somebody appends to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from tasks.logs.files.sources import LogFile, unreadable
+
+_CHUNK_BYTES = 1 << 20
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+#: in file names; what counts is the content
+_SUFFIXES = (".gz", ".zst", ".zstd")
+#: the ratio of a small file says nothing
+_RATIO_COUNTS_FROM_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """sha256 over the whole file, and over its first bytes where that was asked for."""
+
+    digest: str
+    prefix_digest: str | None
+
+
+def fingerprint(file: LogFile, prefix_bytes: int | None = None) -> Fingerprint:
+    digest = hashlib.sha256()
+    prefix: str | None = None
+    done = 0
+    if prefix_bytes == 0:
+        prefix = digest.hexdigest()
+    with _open(file.path) as handle:
+        while done < file.size_bytes:
+            size = min(_CHUNK_BYTES, file.size_bytes - done)
+            if prefix_bytes is not None and done < prefix_bytes:
+                size = min(size, prefix_bytes - done)
+            chunk = handle.read(size)
+            if not chunk:
+                break
+            digest.update(chunk)
+            done += len(chunk)
+            if done == prefix_bytes:
+                prefix = digest.hexdigest()
+    return Fingerprint(digest.hexdigest(), prefix)
+
+
+class LogStream:
+    """Reads forward through a file, decompressing; stops with a `problem` instead of raising.
+
+    `position` counts decompressed bytes. `problem` says why the stream ended before its end.
+    """
+
+    def __init__(
+        self, handle: BinaryIO, size_bytes: int, max_decompressed_bytes: int, max_ratio: float
+    ) -> None:
+        self._handle = handle
+        self._left = size_bytes
+        self._read = 0
+        self._max_bytes = max_decompressed_bytes
+        self._max_ratio = max_ratio
+        head = handle.read(min(4, size_bytes))
+        handle.seek(0)
+        self._inflate = zlib.decompressobj(wbits=31) if head.startswith(_GZIP) else None
+        self._zstd = _open_zstd(self._raw) if head == _ZSTD else None
+        self.is_compressed = self._inflate is not None or self._zstd is not None
+        self._pending = b""
+        self._sha256 = hashlib.sha256()
+        self.position = 0
+        self.problem: str | None = None
+
+    def read(self, size: int, /) -> bytes:
+        if not self.is_compressed:
+            data = self._raw(size)
+        elif self.problem is not None:
+            data = b""
+        elif self._zstd is not None:
+            data = self._from_zstd(self._zstd, size)
+        else:
+            data = self._from_gzip(size)
+        self.position += len(data)
+        return data
+
+    def digest(self) -> str:
+        """sha256 of the whole file, once the rest of it is read."""
+        while self._raw(_CHUNK_BYTES):
+            pass
+        return self._sha256.hexdigest()
+
+    def skip(self, count: int) -> int:
+        """Skip bytes; returns how many line ends were among them."""
+        lines = 0
+        while count > 0:
+            data = self.read(min(count, _CHUNK_BYTES))
+            if not data:
+                break
+            lines += data.count(b"\n")
+            count -= len(data)
+        return lines
+
+    def _raw(self, size: int) -> bytes:
+        data = self._handle.read(min(size, self._left))
+        self._sha256.update(data)
+        self._left -= len(data)
+        self._read += len(data)
+        return data
+
+    def _from_zstd(self, stream: pa.CompressedInputStream, size: int) -> bytes:
+        try:
+            data: bytes = stream.read(size)
+        except OSError as error:
+            cut = "Truncated" in str(error)
+            self.problem = f"the compressed file is {'cut off' if cut else f'damaged: {error}'}"
+            return b""
+        self._check_limits(len(data))
+        return data if self.problem is None else b""
+
+    def _from_gzip(self, size: int) -> bytes:
+        assert self._inflate is not None
+        while True:
+            if not self._pending:
+                self._pending = self._raw(1 << 16)
+            if not self._pending:
+                # all input is consumed, but output may wait inside
+                data = b"" if self._inflate.eof else self._inflate.decompress(b"", size)
+                if data:
+                    self._check_limits(len(data))
+                    return data if self.problem is None else b""
+                if not self._inflate.eof:
+                    self.problem = "the compressed file is cut off"
+                return b""
+            if self._inflate.eof:
+                # a gzip file may be several, one behind the other; zeros may fill it up
+                self._pending = self._pending.lstrip(b"\x00")
+                if not self._pending:
+                    continue
+                self._inflate = zlib.decompressobj(wbits=31)
+            try:
+                data = self._inflate.decompress(self._pending, size)
+            except zlib.error as error:
+                self.problem = f"the compressed file is damaged: {error}"
+                return b""
+            self._pending = self._inflate.unconsumed_tail or self._inflate.unused_data
+            if data:
+                self._check_limits(len(data))
+                return data if self.problem is None else b""
+
+    def _check_limits(self, arrived: int) -> None:
+        total = self.position + arrived
+        used = max(1, self._read - len(self._pending))
+        if total > self._max_bytes:
+            self.problem = f"decompresses to more than {self._max_bytes} bytes"
+        elif total > _RATIO_COUNTS_FROM_BYTES and total / used > self._max_ratio:
+            self.problem = (
+                f"decompresses to more than {self._max_ratio:g} bytes a byte: taken for a bomb"
+            )
+
+
+class _Compressed(io.RawIOBase):
+    """What Arrow asks of a file, for a function that reads."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._read(size)
+
+
+def _open_zstd(read: Callable[[int], bytes]) -> pa.CompressedInputStream:
+    return pa.CompressedInputStream(pa.PythonFile(_Compressed(read), "r"), "zstd")
+
+
+def bare_name(name: str) -> str:
+    """A file's name in small letters, without the suffix that says how it is compressed."""
+    name = name.lower()
+    return next((name.removesuffix(s) for s in _SUFFIXES if name.endswith(s)), name)
+
+
+@contextmanager
+def open_stream(
+    file: LogFile, max_decompressed_bytes: int, max_ratio: float
+) -> Iterator[LogStream]:
+    with _open(file.path) as handle:
+        yield LogStream(handle, file.size_bytes, max_decompressed_bytes, max_ratio)
+
+
+class PlainStretch(LogStream):
+    """Some bytes from the middle of a file that is not compressed."""
+
+    def __init__(self, handle: BinaryIO, size_bytes: int) -> None:
+        super().__init__(handle, 0, 0, 0.0)
+        self._left = size_bytes
+
+    def _raw(self, size: int) -> bytes:
+        data = self._handle.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
+@contextmanager
+def open_stretch(path: Path, offset: int, size_bytes: int) -> Iterator[LogStream]:
+    """Bytes `offset` to `offset + size_bytes` of a plain file."""
+    with _open(path) as handle:
+        stream = PlainStretch(handle, size_bytes)
+        handle.seek(offset)
+        yield stream
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """Only what the file system refuses becomes a user's error, never one raised by the reader."""
+    try:
+        handle = path.open("rb")
+    except OSError as error:
+        raise unreadable(path, error) from None
+    with handle:
+        yield handle

@@ -1,0 +1,112 @@
+"""One module a log format. Each is pure and has the same four names:
+
+NAME, VERSION, `matches(value) -> bool` (is this JSON value one of ours?) and
+`records(value) -> Iterator[Record]`, which raises UnreadableError where the
+whole value is no record. To add a format: write the module, put it in FORMATS before any
+that would also match.
+
+Text logs (TEXT_FORMATS) have `matches_lines` and `reader()` instead: a reader is fed line by line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, cast, runtime_checkable
+
+from tasks.logs.formats import (
+    anthropic,
+    bedrock,
+    canonical,
+    data_flywheel,
+    envoy,
+    gemini,
+    kong,
+    langfuse,
+    litellm,
+    llama_cpp,
+    mlflow_traces,
+    openai_batch,
+    openai_chat,
+    openai_responses,
+    openinference,
+    otlp,
+    table,
+    tensorzero,
+    vllm,
+)
+from tasks.logs.formats.table import Table
+from tasks.logs.shapes.records import Json, Record
+
+
+@runtime_checkable
+class Format(Protocol):
+    @property
+    def NAME(self) -> str: ...  # noqa: N802 - a module constant
+    @property
+    def VERSION(self) -> str: ...  # noqa: N802
+
+    def matches(self, value: Json) -> bool: ...
+    def records(self, value: Json) -> Iterator[Record]: ...
+
+
+class LineReader(Protocol):
+    def feed(self, line: str) -> Iterator[Record]: ...
+    def end(self) -> Iterator[Record]: ...
+
+
+class TextFormat(Protocol):
+    @property
+    def NAME(self) -> str: ...  # noqa: N802 - a module constant
+    @property
+    def VERSION(self) -> str: ...  # noqa: N802
+
+    def matches_lines(self, lines: Sequence[str]) -> bool: ...
+    def reader(self) -> LineReader: ...
+
+
+#: in the order they are asked; ours comes last, because it takes records with extra keys
+FORMATS: tuple[Format, ...] = cast(
+    tuple[Format, ...],
+    (
+        openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
+        openai_batch, data_flywheel, anthropic, gemini, openai_responses, openai_chat, canonical,
+    ),
+)  # fmt: skip
+TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))
+AnyFormat = Format | TextFormat
+_ALL: tuple[AnyFormat, ...] = (*FORMATS, *TEXT_FORMATS)
+NAMES = (*(each.NAME for each in _ALL), table.NAME)
+#: format of a file that none of them recognises
+UNKNOWN = "unknown"
+
+
+def unknown_version(columns: Mapping[str, str]) -> str:
+    """Parser version of such a file: another one once there are other parsers or columns."""
+    known = [*(each.VERSION for each in _ALL), table.VERSION, *sorted(columns.items())]
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+
+
+def by_name(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
+    """columns: of [ingest.columns], for tables."""
+    if name == table.NAME:
+        return Table(columns)
+    return next((each for each in _ALL if name == each.NAME), None)
+
+
+def recognise(value: Json) -> Format | None:
+    """The first format that takes the value; of a list, any of its first items decides.
+
+    `value` may be a list of the values of several lines, each of which may be a list again.
+    """
+    items: list[Json] = []
+    for item in value[:50] if isinstance(value, list) else [value]:
+        items.extend(item[:20] if isinstance(item, list) else [item])
+    for each in FORMATS:
+        if any(each.matches(item) for item in items):
+            return each
+    return None
+
+
+def recognise_text(lines: Sequence[str]) -> TextFormat | None:
+    return next((each for each in TEXT_FORMATS if each.matches_lines(lines)), None)

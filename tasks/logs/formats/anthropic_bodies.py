@@ -1,0 +1,139 @@
+"""Bodies of the Anthropic Messages API, whole or as the events of a stream.
+
+`system` becomes the first message. Cached tokens are counted beside input_tokens there; here they
+are part of the input, as OpenTelemetry has it. Source: the Anthropic API reference, Messages.
+"""
+
+from __future__ import annotations
+
+from tasks.logs.formats.exchange import Answer, Api, decode, without_completion
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.messages import from_parts
+from tasks.logs.shapes.parts import answer_of, message_of
+from tasks.logs.shapes.records import Json
+
+_READ = frozenset({
+    "id", "type", "role", "content", "model", "stop_reason", "usage", "error", "request_id",
+    "messages", "metadata",
+})  # fmt: skip
+_NOT_PARAMS = frozenset({"messages", "system", "model", "metadata", "prompt"})
+_FINISH = {
+    "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}  # fmt: skip
+
+
+def is_message(value: Json) -> bool:
+    if isinstance(value, list):
+        return (
+            bool(value) and isinstance(value[0], dict) and value[0].get("type") == "message_start"
+        )
+    if not isinstance(value, dict):
+        return False
+    whole = value.get("type") == "message" and isinstance(value.get("content"), list)
+    failed = value.get("type") == "error" and isinstance(value.get("error"), dict)
+    return (whole and "role" in value) or failed
+
+
+def is_question(value: dict[str, Json]) -> bool:
+    """What only this API asks for: a required max_tokens with a system text, or its version."""
+    if "anthropic_version" in value:
+        return True
+    return "messages" in value and "system" in value and "max_tokens" in value
+
+
+def read_messages(request: dict[str, Json]) -> Json:
+    value = request.get("messages", request.get("prompt"))
+    messages: list[Json] = []
+    if request.get("system") is not None:
+        messages.extend(message_of("system", request["system"]))
+    if isinstance(value, str):
+        messages.append({"role": "user", "content": value})
+    elif isinstance(value, list):
+        for item in value:
+            role = item.get("role") if isinstance(item, dict) else None
+            if isinstance(role, str):
+                messages.extend(message_of(role, item.get("content")))
+            else:
+                messages.extend(from_parts(item))
+    return messages or None
+
+
+def read_answer(value: Json) -> Answer:
+    if isinstance(value, list):
+        value = _from_events(value)
+    if not isinstance(value, dict):
+        return without_completion(value)
+    blocks = value.get("content")
+    message = answer_of(blocks) if isinstance(blocks, list) else None
+    error = value.get("error")
+    rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
+    return Answer(
+        message=message,
+        response_id=coerce.text("id", value.get("id")),
+        model=coerce.text("model", value.get("model")),
+        finish_reason=finish_reason(value.get("stop_reason")),
+        tokens=usage.tokens(value.get("usage"), cache_apart=True),
+        error=error,
+        leftover=None if message is not None or error else value,
+        tags=rest if message is not None else {},
+    )
+
+
+def finish_reason(said: Json) -> str | None:
+    """The canonical word where there is one, else the API's own."""
+    reason = coerce.text("stop_reason", said)
+    return _FINISH.get(reason, reason) if reason is not None else None
+
+
+def _from_events(events: list[Json]) -> Json:
+    """message_start, content_block_start / _delta, message_delta → the message they add up to."""
+    whole: dict[str, Json] = {}
+    blocks: dict[int, dict[str, Json]] = {}
+    for event in events:
+        if not isinstance(event, dict):
+            return None
+        kind = event.get("type")
+        if kind == "message_start" and isinstance(event.get("message"), dict):
+            whole.update(event["message"])
+        elif kind == "content_block_start" and isinstance(event.get("content_block"), dict):
+            blocks[_index(event)] = dict(event["content_block"])
+        elif kind == "content_block_delta" and isinstance(event.get("delta"), dict):
+            _add_delta(blocks.setdefault(_index(event), {"type": "text"}), event["delta"])
+        elif kind == "message_delta":
+            delta, counts = event.get("delta"), event.get("usage")
+            whole.update(delta if isinstance(delta, dict) else {})
+            before = whole.get("usage")
+            whole["usage"] = {
+                **(before if isinstance(before, dict) else {}),
+                **(counts if isinstance(counts, dict) else {}),
+            }
+        elif kind == "error":
+            whole["error"] = event.get("error")
+    if blocks:
+        whole["content"] = [_closed(blocks[index]) for index in sorted(blocks)]
+    return whole
+
+
+def _index(event: dict[str, Json]) -> int:
+    index = event.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _add_delta(block: dict[str, Json], delta: dict[str, Json]) -> None:
+    for key, name in (("text", "text"), ("thinking", "thinking"), ("partial_json", "_json")):
+        if isinstance(delta.get(key), str):
+            before = block.get(name)
+            block[name] = (before if isinstance(before, str) else "") + delta[key]
+
+
+def _closed(block: dict[str, Json]) -> dict[str, Json]:
+    """A tool's arguments come as pieces of JSON text."""
+    text = block.pop("_json", None)
+    return block if text is None else {**block, "input": decode(text)}
+
+
+ANTHROPIC = Api(
+    "anthropic", ("/messages",), "chat", is_message, is_question, read_messages, read_answer,
+    _NOT_PARAMS,
+)  # fmt: skip

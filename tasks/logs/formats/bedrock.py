@@ -1,0 +1,212 @@
+"""AWS Bedrock model invocation logs: one object a call, as CloudWatch and S3 deliver them.
+
+Different calls may share a requestId, so the id of a call is requestId and a digest of its record.
+Times without a zone are UTC. A guardrail that intervened is a verdict, not an error. Bodies that
+AWS put into S3 beside the log are tags. Pairs and cassettes of the Converse API are read too.
+Source: the Bedrock user guide, model invocation logging.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.logs.formats import exchange as exchanges
+from tasks.logs.formats.apis import APIS, CONVERSE
+from tasks.logs.formats.bedrock_bodies import TEXT_MODEL
+from tasks.logs.formats.exchange import Answer, Api, Body, Exchange
+from tasks.logs.formats.exchange_call import pair_matches, pair_records
+from tasks.logs.reading.json_text import dump, dump_bytes
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.guardrails import verdict
+from tasks.logs.shapes.records import Call, Dead, Json, Record, UnreadableError
+
+NAME = "bedrock"
+VERSION = "bedrock@2"
+
+_APIS: tuple[Api, ...] = (*APIS, TEXT_MODEL)
+_READ = frozenset({
+    "timestamp", "requestId", "operation", "modelId", "input", "output", "identity", "errorCode",
+    "schemaType", "schemaVersion",
+})  # fmt: skip
+_INTERVENED = ("guardrail_intervened", "INTERVENED", "GUARDRAIL_INTERVENED")
+_METRICS = "amazon-bedrock-invocationMetrics"
+
+
+def matches(value: Json) -> bool:
+    if not isinstance(value, dict):
+        return False
+    wrapped = _of_cloudwatch(value)
+    if wrapped:
+        return matches(exchanges.decode(wrapped[0]))
+    if value.get("schemaType") == "ModelInvocationLog":
+        return True
+    asked = value.get("input")
+    if "modelId" in value and isinstance(asked, dict) and "inputContentType" in asked:
+        return True
+    return pair_matches(value, (CONVERSE,), APIS)
+
+
+def records(value: Json) -> Iterator[Record]:
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    wrapped = _of_cloudwatch(value)
+    if wrapped:
+        for text in wrapped:
+            inner = exchanges.decode(text)
+            try:
+                yield _call(_invocation(inner))
+            except UnreadableError as error:
+                yield Dead(str(error), dump_bytes(text))
+        return
+    if "modelId" not in value and pair_matches(value, (CONVERSE,), APIS):
+        yield from pair_records(value, CONVERSE, APIS)
+        return
+    yield _call(_invocation(value))
+
+
+def _invocation(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict) or "modelId" not in value:
+        raise UnreadableError("no modelId in it: no model invocation")
+    return value
+
+
+def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
+    """The messages of an export or a subscription of CloudWatch Logs; empty where it is none."""
+    events = value.get("logEvents", value.get("events", [value]))
+    texts = [each.get("message", each.get("@message")) for each in events
+             if isinstance(each, dict)] if isinstance(events, list) else []  # fmt: skip
+    return texts if any(isinstance(each, str) and "modelId" in each for each in texts) else []
+
+
+def _call(value: dict[str, Json]) -> Call:
+    asked, said = _part(value.get("input")), _part(value.get("output"))
+    request = exchanges.decode(asked.get("inputBodyJson"))
+    body = _body(exchanges.decode(said.get("outputBodyJson")))
+    exchange = Exchange(Body(request), Body(body))
+    api = exchanges.api_of(exchange, _APIS) or CONVERSE
+    answer = api.read_answer(body)
+    # texts that are not delivered, or stand in S3, are no missing completion
+    stored = body is None
+    verdicts = _verdicts(body, answer)
+    error_type = _error_type(value, answer, stored, blocked=bool(verdicts))
+    identity = _part(value.get("identity"))
+    metrics = _metrics(body)
+    known = request if isinstance(request, dict) else {}
+    return Call(
+        request_id=_id(value),
+        started_at=coerce.moment("timestamp", value.get("timestamp")),
+        provider="aws.bedrock",
+        model=coerce.text("modelId", value["modelId"]),
+        user=coerce.text("identity.arn", identity.get("arn")),
+        operation="embeddings" if answer.complete else api.operation,
+        messages=api.read_messages(known),
+        response=answer.flat_message,
+        tool_calls=answer.tool_calls,
+        finish_reason="content_filter" if verdicts else answer.finish_reason,
+        params=api.params(known),
+        **_counts(asked, said, answer),
+        ttft_s=coerce.seconds("firstByteLatency", metrics.get("firstByteLatency"), 1000.0),
+        latency_s=coerce.seconds(
+            "latencyMs", metrics.get("latencyMs", metrics.get("invocationLatency")), 1000.0
+        ),
+        status="ok" if error_type is None else "error",
+        error_type=error_type,
+        guardrail_verdicts=verdicts or None,
+        tags=_tags(value, asked, said, answer),
+    )
+
+
+def _part(value: Json) -> dict[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _body(body: Json) -> Json:
+    """Chunks of a stream may be wrapped, as the API delivers them."""
+    if not isinstance(body, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("chunk"), dict) for each in body
+    ):
+        return body
+    return [_chunk(each["chunk"]) for each in body]
+
+
+def _chunk(chunk: dict[str, Json]) -> Json:
+    data = chunk.get("bytes")
+    if not isinstance(data, str):
+        return chunk
+    try:
+        return exchanges.decode(base64.b64decode(data, validate=True).decode())
+    except ValueError:
+        return chunk
+
+
+def _id(value: dict[str, Json]) -> str:
+    digest = hashlib.sha256(dump(value).encode()).hexdigest()[:16]
+    return f"{coerce.text('requestId', value.get('requestId')) or 'bedrock'}:{digest}"
+
+
+def _counts(asked: dict[str, Json], said: dict[str, Json], answer: Answer) -> dict[str, Any]:
+    """The body's usage where it has one, else the counts of the log record."""
+    recorded = usage.tokens(
+        {
+            "inputTokens": asked.get("inputTokenCount"),
+            "outputTokens": said.get("outputTokenCount"),
+            "cacheReadInputTokens": asked.get("cacheReadInputTokenCount"),
+            "cacheWriteInputTokens": asked.get("cacheWriteInputTokenCount"),
+        },
+        cache_apart=True,
+    )
+    return {
+        name: answer.tokens[name] if answer.tokens.get(name) is not None else count
+        for name, count in recorded.items()
+    }
+
+
+def _error_type(
+    value: dict[str, Json], answer: Answer, stored: bool, *, blocked: bool
+) -> str | None:
+    if value.get("errorCode"):
+        return coerce.text("errorCode", value["errorCode"])
+    if answer.error is not None:
+        return exchanges.error_name(answer.error)
+    there = answer.message is not None or answer.complete or stored or blocked
+    return None if there else "no_completion"
+
+
+def _verdicts(body: Json, answer: Answer) -> list[dict[str, Json]]:
+    said = [each for each in (body if isinstance(body, list) else [body]) if isinstance(each, dict)]
+    actions = [each.get("amazon-bedrock-guardrailAction") for each in said]
+    if not any(word in _INTERVENED for word in (answer.finish_reason, *actions)):
+        return []
+    trace = answer.tags.get("trace")
+    detail = trace.get("guardrail") if isinstance(trace, dict) else None
+    return [verdict("bedrock", True, trace=detail)]
+
+
+def _metrics(body: Json) -> dict[str, Json]:
+    """Converse: `metrics` of the body or of the last event; InvokeModel: of the last chunk."""
+    found: dict[str, Json] = {}
+    for each in body if isinstance(body, list) else [body]:
+        if isinstance(each, dict):
+            holder = _part(each.get("metadata")) if "metadata" in each else each
+            found.update(_part(holder.get("metrics")))
+            found.update(_part(each.get(_METRICS)))
+    return found
+
+
+def _tags(
+    value: dict[str, Json], asked: dict[str, Json], said: dict[str, Json], answer: Answer
+) -> dict[str, Json]:
+    tags = {key: item for key, item in value.items() if key not in _READ and item is not None}
+    tags["bedrock_request_id"] = value.get("requestId")
+    tags["bedrock_operation"] = value.get("operation")
+    for part, key in ((asked, "inputBodyS3Path"), (said, "outputBodyS3Path")):
+        if part.get(key) is not None:
+            tags[key] = part[key]
+    if answer.message is None and answer.leftover is not None:
+        tags["response_body"] = answer.leftover
+    if answer.response_id is not None:
+        tags["response_id"] = answer.response_id
+    return {key: item for key, item in tags.items() if item is not None}

@@ -1,0 +1,205 @@
+"""Bodies of AWS Bedrock: Converse, its stream, and the text models that have shapes of their own.
+
+What InvokeModel sends to Anthropic and OpenAI models is in those vendors' shapes (apis.py).
+Source: the Bedrock Runtime API reference (Converse, ConverseStream) and the inference parameters
+of Titan, Llama, Mistral, Cohere and Nova.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.logs.formats.anthropic_bodies import finish_reason
+from tasks.logs.formats.exchange import Answer, Api, decode, without_completion
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.messages import message_list
+from tasks.logs.shapes.parts import answer_of, message_of
+from tasks.logs.shapes.records import Json
+
+_EVENTS = ("messageStart", "contentBlockStart", "contentBlockDelta", "messageStop", "metadata")
+_NOT_PARAMS = frozenset({
+    "messages", "system", "inputText", "prompt", "message", "anthropic_version", "schemaVersion",
+})  # fmt: skip
+_VECTORS = ("embedding", "embeddings")
+_ASKED = ("prompt", "inputText", "message", "inputs")
+
+
+def _is_converse(value: Json) -> bool:
+    if isinstance(value, list):
+        signs = (*_EVENTS[:-1], "contentBlockIndex")
+        return any(isinstance(each, dict) and any(k in each for k in signs) for each in value)
+    output = value.get("output") if isinstance(value, dict) else None
+    return isinstance(output, dict) and "message" in output
+
+
+def _is_converse_question(value: dict[str, Json]) -> bool:
+    return "messages" in value and ("inferenceConfig" in value or "toolConfig" in value)
+
+
+def _read_messages(request: dict[str, Json]) -> Json:
+    messages: list[Json] = []
+    if request.get("system") is not None:
+        messages.extend(message_of("system", request["system"]))
+    asked = request.get("messages")
+    if not isinstance(asked, list) and any(name in request for name in _ASKED):
+        return _read_prompt(request)
+    for item in asked if isinstance(asked, list) else []:
+        turn = item if isinstance(item, dict) else {"content": item}
+        role = turn.get("role")
+        messages.extend(message_of(role if isinstance(role, str) else "user", turn.get("content")))
+    return messages or None
+
+
+def _read_converse(value: Json) -> Answer:
+    whole = _from_events(value) if isinstance(value, list) else value
+    if not isinstance(whole, dict):
+        return without_completion(value)
+    output = whole.get("output")
+    inner = output.get("message") if isinstance(output, dict) else None
+    blocks = inner.get("content") if isinstance(inner, dict) else None
+    message = answer_of(blocks) if isinstance(blocks, list) else None
+    tags = {name: whole[name] for name in ("metrics", "trace") if whole.get(name) is not None}
+    return Answer(
+        message=message,
+        finish_reason=finish_reason(whole.get("stopReason")),
+        tokens=usage.tokens(whole.get("usage"), cache_apart=True),
+        error=whole.get("error"),
+        leftover=whole if message is None else None,
+        tags=tags,
+    )
+
+
+def _from_events(events: list[Json]) -> dict[str, Json]:
+    """ConverseStream: each event has its kind as the one key, or is what stands under it."""
+    blocks: dict[int, dict[str, Json]] = {}
+    whole: dict[str, Json] = {}
+    for event in events:
+        known = _kind(event) if isinstance(event, dict) else None
+        named = event if known is None or known in event else {known: event}
+        for kind, body in named.items() if isinstance(named, dict) else ():
+            if not isinstance(body, dict):
+                continue
+            if kind in ("contentBlockStart", "contentBlockDelta"):
+                index = body.get("contentBlockIndex")
+                block = blocks.setdefault(index if isinstance(index, int) else 0, {})
+                piece = body.get("start" if kind == "contentBlockStart" else "delta")
+                _add(block, piece if isinstance(piece, dict) else {})
+            elif kind == "messageStop":
+                whole["stopReason"] = body.get("stopReason")
+            elif kind == "metadata":
+                whole.update(body)
+            elif kind.endswith("Exception"):
+                whole["error"] = {"type": kind, **body}
+    content = [_closed(blocks[index]) for index in sorted(blocks)]
+    return {**whole, "output": {"message": {"content": content}}}
+
+
+def _kind(event: dict[str, Json]) -> str | None:
+    """Logs hold the events also bare: what they are shows in their keys."""
+    for kind in _EVENTS:
+        if kind in event:
+            return kind
+    if "contentBlockIndex" in event and ("delta" in event or "start" in event):
+        return "contentBlockDelta" if "delta" in event else "contentBlockStart"
+    if "stopReason" in event and "output" not in event:
+        return "messageStop"
+    return "metadata" if "usage" in event and "output" not in event and len(event) <= 3 else None
+
+
+def _add(block: dict[str, Json], piece: dict[str, Json]) -> None:
+    for key, value in piece.items():
+        before = block.get(key)
+        if isinstance(value, str) and isinstance(before, str | None):
+            block[key] = (before or "") + value
+        elif isinstance(value, dict) and isinstance(before, dict | None):
+            inner: dict[str, Json] = before if isinstance(before, dict) else {}
+            block[key] = inner
+            _add(inner, value)
+        else:
+            block[key] = value
+
+
+def _closed(block: dict[str, Json]) -> dict[str, Json]:
+    """The stream gives tool arguments as JSON text and reasoning without its inner object."""
+    call, thought = block.get("toolUse"), block.get("reasoningContent")
+    if isinstance(call, dict):
+        return {**block, "toolUse": {**call, "input": decode(call.get("input"))}}
+    if isinstance(thought, dict) and "text" in thought:
+        return {**block, "reasoningContent": {"reasoningText": thought}}
+    return block
+
+
+CONVERSE = Api(
+    "aws.bedrock", ("/converse",), "chat", _is_converse, _is_converse_question, _read_messages,
+    _read_converse, _NOT_PARAMS,
+)  # fmt: skip
+
+
+def _is_text(value: Json) -> bool:
+    items = value if isinstance(value, list) else [value]
+    return bool(items) and all(isinstance(each, dict) and _piece(each) for each in items)
+
+
+def _piece(value: dict[str, Json]) -> dict[str, Json] | None:
+    """Where the text, the reason and the counts are: in the body or in its first result."""
+    for key in ("results", "outputs", "generations"):
+        inner = value.get(key)
+        if isinstance(inner, list) and inner and isinstance(inner[0], dict):
+            return {**value, **inner[0]}
+    named = any(name in value for name in ("generation", "outputText", "completion", *_VECTORS))
+    cohere = "text" in value and "finish_reason" in value
+    return value if named or cohere else None
+
+
+def _read_text(value: Json) -> Answer:
+    """Titan, Llama, Mistral, Cohere and the old Claude; of a stream the texts are put together."""
+    items = value if isinstance(value, list) else [value]
+    pieces = [_piece(each) if isinstance(each, dict) else None for each in items]
+    found = [piece for piece in pieces if piece is not None]
+    if not found:
+        return without_completion(value)
+    texts = [coerce.text("text", _any(piece, "outputText", "generation", "completion", "text"))
+             for piece in found]  # fmt: skip
+    if any(name in found[0] for name in _VECTORS):
+        return Answer(tokens=_text_counts(found[0]), complete=True)
+    merged = {key: item for piece in found for key, item in piece.items() if item is not None}
+    reason = _any(merged, "completionReason", "stop_reason", "stopReason", "finish_reason")
+    said = "".join(text or "" for text in texts)
+    return Answer(
+        message={"role": "assistant", "content": said} if said else None,
+        finish_reason=_text_reason(finish_reason(reason)),
+        tokens=_text_counts(merged),
+        leftover=None if said else value,
+    )
+
+
+def _text_counts(merged: dict[str, Json]) -> dict[str, Any]:
+    output = ("totalOutputTextTokenCount", "tokenCount", "generation_token_count")
+    return usage.tokens(
+        {
+            "input_tokens": _any(merged, "inputTextTokenCount", "prompt_token_count"),
+            "output_tokens": _any(merged, *output),
+        }
+    )
+
+
+def _text_reason(reason: str | None) -> str | None:
+    named = {"FINISH": "stop", "FINISHED": "stop", "COMPLETE": "stop", "LENGTH": "length",
+             "MAX_TOKENS": "length", "CONTENT_FILTERED": "content_filter"}  # fmt: skip
+    return named.get(reason, reason) if reason is not None else None
+
+
+def _any(value: dict[str, Json], *names: str) -> Json:
+    return next((value[name] for name in names if value.get(name) is not None), None)
+
+
+def _read_prompt(request: dict[str, Json]) -> Json:
+    asked = _any(request, *_ASKED)
+    return None if asked is None else message_list("prompt", asked)
+
+
+TEXT_MODEL = Api(
+    "aws.bedrock", ("/invoke",), "text_completion", _is_text,
+    lambda request: any(name in request for name in _ASKED), _read_prompt, _read_text,
+    _NOT_PARAMS,
+)  # fmt: skip

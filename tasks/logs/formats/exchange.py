@@ -1,0 +1,223 @@
+"""One HTTP exchange with a model API: out of its wrapping, and which API it speaks.
+
+A body comes bare, under "body" or "parsed_body", as JSON text, under "string" (VCR), as a list of
+stream chunks, or as the text of an event stream. What a body means is the Api's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from tasks.logs.reading.json_text import parse
+from tasks.logs.shapes.messages import flatten_content
+from tasks.logs.shapes.records import Json, UnreadableError
+
+_MAX_DEPTH = 100
+#: how much of a body that is no completion is kept for people to look at
+MAX_LEFTOVER = 2000
+#: addresses of a model API that run no model
+_STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
+_HELPERS = (
+    "/count_tokens",
+    "/count-tokens",
+    "/input_tokens",
+    "/models",
+    "/tokenize",
+    "/detokenize",
+    "/health",
+    ":countTokens",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body and the HTTP status that came with it."""
+
+    value: Json
+    status: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a response body says. `message` None: there is no completion in it.
+
+    `complete` is for answers without a message, such as embeddings. `verdicts`: of guardrails.
+    """
+
+    message: dict[str, Json] | None = None
+    response_id: str | None = None
+    model: str | None = None
+    created: Json = None
+    finish_reason: str | None = None
+    tokens: dict[str, Any] = field(default_factory=dict)
+    other_choices: list[Json] = field(default_factory=list)
+    error: Json = None
+    leftover: Json = None
+    tags: dict[str, Json] = field(default_factory=dict)
+    complete: bool = False
+    verdicts: list[dict[str, Json]] = field(default_factory=list)
+
+    @property
+    def flat_message(self) -> dict[str, Json] | None:
+        """The message as it is stored: text instead of a list of texts."""
+        return None if self.message is None else flatten_content(self.message)
+
+    @property
+    def tool_calls(self) -> Json:
+        return self.message.get("tool_calls") if self.message else None
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """How the bodies of one API are known and read.
+
+    `paths`: how its address ends. `is_answer` and `is_question` look at a body's shape.
+    """
+
+    provider: str
+    paths: tuple[str, ...]
+    operation: str
+    is_answer: Callable[[Json], bool]
+    is_question: Callable[[dict[str, Json]], bool]
+    read_messages: Callable[[dict[str, Json]], Json]
+    read_answer: Callable[[Json], Answer]
+    not_params: frozenset[str]
+
+    def params(self, request: dict[str, Json]) -> dict[str, Json] | None:
+        return {k: v for k, v in request.items() if k not in self.not_params} or None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Request and response with whatever the line says around them."""
+
+    request: Body
+    response: Body
+    around: dict[str, Json] = field(default_factory=dict)
+    uri: Json = None
+
+
+def api_of(exchange: Exchange, apis: tuple[Api, ...]) -> Api | None:
+    """By the address or the answer, else, where no address contradicts, by the question."""
+    path = path_of(exchange.uri)
+    if path is not None:
+        known = next((api for api in apis if path.endswith(api.paths)), None)
+        if known is not None:
+            return known
+    response, request = exchange.response.value, exchange.request.value
+    answered = next((api for api in apis if api.is_answer(response)), None)
+    if answered is not None or path is not None or not isinstance(request, dict):
+        return answered
+    return next((api for api in apis if api.is_question(request)), None)
+
+
+def runs_no_model(uri: Json) -> bool:
+    path = path_of(uri)
+    return path is not None and path.endswith(_HELPERS)
+
+
+def pair_of(value: dict[str, Json]) -> Exchange:
+    """A line {"request": …, "response": …}; the address may stand on the line or the request."""
+    request = value.get("request")
+    inside = request if isinstance(request, dict) else {}
+    uri = next((v for v in (inside.get("uri"), inside.get("url"), value.get("url")) if v), None)
+    return Exchange(unwrap(request), unwrap(value.get("response")), value, uri)
+
+
+def of_cassette(item: Json) -> Exchange | None:
+    if not isinstance(item, dict) or not isinstance(item.get("request"), dict):
+        return None
+    uri = item["request"].get("uri") or item["request"].get("url")
+    return Exchange(unwrap(item["request"]), unwrap(item.get("response")), {}, uri)
+
+
+def unwrap(value: Json) -> Body:
+    """The body inside whatever a log or a cassette wraps it in."""
+    if not isinstance(value, dict):
+        return Body(decode(value))
+    status = _status(value)
+    bare = any(key in value for key in ("choices", "messages", "object", "contents", "candidates"))
+    for key in ("parsed_body", "body"):
+        if key in value and not bare:
+            return Body(decode(value[key]), status)
+    if "headers" in value and not bare:
+        return Body(None, status)
+    return Body(value)
+
+
+def _status(value: dict[str, Json]) -> Json:
+    """As a number, under `code` (VCR, go-vcr), or as the text "200 OK"."""
+    status = value.get("status_code", value.get("status"))
+    if isinstance(status, dict):
+        status = status.get("code")
+    if isinstance(status, str) and status[:3].isdecimal() and status[3:4] == " ":
+        status = status[:3]
+    return status if isinstance(status, int | str) else None
+
+
+def decode(value: Json) -> Json:
+    if isinstance(value, dict) and value and set(value) <= {"string", "encoding", "base64_string"}:
+        value = value.get("string")
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            return parse(value.encode(), _MAX_DEPTH)
+        except UnreadableError:
+            return value
+    if isinstance(value, str) and _STREAM.match(value) and "data:" in value:
+        return _event_stream(value)
+    return value
+
+
+def _event_stream(text: str) -> Json:
+    chunks: list[Json] = []
+    for line in text.splitlines():
+        content = line.removeprefix("data:").strip()
+        if not line.startswith("data:") or content == "[DONE]" or not content:
+            continue
+        try:
+            chunks.append(parse(content.encode(), _MAX_DEPTH))
+        except UnreadableError:
+            return text
+    return chunks or text
+
+
+def without_completion(value: Json) -> Answer:
+    """Of a body that is no object; a long text is cut, it is only for people to look at."""
+    return Answer(leftover=value[:MAX_LEFTOVER] if isinstance(value, str) else value)
+
+
+def error_name(error: Json) -> str:
+    """The class of an error: its code, else its type, else whatever short text it is."""
+    if isinstance(error, dict):
+        inner: dict[str, Json] = error
+        if isinstance(error.get("error"), dict):
+            inner = error["error"]
+        for key in ("code", "type", "name"):
+            if isinstance(inner.get(key), str | int) and inner.get(key):
+                return str(inner[key])[:200]
+        return "error"
+    return str(error)[:200] if isinstance(error, str | int) else "error"
+
+
+def path_of(uri: Json) -> str | None:
+    return re.split(r"[?#]", uri, maxsplit=1)[0].rstrip("/") if isinstance(uri, str) else None
+
+
+def host_of(uri: Json) -> str | None:
+    if not isinstance(uri, str):
+        return None
+    try:
+        return urlsplit(uri).hostname
+    except ValueError:
+        return None
+
+
+def provider_of(host: str | None, default: str) -> str:
+    """A host stands for itself, but for the well-known ones."""
+    if host is None or host in ("api.openai.com", "api.anthropic.com"):
+        return default
+    return "azure.ai.openai" if host.endswith(".openai.azure.com") else host

@@ -1,0 +1,191 @@
+"""LiteLLM: the StandardLoggingPayload of its callbacks, and the rows of its spend logs.
+
+Times come as epoch seconds or as text without a zone, which is taken for UTC. In spend logs nested
+values are JSON text, "{}" stands for nothing and cache_hit may be the text "None". A call that a
+guardrail stopped is a verdict, not an error; calls of MCP tools are no calls. Source: LiteLLM's
+logging specification and its LiteLLM_SpendLogs table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from tasks.logs.formats import exchange as exchanges
+from tasks.logs.formats.apis import APIS, CHAT
+from tasks.logs.formats.exchange import Answer, Body, Exchange, decode
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.guardrails import BLOCKED, verdict
+from tasks.logs.shapes.messages import message_list
+from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
+
+NAME = "litellm"
+VERSION = "litellm@2"
+
+_READ = frozenset({
+    "id", "request_id", "call_type", "status", "custom_llm_provider", "startTime", "endTime",
+    "completionStartTime", "model", "metadata", "response_cost", "spend", "total_tokens",
+    "prompt_tokens", "completion_tokens", "end_user", "user", "session_id", "trace_id", "messages",
+    "response", "model_parameters", "error_str", "error_information", "guardrail_information",
+    "model_map_information", "hidden_params", "proxy_server_request", "request_tags", "stream",
+    "response_time", "api_key", "standard_built_in_tools_params",
+})  # fmt: skip
+_OPERATIONS = {
+    "completion": "chat", "acompletion": "chat", "text_completion": "text_completion",
+    "atext_completion": "text_completion", "embedding": "embeddings", "aembedding": "embeddings",
+    "responses": "chat", "aresponses": "chat", "anthropic_messages": "chat",
+}  # fmt: skip
+_NOTHING: tuple[Json, ...] = (None, "", "None", "{}", "[]", {}, [])
+_STOPPED = ("guardrail_intervened", "blocked", "intervened")
+
+
+def matches(value: Json) -> bool:
+    if not isinstance(value, dict) or "call_type" not in value:
+        return False
+    return "startTime" in value and ("spend" in value or "response_cost" in value)
+
+
+def records(value: Json) -> Iterator[Record]:
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    if "call_type" not in value and "startTime" not in value:
+        raise UnreadableError("neither call_type nor startTime of a LiteLLM log is in it")
+    if "mcp" in str(value.get("call_type")):
+        yield Other()
+    else:
+        yield _call(value)
+
+
+def _call(value: dict[str, Json]) -> Call:
+    metadata = _nested(value.get("metadata"))
+    metadata = metadata if isinstance(metadata, dict) else {}
+    question = _nested(value.get("messages"))
+    if question is None:
+        proxied = _nested(value.get("proxy_server_request"))
+        question = proxied if isinstance(proxied, dict) else None
+    answer = _answer(_nested(value.get("response")))
+    verdicts = _verdicts(value, metadata)
+    error_type, http_status = _error(value, metadata, answer, verdicts)
+    counts = _counts(value, metadata, answer)
+    started, latency, ttft = _times(value)
+    blocked = any(each["action"] == BLOCKED for each in verdicts)
+    finish = "content_filter" if blocked and not answer.finish_reason else answer.finish_reason
+    return Call(
+        request_id=coerce.text("id", value.get("id") or value.get("request_id")),
+        started_at=started,
+        provider=coerce.text("custom_llm_provider", value.get("custom_llm_provider")),
+        model=answer.model or coerce.text("model", value.get("model")),
+        session_id=coerce.text("session_id", value.get("session_id") or value.get("trace_id")),
+        user=coerce.text("end_user", value.get("end_user") or value.get("user")),
+        operation=_OPERATIONS.get(str(value.get("call_type")), str(value.get("call_type") or "")),
+        messages=_messages(question),
+        response=answer.flat_message,
+        tool_calls=answer.tool_calls,
+        finish_reason=finish,
+        params=_nested(value.get("model_parameters")),
+        **counts,
+        ttft_s=ttft,
+        latency_s=latency,
+        cost_usd=coerce.number("response_cost", value.get("response_cost", value.get("spend"))),
+        status="ok" if error_type is None else "error",
+        error_type=error_type,
+        http_status=http_status,
+        retries=coerce.small_integer("retries", metadata.get("attempted_retries")),
+        guardrail_verdicts=verdicts or None,
+        tags=_tags(value, metadata, answer),
+    )
+
+
+def _nested(value: Json) -> Json:
+    """A value that may be JSON text; what stands for nothing is None."""
+    inner = decode(value)
+    return None if inner in _NOTHING else inner
+
+
+def _messages(value: Json) -> Json:
+    if isinstance(value, dict) and ("messages" in value or "input" in value):
+        asked = Exchange(Body(value), Body(None))
+        return (exchanges.api_of(asked, APIS) or CHAT).read_messages(value)
+    return None if value is None else message_list("messages", value)
+
+
+def _answer(value: Json) -> Answer:
+    if isinstance(value, str):
+        return Answer(message={"role": "assistant", "content": value})
+    api = exchanges.api_of(Exchange(Body(None), Body(value)), APIS)
+    return Answer(leftover=value) if api is None else api.read_answer(value)
+
+
+def _counts(value: dict[str, Json], metadata: dict[str, Json], answer: Answer) -> dict[str, Any]:
+    """The line's own counts; cached and reasoning tokens stand only in the usage."""
+    details = usage.tokens(metadata.get("usage_object")) or answer.tokens
+    own = usage.tokens({**value, "prompt_tokens_details": None})
+    return {name: own.get(name) if own.get(name) is not None else details.get(name)
+            for name in own}  # fmt: skip
+
+
+def _times(value: dict[str, Json]) -> tuple[datetime | None, float | None, float | None]:
+    start = coerce.moment("startTime", value.get("startTime"))
+    end = coerce.moment("endTime", value.get("endTime"))
+    first = coerce.moment("completionStartTime", value.get("completionStartTime"))
+    latency = (end - start).total_seconds() if start and end else None
+    # without a stream the first token comes with the last
+    streamed = value.get("stream") is True or (first is not None and first != end)
+    ttft = (first - start).total_seconds() if start and first and streamed else None
+    return start, latency, ttft
+
+
+def _error(
+    value: dict[str, Json],
+    metadata: dict[str, Json],
+    answer: Answer,
+    verdicts: list[dict[str, Json]],
+) -> tuple[str | None, int | None]:
+    """(class, HTTP status) of a failure; none where a guardrail stopped the call."""
+    if any(each["action"] == BLOCKED for each in verdicts):
+        return None, None
+    if value.get("status") != "failure":
+        # a response that was not logged is no missing completion
+        empty = answer.leftover is not None or answer.error is not None
+        return ("no_completion" if empty else None), None
+    about = value.get("error_information") or metadata.get("error_information")
+    about = about if isinstance(about, dict) else {}
+    code = str(about.get("error_code") or "")
+    name = coerce.text("error_class", about.get("error_class")) or code or "failure"
+    return name, int(code) if code.isdecimal() and len(code) == 3 else None
+
+
+def _verdicts(value: dict[str, Json], metadata: dict[str, Json]) -> list[dict[str, Json]]:
+    """A guardrail that stepped in where the call went on changed the text, and blocked nothing."""
+    failed = value.get("status") == "failure"
+    found = _nested(value.get("guardrail_information")) or metadata.get("guardrail_information")
+    items = found if isinstance(found, list) else [] if found is None else [found]
+    verdicts: list[dict[str, Json]] = []
+    for item in items:
+        if isinstance(item, dict):
+            stepped_in = item.get("guardrail_status") in _STOPPED
+            verdicts.append(verdict(
+                coerce.text("guardrail_name", item.get("guardrail_name")), stepped_in and failed,
+                masked=stepped_in or bool(item.get("masked_entity_count")),
+                stage=item.get("guardrail_mode"), status=item.get("guardrail_status"),
+            ))  # fmt: skip
+    return verdicts
+
+
+def _tags(value: dict[str, Json], metadata: dict[str, Json], answer: Answer) -> dict[str, Json]:
+    tags: dict[str, Any] = {
+        key: item for key, item in value.items() if key not in _READ and item not in _NOTHING
+    }
+    labels = _nested(value.get("request_tags"))
+    if labels is not None:
+        tags["request_tags"] = labels
+    message = value.get("error_str")
+    if message:
+        tags["error"] = message
+    for key in ("user_api_key_alias", "user_api_key_team_alias", "applied_guardrails"):
+        if metadata.get(key) not in _NOTHING:
+            tags[key] = metadata[key]
+    if answer.other_choices:
+        tags["other_choices"] = answer.other_choices
+    return tags

@@ -1,0 +1,203 @@
+"""MLflow traces: {"info", "data": {"spans"}} as Trace.to_json writes them, and trace artifacts.
+
+Span ids are base64 (schema 3) or hex (schema 2); every attribute is JSON text, and what it holds
+may be JSON text again. Spans of type LLM and CHAT_MODEL are calls, of two around one API call the
+inner. An assessment of the whole trace speaks of its last call. Source: mlflow.entities.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from tasks.logs.formats import otlp_call, otlp_span, spans
+from tasks.logs.formats.exchange import decode
+from tasks.logs.reading.json_text import dump_bytes, parse
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.payloads import read_input, read_output
+from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
+
+NAME = "mlflow"
+VERSION = "mlflow@2"
+
+_CALLS = ("LLM", "CHAT_MODEL")
+_MAX_DEPTH = 100
+_NOT_PARAMS = frozenset({"messages", "input", "prompt", "model", "contents", "system"})
+_NOT_TAGS = ("mlflow.", "model", "temperature", "max_tokens")
+
+
+def matches(value: Json) -> bool:
+    found = _spans(value)
+    first = found[0] if found else None
+    if not isinstance(first, dict):
+        return False
+    if isinstance(value, dict) and isinstance(value.get("info"), dict) and "data" in value:
+        return True
+    keys = first.get("attributes")
+    return isinstance(keys, dict) and any(str(key).startswith("mlflow.") for key in keys)
+
+
+def records(value: Json) -> Iterator[Record]:
+    found = _spans(value)
+    if found is None or not isinstance(value, dict):
+        raise UnreadableError("no spans of an MLflow trace are in it")
+    info = value.get("info")
+    about = info if isinstance(info, dict) else {}
+    read: list[tuple[dict[str, Json], dict[str, Json]]] = []
+    for item in found:
+        if not isinstance(item, dict):
+            yield Dead(f"a span: expected an object, received {coerce.kind_of(item)}",
+                       dump_bytes(item))  # fmt: skip
+            continue
+        span = _with_hex_ids(spans.to_otlp(item))
+        pairs = span.get("attributes")
+        given = pairs if isinstance(pairs, dict) else {}
+        read.append((span, {key: _value(each) for key, each in given.items()}))
+    pairs_of_ids = [(otlp_span.span_id(span), otlp_span.parent_id(span))
+                    for span, given in read if _is_call(given)]  # fmt: skip
+    outer = spans.wrapping(pairs_of_ids)
+    calls: list[Call] = []
+    for span, given in read:
+        if not _is_call(given) or otlp_span.span_id(span) in outer:
+            yield Other()
+            continue
+        try:
+            calls.append(_call(span, given, about))
+        except UnreadableError as error:
+            yield Dead(str(error), dump_bytes(span))
+    yield from _with_feedback(calls, about.get("assessments", value.get("assessments")))
+
+
+def _spans(value: Json) -> list[Json] | None:
+    if not isinstance(value, dict):
+        return None
+    data = decode(value.get("data", value))
+    found = data.get("spans") if isinstance(data, dict) else None
+    return found if isinstance(found, list) else None
+
+
+def _is_call(given: dict[str, Json]) -> bool:
+    return given.get("mlflow.spanType") in _CALLS
+
+
+def _with_hex_ids(span: dict[str, Json]) -> dict[str, Json]:
+    ids = {name: _hex(span.get(name)) for name in ("traceId", "spanId", "parentSpanId")}
+    return {**span, **ids}
+
+
+def _hex(value: Json) -> Json:
+    """8 or 16 bytes as base64 end in = or ==; hex never does."""
+    if isinstance(value, str) and value.endswith("="):
+        try:
+            return base64.b64decode(value, validate=True).hex()
+        except (binascii.Error, ValueError):
+            return value
+    return value
+
+
+def _value(text: Json) -> Json:
+    """JSON text, twice where there is text inside the text; what is no JSON stays."""
+    for _ in range(2):
+        if not isinstance(text, str):
+            break
+        try:
+            text = parse(text.encode(), _MAX_DEPTH)
+        except UnreadableError:
+            break
+    return text
+
+
+def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json]) -> Call:
+    asked = given.get("mlflow.spanInputs")
+    inputs = asked if isinstance(asked, dict) else {}
+    said = given.get("mlflow.spanOutputs")
+    answer = read_output(said)
+    tags: dict[str, Json] = {"span_name": span.get("name")}
+    started, latency = otlp_span.read_times(span, tags)
+    events = otlp_span.read_events(span.get("events"))
+    state, error_type = otlp_call.outcome({}, events, span.get("status"), tags)
+    if state == "ok" and answer.message is None and said is not None:
+        state, error_type = "error", "no_completion"
+    counts = usage.tokens(given.get("mlflow.chat.tokenUsage")) or answer.tokens
+    cost = given.get("mlflow.llm.cost")
+    model = given.get("mlflow.llm.model") or answer.model or given.get("model")
+    params = {key: item for key, item in inputs.items() if key not in _NOT_PARAMS}
+    if given.get("mlflow.chat.tools") is not None:
+        params["tools"] = given["mlflow.chat.tools"]
+    metadata = _metadata(about)
+    name, version = _prompt(given.get("mlflow.linkedPrompts"))
+    if answer.response_id is not None:
+        tags["response_id"] = answer.response_id
+    tags.update((key, item) for key, item in given.items() if not key.startswith(_NOT_TAGS))
+    return Call(
+        request_id=otlp_span.span_id(span),
+        started_at=started,
+        latency_s=latency,
+        provider=coerce.text("provider", given.get("mlflow.llm.provider")),
+        model=coerce.text("model", model or inputs.get("model")),
+        prompt_name=name,
+        prompt_version=version,
+        session_id=coerce.text("session", metadata.get("mlflow.trace.session")),
+        user=coerce.text("user", metadata.get("mlflow.trace.user")),
+        operation="chat",
+        messages=read_input(asked),
+        response=answer.message,
+        tool_calls=answer.tool_calls,
+        finish_reason=answer.finish_reason,
+        params=params or None,
+        **counts,
+        cost_usd=coerce.number("cost", cost.get("total_cost")) if isinstance(cost, dict) else None,
+        status=state,
+        error_type=error_type,
+        tags={key: item for key, item in tags.items() if item is not None},
+    )
+
+
+def _metadata(about: dict[str, Json]) -> dict[str, Json]:
+    found = about.get("trace_metadata", about.get("request_metadata"))
+    return found if isinstance(found, dict) else {}
+
+
+def _prompt(linked: Json) -> tuple[str | None, str | None]:
+    first = linked[0] if isinstance(linked, list) and linked else None
+    if not isinstance(first, dict):
+        return None, None
+    return coerce.text("prompt", first.get("name")), coerce.text("version", first.get("version"))
+
+
+def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
+    given: dict[int, list[Feedback]] = {}
+    ids = [(call.request_id or "").rpartition(":")[2] for call in calls]
+    for item in assessments if isinstance(assessments, list) else []:
+        if not isinstance(item, dict):
+            yield Dead("an assessment that is no object", dump_bytes(item))
+        elif calls:
+            try:
+                signal = _assessment(item)
+            except UnreadableError as error:
+                yield Dead(str(error), dump_bytes(item))
+                continue
+            own = _hex(item.get("span_id"))
+            given.setdefault(ids.index(own) if own in ids else len(calls) - 1, []).append(signal)
+    for number, call in enumerate(calls):
+        yield replace(call, feedback=tuple(given.get(number, ())))
+
+
+def _assessment(item: dict[str, Json]) -> Feedback:
+    holder: Any = item.get("feedback") or item.get("expectation") or {}
+    value = holder.get("value") if isinstance(holder, dict) else None
+    source = item.get("source")
+    words = value if isinstance(value, str) else None
+    corrected = words if "expectation" in item else None
+    reason = coerce.text("rationale", item.get("rationale"))
+    return Feedback(
+        kind=coerce.text("name", item.get("assessment_name", item.get("name"))) or "evaluation",
+        value=float(value) if isinstance(value, bool | int | float) else None,
+        comment=reason or (None if corrected else words),
+        corrected=corrected,
+        given_at=coerce.moment("create_time", item.get("create_time")),
+        by=coerce.text("source_id", source.get("source_id")) if isinstance(source, dict) else None,
+    )

@@ -1,0 +1,97 @@
+"""Batch API files: OpenAI's output, error and input lines, and Anthropic's batch results.
+
+Output lines come in any order and hold no question: who reads them hands in the requests by
+custom_id (see batch_inputs.py). An input line alone is no call yet. Source: the OpenAI API
+reference, Batch request input and output objects; the Anthropic API reference, Message Batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from tasks.logs.formats import exchange as exchanges
+from tasks.logs.formats.apis import ANTHROPIC, APIS, CHAT
+from tasks.logs.formats.exchange import Body, Exchange
+from tasks.logs.formats.exchange_call import call_of
+from tasks.logs.shapes import coerce
+from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
+
+NAME = "openai_batch"
+VERSION = "openai_batch@2"
+
+
+def matches(value: Json) -> bool:
+    if not isinstance(value, dict) or "custom_id" not in value:
+        return False
+    output = "response" in value and "error" in value
+    return output or isinstance(value.get("result"), dict) or is_input(value)
+
+
+def is_input(value: Json) -> bool:
+    if not isinstance(value, dict) or "custom_id" not in value:
+        return False
+    asked = isinstance(value.get("body"), dict) and "url" in value
+    return asked or isinstance(value.get("params"), dict)
+
+
+def records(value: Json) -> Iterator[Record]:
+    yield from joined(value, {})
+
+
+class WithRequests:
+    """The format of one output file, with the input lines that belong to it."""
+
+    NAME = NAME
+    VERSION = VERSION
+
+    def __init__(self, requests: Mapping[str, Json]) -> None:
+        self._requests = requests
+
+    def matches(self, value: Json) -> bool:
+        return matches(value)
+
+    def records(self, value: Json) -> Iterator[Record]:
+        return joined(value, self._requests)
+
+
+def joined(value: Json, requests: Mapping[str, Json]) -> Iterator[Record]:
+    """The records of a line, with the question from `requests` (input lines by custom_id)."""
+    if not isinstance(value, dict) or "custom_id" not in value:
+        raise UnreadableError("no custom_id in it: no line of a batch")
+    custom_id = coerce.text("custom_id", value["custom_id"])
+    if is_input(value):
+        yield Other()
+        return
+    line = requests.get(custom_id or "")
+    asked = line if isinstance(line, dict) else {}
+    body = asked.get("body", asked.get("params"))
+    result = value.get("result")
+    if isinstance(result, dict):
+        yield _anthropic(result, Body(body), custom_id)
+    elif "response" in value or "error" in value:
+        yield _openai(value, Body(body), custom_id, asked.get("url"))
+    else:
+        raise UnreadableError("neither response nor error of a batch line is in it")
+
+
+def _openai(value: dict[str, Json], request: Body, custom_id: str | None, url: Json) -> Call:
+    wrapped = value.get("response")
+    response = exchanges.unwrap(wrapped)
+    around: dict[str, Json] = {
+        "custom_id": custom_id,
+        "id": value.get("id"),
+        "error": value.get("error"),
+        "upstream_request_id": wrapped.get("request_id") if isinstance(wrapped, dict) else None,
+    }
+    exchange = Exchange(request, response, around, url)
+    return call_of(exchange, exchanges.api_of(exchange, APIS) or CHAT)
+
+
+def _anthropic(result: dict[str, Json], request: Body, custom_id: str | None) -> Call:
+    kind = result.get("type")
+    around: dict[str, Json] = {"custom_id": custom_id}
+    if kind != "succeeded":
+        around["error"] = result.get("error") or {"type": kind}
+    call = call_of(Exchange(request, Body(result.get("message")), around), ANTHROPIC)
+    return call if call.request_id else replace(call, request_id=f"batch:{custom_id}")

@@ -1,0 +1,155 @@
+"""One span with OpenInference attributes → a call, or something else.
+
+Only spans of kind LLM are calls; chains and agents repeat their tokens. The messages are in
+llm.input_messages.N and llm.output_messages.N; where they are missing, in input.value and
+output.value. Source: the OpenInference semantic conventions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tasks.logs.formats import otlp_call, otlp_span
+from tasks.logs.formats.exchange import Answer
+from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
+from tasks.logs.shapes import coerce
+from tasks.logs.shapes.messages import join_text
+from tasks.logs.shapes.payloads import read_input, read_output
+from tasks.logs.shapes.records import Call, Json, Other, Record
+
+KIND = "openinference.span.kind"
+_INTEGERS = {
+    "input_tokens": "llm.token_count.prompt",
+    "output_tokens": "llm.token_count.completion",
+    "total_tokens": "llm.token_count.total",
+    "cached_tokens": "llm.token_count.prompt_details.cache_read",
+    "reasoning_tokens": "llm.token_count.completion_details.reasoning",
+}
+_TEXTS = {
+    "session_id": ("session.id",),
+    "user": ("user.id",),
+    "prompt_version": ("llm.prompt_template.version",),
+    "prompt_name": ("llm.prompt_template.name", "prompt.id"),
+}
+_MODELS = ("llm.response.model_name", "llm.model_name", "llm.request.model_name")
+_NOT_TAGS = frozenset({KIND, "input.mime_type", "output.mime_type"})
+
+
+def is_call(found: Attributes) -> bool:
+    return str(found.get(KIND)).upper() == "LLM"
+
+
+def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> Iterable[Record]:
+    """Takes the attributes out of `found`; what is left becomes tags."""
+    if not is_call(found):
+        yield Other()
+        return
+    events = otlp_span.read_events(span.get("events"))
+    tags: dict[str, Json] = {}
+    for key, name in (("parentSpanId", "parent_span_id"), ("name", "span_name")):
+        if span.get(key):
+            tags[name] = span[key]
+    started, latency = otlp_span.read_times(span, tags)
+    params = structured(take(found, "llm.invocation_parameters"))
+    params = params if isinstance(params, dict) else {}
+    texts: dict[str, Any] = {name: coerce.text(name, take(found, *names))
+                             for name, names in _TEXTS.items()}  # fmt: skip
+    integers: dict[str, Any] = {name: coerce.integer(key, take(found, key))
+                                for name, key in _INTEGERS.items()}  # fmt: skip
+    state, error_type = otlp_call.outcome(found, events, span.get("status"), tags)
+    messages, answer, spoken = _said(found)
+    if state == "ok" and answer.message is None and spoken:
+        state, error_type = "error", "no_completion"
+    model = coerce.text("llm.model_name", take(found, *_MODELS))
+    finish = answer.finish_reason or coerce.text(
+        "finish_reason", take(found, "llm.finish_reason", "llm.response.finish_reason")
+    )
+    provider = coerce.text("llm.system", take(found, "llm.system", "llm.provider"))
+    tools = [each.get("tool.json_schema") for each in take_indexed(found, "llm.tools")]
+    if tools:
+        params = {**params, "tools": [structured(tool) for tool in tools]}
+    if answer.response_id is not None:
+        tags["response_id"] = answer.response_id
+    if answer.other_choices:
+        tags["other_choices"] = answer.other_choices
+    left = {key: value for key, value in found.items() if key not in _NOT_TAGS}
+    yield Call(
+        **texts,
+        **integers,
+        request_id=otlp_span.span_id(span),
+        started_at=started,
+        latency_s=latency,
+        release=coerce.text("release", about.get("flywheel.release", about.get("service.version"))),
+        provider=provider,
+        model=model or answer.model or coerce.text("model", params.get("model")),
+        operation="chat",
+        messages=messages,
+        response=answer.message,
+        tool_calls=answer.tool_calls,
+        finish_reason=finish,
+        params={k: v for k, v in params.items() if k not in ("model", "messages")} or None,
+        cost_usd=coerce.number("llm.cost.total", take(found, "llm.cost.total")),
+        status=state,
+        error_type=error_type,
+        tags={**otlp_call.resource_tags(about), **tags, **left},
+    )
+
+
+def _said(found: Attributes) -> tuple[Json, Answer, bool]:
+    """(input messages, answer, was an output recorded at all)."""
+    asked = [_message(each) for each in take_indexed(found, "llm.input_messages")]
+    given = [_message(each) for each in take_indexed(found, "llm.output_messages")]
+    for prompt in take_indexed(found, "llm.prompts"):
+        asked.append({"role": "user", "content": prompt.get("prompt.text")})
+    for choice in take_indexed(found, "llm.choices"):
+        given.append({"role": "assistant", "content": choice.get("completion.text")})
+    raw_in, raw_out = take(found, "input.value"), take(found, "output.value")
+    whole = read_output(raw_out)
+    spoken = bool(given) or raw_out is not None
+    filled = [each for each in given if each.get("content") or each.get("tool_calls")]
+    answer = whole
+    if given:
+        answer = Answer(
+            message=filled[0] if filled else None,
+            response_id=whole.response_id,
+            model=whole.model,
+            finish_reason=whole.finish_reason,
+            other_choices=list(filled[1:]),
+        )
+    return asked or read_input(raw_in), answer, spoken
+
+
+def _message(flat: dict[str, Json]) -> dict[str, Json]:
+    """message.role, message.content, message.contents.N.*, message.tool_calls.N.tool_call.*."""
+    rest = dict(flat)
+    calls = take_indexed(rest, "message.tool_calls")
+    contents = take_indexed(rest, "message.contents")
+    message: dict[str, Json] = {
+        "role": rest.get("message.role") or "assistant",
+        "content": rest.get("message.content"),
+    }
+    if contents:
+        message["content"] = join_text([_content(each) for each in contents])
+    for key in ("name", "tool_call_id"):
+        if rest.get(f"message.{key}") is not None:
+            message[key] = rest[f"message.{key}"]
+    if calls:
+        message["tool_calls"] = [
+            {
+                "id": call.get("tool_call.id"),
+                "type": "function",
+                "function": {
+                    "name": call.get("tool_call.function.name"),
+                    "arguments": call.get("tool_call.function.arguments"),
+                },
+            }
+            for call in calls
+        ]
+    return message
+
+
+def _content(part: dict[str, Json]) -> Json:
+    if part.get("message_content.type") == "text":
+        return {"type": "text", "text": part.get("message_content.text")}
+    return {key.removeprefix("message_content."): value for key, value in part.items()}

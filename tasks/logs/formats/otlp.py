@@ -1,0 +1,171 @@
+"""OpenTelemetry GenAI spans and events as OTLP JSON.
+
+A document or line is {"resourceSpans": […]}, {"resourceLogs": […]} or {"resourceMetrics": […]}.
+Only spans of one model call are calls. Tool, agent and workflow spans repeat their children's
+tokens: they are counted as Other. This module knows the envelope; otlp_call.py the attributes.
+
+Source: opentelemetry-proto (JSON mapping) and the GenAI semantic conventions, old and new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from tasks.logs.formats import openinference_call, otlp_call, otlp_span, otlp_values, spans
+from tasks.logs.formats.openinference_call import KIND
+from tasks.logs.formats.otlp_values import Attributes, attributes
+from tasks.logs.reading.json_text import dump_bytes
+from tasks.logs.shapes import coerce
+from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
+
+NAME = "otlp"
+VERSION = "otlp@2"
+
+# the JSON mapping of protocol buffers allows both spellings; the third name is from before 1.0
+_SPANS = ("resourceSpans", "resource_spans")
+_LOGS = ("resourceLogs", "resource_logs")
+_METRICS = ("resourceMetrics", "resource_metrics")
+_SCOPE_SPANS = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans")
+_SCOPE_LOGS = ("scopeLogs", "scope_logs", "instrumentationLibraryLogs")
+_LOG_RECORDS = ("logRecords", "log_records")
+
+#: a span or log record, and the attributes of its resource
+_Item = tuple[dict[str, Json], Attributes]
+#: a span, its attributes and those of its resource
+_Read = tuple[dict[str, Json], Attributes, Attributes]
+
+
+def matches(value: Json) -> bool:
+    if not isinstance(value, dict):
+        return False
+    enveloped = any(isinstance(value.get(key), list) for key in (*_SPANS, *_LOGS, *_METRICS))
+    return enveloped or spans.is_span(value)
+
+
+def records(value: Json) -> Iterator[Record]:
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    if spans.is_span(value):
+        yield from _spans([(value, _resource_attributes(value.get("resource")))])
+        return
+    if not any(key in value for key in (*_SPANS, *_LOGS, *_METRICS)):
+        raise UnreadableError("neither resourceSpans nor resourceLogs is in it")
+    yield from _spans(_walk(value, _SPANS, _SCOPE_SPANS, ("spans",)))
+    if any(key in value for key in _LOGS):
+        yield from _logs(_walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
+    metrics = otlp_values.first(value, _METRICS)
+    if metrics:
+        yield Other(len(metrics) if isinstance(metrics, list) else 1)
+
+
+def spans_of(value: dict[str, Json]) -> list[dict[str, Json]]:
+    """The spans of an envelope that are objects."""
+    items = _walk(value, _SPANS, _SCOPE_SPANS, ("spans",))
+    return [item[0] for item in items if not isinstance(item, Dead)]
+
+
+def _walk(
+    value: dict[str, Json], outer: tuple[str, ...], middle: tuple[str, ...], inner: tuple[str, ...]
+) -> Iterator[_Item | Dead]:
+    """resource → scope → item; whatever is not the object it should be is a dead letter."""
+    for resource in _objects(otlp_values.first(value, outer)):
+        if isinstance(resource, Dead):
+            yield resource
+            continue
+        try:
+            about = _resource_attributes(resource.get("resource"))
+        except UnreadableError as error:
+            yield Dead(f"resource: {error}", dump_bytes(resource.get("resource")))
+            about = {}
+        for scope in _objects(otlp_values.first(resource, middle)):
+            if isinstance(scope, Dead):
+                yield scope
+                continue
+            for item in _objects(otlp_values.first(scope, inner)):
+                yield item if isinstance(item, Dead) else (item, about)
+
+
+def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
+    """A call span around another call span is the same API call: only the inner one counts."""
+    read: list[_Read | Dead] = []
+    for item in items:
+        if isinstance(item, Dead):
+            read.append(item)
+            continue
+        try:
+            span = spans.to_otlp(item[0])
+            read.append((span, attributes(span.get("attributes")), item[1]))
+        except UnreadableError as error:
+            read.append(Dead(str(error), dump_bytes(item[0])))
+    outer = _outer(read) if len(read) > 1 else ()
+    for each in read:
+        if isinstance(each, Dead):
+            yield each
+        elif outer and otlp_span.span_id(each[0]) in outer:
+            yield Other()
+        else:
+            known = KIND not in each[1] or otlp_call.is_call(each[1])
+            reader = otlp_call.from_span if known else openinference_call.from_span
+            yield from _guarded(each[0], reader, *each)
+
+
+def _outer(read: Iterable[_Read | Dead]) -> set[str]:
+    return spans.wrapping(
+        (otlp_span.span_id(each[0]), otlp_span.parent_id(each[0]))
+        for each in read
+        if not isinstance(each, Dead) and _is_call(each[1])
+    )
+
+
+def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
+    """Events; those that are one message each are gathered into the call of their span."""
+    spoken: dict[str, tuple[list[dict[str, Json]], list[tuple[str, Attributes]], Attributes]] = {}
+    for item in items:
+        if isinstance(item, Dead):
+            yield item
+            continue
+        try:
+            message = otlp_call.message_event(item[0])
+        except UnreadableError as error:
+            yield Dead(str(error), dump_bytes(item[0]))
+            continue
+        if message is None:
+            yield from _guarded(item[0], otlp_call.from_log, *item)
+        else:
+            own = otlp_span.span_id(item[0]) or ""
+            logs, events, _ = spoken.setdefault(own, ([], [], item[1]))
+            logs.append(item[0])
+            events.append(message)
+    for logs, events, about in spoken.values():
+        yield from _guarded(logs, otlp_call.from_messages, logs, events, about)
+
+
+def _is_call(found: Attributes) -> bool:
+    return otlp_call.is_call(found) or openinference_call.is_call(found)
+
+
+def _guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:
+    """All records of an item that `read` finds in its parts, or none and a dead letter."""
+    try:
+        return list(read(*parts))
+    except UnreadableError as error:
+        return [Dead(str(error), dump_bytes(item))]
+
+
+def _objects(items: Json) -> Iterator[dict[str, Json] | Dead]:
+    if items is None:
+        return
+    if not isinstance(items, list):
+        yield Dead(f"expected a list, received {coerce.kind_of(items)}", dump_bytes(items))
+        return
+    for item in items:
+        if isinstance(item, dict):
+            yield item
+        else:
+            error = f"expected an object, received {coerce.kind_of(item)}"
+            yield Dead(error, dump_bytes(item))
+
+
+def _resource_attributes(resource: Json) -> Attributes:
+    return otlp_values.attributes(resource.get("attributes")) if isinstance(resource, dict) else {}

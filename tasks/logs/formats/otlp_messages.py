@@ -1,0 +1,193 @@
+"""The messages of an OTLP span, wherever the instrumentation put them.
+
+In order of preference: gen_ai.input.messages / gen_ai.output.messages (parts, as JSON text or
+structured), gen_ai.prompt.N.* / gen_ai.completion.N.* (OpenLLMetry), ai.prompt.messages and
+ai.response.text (Vercel AI SDK), events of the span or of its `events` attribute
+(gen_ai.user.message, gen_ai.choice, gen_ai.content.prompt, gen_ai.content.completion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
+from tasks.logs.shapes.messages import from_parts, join_text, message_list
+from tasks.logs.shapes.parts import answer_of
+from tasks.logs.shapes.payloads import read_input
+from tasks.logs.shapes.records import Json
+
+ROLE_EVENTS = {
+    f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool", "developer")
+}
+#: events that are taken up elsewhere or here; all others are kept in the tags
+_KNOWN_EVENTS = frozenset({
+    "gen_ai.choice", "gen_ai.content.prompt", "gen_ai.content.completion",
+    "gen_ai.evaluation.result", "gen_ai.client.inference.operation.details", *ROLE_EVENTS,
+})  # fmt: skip
+
+
+# not frozen: one is made for every span
+@dataclass(slots=True)
+class Said:
+    """Input and output of a call; further choices and foreign events end in `tags`."""
+
+    messages: list[Json] | None
+    response: dict[str, Json] | None
+    finish_reason: str | None
+    tags: dict[str, Json] = field(default_factory=dict)
+
+
+def take_messages(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> Said:
+    """Takes the message attributes out of `found`."""
+    for name, about in events:
+        if name == "gen_ai.client.inference.operation.details":
+            # as a span event it describes this very call
+            for key, value in about.items():
+                found.setdefault(key, value)
+    events = [*events, *_own_events(found)]
+    system = _system(found)
+    messages = _input(found, events)
+    if system is not None:
+        messages = [{"role": "system", "content": system}, *(messages or [])]
+    choices = _output(found, events)
+    tags: dict[str, Json] = {}
+    if len(choices) > 1:
+        tags["other_choices"] = choices[1:]
+    foreign = [{"name": name, **about} for name, about in events if name not in _KNOWN_EVENTS]
+    if foreign:
+        tags["events"] = foreign
+    first = choices[0] if choices else None
+    reason = first.pop("finish_reason", None) if first else None
+    return Said(messages, first, reason if isinstance(reason, str) else None, tags)
+
+
+def _own_events(found: Attributes) -> list[tuple[str, Attributes]]:
+    """Logfire and Pydantic AI keep the message events in an attribute, as JSON text."""
+    items = structured(found.get("events"))
+    if not isinstance(items, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("event.name"), str) for item in items
+    ):
+        return []
+    del found["events"]
+    return [(item["event.name"], item) for item in items]
+
+
+def _system(found: Attributes) -> Json:
+    value = structured(take(found, "gen_ai.system_instructions", "gen_ai.system.instructions"))
+    return join_text(value) if isinstance(value, list) else value
+
+
+def _input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
+    value = structured(found.pop("gen_ai.input.messages", None))
+    if value is not None:
+        return message_list("gen_ai.input.messages", value)
+    indexed = take_indexed(found, "gen_ai.prompt")
+    if indexed:
+        return [_openllmetry(message) for message in indexed]
+    vercel = found.pop("ai.prompt.messages", None)
+    if vercel is not None:
+        return read_input(vercel)
+    return _input_of_events(events) or None
+
+
+def _input_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
+    messages: list[Json] = []
+    for name, about in events:
+        if name in ROLE_EVENTS:
+            messages.extend(from_parts({"role": ROLE_EVENTS[name], **_event_message(about)}))
+        elif name == "gen_ai.content.prompt":
+            prompt = structured(about.get("gen_ai.prompt"))
+            if prompt is not None:
+                messages.extend(message_list("gen_ai.prompt", prompt))
+    return messages
+
+
+def _output(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json]:
+    value = structured(found.pop("gen_ai.output.messages", None))
+    if value is not None:
+        return _choices(value)
+    indexed = take_indexed(found, "gen_ai.completion")
+    if indexed:
+        return [{"role": "assistant", **_openllmetry(message)} for message in indexed]
+    vercel = _vercel_answer(found)
+    choices: list[Json] = [] if vercel is None else [vercel]
+    for name, about in events:
+        if name == "gen_ai.choice":
+            choices.append(_choice_event(about))
+        elif name == "gen_ai.content.completion":
+            completion = structured(about.get("gen_ai.completion"))
+            choices.extend([] if completion is None else _choices(completion))
+    return choices
+
+
+def _vercel_answer(found: Attributes) -> dict[str, Json] | None:
+    """The AI SDK has the text and the tool calls of the answer apart."""
+    text = found.pop("ai.response.text", None)
+    calls = structured(found.pop("ai.response.toolCalls", None))
+    blocks = [{"type": "text", "text": text}] if text else []
+    return answer_of([*blocks, *(calls if isinstance(calls, list) else [])])
+
+
+def _choices(value: Json) -> list[Json]:
+    """Every message is one choice; a finish_reason stays with it until the call takes it."""
+    items = value if isinstance(value, list) else [value]
+    choices: list[Json] = []
+    for item in items:
+        if isinstance(item, str):
+            choices.append({"role": "assistant", "content": item})
+        elif isinstance(item, dict):
+            message: dict[str, Json] = next(iter(from_parts(item)), {})
+            choices.append({"role": "assistant", **message})
+            if "finish_reason" in item:
+                choices[-1]["finish_reason"] = item["finish_reason"]
+        else:
+            choices.append({"role": "assistant", "content": item})
+    return choices
+
+
+def _choice_event(about: Attributes) -> Json:
+    inner = structured(about.get("message"))
+    message = inner if isinstance(inner, dict) else _event_message(about)
+    choice: dict[str, Json] = {"role": "assistant", **next(iter(from_parts(message)), {})}
+    if about.get("finish_reason"):
+        choice["finish_reason"] = about["finish_reason"]
+    return choice
+
+
+def _event_message(about: Attributes) -> dict[str, Json]:
+    """The attributes of a message event, bare or with the gen_ai.event.content of some SDKs."""
+    whole = structured(about.get("gen_ai.event.content"))
+    if isinstance(whole, dict):
+        inner = whole.get("message")
+        return inner if isinstance(inner, dict) else whole
+    message: dict[str, Json] = {
+        key: about[key] for key in ("role", "content", "id", "name") if key in about
+    }
+    if "id" in message:
+        message["tool_call_id"] = message.pop("id")
+    calls = structured(about.get("tool_calls"))
+    return {**message, "tool_calls": calls} if calls else message
+
+
+def _openllmetry(message: dict[str, Json]) -> Json:
+    """role, content, finish_reason, and tool_calls.N.{id,name,arguments}."""
+    rest = dict(message)
+    calls = take_indexed(rest, "tool_calls")
+    folded: dict[str, Json] = {}
+    for key, value in rest.items():
+        folded[key] = structured(value) if key == "content" else value
+    if isinstance(folded.get("content"), list):
+        folded["content"] = join_text(folded["content"])
+    elif not isinstance(folded.get("content"), str | None):
+        folded["content"] = rest["content"]  # an answer that is a JSON object stays text
+    if calls:
+        folded["tool_calls"] = [
+            {
+                "id": call.get("id"),
+                "type": "function",
+                "function": {"name": call.get("name"), "arguments": call.get("arguments")},
+            }
+            for call in calls
+        ]
+    return folded

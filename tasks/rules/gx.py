@@ -1,0 +1,107 @@
+"""Great Expectations over the store: a suite in, a verdict of plain values out.
+
+Importing this module takes seconds, so only the stage imports it, and only when there is a row to
+judge. The context is ephemeral (no files), progress bars and analytics are off, and results hold
+counts only: no value of a row ever leaves DuckDB on this way.
+
+Must not know: quarantine, receipts, settings.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import below: it reads this once
+
+import duckdb
+import great_expectations as gx
+from great_expectations.core import ExpectationSuiteValidationResult
+from great_expectations.datasource.fluent import SQLDatasource
+
+from expectations.checks import Batch
+from expectations.rules import Suite
+from tasks.rules.duckdb_dialect import lend
+from tasks.rules.outcomes import RuleOutcome
+
+#: counts only; a result must not carry what a user wrote
+_RESULT_FORMAT = {
+    "result_format": "BASIC",
+    "partial_unexpected_count": 0,
+    "exclude_unexpected_values": True,
+}
+
+
+# its notes on temporary folders are not for those who read our progress; the second logger sets a
+# level of its own
+for _name in ("great_expectations", "great_expectations.data_context.types.base"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class FlywheelDuckDBDatasource(SQLDatasource):  # type: ignore[misc]
+    """GX finds a datasource by its class: declared in a module, before any context is made."""
+
+    type: Literal["flywheel_duck_db"] = "flywheel_duck_db"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Outcomes in suite order, and GX's own result for the pages made from it."""
+
+    outcomes: tuple[RuleOutcome, ...]
+    result: ExpectationSuiteValidationResult
+
+    def outcome(self, rule_id: str) -> RuleOutcome:
+        return next(outcome for outcome in self.outcomes if outcome.rule_id == rule_id)
+
+
+def judge(connection: duckdb.DuckDBPyConnection, suite: Suite, batch: Batch) -> Verdict:
+    """Validate the committed rows of `batch.table` against the suite.
+
+    A rule GX cannot judge is reported with its exception, never as a pass.
+    """
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    with lend(connection) as url:
+        source = context.data_sources.add_flywheel_duck_db("store", connection_string=url)
+        asset = source.add_table_asset(batch.table, table_name=batch.table)
+        gx_batch = asset.add_batch_definition_whole_table("all").get_batch()
+        result = gx_batch.validate(suite.to_gx(batch), result_format=dict(_RESULT_FORMAT))
+        context.data_sources.delete("store")
+    return Verdict(outcomes_of(result, suite), result)
+
+
+def outcomes_of(result: ExpectationSuiteValidationResult, suite: Suite) -> tuple[RuleOutcome, ...]:
+    """GX's result as plain values, one a rule. Raises KeyError when a rule was not judged."""
+    found = {entry.expectation_config.meta["rule"]: entry for entry in result.results}
+    return tuple(_outcome(rule.id, found[rule.id]) for rule in suite.rules)
+
+
+def _outcome(rule_id: str, entry: Any) -> RuleOutcome:
+    exception = _exception(entry.exception_info)
+    result: Mapping[str, Any] = entry.result or {}
+    # kinds of GX's own count unexpected values, the SQL kind observes a number of rows
+    count = result.get("unexpected_count", result.get("observed_value"))
+    if count is None and exception is None and not entry.success:
+        exception = "it failed without counting"
+    # without a row to look at (none meets the row condition) GX passes and gives no count
+    return RuleOutcome(rule_id, bool(entry.success), int(count or 0), exception)
+
+
+def _exception(info: Mapping[str, Any] | None) -> str | None:
+    """The class of the first exception; GX nests them by metric, or not.
+
+    Its message stays behind: DuckDB quotes values of the row it stumbled over.
+    """
+    if not info:
+        return None
+    entries = [info, *(value for value in info.values() if isinstance(value, Mapping))]
+    for entry in entries:
+        if entry.get("raised_exception"):
+            named = re.search(r"\b\w+(?:Error|Exception)\b", str(entry.get("exception_message")))
+            return named.group(0) if named else "an exception"
+    return None

@@ -1,0 +1,136 @@
+"""The ledger: which runs there were, which stages of them are done, and with what receipts.
+
+It is the record of what happened; Prefect's state never is. A stage writes its rows and its
+ledger entry in one transaction, so a killed run resumes after the last stage that is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from datetime import datetime
+
+from expectations.contracts import RUN_STAGES, RUNS
+from tasks.model.receipt import Receipt
+from tasks.store.db.connection import Store
+
+
+def new_run_id(now: datetime) -> str:
+    """Sortable by time, unique without coordination: 20261124-160700-123456-3f."""
+    return f"{now:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(1)}"
+
+
+def begin_run(store: Store, run_id: str, request: str, digest: str, now: datetime) -> None:
+    row = {
+        "run_id": run_id,
+        "request": request,
+        "request_digest": digest,
+        "state": "running",
+        "pid": os.getpid(),
+        "started_at": now,
+    }
+    store.insert(RUNS, [row])
+
+
+def began_at(store: Store, run_id: str) -> datetime | None:
+    moment: datetime | None = store.scalar("SELECT started_at FROM runs WHERE run_id = ?", [run_id])
+    return moment
+
+
+def find_completed(store: Store, digest: str) -> str | None:
+    """The newest run of this request that has ended well."""
+    run_id: str | None = store.scalar(
+        "SELECT max(run_id) FROM runs WHERE request_digest = ? AND state = 'completed'", [digest]
+    )
+    return run_id
+
+
+def find_killed(store: Store, digest: str) -> str | None:
+    """The newest run, if it had this request and never ended; else None.
+
+    The caller holds the run lock, so whoever began it is gone. A run that failed with an error is
+    not taken up: what caused it may have been mended, so all of it starts again (and finds what
+    was committed).
+    """
+    newest = store.one(
+        "SELECT run_id, request_digest, state FROM runs ORDER BY run_id DESC LIMIT 1"
+    )
+    if newest is None or newest[1:] != (digest, "running"):
+        return None
+    run_id: str = newest[0]
+    return run_id
+
+
+def adopt_run(store: Store, run_id: str) -> None:
+    """This process takes the run over."""
+    store.execute(
+        "UPDATE runs SET state = 'running', error = NULL, pid = ? WHERE run_id = ?",
+        [os.getpid(), run_id],
+    )
+
+
+def abandon_others(store: Store, run_id: str, now: datetime) -> None:
+    """Mark every other unfinished run as abandoned; the caller holds the run lock."""
+    store.execute(
+        "UPDATE runs SET state = 'abandoned', finished_at = ?, error = 'its process is gone' "
+        "WHERE state = 'running' AND run_id <> ?",
+        [now, run_id],
+    )
+
+
+def finish_run(
+    store: Store, run_id: str, state: str, now: datetime, *, error: str | None = None
+) -> None:
+    store.execute(
+        "UPDATE runs SET state = ?, finished_at = ?, error = ? WHERE run_id = ?",
+        [state, now, error, run_id],
+    )
+
+
+def annotate_run(store: Store, run_id: str, **columns: str | None) -> None:
+    """Set columns of the run's row (eval_set_digest, champion_digest, mlflow_run_id, …)."""
+    for name, value in columns.items():
+        RUNS.column(name)  # a KeyError here is our own bug
+        store.execute(f'UPDATE runs SET "{name}" = ? WHERE run_id = ?', [value, run_id])
+
+
+def run_value(store: Store, run_id: str, column: str) -> str | None:
+    RUNS.column(column)
+    value: str | None = store.scalar(f'SELECT "{column}" FROM runs WHERE run_id = ?', [run_id])
+    return value
+
+
+def finish_stage(store: Store, run_id: str, receipt: Receipt, now: datetime) -> None:
+    """Record the receipt; call it inside the transaction that writes the stage's rows."""
+    store.execute("DELETE FROM run_stages WHERE run_id = ? AND stage = ?", [run_id, receipt.stage])
+    row = {
+        "run_id": run_id,
+        "stage": receipt.stage,
+        "receipt": json.dumps(receipt.to_dict()),
+        "finished_at": now,
+    }
+    store.insert(RUN_STAGES, [row])
+
+
+def set_stage_seconds(store: Store, run_id: str, receipt: Receipt) -> None:
+    """The time a stage took is known only after its transaction; it decides nothing."""
+    store.execute(
+        "UPDATE run_stages SET receipt = ? WHERE run_id = ? AND stage = ?",
+        [json.dumps(receipt.to_dict()), run_id, receipt.stage],
+    )
+
+
+def finished_stage(store: Store, run_id: str, stage: str) -> Receipt | None:
+    text = store.scalar(
+        "SELECT receipt FROM run_stages WHERE run_id = ? AND stage = ?", [run_id, stage]
+    )
+    return None if text is None else Receipt.from_dict(json.loads(text))
+
+
+def receipts(store: Store, run_id: str) -> list[Receipt]:
+    """Receipts of a run in the order the stages finished."""
+    found = store.rows(
+        "SELECT receipt FROM run_stages WHERE run_id = ? ORDER BY finished_at", [run_id]
+    )
+    return [Receipt.from_dict(json.loads(text)) for (text,) in found]

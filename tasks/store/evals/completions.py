@@ -1,0 +1,131 @@
+"""SQL of evaluate: the samples of an eval set, completions as a cache, and scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from expectations.contracts import COMPLETIONS, SCORES
+from tasks.store.db.connection import Store
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSample:
+    """What evaluate needs of a sample."""
+
+    sample_id: str
+    suite: str
+    task: str | None
+    messages: tuple[dict[str, Any], ...]
+    system: str | None
+    target: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CompletionKey:
+    """What a completion is a function of."""
+
+    release_digest: str
+    sample_id: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCompletion:
+    """A completion as scoring needs it."""
+
+    key: CompletionKey
+    text: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionTotals:
+    """Sums over the completions one run computed for given releases."""
+
+    computed: int
+    errors: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+
+def latest_eval_set(store: Store) -> str | None:
+    found = store.scalar(
+        "SELECT eval_set_digest FROM eval_sets ORDER BY created_at DESC, run_id DESC LIMIT 1"
+    )
+    return None if found is None else str(found)
+
+
+def eval_samples(store: Store, eval_set_digest: str) -> list[EvalSample]:
+    """The samples of an eval set in their order."""
+    rows = store.rows(
+        "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target "
+        "FROM eval_set_samples e JOIN samples s USING (sample_id) "
+        "WHERE e.eval_set_digest = ? ORDER BY e.position, s.sample_id",
+        [eval_set_digest],
+    )
+    return [
+        EvalSample(sample_id, suite, task, tuple(json.loads(messages)), system, target)
+        for sample_id, suite, task, messages, system, target in rows
+    ]
+
+
+def read_completions(
+    store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
+) -> list[StoredCompletion]:
+    """Completions of these releases on the eval set, whichever run computed them."""
+    rows = store.rows(
+        "SELECT c.release_digest, c.sample_id, c.seed, c.text, c.error "
+        "FROM completions c JOIN eval_set_samples e USING (sample_id) "
+        "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
+        "AND c.seed >= ? AND c.seed < ? ORDER BY c.release_digest, e.position, c.seed",
+        [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
+    )
+    return [
+        StoredCompletion(CompletionKey(digest, sample_id, seed), text, error)
+        for digest, sample_id, seed, text, error in rows
+    ]
+
+
+def save_completions(store: Store, rows: Iterable[dict[str, Any]]) -> int:
+    """Keep completions; one that is there already stays as it is. Returns rows handed in."""
+    return store.insert(COMPLETIONS, rows, ignore_existing=True)
+
+
+def save_scores(store: Store, rows: Sequence[dict[str, Any]]) -> int:
+    """Keep scores; a later judgement of the same completion replaces the earlier one."""
+    if not rows:
+        return 0
+    from tasks.store.db.arrow import table_from_rows
+
+    names = [column.name for column in SCORES.columns]
+    changes = ", ".join(f'"{n}" = excluded."{n}"' for n in names if n not in SCORES.key)
+    columns = ", ".join(f'"{n}"' for n in names)
+    keys = ", ".join(f'"{n}"' for n in SCORES.key)
+    store.connection.register("incoming_scores", table_from_rows(SCORES, rows))
+    try:
+        store.execute(
+            f"INSERT INTO scores ({columns}) SELECT {columns} FROM incoming_scores "
+            f"ON CONFLICT ({keys}) DO UPDATE SET {changes}"
+        )
+    finally:
+        store.connection.unregister("incoming_scores")
+    return len(rows)
+
+
+def completion_totals(
+    store: Store, run_id: str, eval_set_digest: str, release_digests: Sequence[str]
+) -> CompletionTotals:
+    """What this run computed, over all its attempts: from the store, not from memory."""
+    row = store.one(
+        "SELECT count(*), count(c.error), coalesce(sum(c.input_tokens), 0), "
+        "coalesce(sum(c.cached_tokens), 0), coalesce(sum(c.output_tokens), 0) "
+        "FROM completions c JOIN eval_set_samples e USING (sample_id) WHERE c.run_id = ? "
+        "AND e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest)",
+        [run_id, eval_set_digest, list(release_digests)],
+    )
+    assert row is not None
+    return CompletionTotals(*(int(value) for value in row))

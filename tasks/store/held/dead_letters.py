@@ -1,0 +1,93 @@
+"""Queries on `dead_letters`: what could not be read, with its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from expectations.contracts import DEAD_LETTERS
+from tasks.store.db.connection import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Dead letters of one reading of one file. `units`: the line and offset of each, by id."""
+
+    source: str
+    format: str
+    run_id: str
+    units: dict[str, tuple[int | None, int]]
+
+
+_MATCHES = (
+    "(len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[])) OR "
+    "len(list_filter($1::VARCHAR[], lambda name : starts_with(dead_letter_id, name))) > 0)"
+)
+
+
+def waiting(store: Store, only: Sequence[str]) -> list[Letters]:
+    """What is dead: all, or what `only` names (a source, the beginning of an id)."""
+    found: dict[tuple[str, str, str], Letters] = {}
+    for source, format_name, run_id, letter_id, line_number, byte_offset in store.rows(
+        "SELECT source, format, run_id, dead_letter_id, line_number, byte_offset "
+        f"FROM dead_letters WHERE state = 'dead' AND {_MATCHES} "
+        "ORDER BY source, run_id, byte_offset, dead_letter_id",
+        [list(only)],
+    ):
+        key = (source, format_name, run_id)
+        letters = found.setdefault(key, Letters(*key, {}))
+        letters.units[letter_id] = (line_number, byte_offset)
+    return list(found.values())
+
+
+def raw_bytes(store: Store, ids: Sequence[str]) -> dict[str, bytes]:
+    return dict(
+        store.rows(
+            "SELECT dead_letter_id, raw FROM dead_letters "
+            "WHERE dead_letter_id IN (SELECT unnest(?))",
+            [list(ids)],
+        )
+    )
+
+
+def known_dead_letters(store: Store, ids: Sequence[str]) -> set[str]:
+    if not ids:
+        return set()
+    found = store.rows(
+        "SELECT dead_letter_id FROM dead_letters WHERE dead_letter_id IN (SELECT unnest(?))",
+        [list(ids)],
+    )
+    return {dead_letter_id for (dead_letter_id,) in found}
+
+
+def add_dead_letters(store: Store, rows: Sequence[dict[str, Any]]) -> None:
+    store.insert(DEAD_LETTERS, rows)
+
+
+def waiting_at(store: Store, source: str, byte_offset: int) -> set[str]:
+    """Ids of the cut-off lines that wait at this place of a file for their rest."""
+    found = store.rows(
+        "SELECT dead_letter_id FROM dead_letters "
+        "WHERE source = ? AND byte_offset = ? AND line_number IS NOT NULL AND state = 'dead'",
+        [source, byte_offset],
+    )
+    return {dead_letter_id for (dead_letter_id,) in found}
+
+
+def whole_files(store: Store, source: str) -> set[str]:
+    """Ids of the dead letters that stand for the whole file."""
+    found = store.rows(
+        "SELECT dead_letter_id FROM dead_letters "
+        "WHERE source = ? AND line_number IS NULL AND state = 'dead'",
+        [source],
+    )
+    return {dead_letter_id for (dead_letter_id,) in found}
+
+
+def mark_replayed(store: Store, ids: Sequence[str]) -> None:
+    if ids:
+        store.execute(
+            "UPDATE dead_letters SET state = 'replayed' WHERE dead_letter_id IN (SELECT unnest(?))",
+            [list(ids)],
+        )

@@ -1,0 +1,115 @@
+"""Queries of drift: a sample of calls before and after a row of `requests`, and the results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from expectations.contracts import DRIFT
+from tasks.store.db.connection import Store
+from tasks.watch.judge import ColumnDrift
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_WHEN = "coalesce(started_at, ingested_at)"
+#: a hash puts sessions, then the calls of one, in an order that the data do not decide
+_SAMPLE = """
+SELECT arg_min(rowid, hash(request_id, $seed)) FROM requests
+WHERE {where} GROUP BY coalesce(session_id, request_id)
+ORDER BY hash(coalesce(session_id, request_id), $seed) LIMIT $max_rows
+"""
+_COLUMNS = """
+SELECT model, operation, status, error_type, finish_reason,
+    CASE WHEN json_array_length(tool_calls) > 0 THEN 'yes' ELSE 'no' END AS has_tool_calls,
+    input_tokens::DOUBLE AS input_tokens, output_tokens::DOUBLE AS output_tokens,
+    latency_s, ttft_s,
+    left(CASE json_type(said) WHEN 'VARCHAR' THEN said->>'$'
+              WHEN 'ARRAY' THEN array_to_string(said->>'$[*].text', ' ') END, $max_chars) AS text
+FROM (
+    SELECT *, list_last(list_filter(from_json(messages, '["JSON"]'),
+                                    lambda m: m->>'role' = 'user'))->'content' AS said
+    FROM requests WHERE rowid IN (SELECT unnest($places::BIGINT[]))
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Calls up to row `last_row` that began at `since` or later."""
+
+    last_row: int
+    since: datetime
+
+
+def last_row(store: Store) -> int:
+    """The largest row id; whatever the open transaction inserts from now on lies beyond it."""
+    return int(store.scalar("SELECT coalesce(max(rowid), -1) FROM requests"))
+
+
+def window_before(store: Store, row: int, days: float) -> Window | None:
+    """The calls that were there, back to so many days before the median of those beyond `row`.
+
+    The median, because one call with a wrong clock must not move the window. None: no new call.
+    """
+    median = store.scalar(
+        f"SELECT quantile_disc({_WHEN}, 0.5) FROM requests WHERE rowid > ?", [row]
+    )
+    return None if median is None else Window(row, median - timedelta(days=days))
+
+
+def sample_reference(
+    store: Store, window: Window, max_rows: int, seed: int, chars: int
+) -> pa.Table:
+    """One call a session, at most `max_rows`, drawn by `seed`."""
+    where = f"rowid <= $row AND {_WHEN} >= $since"
+    bound = {"row": window.last_row, "since": window.since}
+    return _sample(store, where, bound, max_rows, seed, chars)
+
+
+def sample_new(store: Store, window: Window, max_rows: int, seed: int, chars: int) -> pa.Table:
+    """The same of the calls beyond the window's last row."""
+    return _sample(store, "rowid > $row", {"row": window.last_row}, max_rows, seed, chars)
+
+
+def _sample(
+    store: Store, where: str, bound: dict[str, object], max_rows: int, seed: int, chars: int
+) -> pa.Table:
+    found = store.connection.execute(
+        _SAMPLE.format(where=where), {**bound, "max_rows": max_rows, "seed": seed}
+    ).fetchall()
+    bound = {"places": [place for (place,) in found], "max_chars": chars}
+    return store.connection.sql(_COLUMNS, params=bound).to_arrow_table()
+
+
+def write(
+    store: Store,
+    run_id: str,
+    columns: Sequence[ColumnDrift],
+    since: datetime | None,
+    now: datetime,
+) -> None:
+    """The results of a run in place of those that it may have left before."""
+    store.execute("DELETE FROM drift WHERE run_id = ?", [run_id])
+    rows = [
+        {**asdict(column), "run_id": run_id, "position": place, "reference_since": since,
+         "created_at": now}
+        for place, column in enumerate(columns)
+    ]  # fmt: skip
+    store.insert(DRIFT, rows)
+
+
+def read(store: Store, run_id: str) -> tuple[ColumnDrift, ...]:
+    names = ", ".join(f'"{name}"' for name in ColumnDrift.__dataclass_fields__)
+    found = store.rows(f"SELECT {names} FROM drift WHERE run_id = ? ORDER BY position", [run_id])
+    return tuple(ColumnDrift(*row) for row in found)
+
+
+def find_run(store: Store, run_id: str) -> str | None:
+    """The newest run with results whose id begins so."""
+    found: str | None = store.scalar(
+        "SELECT arg_max(run_id, created_at) FROM drift WHERE starts_with(run_id, ?)", [run_id]
+    )
+    return found

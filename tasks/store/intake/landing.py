@@ -1,0 +1,198 @@
+"""Queries on `landing`: calls that came in, before validation and redaction."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from expectations.contracts import LANDING, REQUESTS
+from tasks.store.db.connection import Store
+
+#: what makes a call the same call
+_KEY = "request_id, content_digest"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    num_rows: int
+    input_tokens: int
+    output_tokens: int
+
+
+def last_row(store: Store) -> int:
+    """The largest row id; whatever the open transaction inserts from now on lies beyond it."""
+    return int(store.scalar("SELECT coalesce(max(rowid), -1) FROM landing"))
+
+
+def add_calls(store: Store, batches: Iterator[pa.Table]) -> None:
+    """Insert calls as they come; the iterator must not touch the store, nor raise."""
+    first = next(batches, None)
+    if first is None:
+        return
+    tables = itertools.chain([first], batches)
+    records = (batch for table in tables for batch in table.to_batches())
+    store.insert_table(LANDING, pa.RecordBatchReader.from_batches(first.schema, records))
+
+
+def add_new_calls(store: Store, calls: pa.Table) -> int:
+    """Insert those calls that landing does not have; returns how many it has, here included."""
+    numbered = calls.append_column("position", pa.array(range(calls.num_rows), type=pa.int64()))
+    store.connection.register("incoming_calls", numbered)
+    try:
+        new = [position for (position,) in store.rows(
+            f"SELECT min(position) FROM incoming_calls ANTI JOIN landing USING ({_KEY}) "
+            f"GROUP BY {_KEY} ORDER BY 1"
+        )]  # fmt: skip
+        mask = np.zeros(calls.num_rows, dtype=np.bool_)
+        mask[new] = True
+        _remember_sources(store, calls.filter(pa.array(~mask)))
+    finally:
+        store.connection.unregister("incoming_calls")
+    if new:
+        store.insert_table(LANDING, calls.filter(pa.array(mask)))
+    num_known: int = calls.num_rows - len(new)
+    return num_known
+
+
+def take_back_known(store: Store, boundary: int) -> int:
+    """Take out of landing what came in beyond `boundary` and was known already; how many."""
+    known = _known_rows(store, boundary)
+    if not known:
+        return 0
+    rows = pa.table({"row_id": pa.array(known, type=pa.int64())})
+    store.connection.register("known_rows", rows)
+    try:
+        where = "rowid IN (SELECT row_id FROM known_rows)"
+        _remember_sources(store, store.arrow(f"SELECT {_KEY}, sources FROM landing WHERE {where}"))
+        store.execute(f"DELETE FROM landing WHERE {where}")
+    finally:
+        store.connection.unregister("known_rows")
+    return len(known)
+
+
+def _known_rows(store: Store, boundary: int) -> list[int]:
+    """Row ids beyond `boundary` of calls that were there before, in requests or in quarantine."""
+    found = store.rows(
+        f"SELECT new.rowid FROM landing new JOIN (SELECT {_KEY} FROM landing WHERE rowid <= ? "
+        f"UNION SELECT {_KEY} FROM requests UNION SELECT {_KEY} FROM merged_reports) "
+        f"USING ({_KEY}) WHERE new.rowid > ?",
+        [boundary, boundary],
+    )
+    # the digest of a quarantined call is inside its JSON: read only where the id is known
+    held = store.rows(
+        "SELECT new.rowid, new.content_digest = q.\"row\"->>'content_digest' "
+        "FROM quarantine q JOIN landing new ON q.request_id = new.request_id "
+        "WHERE q.state = 'held' AND new.rowid > ?",
+        [boundary],
+    )
+    return sorted({row for (row,) in found} | {row for row, same in held if same})
+
+
+def ids_from(store: Store, path: str, lines: Sequence[int] | None) -> set[str]:
+    """Ids of the calls that came from these lines of a log file; None: from anywhere in it."""
+    places = [f"{path}:{line}" for line in lines or ()]
+    condition = "starts_with(place, ?)" if lines is None else "place IN (SELECT unnest(?))"
+    held = "CAST(\"row\"->'sources' AS VARCHAR[])"
+    found = store.rows(
+        "WITH calls AS (SELECT request_id, sources FROM landing UNION ALL "
+        "               SELECT request_id, sources FROM requests), "
+        "places AS (SELECT request_id, unnest(sources) AS place FROM calls UNION ALL "
+        f"          SELECT request_id, unnest({held}) FROM quarantine UNION ALL "
+        "           SELECT second.request_id, unnest(sources) FROM merged_reports second "
+        "           JOIN calls ON calls.request_id = second.merged_into) "
+        f"SELECT DISTINCT request_id FROM places WHERE {condition}",
+        [f"{path}:" if lines is None else places],
+    )
+    return {request_id for (request_id,) in found}
+
+
+def count_from(store: Store, boundary: int) -> Totals:
+    """Calls beyond `boundary` and their tokens, exact whatever a log claims."""
+    row = store.one(
+        "SELECT count(*), coalesce(sum(input_tokens::HUGEINT), 0), "
+        "coalesce(sum(output_tokens::HUGEINT), 0) FROM landing WHERE rowid > ?",
+        [boundary],
+    )
+    assert row is not None
+    return Totals(*map(int, row))
+
+
+def _remember_sources(store: Store, calls: pa.Table) -> None:
+    """Calls met again: where, until `note_sources`."""
+    store.connection.register("again", calls.select(["request_id", "content_digest", "sources"]))
+    try:
+        store.execute(f"INSERT INTO met_again SELECT {_KEY}, unnest(sources) FROM again")
+    finally:
+        store.connection.unregister("again")
+
+
+def note_sources(store: Store) -> None:
+    """With every call that was met again (in landing or requests), note where."""
+    if not store.scalar("SELECT count(*) FROM met_again"):
+        return
+    for name in (LANDING.name, REQUESTS.name):
+        store.execute(
+            f'UPDATE "{name}" AS kept SET sources = list_concat(kept.sources, '
+            "list_filter(again.sources, lambda s: NOT list_contains(kept.sources, s))) "
+            f"FROM (SELECT {_KEY}, list(DISTINCT source ORDER BY source) AS sources "
+            "      FROM met_again GROUP BY ALL) AS again "
+            "WHERE kept.request_id = again.request_id "
+            "AND kept.content_digest = again.content_digest"
+        )
+    store.execute("DELETE FROM met_again")
+
+
+def count_conflicts(store: Store, run_id: str) -> int:
+    """Calls of this run whose id another call has too, with other content."""
+    count: int = store.scalar(
+        "SELECT count(*) FROM landing l WHERE l.run_id = ? AND EXISTS ("
+        "  SELECT 1 FROM (SELECT request_id, content_digest FROM landing UNION ALL "
+        "                 SELECT request_id, content_digest FROM requests) o "
+        "  WHERE o.request_id = l.request_id AND o.content_digest <> l.content_digest)",
+        [run_id],
+    )
+    return count
+
+
+def count_calls(store: Store) -> int:
+    count: int = store.scalar("SELECT count(*) FROM landing")
+    return count
+
+
+def batches(store: Store, num_rows: int) -> Iterator[pa.Table]:
+    """All of landing in tables of about `num_rows`; other statements may run in between."""
+    first, last = store.rows("SELECT min(rowid), max(rowid) FROM landing")[0]
+    if first is None:
+        return
+    for start in range(first, last + 1, num_rows):
+        table = store.arrow(
+            "SELECT * FROM landing WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+            [start, start + num_rows],
+        )
+        if table.num_rows:
+            yield table
+
+
+def ids_taken(store: Store) -> list[str]:
+    """Ids that landing holds more than once, or that requests holds already; at most ten."""
+    return [
+        request_id
+        for (request_id,) in store.rows(
+            "SELECT request_id FROM (SELECT request_id FROM landing UNION ALL "
+            "SELECT request_id FROM requests WHERE request_id IN (SELECT request_id FROM landing)) "
+            "GROUP BY request_id HAVING count(*) > 1 ORDER BY 1 LIMIT 10"
+        )
+    ]
+
+
+def admit(store: Store, rows: pa.Table) -> None:
+    """Insert redacted rows into requests."""
+    store.insert_table(REQUESTS, rows)
+
+
+def clear(store: Store) -> None:
+    store.execute("DELETE FROM landing")

@@ -1,0 +1,202 @@
+"""Rows of one reading of a log file into the store, every record counted once.
+
+Works inside the transaction of the file. The same call (id and content), the same feedback and
+the same dead letter count as duplicates, whether they were met in this file or a year ago.
+
+Calls stream into one INSERT, which writes them out compressed as they come, so memory does not
+grow with the file. A row that is taken back or changed before the commit would make DuckDB write
+all of them once more; so a call that may have been met in this file stays out of the stream, and
+where calls were met again is noted with them by `landing.note_sources` after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.store.db.connection import Store
+from tasks.store.held import dead_letters as deadletters
+from tasks.store.intake import feedback, landing
+
+_MAX_HELD_ROWS = 20_000
+_MAX_HELD_BYTES = 64 * 2**20
+_MAX_COUNT = 2**63 - 1
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of a stretch of a file: `calls` with the columns of landing, JSON as Arrow's JSON.
+
+    `signals`: a feedback row, and whether it is a record of its own (not if it came with a call).
+    `bytes_done`: of the last batch of a file, where a later reading of it goes on.
+    """
+
+    calls: pa.Table
+    signals: list[tuple[Row, bool]]
+    dead: list[Row]
+    other_spans: int
+    bytes_done: int
+    #: calls that the run's window passed over
+    outside_window: int = 0
+    #: earliest and latest start of a call, those passed over among them
+    first_call_at: datetime | None = None
+    last_call_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """rows_in = rows_out + duplicates + dead_letters + outside_window, always."""
+
+    rows_out: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    other_spans: int = 0
+    bytes_done: int = 0
+    outside_window: int = 0
+    first_call_at: datetime | None = None
+    last_call_at: datetime | None = None
+
+    @property
+    def rows_in(self) -> int:
+        return self.rows_out + self.duplicates + self.dead_letters + self.outside_window
+
+    def met_calls(self, first: datetime | None, last: datetime | None) -> None:
+        """Calls started from `first` to `last`; None where there were none."""
+        if first is not None and last is not None:
+            self.first_call_at = min(self.first_call_at or first, first)
+            self.last_call_at = max(self.last_call_at or last, last)
+
+
+class Intake:
+    """Takes the batches of one file. `dead_ids` holds every dead letter met."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._boundary = landing.last_row(store)
+        self._met = Digests()
+        self._again: list[pa.Table] = []
+        self._signals: list[tuple[Row, bool]] = []
+        self._dead: list[Row] = []
+        self._held_rows = self._held_bytes = 0
+        self._failure: BaseException | None = None
+        self.counts = Counts()
+        self.dead_ids: set[str] = set()
+
+    def take(self, batches: Iterable[Batch]) -> None:
+        """All of a file. Raises what the batches raise."""
+        source = iter(batches)
+        while (first := next(source, None)) is not None:
+            landing.add_calls(self._store, self._fresh_calls(first, source))
+            if self._failure is not None:
+                raise self._failure
+            self._flush()
+        again = landing.take_back_known(self._store, self._boundary)
+        self.counts.duplicates += again
+        counts = landing.count_from(self._store, self._boundary)
+        self.counts.rows_out += counts.num_rows
+        self.counts.input_tokens = min(_MAX_COUNT, counts.input_tokens)
+        self.counts.output_tokens = min(_MAX_COUNT, counts.output_tokens)
+
+    def _fresh_calls(self, first: Batch, source: Iterator[Batch]) -> Iterator[pa.Table]:
+        """Calls that this file has not had; until what is held beside them has to be written."""
+        batch: Batch | None = first
+        try:
+            while batch is not None:
+                yield self._hold_back(batch)
+                full = self._held_rows >= _MAX_HELD_ROWS or self._held_bytes >= _MAX_HELD_BYTES
+                batch = None if full else next(source, None)
+        except BaseException as error:
+            # DuckDB would make a text of it
+            self._failure = error
+
+    def _hold_back(self, batch: Batch) -> pa.Table:
+        self.counts.other_spans += batch.other_spans
+        self.counts.bytes_done = batch.bytes_done
+        self.counts.outside_window += batch.outside_window
+        self.counts.met_calls(batch.first_call_at, batch.last_call_at)
+        self._signals += batch.signals
+        self._dead += batch.dead
+        met = self._met.add(batch.calls["content_digest"].to_pylist())
+        calls = batch.calls
+        if met.any():
+            again = calls.filter(pa.array(met))
+            calls = calls.filter(pa.array(~met))
+            self._again.append(again)
+            self._held_bytes += again.nbytes
+            self._held_rows += again.num_rows
+        self._held_rows += len(batch.signals) + len(batch.dead)
+        self._held_bytes += sum(len(row["raw"]) for row in batch.dead)
+        return calls
+
+    def _flush(self) -> None:
+        if self._again:
+            again = landing.add_new_calls(self._store, pa.concat_tables(self._again))
+            self.counts.duplicates += again
+        self._flush_signals()
+        self._flush_dead()
+        self._again, self._signals, self._dead = [], [], []
+        self._held_rows = self._held_bytes = 0
+
+    def _flush_signals(self) -> None:
+        ids = [row["feedback_id"] for row, _ in self._signals]
+        known = feedback.known_feedback(self._store, ids)
+        fresh: list[Row] = []
+        for row, alone in self._signals:
+            is_new = row["feedback_id"] not in known
+            if is_new:
+                known.add(row["feedback_id"])
+                fresh.append(row)
+            if alone:
+                self.counts.rows_out += is_new
+                self.counts.duplicates += not is_new
+        feedback.add_feedback(self._store, fresh)
+
+    def _flush_dead(self) -> None:
+        ids = [row["dead_letter_id"] for row in self._dead]
+        self.dead_ids.update(ids)
+        known = deadletters.known_dead_letters(self._store, ids)
+        fresh: list[Row] = []
+        for row in self._dead:
+            if row["dead_letter_id"] in known:
+                self.counts.duplicates += 1
+            else:
+                known.add(row["dead_letter_id"])
+                fresh.append(row)
+        deadletters.add_dead_letters(self._store, fresh)
+        self.counts.dead_letters += len(fresh)
+
+
+class Digests:
+    """Which digests were met, by their first 64 bits: 8 bytes each, where a set takes 150.
+
+    So `True` means perhaps, and who must know looks closer; `False` is certain.
+    """
+
+    def __init__(self) -> None:
+        #: each sorted, each more than twice as long as the next
+        self._runs: list[np.ndarray] = []
+
+    def add(self, digests: list[str]) -> np.ndarray:
+        """Remember hexadecimal digests; [num_digests] bool: was it met before, here included?"""
+        if not digests:
+            return np.zeros(0, dtype=np.bool_)
+        keys = np.array([int(digest[:16], 16) for digest in digests], dtype=np.uint64)
+        fresh, places = np.unique(keys, return_index=True)
+        met = np.ones(len(keys), dtype=np.bool_)
+        met[places] = False
+        for run in self._runs:
+            position = np.minimum(np.searchsorted(run, fresh), len(run) - 1)
+            met[places[run[position] == fresh]] = True
+        self._runs.append(fresh)
+        while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
+            self._runs.append(np.union1d(self._runs.pop(), self._runs.pop()))
+        return met

@@ -1,0 +1,120 @@
+"""A large file parsed by several processes brings what one process brings."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import FlywheelError
+from tasks.ingest import one_file
+from tasks.ingest.task import ingest
+from tasks.logs.files.opening import open_stream
+from tasks.logs.files.sources import find_files
+from tasks.logs.reading import processes
+from tasks.logs.reading.processes import stretches
+from tests.tasks.ingest.test_hostile import HOSTILE as EVERY_KIND
+from tests.tasks.logs.builders import append, call, make_run, query, write_lines
+
+HOSTILE: list[Any] = [
+    call(1), b"", b"   ", b'{"request_id": "r2"', call(3, feedback={"value": 1}), b"\xff\xfe",
+    call(1), b'{"request_id": "nul\x00"}', b"[" * 200, b'{"input_tokens": 99999999999999999999}',
+    call(4, messages=[{"role": "user", "content": "x" * 3000}]), b'{"a": NaN}', [call(5), call(6)],
+    {"record": "feedback", "request_id": "r1", "value": -1}, call(7, request_id=...),
+]  # fmt: skip
+TABLES = {
+    "landing": "* EXCLUDE (ingested_at)",
+    "dead_letters": "* EXCLUDE (created_at)",
+    "feedback": "*",
+    "sources": "* EXCLUDE (read_at)",
+}
+
+
+@pytest.fixture
+def in_small_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_file, "_MIN_BYTES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(processes, "_STRETCH_BYTES", 300)
+    default = stretches.__defaults__
+    assert default is not None
+    monkeypatch.setattr(stretches, "__defaults__", (300,))
+
+
+def tables(run: Any) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: query(run, f"SELECT {what} FROM {name} ORDER BY ALL")
+            for name, what in TABLES.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", [b"\n", b"", b'\n{"cut": "of'], ids=["ended", "open", "cut off"])
+def test_any_number_of_processes_brings_the_same_tables(
+    tmp_path: Path, in_small_stretches: None, end: bytes
+) -> None:
+    path = write_lines(tmp_path / "a.jsonl", *HOSTILE, *(call(n) for n in range(20, 60)), end=end)
+    found = []
+    for count in (1, 2, 3):
+        run = make_run(tmp_path / str(count), path, ingest={"processes": count})
+        first = ingest(run)
+        append(path, b'"}\n' + json.dumps(call(99)).encode() + b"\n" if count == 3 else b"")
+        found.append((tables(run), first.rows_in, first.dead_letters))
+    assert found[0] == found[1] == found[2]
+    assert found[0][2] >= 6
+    for count in (1, 3):  # of the appended file only the tail
+        run = make_run(tmp_path / str(count), path, run_id="run-2", ingest={"processes": count})
+        assert ingest(run).rows_out == 1
+        found.append((tables(run), 0, 0))
+    assert found[-1] == found[-2]
+
+
+def test_hostile_lines_are_the_same_dead_letters_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_file, "_MIN_BYTES_FOR_PROCESSES", 0)
+    endless = b'{"request_id": "' + b"x" * 50 * 2**20 + b'"}'
+    lines = [call(1), *(data for data, _ in EVERY_KIND.values()), endless, call(2), call(2)]
+    path = write_lines(tmp_path / "a.jsonl", *lines, b'{"cut": "of', end=b"")
+    found = []
+    for count in (1, 2):
+        run = make_run(tmp_path / str(count), path, ingest={"processes": count})
+        receipt = ingest(run)
+        assert (receipt.rows_out, receipt.duplicates) == (2, 1)
+        assert receipt.dead_letters >= len(EVERY_KIND) + 2
+        found.append((receipt, tables(run)))
+    assert found[0] == found[1]
+
+
+def test_a_process_that_dies_is_told_and_nothing_is_taken_in(
+    tmp_path: Path, in_small_stretches: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_lines(tmp_path / "a.jsonl", *(call(n) for n in range(50)))
+    enter = processes._Worker.__enter__
+
+    def killed(worker: Any) -> Any:
+        worker._process.kill()
+        worker._process.wait()
+        return enter(worker)
+
+    run = make_run(tmp_path, path, ingest={"processes": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(processes._Worker, "__enter__", killed)
+        with pytest.raises(FlywheelError, match="ended before its work") as told:
+            ingest(run)
+    assert "exit code -9" in str(told.value)
+    assert query(run, "SELECT count(*) FROM landing") == [(0,)]
+    assert ingest(run).rows_out == 50
+
+
+def test_stretches_are_whole_lines_and_cover_the_file(tmp_path: Path) -> None:
+    content = b"a\n" * 30 + b"b" * 500 + b"\n\n" + b"c" * 10
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    (file,) = find_files((str(path),)).files
+    with open_stream(file, 10**9, 1e9) as stream:
+        found = list(stretches(stream, 2, 50))
+    assert found[0].offset == 2
+    assert sum(each.size_bytes for each in found) == len(content) - 2
+    for before, after in itertools.pairwise(found):
+        assert before.offset + before.size_bytes == after.offset
+        assert content[after.offset - 1 : after.offset] == b"\n"
+        assert after.number == 1 + content[: after.offset].count(b"\n")

@@ -1,0 +1,208 @@
+"""Mutated lines of every format: no exception but UnreadableError, and every line is counted."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.logs.files.lines import iterate_lines
+from tasks.logs.files.opening import LogStream
+from tasks.logs.formats import (
+    anthropic,
+    bedrock,
+    canonical,
+    data_flywheel,
+    envoy,
+    gemini,
+    kong,
+    langfuse,
+    litellm,
+    llama_cpp,
+    mlflow_traces,
+    openai_batch,
+    openai_chat,
+    openai_responses,
+    openinference,
+    otlp,
+    tensorzero,
+    vllm,
+)
+from tasks.logs.reading.reading import Reading
+from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
+from tasks.logs.shapes.rows import Reader, call_row, feedback_row
+from tests.tasks.logs.builders import call, clock
+from tests.tasks.logs.formats import test_anthropic as messages
+from tests.tasks.logs.formats import test_batches as batches
+from tests.tasks.logs.formats import test_bedrock as cloud
+from tests.tasks.logs.formats import test_gateways as gateways
+from tests.tasks.logs.formats import test_gemini as gemini_bodies
+from tests.tasks.logs.formats import test_langfuse as traces
+from tests.tasks.logs.formats import test_mlflow_traces as mlflow
+from tests.tasks.logs.formats import test_openai_chat as chat
+from tests.tasks.logs.formats import test_openai_responses as responses
+from tests.tasks.logs.formats import test_openinference as inference
+from tests.tasks.logs.formats import test_otlp as spans
+from tests.tasks.logs.formats import test_server_logs as servers
+
+SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
+    "anthropic": (anthropic, [
+        {"request": messages.REQUEST, "response": messages.MESSAGE},
+        {"request": messages.REQUEST, "response": [
+            {"type": "message_start", "message": messages.MESSAGE},
+            {"type": "content_block_delta", "index": 1, "delta": {"partial_json": "{}"}}]},
+    ]),
+    "bedrock": (bedrock, [
+        cloud.record(), cloud.record(said=[
+            {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": {"name": "f"}}}},
+            {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "x"}}},
+            {"metadata": {"usage": {"inputTokens": 1}}}]),
+        cloud.record({"inputText": "hi"}, {"results": [{"outputText": "x"}]}),
+    ]),
+    "data_flywheel": (data_flywheel, [
+        {"timestamp": 1, "workload_id": "w", "client_id": "c", "error_details": None, **chat.pair()}
+    ]),
+    "envoy": (envoy, [gateways.ENVOY]),
+    "gemini": (gemini, [
+        {"request": gemini_bodies.REQUEST, "response": gemini_bodies.RESPONSE},
+        {"request": gemini_bodies.REQUEST, "response": [gemini_bodies.RESPONSE] * 2},
+    ]),
+    "kong": (kong, [gateways.KONG]),
+    "langfuse": (langfuse, [traces.export(
+        traces.observation("a"), traces.observation("b", parentObservationId="a"),
+        traces.observation("c", "TOOL"), scores=[{"name": "x", "value": 1}],
+        corrections=[{"longStringValue": "y"}])]),
+    "litellm": (litellm, [gateways.STANDARD, gateways.SPEND]),
+    "mlflow": (mlflow_traces, [mlflow.trace(
+        mlflow.span(1, None, "AGENT"), mlflow.llm(2), mlflow.llm(3, 2),
+        assessments=[{"assessment_name": "n", "feedback": {"value": 1}}])]),
+    "openai_batch": (openai_batch, [
+        batches.OUTPUT, batches.INPUT,
+        {"custom_id": "a", "result": {"type": "succeeded", "message": messages.MESSAGE}}]),
+    "openai_responses": (openai_responses, [
+        {"request": responses.REQUEST, "response": responses.RESPONSE}]),
+    "openinference": (openinference, [
+        inference.span(), spans.document(inference.span(traceId="t", spanId="1"))]),
+    "tensorzero": (tensorzero, [batches.CHAT_ROW]),
+    "canonical": (canonical, [call(1, feedback={"value": 1}, params={"n": 1}, tags={"a": 1})]),
+    "openai_chat": (openai_chat, [
+        chat.pair(latency_ms=5, metadata={"a": 1}), {"interactions": [chat.exchange()]},
+        {"request": chat.REQUEST, "response": [chat.chunk(content="a"), chat.chunk(finish="stop")]},
+    ]),
+    "otlp": (otlp, [
+        spans.document(spans.span(
+            {"gen_ai.output.messages": json.dumps(spans.OUT), "gen_ai.prompt.0.content": "x"},
+            events=[spans.event("gen_ai.evaluation.result"), spans.event("gen_ai.choice")],
+        )),
+        spans.log("gen_ai.client.inference.operation.details", {"gen_ai.request.model": "m"}),
+    ]),
+}  # fmt: skip
+#: an envelope without spans and a cassette without exchanges hold no record
+_MAY_BE_EMPTY = (
+    "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
+    "gemini", "data_flywheel",
+)  # fmt: skip
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),
+    st.text(max_size=8),
+    st.sampled_from([[], {}, [{}], "[{}]", {"a": []}]).map(lambda v: json.loads(json.dumps(v))),
+)  # fmt: skip
+
+
+@st.composite
+def mutated(draw: st.DrawFn, seeds: list[Any]) -> Any:
+    value = json.loads(json.dumps(draw(st.sampled_from(seeds))))
+    for _ in range(draw(st.integers(1, 4))):
+        holder = value
+        while True:
+            keys = list(holder) if isinstance(holder, dict) else range(len(holder))
+            if not keys:
+                break
+            key = draw(st.sampled_from(list(keys)))
+            if isinstance(holder[key], dict | list) and draw(st.integers(0, 9)):
+                holder = holder[key]
+                continue
+            if isinstance(holder, dict) and draw(st.integers(0, 4)) == 0:
+                holder[draw(st.sampled_from(["id", "role", "content", "x"]))] = holder.pop(key)
+            else:
+                holder[key] = draw(ODD)
+            break
+    return value
+
+
+@pytest.mark.parametrize("name", SEEDS)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_mutated_record_is_read_or_refused_and_fits_the_store(name: str, data: st.DataObject):
+    format, seeds = SEEDS[name]
+    value = data.draw(mutated(seeds))
+    format.matches(value)
+    reader = Reader("/a", name, format.VERSION, "run", clock())
+    found: list[Any] = []
+    with contextlib.suppress(UnreadableError):
+        found.extend(format.records(value))
+    for record in found:
+        assert isinstance(record, Call | Feedback | Dead | Other)
+        if isinstance(record, Call):
+            row = call_row(record, "1", reader)
+            assert row[0]
+            assert all(feedback_row(each, "1", reader)["kind"] for each in record.feedback)
+
+
+@pytest.mark.parametrize("name", SEEDS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_bytes_changed_anywhere_never_raise_and_every_line_is_counted(
+    name: str, data: st.DataObject
+):
+    format, seeds = SEEDS[name]
+    whole = bytearray(b"\n".join(json.dumps(seed).encode() for seed in seeds * 2))
+    for _ in range(data.draw(st.integers(1, 8))):
+        place = data.draw(st.integers(0, len(whole) - 1))
+        whole[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    content = bytes(whole)
+    stream = LogStream(io.BytesIO(content), len(content), 10**9, 1e9)
+    reading = Reading(format, 10**6, 100)
+    located = list(reading.lines(stream))
+    assert not [x for x in located if "the parser broke" in getattr(x.record, "error", "")]
+    if stream.is_compressed:
+        return
+    seen = {each.line_number for each in located}
+    for each in iterate_lines(io.BytesIO(content), 10**6):
+        if each.data.strip() and each.number not in seen:
+            # only a whole line of nothing may leave no record: [] or an envelope without spans
+            assert not json.loads(each.data) or name in _MAY_BE_EMPTY
+    assert 0 <= reading.bytes_done <= len(content)
+
+
+@pytest.mark.parametrize("format", [vllm, llama_cpp])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_text_lines_changed_anywhere_are_each_read_or_counted(format: Any, data: st.DataObject):
+    lines = [
+        *servers.NEW.splitlines(), *servers.OLD.splitlines(), servers.STATS,
+        *(servers.RECEIVED.format(id=each) for each in "ab"),
+        *(servers.GENERATED.format(id=each) for each in "ab"),
+    ]  # fmt: skip
+    whole = bytearray("\n".join(data.draw(st.permutations(lines))).encode())
+    for _ in range(data.draw(st.integers(1, 8))):
+        place = data.draw(st.integers(0, len(whole) - 1))
+        whole[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    content = bytes(whole)
+    stream = LogStream(io.BytesIO(content), len(content), 10**9, 1e9)
+    reading = Reading(None, 10**6, 100)
+    located = list(reading.text(stream, format.reader(), len(content)))
+    assert not [each for each in located if isinstance(each.record, Dead)]
+    for each in located:
+        if isinstance(each.record, Call):
+            assert call_row(each.record, "1", Reader("/a", "x", "1", "r", clock()))[0]
+    num_lines = len(list(iterate_lines(io.BytesIO(content), 10**6)))
+    num_seen = sum(each.record.count if isinstance(each.record, Other) else 1 for each in located)
+    # a vLLM request that waits for its output is one with it; each other line is one record
+    assert num_lines - 2 <= num_seen <= num_lines

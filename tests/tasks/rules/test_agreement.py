@@ -1,0 +1,162 @@
+"""Great Expectations over DuckDB, our own SQL and GX's pandas engine find the same rows.
+
+Asked of every expectation of every suite, over tables of bad rows and of random ones. The pandas
+engine, which shares no code with DuckDB, runs every rule that is not a SQL predicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from expectations.calls import calls_suite
+from expectations.checks import Batch, Present
+from expectations.contracts import LANDING
+from expectations.rules import Rule, Suite
+from tasks.rules import in_force as suites
+from tasks.rules.gx import judge, outcomes_of
+from tasks.rules.outcomes import JudgesDisagreeError, RuleOutcome, check_agreement
+from tasks.store import Store
+from tasks.store.held import quarantine
+from tests.expectations.call_rows import NOW, call
+from tests.tasks.rules.suites import CASES, SETTINGS, Case
+
+SUITE = calls_suite(300.0)
+BATCH = Batch("landing", NOW)
+Found = dict[str, tuple[int, bool]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One table, judged three ways: rule id → rows that violate it, and whether it passes."""
+
+    case: Case
+    duckdb: Found
+    pandas: Found
+    ours: dict[str, int]
+    store: Store
+
+
+def judge_with_pandas(store: Store, case: Case, batch: Batch) -> Found:
+    """Only the rules that GX has an expectation of its own for: predicates are SQL."""
+    import great_expectations as gx
+
+    rules = tuple(rule for rule in case.suite.rules if rule.check.expectation(batch) is not None)
+    suite = Suite(case.suite.name, case.suite.table, rules)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("rows")
+    frame = asset.add_batch_definition_whole_dataframe("all").get_batch(
+        {"dataframe": store.frame(f"SELECT * FROM {batch.table}")}
+    )
+    outcomes = outcomes_of(frame.validate(suite.to_gx(batch), result_format="BASIC"), suite)
+    assert [outcome for outcome in outcomes if outcome.exception] == []
+    return _found(outcomes)
+
+
+def _found(outcomes: tuple[RuleOutcome, ...]) -> Found:
+    return {outcome.rule_id: (outcome.unexpected_rows, outcome.success) for outcome in outcomes}
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+def judged(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Judged]:
+    case: Case = request.param
+    batch = Batch(case.suite.table.name, NOW)
+    with Store.open(Path(tmp_path_factory.mktemp("store")) / "flywheel.duckdb") as store:
+        case.insert(store)
+        outcomes = judge(store.connection, case.suite, batch).outcomes
+        predicates = {rule.id: rule.violation_sql(batch) for rule in case.suite.rules}
+        ours = quarantine.mark_violations(
+            store, predicates, {}, quarantine.Rows(batch.table, "rowid", "marks")
+        )
+        check_agreement(outcomes, ours, case.suite)
+        assert quarantine.count_violations(store, batch.table, predicates) == ours
+        yield Judged(case, _found(outcomes), judge_with_pandas(store, case, batch), ours, store)
+
+
+def test_gx_over_duckdb_finds_what_our_sql_finds(judged: Judged) -> None:
+    assert {name: rows for name, (rows, _) in judged.duckdb.items()} == judged.ours
+    for rule in judged.case.suite.rules:
+        if rule.max_ratio == 0:
+            assert judged.duckdb[rule.id][1] == (judged.ours[rule.id] == 0)
+
+
+def test_gx_over_pandas_finds_what_gx_over_duckdb_finds(judged: Judged) -> None:
+    # NaN is a number in DuckDB and a missing value in pandas, and only weights have some here
+    unlike = {"weight_possible"} if judged.case.name == "samples-bad_samples" else set()
+    assert {name: found for name, found in judged.pandas.items() if name not in unlike} == {
+        name: judged.duckdb[name] for name in judged.pandas if name not in unlike
+    }
+
+
+def test_the_tables_break_every_rule_and_pandas_runs_most_kinds() -> None:
+    """Otherwise an agreement would prove nothing."""
+    all_suites = (
+        suites.calls_suite(SETTINGS),
+        suites.batch_suite(SETTINGS),
+        suites.feedback_suite(SETTINGS),
+        suites.samples_suite(SETTINGS),
+    )
+    assert {case.suite.name for case in CASES} == {suite.name for suite in all_suites}
+    assert {suite.name for suite in all_suites} == set(suites.NAMES)
+    rules = [rule for suite in all_suites for rule in suite.rules]
+    assert sum(rule.check.expectation(BATCH) is not None for rule in rules) > len(rules) / 2
+
+
+def test_every_rule_is_broken_by_some_table(tmp_path: Path) -> None:
+    broken: dict[str, set[str]] = {}
+    for number, case in enumerate(CASES):
+        batch = Batch(case.suite.table.name, NOW)
+        with Store.open(tmp_path / f"{number}.duckdb") as store:
+            case.insert(store)
+            sql = {rule.id: rule.violation_sql(batch) for rule in case.suite.rules}
+            counts = quarantine.count_violations(store, batch.table, sql)
+        broken.setdefault(case.suite.name, set()).update(n for n, rows in counts.items() if rows)
+    for case in CASES:
+        assert broken[case.suite.name] == {rule.id for rule in case.suite.rules}
+
+
+def test_gx_results_hold_no_value_of_a_row(judged: Judged) -> None:
+    batch = Batch(judged.case.suite.table.name, NOW)
+    text = str(judge(judged.store.connection, judged.case.suite, batch).result.to_json_dict())
+    assert "DROP TABLE" not in text
+    assert "call-3" not in text
+
+
+def test_a_rule_gx_cannot_judge_is_an_exception_without_row_values(tmp_path: Path) -> None:
+    wider = SUITE.table.renamed("landing", "", ())
+    with Store.open(tmp_path / "flywheel.duckdb") as store:
+        store.insert(LANDING, [call(0)])
+        store.execute("ALTER TABLE landing DROP COLUMN provider")
+        suite = Suite("calls", wider, (Rule("p", "critical", Present("provider"), "M.", "R."),))
+        outcome = judge(store.connection, suite, BATCH).outcome("p")
+    assert not outcome.success
+    assert outcome.exception is not None
+    with pytest.raises(JudgesDisagreeError, match="expectation p could not be judged"):
+        check_agreement([outcome], {"p": 0}, suite)
+
+
+X = Rule("x", "critical", Present("model"), "M.", "R.")
+
+
+@pytest.mark.parametrize(
+    "outcome", [RuleOutcome("x", True, 0), RuleOutcome("x", False, 2), RuleOutcome("x", True, 1)]
+)
+def test_a_disagreement_names_the_expectation_and_both_counts(outcome: RuleOutcome) -> None:
+    with pytest.raises(JudgesDisagreeError, match=r"expectation x.*against 1 rows") as caught:
+        check_agreement([outcome], {"x": 1}, Suite("calls", LANDING, (X,)))
+    assert caught.value.exit_code == 4
+
+
+def test_a_predicate_speaks_of_rows_whose_shown_column_is_null_in_every_row(
+    tmp_path: Path,
+) -> None:
+    with Store.open(tmp_path / "flywheel.duckdb") as store:
+        store.insert(LANDING, [call(0, response=None), call(1, response=None)])
+        outcome = judge(store.connection, SUITE, BATCH).outcome("has_response_when_ok")
+    assert outcome == RuleOutcome("has_response_when_ok", False, 2)

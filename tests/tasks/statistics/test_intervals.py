@@ -1,0 +1,139 @@
+"""Intervals against scipy, statsmodels and simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from tasks.statistics.effect import minimum_detectable_effect
+from tasks.statistics.intervals import (
+    Interval,
+    clustered_mean,
+    floor_interval,
+    skewed_interval,
+    t_interval,
+    t_p_value,
+    unseen_share,
+    wilson_interval,
+)
+
+
+def test_without_clusters_it_is_students_interval() -> None:
+    values = np.random.default_rng(1).normal(0.1, 0.4, size=40)
+    estimate = clustered_mean(values, np.arange(40))
+    expected = stats.ttest_1samp(values, 0.0)
+    low, high = expected.confidence_interval(0.95)
+    found = t_interval(estimate, 0.05)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
+    assert t_p_value(estimate) == pytest.approx(expected.pvalue, abs=1e-12)
+
+
+def test_clustered_error_is_that_of_statsmodels() -> None:
+    draw = np.random.default_rng(2)
+    clusters = np.repeat(np.arange(25), draw.integers(1, 7, size=25))
+    values = draw.normal(size=25)[clusters] + draw.normal(size=len(clusters))
+    estimate = clustered_mean(values, clusters)
+    fitted = sm.OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": clusters, "use_correction": False}
+    )
+    # statsmodels' own correction has a factor (n - 1) / (n - k) besides, which is 1 here
+    assert estimate.standard_error == pytest.approx(float(fitted.bse[0]) * math.sqrt(25 / 24))
+    corrected = sm.OLS(values, np.ones(len(values))).fit(
+        cov_type="cluster", cov_kwds={"groups": clusters}
+    )
+    assert estimate.standard_error == pytest.approx(float(corrected.bse[0]))
+
+
+def test_labels_and_order_do_not_matter() -> None:
+    values = np.array([0.1, 0.5, 0.4, 0.9, 0.2])
+    one = clustered_mean(values, np.array([0, 0, 1, 1, 2]))
+    other = clustered_mean(values[::-1], np.array([9, 4, 4, 7, 7]))
+    assert one.standard_error == pytest.approx(other.standard_error)
+
+
+def test_one_cluster_has_no_error_at_all() -> None:
+    with pytest.raises(ValueError, match="two clusters"):
+        clustered_mean(np.array([0.1, 0.2]), np.array([1, 1]))
+
+
+def test_one_giant_cluster_leaves_few_effective_ones() -> None:
+    estimate = clustered_mean(np.linspace(0, 1, 60), np.r_[np.zeros(40, int), np.arange(1, 21)])
+    assert estimate.num_clusters == 21
+    assert estimate.effective_clusters == pytest.approx(3600 / 1620)
+    assert estimate.degrees_of_freedom == pytest.approx(3600 / 1620 - 1)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 12), (3, 12), (12, 12), (480, 500)])
+def test_wilson_is_that_of_statsmodels(successes: int, trials: int) -> None:
+    low, high = proportion_confint(successes, trials, alpha=0.05, method="wilson")
+    found = wilson_interval(successes, trials, 0.05)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_unseen_share_is_the_exact_bound_for_none_seen() -> None:
+    _, high = proportion_confint(0, 60, alpha=0.05, method="beta")
+    assert unseen_share(60, 0.05) == pytest.approx(high)
+
+
+def test_floor_is_never_empty_and_shrinks_with_clusters() -> None:
+    widths = []
+    for count in (2, 10, 72, 1000):
+        estimate = clustered_mean(np.zeros(count), np.arange(count))
+        assert estimate.standard_error == 0
+        found = floor_interval(estimate, 0.05, -1.0, 1.0)
+        assert found.low == pytest.approx(-found.high)
+        widths.append(found.high)
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 0.8
+    assert widths[2] < 0.05 < 0.0512 < unseen_share(70, 0.05)
+
+
+def test_without_skewness_the_corrected_interval_is_students() -> None:
+    values = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    estimate = clustered_mean(values, np.arange(5))
+    plain, corrected = t_interval(estimate, 0.05), skewed_interval(estimate, 0.05)
+    assert (corrected.low, corrected.high) == pytest.approx((plain.low, plain.high))
+
+
+def test_rare_heavy_losses_reach_further_down() -> None:
+    values = np.r_[np.full(5, -0.9), np.linspace(-0.01, 0.01, 95)]
+    estimate = clustered_mean(values, np.arange(100))
+    plain, corrected = t_interval(estimate, 0.05), skewed_interval(estimate, 0.05)
+    assert corrected.low < plain.low
+    assert corrected.high < plain.high
+    mirrored = skewed_interval(clustered_mean(-values, np.arange(100)), 0.05)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-corrected.high, -corrected.low))
+
+
+def test_minimum_detectable_effect_has_the_promised_power() -> None:
+    draw = np.random.default_rng(4)
+    count, spread = 80, 0.3
+    effect = minimum_detectable_effect(
+        clustered_mean(draw.normal(0, spread, 5000)[:count], np.arange(count)), 0.05
+    )
+    seen = 0
+    for _ in range(1500):
+        values = draw.normal(effect, spread, count)
+        seen += t_interval(clustered_mean(values, np.arange(count)), 0.05).low > 0
+    assert 0.72 < seen / 1500 < 0.88
+
+
+def test_equal_differences_do_not_make_the_smallest_effect_zero() -> None:
+    estimate = clustered_mean(np.zeros(10), np.arange(10))
+    assert minimum_detectable_effect(estimate, 0.05) == unseen_share(10, 0.05) > 0.3
+
+
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(-1, 1), st.floats(0, 1))
+def test_hull_holds_both(low: float, width: float, other: float, size: float) -> None:
+    one, two = Interval(low, low + width), Interval(other, other + size)
+    both = one.hull(two)
+    assert both.low == min(one.low, two.low)
+    assert both.high == max(one.high, two.high)
+    assert one.flipped().flipped() == one
