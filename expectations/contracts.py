@@ -263,7 +263,12 @@ COMPLETIONS = TableContract(
     "completions",
     "what one release said to one sample under one seed; a hit here is a re-read",
     (
-        _c("release_digest", "VARCHAR", "the release, engine version included", False),
+        _c(
+            "release_digest",
+            "VARCHAR",
+            "the release, with all of the engine that may change an answer",
+            False,
+        ),
         _c("sample_id", "VARCHAR", "the sample", False),
         _c("seed", "BIGINT", "seed of the run", False),
         _c("text", "VARCHAR", "what it said; NULL where error is set"),
@@ -274,6 +279,7 @@ COMPLETIONS = TableContract(
         _c("error", "VARCHAR", "why there is no text"),
         _c("run_id", "VARCHAR", "run that computed it", False),
         _c("created_at", "TIMESTAMP", "UTC", False),
+        _c("fault", "VARCHAR", "whose fault the error is: release, judge or harness"),
     ),
     key=("release_digest", "sample_id", "seed"),
 )

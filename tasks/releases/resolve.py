@@ -19,6 +19,7 @@ from typing import Any
 import engine
 from engine.hub import resolve_model
 from tasks.errors import UsageError
+from tasks.model.release import Release
 from tasks.releases.machine import Machine, resolve_machine
 from tasks.releases.memory import Memory
 from tasks.releases.prompts import AS_LOGGED, PromptSet, load_prompts
@@ -28,8 +29,8 @@ _PACKAGE = "package:"
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """A release as it was found: the unit that ships."""
+class ResolvedRelease:
+    """A release as it was found on this machine, ready to answer."""
 
     name: str
     digest: str
@@ -53,12 +54,21 @@ class Release:
             declared.quantization,
         )
 
-    def engine_value(self) -> dict[str, Any]:
-        """What is recorded of the engine, and enters the release digest."""
-        return _engine_value(self.engine, self.machine)
+    def record(self) -> Release:
+        """The release as it is kept: without anything of this machine's folders."""
+        return Release(
+            name=self.name,
+            digest=self.digest,
+            model=self.model,
+            model_digest=self.model_digest,
+            prompt_digest=self.prompts.digest,
+            prompts=self.prompts.to_value(),
+            sampling=self.sampling.model_dump(mode="json"),
+            engine=_engine_value(self.engine, self.machine),
+        )
 
 
-def resolve_release(name: str, settings: Settings, memory: Memory) -> Release:
+def resolve_release(name: str, settings: Settings, memory: Memory) -> ResolvedRelease:
     """Find model and prompts of a release. Raises UsageError naming what is wrong with it."""
     declared = settings.release(name)
     prompts = AS_LOGGED
@@ -70,7 +80,7 @@ def resolve_release(name: str, settings: Settings, memory: Memory) -> Release:
         machine = resolve_machine(declared.engine, memory)
     except (engine.EngineError, OSError) as error:
         raise unusable_model(name, declared.model, error) from None
-    return Release(
+    return ResolvedRelease(
         name=name,
         digest=release_digest(model_digest, prompts.digest, declared, machine),
         model=declared.model,

@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.model import turn as facts
+from tasks.model.comparison import Interval
+from tasks.model.turn import Turn
 
 NOTHING = "–"
 
@@ -22,11 +23,11 @@ MEANING: Mapping[str, tuple[str, str]] = {
 }
 
 
-def headline(turn: facts.Turn) -> tuple[str, str]:
+def headline(turn: Turn) -> tuple[str, str]:
     """What was found, and what follows from it."""
-    meaning, consequence = MEANING[turn.verdict]
-    challenger, champion = turn.challenger.name, turn.champion.name
-    if turn.verdict == "cannot_tell":
+    meaning, consequence = MEANING[turn.verdict.verdict]
+    challenger, champion = (turn.releases[role].name for role in ("challenger", "champion"))
+    if turn.verdict.verdict == "cannot_tell":
         return f"{challenger} and {champion} {meaning}", consequence
     return f"{challenger} {meaning} than {champion}", consequence
 
@@ -47,12 +48,12 @@ def points(value: float | None) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
-def interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    if low is None or high is None:
+def interval(ends: Interval | None, *, signed: bool = False) -> str:
+    if ends is None:
         return NOTHING
     if signed:
-        return f"{points(low)} to {points(high)}"
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+        return f"{points(ends.low)} to {points(ends.high)}"
+    return f"{100 * ends.low:.1f} to {100 * ends.high:.1f}"
 
 
 def count(value: int | None) -> str:

@@ -5,6 +5,7 @@ Owns the SQL; decides nothing. Everything but the choice of columns is in the co
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, SAMPLES
+from tasks.model.sample import Sample
 from tasks.store.db.connection import Store
 from tasks.store.db.schema import create_table_sql
 from tasks.store.held.quarantine import Rows
@@ -53,24 +55,6 @@ class StoredEvalSet:
     judged_by: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRow:
-    """A sample of an eval set, as stored: messages and slices are JSON text."""
-
-    sample_id: str
-    suite: str
-    task: str | None
-    messages: str
-    system: str | None
-    target: str
-    target_kind: str
-    origin: str
-    slices: str
-    must_pass: bool
-    request_id: str | None
-    cluster_id: str
-
-
 def read_calls(store: Store) -> list[CallRow]:
     """Every call of the history."""
     return [
@@ -92,18 +76,45 @@ def read_feedback(store: Store) -> list[FeedbackRow]:
     ]
 
 
-def read_eval_set(store: Store, digest: str) -> list[SampleRow]:
+def read_eval_set(store: Store, digest: str) -> list[Sample]:
     """The samples of an eval set in its order; none where there is no such set."""
     return [
-        SampleRow(*row)
-        for row in store.rows(
+        Sample(
+            sample_id=sample_id,
+            suite=suite,
+            task=task,
+            messages=tuple(writable(json.loads(messages))),
+            system=system,
+            target=target,
+            target_kind=target_kind,
+            origin=origin,
+            slices={str(name): str(value) for name, value in writable(json.loads(slices)).items()},
+            must_pass=must_pass,
+            request_id=request_id,
+            cluster_id=cluster_id,
+        )
+        for (
+            sample_id, suite, task, messages, system, target, target_kind, origin, slices,
+            must_pass, request_id, cluster_id,
+        ) in store.rows(
             "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target, s.target_kind, "
             "s.origin, s.slices, s.must_pass, s.request_id, e.cluster_id "
             "FROM eval_set_samples e JOIN samples s USING (sample_id) "
-            "WHERE e.eval_set_digest = ? ORDER BY e.position",
+            "WHERE e.eval_set_digest = ? ORDER BY e.position, s.sample_id",
             [digest],
         )
-    ]
+    ]  # fmt: skip
+
+
+def writable(value: Any) -> Any:
+    """Text that UTF-8 can hold: lone surrogates (JSON escapes allow them) become U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [writable(item) for item in value]
+    if isinstance(value, dict):
+        return {writable(key): writable(item) for key, item in value.items()}
+    return value
 
 
 def find_eval_set(store: Store, digest: str) -> StoredEvalSet | None:

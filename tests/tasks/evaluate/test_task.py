@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.base import Answer
+from tasks.backends.base import Reply
 from tasks.backends.local import LocalBackend
 from tasks.errors import UsageError
 from tasks.evaluate import task
 from tasks.evaluate.task import evaluate
+from tasks.model.failure import Failure
 from tasks.run import Run
 from tasks.settings import Settings, parse_settings
 from tasks.store.control import ledger
@@ -114,7 +115,7 @@ def test_stopped_between_chunks_loses_no_finished_chunk(
 ) -> None:
     real, calls = LocalBackend.answer, []
 
-    def stops(self: LocalBackend, asks: Any, told: Any) -> list[Answer]:
+    def stops(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
         calls.append(len(asks))
         if len(calls) == 3:
             raise KeyboardInterrupt
@@ -202,9 +203,11 @@ def test_transient_error_is_not_remembered(
 ) -> None:
     real = LocalBackend.answer
 
-    def fails(self: LocalBackend, asks: Any, told: Any) -> list[Answer]:
+    def fails(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
         first, *rest = real(self, asks, told)
-        lost = replace(first, text=None, error="out of memory", is_transient=True)
+        lost = replace(
+            first, text=None, failure=Failure("device", "out of memory", "harness", True)
+        )
         return [lost, *rest]
 
     monkeypatch.setattr(LocalBackend, "answer", fails)
@@ -237,6 +240,7 @@ def test_completions_are_scored_again_under_another_scorer(
 
 
 def test_run_without_its_own_eval_set_takes_the_latest(settings: Settings) -> None:
+    begin(settings, "r0")
     run = begin(settings, "r1", eval_set=None)
     assert evaluate(run).key == EVAL_SET
     with run.open_store() as store:
@@ -315,7 +319,7 @@ def test_store_is_free_while_the_model_computes(
 ) -> None:
     real, opened = LocalBackend.answer, []
 
-    def looks(self: LocalBackend, asks: Any, told: Any) -> list[Answer]:
+    def looks(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
         with Run("x", run.request, settings).open_store() as store:
             opened.append(store.scalar("SELECT count(*) FROM completions"))
         return real(self, asks, told)

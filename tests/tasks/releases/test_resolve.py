@@ -14,14 +14,14 @@ from tasks.errors import UsageError
 from tasks.releases import resolve as releases
 from tasks.releases.machine import Machine, fingerprint, resolve_machine
 from tasks.releases.memory import Memory
-from tasks.releases.resolve import Release, find_in_package, release_digest, resolve_release
+from tasks.releases.resolve import ResolvedRelease, find_in_package, release_digest, resolve_release
 from tasks.settings import EngineSettings, ReleaseSettings, SamplingSettings, parse_settings
 from tests.tasks.evaluate.stage import settings_for
 
 CPU = Machine("cpu", "float32")
 
 
-def _resolve(folder: Path, model: str | Path, name: str = "one") -> Release:
+def _resolve(folder: Path, model: str | Path, name: str = "one") -> ResolvedRelease:
     return resolve_release(name, settings_for(folder, model), Memory(folder / "memory.json"))
 
 
@@ -30,7 +30,7 @@ def test_release_is_found_with_its_digests(tmp_path: Path, tiny_model: Path) -> 
     assert release.model_path == tiny_model
     assert release.model_digest == engine.model_digest(tiny_model)
     assert release.machine == CPU
-    assert release.engine_value()["version"] == engine.__version__
+    assert release.record().engine["version"] == engine.__version__
 
 
 def test_same_content_under_another_name_is_the_same_release(

@@ -2,27 +2,27 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.record.reading import read_turn
 from tasks.run import Run
-from tasks.store.evals import history
+from tasks.store.evals.samples import writable
 from tests.tasks.record.stores import read
 
 
 def test_pairs_come_in_the_order_of_the_set_with_both_answers(decided: Run) -> None:
     turn = read(decided)
-    assert [pair.messages[0]["content"].split(":")[0] for pair in turn.pairs[:3]] == [
+    assert [item.sample.messages[0]["content"].split(":")[0] for item in turn.judged[:3]] == [
         "Ticket 0", "Ticket 1", "Ticket 2",
     ]  # fmt: skip
-    first = turn.pairs[1]
-    assert first.champion is not None
-    assert first.challenger is not None
-    assert (first.champion.value, first.challenger.value, first.difference) == (1.0, 0.0, -1.0)
+    first = turn.judged[1]
+    assert (first.score("champion"), first.score("challenger")) == (1.0, 0.0)
+    assert first.difference() == -1.0
 
 
 def test_a_missing_answer_and_an_unscored_one_are_told_apart(decided: Run) -> None:
     turn = read(decided)
-    missing, unscored = turn.pairs[7].challenger, turn.pairs[9].challenger
-    assert missing is not None
-    assert unscored is not None
+    (missing,), (unscored,) = (turn.judged[n].answers["challenger"] for n in (7, 9))
+    assert missing.is_missing
+    assert not unscored.is_missing
     assert (missing.text, missing.value) == (None, None)
     assert missing.error == "the prompt is longer than the context"
     assert unscored.text is not None
@@ -32,8 +32,8 @@ def test_a_missing_answer_and_an_unscored_one_are_told_apart(decided: Run) -> No
 def test_scores_of_other_seeds_are_left_alone(decided: Run) -> None:
     with decided.open_store() as store:
         store.execute("UPDATE scores SET seed = 7")
-        turn = history.read_turn(store, decided.run_id, 1, {})
-    assert all(pair.difference is None for pair in turn.pairs)
+        turn = read_turn(store, decided.run_id, 1, {})
+    assert all(item.is_lacking(role) for item in turn.judged for role in item.answers)
 
 
 def test_repeats_are_averaged(decided: Run) -> None:
@@ -44,10 +44,9 @@ def test_repeats_are_averaged(decided: Run) -> None:
                 f"ORDER BY sample_id{key}"
             )
         store.execute("UPDATE scores SET value = 0.5 WHERE seed = 1 AND value IS NOT NULL")
-        turn = history.read_turn(store, decided.run_id, 2, {})
-    answer = turn.pairs[0].champion
-    assert answer is not None
-    assert (answer.num_repeats, answer.value) == (2, 0.75)
+        turn = read_turn(store, decided.run_id, 2, {})
+    first = turn.judged[0]
+    assert (len(first.answers["champion"]), first.score("champion")) == (2, 0.75)
 
 
 def test_log_files_of_the_eval_set_are_found_with_their_digest(decided: Run) -> None:
@@ -59,6 +58,6 @@ def test_log_files_of_the_eval_set_are_found_with_their_digest(decided: Run) -> 
 
 @pytest.mark.parametrize("text", ["a\ud800b", "\udc00", "plain ☃ 😀", "\ufeffkept"])
 def test_cleaned_text_can_always_be_written(text: str) -> None:
-    cleaned = history.clean({"k": [text]})["k"][0]
+    cleaned = writable({"k": [text]})["k"][0]
     cleaned.encode()
     assert cleaned == text or "\ufffd" in cleaned

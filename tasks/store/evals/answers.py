@@ -1,35 +1,14 @@
-"""SQL of evaluate: the samples of an eval set, completions as a cache, and scores."""
+"""Completions with their scores: kept by evaluate, read by whoever judges. Decides nothing."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from expectations.contracts import COMPLETIONS, SCORES
+from tasks.model.answer import Answer, CompletionKey
 from tasks.store.db.connection import Store
-
-
-@dataclass(frozen=True, slots=True)
-class EvalSample:
-    """What evaluate needs of a sample."""
-
-    sample_id: str
-    suite: str
-    task: str | None
-    messages: tuple[dict[str, Any], ...]
-    system: str | None
-    target: str
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class CompletionKey:
-    """What a completion is a function of."""
-
-    release_digest: str
-    sample_id: str
-    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +31,6 @@ class CompletionTotals:
     output_tokens: int
 
 
-def latest_eval_set(store: Store) -> str | None:
-    found = store.scalar(
-        "SELECT eval_set_digest FROM eval_sets ORDER BY created_at DESC, run_id DESC LIMIT 1"
-    )
-    return None if found is None else str(found)
-
-
-def eval_samples(store: Store, eval_set_digest: str) -> list[EvalSample]:
-    """The samples of an eval set in their order."""
-    rows = store.rows(
-        "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target "
-        "FROM eval_set_samples e JOIN samples s USING (sample_id) "
-        "WHERE e.eval_set_digest = ? ORDER BY e.position, s.sample_id",
-        [eval_set_digest],
-    )
-    return [
-        EvalSample(sample_id, suite, task, tuple(json.loads(messages)), system, target)
-        for sample_id, suite, task, messages, system, target in rows
-    ]
-
-
 def read_completions(
     store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
 ) -> list[StoredCompletion]:
@@ -88,6 +46,26 @@ def read_completions(
         StoredCompletion(CompletionKey(digest, sample_id, seed), text, error)
         for digest, sample_id, seed, text, error in rows
     ]
+
+
+def read_answers(
+    store: Store, eval_set_digest: str, release_digest: str, seeds: range
+) -> dict[tuple[str, int], list[Answer]]:
+    """(sample id, seed) → what the release said, once a score of it; once without any score."""
+    answers: dict[tuple[str, int], list[Answer]] = {}
+    for sample_id, seed, *fields in store.rows(
+        "SELECT c.sample_id, c.seed, s.value, c.text, c.error, c.finish_reason, c.input_tokens, "
+        "c.output_tokens, s.scorer, s.unscored_reason, s.answer, s.explanation "
+        "FROM completions c JOIN eval_set_samples e USING (sample_id) "
+        "LEFT JOIN scores s ON s.release_digest = c.release_digest "
+        "AND s.sample_id = c.sample_id AND s.seed = c.seed "
+        "WHERE e.eval_set_digest = ? AND c.release_digest = ? AND c.seed >= ? AND c.seed < ? "
+        "ORDER BY c.sample_id, c.seed, s.scorer",
+        [eval_set_digest, release_digest, seeds.start, seeds.stop],
+    ):
+        value, *rest = fields
+        answers.setdefault((sample_id, seed), []).append(Answer(value, False, *rest))
+    return answers
 
 
 def save_completions(store: Store, rows: Iterable[dict[str, Any]]) -> int:
