@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tasks.curate.normalize import well_formed
+from tasks.model.canonical import well_formed
 
 #: operations of a trace that are not one question to a model
 _NOT_QUESTIONS = frozenset(

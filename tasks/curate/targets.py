@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tasks.curate.calls import Call
+from tasks.curate.evalset import Draft
 from tasks.curate.normalize import conversation_text
-from tasks.curate.suites import SuiteSample
 
 LOGGED_SUITE = "logged"
 
@@ -37,13 +37,13 @@ class TargetResolver:
     def __init__(
         self,
         suite_of_task: Mapping[str, str],
-        samples: Iterable[SuiteSample],
+        samples: Iterable[Draft],
         *,
         use_logged: bool,
     ) -> None:
         self._suite_of_task = dict(suite_of_task)
         self._use_logged = use_logged
-        self._gold: dict[str, dict[str, SuiteSample]] = {}
+        self._gold: dict[str, dict[str | None, Draft]] = {}
         for sample in samples:
             text = conversation_text(sample.conversation.messages)
             self._gold.setdefault(text, {}).setdefault(sample.task, sample)
@@ -64,7 +64,7 @@ class TargetResolver:
                 return Target(suite, task, call.response, "accepted")
         return self._reference(call)
 
-    def _gold_for(self, call: Call) -> SuiteSample | None:
+    def _gold_for(self, call: Call) -> Draft | None:
         by_task = self._gold.get(conversation_text(call.conversation.messages), {})
         if call.task is None:
             return next(iter(by_task.values()), None)

@@ -19,9 +19,9 @@ from tasks.curate.calls import (
     read_conversation,
     read_response,
 )
-from tasks.curate.evalset import EvalSet, rule_json
+from tasks.curate.evalset import Draft, EvalSet, rule_json
 from tasks.curate.judge import LeftOut, judged
-from tasks.curate.suites import SuiteSample, read_suite
+from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
 from tasks.model.receipt import Receipt
@@ -67,9 +67,9 @@ def curate(run: Run) -> Receipt:
     return receipt
 
 
-def read_suites(settings: Settings) -> tuple[SuiteSample, ...]:
+def read_suites(settings: Settings) -> tuple[Draft, ...]:
     """Every hand-written sample, suite by suite as declared."""
-    samples: list[SuiteSample] = []
+    samples: list[Draft] = []
     for name, suite in settings.suites.items():
         if suite.samples:
             samples += read_suite(name, suite.task or name, settings.path(suite.samples))
@@ -157,18 +157,16 @@ def _write(
     table.write_eval_set(
         store,
         chosen.digest,
-        [sample.to_row() for sample in chosen.samples],
-        {
-            "created_at": run.clock(),
-            "run_id": run.run_id,
-            "parent_digest": parent,
-            "rule": rule_json(
-                run.settings.curate.model_dump(mode="json"),
-                run.request.seed,
-                counts.to_dict(),
-                suite.version,
-            ),
-        },
+        chosen.samples,
+        created_at=run.clock(),
+        run_id=run.run_id,
+        parent_digest=parent,
+        rule=rule_json(
+            run.settings.curate.model_dump(mode="json"),
+            run.request.seed,
+            counts.to_dict(),
+            suite.version,
+        ),
     )
     ledger.annotate_run(store, run.run_id, eval_set_digest=chosen.digest)
     notes = counts.to_dict() | {

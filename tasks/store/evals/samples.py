@@ -5,13 +5,15 @@ Owns the SQL; decides nothing. Everything but the choice of columns is in the co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, SAMPLES
+from tasks.model.canonical import canonical_json
+from tasks.model.sample import Sample
 from tasks.store.db.connection import Store
 from tasks.store.db.schema import create_table_sql
 from tasks.store.held.quarantine import Rows
@@ -130,14 +132,12 @@ CANDIDATES = Rows("eval_candidates", "sample_id", "judged_candidates")
 
 
 @contextmanager
-def candidates(store: Store, samples: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+def candidates(store: Store, samples: Sequence[Sample]) -> Iterator[None]:
     """A table of the samples for as long as they are judged."""
-    known = set(SAMPLES.column_names)
-    rows = [{key: value for key, value in row.items() if key in known} for row in samples]
     with store.transaction():
         store.execute(f"DROP TABLE IF EXISTS {CANDIDATES.table}")
         store.execute(create_table_sql(SAMPLES, CANDIDATES.table))
-        store.insert(SAMPLES, rows, table=CANDIDATES.table)
+        store.insert(SAMPLES, map(_row, samples), table=CANDIDATES.table)
     try:
         yield
     finally:
@@ -152,34 +152,44 @@ def failed_candidates(store: Store) -> dict[str, str]:
 
 
 def write_eval_set(
-    store: Store, digest: str, samples: Sequence[Mapping[str, Any]], set_row: Mapping[str, Any]
+    store: Store,
+    digest: str,
+    samples: Sequence[Sample],
+    *,
+    created_at: datetime,
+    run_id: str,
+    parent_digest: str | None,
+    rule: str,
 ) -> None:
-    """Write a set and its samples; what is there already is the same by content and stays.
+    """Write a set and its samples; what is there already is the same by content and stays."""
+    store.insert(SAMPLES, map(_row, samples), ignore_existing=True)
+    eval_set = {
+        "eval_set_digest": digest,
+        "num_samples": len(samples),
+        "created_at": created_at,
+        "run_id": run_id,
+        "parent_digest": parent_digest,
+        "rule": rule,
+    }
+    store.insert(EVAL_SETS, [eval_set], ignore_existing=True)
+    members = [
+        {
+            "eval_set_digest": digest,
+            "sample_id": sample.sample_id,
+            "position": position,
+            "cluster_id": sample.cluster_id,
+        }
+        for position, sample in enumerate(samples)
+    ]
+    store.insert(EVAL_SET_SAMPLES, members, ignore_existing=True)
 
-    `samples` are rows of the contract with `cluster_id` besides; `set_row` holds created_at,
-    run_id, parent_digest and rule.
-    """
-    known = set(SAMPLES.column_names)
-    store.insert(
-        SAMPLES,
-        [{key: value for key, value in row.items() if key in known} for row in samples],
-        ignore_existing=True,
-    )
-    store.insert(
-        EVAL_SETS,
-        [{**set_row, "eval_set_digest": digest, "num_samples": len(samples)}],
-        ignore_existing=True,
-    )
-    store.insert(
-        EVAL_SET_SAMPLES,
-        [
-            {
-                "eval_set_digest": digest,
-                "sample_id": row["sample_id"],
-                "position": position,
-                "cluster_id": row["cluster_id"],
-            }
-            for position, row in enumerate(samples)
-        ],
-        ignore_existing=True,
-    )
+
+def _row(sample: Sample) -> dict[str, Any]:
+    """Traffic is sampled in proportion: every sample stands for the same share of it, weight 1."""
+    row = asdict(sample)
+    del row["cluster_id"]
+    return row | {
+        "messages": canonical_json(sample.messages),
+        "slices": canonical_json(sample.slices),
+        "weight": 1.0,
+    }

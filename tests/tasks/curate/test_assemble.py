@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tasks.curate.assemble import Counts, Rule, assemble, replayable
 from tasks.curate.calls import Call, Conversation, Opinion
 from tasks.curate.evalset import Draft, EvalSet, eval_set
-from tasks.curate.suites import SuiteSample
 from tasks.curate.targets import TargetResolver
+from tasks.model.canonical import canonical_json
 
 _RULE = Rule(max_samples=50, failure_share=0.5, near_duplicate_jaccard=0.8, seed=0)
 _LONG = "my parcel has not come and i would like to know where it is today"
@@ -24,8 +24,8 @@ def _conversation(text: str, system: str | None = None) -> Conversation:
     return Conversation(system, ({"role": "user", "content": text},))
 
 
-def _sample(text: str, target: str = "gold", **changes: object) -> SuiteSample:
-    sample = SuiteSample("route", "route", _conversation(text), target, {}, False, None, 1)
+def _sample(text: str, target: str = "gold", **changes: object) -> Draft:
+    sample = Draft("route", "route", _conversation(text), target, "gold", "suite", {})
     return replace(sample, **changes)  # type: ignore[arg-type]
 
 
@@ -40,7 +40,7 @@ def _call(
 
 
 def _assembled(
-    samples: list[SuiteSample],
+    samples: list[Draft],
     calls: list[Call],
     *,
     rule: Rule = _RULE,
@@ -50,7 +50,7 @@ def _assembled(
     return assemble(samples, calls, resolver, rule)
 
 
-def _only(calls: list[Call], *, samples: list[SuiteSample] | None = None) -> tuple[str, str, str]:
+def _only(calls: list[Call], *, samples: list[Draft] | None = None) -> tuple[str, str, str]:
     found, _ = _assembled(samples or [], calls)
     (sample,) = [s for s in found.samples if s.request_id is not None]
     return sample.suite, sample.target_kind, sample.target
@@ -113,7 +113,7 @@ def test_calls_that_repeat_a_suite_sample_are_duplicates_of_it() -> None:
 
 
 def test_suite_samples_stay_even_when_alike_and_share_a_cluster() -> None:
-    found, counts = _assembled([_sample(_LONG), _sample(_LONG + " please", line_number=2)], [])
+    found, counts = _assembled([_sample(_LONG), _sample(_LONG + " please")], [])
     assert (counts.num_samples, counts.num_clusters) == (2, 1)
     assert len({sample.cluster_id for sample in found.samples}) == 1
 
@@ -168,7 +168,7 @@ def test_declared_clusters_are_kept_together() -> None:
 
 
 def test_mined_samples_are_capped_and_suite_samples_are_not() -> None:
-    samples = [_sample(f"suite question {n}", line_number=n) for n in range(30)]
+    samples = [_sample(f"suite question {n}") for n in range(30)]
     calls = [_call(f"q{n}", f"mined question {n}") for n in range(80)]
     _, counts = _assembled(samples, calls, rule=replace(_RULE, max_samples=10))
     assert (counts.num_samples, counts.not_selected) == (40, 70)
@@ -178,7 +178,7 @@ def test_mined_samples_are_capped_and_suite_samples_are_not() -> None:
 
 def test_slices_hold_origin_task_and_length_and_the_authors_own() -> None:
     found, _ = _assembled([_sample("x", slices={"language": "en"})], [_call("a", "y" * 300)])
-    slices = {sample.origin: sample.slices for sample in found.samples}
+    slices = {sample.origin: canonical_json(sample.slices) for sample in found.samples}
     assert slices["suite"] == '{"language":"en","origin":"suite","task":"route"}'
     assert slices["traffic"] == '{"length":"medium","origin":"traffic","task":"route"}'
 
@@ -208,7 +208,7 @@ def _histories(draw: st.DrawFn) -> list[Call]:
 def test_the_same_history_in_any_order_gives_the_same_set_and_adds_up(
     calls: list[Call], draw: random.Random, use_logged: bool
 ) -> None:
-    samples = [_sample(_LONG), _sample("hello there", line_number=2)]
+    samples = [_sample(_LONG), _sample("hello there")]
     rule = replace(_RULE, max_samples=3)
     shuffled = draw.sample(calls, len(calls))
     found, counts = _assembled(samples, calls, rule=rule, use_logged=use_logged)

@@ -1,0 +1,21 @@
+"""One text for one value: what digests are taken of, and what the store keeps as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def well_formed(text: str) -> str:
+    """The text without lone surrogates (JSON escapes can make them; UTF-8 cannot hold them)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one JSON value: sorted keys, no blanks, Unicode as it is."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return well_formed(text)
