@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.curate.calls import Call
 from tasks.curate.clusters import clusters_of
 from tasks.curate.dedup import near_duplicate_groups
 from tasks.curate.evalset import Draft, EvalSet, eval_set
 from tasks.curate.normalize import conversation_text, normalize, text_digest
 from tasks.curate.select import Mined, length_band, select
 from tasks.curate.targets import TargetResolver
+from tasks.model.logged_call import Call
 
 
 @dataclass(frozen=True, slots=True)

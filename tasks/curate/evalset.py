@@ -13,8 +13,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.curate.calls import Conversation
 from tasks.model.canonical import canonical_json
+from tasks.model.logged_call import Conversation
 from tasks.model.sample import Sample
 
 #: raised when selection changes meaning, so that a rule tells what made its set

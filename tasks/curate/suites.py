@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.curate import datapoints
-from tasks.curate.calls import Conversation, conversation_from
 from tasks.curate.evalset import Draft
 from tasks.errors import UsageError
 from tasks.model.canonical import canonical_json, well_formed
+from tasks.model.logged_call import Conversation, conversation_from
 
 KEYS = ("input", "messages", "target", "task", "slices", "must_pass", "cluster", "id", "comment")
 

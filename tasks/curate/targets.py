@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tasks.curate.calls import Call
 from tasks.curate.evalset import Draft
 from tasks.curate.normalize import conversation_text
+from tasks.model.logged_call import Call
 
 LOGGED_SUITE = "logged"
 

@@ -11,7 +11,12 @@ from dataclasses import replace
 
 from expectations.rules import Suite
 from tasks.curate.assemble import Counts, Rule, assemble, replayable
-from tasks.curate.calls import (
+from tasks.curate.evalset import Draft, EvalSet, rule_json
+from tasks.curate.judge import LeftOut, judged
+from tasks.curate.suites import read_suite
+from tasks.curate.targets import TargetResolver
+from tasks.errors import DataError, UsageError
+from tasks.model.logged_call import (
     Call,
     Signal,
     is_question,
@@ -19,11 +24,6 @@ from tasks.curate.calls import (
     read_conversation,
     read_response,
 )
-from tasks.curate.evalset import Draft, EvalSet, rule_json
-from tasks.curate.judge import LeftOut, judged
-from tasks.curate.suites import read_suite
-from tasks.curate.targets import TargetResolver
-from tasks.errors import DataError, UsageError
 from tasks.model.receipt import Receipt
 from tasks.rules.in_force import samples_suite
 from tasks.run import Run

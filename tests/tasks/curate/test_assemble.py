@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.curate.assemble import Counts, Rule, assemble, replayable
-from tasks.curate.calls import Call, Conversation, Opinion
 from tasks.curate.evalset import Draft, EvalSet, eval_set
 from tasks.curate.targets import TargetResolver
 from tasks.model.canonical import canonical_json
+from tasks.model.logged_call import Call, Conversation, Opinion
 
 _RULE = Rule(max_samples=50, failure_share=0.5, near_duplicate_jaccard=0.8, seed=0)
 _LONG = "my parcel has not come and i would like to know where it is today"
