@@ -17,7 +17,7 @@ from tasks.curate.evalset import Draft, EvalSet, eval_set
 from tasks.curate.normalize import conversation_text, normalize, text_digest
 from tasks.curate.select import Mined, length_band, select
 from tasks.curate.targets import TargetResolver
-from tasks.model.logged_call import Call
+from tasks.model.logged_call import LoggedCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class _Item:
     text: str
     scope: str
     draft: Draft | None
-    call: Call | None
+    call: LoggedCall | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class _Deduplicated:
 
 
 def assemble(
-    suites: Sequence[Draft], calls: Sequence[Call], resolver: TargetResolver, rule: Rule
+    suites: Sequence[Draft], calls: Sequence[LoggedCall], resolver: TargetResolver, rule: Rule
 ) -> tuple[EvalSet, Counts]:
     """The eval set, and what became of everything that could have been in it.
 
@@ -112,7 +112,7 @@ def assemble(
     return eval_set(drafts, clusters), counts
 
 
-def replayable(call: Call, resolver: TargetResolver) -> bool:
+def replayable(call: LoggedCall, resolver: TargetResolver) -> bool:
     """Whether a call can be a sample at all: one that failed only with a known target."""
     return not call.is_error or resolver.resolve(call) is not None
 
@@ -123,7 +123,7 @@ def _suite_item(sample: Draft) -> _Item:
     return _Item(text, f"task {sample.task}", replace(sample, slices=slices), None)
 
 
-def _call_item(call: Call, resolver: TargetResolver) -> _Item:
+def _call_item(call: LoggedCall, resolver: TargetResolver) -> _Item:
     text = conversation_text(call.conversation.messages)
     target = resolver.resolve(call)
     task = call.task if target is None else target.task

@@ -20,33 +20,6 @@ from tasks.store.held.quarantine import Rows
 
 
 @dataclass(frozen=True, slots=True)
-class CallRow:
-    """The columns of `requests` that curate needs."""
-
-    request_id: str
-    started_at: datetime | None
-    prompt_name: str | None
-    session_id: str | None
-    model: str | None
-    operation: str | None
-    status: str | None
-    messages: str | None
-    response: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackRow:
-    """The columns of `feedback` that curate needs."""
-
-    feedback_id: str
-    request_id: str
-    kind: str
-    value: float | None
-    corrected: str | None
-    given_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class StoredEvalSet:
     """An eval set that is there already."""
 
@@ -71,27 +44,6 @@ class SampleRow:
     must_pass: bool
     request_id: str | None
     cluster_id: str
-
-
-def read_calls(store: Store) -> list[CallRow]:
-    """Every call of the history."""
-    return [
-        CallRow(*row)
-        for row in store.rows(
-            "SELECT request_id, started_at, prompt_name, session_id, model, operation, status, "
-            "messages, response FROM requests ORDER BY request_id"
-        )
-    ]
-
-
-def read_feedback(store: Store) -> list[FeedbackRow]:
-    return [
-        FeedbackRow(*row)
-        for row in store.rows(
-            "SELECT feedback_id, request_id, kind, value, corrected, given_at FROM feedback "
-            "ORDER BY feedback_id"
-        )
-    ]
 
 
 def read_eval_set(store: Store, digest: str) -> list[SampleRow]:

@@ -14,7 +14,7 @@ from tasks.curate.assemble import Counts, Rule, assemble, replayable
 from tasks.curate.evalset import Draft, EvalSet, eval_set
 from tasks.curate.targets import TargetResolver
 from tasks.model.canonical import canonical_json
-from tasks.model.logged_call import Call, Conversation, Opinion
+from tasks.model.logged_call import Conversation, LoggedCall, Opinion
 
 _RULE = Rule(max_samples=50, failure_share=0.5, near_duplicate_jaccard=0.8, seed=0)
 _LONG = "my parcel has not come and i would like to know where it is today"
@@ -31,9 +31,9 @@ def _sample(text: str, target: str = "gold", **changes: object) -> Draft:
 
 def _call(
     request_id: str, text: str, *, system: str | None = None, minutes: int = 0, **changes: object
-) -> Call:
+) -> LoggedCall:
     at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
-    call = Call(
+    call = LoggedCall(
         request_id, _conversation(text, system), f"answer to {request_id}", at, task="route"
     )
     return replace(call, **changes)  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ def _call(
 
 def _assembled(
     samples: list[Draft],
-    calls: list[Call],
+    calls: list[LoggedCall],
     *,
     rule: Rule = _RULE,
     use_logged: bool = True,
@@ -50,7 +50,7 @@ def _assembled(
     return assemble(samples, calls, resolver, rule)
 
 
-def _only(calls: list[Call], *, samples: list[Draft] | None = None) -> tuple[str, str, str]:
+def _only(calls: list[LoggedCall], *, samples: list[Draft] | None = None) -> tuple[str, str, str]:
     found, _ = _assembled(samples or [], calls)
     (sample,) = [s for s in found.samples if s.request_id is not None]
     return sample.suite, sample.target_kind, sample.target
@@ -187,7 +187,7 @@ _TEXTS = [_LONG, _LONG + " please", "hello there", "HELLO there", "question one"
 
 
 @st.composite
-def _histories(draw: st.DrawFn) -> list[Call]:
+def _histories(draw: st.DrawFn) -> list[LoggedCall]:
     count = draw(st.integers(1, 14))
     opinions = (Opinion(), Opinion(corrected="right"), Opinion(thumbs=1.0), Opinion(thumbs=-1.0))
     return [
@@ -206,7 +206,7 @@ def _histories(draw: st.DrawFn) -> list[Call]:
 @settings(deadline=None, max_examples=60)
 @given(_histories(), st.randoms(use_true_random=False), st.booleans())
 def test_the_same_history_in_any_order_gives_the_same_set_and_adds_up(
-    calls: list[Call], draw: random.Random, use_logged: bool
+    calls: list[LoggedCall], draw: random.Random, use_logged: bool
 ) -> None:
     samples = [_sample(_LONG), _sample("hello there")]
     rule = replace(_RULE, max_samples=3)
@@ -248,6 +248,6 @@ def test_one_sample_twice_is_our_bug() -> None:
         eval_set([_draft(), _draft()], [0, 1])
 
 
-def _kept(calls: list[Call]) -> list[str | None]:
+def _kept(calls: list[LoggedCall]) -> list[str | None]:
     found, _ = _assembled([], calls)
     return sorted(str(sample.request_id) for sample in found.samples)
