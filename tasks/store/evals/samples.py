@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, SAMPLES
 from tasks.model.canonical import canonical_json
@@ -17,6 +17,9 @@ from tasks.model.sample import Sample
 from tasks.store.db.connection import Store
 from tasks.store.db.schema import create_table_sql
 from tasks.store.held.quarantine import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,15 @@ def read_eval_set(store: Store, digest: str) -> list[SampleRow]:
             [digest],
         )
     ]
+
+
+def eval_set_frame(store: Store, digest: str) -> pd.DataFrame:
+    """All that is stored of an eval set and its samples, in its order."""
+    return store.frame(
+        "SELECT * FROM eval_set_samples JOIN samples USING (sample_id) "
+        "WHERE eval_set_digest = ? ORDER BY position",
+        [digest],
+    )
 
 
 def find_eval_set(store: Store, digest: str) -> StoredEvalSet | None:
