@@ -6,7 +6,6 @@ for `flywheel run`, `flywheel run --inline` and the nightly deployment.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from tasks.run import Progress, Run, RunRequest, silent, utc_now
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control import ledger
+from tasks.store.control.verdicts import read_verdict
 
 Execute = Callable[[str, Run], Receipt]
 
@@ -143,15 +143,15 @@ def _one_line(error: BaseException) -> str:
 
 def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outcome:
     """Read back what a run came to."""
-    verdict = store.one("SELECT verdict, reasons, suites FROM verdicts WHERE run_id = ?", [run_id])
+    verdict = read_verdict(store, run_id)
     order = {stage: place for place, stage in enumerate((REPLAY, *STAGES))}
     receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: order[receipt.stage])
     return Outcome(
         run_id=run_id,
         receipts=tuple(receipts),
-        verdict=None if verdict is None else verdict[0],
-        reasons=() if verdict is None else tuple(json.loads(verdict[1])),
-        suites=() if verdict is None else tuple(json.loads(verdict[2])),
+        verdict=None if verdict is None else verdict.verdict,
+        reasons=() if verdict is None else verdict.reasons,
+        suites=() if verdict is None else tuple(suite.to_json() for suite in verdict.suites),
         mlflow_run_id=ledger.run_value(store, run_id, "mlflow_run_id"),
         report=ledger.run_value(store, run_id, "report"),
         resumed_after=resumed_after,

@@ -18,6 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from tasks.errors import FlywheelError
 from tasks.settings import Settings, find_config, read_settings
 from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.evals.logged_calls import count_calls
 
 _PACKAGES = ("prefect", "duckdb", "pandas", "torch", "great-expectations", "mlflow", "transformers")
 _LOW_DISK_BYTES = 2 * 2**30
@@ -125,9 +127,7 @@ def _store(settings: Settings) -> tuple[bool | None, str]:
     if not settings.store_path.exists():
         return None, "empty, made by the first run"
     with Store.open(settings.store_path, read_only=True) as store:
-        calls, runs = store.one(
-            "SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM runs)"
-        ) or (0, 0)
+        calls, runs = count_calls(store), ledger.count_runs(store)
     return True, f"{calls:,} calls, {runs:,} runs in {settings.store_path.name}"
 
 

@@ -11,6 +11,7 @@ from expectations.checks import Batch
 from expectations.rules import Suite
 from tasks.curate.evalset import EvalSet, without
 from tasks.errors import DataError
+from tasks.model.canonical import canonical_json
 from tasks.rules.ask import ask, mark
 from tasks.rules.outcomes import broken_shares, check_agreement
 from tasks.store import Store
@@ -36,7 +37,7 @@ def judged(
     nothing that stays. Not inside a transaction: Great Expectations sees only what is committed.
     """
     batch = Batch(table.CANDIDATES.table, now)
-    with table.candidates(store, [sample.to_row() for sample in chosen.samples]):
+    with table.candidates(store, chosen.samples):
         verdict = ask(store, suite, batch)
         rows_by_rule = mark(store, suite, batch, table.CANDIDATES)
         failed = table.failed_candidates(store)
@@ -67,7 +68,7 @@ def _refuse_written_by_hand(suite: Suite, chosen: EvalSet, failed: Mapping[str, 
     if not bad:
         return
     rule = suite.rule(failed[bad[0].sample_id])
-    shown = [f"suite {each.suite}: {each.messages[:80]}" for each in bad[:_MAX_SHOWN]]
+    shown = [f"suite {s.suite}: {canonical_json(s.messages)[:80]}" for s in bad[:_MAX_SHOWN]]
     raise DataError(
         f"{len(bad)} samples of suite files fail {rule.id}; no eval set was written",
         received="; ".join(shown) + (" …" if len(bad) > _MAX_SHOWN else ""),

@@ -1,4 +1,4 @@
-"""A sample: one item of an eval set, from curate to the report the same value."""
+"""A sample of an eval set: what is asked, and what a right answer to it is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What is asked, what a right answer is, and where the question comes from.
+    """One item of an eval set, from the set that curate makes to the verdict.
 
-    `cluster_id`: samples of one conversation, session or near-duplicate group share it.
+    `sample_id` is by content, `cluster_id` names the samples of a set that depend on each other.
+    `target_kind` is gold, corrected, accepted or logged; `origin` suite, failure or traffic.
+    `request_id`: the logged call it was mined from.
     """
 
     sample_id: str

@@ -19,7 +19,7 @@ def ask(store: Store, suite: Suite, batch: Batch) -> Verdict:
     # seconds on first use
     from tasks.rules import gx
 
-    verdict = gx.judge(store.connection, suite, batch)
+    verdict = gx.judge(store, suite, batch)
     if any(outcome.exception for outcome in verdict.outcomes):
         quarantine.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
     return verdict

@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import below: it reads this once
 
-import duckdb
 import great_expectations as gx
 from great_expectations.core import ExpectationSuiteValidationResult
 from great_expectations.datasource.fluent import SQLDatasource
@@ -27,6 +26,7 @@ from expectations.checks import Batch
 from expectations.rules import Suite
 from tasks.rules.duckdb_dialect import lend
 from tasks.rules.outcomes import RuleOutcome
+from tasks.store import Store
 
 #: counts only; a result must not carry what a user wrote
 _RESULT_FORMAT = {
@@ -59,14 +59,14 @@ class Verdict:
         return next(outcome for outcome in self.outcomes if outcome.rule_id == rule_id)
 
 
-def judge(connection: duckdb.DuckDBPyConnection, suite: Suite, batch: Batch) -> Verdict:
+def judge(store: Store, suite: Suite, batch: Batch) -> Verdict:
     """Validate the committed rows of `batch.table` against the suite.
 
     A rule GX cannot judge is reported with its exception, never as a pass.
     """
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    with lend(connection) as url:
+    with lend(store.connection) as url:
         source = context.data_sources.add_flywheel_duck_db("store", connection_string=url)
         asset = source.add_table_asset(batch.table, table_name=batch.table)
         gx_batch = asset.add_batch_definition_whole_table("all").get_batch()

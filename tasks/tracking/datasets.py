@@ -37,13 +37,10 @@ class StoreSource(DatasetSource):  # type: ignore[misc]
         from pathlib import Path
 
         from tasks.store import Store
+        from tasks.store.evals.samples import eval_set_frame
 
         with Store.open(Path(self._path), read_only=True) as store:
-            return store.frame(
-                f"SELECT * FROM {_TABLE} JOIN samples USING (sample_id) "
-                "WHERE eval_set_digest = ? ORDER BY position",
-                [self._digest],
-            )
+            return eval_set_frame(store, self._digest)
 
     @staticmethod
     def _can_resolve(raw_source: Any) -> bool:

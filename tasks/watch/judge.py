@@ -18,7 +18,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tasks.statistics.adjusted import holm
+from tasks.model.drift import ColumnDrift
+from tasks.statistics.multiplicity import holm
 from tasks.statistics.psi import LOW_TAIL, binned, psi
 from tasks.statistics.two_sample import Tested, chi_square, kolmogorov_smirnov
 from tasks.watch.embedding import embed, normalized
@@ -43,22 +44,6 @@ class Limits:
     false_alarm_rate: float
     min_psi: float
     min_rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnDrift:
-    """One column's judgement; all numbers None where `not_judged` says why there is none."""
-
-    column_name: str
-    num_reference: int
-    num_new: int
-    psi: float | None = None
-    test: str | None = None
-    statistic: float | None = None
-    p_value: float | None = None
-    adjusted_p: float | None = None
-    is_alarm: bool = False
-    not_judged: str | None = None
 
 
 def judge(reference: Calls, new: Calls, limits: Limits, rng: Generator) -> tuple[ColumnDrift, ...]:

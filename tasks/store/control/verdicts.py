@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+from tasks.model.canonical import writable
 from tasks.model.verdict import RecordedVerdict, SliceResult, SuiteResult, Verdict
 from tasks.store.db.connection import Store
-from tasks.store.evals.samples import writable
 
 
 def write_verdict(

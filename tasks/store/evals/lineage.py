@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from tasks.model.canonical import writable
 from tasks.model.turn import EvalSet, LogFile
 from tasks.store.db.connection import Store
-from tasks.store.evals.samples import writable
 
 #: files the eval set's calls came from, and files this run read; `sources` entries are file:line
 _LOG_FILES = """

@@ -6,9 +6,9 @@ import json
 from datetime import datetime
 
 from expectations.contracts import RELEASES
+from tasks.model.canonical import writable
 from tasks.model.release import Release
 from tasks.store.db.connection import Store
-from tasks.store.evals.samples import writable
 
 
 def save_release(store: Store, release: Release, now: datetime) -> None:

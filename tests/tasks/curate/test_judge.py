@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tasks.curate.calls import Conversation
 from tasks.curate.evalset import Draft, eval_set, without
 from tasks.curate.task import curate
 from tasks.errors import DataError, UsageError
+from tasks.model.logged_call import Conversation
 from tasks.rules.in_force import samples_suite
 from tasks.store.evals.samples import read_eval_set
 from tests.expectations.sample_rows import BAD_SAMPLES

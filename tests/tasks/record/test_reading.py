@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.model.canonical import writable
 from tasks.record.reading import read_turn
 from tasks.run import Run
-from tasks.store.evals.samples import writable
 from tests.tasks.record.stores import read
 
 

@@ -32,7 +32,7 @@ def verdict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verdict]:
         for name in ("model", "status", "finish_reason", "session_id", "error_type"):
             store.execute(f"UPDATE landing SET {name} = ? WHERE rowid % 3 = 0", [f"<b>{MARK}"])
         store.execute("UPDATE landing SET messages = ? WHERE rowid % 2 = 0", [f'"{MARK}"'])
-        yield judge(store.connection, SUITE, Batch("landing", NOW))
+        yield judge(store, SUITE, Batch("landing", NOW))
 
 
 def summary(run_id: str = "run-1", *, stopped: bool = False) -> Summary:
@@ -116,7 +116,7 @@ def test_a_rule_that_speaks_of_warnings_is_still_critical(tmp_path: Path) -> Non
     suite = Suite("calls", LANDING, (rule,))
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(0, model=None)])
-        result = judge(store.connection, suite, Batch("landing", NOW)).result
+        result = judge(store, suite, Batch("landing", NOW)).result
     html = render([(suite, result)], Summary("run-1", NOW, 1, {"x": 1}, {}, False))
     assert "fa-times text-danger" in html
     assert "$z {a} &lt;b&gt;." in html
@@ -185,7 +185,7 @@ def test_a_rule_that_no_row_is_under_says_so(tmp_path: Path) -> None:
     """GX gives the share of no rows as NaN%."""
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(1)])
-        found = judge(store.connection, SUITE, Batch("landing", NOW))
+        found = judge(store, SUITE, Batch("landing", NOW))
     page = _Page(render([(SUITE, found.result)], summary()))
     assert "NaN" not in page.text
     assert "no row to judge" in page.text

@@ -1,7 +1,7 @@
-"""A logged call as curate sees it: the conversation to replay, and what people said of the answer.
+"""A logged call as it can be asked again: its conversation, and what people said of the answer.
 
-Owns reading the JSON of `requests` and the verdict of feedback on one call. Pure; hostile content
-is text like any other: what is not a conversation is not replayable, and is counted by the caller.
+Owns reading the JSON of `requests` and what the feedback on one call comes to. Hostile content is
+text like any other: what is not a conversation cannot be replayed, and is counted by the caller.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tasks.curate.normalize import well_formed
+from tasks.model.canonical import well_formed
 
 #: operations of a trace that are not one question to a model
 _NOT_QUESTIONS = frozenset(
@@ -63,7 +63,7 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class LoggedCall:
     """A call that can be asked again. `response` is the text answered, None where there is none."""
 
     request_id: str

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.curate.calls import (
+from tasks.model.logged_call import (
     Conversation,
     Opinion,
     Signal,
