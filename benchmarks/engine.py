@@ -33,8 +33,8 @@ from benchmarks.environments import PEERS, InstallError
 from benchmarks.processes import ROOT, MeasuredProcess, SystemFailedError, environment_for
 from benchmarks.roofline import Roofline, Shape
 from benchmarks.workloads import Workloads
-from engine.device import pick_dtype
-from engine.loader.gguf import gguf_config, read_gguf
+from engine.execution.device import pick_dtype
+from engine.loading.gguf import gguf_config, read_gguf
 
 START_TIMEOUT_S = 300
 JOB_TIMEOUT_S = 900

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch.nn.functional import linear
 
-from engine.native import cpu as native
+from engine.kernels import cpu as native
 
 __all__ = ["ROWS", "Roofline", "Shape", "measure"]
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.loader.gguf import read_gguf
-from engine.tokenizer import load_tokenizer
+from engine.loading.gguf import read_gguf
+from engine.loading.tokenizer import load_tokenizer
 
 __all__ = ["Workloads", "build"]
 

@@ -12,8 +12,8 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from engine.intake import Intake
-from engine.request import Request, TopLogprobs
+from engine.requests.intake import Intake
+from engine.requests.request import Request, TopLogprobs
 from engine.server.loop import Update
 from engine.server.protocol import ApiError, Ask
 from engine.server.text import TextStream, TokenTexts

@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from engine.core import EngineCore
-from engine.request import FinishReason, Request, TopLogprobs
+from engine.requests.request import FinishReason, Request, TopLogprobs
+from engine.scheduling.core import EngineCore
 
 __all__ = ["EngineThread", "Exchange", "Update"]
 

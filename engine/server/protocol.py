@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import InvalidRequestError
-from engine.request import Prompt, SamplingParams
+from engine.requests.request import Prompt, SamplingParams
 
 __all__ = ["MAX_TOP_LOGPROBS", "ApiError", "Ask", "read_chat", "read_completions"]
 
