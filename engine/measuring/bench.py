@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from engine.errors import EngineError
-from engine.measuring.roofline import measure
+from engine.measuring.roofline import Roofline, Shape, best, measure
 from engine.options import EngineOptions
 from engine.requests.request import Request
 from engine.scheduling.core import MAX_RUNNING, EngineCore
@@ -51,6 +51,7 @@ class BenchResult:
     prefill_roofline_ratio: float
     matmul_gflops_per_s: dict[int, float]
     bandwidth_gbytes_per_s: float
+    bandwidth_readings_gbytes_per_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +71,14 @@ def bench(model: str, options: EngineOptions, workload: Workload) -> BenchResult
             f"the model's {core.config.max_position} tokens. Received: {workload}."
         )
     draw = random.Random(0)  # noqa: S311
+    before = _roofline(core, workload)
     _run(core, workload, WARM_UP_TOKENS, draw)
     prefill = _run(core, workload, 1, draw)
     generate = _run(core, workload, workload.output_tokens, draw)
-    batch = min(workload.num_requests, MAX_RUNNING)
-    sizes = [batch, core.max_batch_tokens]
-    roof = measure(core.config, core.model.dtype, sizes, core.model.device)
+    readings = (before, _roofline(core, workload))
+    roof = best(readings)
     num_prompt = workload.num_requests * workload.prompt_tokens
-    prefill_bound_s = num_prompt / roof.prefill_tokens_per_s(workload.prompt_tokens)
-    # the first token of each answer comes with its prompt
-    num_decoded = workload.num_requests * (workload.output_tokens - 1)
-    context = workload.prompt_tokens + workload.output_tokens / 2
-    decode_bound_s = num_decoded / roof.decode_tokens_per_s(batch, context)
+    prefill_bound_s, decode_bound_s = _bounds_s(roof, workload)
     stats = core.stats()
     return BenchResult(
         device=stats.device,
@@ -98,8 +95,24 @@ def bench(model: str, options: EngineOptions, workload: Workload) -> BenchResult
         generate_roofline_ratio=(prefill_bound_s + decode_bound_s) / generate.total_s,
         prefill_roofline_ratio=prefill_bound_s / prefill.total_s,
         matmul_gflops_per_s={n: rate / 1e9 for n, rate in roof.matmul_flops_per_s.items()},
-        bandwidth_gbytes_per_s=roof.bandwidth_bytes_per_s / 1e9,
+        bandwidth_gbytes_per_s=roof.bytes_per_s / 1e9,
+        bandwidth_readings_gbytes_per_s=tuple(r.bytes_per_s / 1e9 for r in readings),
     )
+
+
+def _roofline(core: EngineCore, workload: Workload) -> Roofline:
+    rows = (min(workload.num_requests, MAX_RUNNING), core.max_batch_tokens)
+    return measure(Shape.of(core.config), core.model.dtype, rows, core.model.device)
+
+
+def _bounds_s(roof: Roofline, workload: Workload) -> tuple[float, float]:
+    """Of prefill and of decode, as many requests at once as the engine runs at once."""
+    prompts = [workload.prompt_tokens] * workload.num_requests
+    decode_s = sum(
+        roof.decode_s(part, [workload.output_tokens] * len(part))
+        for part in (prompts[i : i + MAX_RUNNING] for i in range(0, len(prompts), MAX_RUNNING))
+    )
+    return roof.prefill_s(prompts, len(prompts)), decode_s
 
 
 def _run(core: EngineCore, workload: Workload, output_tokens: int, draw: random.Random) -> _Timing:
@@ -141,7 +154,8 @@ def print_bench(result: BenchResult, as_json: bool) -> None:
         "first token": f"median {result.ttft_median_s:.2f} s, last {result.ttft_last_s:.2f} s",
         "prefill": f"{result.prefill_tokens_per_s:.0f} tokens/s, "
         f"{result.prefill_roofline_ratio:.0%} of the roofline",
-        "machine": f"GFLOP/s {rates}; {result.bandwidth_gbytes_per_s:.0f} GB/s",
+        "machine": f"GFLOP/s {rates}; {result.bandwidth_gbytes_per_s:.0f} GB/s "
+        f"(best of {' and '.join(f'{r:.0f}' for r in result.bandwidth_readings_gbytes_per_s)})",
     }
     for name, text in rows.items():
         print(f"{name:12} {text}")

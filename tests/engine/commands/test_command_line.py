@@ -173,6 +173,9 @@ def test_bench_tells_speed_and_share_of_the_roofline(
     assert result["output_tokens_per_s"] == pytest.approx(12 / result["generate_s"])
     assert 0 < result["ttft_median_s"] <= result["ttft_last_s"] < result["generate_s"]
     assert 0 < result["generate_roofline_ratio"] < 1
+    readings = result["bandwidth_readings_gbytes_per_s"]
+    assert len(readings) == 2, "one before the work, one after it"
+    assert result["bandwidth_gbytes_per_s"] == max(readings)
     assert main(["bench", "--model", str(tiny_model), *OPTIONS, *small]) == 0
     assert "of the roofline" in capsys.readouterr().out
     too_long = ["--prompt-tokens", "5000"]

@@ -12,15 +12,19 @@ import pytest
 
 from benchmarks import engine_gpu
 from benchmarks.processes import ROOT, MeasuredProcess, SystemFailedError
-from benchmarks.roofline import Roofline, Shape
-from benchmarks.workloads import Workloads
+from benchmarks.workloads import Workloads, score_s
+from engine.measuring.roofline import Roofline, Shape
 from tests.engine.conftest import MakeModel
 
-SHAPE = Shape(hidden=8, intermediate=16, layers=2, heads=2, kv_heads=1, head_dim=4, vocab=32)
+SHAPE = Shape(
+    ((16, 8), (8, 8), (16, 8), (16, 8), (8, 16)),
+    layers=2, vocab=32, hidden=8, query_width=8, kv_width=4,
+)  # fmt: skip
 
 
 def flat(flops_per_s: float, bytes_per_s: float) -> Roofline:
-    return Roofline(SHAPE, 4, {1: flops_per_s, 512: flops_per_s}, bytes_per_s)
+    rates = {1: flops_per_s, 512: flops_per_s}
+    return Roofline(SHAPE, 4, rates, rates, bytes_per_s)
 
 
 def test_a_step_takes_the_longer_of_computing_and_reading() -> None:
@@ -34,10 +38,10 @@ def test_a_step_takes_the_longer_of_computing_and_reading() -> None:
 def test_contexts_apart_cost_more_than_shared_ones() -> None:
     work = [([1] * 100, [2] * 10)] * 4 + [([3] * 50, [4] * 5)] * 4
     bound = flat(1e9, 1e9)
-    ratio = bound.score_s(work, shared=False) / bound.score_s(work, shared=True)
+    ratio = score_s(bound, work, shared=False) / score_s(bound, work, shared=True)
     assert 2 < ratio < 4
-    assert bound.score_s(work[:1], shared=False) == pytest.approx(
-        bound.score_s(work[:1], shared=True), rel=0.01
+    assert score_s(bound, work[:1], shared=False) == pytest.approx(
+        score_s(bound, work[:1], shared=True), rel=0.01
     )
 
 
@@ -67,8 +71,10 @@ def test_our_session_answers_and_a_broken_one_says_why(
 
 
 def test_the_gpu_script_takes_all_its_steps_on_a_toy(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("engine.measuring.roofline.MIN_CYCLE_BYTES", 1 << 20)
+    monkeypatch.setattr("engine.measuring.roofline.MIN_TRY_S", 0.001)
     engine_gpu.main(["--device", "cpu", "--tiny", "--out", str(tmp_path)])
     [written] = tmp_path.glob("engine-gpu-*.json")
     report = json.loads(written.read_text())
