@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engine.errors import EngineError
+from engine.errors import EngineError, NotFiniteError
 from engine.models.layers import reduce_logits
 from engine.requests.request import Request, TopLogprobs
 from engine.sampling.sampler import Draw, choose
@@ -31,21 +31,21 @@ class RowResult(NamedTuple):
     logprobs: tuple[float, ...]
     greedy_id: int
     top: TopLogprobs = ()
-    error: str | None = None
+    error: EngineError | None = None
 
 
 class ChunkResult(NamedTuple):
     """One row for every logit position of a chunk; or what went wrong in its numbers."""
 
     rows: tuple[RowResult, ...]
-    error: str | None = None
+    error: EngineError | None = None
 
 
 def read_logits(logits: Tensor, owners: Sequence[tuple[Request, int]]) -> list[RowResult]:
     """The result of each row. Does not change logits."""
     greedy, log_sums = reduce_logits(logits)
     choices = greedy.tolist()
-    errors = [
+    errors: list[EngineError | None] = [
         None if math.isfinite(log_sum) else not_finite(position)
         for log_sum, (_, position) in zip(log_sums.tolist(), owners, strict=True)
     ]
@@ -58,8 +58,8 @@ def read_logits(logits: Tensor, owners: Sequence[tuple[Request, int]]) -> list[R
     return [RowResult(*row) for row in zip(tokens, logprobs, choices, top, errors, strict=True)]
 
 
-def not_finite(position: int) -> str:
-    return (
+def not_finite(position: int) -> NotFiniteError:
+    return NotFiniteError(
         f"The model's logits at position {position} are NaN or infinite; nothing of this request "
         "can be trusted."
     )
@@ -69,7 +69,7 @@ def _tokens(
     logits: Tensor,
     owners: Sequence[tuple[Request, int]],
     choices: Sequence[int],
-    errors: list[str | None],
+    errors: list[EngineError | None],
 ) -> list[tuple[int, ...]]:
     """Drawn or asked about, for each row. Adds the errors of grammars to errors."""
     tokens: list[tuple[int, ...]] = []
@@ -81,7 +81,7 @@ def _tokens(
         try:
             draws[row] = _draw(request)
         except EngineError as error:
-            errors[row] = str(error)
+            errors[row] = error
     if draws:
         rows = logits if len(draws) == len(owners) else logits[list(draws)]
         for row, token in zip(draws, choose(rows, list(draws.values())), strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.errors import ModelLoadError
+from engine.errors import ModelFetchError, ModelLoadError
 
 __all__ = ["resolve_model"]
 
@@ -32,7 +32,7 @@ def resolve_model(model: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        raise ModelLoadError(
+        raise ModelFetchError(
             f"Model {model!r} is no local path, and fetching it from the hub needs a "
             "package: pip install huggingface_hub"
         ) from None
@@ -45,7 +45,7 @@ def resolve_model(model: str) -> Path:
         Exception
     ) as error:  # the hub client raises its own, requests' and the operating system's errors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelLoadError(
+        raise ModelFetchError(
             f"Model {model!r} is no local path, and it could not be fetched from the hub: {reason} "
             "Download it where there is a network and give the folder."
         ) from error

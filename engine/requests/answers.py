@@ -52,6 +52,7 @@ def _completion(request: Request, codec: TextCodec | None) -> Completion:
         num_cached_tokens=max(0, request.num_cached),
         error=request.error,
         top_logprobs=tuple(request.top_logprobs),
+        fault=request.fault,
     )
 
 

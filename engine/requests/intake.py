@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from engine.errors import InvalidRequestError, RequestTooLongError
+from engine.errors import EngineError, InvalidRequestError, RequestTooLongError
 from engine.loading.tokenizer import TextCodec
 from engine.requests.request import Prompt, Request, SamplingParams, Text
 from engine.requests.scoring import rolling_windows
@@ -68,8 +68,8 @@ class Intake:
                     "and at least one is needed for the answer."
                 )
             request.max_length = min(request.num_prompt + params.max_tokens, context)
-        except InvalidRequestError as error:
-            request.fail(str(error))
+        except EngineError as error:
+            request.fail(error)
         return request
 
     def score_request(self, index: int, pair: tuple[Text, Text], num_top: int = 0) -> Request:
@@ -90,8 +90,8 @@ class Intake:
                     f"Context and continuation have {request.num_tokens + 1} tokens; the "
                     f"model's context is {limit}."
                 )
-        except InvalidRequestError as error:
-            request.fail(str(error))
+        except EngineError as error:
+            request.fail(error)
         return request
 
     def rolling_requests(self, index: int, text: Text) -> list[Request]:
@@ -105,9 +105,9 @@ class Intake:
             self._check_tokens(token_ids, "text")
             windows = rolling_windows(token_ids, self.text.prefix_id, self.max_position)
             return [self.score_request(index, window) for window in windows]
-        except InvalidRequestError as error:
+        except EngineError as error:
             request = Request(index, [], 0, 0, targets=())
-            request.fail(str(error))
+            request.fail(error)
             return [request]
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from engine.errors import EngineError, FaultKind
 from engine.loading.tokenizer import Message
 from engine.sampling.params import SamplingParams
 
@@ -44,7 +45,8 @@ class Completion:
     logprobs      of token_ids, or empty when SamplingParams.logprobs is 0
     finish_reason "stop" (end token or stop string), "length" (max_tokens or the model's context),
     "error"
-    error         why there is no (complete) answer; None when there is one
+    error         why there is no (complete) answer, for people; None when there is one
+    fault         the same for programs: its kind, and with that whether trying again can help
     top_logprobs  the SamplingParams.logprobs most probable tokens in the place of each of token_ids
     alternatives  the other n - 1 completions of the prompt
     """
@@ -58,6 +60,7 @@ class Completion:
     error: str | None = None
     top_logprobs: tuple[TopLogprobs, ...] = ()
     alternatives: tuple[Completion, ...] = ()
+    fault: FaultKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Score:
     is_greedy: bool
     error: str | None = None
     top_logprobs: tuple[TopLogprobs, ...] = ()
+    fault: FaultKind | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -127,7 +131,15 @@ class Request:
     greedy_ids: list[int] = field(default_factory=list)
     choice_logprobs: tuple[float, ...] = ()
     finish_reason: FinishReason | None = None
-    error: str | None = None
+    failure: EngineError | None = None
+
+    @property
+    def error(self) -> str | None:
+        return None if self.failure is None else str(self.failure)
+
+    @property
+    def fault(self) -> FaultKind | None:
+        return None if self.failure is None else self.failure.kind
 
     @property
     def is_score(self) -> bool:
@@ -197,6 +209,6 @@ class Request:
         place = position - self.first_target
         return self.choices if place == len(self.targets) - 1 else self.targets[place : place + 1]
 
-    def fail(self, reason: str) -> None:
-        self.error = reason
+    def fail(self, error: EngineError) -> None:
+        self.failure = error
         self.finish_reason = "error"

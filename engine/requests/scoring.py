@@ -50,7 +50,7 @@ def score_of(part: Part) -> Score:
     request, targets = part.request, part.request.targets or ()
     if request.error is not None:
         num_tokens = max(0, len(targets) - (part.first_target - request.first_target))
-        return Score(float("nan"), (), num_tokens, False, request.error)
+        return _failed(num_tokens, request)
     begin = part.first_target - request.first_target
     choice = request.choice_logprobs[request.choices.index(part.last)]
     logprobs = (*request.logprobs[begin:-1], choice)
@@ -83,9 +83,13 @@ def rolling_windows(
 
 def join(scores: Sequence[Score]) -> Score:
     """The score of a text from those of its windows."""
-    error = next((score.error for score in scores if score.error is not None), None)
     num_tokens = sum(score.num_tokens for score in scores)
-    if error is not None:
-        return Score(float("nan"), (), num_tokens, False, error)
+    failed = next((score for score in scores if score.error is not None), None)
+    if failed is not None:
+        return _failed(num_tokens, failed)
     logprobs = tuple(logprob for score in scores for logprob in score.token_logprobs)
     return Score(sum(logprobs), logprobs, num_tokens, all(score.is_greedy for score in scores))
+
+
+def _failed(num_tokens: int, cause: Request | Score) -> Score:
+    return Score(float("nan"), (), num_tokens, False, cause.error, fault=cause.fault)

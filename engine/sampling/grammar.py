@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError, InvalidRequestError
+from engine.errors import InvalidRequestError, MachineError
 
 __all__ = ["GrammarState", "Grammars"]
 
@@ -53,14 +53,14 @@ class GrammarState:
         return GrammarState(self._prototype, self._vocab_size)
 
     def allowed(self) -> NDArray[np.bool_]:
-        """[vocab_size], True where the token may come next. Raises EngineError."""
+        """[vocab_size], True where the token may come next. Raises InvalidRequestError."""
         bits = np.frombuffer(self._open.compute_bitmask(), dtype=np.uint8)
         allowed = np.zeros(self._vocab_size, dtype=np.bool_)
         known = np.unpackbits(bits, bitorder="little")[: self._vocab_size]
         allowed[: known.size] = known
         if self._open.is_error() or not allowed.any():
             reason = _first_line(self._open.get_error()) or "no token may come next"
-            raise EngineError(f"The answer cannot go on under its json_schema: {reason}")
+            raise InvalidRequestError(f"The answer cannot go on under its json_schema: {reason}")
         return allowed
 
     def accept(self, token: int) -> None:
@@ -90,7 +90,7 @@ class Grammars:
         self._compiled: OrderedDict[str, Any] = OrderedDict()
 
     def start(self, schema: str) -> GrammarState:
-        """The state before the first token. Raises InvalidRequestError."""
+        """The state before the first token. Raises InvalidRequestError, MachineError."""
         if schema not in self._compiled:
             self._compiled[schema] = self._compile(schema)
             if len(self._compiled) > MAX_GRAMMARS:
@@ -122,7 +122,7 @@ def _llguidance() -> Any:
     try:
         return importlib.import_module("llguidance")
     except ImportError:
-        raise InvalidRequestError(
+        raise MachineError(
             f"json_schema needs the package llguidance, which is not installed: {INSTALL}"
         ) from None
 

@@ -18,7 +18,7 @@ import torch
 
 from engine.cache.block_manager import BlockManager
 from engine.cache.kv_cache import BLOCK_SIZE
-from engine.errors import EngineError
+from engine.errors import DeviceError, EngineError
 from engine.execution.device import default_cache_bytes, pick_device, pick_dtype
 from engine.execution.readout import ChunkResult, RowResult
 from engine.execution.runner import Runner, bytes_per_block
@@ -231,7 +231,8 @@ class EngineCore:
         self.blocks.forget_everything()
         victim = max(chunks, key=lambda chunk: chunk.num_tokens).request
         reason = (str(error).splitlines() or [""])[0][:300]
-        victim.fail(f"The step failed on this device: {type(error).__name__}: {reason}")
+        told = f"The step failed on this device: {type(error).__name__}: {reason}"
+        victim.fail(DeviceError(told))
         self.scheduler.finish(victim)
         self.scheduler.recompute_all()
         return [victim]

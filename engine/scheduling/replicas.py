@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 from engine.cache.kv_cache import BLOCK_SIZE
-from engine.errors import EngineError
+from engine.errors import EngineError, MachineError
 from engine.execution.device import default_cache_bytes, pick_device
 from engine.loading.hub import resolve_model
 from engine.loading.model_files import load_model_files
@@ -124,7 +124,7 @@ class Replicas:
         started = time.perf_counter()
         living = [worker for worker in self._workers if worker.is_alive]
         if not living:
-            raise EngineError("Every replica has ended. Make a new LLM.")
+            raise MachineError("Every replica has ended. Make a new LLM.")
         try:
             parts = route(requests, len(living))
             for worker, part in zip(living, parts, strict=True):
@@ -197,7 +197,7 @@ class _Worker:
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
-            reason = f"{self._ended()} before this request was done."
+            reason = MachineError(f"{self._ended()} before this request was done.")
             ended = list(self.open.values())
             for request in ended:
                 request.fail(reason)

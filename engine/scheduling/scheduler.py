@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from engine.cache.block_manager import BlockManager
+from engine.errors import CapacityError
 from engine.requests.chunk import Chunk
 from engine.requests.request import Request
 
@@ -181,9 +182,9 @@ class Scheduler:
         request.block_table = []
         request.num_computed = 0
 
-    def _does_not_fit(self, num_tokens: int) -> str:
+    def _does_not_fit(self, num_tokens: int) -> CapacityError:
         capacity = self.blocks.num_blocks * self.blocks.block_size
-        return (
+        return CapacityError(
             f"The request needs {num_tokens} tokens of KV cache, but the whole cache holds "
             f"{capacity}. "
             "Shorten it, or give LLM(...) a larger kv_cache_bytes."

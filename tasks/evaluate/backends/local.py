@@ -9,9 +9,6 @@ from pathlib import Path
 from engine import LLM, Completion, SamplingParams
 from tasks.evaluate.backends.base import Answer, Ask, BackendFacts, Told
 
-#: errors of a completion that come from the machine's state, not from the prompt
-_TRANSIENT = ("failed on this device", "KV cache")
-
 
 class LocalBackend:
     """One model in memory. Raises EngineError where the model cannot be used."""
@@ -72,5 +69,5 @@ def _answer(completion: Completion) -> Answer:
         cached_tokens=completion.num_cached_tokens,
         output_tokens=len(completion.token_ids),
         error=error,
-        is_transient=error is not None and any(mark in error for mark in _TRANSIENT),
+        is_transient=completion.fault is not None and completion.fault.is_transient,
     )

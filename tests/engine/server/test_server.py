@@ -249,6 +249,13 @@ def test_what_cannot_be_done_is_refused_by_name(
     assert error["type"] == "invalid_request_error"
 
 
+def test_a_refused_request_tells_the_kind_of_its_fault(server: Server):
+    bodies = {"too_long": {"prompt": [5] * 2000}, "request": {"prompt": [9999]}}
+    for kind, body in bodies.items():
+        _, error, _ = server.refusal("/v1/completions", body)
+        assert error["code"] == kind
+
+
 def test_sampling_parameters_openai_does_not_name_are_taken(server: Server, chatty: LLM):
     more = {"top_k": 5, "min_p": 0.01, "repetition_penalty": 1.1, "min_tokens": 2}
     params = SamplingParams(max_tokens=12, temperature=1.5, seed=3, n=3, stop=("e",), **more)
