@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.digest import model_digest
 from engine.errors import EngineError
-from engine.request import Completion, SamplingParams, Score
+from engine.loading.digest import model_digest
+from engine.requests.request import Completion, SamplingParams, Score
 
 if TYPE_CHECKING:
     from engine.llm import LLM

@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.answers import completion, samples
-from engine.core import EngineCore
 from engine.errors import InvalidRequestError
-from engine.intake import Intake, check_top_logprobs, sampling_params_for
 from engine.options import EngineOptions
-from engine.replicas import Replicas
-from engine.request import Completion, Prompt, Request, SamplingParams, Score, Text
-from engine.scoring import join, score_of, share_rows
-from engine.stats import EngineStats
+from engine.requests.answers import completion, samples
+from engine.requests.intake import Intake, check_top_logprobs, sampling_params_for
+from engine.requests.request import Completion, Prompt, Request, SamplingParams, Score, Text
+from engine.requests.scoring import join, score_of, share_rows
+from engine.scheduling.core import EngineCore
+from engine.scheduling.replicas import Replicas
+from engine.scheduling.stats import EngineStats
 
 __all__ = ["LLM", "EngineStats", "Progress"]
 

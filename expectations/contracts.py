@@ -295,6 +295,7 @@ SCORES = TableContract(
         _c("unscored_reason", "VARCHAR", "why there is no value"),
         _c("answer", "VARCHAR", "what was extracted from the completion"),
         _c("explanation", "VARCHAR", "why the value is what it is", False),
+        _c("fault", "VARCHAR", "whose fault it is that there is no value"),
     ),
     key=("release_digest", "sample_id", "seed", "scorer"),
 )

@@ -1,7 +1,7 @@
 """The few tensor functions a decoder layer is made of. Row-wise: a row of the result depends on
 that row of the input only.
 
-Our own kernels compute them (engine/native: C++ on a CPU, Triton on CUDA), where neither runs
+Our own kernels compute them (engine/kernels: C++ on a CPU, Triton on CUDA), where neither runs
 torch's.
 """
 
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.kernels import cpu, gpu, onednn
 from engine.models.config import RopeScaling
-from engine.native import cpu, gpu, onednn
 
 __all__ = [
     "Matrix",

@@ -8,69 +8,27 @@ projection, residual, norm, MLP or experts, residual).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.attention_plan import Span
+from engine.attention.protocol import Attention
+from engine.kernels import cpu, gpu, onednn
+from engine.models.batch import Batch
 from engine.models.config import ModelConfig
 from engine.models.layers import Matrix, feed_forward, linear, rms_norm, rope_tables, rotate
 from engine.models.mixture import Experts, TilePlan, mixture
 from engine.models.quantised import Quantised, codes_and_scales, dense, quantise
 from engine.models.weights import Entry, check_weights, layer_parts, own_weights, whole_parts
-from engine.native import cpu, gpu, onednn
 
-__all__ = ["Attention", "Batch", "Layer", "LlamaModel"]
+__all__ = ["Layer", "LlamaModel"]
 
 EXPERTS = ("expert_gate_up", "expert_down")
 MATRICES = ("qkv", "output", "gate_up", "down", *EXPERTS)
-
-
-class Attention(Protocol):
-    """Holds the KV cache and reads it: torch's (attention.py) or a native one."""
-
-    def plan(self, spans: Sequence[Span]) -> Any:
-        """What one step has to do, the same in every layer."""
-
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: Any, out: Tensor, *,
-        scale: float, window: int | None = None, softcap: float | None = None,
-    ) -> None:  # fmt: skip
-        """Write k and v into the cache, then q's attention into out."""
-
-    def copy_blocks(
-        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
-    ) -> None:
-        """Copy the first lengths[i] tokens of block sources[i] to block targets[i]."""
-
-    def scrub(self, blocks: Sequence[int]) -> None:
-        """Overwrite blocks whose content is not finite: their next owner must not inherit it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One step, packed without padding between sequences.
-
-    token_ids   [num_rows]  rows after num_tokens only fill up the last tile
-    positions   [num_rows]
-    num_tokens  rows that are real
-    tiles       sizes that add up to num_rows
-    attention   the step's plan
-    logit_rows  [num_logit_rows] rows whose logits are wanted, then any that fill up the last tile
-    logit_tiles sizes that add up to num_logit_rows
-    """
-
-    token_ids: Tensor
-    positions: Tensor
-    num_tokens: int
-    tiles: tuple[int, ...]
-    attention: Any
-    logit_rows: Tensor
-    logit_tiles: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def _device() -> list[Finding]:
         import torch
     except ImportError:
         return [Finding("device", False, "torch is not installed · next: make setup")]
-    from engine.native import cpu, gpu
+    from engine.kernels import cpu, gpu
 
     if torch.cuda.is_available():
         names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}

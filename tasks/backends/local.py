@@ -8,10 +8,7 @@ from pathlib import Path
 
 from engine import LLM, Completion
 from tasks.backends.base import Ask, BackendFacts, OnProgress, Reply
-from tasks.model.failure import Failure
-
-#: errors of a completion that come from the machine's state, not from the prompt
-_TRANSIENT = ("failed on this device", "KV cache")
+from tasks.model.failure import Failure, Fault
 
 
 class LocalBackend:
@@ -51,8 +48,11 @@ class LocalBackend:
 def _reply(completion: Completion) -> Reply:
     failure = None
     if completion.error is not None:
-        is_transient = any(mark in completion.error for mark in _TRANSIENT)
-        failure = Failure("engine", completion.error, "release", is_transient)
+        kind = completion.fault
+        assert kind is not None, "the engine says of which kind every error is"
+        # what another moment or machine would cure is no fault of what is judged
+        fault: Fault = "harness" if kind.is_transient else "release"
+        failure = Failure(str(kind), completion.error, fault, kind.is_transient)
     return Reply(
         text=None if failure is not None else completion.text,
         finish_reason=completion.finish_reason,

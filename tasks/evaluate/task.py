@@ -19,13 +19,13 @@ from tasks.evaluate import plan
 from tasks.evaluate.plan import Need
 from tasks.evaluate.seeds import repeat_seeds
 from tasks.model.answer import CompletionKey, Role
-from tasks.model.failure import Failure
+from tasks.model.failure import Failure, Fault
 from tasks.model.receipt import Receipt
 from tasks.releases.machine import share_processors
 from tasks.releases.memory import Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_release, unusable_model
 from tasks.run import Run
-from tasks.scoring import Score, score, scorer_version, unscored
+from tasks.scoring import score, scorer_version, unscored
 from tasks.scoring.suites import suite_rules
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -174,25 +174,26 @@ def _score(
     rows = []
     for need in wanted:
         completion, name = completions.get(need.key), scorers[need.sample.suite]
+        fault: Fault | None = None
         if completion is not None and completion.text is not None:
             result = score(name, completion.text, need.sample.target)
+            fault = "judge" if result.value is None else None
+        elif completion is not None:
+            result, fault = unscored(f"no completion: {completion.error}"), completion.fault
         else:
             failure = work.transient.get(need.key)
-            error = completion.error if completion is not None else failure and failure.message
-            result = unscored(f"no completion: {error or 'the engine gave none'}")
-        rows.append(_score_row(need, name, result))
+            why = "the engine gave none" if failure is None else failure.message
+            result, fault = unscored(f"no completion: {why}"), "harness"
+        rows.append({
+            **asdict(need.key),
+            "scorer": scorer_version(name),
+            "value": result.value,
+            "unscored_reason": result.unscored_reason,
+            "answer": result.answer,
+            "explanation": result.explanation,
+            "fault": fault,
+        })  # fmt: skip
     return rows
-
-
-def _score_row(need: Need, name: str, result: Score) -> dict[str, Any]:
-    return {
-        **asdict(need.key),
-        "scorer": scorer_version(name),
-        "value": result.value,
-        "unscored_reason": result.unscored_reason,
-        "answer": result.answer,
-        "explanation": result.explanation,
-    }
 
 
 def _receipt(
@@ -220,6 +221,7 @@ def _receipt(
         "transient_errors": len(work.transient),
         "unscored": sum(reasons.values()),
         "unscored_reasons": dict(reasons.most_common(5)),
+        "faults": dict(Counter(row["fault"] for row in rows if row["value"] is None)),
         "input_tokens": totals.input_tokens,
         "cached_input_tokens": totals.cached_tokens,
         "output_tokens": totals.output_tokens,

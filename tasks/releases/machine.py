@@ -42,7 +42,7 @@ def resolve_machine(declared: EngineSettings, memory: Memory) -> Machine:
     if isinstance(known, dict) and {"device", "dtype"} <= known.keys():
         return Machine(str(known["device"]), str(known["dtype"]))
     share_processors()
-    from engine.device import pick_device, pick_dtype
+    from engine.execution.device import pick_device, pick_dtype
 
     device = pick_device(declared.device)
     dtype = pick_dtype(declared.dtype, device)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from engine.hub import resolve_model
+from engine.loading.hub import resolve_model
 from tasks.errors import UsageError
 from tasks.model.release import Release
 from tasks.releases.machine import Machine, resolve_machine

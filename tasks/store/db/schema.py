@@ -68,8 +68,9 @@ def _windows_of_sources(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f'ALTER TABLE sources ADD COLUMN IF NOT EXISTS "{name}" {sql_type}')
 
 
-def _fault_of_completions(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("ALTER TABLE completions ADD COLUMN IF NOT EXISTS fault VARCHAR")
+def _whose_fault(connection: duckdb.DuckDBPyConnection) -> None:
+    for table in ("completions", "scores"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS fault VARCHAR")
 
 
 #: In order; never edited once released, only appended to.
@@ -79,7 +80,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _merged_reports,
     _drift,
     _windows_of_sources,
-    _fault_of_completions,
+    _whose_fault,
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from expectations.contracts import COMPLETIONS, SCORES
 from tasks.model.answer import Answer, CompletionKey
+from tasks.model.failure import Fault
 from tasks.store.db.connection import Store
 
 
@@ -18,6 +19,7 @@ class StoredCompletion:
     key: CompletionKey
     text: str | None
     error: str | None
+    fault: Fault | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,15 @@ def read_completions(
 ) -> list[StoredCompletion]:
     """Completions of these releases on the eval set, whichever run computed them."""
     rows = store.rows(
-        "SELECT c.release_digest, c.sample_id, c.seed, c.text, c.error "
+        "SELECT c.release_digest, c.sample_id, c.seed, c.text, c.error, c.fault "
         "FROM completions c JOIN eval_set_samples e USING (sample_id) "
         "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
         "AND c.seed >= ? AND c.seed < ? ORDER BY c.release_digest, e.position, c.seed",
         [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
     )
     return [
-        StoredCompletion(CompletionKey(digest, sample_id, seed), text, error)
-        for digest, sample_id, seed, text, error in rows
+        StoredCompletion(CompletionKey(digest, sample_id, seed), *completion)
+        for digest, sample_id, seed, *completion in rows
     ]
 
 

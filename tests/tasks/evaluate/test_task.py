@@ -190,12 +190,21 @@ def store_more(settings: Settings, extra: dict[str, Any]) -> None:
     store_eval_set(settings, [*(sample(n) for n in range(NUM)), extra])
 
 
-def test_message_the_template_cannot_take_is_an_error_of_that_sample(settings: Settings) -> None:
-    text = json.dumps([{"role": "robot", "content": "beep"}])
+@pytest.mark.parametrize("role", ["robot", "KV cache"])
+def test_message_the_template_cannot_take_is_an_error_of_that_sample(
+    settings: Settings, role: str
+) -> None:
+    """Terminal, whatever its words: the next night does not ask again."""
+    text = json.dumps([{"role": role, "content": "beep"}])
     store_more(settings, sample(NUM, messages=text))
     receipt = evaluate(begin(settings, "r1"))
     assert receipt.notes["unscored"] == 2
-    assert "robot" in next(iter(receipt.notes["unscored_reasons"]))
+    assert role in next(iter(receipt.notes["unscored_reasons"]))
+    assert (receipt.notes["transient_errors"], receipt.notes["faults"]) == (0, {"release": 2})
+    assert evaluate(begin(settings, "r2")).notes["computed"] == 0
+    assert rows(settings, "SELECT DISTINCT fault FROM completions ORDER BY 1") == [
+        ("release",), (None,),
+    ]  # fmt: skip
 
 
 def test_transient_error_is_not_remembered(
@@ -213,6 +222,7 @@ def test_transient_error_is_not_remembered(
     monkeypatch.setattr(LocalBackend, "answer", fails)
     receipt = evaluate(begin(settings, "r1"))
     assert receipt.notes["transient_errors"] == receipt.notes["errors"] == 4  # one a chunk
+    assert receipt.notes["faults"] == {"harness": 4}
     assert receipt.rows_out == 2 * NUM
     reasons = rows(settings, "SELECT DISTINCT unscored_reason FROM scores WHERE value IS NULL")
     assert reasons == [("no completion: out of memory",)]
