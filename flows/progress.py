@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from flows.stages import TITLES
+from flows.stages import stage_named
 from tasks.run import Progress
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Lines:
         now = time.monotonic()
         if stage not in self._started:
             self._started[stage] = self._told[stage] = now
-            self._say(f"{stage}: {TITLES.get(stage, '')} …")
+            self._say(f"{stage}: {stage_named(stage).title} …")
         elif note == "finished":
             self._say(f"{stage}: done in {now - self._started[stage]:.1f} s")
         elif now - self._told[stage] >= _LINE_EVERY_S:
@@ -66,12 +66,12 @@ class _Bars:
 
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         if stage not in self._ids:
-            title = TITLES.get(stage, "")
+            title = stage_named(stage).title
             self._ids[stage] = self._bars.add_task(title, total=total, stage=stage)
         number = self._ids[stage]
         if note == "finished":
             known = self._bars.tasks[self._bars.task_ids.index(number)].total or 1
             self._bars.update(number, completed=known, total=known)
             return
-        text = f"{TITLES.get(stage, '')} · {note}" if note else TITLES.get(stage, "")
+        text = f"{stage_named(stage).title} · {note}" if note else stage_named(stage).title
         self._bars.update(number, completed=done, total=total, description=text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows import terminal
 from flows.turn import Outcome
+from tasks.model.receipt import Receipt
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,15 +76,16 @@ def suite_rows(outcome: Outcome) -> list[tuple[str, ...]]:
 
 def facts(outcome: Outcome) -> list[tuple[str, str]]:
     """What happened to the data, a line each; only what the run really has."""
-    lines: list[tuple[str, str]] = []
-    for stage, describe in _FACTS:
-        receipt = outcome.receipt(stage)
-        if receipt is not None:
-            lines.extend(describe(receipt.rows_in, dict(receipt.notes), receipt))
-    return lines
+    return [
+        fact
+        for receipt in outcome.receipts
+        if receipt.stage in _FACTS
+        for fact in _FACTS[receipt.stage](receipt)
+    ]
 
 
-def _replay_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _replay_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     read, letters = notes.get("letters_read", 0), notes.get("letters", 0)
     yield "dead letters", f"{read:,} of {letters:,} can be read now"
     failing = ", ".join(f"{name} {rows}" for name, rows in notes.get("by_reason", {}).items())
@@ -91,9 +93,10 @@ def _replay_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable
     yield "quarantine", passed + (f"; still held: {failing}" if failing else "")
 
 
-def _ingest_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _ingest_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     files = f"{notes.get('new_files', 0)} new of {notes.get('files', 0)} files"
-    yield "logs", f"{receipt.rows_out:,} new rows of {rows_in:,} read ({files})"
+    yield "logs", f"{receipt.rows_out:,} new rows of {receipt.rows_in:,} read ({files})"
     if window := notes.get("window"):
         bounds = f"since {window['since'] or 'ever'} until {window['until'] or 'now'}"
         yield "window", f"{bounds}: {receipt.outside_window:,} calls outside were passed over"
@@ -104,7 +107,8 @@ def _ingest_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable
         yield "dead letters", f"{receipt.dead_letters:,}, kept with their bytes: table dead_letters"
 
 
-def _validate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _validate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     if receipt.quarantined:
         reasons = ", ".join(f"{name} {rows}" for name, rows in notes.get("by_reason", {}).items())
         yield "quarantined", f"{receipt.quarantined:,}: {reasons}"
@@ -114,7 +118,8 @@ def _validate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterab
         yield "feedback", f"{signals['quarantined']:,} quarantined: {reasons}"
 
 
-def _redact_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _redact_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     kinds = {name: count for name, count in notes.get("redactions", {}).items() if count}
     if kinds:
         yield "redacted", ", ".join(f"{name} {count}" for name, count in kinds.items())
@@ -132,29 +137,35 @@ def _drift_fact(drift: dict[str, Any]) -> str:
     return f"ALARM in {alarms}; {compared}: flywheel drift"
 
 
-def _curate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _curate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     near, exact = notes.get("near_duplicates", 0), notes.get("exact_duplicates", 0)
-    yield "duplicates", f"{exact:,} exact and {near:,} near among {rows_in:,} calls and samples"
+    yield (
+        "duplicates",
+        f"{exact:,} exact and {near:,} near among {receipt.rows_in:,} calls and samples",
+    )
     origins = ", ".join(f"{n} from {name}" for name, n in notes.get("by_origin", {}).items())
     digest = str(notes.get("eval_set_digest", ""))[:12]
     yield "eval set", f"{notes.get('num_samples', 0):,} samples ({origins}), {digest}"
 
 
-def _evaluate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _evaluate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     computed, cached = notes.get("computed", 0), notes.get("cached", 0)
     speed = notes.get("tokens_per_s")
     text = f"{computed:,} computed, {cached:,} from cache"
     yield "completions", text + (f", {speed:,.0f} tokens/s" if computed and speed else "")
 
 
-_FACTS = (
-    ("replay", _replay_facts),
-    ("ingest", _ingest_facts),
-    ("validate", _validate_facts),
-    ("redact", _redact_facts),
-    ("curate", _curate_facts),
-    ("evaluate", _evaluate_facts),
-)
+#: what is worth a line of a stage; one that is not here has only its row in the table
+_FACTS = {
+    "replay": _replay_facts,
+    "ingest": _ingest_facts,
+    "validate": _validate_facts,
+    "redact": _redact_facts,
+    "curate": _curate_facts,
+    "evaluate": _evaluate_facts,
+}
 
 
 def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:

@@ -11,11 +11,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from flows.lock import hold
-from flows.stages import REPLAY, STAGES, stage_function
+from flows.options import Options
+from flows.stages import place_of, stage_function, stages_of
 from tasks.errors import FlywheelError
 from tasks.logs.files.urls import STDIN, is_url
 from tasks.model.receipt import Receipt
@@ -85,7 +86,7 @@ def turn(
     A run of the same request that was killed is taken up after its last whole stage.
     """
     with begun(settings, request, progress) as (run, resumed_after):
-        for stage in request.stages or STAGES:
+        for stage in request.stages or stages_of("run"):
             execute(stage, run)
     with run.open_store() as store:
         return outcome(store, run.run_id, resumed_after)
@@ -144,8 +145,7 @@ def _one_line(error: BaseException) -> str:
 def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outcome:
     """Read back what a run came to."""
     verdict = store.one("SELECT verdict, reasons, suites FROM verdicts WHERE run_id = ?", [run_id])
-    order = {stage: place for place, stage in enumerate((REPLAY, *STAGES))}
-    receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: order[receipt.stage])
+    receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: place_of(receipt.stage))
     return Outcome(
         run_id=run_id,
         receipts=tuple(receipts),
@@ -158,47 +158,36 @@ def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outc
     )
 
 
-def request_from(
-    settings: Settings,
-    *,
-    logs: tuple[str, ...] = (),
-    log_format: str = "auto",
-    champion: str = "",
-    challenger: str = "",
-    seed: int | None = None,
-    stages: tuple[str, ...] = STAGES,
-    only: tuple[str, ...] = (),
-    since: str = "",
-    until: str = "",
-) -> RunRequest:
+def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) -> RunRequest:
     """What was asked, with the settings standing in for what was not said.
 
     Patterns given here are relative to the working folder, those of flywheel.toml to that file.
     Raises UsageError for a release that is not declared and for a window that is none.
     """
-    window(since, until, utc_now())
-    request = RunRequest(
-        logs=tuple(
-            pattern if pattern == STDIN or is_url(pattern) else os.path.abspath(pattern)
-            for pattern in logs
-        )
-        or tuple(
-            pattern if is_url(pattern) else str(settings.path(pattern)) for pattern in settings.logs
-        ),
-        log_format=log_format,
-        champion=champion or settings.champion,
-        challenger=challenger or settings.challenger,
-        seed=settings.evaluate.seed if seed is None else seed,
-        stages=stages,
-        only=only,
-        since=since,
-        until=until,
+    window(options.since, options.until, utc_now())
+    said = tuple(
+        pattern if pattern == STDIN or is_url(pattern) else os.path.abspath(pattern)
+        for pattern in options.logs or ()
     )
+    declared = (
+        pattern if is_url(pattern) else str(settings.path(pattern)) for pattern in settings.logs
+    )
+    champion = options.champion or settings.champion
+    challenger = options.challenger or settings.challenger
     if "evaluate" in stages:
-        if not request.champion:
-            request = replace(request, champion=request.challenger)
-        if not request.challenger:
-            request = replace(request, challenger=request.champion)
-        settings.release(request.champion)
-        settings.release(request.challenger)
-    return request
+        champion, challenger = champion or challenger, challenger or champion
+        settings.release(champion)
+        settings.release(challenger)
+    return RunRequest(
+        logs=said or tuple(declared),
+        log_format=options.log_format,
+        champion=champion,
+        challenger=challenger,
+        seed=settings.evaluate.seed if options.seed is None else options.seed,
+        stages=stages,
+        since=options.since,
+        until=options.until,
+        only=tuple(
+            os.path.realpath(held) if os.path.exists(held) else held for held in options.held or ()
+        ),
+    )

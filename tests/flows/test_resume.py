@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from flows.stages import STAGES
+from flows.stages import stages_of
 from tests.flows.application import Application, call_record, make_application
 
 _COUNTED = (
@@ -22,7 +22,7 @@ _COUNTED = (
 _RUN = ("run", "--inline", "--json")
 #: in every stage with its work done and not yet committed; the rest are the odd ones
 MOMENTS = [
-    *((stage, "before") for stage in STAGES),
+    *((stage, "before") for stage in stages_of("run")),
     ("ingest", "after"),
     ("evaluate", "chunk"),
     ("gate", "after"),
