@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Config, Json, Options, taking
+from flows.options import Config, Json, Options, RunId, taking
 
 app = typer.Typer(
     name="flywheel",
@@ -63,9 +63,9 @@ def evaluate(options: Options) -> int:
 
 
 @app.command()
-@taking(*_RELEASES)
+@taking("run_id", "champion", "challenger")
 def gate(options: Options) -> int:
-    """Decide from what is stored, without recording: better, no_worse, worse or cannot_tell."""
+    """Decide on the stored scores of an evaluated run: better, no_worse, worse or cannot_tell."""
     return _turn("gate", options)
 
 
@@ -84,7 +84,7 @@ def _turn(command: str, options: Options) -> int:
 
 @app.command()
 def drift(
-    run_id: Annotated[str, typer.Argument(help="run, or its beginning [default: the last]")] = "",
+    run_id: RunId = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -96,7 +96,7 @@ def drift(
 
 @app.command()
 def report(
-    run_id: Annotated[str, typer.Argument(help="run, or its beginning [default: the last]")] = "",
+    run_id: RunId = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:

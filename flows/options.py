@@ -14,6 +14,9 @@ Config = Annotated[
     str | None, typer.Option("--config", help="settings file [default: the nearest flywheel.toml]")
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object instead of tables")]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="run, or its beginning [default: the last]")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class Options:
             help="log file, expectation, request id, or the beginning of an id",
         ),
     ] = None
+    run_id: RunId = ""
     config: Config = None
     as_json: Json = False
 

@@ -202,6 +202,8 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
         console.print(
             f"Run {outcome.run_id} was killed earlier; it went on after {outcome.resumed_after}."
         )
+    if outcome.scores_of:
+        console.print(f"Decided on the scores of run {outcome.scores_of}.")
     _print_table(console, _STAGE_COLUMNS, stage_rows(outcome))
     _print_pairs(console, facts(outcome))
     if outcome.suites:

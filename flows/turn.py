@@ -11,20 +11,20 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flows.lock import hold
 from flows.options import Options
 from flows.stages import place_of, stage_function, stages_of
-from tasks.errors import FlywheelError
+from tasks.errors import FlywheelError, UsageError
 from tasks.logs.files.urls import STDIN, is_url
 from tasks.model.receipt import Receipt
 from tasks.model.window import window
 from tasks.run import Progress, Run, RunRequest, silent, utc_now
 from tasks.settings import Settings
 from tasks.store import Store
-from tasks.store.control import ledger
+from tasks.store.control import ledger, verdicts
 
 Execute = Callable[[str, Run], Receipt]
 
@@ -41,6 +41,8 @@ class Outcome:
     mlflow_run_id: str | None
     report: str | None
     resumed_after: str | None
+    #: the evaluated run whose scores were decided on, where it is another one
+    scores_of: str = ""
 
     def receipt(self, stage: str) -> Receipt | None:
         return next((r for r in self.receipts if r.stage == stage), None)
@@ -56,6 +58,7 @@ class Outcome:
             "mlflow_run_id": self.mlflow_run_id,
             "report": self.report,
             "resumed_after": self.resumed_after,
+            "scores_of": self.scores_of or self.run_id,
         }
 
 
@@ -119,6 +122,9 @@ def _begin_or_resume(
             ledger.adopt_run(store, run_id)
         else:
             ledger.begin_run(store, run_id, request.to_json(), digest, now)
+        if request.scores_of:
+            keys = verdicts.read_run_keys(store, request.scores_of)
+            ledger.annotate_run(store, run_id, **asdict(keys))
         ledger.abandon_others(store, run_id, now)
         done = ledger.receipts(store, run_id)
     resumed_after = (done[-1].stage if done else "start") if killed else None
@@ -155,6 +161,9 @@ def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outc
         mlflow_run_id=ledger.run_value(store, run_id, "mlflow_run_id"),
         report=ledger.run_value(store, run_id, "report"),
         resumed_after=resumed_after,
+        scores_of=RunRequest.from_json(
+            ledger.run_value(store, run_id, "request") or "{}"
+        ).scores_of,
     )
 
 
@@ -190,4 +199,34 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
         only=tuple(
             os.path.realpath(held) if os.path.exists(held) else held for held in options.held or ()
         ),
+    )
+
+
+def request_to_decide(settings: Settings, options: Options) -> RunRequest:
+    """A decision on the scores of a run that evaluated: of its releases, with its seed.
+
+    Raises UsageError where no such run has evaluated anything.
+    """
+    evaluated = request = None
+    if settings.store_path.exists():
+        with Store.open(settings.store_path, read_only=True) as store:
+            evaluated = ledger.find_evaluated(
+                store, options.run_id, options.champion, options.challenger
+            )
+            request = evaluated and ledger.run_value(store, evaluated, "request")
+    if evaluated is None or request is None:
+        said = {"--champion": options.champion, "--challenger": options.challenger}
+        named = " ".join(f"{option} {name}" for option, name in said.items() if name)
+        raise UsageError(
+            "no run has evaluated what is to be decided",
+            received=" ".join(filter(None, (options.run_id, named))) or "no scores in the store",
+            next=f"flywheel eval {named}".rstrip(),
+        )
+    asked = RunRequest.from_json(request)
+    return RunRequest(
+        champion=asked.champion,
+        challenger=asked.challenger,
+        seed=asked.seed,
+        stages=stages_of("gate"),
+        scores_of=evaluated,
     )

@@ -47,6 +47,8 @@ class RunRequest:
     until: str = ""
     #: what to replay: log files, expectations, request ids, beginnings of ids; none: everything
     only: tuple[str, ...] = ()
+    #: the evaluated run whose scores are decided on; empty: this run evaluates its own
+    scores_of: str = ""
 
     def to_json(self) -> str:
         """For the store: addresses are without passwords."""

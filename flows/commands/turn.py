@@ -16,7 +16,7 @@ from flows.piped import piped_in
 from flows.progress import shown
 from flows.stages import stages_of
 from flows.summary import print_summary
-from flows.turn import Outcome, outcome, request_from, turn
+from flows.turn import Outcome, outcome, request_from, request_to_decide, turn
 from tasks.errors import UsageError
 from tasks.run import RunRequest, utc_now
 from tasks.settings import Settings, read_settings
@@ -34,7 +34,10 @@ def run_command(command: str, options: Options) -> int:
     settings = read_settings(options.config)
     if command == "run":
         _require_releases(settings, options)
-    request = request_from(settings, options, stages_of(command))
+    if command == "gate":
+        request = request_to_decide(settings, options)
+    else:
+        request = request_from(settings, options, stages_of(command))
     show = _Show(settings, options.as_json, partial(_to_object, command))
     with _turning(settings, in_prefect=command == "run" and not options.inline) as turn_one:
         return _turn_all(settings, request, turn_one, show, backfill=options.backfill)

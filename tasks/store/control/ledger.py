@@ -46,6 +46,17 @@ def find_completed(store: Store, digest: str) -> str | None:
     return run_id
 
 
+def find_evaluated(store: Store, run_id: str, champion: str, challenger: str) -> str | None:
+    """The newest run with scores; of the beginning of an id and of releases by name, where told."""
+    newest: str | None = store.scalar(
+        "SELECT max(run_id) FROM runs JOIN run_stages USING (run_id) WHERE stage = 'evaluate' "
+        "AND starts_with(run_id, ?) AND ? IN ('', request->>'champion') "
+        "AND ? IN ('', request->>'challenger')",
+        [run_id, champion, challenger],
+    )
+    return newest
+
+
 def find_killed(store: Store, digest: str) -> str | None:
     """The newest run, if it had this request and never ended; else None.
 
