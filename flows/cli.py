@@ -14,6 +14,8 @@ import typer
 
 from flows.options import Config, Json, Options, RunId, taking
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="flywheel",
     no_args_is_help=True,
@@ -167,9 +169,12 @@ def main() -> None:
         app()
     except Exception as error:
         sys.exit(exit_code_of(error, as_json="--json" in sys.argv))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        # typer makes exit 130 of an interrupt, without a word
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
         print("interrupted · next: the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

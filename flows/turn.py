@@ -99,11 +99,16 @@ def turn(
 def begun(
     settings: Settings, request: RunRequest, progress: Progress
 ) -> Iterator[tuple[Run, str | None]]:
-    """A run in the ledger, alone on this state folder, marked with how it ended."""
+    """A run in the ledger, alone on this state folder, marked with how it ended.
+
+    One that was interrupted is left like one that was killed: the same request takes it up.
+    """
     with hold(settings.home_path):
         run, resumed_after = _begin_or_resume(settings, request, progress)
         try:
             yield run, resumed_after
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
             _finish(run, "failed", error)
             raise
