@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import terminal
+from flows.commands.ui import mlflow_page
 from flows.turn import Outcome
 from tasks.model.receipt import Receipt
 from tasks.settings import Settings
@@ -171,19 +172,17 @@ _FACTS = {
 def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     """Where to look next: what it is, and the path, link or command that opens it."""
     config = Path(settings.base) / "flywheel.toml"
-    found: list[tuple[str, str]] = []
+    shown: list[tuple[str, str]] = []
     if outcome.report:
-        found.append(("report", Path(outcome.report).as_uri()))
+        shown.append(("report", Path(outcome.report).as_uri()))
     docs = settings.home_path / "data-docs" / "index.html"
     if docs.exists():
-        found.append(("data docs", docs.as_uri()))
+        shown.append(("data docs", docs.as_uri()))
     recorded = outcome.receipt("record")
-    link = recorded.notes.get("compare_url_path") if recorded else None
-    if link:
+    if recorded and recorded.notes.get("compare_url_path"):
         option = f" --config {_short(config)}" if config.parent != Path.cwd() else ""
-        found.append(("MLflow", f"flywheel ui{option}"))
-        found.append(("  then", f"http://127.0.0.1:5000{link}"))
-    return found
+        shown += mlflow_page(settings, recorded.notes["compare_url_path"], option)
+    return shown
 
 
 def _short(path: Path) -> str:
