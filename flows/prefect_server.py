@@ -19,8 +19,11 @@ from pathlib import Path
 
 from flows.processes import Server, end_group, remembered
 from tasks.errors import StoreError
+from tasks.logs.files.urls import without_password
 
 _STARTUP_TIMEOUT_S = 120.0
+#: a server of the user's that was started a moment ago
+_GIVEN_TIMEOUT_S = 30.0
 
 #: nothing calls home; DO_NOT_TRACK has the one spelling that both Prefect and MLflow take
 QUIET = {
@@ -144,6 +147,19 @@ def _require(url: str) -> None:
             received=f"PREFECT_API_URL={url}",
             next="start it (prefect server start), unset PREFECT_API_URL, or run with --inline",
         )
+
+
+def wait_for_given(url: str) -> None:
+    """Block until the user's server answers. Raises StoreError where it does not come up."""
+    deadline = time.monotonic() + _GIVEN_TIMEOUT_S
+    while not _answers(url):
+        if time.monotonic() >= deadline:
+            raise StoreError(
+                f"no Prefect server answers at {without_password(url)}",
+                received=f"PREFECT_API_URL, asked for {_GIVEN_TIMEOUT_S:.0f} s",
+                next="prefect server start, or set PREFECT_API_URL to the server that runs",
+            )
+        time.sleep(0.2)
 
 
 def _answers(url: str) -> bool:
