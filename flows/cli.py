@@ -20,12 +20,30 @@ app = typer.Typer(
     name="flywheel",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From production LLM logs to a trustworthy answer: may this release ship?",
 )
 
-_LOGS = ("logs", "log_format", "since", "until", "backfill")
+
+def _version(said: bool) -> None:
+    if said:
+        from importlib.metadata import version
+
+        print(f"flywheel {version('llm-flywheel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def general(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="print the version", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """What can be said before a command."""
+
+
+_LOGS = ("files", "logs", "log_format", "since", "until", "backfill")
 _RELEASES = ("champion", "challenger", "seed")
 
 

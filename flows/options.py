@@ -23,6 +23,9 @@ RunId = Annotated[
 class Options:
     """What was said; what was not has the default here, for the settings to stand in."""
 
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="LOGS", help="log files, as with --logs")
+    ] = None
     logs: Annotated[
         list[str] | None,
         typer.Option(

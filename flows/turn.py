@@ -181,7 +181,7 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
     window(options.since, options.until, utc_now())
     said = tuple(
         pattern if pattern == STDIN or is_url(pattern) else os.path.abspath(pattern)
-        for pattern in options.logs or ()
+        for pattern in (*(options.files or ()), *(options.logs or ()))
     )
     declared = (
         pattern if is_url(pattern) else str(settings.path(pattern)) for pattern in settings.logs

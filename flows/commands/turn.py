@@ -21,6 +21,7 @@ from tasks.errors import UsageError
 from tasks.run import RunRequest, utc_now
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
+from tasks.store.control import ledger
 
 #: a gate that holds is exit 1; "cannot tell" is not a pass
 _EXIT_OF_VERDICT = {"better": 0, "no_worse": 0, "worse": 1, "cannot_tell": 1}
@@ -140,21 +141,21 @@ def _to_object(command: str, result: Outcome) -> dict[str, Any]:
     return {**flat.pop("notes"), **flat, "run_id": result.run_id}
 
 
+def no_such_run(run_id: str) -> UsageError:
+    return UsageError(
+        "no such run" if run_id else "no run has reached a verdict yet",
+        received=run_id or "no run id",
+        next="flywheel sql 'select run_id, state from runs order by run_id desc'",
+    )
+
+
 def show_run(run_id: str, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     with Store.open(settings.store_path, read_only=True) as store:
-        found = store.one(
-            "SELECT run_id FROM runs WHERE starts_with(run_id, ?) "
-            "AND (? <> '' OR run_id IN (SELECT run_id FROM verdicts)) ORDER BY run_id DESC LIMIT 1",
-            [run_id, run_id],
-        )
-        if found is None:
-            raise UsageError(
-                "no such run" if run_id else "no run has reached a verdict yet",
-                received=run_id or "no run id",
-                next="flywheel sql 'select run_id, state from runs order by run_id desc'",
-            )
-        result = outcome(store, found[0])
+        newest = ledger.find_run(store, run_id)
+        if newest is None:
+            raise no_such_run(run_id)
+        result = outcome(store, newest)
     show = _Show(settings, as_json, Outcome.to_dict)
     show.one(result)
     show.end(result.to_dict())

@@ -73,6 +73,16 @@ def find_killed(store: Store, digest: str) -> str | None:
     return run_id
 
 
+def find_run(store: Store, run_id: str) -> str | None:
+    """The newest run whose id begins so; of no beginning, the newest that has a verdict."""
+    newest: str | None = store.scalar(
+        "SELECT max(run_id) FROM runs WHERE starts_with(run_id, $1) "
+        "AND ($1 <> '' OR run_id IN (SELECT run_id FROM verdicts))",
+        [run_id],
+    )
+    return newest
+
+
 def adopt_run(store: Store, run_id: str) -> None:
     """This process takes the run over."""
     store.execute(
