@@ -22,7 +22,7 @@ from tasks.logs.files.urls import STDIN, is_url
 from tasks.model.receipt import Receipt
 from tasks.model.window import window
 from tasks.run import Progress, Run, RunRequest, silent, utc_now
-from tasks.settings import Settings
+from tasks.settings import Settings, find_config
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
 
@@ -204,6 +204,7 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
         only=tuple(
             os.path.realpath(held) if os.path.exists(held) else held for held in options.held or ()
         ),
+        config=str(find_config(options.config) or ""),
     )
 
 

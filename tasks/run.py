@@ -49,6 +49,8 @@ class RunRequest:
     only: tuple[str, ...] = ()
     #: the evaluated run whose scores are decided on; empty: this run evaluates its own
     scores_of: str = ""
+    #: the settings file, so that the command for the same run can be written down
+    config: str = ""
 
     def to_json(self) -> str:
         """For the store: addresses are without passwords."""

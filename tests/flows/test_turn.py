@@ -164,5 +164,9 @@ def test_request_takes_from_settings_what_was_not_said(tmp_path, monkeypatch):
     assert (request.logs, request.challenger) == ((str(tmp_path / "mine/*"),), "b")
     assert request.seed == 0
     assert RunRequest.from_json(request.to_json()) == request
+    assert request.config == ""
+    (tmp_path / "flywheel.toml").write_text("")
+    request = request_from(settings, Options(), WHOLE_TURN)
+    assert request.config == str(tmp_path / "flywheel.toml")
     with pytest.raises(UsageError, match="release 'c'"):
         request_from(settings, Options(challenger="c"), WHOLE_TURN)
