@@ -104,6 +104,10 @@ def _ingest_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     if changed := notes.get("changed_files"):
         names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if changed[3:] else "")
         yield "changed", f"{names}: not only grown since last read, so read anew"
+    if empty := notes.get("empty_files"):
+        count = empty if isinstance(empty, int) else len(empty)
+        nothing = "" if receipt.rows_out else "; nothing new came in"
+        yield "empty", f"{count:,} of {notes.get('files', 0):,} files hold no byte{nothing}"
     if receipt.dead_letters:
         yield "dead letters", f"{receipt.dead_letters:,}, kept with their bytes: table dead_letters"
 

@@ -81,6 +81,16 @@ def test_summary_tells_the_window_and_the_files_that_changed(outcome, capsys):
     assert "/a, /b, /c and 1 more: not only grown" in shown_text
 
 
+@pytest.mark.parametrize("empty", [["/a", "/b"], 2])
+def test_files_without_a_byte_are_told_and_that_nothing_came_in(outcome, empty):
+    receipt = Receipt("ingest", "r", 0, 0, notes={"files": 2, "new_files": 2, "empty_files": empty})
+    told = dict(summary.facts(replace(outcome, receipts=(receipt,))))
+    assert told["empty"] == "2 of 2 files hold no byte; nothing new came in"
+    other = Receipt("ingest", "r", 3, 3, notes={"files": 3, "new_files": 3, "empty_files": empty})
+    told = dict(summary.facts(replace(outcome, receipts=(other,))))
+    assert told["empty"] == "2 of 3 files hold no byte"
+
+
 def test_markdown_lets_no_text_become_markup(outcome):
     text = summary.summary_markdown(outcome)
     assert "\\<b\\>0.71\\</b\\> \\| 0.62" in text
