@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -276,3 +277,14 @@ def test_doctor_says_what_is_there_and_what_is_not(application: Application):
     answer = application.call("doctor")
     assert answer.code == 4
     assert "NOT OK" in answer.out
+
+
+def test_no_message_asks_to_mend():
+    """People fix things. Docstrings are for us."""
+    for package in ("flows", "tasks", "expectations", "engine"):
+        for path in (REPOSITORY / package).rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            docstrings = [node.value for node in nodes if isinstance(node, ast.Expr)]
+            for node in nodes:
+                if isinstance(node, ast.Constant) and node not in docstrings:
+                    assert not re.search(r"\bmend\b", str(node.value)), (path, node.value)
