@@ -220,17 +220,31 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
 
 
 def _print_table(console: Console, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table where it fits; on a narrow terminal a paragraph a row, for no number may be cut."""
     from rich import box
+    from rich.columns import Columns
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        right = name not in ("stage", "suite", "metric", "verdict")
-        table.add_column(name, justify="right" if right else "left")
+    unbounded = console.options.update(width=10_000)
+    for between_words in (" ", "\n"):  # headings on one line where they fit, else on several
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in columns:
+            right = name not in ("stage", "suite", "metric", "verdict")
+            heading = name.replace(" ", between_words)
+            table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(value) for value in row))
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            console.print(table)
+            return
     for row in rows:
-        table.add_row(*(Text(value) for value in row))
-    console.print(table)
+        console.print(Text(row[0], style="bold"))
+        named = zip(columns[1:], row[1:], strict=True)
+        cells = [Text(f"{name} {value}") for name, value in named]
+        console.print(Padding(Columns(cells, padding=(0, 3)), (0, 0, 0, 2)))
+    console.print()
 
 
 def _print_pairs(console: Console, pairs: list[tuple[str, str]]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import duckdb
@@ -10,7 +11,7 @@ from rich.progress import Progress
 
 import flows.summary as summary
 from flows.failures import exit_code_of
-from flows.progress import _Bars, shown
+from flows.progress import _Bars, _bars_on, _Lines, shown
 from flows.turn import Outcome
 from tasks.errors import DataError
 from tasks.model.receipt import Receipt
@@ -147,6 +148,21 @@ def test_progress_without_a_terminal_is_a_line_a_stage(capsys):
     assert lines[1].startswith("evaluate: done in")
 
 
+def test_lines_tell_rate_and_time_left_and_come_rarer_the_longer_it_takes(capsys):
+    clock = iter([0.0, 5.0, 10.0, 25.0, 30.0, 245.0, 262.0, 300.0])
+    progress = _Lines(lambda: next(clock))
+    progress("evaluate", 0, None)
+    progress("evaluate", 0, 4_000, "loading the model")
+    for done in (40, 160, 200, 1_920, 2_056):
+        progress("evaluate", done, 4_000, "both")
+    progress("evaluate", 1, 1, "finished")
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "evaluate: 160 of 4,000, 8.0/s, about 8 min 0 s left both",
+        "evaluate: 1,920 of 4,000, 8.0/s, about 4 min 20 s left both",
+        "evaluate: done in 300.0 s",
+    ]
+
+
 def test_progress_on_a_terminal_is_a_bar():
     with Progress(console=Console(file=io.StringIO())) as bars:
         progress = _Bars(bars)
@@ -154,3 +170,43 @@ def test_progress_on_a_terminal_is_a_bar():
         progress("ingest", 5, 10, "file 1")
         progress("ingest", 1, 1, "finished")
         assert bars.tasks[0].finished
+
+
+def test_bars_tell_rate_and_time_left():
+    terminal, moments = io.StringIO(), iter(float(n) for n in range(1_000))
+    with _bars_on(Console(file=terminal, force_terminal=True, width=120)) as bars:
+        bars.get_time = lambda: next(moments)
+        progress = _Bars(bars)
+        progress("evaluate", 0, 400)
+        progress("evaluate", 100, 400, "both")
+        progress("evaluate", 200, 400, "both")
+        bars.refresh()
+    last = terminal.getvalue()
+    assert "200/400" in last
+    assert re.search(r"\d/s", last)
+    assert re.search(r"\d\d:\d\d", last)
+
+
+@pytest.mark.parametrize("width", [60, *range(70, 150, 3), 160])
+def test_every_number_is_shown_whole_at_any_width(outcome, width, monkeypatch):
+    paper = io.StringIO()
+    monkeypatch.setattr(
+        summary.terminal, "console", lambda: Console(file=paper, width=width, highlight=False)
+    )
+    long = {**SUITE, "suite": "a suite with a rather long name", "num_samples": 1234}
+    summary.print_summary(replace(outcome, suites=(SUITE, long)), parse_settings({}, base="."))
+    text = paper.getvalue()
+    for whole, count in (
+        ("0.620 [0.500, 0.700]", 2),
+        ("0.710 [0.600, 0.800]", 2),
+        ("+0.090 [+0.020, +0.160]", 2),
+        ("0.050", 2),
+        ("exact_match@1", 2),
+        ("1234", 1),
+        (long["suite"], 1),
+        ("dead letters  1, kept", 1),
+        (" 0.5", 1),
+    ):
+        assert text.count(whole) >= count, text
+    assert "…" not in text
+    assert max(len(line) for line in text.splitlines() if "[" in line) <= width
