@@ -48,6 +48,10 @@ class RunRequest:
     until: str = ""
     #: what to replay: log files, expectations, request ids, beginnings of ids; none: everything
     only: tuple[str, ...] = ()
+    #: the evaluated run whose scores are decided on; empty: this run evaluates its own
+    scores_of: str = ""
+    #: the settings file, so that the command for the same run can be written down
+    config: str = ""
 
     @property
     def releases(self) -> Mapping[Role, str]:

@@ -169,4 +169,4 @@ def _model(settings: Settings, reference: str) -> tuple[bool | None, str]:
         return True, str(path)
     if reference.count("/") == 1 and not reference.startswith((".", "/", "~")):
         return None, f"{reference}: a hub id, fetched when it is first used"
-    return False, f"{path} does not exist · next: mend releases.NAME.model"
+    return False, f"{path} does not exist · next: correct releases.NAME.model"

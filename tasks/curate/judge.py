@@ -50,7 +50,7 @@ def judged(
             f"the eval set breaks {name}; it was not written",
             received=found,
             allowed=suite.rule(name).meaning,
-            next="mend the suite files or the logs, then run again",
+            next="fix the suite files or the logs, then run again",
         )
     warned = {rule.id: rows_by_rule[rule.id] for rule in suite.of("warning")}
     return (
@@ -73,5 +73,5 @@ def _refuse_written_by_hand(suite: Suite, chosen: EvalSet, failed: Mapping[str, 
         f"{len(bad)} samples of suite files fail {rule.id}; no eval set was written",
         received="; ".join(shown) + (" …" if len(bad) > _MAX_SHOWN else ""),
         allowed=rule.meaning,
-        next="mend those samples, then run again",
+        next="fix those samples, then run again",
     )

@@ -38,7 +38,7 @@ def read_suite(name: str, task: str, path: Path) -> tuple[Draft, ...]:
             f"the samples of suite {name!r} cannot be read: {error.strerror}",
             received=str(path),
             allowed="a file of JSON lines",
-            next=f"mend samples under [suites.{name}] in flywheel.toml",
+            next=f"fix suites.{name}.samples in flywheel.toml",
         ) from None
     samples = parse_suite(name, task, data, str(path))
     if not samples:
@@ -180,4 +180,4 @@ def _flag(record: Mapping[str, Any], key: str, where: str) -> bool:
 
 def _bad(what: str, where: str, received: str, allowed: str) -> UsageError:
     shown = f"{received} in {where}" if received else where
-    return UsageError(what, received=shown, allowed=allowed, next="mend that line, then run again")
+    return UsageError(what, received=shown, allowed=allowed, next="fix that line, then run again")

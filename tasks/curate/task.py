@@ -93,7 +93,7 @@ def _all_left_out(left_out: LeftOut) -> DataError:
     return DataError(
         "every sample of the eval set fails an expectation; none was written",
         received=", ".join(f"{name} {rows}" for name, rows in left_out.by_reason.items()),
-        next="mend the rules or the logs, then run again",
+        next="fix the rules or the logs, then run again",
     )
 
 

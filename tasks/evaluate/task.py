@@ -77,8 +77,8 @@ def evaluate(run: Run) -> Receipt:
         with store.transaction():
             for release in releases.values():
                 save_release(store, release.record(), run.clock())
-            columns = {f"{role}_digest": release.digest for role, release in releases.items()}
-            ledger.annotate_run(store, run.run_id, eval_set_digest=eval_set, **columns)
+            roles = {role: release.digest for role, release in releases.items()}
+            ledger.set_run_keys(store, run.run_id, ledger.RunKeys(eval_set, roles))
     work = _compute(run, plan.missing(wanted, known))
     with run.open_store() as store, store.transaction():
         rows = _score(store, eval_set, wanted, seeds, scorers, work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks.model.answer import JudgedSample
 from tasks.model.comparison import Comparison
 from tasks.model.verdict import Decision, SuiteResult, Tally
+from tasks.report.wording import decimal
 
 _MAX_NAMED = 5
 
@@ -55,8 +56,8 @@ def _suite(suite: SuiteResult) -> str:
     clusters = _count(suite.num_clusters, "independent cluster")
     size = f"{_count(suite.num_samples, 'sample')} ({clusters})"
     champion, challenger = suite.releases["champion"].mean, suite.releases["challenger"].mean
-    scores = f"suite {rule.name}, {rule.metric}: challenger {challenger:.3f} against champion "
-    scores += f"{champion:.3f} on {size}"
+    scores = f"suite {rule.name}, {rule.metric}: challenger {decimal(challenger)} against champion "
+    scores += f"{decimal(champion)} on {size}"
     comparison = suite.comparison
     if comparison is None:
         return f"{scores}: an interval needs at least two clusters: {verdict}."
@@ -71,16 +72,17 @@ def _known_failures(suite: SuiteResult) -> list[str]:
     )
     return [
         f"suite {suite.rule.name}: on {_count(suite.num_known_failures, 'known failure')} of "
-        f"production the challenger scores {challenger:.3f}, the champion {champion:.3f}. They "
-        "were picked for failing, so they do not gate."
+        f"production the challenger scores {decimal(challenger)}, the champion "
+        f"{decimal(champion)}. They were picked for failing, so they do not gate."
     ]
 
 
 def _numbers(comparison: Comparison, suite: SuiteResult) -> str:
     interval = comparison.interval
+    low, high = (decimal(end, signed=True) for end in (interval.low, interval.high))
     text = (
-        f"{_signed(comparison.difference)}, {100 * (1 - suite.level):.4g}% interval "
-        f"{_signed(interval.low)} to {_signed(interval.high)}, margin {suite.rule.margin:g}"
+        f"{decimal(comparison.difference, signed=True)}, {100 * (1 - suite.level):.4g}% interval "
+        f"{low} to {high}, margin {suite.rule.margin:g}"
     )
     if suite.num_won is not None:
         text += f", {suite.num_won} won and {suite.num_lost} lost"
@@ -142,8 +144,3 @@ def _names(suites: list[SuiteResult]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.3f}"
-    return "0.000" if text in ("+0.000", "-0.000") else text

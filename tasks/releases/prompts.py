@@ -184,5 +184,5 @@ def _malformed(file: Path, what: str, allowed: str) -> UsageError:
         f"the prompt file {file.name} cannot be used: {what}",
         received=str(file),
         allowed=allowed or f"a file ending in {', '.join(SUFFIXES)}",
-        next="mend that file",
+        next="fix that file",
     )

@@ -24,6 +24,9 @@ def commands(turn: Turn, compare_url_path: str | None) -> tuple[Command, ...]:
         again += ["--logs", str(pattern)]
     if request.get("log_format", "auto") != "auto":
         again += ["--format", str(request["log_format"])]
+    for name in ("since", "until", "config"):
+        if request.get(name):
+            again += [f"--{name}", str(request[name])]
     for role, release in turn.releases.items():
         again += [f"--{role}", release.name]
     again += ["--seed", str(request.get("seed", 0))]

@@ -1,4 +1,5 @@
-"""Numbers and texts as people read them. Scores are shown in percent, differences in points.
+"""Numbers and texts as people read them. Pages show scores in percent and differences in points;
+terminals and the sentences of a verdict show them as they are, with three decimals.
 
 Nothing is cut without a visible mark, and what could not be computed shows as a dash.
 """
@@ -34,6 +35,13 @@ def headline(turn: Turn) -> tuple[str, str]:
 
 def label(verdict: str) -> str:
     return verdict.replace("_", " ")
+
+
+def decimal(value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return NOTHING
+    text = f"{value:+.3f}" if signed else f"{value:.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text
 
 
 def percent(value: float | None) -> str:

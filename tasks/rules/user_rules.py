@@ -44,7 +44,7 @@ def with_own_rules(suite: Suite, folder: Path | None, suite_names: tuple[str, ..
         raise UsageError(
             "the folder of your own rules does not exist",
             received=str(folder),
-            next="make it, or mend [validate] rules",
+            next="make it, or correct validate.rules",
         )
     for path in sorted(folder.glob("*.toml")):
         for place, rule in _read_file(path, suite, suite_names):
@@ -59,7 +59,7 @@ def _read_file(path: Path, suite: Suite, suite_names: tuple[str, ...]) -> list[t
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(
-            f"{path.name} cannot be read: {error}", received=str(path), next="mend that line"
+            f"{path.name} cannot be read: {error}", received=str(path), next="fix that line"
         ) from None
     top = Place(path.name, "top")
     known_keys(values, ("suite", "rules"), top)

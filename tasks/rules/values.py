@@ -31,7 +31,7 @@ class Place:
             f"{self.file}, {self.rule}: {what}",
             received=repr(received)[:120],
             allowed=allowed,
-            next="mend that rule, then run again",
+            next="fix that rule, then run again",
         )
 
 

@@ -59,7 +59,7 @@ def read_settings(
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(
-                f"{path.name} is not valid TOML: {error}", received=str(path), next="mend that line"
+                f"{path.name} is not valid TOML: {error}", received=str(path), next="fix that line"
             ) from None
         except OSError as error:
             raise UsageError(

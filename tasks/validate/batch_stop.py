@@ -77,7 +77,7 @@ def batch_broken(
     suite, batch = next(pair for pair in judged if name in {rule.id for rule in pair[0].rules})
     rule = suite.rule(name)
     setting = SETTINGS.get(name, "max_null_ratio")
-    limit = f"mend {rule.origin}" if rule.origin else f"change [validate] {setting}"
+    limit = f"fix {rule.origin}" if rule.origin else f"change [validate] {setting}"
     others = ", ".join(list(summary.broken)[1:])
     return BatchStoppedError(
         f"the batch breaks {name}; nothing was moved, all calls wait in landing",
@@ -85,7 +85,7 @@ def batch_broken(
         received=found + (f"; broken too: {others}" if others else ""),
         allowed=rule.meaning,
         next=(
-            f"{_look_command(suite, name, batch)}{f' (or open {docs})' if docs else ''}, then mend "
+            f"{_look_command(suite, name, batch)}{f' (or open {docs})' if docs else ''}, then fix "
             f"the logs and run again: what waits is judged with what is new; or {limit}"
         ),
     )
@@ -114,7 +114,7 @@ def batch_stopped(
         received=", ".join(f"{name} {rows}" for name, rows in summary.by_reason.items()),
         allowed=f"{settings.max_quarantined_ratio:.0%} of the calls",
         next=(
-            f"{look}{f' (or open {docs})' if docs else ''}, then mend the logs, or raise "
+            f"{look}{f' (or open {docs})' if docs else ''}, then fix the logs, or raise "
             "[validate] max_quarantined_ratio to hold these calls back and go on"
         ),
     )

@@ -68,6 +68,11 @@ def run_keys(store: Store, run_id: str) -> RunKeys | None:
     return RunKeys(row[0], {"champion": row[1], "challenger": row[2]})
 
 
+def set_run_keys(store: Store, run_id: str, keys: RunKeys) -> None:
+    columns = {f"{role}_digest": digest for role, digest in keys.release_digests.items()}
+    annotate_run(store, run_id, eval_set_digest=keys.eval_set_digest, **columns)
+
+
 def began_at(store: Store, run_id: str) -> datetime | None:
     moment: datetime | None = store.scalar("SELECT started_at FROM runs WHERE run_id = ?", [run_id])
     return moment
@@ -79,6 +84,17 @@ def find_completed(store: Store, digest: str) -> str | None:
         "SELECT max(run_id) FROM runs WHERE request_digest = ? AND state = 'completed'", [digest]
     )
     return run_id
+
+
+def find_evaluated(store: Store, run_id: str, champion: str, challenger: str) -> str | None:
+    """The newest run with scores; of the beginning of an id and of releases by name, where told."""
+    newest: str | None = store.scalar(
+        "SELECT max(run_id) FROM runs JOIN run_stages USING (run_id) WHERE stage = 'evaluate' "
+        "AND starts_with(run_id, ?) AND ? IN ('', request->>'champion') "
+        "AND ? IN ('', request->>'challenger')",
+        [run_id, champion, challenger],
+    )
+    return newest
 
 
 def find_killed(store: Store, digest: str) -> str | None:

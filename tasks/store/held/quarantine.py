@@ -65,7 +65,7 @@ def refuse_unanswerable(store: Store, table: str, predicates: Mapping[str, str])
                 f"{name} cannot be judged on these rows; nothing was moved",
                 received=type(error).__name__,
                 allowed="SQL that every row can answer, such as try_cast instead of cast",
-                next="mend that rule, then run again",
+                next="fix that rule, then run again",
             ) from None
 
 

@@ -242,6 +242,14 @@ def test_commands_are_quoted_for_a_shell(decided: Run) -> None:
     assert "'a b; rm -rf /'" in first.line
 
 
+def test_the_same_turn_again_is_of_the_same_settings_and_window(decided: Run) -> None:
+    turn = read(decided)
+    asked = {"config": "/my app/flywheel.toml", "since": "2026-11-01", "until": ""}
+    line = commands.commands(replace(turn, request={**turn.request, **asked}), None)[0].line
+    assert " --since 2026-11-01 --config '/my app/flywheel.toml' --champion " in line
+    assert "--until" not in line
+
+
 def test_numbers_read_as_people_write_them() -> None:
     assert wording.points(-0.255) == "−25.5"
     assert wording.points(-0.0001) == "0.0"

@@ -241,7 +241,7 @@ def test_own_batch_rules_stop_the_run_and_name_their_file(
         "no_tests": "1 of 2, allowed share 0%",
         "enough": "num_calls 2",
     }
-    assert "mend own.toml" in error.line()
+    assert "fix own.toml" in error.line()
     (folder / "own.toml").unlink()
     later = make_run("run-2")
     land(later, [call(2)])
