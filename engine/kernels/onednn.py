@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["OneDnnMatrix", "linear", "pack"]
+__all__ = ["OneDnnMatrix", "can_run", "linear", "pack"]
 
 #: of every call that keeps bits: two rows of AMX tiles
 FIXED_ROWS = 32
@@ -27,6 +27,12 @@ class OneDnnMatrix:
 
     packed: Tensor
     exact: bool
+
+
+def can_run(dtype: torch.dtype) -> bool:
+    """Whether it is worth a trial: bfloat16, where the processor has AVX512."""
+    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return dtype == torch.bfloat16 and ask is not None and bool(ask())
 
 
 def pack(weight: Tensor, exact: bool) -> OneDnnMatrix | None:

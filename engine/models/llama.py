@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from engine.attention.protocol import Attention
 from engine.kernels import cpu, gpu, onednn
+from engine.kernels.own import own_kernels
 from engine.models.batch import Batch
 from engine.models.config import ModelConfig
 from engine.models.layers import Matrix, feed_forward, linear, rms_norm, rope_tables, rotate
@@ -78,7 +79,7 @@ class LlamaModel:
         self._is_packed = cpu.can_run(device, dtype)
         self._is_exact_on_gpu = exact and gpu.can_run(device, dtype)
         #: whether a row's bits are the same in any batch, as was asked
-        self.keeps_bits = exact and (self._is_packed or self._is_exact_on_gpu)
+        self.keeps_bits = exact and own_kernels(device, dtype) is not None
         own = own_weights(config, weights)
         weights.clear()
         check_weights(config, own, source)
@@ -134,7 +135,7 @@ class LlamaModel:
             return gpu.ExactMatrix(weight)
         if not self._is_packed:
             return weight
-        one = onednn.pack(weight, self._exact) if weight.dtype == torch.bfloat16 else None
+        one = onednn.pack(weight, self._exact) if onednn.can_run(weight.dtype) else None
         return one or cpu.pack(weight.float())
 
     def _opened(self, weight: Matrix | Quantised) -> Matrix:
