@@ -33,8 +33,8 @@ class LLM:
     model            a folder (config.json, *.safetensors), a .gguf file, or a hub id "owner/name"
     device           "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1"
     dtype            "auto", "float32", "bfloat16", "float16"
-    batch_invariant  the same bits for a request alone and in any batch, on this device, dtype and
-                     number of threads
+    batch_invariant  the same bits for a request alone and in any batch, on this device and dtype;
+                     kept by our own kernels, stats() says whether they run
     kv_cache_bytes   memory for K and V; None takes a share of what is free
     max_batch_tokens tokens of one step; None takes 512, on CUDA 8192
     quantization     None, "int8" or "int4": how the layers' matrices are kept in memory

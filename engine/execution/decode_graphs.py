@@ -129,14 +129,11 @@ class DecodeGraphs:
         batch = Batch(
             token_ids=inputs[:, TOKEN].long(),
             positions=positions,
-            num_tokens=rows,
-            tiles=(rows,),
             attention=FlatPlan(
                 slots=block * BLOCK_SIZE + inputs[:, POSITION] % BLOCK_SIZE,
                 tiles=torch.stack(tiles, dim=1),
                 tables=self._inputs.view(-1),
             ),
             logit_rows=row.long(),
-            logit_tiles=(rows,),
         )
         return self._model.logits(self._model.forward(batch, self._attention))

@@ -28,10 +28,11 @@ COMPILE_TIMEOUT_S = 300
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """The loaded library, or None and why."""
+    """The loaded library, or None and why. key: digest of what it was compiled from, by, for."""
 
     library: ctypes.CDLL | None
     reason: str = ""
+    key: str = ""
 
 
 @functools.cache
@@ -47,7 +48,8 @@ def build() -> Build:
         # torch's OpenMP first: a library of the same name is then shared, and so are its threads
         import torch  # noqa: F401
 
-        return Build(ctypes.CDLL(str(_compiled(compiler))))
+        path = _compiled(compiler)
+        return Build(ctypes.CDLL(str(path)), key=path.stem.removeprefix("kernels-"))
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
         return Build(None, f"{compiler} failed: {lines[0][:300]}")

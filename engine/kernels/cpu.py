@@ -1,9 +1,8 @@
 """The native kernels as functions of tensors: shapes checked, memory allocated, pointers passed.
 
-Owns the layout of packed weights and of the native KV cache. In float32, and all but the matrix
-product in bfloat16 (rounded once, from float32). Every row of a result has the same bits in any
-batch (kernels.cpp says why), so nothing here needs tiles of trusted sizes. Knows nothing of models
-or requests.
+Owns the layout of packed weights and of the native KV cache. In float32 and bfloat16 (rounded once,
+from float32). Every row of a result has the same bits in any batch and with any number of threads
+(kernels.cpp says why). Knows nothing of models or requests.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from engine.kernels.build import build
 __all__ = [
     "NativeAttention",
     "PackedMatrix",
-    "can_pack",
     "can_run",
     "linear",
     "pack",
@@ -68,11 +66,6 @@ def can_run(device: torch.device, dtype: torch.dtype) -> bool:
 def why_not() -> str:
     """Why there are no native kernels here; empty if there are."""
     return build().reason
-
-
-def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether matrix products do too; in bfloat16 oneDNN's are better."""
-    return dtype == torch.float32 and can_run(device, dtype)
 
 
 def _call(name: str, *arguments: Tensor | int | float | ctypes.Structure | None) -> None:
@@ -141,10 +134,11 @@ def linear(
     """x [rows, num_in] · weightᵀ + bias + residual [rows, num_out] → [rows, num_out]."""
     assert x.shape[1] == weight.num_in, (x.shape, weight.num_in)
     assert x.stride(1) == 1, x.stride()
+    wide, *more = (t if t is None else t.float() for t in (x, bias, residual))
     out = torch.empty(x.shape[0], weight.num_out)
-    _call("fw_linear", x, x.stride(0), weight.panels, weight.bits, weight.scales, bias, residual,
+    _call("fw_linear", wide, x.stride(0), weight.panels, weight.bits, weight.scales, *more,
           out, x.shape[0], weight.num_out, weight.num_in)  # fmt: skip
-    return out
+    return out.to(x.dtype)
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

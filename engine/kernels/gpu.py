@@ -2,7 +2,7 @@
 
 On CUDA devices where Triton is installed (it comes with torch's CUDA build). Owns tile sizes and
 the paged cache on a GPU. Every row of a result has the same bits in any batch (gpu_kernels.py says
-why), so nothing here needs tiles of trusted sizes. Knows nothing of models or requests.
+why). Knows nothing of models or requests.
 """
 
 from __future__ import annotations

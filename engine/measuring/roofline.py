@@ -170,7 +170,7 @@ def _matrix_rates(
         for _ in range(-(-MIN_CYCLE_BYTES // num_bytes))
         for size in matrices
     ]
-    packed = [cpu.pack(weight) for weight in weights] if cpu.can_pack(device, dtype) else []
+    packed = [cpu.pack(weight.float()) for weight in weights] if cpu.can_run(device, dtype) else []
     rates = {}
     for num_rows in rows:
         inputs = {k: torch.rand(num_rows, k, device=device).to(dtype) for _, k in matrices}

@@ -14,19 +14,13 @@ __all__ = ["Batch"]
 class Batch:
     """One step, packed without padding between sequences.
 
-    token_ids   [num_rows]  rows after num_tokens only fill up the last tile
-    positions   [num_rows]
-    num_tokens  rows that are real
-    tiles       sizes that add up to num_rows
+    token_ids   [num_tokens]
+    positions   [num_tokens]
     attention   the step's plan
-    logit_rows  [num_logit_rows] rows whose logits are wanted, then any that fill up the last tile
-    logit_tiles sizes that add up to num_logit_rows
+    logit_rows  [num_logit_rows] rows whose logits are wanted
     """
 
     token_ids: Tensor
     positions: Tensor
-    num_tokens: int
-    tiles: tuple[int, ...]
     attention: Any
     logit_rows: Tensor
-    logit_tiles: tuple[int, ...]

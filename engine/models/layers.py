@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.kernels import cpu, gpu, onednn
+from engine.kernels.own import own_kernels
 from engine.models.config import RopeScaling
 
 __all__ = [
@@ -33,10 +34,7 @@ Matrix: TypeAlias = "Tensor | cpu.PackedMatrix | gpu.ExactMatrix | onednn.OneDnn
 
 
 def _native(x: Tensor) -> ModuleType | None:
-    """The module of our kernels for such tensors; None: torch has to do it."""
-    if cpu.can_run(x.device, x.dtype):
-        return cpu
-    return gpu if gpu.can_run(x.device, x.dtype) else None
+    return own_kernels(x.device, x.dtype)
 
 
 def linear(

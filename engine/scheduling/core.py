@@ -8,6 +8,7 @@ scheduler.py's.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,9 @@ from engine.scheduling.scheduler import Scheduler
 from engine.scheduling.stats import Counters, EngineStats
 
 __all__ = ["MAX_RUNNING", "EngineCore", "Finished", "end_ids"]
+
+logger = logging.getLogger(__name__)
+NOT_PROMISED = "batch_invariant is not promised here: kernels are %s"
 
 #: hears which requests a step has ended
 Finished = Callable[[Sequence[Request]], None]
@@ -72,9 +76,10 @@ class EngineCore:
             )
             self.codec = codec.result()
         self.end_ids = end_ids(files, self.codec)
-        self._batch_invariant = options.batch_invariant
         self._num_blocks = _num_blocks(self.model, options.kv_cache_bytes)
-        self._runner = Runner(self.model, self._num_blocks, options.batch_invariant)
+        self._runner = Runner(self.model, self._num_blocks)
+        if options.batch_invariant and not self.model.keeps_bits:
+            logger.warning(NOT_PROMISED, self._runner.kernels)
         self.counters = Counters()
         #: at most so many steps between two looks of the host; 1 for whoever waits for each token
         self.max_ahead = MAX_AHEAD
@@ -92,7 +97,7 @@ class EngineCore:
             device=str(self.model.device),
             dtype=str(self.model.dtype).removeprefix("torch."),
             kernels=self._runner.kernels,
-            batch_invariant=self._batch_invariant,
+            batch_invariant=self.model.keeps_bits,
             num_blocks=self._num_blocks,
             block_size=BLOCK_SIZE,
             load_s=self._load_s,

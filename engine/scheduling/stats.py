@@ -13,7 +13,7 @@ __all__ = ["Counters", "EngineStats"]
 @dataclass(frozen=True, slots=True)
 class EngineStats:
     """Counts since the engine was made; *_s are seconds of wall time. kernels: whose they are, and
-    why not our own.
+    why not our own. batch_invariant: asked for and kept; only kernels of our own do.
     """
 
     device: str

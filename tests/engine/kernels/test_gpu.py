@@ -109,7 +109,7 @@ SETTINGS: list[dict[str, Any]] = [{}, {"window": 40}, {"softcap": 2.0, "window":
 def test_attention_is_that_of_torch(settings: dict[str, Any]) -> None:
     qkv = _random(110, 10, 24)
     spans = [Span(0, 0, 70, [3, 1, 8]), Span(70, 0, 39, [0, 5]), Span(109, 0, 1, [7])]
-    expected = _attend(_attention(TorchAttention, False), qkv, spans, **settings)
+    expected = _attend(_attention(TorchAttention), qkv, spans, **settings)
     got = _attend(_attention(gpu.TritonAttention), qkv, spans, **settings)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 

@@ -100,7 +100,7 @@ def test_attention_is_torchs_for_any_batch(data: st.DataObject) -> None:
         tables.append(list(range(used, used + -(-length // 32)))[::-1])
         used += -(-length // 32)
     sizes = (1, used, heads, kv_heads, head_dim, torch.float32)
-    kinds = (native.NativeAttention(*sizes), TorchAttention(*sizes, CPU, True))
+    kinds = (native.NativeAttention(*sizes), TorchAttention(*sizes, CPU))
     qkvs = [_random(n, heads + 2 * kv_heads, head_dim, seed=n) for n in lengths]
     for begin, end in ((lambda i: 0, lambda i: cuts[i]), (lambda i: cuts[i], lambda i: lengths[i])):
         spans, parts, row = [], [], 0
@@ -124,10 +124,22 @@ def test_attention_is_torchs_for_any_batch(data: st.DataObject) -> None:
 
 def test_a_packed_onednn_product_is_torchs() -> None:
     weight = _random(40, 48, seed=1)  # float32, which every processor can pack
-    matrix = onednn.pack(weight)
+    matrix = onednn.pack(weight, exact=False)
     assert matrix is not None
     x = _random(7, 48)
     torch.testing.assert_close(onednn.linear(x, matrix), F.linear(x, weight), rtol=1e-5, atol=1e-5)
+
+
+def test_an_exact_onednn_product_gives_a_row_the_same_bits_among_any_others() -> None:
+    matrix = onednn.pack(_random(40, 48, seed=1), exact=True)
+    assert matrix is not None
+    x, bias = _random(70, 48), _random(40, seed=2)
+    whole = onednn.linear(x, matrix, bias)
+    torch.testing.assert_close(whole, F.linear(x, _random(40, 48, seed=1), bias))
+    for first, count in ((0, 1), (33, 1), (5, 40), (69, 1)):
+        part = onednn.linear(x[first : first + count], matrix, bias)
+        assert torch.equal(part, whole[first : first + count])
+    assert onednn.linear(x[:0], matrix).shape == (0, 40)
 
 
 def _reason(**environment: str) -> str:
