@@ -146,15 +146,14 @@ def _load(release: ResolvedRelease) -> Backend:
     share_processors()
     from tasks.backends.local import LocalBackend  # loads torch
 
-    machine, declared = release.machine, release.engine
-    quantization = None if declared.quantization == "none" else declared.quantization
+    identity = release.identity
     try:
         return LocalBackend(
             release.model_path,
-            machine.device,
-            machine.dtype,
-            declared.batch_invariant,
-            quantization,
+            identity.device,
+            identity.dtype,
+            release.batch_invariant,
+            identity.quantization,
         )
     except (EngineError, OSError) as error:
         raise unusable_model(release.name, release.model, error) from None

@@ -9,11 +9,11 @@ from tasks.errors import UsageError
 from tasks.evaluate import plan
 from tasks.model.answer import CompletionKey
 from tasks.model.sample import Sample
-from tasks.releases.machine import Machine
 from tasks.releases.prompts import AS_LOGGED, PromptSet, Turn
 from tasks.releases.resolve import ResolvedRelease
 from tasks.scoring.suites import suite_rules
-from tasks.settings import EngineSettings, SamplingSettings, parse_settings
+from tasks.settings import SamplingSettings, parse_settings
+from tests.tasks.releases.engines import CPU
 
 BRIEF = PromptSet({"words": (Turn("system", "Be brief."),)}, "prompts/one")
 
@@ -21,8 +21,7 @@ BRIEF = PromptSet({"words": (Turn("system", "Be brief."),)}, "prompts/one")
 def _release(name: str, prompts: PromptSet = AS_LOGGED, model: str = "m") -> ResolvedRelease:
     return ResolvedRelease(
         name=name, digest=f"digest-{name}", model="x", model_path=Path("x"), model_digest=model,
-        prompts=prompts, sampling=SamplingSettings(), engine=EngineSettings(),
-        machine=Machine("cpu", "float32"),
+        prompts=prompts, sampling=SamplingSettings(), batch_invariant=True, identity=CPU,
     )  # fmt: skip
 
 
