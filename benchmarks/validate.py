@@ -35,7 +35,8 @@ from expectations.checks import Batch
 from expectations.contracts import LANDING
 from expectations.rules import Suite
 from tasks.store import Store
-from tasks.store.held import quarantine
+from tasks.store.held import marks
+from tasks.store.held.quarantine import CALLS
 
 ROOT = Path(__file__).resolve().parent.parent
 BY_HAND = Path(__file__).with_name("validate_by_hand.sql")
@@ -119,7 +120,7 @@ def mark(store: Store) -> dict[str, int]:
         {rule.id: rule.violation_sql(BATCH) for rule in SUITE.of(severity)}
         for severity in ("critical", "warning")
     )
-    return quarantine.mark_violations(store, critical, warning)
+    return marks.mark_violations(store, CALLS.rows, critical, warning)
 
 
 def by_hand(store: Store) -> dict[str, int]:

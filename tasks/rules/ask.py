@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from expectations.checks import Batch
 from expectations.rules import Suite
 from tasks.store import Store
-from tasks.store.held import quarantine
-from tasks.store.held.quarantine import CALLS, Rows
+from tasks.store.held import marks
+from tasks.store.held.marks import Rows
 
 if TYPE_CHECKING:
     from tasks.rules.gx import Verdict
@@ -21,12 +21,12 @@ def ask(store: Store, suite: Suite, batch: Batch) -> Verdict:
 
     verdict = gx.judge(store, suite, batch)
     if any(outcome.exception for outcome in verdict.outcomes):
-        quarantine.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
+        marks.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
     return verdict
 
 
-def mark(store: Store, suite: Suite, batch: Batch, rows: Rows = CALLS) -> dict[str, int]:
+def mark(store: Store, suite: Suite, batch: Batch, rows: Rows) -> dict[str, int]:
     """Mark the rows that violate a rule, in `rows.marks`; returns how many by rule id."""
     sql = {rule.id: rule.violation_sql(batch) for rule in suite.rules}
     critical = {rule.id: sql.pop(rule.id) for rule in suite.of("critical")}
-    return quarantine.mark_violations(store, critical, sql, rows)
+    return marks.mark_violations(store, rows, critical, sql)

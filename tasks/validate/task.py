@@ -8,8 +8,9 @@ leaves landing as it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from expectations.checks import Batch
@@ -23,13 +24,13 @@ from tasks.rules.ask import ask, mark
 from tasks.rules.in_force import batch_suite, calls_suite, feedback_suite, samples_suite
 from tasks.rules.outcomes import broken_shares, check_agreement
 from tasks.run import Run
+from tasks.settings import ValidateSettings
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.held import feedback as held_feedback
-from tasks.store.held import quarantine
-from tasks.store.held.quarantine import Judgement
+from tasks.store.held import feedback, marks, quarantine
+from tasks.store.held.quarantine import CALLS, SIGNALS, Judgement, Kind
+from tasks.store.intake import landing
 from tasks.store.intake.profile import MIN_PAST_DAYS, write_profile
-from tasks.validate import feedback
 from tasks.validate.batch_stop import (
     batch_broken,
     batch_stopped,
@@ -37,7 +38,7 @@ from tasks.validate.batch_stop import (
     described,
     is_too_bad,
 )
-from tasks.validate.summary import FeedbackFound, Summary
+from tasks.validate.summary import Failures, Summary
 
 if TYPE_CHECKING:
     from tasks.rules.gx import Verdict
@@ -68,19 +69,18 @@ def validate(run: Run) -> Receipt:
         done = ledger.finished_stage(store, run.run_id, STAGE)
         if done is not None:
             return done
-        rows_in = quarantine.count_landing(store)
-        signals = held_feedback.count_new(store)
-        if not rows_in and not signals and not run.settings.validation.max_age_h:
+        rows_in, num_signals = landing.count_calls(store), feedback.count_new(store)
+        if not rows_in and not num_signals and not run.settings.validation.max_age_h:
             return _nothing_new(run, store, suites[0])
     run.progress(STAGE, 0, rows_in, "Great Expectations")
     with run.open_store() as store:
         now = run.clock()
         with store.transaction():  # Great Expectations sees only what is committed
             profile = write_profile(store, now, run.settings.validation.min_rows_for_ratio)
-            held_feedback.show_new(store)
-        tables = LANDING.name, BATCH_PROFILE.name, held_feedback.NEW.table
+            feedback.show_new(store)
+        tables = LANDING.name, BATCH_PROFILE.name, SIGNALS.rows.table
         batches = [Batch(table, now) for table in tables]
-        wanted = [True, bool(suites[1].rules), bool(signals)]
+        wanted = [True, bool(suites[1].rules), bool(num_signals)]
         judged = [
             _Judged(suite, batch, ask(store, suite, batch))
             for suite, batch, is_wanted in zip(suites, batches, wanted, strict=True)
@@ -106,47 +106,79 @@ def _nothing_new(run: Run, store: Store, suite: Suite) -> Receipt:
 def _hold_back(
     run: Run, store: Store, judged: Sequence[_Judged], profile: Mapping[str, Any]
 ) -> Receipt:
-    calls, *others = judged
-    suite, batch, settings = calls.suite, calls.batch, run.settings.validation
-    rows_in = quarantine.count_landing(store)
-    rows_by_rule = mark(store, suite, batch)
-    check_agreement(calls.verdict.outcomes, rows_by_rule, suite)
-    by_reason = quarantine.first_failures(store)
-    warned = {r.id: rows_by_rule[r.id] for r in suite.of("warning") if rows_by_rule[r.id]}
-    broken = broken_shares(suite, calls.verdict.outcomes, rows_in, settings.min_rows_for_ratio)
-    signals = FeedbackFound()
-    for other in others:
+    settings = run.settings.validation
+    calls, signals = judged[0], next((j for j in judged[1:] if j.suite.table is FEEDBACK), None)
+    found = _look(store, CALLS, calls, landing.count_calls(store), settings)
+    of_signals = Failures()
+    if signals is not None:
+        of_signals = _look(store, SIGNALS, signals, feedback.count_new(store), settings)
+    broken, warned = {**found.broken, **of_signals.broken}, dict(found.warnings)
+    for other in judged:
         if other.suite.table is BATCH_PROFILE:
             stops, odd = _look_at_profile(store, other, profile)
             broken |= stops
             warned |= odd
-        else:
-            signals = feedback.look(store, other.suite, other.batch, other.verdict, settings)
-            broken |= signals.broken
-    too_bad = is_too_bad(rows_in, sum(by_reason.values()), settings)
+    now = calls.batch.now
+    too_bad = is_too_bad(found.rows_in, found.quarantined, settings)
     stopped = too_bad or bool(broken)
-    summary = Summary(run.run_id, batch.now, rows_in, by_reason, warned, stopped, broken, signals)
+    summary = Summary(
+        run.run_id, now, found.rows_in, found.by_reason, warned, stopped, broken, of_signals
+    )
     docs = _write_docs(run, judged, summary)
     if too_bad:
-        raise batch_stopped(summary, settings, suite, batch, docs)
+        raise batch_stopped(summary, settings, calls.suite, calls.batch, docs)
     if broken:
-        raise batch_broken(summary, [(each.suite, each.batch) for each in judged], docs)
-    notes = _notes(suite, by_reason, warned, docs)
+        raise batch_broken(summary, [(j.suite, j.batch) for j in judged], docs)
+    notes = _notes(calls.suite, found.by_reason, warned, docs)
     notes["batch"] = described(profile, MIN_PAST_DAYS)
-    mask, hidden = _masker(run), hidden_columns(run.settings.redact.fields)
-    for other in others:
-        if other.suite.table is FEEDBACK:
-            judgement = Judgement(run.run_id, batch.now, other.suite.version)
-            notes["feedback"] = feedback.hold_back(
-                store, other.suite, signals, judgement, mask, hidden
-            )
-    quarantine.begin_observed(store)
-    for rule_id in by_reason:
-        _note_observed(store, suite, rule_id, hidden, mask)
-    held = quarantine.hold_back(store, Judgement(run.run_id, batch.now, suite.version))
+    show = partial(shown, mask=_masker(run), hidden=hidden_columns(run.settings.redact.fields))
+    held = _move(store, CALLS, calls, found, run.run_id, show)
+    if signals is not None:
+        _move(store, SIGNALS, signals, of_signals, run.run_id, show)
+        feedback.adopt(store, run.run_id)
+        notes["feedback"] = {
+            "rows_in": of_signals.rows_in,
+            "rows_out": of_signals.rows_in - of_signals.quarantined,
+            "quarantined": of_signals.quarantined,
+            "by_reason": dict(of_signals.by_reason),
+            "warnings": dict(of_signals.warnings),
+        }
     return Receipt(
-        STAGE, run.run_id, rows_in, rows_out=rows_in - held, quarantined=held, notes=notes
+        STAGE,
+        run.run_id,
+        found.rows_in,
+        rows_out=found.rows_in - held,
+        quarantined=held,
+        notes=notes,
     )
+
+
+def _look(
+    store: Store, kind: Kind, judged: _Judged, rows_in: int, settings: ValidateSettings
+) -> Failures:
+    """Mark what fails; moves nothing. Raises JudgesDisagreeError."""
+    suite, outcomes = judged.suite, judged.verdict.outcomes
+    rows_by_rule = mark(store, suite, judged.batch, kind.rows)
+    check_agreement(outcomes, rows_by_rule, suite)
+    return Failures(
+        rows_in,
+        marks.first_failures(store, kind.rows),
+        {rule.id: rows_by_rule[rule.id] for rule in suite.of("warning") if rows_by_rule[rule.id]},
+        broken_shares(suite, outcomes, rows_in, settings.min_rows_for_ratio),
+    )
+
+
+def _move(
+    store: Store,
+    kind: Kind,
+    judged: _Judged,
+    failures: Failures,
+    run_id: str,
+    show: Callable[[Sequence[str], Sequence[str | None]], str],
+) -> int:
+    judgement = Judgement(run_id, judged.batch.now, judged.suite.version)
+    looked_at = {rule_id: judged.suite.rule(rule_id).columns for rule_id in failures.by_reason}
+    return quarantine.hold_back(store, kind, judgement, looked_at, show)
 
 
 def _look_at_profile(
@@ -154,19 +186,10 @@ def _look_at_profile(
 ) -> tuple[dict[str, str], dict[str, int]]:
     """The rules on the profile that stop the run, and those that only warn."""
     sql = {rule.id: rule.violation_sql(judged.batch) for rule in judged.suite.rules}
-    counts = quarantine.count_violations(store, judged.batch.table, sql)
+    counts = marks.count_violations(store, judged.batch.table, sql)
     check_agreement(judged.verdict.outcomes, counts, judged.suite)
     odd = {rule.id: counts[rule.id] for rule in judged.suite.of("warning") if counts[rule.id]}
     return broken_figures(judged.suite, judged.verdict.outcomes, profile), odd
-
-
-def _note_observed(
-    store: Store, suite: Suite, rule_id: str, hidden: Set[str], mask: Callable[[str], str]
-) -> None:
-    columns = suite.rule(rule_id).columns
-    for page in quarantine.observations(store, rule_id, columns):
-        texts = {seen.row_id: shown(columns, seen.values, mask, hidden) for seen in page}
-        quarantine.note_observed(store, ", ".join(columns), texts)
 
 
 def _masker(run: Run) -> Callable[[str], str]:
@@ -186,7 +209,7 @@ def _write_docs(run: Run, judged: Sequence[_Judged], summary: Summary) -> str | 
         return None
     from tasks.validate.docs import write_docs
 
-    pages = [(each.suite, each.verdict.result) for each in judged]
+    pages = [(j.suite, j.verdict.result) for j in judged]
     return str(write_docs(run.settings.home_path / "data-docs", pages, summary))
 
 

@@ -20,7 +20,7 @@ from tasks.rules import in_force as suites
 from tasks.rules.gx import judge, outcomes_of
 from tasks.rules.outcomes import JudgesDisagreeError, RuleOutcome, check_agreement
 from tasks.store import Store
-from tasks.store.held import quarantine
+from tasks.store.held import marks
 from tests.expectations.call_rows import NOW, call
 from tests.tasks.rules.suites import CASES, SETTINGS, Case
 
@@ -71,11 +71,11 @@ def judged(
         case.insert(store)
         outcomes = judge(store, case.suite, batch).outcomes
         predicates = {rule.id: rule.violation_sql(batch) for rule in case.suite.rules}
-        ours = quarantine.mark_violations(
-            store, predicates, {}, quarantine.Rows(batch.table, "rowid", "marks")
+        ours = marks.mark_violations(
+            store, marks.Rows(batch.table, "rowid", "marks"), predicates, {}
         )
         check_agreement(outcomes, ours, case.suite)
-        assert quarantine.count_violations(store, batch.table, predicates) == ours
+        assert marks.count_violations(store, batch.table, predicates) == ours
         yield Judged(case, _found(outcomes), judge_with_pandas(store, case, batch), ours, store)
 
 
@@ -115,7 +115,7 @@ def test_every_rule_is_broken_by_some_table(tmp_path: Path) -> None:
         with Store.open(tmp_path / f"{number}.duckdb") as store:
             case.insert(store)
             sql = {rule.id: rule.violation_sql(batch) for rule in case.suite.rules}
-            counts = quarantine.count_violations(store, batch.table, sql)
+            counts = marks.count_violations(store, batch.table, sql)
         broken.setdefault(case.suite.name, set()).update(n for n, rows in counts.items() if rows)
     for case in CASES:
         assert broken[case.suite.name] == {rule.id for rule in case.suite.rules}

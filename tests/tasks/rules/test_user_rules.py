@@ -19,7 +19,8 @@ from tasks.rules.predicates import RefusedPredicateError, check_predicate
 from tasks.rules.user_rules import with_own_rules
 from tasks.settings import parse_settings
 from tasks.store import Store
-from tasks.store.held import quarantine
+from tasks.store.held import marks
+from tasks.store.held.quarantine import CALLS
 from tests.expectations.call_rows import NOW, call
 
 OURS = calls_suite(300.0)
@@ -121,7 +122,7 @@ def test_every_kind_of_rule_finds_its_rows_by_gx_and_by_our_sql(tmp_path: Path) 
         bad = [call(10 + n, **{"session_id": f"b{n}", **row}) for n, row in enumerate(rows)]
         store.insert(LANDING, [*good, *bad])
         sql = {rule.id: rule.violation_sql(BATCH) for rule in own.rules}
-        found = quarantine.mark_violations(store, sql, {})
+        found = marks.mark_violations(store, CALLS.rows, sql, {})
         outcomes = judge(store, own, BATCH).outcomes
     assert found == {name: len(changes) for name, changes in BAD.items()}
     check_agreement(outcomes, found, own)
