@@ -102,7 +102,7 @@ def ours(store: Store) -> dict[str, int]:
     from tasks.rules import gx
     from tasks.rules.outcomes import check_agreement
 
-    outcomes = gx.judge(store, SUITE, BATCH).outcomes
+    outcomes = gx.judge(store, SUITE, BATCH)
     counts = mark(store)
     check_agreement(outcomes, counts, SUITE)
     return counts
@@ -111,7 +111,7 @@ def ours(store: Store) -> dict[str, int]:
 def judged(store: Store, suite: Suite = SUITE) -> dict[str, int]:
     from tasks.rules import gx
 
-    outcomes = gx.judge(store, suite, BATCH).outcomes
+    outcomes = gx.judge(store, suite, BATCH)
     return {outcome.rule_id: outcome.unexpected_rows for outcome in outcomes}
 
 

@@ -38,17 +38,17 @@ def judged(
     """
     batch = Batch(table.CANDIDATES.table, now)
     with table.candidates(store, chosen.samples):
-        verdict = ask(store, suite, batch)
+        asked = ask(store, suite, batch)
         rows_by_rule = mark(store, suite, batch, table.CANDIDATES)
         failed = table.failed_candidates(store)
-    check_agreement(verdict.outcomes, rows_by_rule, suite)
+    check_agreement(asked.outcomes, rows_by_rule, suite)
     _refuse_written_by_hand(suite, chosen, failed)
-    broken = broken_shares(suite, verdict.outcomes, len(chosen.samples), min_rows)
+    broken = broken_shares(suite, asked.outcomes, len(chosen.samples), min_rows)
     if broken:
-        name, found = next(iter(broken.items()))
+        name, figures = next(iter(broken.items()))
         raise DataError(
             f"the eval set breaks {name}; it was not written",
-            received=found,
+            received=figures,
             allowed=suite.rule(name).meaning,
             next="mend the suite files or the logs, then run again",
         )

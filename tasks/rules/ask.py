@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from expectations.checks import Batch
 from expectations.rules import Suite
+from tasks.rules.outcomes import Judged
 from tasks.store import Store
 from tasks.store.held import marks
 from tasks.store.held.marks import Rows
 
-if TYPE_CHECKING:
-    from tasks.rules.gx import Verdict
 
-
-def ask(store: Store, suite: Suite, batch: Batch) -> Verdict:
+def ask(store: Store, suite: Suite, batch: Batch) -> Judged:
     """What Great Expectations says. Raises UsageError where a user's rule cannot be answered."""
     # seconds on first use
     from tasks.rules import gx
 
-    verdict = gx.judge(store, suite, batch)
-    if any(outcome.exception for outcome in verdict.outcomes):
+    outcomes = gx.judge(store, suite, batch)
+    if any(outcome.exception for outcome in outcomes):
         marks.refuse_unanswerable(store, batch.table, suite.own_sql(batch))
-    return verdict
+    return Judged(suite, batch, outcomes)
 
 
 def mark(store: Store, suite: Suite, batch: Batch, rows: Rows) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Great Expectations over the store: a suite in, a verdict of plain values out.
+"""Great Expectations over the store: rules in, one plain value a rule out.
 
 Importing this module takes seconds, so only the stage imports it, and only when there is a row to
 judge. The context is ephemeral (no files), progress bars and analytics are off, and results hold
@@ -13,7 +13,6 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import below: it reads this once
@@ -48,22 +47,16 @@ class FlywheelDuckDBDatasource(SQLDatasource):  # type: ignore[misc]
     type: Literal["flywheel_duck_db"] = "flywheel_duck_db"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Outcomes in suite order, and GX's own result for the pages made from it."""
-
-    outcomes: tuple[RuleOutcome, ...]
-    result: ExpectationSuiteValidationResult
-
-    def outcome(self, rule_id: str) -> RuleOutcome:
-        return next(outcome for outcome in self.outcomes if outcome.rule_id == rule_id)
-
-
-def judge(store: Store, suite: Suite, batch: Batch) -> Verdict:
+def judge(store: Store, suite: Suite, batch: Batch) -> tuple[RuleOutcome, ...]:
     """Validate the committed rows of `batch.table` against the suite.
 
     A rule GX cannot judge is reported with its exception, never as a pass.
     """
+    return outcomes_of(validated(store, suite, batch), suite)
+
+
+def validated(store: Store, suite: Suite, batch: Batch) -> ExpectationSuiteValidationResult:
+    """GX's own result."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     with lend(store.connection) as url:
@@ -72,13 +65,13 @@ def judge(store: Store, suite: Suite, batch: Batch) -> Verdict:
         gx_batch = asset.add_batch_definition_whole_table("all").get_batch()
         result = gx_batch.validate(suite.to_gx(batch), result_format=dict(_RESULT_FORMAT))
         context.data_sources.delete("store")
-    return Verdict(outcomes_of(result, suite), result)
+    return result
 
 
 def outcomes_of(result: ExpectationSuiteValidationResult, suite: Suite) -> tuple[RuleOutcome, ...]:
     """GX's result as plain values, one a rule. Raises KeyError when a rule was not judged."""
-    found = {entry.expectation_config.meta["rule"]: entry for entry in result.results}
-    return tuple(_outcome(rule.id, found[rule.id]) for rule in suite.rules)
+    entries = {entry.expectation_config.meta["rule"]: entry for entry in result.results}
+    return tuple(_outcome(rule.id, entries[rule.id]) for rule in suite.rules)
 
 
 def _outcome(rule_id: str, entry: Any) -> RuleOutcome:
@@ -89,7 +82,8 @@ def _outcome(rule_id: str, entry: Any) -> RuleOutcome:
     if count is None and exception is None and not entry.success:
         exception = "it failed without counting"
     # without a row to look at (none meets the row condition) GX passes and gives no count
-    return RuleOutcome(rule_id, bool(entry.success), int(count or 0), exception)
+    num_rows = int(result.get("element_count") or 0)
+    return RuleOutcome(rule_id, bool(entry.success), int(count or 0), exception, num_rows)
 
 
 def _exception(info: Mapping[str, Any] | None) -> str | None:

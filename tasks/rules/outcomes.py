@@ -9,18 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from expectations.checks import Batch
 from expectations.rules import Suite
 from tasks.errors import FlywheelError
 
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcome:
-    """What GX found for one rule. `exception` is set where it could not judge at all."""
+    """What GX found for one rule among `num_rows` (those the rule speaks of).
+
+    `exception` is set where it could not judge at all.
+    """
 
     rule_id: str
     success: bool
     unexpected_rows: int
     exception: str | None = None
+    num_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A set of rules, the rows they were asked about, and one outcome a rule, in their order."""
+
+    suite: Suite
+    batch: Batch
+    outcomes: tuple[RuleOutcome, ...]
 
 
 class JudgesDisagreeError(FlywheelError):

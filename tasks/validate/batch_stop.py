@@ -10,7 +10,7 @@ from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE
 from expectations.rules import Suite
 from tasks.errors import DataError
-from tasks.rules.outcomes import RuleOutcome
+from tasks.rules.outcomes import Judged, RuleOutcome
 from tasks.settings import ValidateSettings
 from tasks.validate.summary import Summary
 
@@ -69,24 +69,22 @@ def _figure(value: object) -> str:
     return str(value)
 
 
-def batch_broken(
-    summary: Summary, judged: Sequence[tuple[Suite, Batch]], docs: str | None
-) -> BatchStoppedError:
+def batch_broken(summary: Summary, judged: Sequence[Judged], docs: str | None) -> BatchStoppedError:
     """The error for a batch that breaks a batch rule; the first is told in full."""
-    name, found = next(iter(summary.broken.items()))
-    suite, batch = next(pair for pair in judged if name in {rule.id for rule in pair[0].rules})
-    rule = suite.rule(name)
+    name, figures = next(iter(summary.broken.items()))
+    part = next(part for part in judged if name in {rule.id for rule in part.suite.rules})
+    rule = part.suite.rule(name)
     setting = SETTINGS.get(name, "max_null_ratio")
     limit = f"mend {rule.origin}" if rule.origin else f"change [validate] {setting}"
     others = ", ".join(list(summary.broken)[1:])
     return BatchStoppedError(
         f"the batch breaks {name}; nothing was moved, all calls wait in landing",
         counts={**_counts(summary), "batch_rules": dict(summary.broken)},
-        received=found + (f"; broken too: {others}" if others else ""),
+        received=figures + (f"; broken too: {others}" if others else ""),
         allowed=rule.meaning,
         next=(
-            f"{_look_command(suite, name, batch)}{f' (or open {docs})' if docs else ''}, then mend "
-            f"the logs and run again: what waits is judged with what is new; or {limit}"
+            f"{_look_command(part.suite, name, part.batch)}{f' (or open {docs})' if docs else ''}, "
+            f"then mend the logs and run again: what waits is judged with what is new; or {limit}"
         ),
     )
 

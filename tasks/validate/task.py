@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE, FEEDBACK, LANDING
@@ -22,7 +21,7 @@ from tasks.privacy.observed import shown
 from tasks.privacy.policy import hidden_columns
 from tasks.rules.ask import ask, mark
 from tasks.rules.in_force import batch_suite, calls_suite, feedback_suite, samples_suite
-from tasks.rules.outcomes import broken_shares, check_agreement
+from tasks.rules.outcomes import Judged, broken_shares, check_agreement
 from tasks.run import Run
 from tasks.settings import ValidateSettings
 from tasks.store import Store
@@ -40,20 +39,8 @@ from tasks.validate.batch_stop import (
 )
 from tasks.validate.summary import Failures, Summary
 
-if TYPE_CHECKING:
-    from tasks.rules.gx import Verdict
-
 STAGE = "validate"
 _PSEUDONYM = re.compile(r"<(\w+):[0-9a-f]{12}>")
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A suite, the rows it was asked about, and what Great Expectations says of them."""
-
-    suite: Suite
-    batch: Batch
-    verdict: Verdict
 
 
 def validate(run: Run) -> Receipt:
@@ -82,7 +69,7 @@ def validate(run: Run) -> Receipt:
         batches = [Batch(table, now) for table in tables]
         wanted = [True, bool(suites[1].rules), bool(num_signals)]
         judged = [
-            _Judged(suite, batch, ask(store, suite, batch))
+            ask(store, suite, batch)
             for suite, batch, is_wanted in zip(suites, batches, wanted, strict=True)
             if is_wanted
         ]
@@ -104,7 +91,7 @@ def _nothing_new(run: Run, store: Store, suite: Suite) -> Receipt:
 
 
 def _hold_back(
-    run: Run, store: Store, judged: Sequence[_Judged], profile: Mapping[str, Any]
+    run: Run, store: Store, judged: Sequence[Judged], profile: Mapping[str, Any]
 ) -> Receipt:
     settings = run.settings.validation
     calls, signals = judged[0], next((j for j in judged[1:] if j.suite.table is FEEDBACK), None)
@@ -128,7 +115,7 @@ def _hold_back(
     if too_bad:
         raise batch_stopped(summary, settings, calls.suite, calls.batch, docs)
     if broken:
-        raise batch_broken(summary, [(j.suite, j.batch) for j in judged], docs)
+        raise batch_broken(summary, judged, docs)
     notes = _notes(calls.suite, found.by_reason, warned, docs)
     notes["batch"] = described(profile, MIN_PAST_DAYS)
     show = partial(shown, mask=_masker(run), hidden=hidden_columns(run.settings.redact.fields))
@@ -154,10 +141,10 @@ def _hold_back(
 
 
 def _look(
-    store: Store, kind: Kind, judged: _Judged, rows_in: int, settings: ValidateSettings
+    store: Store, kind: Kind, judged: Judged, rows_in: int, settings: ValidateSettings
 ) -> Failures:
     """Mark what fails; moves nothing. Raises JudgesDisagreeError."""
-    suite, outcomes = judged.suite, judged.verdict.outcomes
+    suite, outcomes = judged.suite, judged.outcomes
     rows_by_rule = mark(store, suite, judged.batch, kind.rows)
     check_agreement(outcomes, rows_by_rule, suite)
     return Failures(
@@ -171,7 +158,7 @@ def _look(
 def _move(
     store: Store,
     kind: Kind,
-    judged: _Judged,
+    judged: Judged,
     failures: Failures,
     run_id: str,
     show: Callable[[Sequence[str], Sequence[str | None]], str],
@@ -182,14 +169,14 @@ def _move(
 
 
 def _look_at_profile(
-    store: Store, judged: _Judged, profile: Mapping[str, Any]
+    store: Store, judged: Judged, profile: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, int]]:
     """The rules on the profile that stop the run, and those that only warn."""
     sql = {rule.id: rule.violation_sql(judged.batch) for rule in judged.suite.rules}
     counts = marks.count_violations(store, judged.batch.table, sql)
-    check_agreement(judged.verdict.outcomes, counts, judged.suite)
+    check_agreement(judged.outcomes, counts, judged.suite)
     odd = {rule.id: counts[rule.id] for rule in judged.suite.of("warning") if counts[rule.id]}
-    return broken_figures(judged.suite, judged.verdict.outcomes, profile), odd
+    return broken_figures(judged.suite, judged.outcomes, profile), odd
 
 
 def _masker(run: Run) -> Callable[[str], str]:
@@ -204,13 +191,12 @@ def _masker(run: Run) -> Callable[[str], str]:
     return mask
 
 
-def _write_docs(run: Run, judged: Sequence[_Judged], summary: Summary) -> str | None:
+def _write_docs(run: Run, judged: Sequence[Judged], summary: Summary) -> str | None:
     if not run.settings.validation.data_docs:
         return None
     from tasks.validate.docs import write_docs
 
-    pages = [(j.suite, j.verdict.result) for j in judged]
-    return str(write_docs(run.settings.home_path / "data-docs", pages, summary))
+    return str(write_docs(run.settings.home_path / "data-docs", judged, summary))
 
 
 def _notes(

@@ -17,7 +17,7 @@ from expectations.checks import Batch, Present
 from expectations.contracts import LANDING
 from expectations.rules import Rule, Suite
 from tasks.rules import in_force as suites
-from tasks.rules.gx import judge, outcomes_of
+from tasks.rules.gx import judge, outcomes_of, validated
 from tasks.rules.outcomes import JudgesDisagreeError, RuleOutcome, check_agreement
 from tasks.store import Store
 from tasks.store.held import marks
@@ -69,7 +69,7 @@ def judged(
     batch = Batch(case.suite.table.name, NOW)
     with Store.open(Path(tmp_path_factory.mktemp("store")) / "flywheel.duckdb") as store:
         case.insert(store)
-        outcomes = judge(store, case.suite, batch).outcomes
+        outcomes = judge(store, case.suite, batch)
         predicates = {rule.id: rule.violation_sql(batch) for rule in case.suite.rules}
         ours = marks.mark_violations(
             store, marks.Rows(batch.table, "rowid", "marks"), predicates, {}
@@ -123,7 +123,7 @@ def test_every_rule_is_broken_by_some_table(tmp_path: Path) -> None:
 
 def test_gx_results_hold_no_value_of_a_row(judged: Judged) -> None:
     batch = Batch(judged.case.suite.table.name, NOW)
-    text = str(judge(judged.store, judged.case.suite, batch).result.to_json_dict())
+    text = str(validated(judged.store, judged.case.suite, batch).to_json_dict())
     assert "DROP TABLE" not in text
     assert "call-3" not in text
 
@@ -134,7 +134,7 @@ def test_a_rule_gx_cannot_judge_is_an_exception_without_row_values(tmp_path: Pat
         store.insert(LANDING, [call(0)])
         store.execute("ALTER TABLE landing DROP COLUMN provider")
         suite = Suite("calls", wider, (Rule("p", "critical", Present("provider"), "M.", "R."),))
-        outcome = judge(store, suite, BATCH).outcome("p")
+        (outcome,) = judge(store, suite, BATCH)
     assert not outcome.success
     assert outcome.exception is not None
     with pytest.raises(JudgesDisagreeError, match="expectation p could not be judged"):
@@ -158,5 +158,6 @@ def test_a_predicate_speaks_of_rows_whose_shown_column_is_null_in_every_row(
 ) -> None:
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(0, response=None), call(1, response=None)])
-        outcome = judge(store, SUITE, BATCH).outcome("has_response_when_ok")
-    assert outcome == RuleOutcome("has_response_when_ok", False, 2)
+        outcomes = judge(store, SUITE, BATCH)
+    (outcome,) = [o for o in outcomes if o.rule_id == "has_response_when_ok"]
+    assert outcome == RuleOutcome("has_response_when_ok", False, 2, num_rows=2)

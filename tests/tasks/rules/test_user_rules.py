@@ -123,7 +123,7 @@ def test_every_kind_of_rule_finds_its_rows_by_gx_and_by_our_sql(tmp_path: Path) 
         store.insert(LANDING, [*good, *bad])
         sql = {rule.id: rule.violation_sql(BATCH) for rule in own.rules}
         found = marks.mark_violations(store, CALLS.rows, sql, {})
-        outcomes = judge(store, own, BATCH).outcomes
+        outcomes = judge(store, own, BATCH)
     assert found == {name: len(changes) for name, changes in BAD.items()}
     check_agreement(outcomes, found, own)
     assert {outcome.rule_id for outcome in outcomes if outcome.success} == {"mostly_chat"}
