@@ -30,10 +30,10 @@ if __package__ in (None, ""):
 
 from benchmarks.ingest import Prose, line, print_table
 from benchmarks.process_cost import Cost, measure
-from expectations.calls import calls_suite
+from expectations.calls import calls_rules
 from expectations.checks import Batch
 from expectations.contracts import LANDING
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.store import Store
 from tasks.store.held import marks
 from tasks.store.held.quarantine import CALLS
@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BY_HAND = Path(__file__).with_name("validate_by_hand.sql")
 NOW = datetime.fromisoformat("2026-11-24 12:00:00")
 BATCH = Batch(LANDING.name, NOW)
-SUITE = calls_suite(300.0)
+SUITE = calls_rules(300.0)
 STORE = "flywheel.duckdb"
 NUM_TEXTS = 20_000
 
@@ -108,7 +108,7 @@ def ours(store: Store) -> dict[str, int]:
     return counts
 
 
-def judged(store: Store, suite: Suite = SUITE) -> dict[str, int]:
+def judged(store: Store, suite: RuleSet = SUITE) -> dict[str, int]:
     from tasks.rules import gx
 
     outcomes = gx.judge(store, suite, BATCH)
@@ -130,9 +130,9 @@ def by_hand(store: Store) -> dict[str, int]:
     return dict(zip((column[0] for column in result.description), row, strict=True))
 
 
-def pandas_suite() -> Suite:
+def pandas_suite() -> RuleSet:
     rules = tuple(rule for rule in SUITE.rules if rule.check.expectation(BATCH) is not None)
-    return Suite(SUITE.name, SUITE.table, rules)
+    return RuleSet(SUITE.name, SUITE.table, rules)
 
 
 def judged_as_pandas(store: Store) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Checks: what a rule can demand of a table, each kind stated once and read in two ways.
 
 Every kind gives its Great Expectations expectation and its own SQL predicate (true for a row that
-violates it), so the suite that judges and the SQL that picks the rows come from one declaration.
+violates it), so what judges and what picks the rows come from one declaration.
 A NULL never violates a check on values: only `Present` speaks of missing ones.
 
 Must not know: where the rows are, what happens to a bad one. Imports nothing but the standard

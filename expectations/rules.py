@@ -1,9 +1,9 @@
-"""Rules and suites: a check with an id, a severity and its reason.
+"""Rules and sets of them: a check with an id, a severity and its reason.
 
 A rule is declared once; the Great Expectations suite and the SQL that finds the bad rows are both
 derived from it.
 
-Must not know: which stage runs a suite. Great Expectations is imported only inside `to_gx`.
+Must not know: which stage judges. Great Expectations is imported only inside `to_gx`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Suite:
+class RuleSet:
     """Rules over one table, in order: the first that a row fails names its quarantine."""
 
     name: str
@@ -122,7 +122,7 @@ class Suite:
         ids = [rule.id for rule in self.rules]
         doubled = sorted({name for name in ids if ids.count(name) > 1})
         if doubled:
-            raise ValueError(f"suite {self.name} has two rules named {', '.join(doubled)}")
+            raise ValueError(f"rule set {self.name} has two rules named {', '.join(doubled)}")
         for rule in self.rules:
             for column in (*rule.columns, *(condition.column for condition in rule.when)):
                 self.table.column(column)  # a KeyError names the columns there are
@@ -137,7 +137,7 @@ class Suite:
         for rule in self.rules:
             if rule.id == rule_id:
                 return rule
-        raise KeyError(f"suite {self.name} has no rule {rule_id!r}")
+        raise KeyError(f"rule set {self.name} has no rule {rule_id!r}")
 
     def of(self, severity: Severity) -> tuple[Rule, ...]:
         return tuple(rule for rule in self.rules if rule.severity == severity)
@@ -150,9 +150,9 @@ class Suite:
             if rule.origin
         }
 
-    def extended(self, rules: Iterable[Rule]) -> Suite:
-        """The suite with further rules after its own."""
-        return Suite(self.name, self.table, (*self.rules, *rules))
+    def extended(self, rules: Iterable[Rule]) -> RuleSet:
+        """The set with further rules after its own."""
+        return RuleSet(self.name, self.table, (*self.rules, *rules))
 
     def to_gx(self, batch: Batch) -> ExpectationSuite:
         """The Great Expectations suite; imports that library."""

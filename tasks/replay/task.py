@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from expectations.checks import Batch
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.errors import UsageError
 from tasks.ingest.task import forced_format
 from tasks.model.receipt import Receipt
 from tasks.replay.dead_letters import read_again
-from tasks.rules.in_force import calls_suite, feedback_suite
+from tasks.rules.in_force import calls_rules, feedback_rules
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -73,11 +73,11 @@ def _read_letters(run: Run, store: Store) -> _Letters:
 
 
 def _readmit_held(run: Run, store: Store) -> Readmitted:
-    calls = _readmit(run, store, quarantine.CALLS, calls_suite(run.settings))
-    return calls + _readmit(run, store, quarantine.SIGNALS, feedback_suite(run.settings))
+    calls = _readmit(run, store, quarantine.CALLS, calls_rules(run.settings))
+    return calls + _readmit(run, store, quarantine.SIGNALS, feedback_rules(run.settings))
 
 
-def _readmit(run: Run, store: Store, kind: quarantine.Kind, suite: Suite) -> Readmitted:
+def _readmit(run: Run, store: Store, kind: quarantine.Kind, suite: RuleSet) -> Readmitted:
     quarantine.look_again(store, kind, run.request.only)
     batch = Batch(kind.waiting, run.clock())
     refuse_unanswerable(store, batch.table, suite.own_sql(batch))

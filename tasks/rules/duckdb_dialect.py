@@ -6,7 +6,7 @@ cursor of the connection it is lent, sees what that connection has committed, an
 store's settings and lock alone. (duckdb-engine opens the file anew and rolls back results that GX
 still reads.)
 
-Owns: the translation. Must not know: suites, tables, settings. Source: SQLAlchemy's dialect
+Owns: the translation. Must not know: rules, tables, settings. Source: SQLAlchemy's dialect
 interface, https://docs.sqlalchemy.org/en/20/core/internals.html
 """
 

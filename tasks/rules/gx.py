@@ -22,7 +22,7 @@ from great_expectations.core import ExpectationSuiteValidationResult
 from great_expectations.datasource.fluent import SQLDatasource
 
 from expectations.checks import Batch
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.rules.duckdb_dialect import lend
 from tasks.rules.outcomes import RuleOutcome
 from tasks.store import Store
@@ -47,15 +47,15 @@ class FlywheelDuckDBDatasource(SQLDatasource):  # type: ignore[misc]
     type: Literal["flywheel_duck_db"] = "flywheel_duck_db"
 
 
-def judge(store: Store, suite: Suite, batch: Batch) -> tuple[RuleOutcome, ...]:
-    """Validate the committed rows of `batch.table` against the suite.
+def judge(store: Store, rule_set: RuleSet, batch: Batch) -> tuple[RuleOutcome, ...]:
+    """Validate the committed rows of `batch.table` against the rules.
 
     A rule GX cannot judge is reported with its exception, never as a pass.
     """
-    return outcomes_of(validated(store, suite, batch), suite)
+    return outcomes_of(validated(store, rule_set, batch), rule_set)
 
 
-def validated(store: Store, suite: Suite, batch: Batch) -> ExpectationSuiteValidationResult:
+def validated(store: Store, rule_set: RuleSet, batch: Batch) -> ExpectationSuiteValidationResult:
     """GX's own result."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
@@ -63,15 +63,17 @@ def validated(store: Store, suite: Suite, batch: Batch) -> ExpectationSuiteValid
         source = context.data_sources.add_flywheel_duck_db("store", connection_string=url)
         asset = source.add_table_asset(batch.table, table_name=batch.table)
         gx_batch = asset.add_batch_definition_whole_table("all").get_batch()
-        result = gx_batch.validate(suite.to_gx(batch), result_format=dict(_RESULT_FORMAT))
+        result = gx_batch.validate(rule_set.to_gx(batch), result_format=dict(_RESULT_FORMAT))
         context.data_sources.delete("store")
     return result
 
 
-def outcomes_of(result: ExpectationSuiteValidationResult, suite: Suite) -> tuple[RuleOutcome, ...]:
+def outcomes_of(
+    result: ExpectationSuiteValidationResult, rule_set: RuleSet
+) -> tuple[RuleOutcome, ...]:
     """GX's result as plain values, one a rule. Raises KeyError when a rule was not judged."""
     entries = {entry.expectation_config.meta["rule"]: entry for entry in result.results}
-    return tuple(_outcome(rule.id, entries[rule.id]) for rule in suite.rules)
+    return tuple(_outcome(rule.id, entries[rule.id]) for rule in rule_set.rules)
 
 
 def _outcome(rule_id: str, entry: Any) -> RuleOutcome:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from expectations.checks import Batch
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.errors import FlywheelError
 
 
@@ -32,7 +32,7 @@ class RuleOutcome:
 class Judged:
     """A set of rules, the rows they were asked about, and one outcome a rule, in their order."""
 
-    suite: Suite
+    rule_set: RuleSet
     batch: Batch
     outcomes: tuple[RuleOutcome, ...]
 
@@ -42,7 +42,7 @@ class JudgesDisagreeError(FlywheelError):
 
 
 def check_agreement(
-    outcomes: Iterable[RuleOutcome], rows_by_rule: Mapping[str, int], suite: Suite
+    outcomes: Iterable[RuleOutcome], rows_by_rule: Mapping[str, int], rule_set: RuleSet
 ) -> None:
     """Raise JudgesDisagreeError on the first rule that GX and our SQL judge differently.
 
@@ -56,7 +56,7 @@ def check_agreement(
                 received=outcome.exception,
                 next="report this as a bug; nothing was moved",
             )
-        allows_some = suite.rule(outcome.rule_id).max_ratio > 0 and rows > 0
+        allows_some = rule_set.rule(outcome.rule_id).max_ratio > 0 and rows > 0
         same_end = allows_some or outcome.success == (rows == 0)
         if outcome.unexpected_rows != rows or not same_end:
             raise JudgesDisagreeError(
@@ -70,7 +70,7 @@ def check_agreement(
 
 
 def broken_shares(
-    suite: Suite, outcomes: Iterable[RuleOutcome], rows_in: int, min_rows: int
+    rule_set: RuleSet, outcomes: Iterable[RuleOutcome], rows_in: int, min_rows: int
 ) -> dict[str, str]:
     """Batch rules over rows that are broken: rule id → what was found.
 
@@ -78,7 +78,7 @@ def broken_shares(
     """
     broken = {}
     for outcome in outcomes:
-        rule = suite.rule(outcome.rule_id)
+        rule = rule_set.rule(outcome.rule_id)
         too_few = rule.max_ratio > 0 and rows_in < min_rows
         if rule.severity == "batch" and not outcome.success and not too_few:
             broken[rule.id] = (

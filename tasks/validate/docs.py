@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from expectations.rules import Rule, Suite
+from expectations.rules import Rule, RuleSet
 from tasks.errors import StoreError
 from tasks.rules.outcomes import Judged, RuleOutcome
 from tasks.validate.summary import Summary
@@ -57,17 +57,17 @@ def render(judged: Sequence[Judged], summary: Summary, earlier: tuple[str, ...] 
         lstrip_blocks=True,
     )
     return environment.get_template("data_docs.html.j2").render(
-        suite=judged[0].suite,
+        rule_set=judged[0].rule_set,
         summary=summary,
-        num_rules=sum(len(part.suite.rules) for part in judged),
-        findings=list(_findings([part.suite for part in judged], summary)),
-        sections=[_section(part) for part in judged if part.suite.rules],
+        num_rules=sum(len(part.rule_set.rules) for part in judged),
+        findings=list(_findings([part.rule_set for part in judged], summary)),
+        sections=[_section(part) for part in judged if part.rule_set.rules],
         earlier=earlier,
     )
 
 
-def _findings(suites: Sequence[Suite], summary: Summary) -> Iterator[Finding]:
-    rules = {rule.id: rule for suite in suites for rule in suite.rules}
+def _findings(rule_sets: Sequence[RuleSet], summary: Summary) -> Iterator[Finding]:
+    rules = {rule.id: rule for rule_set in rule_sets for rule in rule_set.rules}
     for rule_id, figures in summary.broken.items():
         yield Finding(rules[rule_id], figures)
     signals = summary.feedback
@@ -82,18 +82,18 @@ def _findings(suites: Sequence[Suite], summary: Summary) -> Iterator[Finding]:
 
 
 def _section(judged: Judged) -> Section:
-    suite, outcomes = judged.suite, judged.outcomes
+    rule_set, outcomes = judged.rule_set, judged.outcomes
     missed: Counter[str] = Counter(
-        suite.rule(o.rule_id).severity for o in outcomes if not o.success
+        rule_set.rule(o.rule_id).severity for o in outcomes if not o.success
     )
     parts = [f"{len(outcomes) - missed.total()} of {len(outcomes)} are met"]
     parts += [f"{missed[severity]} {effect}" for severity, effect in _EFFECTS if missed[severity]]
     by_column: dict[str, list[tuple[Rule, RuleOutcome]]] = {}
     for outcome in outcomes:
-        rule = suite.rule(outcome.rule_id)
+        rule = rule_set.rule(outcome.rule_id)
         by_column.setdefault(rule.columns[0], []).append((rule, outcome))
     columns = tuple((name, tuple(pairs)) for name, pairs in sorted(by_column.items()))
-    return Section(_SUBJECTS[suite.name], "; ".join(parts) + ".", columns)
+    return Section(_SUBJECTS[rule_set.name], "; ".join(parts) + ".", columns)
 
 
 def write_docs(folder: Path, judged: Sequence[Judged], summary: Summary) -> Path:

@@ -1,4 +1,4 @@
-"""The validate stage: new calls and feedback through their suites, bad ones into quarantine.
+"""The validate stage: new calls and feedback judged by their rules, bad ones into quarantine.
 
 Great Expectations decides what failed; the SQL derived from the same rules says which rows. What
 stays in landing passed. One transaction moves the rows and writes the ledger, so a killed run
@@ -14,13 +14,13 @@ from typing import Any
 
 from expectations.checks import Batch
 from expectations.contracts import BATCH_PROFILE, FEEDBACK, LANDING
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.model.receipt import Receipt
 from tasks.privacy.masking import Redactor
 from tasks.privacy.observed import shown
 from tasks.privacy.policy import hidden_columns
 from tasks.rules.ask import ask, mark
-from tasks.rules.in_force import batch_suite, calls_suite, feedback_suite, samples_suite
+from tasks.rules.in_force import batch_rules, calls_rules, feedback_rules, samples_rules
 from tasks.rules.outcomes import Judged, broken_shares, check_agreement
 from tasks.run import Run
 from tasks.settings import ValidateSettings
@@ -50,15 +50,15 @@ def validate(run: Run) -> Receipt:
     a rule on the batch as a whole is broken.
     """
     # rules that cannot be read are told before anything is judged, those of eval sets too
-    samples_suite(run.settings)
-    suites = calls_suite(run.settings), batch_suite(run.settings), feedback_suite(run.settings)
+    samples_rules(run.settings)
+    rule_sets = calls_rules(run.settings), batch_rules(run.settings), feedback_rules(run.settings)
     with run.open_store() as store:
         done = ledger.finished_stage(store, run.run_id, STAGE)
         if done is not None:
             return done
         rows_in, num_signals = landing.count_calls(store), feedback.count_new(store)
         if not rows_in and not num_signals and not run.settings.validation.max_age_h:
-            return _nothing_new(run, store, suites[0])
+            return _nothing_new(run, store, rule_sets[0])
     run.progress(STAGE, 0, rows_in, "Great Expectations")
     with run.open_store() as store:
         now = run.clock()
@@ -67,10 +67,10 @@ def validate(run: Run) -> Receipt:
             feedback.show_new(store)
         tables = LANDING.name, BATCH_PROFILE.name, SIGNALS.rows.table
         batches = [Batch(table, now) for table in tables]
-        wanted = [True, bool(suites[1].rules), bool(num_signals)]
+        wanted = [True, bool(rule_sets[1].rules), bool(num_signals)]
         judged = [
-            ask(store, suite, batch)
-            for suite, batch, is_wanted in zip(suites, batches, wanted, strict=True)
+            ask(store, rule_set, batch)
+            for rule_set, batch, is_wanted in zip(rule_sets, batches, wanted, strict=True)
             if is_wanted
         ]
         with store.transaction():
@@ -80,8 +80,8 @@ def validate(run: Run) -> Receipt:
     return receipt
 
 
-def _nothing_new(run: Run, store: Store, suite: Suite) -> Receipt:
-    notes = _notes(suite, {}, {}, None)
+def _nothing_new(run: Run, store: Store, rule_set: RuleSet) -> Receipt:
+    notes = _notes(rule_set, {}, {}, None)
     receipt = Receipt(
         STAGE, run.run_id, 0, 0, notes={**notes, "note": "no new call: nothing to judge"}
     )
@@ -94,14 +94,14 @@ def _hold_back(
     run: Run, store: Store, judged: Sequence[Judged], profile: Mapping[str, Any]
 ) -> Receipt:
     settings = run.settings.validation
-    calls, signals = judged[0], next((j for j in judged[1:] if j.suite.table is FEEDBACK), None)
+    calls, signals = judged[0], next((j for j in judged[1:] if j.rule_set.table is FEEDBACK), None)
     found = _look(store, CALLS, calls, landing.count_calls(store), settings)
     of_signals = Failures()
     if signals is not None:
         of_signals = _look(store, SIGNALS, signals, feedback.count_new(store), settings)
     broken, warned = {**found.broken, **of_signals.broken}, dict(found.warnings)
     for other in judged:
-        if other.suite.table is BATCH_PROFILE:
+        if other.rule_set.table is BATCH_PROFILE:
             stops, odd = _look_at_profile(store, other, profile)
             broken |= stops
             warned |= odd
@@ -113,10 +113,10 @@ def _hold_back(
     )
     docs = _write_docs(run, judged, summary)
     if too_bad:
-        raise batch_stopped(summary, settings, calls.suite, calls.batch, docs)
+        raise batch_stopped(summary, settings, calls.rule_set, calls.batch, docs)
     if broken:
         raise batch_broken(summary, judged, docs)
-    notes = _notes(calls.suite, found.by_reason, warned, docs)
+    notes = _notes(calls.rule_set, found.by_reason, warned, docs)
     notes["batch"] = described(profile, MIN_PAST_DAYS)
     show = partial(shown, mask=_masker(run), hidden=hidden_columns(run.settings.redact.fields))
     held = _move(store, CALLS, calls, found, run.run_id, show)
@@ -144,14 +144,18 @@ def _look(
     store: Store, kind: Kind, judged: Judged, rows_in: int, settings: ValidateSettings
 ) -> Failures:
     """Mark what fails; moves nothing. Raises JudgesDisagreeError."""
-    suite, outcomes = judged.suite, judged.outcomes
-    rows_by_rule = mark(store, suite, judged.batch, kind.rows)
-    check_agreement(outcomes, rows_by_rule, suite)
+    rule_set, outcomes = judged.rule_set, judged.outcomes
+    rows_by_rule = mark(store, rule_set, judged.batch, kind.rows)
+    check_agreement(outcomes, rows_by_rule, rule_set)
     return Failures(
         rows_in,
         marks.first_failures(store, kind.rows),
-        {rule.id: rows_by_rule[rule.id] for rule in suite.of("warning") if rows_by_rule[rule.id]},
-        broken_shares(suite, outcomes, rows_in, settings.min_rows_for_ratio),
+        {
+            rule.id: rows_by_rule[rule.id]
+            for rule in rule_set.of("warning")
+            if rows_by_rule[rule.id]
+        },
+        broken_shares(rule_set, outcomes, rows_in, settings.min_rows_for_ratio),
     )
 
 
@@ -163,8 +167,8 @@ def _move(
     run_id: str,
     show: Callable[[Sequence[str], Sequence[str | None]], str],
 ) -> int:
-    judgement = Judgement(run_id, judged.batch.now, judged.suite.version)
-    looked_at = {rule_id: judged.suite.rule(rule_id).columns for rule_id in failures.by_reason}
+    judgement = Judgement(run_id, judged.batch.now, judged.rule_set.version)
+    looked_at = {rule_id: judged.rule_set.rule(rule_id).columns for rule_id in failures.by_reason}
     return quarantine.hold_back(store, kind, judgement, looked_at, show)
 
 
@@ -172,11 +176,11 @@ def _look_at_profile(
     store: Store, judged: Judged, profile: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, int]]:
     """The rules on the profile that stop the run, and those that only warn."""
-    sql = {rule.id: rule.violation_sql(judged.batch) for rule in judged.suite.rules}
+    sql = {rule.id: rule.violation_sql(judged.batch) for rule in judged.rule_set.rules}
     counts = marks.count_violations(store, judged.batch.table, sql)
-    check_agreement(judged.outcomes, counts, judged.suite)
-    odd = {rule.id: counts[rule.id] for rule in judged.suite.of("warning") if counts[rule.id]}
-    return broken_figures(judged.suite, judged.outcomes, profile), odd
+    check_agreement(judged.outcomes, counts, judged.rule_set)
+    odd = {rule.id: counts[rule.id] for rule in judged.rule_set.of("warning") if counts[rule.id]}
+    return broken_figures(judged.rule_set, judged.outcomes, profile), odd
 
 
 def _masker(run: Run) -> Callable[[str], str]:
@@ -200,12 +204,12 @@ def _write_docs(run: Run, judged: Sequence[Judged], summary: Summary) -> str | N
 
 
 def _notes(
-    suite: Suite, by_reason: Mapping[str, int], warnings: Mapping[str, int], docs: str | None
+    rule_set: RuleSet, by_reason: Mapping[str, int], warnings: Mapping[str, int], docs: str | None
 ) -> dict[str, Any]:
     return {
         "by_reason": dict(by_reason),
         "warnings": dict(warnings),
         "success": True,
-        "suite_version": suite.version,
+        "suite_version": rule_set.version,
         "data_docs": docs,
     }

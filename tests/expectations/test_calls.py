@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from expectations.calls import calls_suite
+from expectations.calls import calls_rules
 from expectations.checks import Batch
 from expectations.contracts import LANDING, REQUESTS
 from tasks.store import Store
 from tests.expectations.call_rows import BAD_ROWS, GOOD_CHANGES, NOW, call
 
-SUITE = calls_suite(300.0)
+SUITE = calls_rules(300.0)
 BATCH = Batch("landing", NOW)
 
 

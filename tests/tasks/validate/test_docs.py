@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from expectations.calls import calls_suite
+from expectations.calls import calls_rules
 from expectations.checks import Batch, Present
 from expectations.contracts import LANDING
-from expectations.rules import Rule, Suite
+from expectations.rules import Rule, RuleSet
 from tasks.errors import StoreError
 from tasks.rules.ask import ask
 from tasks.rules.outcomes import Judged
@@ -21,7 +21,7 @@ from tasks.validate.docs import render, write_docs
 from tasks.validate.summary import Summary
 from tests.expectations.call_rows import BAD_ROWS, NOW, call
 
-SUITE = calls_suite(300.0)
+SUITE = calls_rules(300.0)
 MARK = "raw-prompt-text-of-a-user"
 
 
@@ -115,10 +115,10 @@ def test_a_missed_warning_does_not_look_like_a_failure(judged: Judged) -> None:
 
 def test_a_rule_that_speaks_of_warnings_is_still_critical(tmp_path: Path) -> None:
     rule = Rule("x", "critical", Present("model"), "Not y (warning): $z {a} <b>.", "R.")
-    suite = Suite("calls", LANDING, (rule,))
+    rule_set = RuleSet("calls", LANDING, (rule,))
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(0, model=None)])
-        judged = ask(store, suite, Batch("landing", NOW))
+        judged = ask(store, rule_set, Batch("landing", NOW))
     html = render([judged], Summary("run-1", NOW, 1, {"x": 1}, {}, False))
     assert "state missed" in html
     assert "$z {a} &lt;b&gt;." in html
