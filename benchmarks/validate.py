@@ -31,7 +31,7 @@ if __package__ in (None, ""):
 from benchmarks.ingest import Prose, line, print_table
 from benchmarks.process_cost import Cost, measure
 from expectations.calls import calls_rules
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.contracts import LANDING
 from expectations.rules import RuleSet
 from tasks.store import Store
@@ -41,7 +41,7 @@ from tasks.store.held.quarantine import CALLS
 ROOT = Path(__file__).resolve().parent.parent
 BY_HAND = Path(__file__).with_name("validate_by_hand.sql")
 NOW = datetime.fromisoformat("2026-11-24 12:00:00")
-BATCH = Batch(LANDING.name, NOW)
+BATCH = JudgedTable(LANDING.name, NOW)
 SUITE = calls_rules(300.0)
 STORE = "flywheel.duckdb"
 NUM_TEXTS = 20_000

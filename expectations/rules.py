@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from expectations.checks import Batch, Check, few_rows_violate, quoted, sql_literal
+from expectations.checks import Check, JudgedTable, few_rows_violate, quoted, sql_literal
 from expectations.contracts import TableContract
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ class Rule:
         """The columns to look at when a row violates it."""
         return self.check.columns
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         """A predicate over `batch.table`, true exactly for the rows that violate the rule."""
         terms = [f"{quoted(w.column)} = {sql_literal(w.value)}" for w in self.when]
         return " AND ".join([*terms, f"({self.check.violation_sql(batch)})"])
 
-    def to_gx(self, batch: Batch) -> GxExpectation:
+    def to_gx(self, batch: JudgedTable) -> GxExpectation:
         """The Great Expectations expectation; imports that library (seconds on first use)."""
         import great_expectations.expectations as gxe
 
@@ -142,7 +142,7 @@ class RuleSet:
     def of(self, severity: Severity) -> tuple[Rule, ...]:
         return tuple(rule for rule in self.rules if rule.severity == severity)
 
-    def own_sql(self, batch: Batch) -> dict[str, str]:
+    def own_sql(self, batch: JudgedTable) -> dict[str, str]:
         """What rules declared elsewhere look for, by their place: they may not be sound."""
         return {
             f"{rule.origin}, rule {rule.id}": rule.violation_sql(batch)
@@ -154,7 +154,7 @@ class RuleSet:
         """The set with further rules after its own."""
         return RuleSet(self.name, self.table, (*self.rules, *rules))
 
-    def to_gx(self, batch: Batch) -> ExpectationSuite:
+    def to_gx(self, batch: JudgedTable) -> ExpectationSuite:
         """The Great Expectations suite; imports that library."""
         from great_expectations import ExpectationSuite
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.rules import RuleSet
 from tasks.curate.evalset import EvalSet, without
 from tasks.errors import DataError
@@ -36,7 +36,7 @@ def judged(
     Raises DataError where a hand-written sample fails one, or a batch rule is broken. Writes
     nothing that stays. Not inside a transaction: Great Expectations sees only what is committed.
     """
-    batch = Batch(table.CANDIDATES.table, now)
+    batch = JudgedTable(table.CANDIDATES.table, now)
     with table.candidates(store, chosen.samples):
         asked = ask(store, rule_set, batch)
         rows_by_rule = mark(store, rule_set, batch, table.CANDIDATES)

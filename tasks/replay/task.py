@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.rules import RuleSet
 from tasks.errors import UsageError
 from tasks.ingest.task import forced_format
@@ -79,7 +79,7 @@ def _readmit_held(run: Run, store: Store) -> Readmitted:
 
 def _readmit(run: Run, store: Store, kind: quarantine.Kind, suite: RuleSet) -> Readmitted:
     quarantine.look_again(store, kind, run.request.only)
-    batch = Batch(kind.waiting, run.clock())
+    batch = JudgedTable(kind.waiting, run.clock())
     refuse_unanswerable(store, batch.table, suite.own_sql(batch))
     critical = {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
     return quarantine.readmit(store, kind, critical, run.run_id)

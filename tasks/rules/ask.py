@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.rules import RuleSet
 from tasks.rules.outcomes import Judged
 from tasks.store import Store
@@ -10,7 +10,7 @@ from tasks.store.held import marks
 from tasks.store.held.marks import Rows
 
 
-def ask(store: Store, rule_set: RuleSet, batch: Batch) -> Judged:
+def ask(store: Store, rule_set: RuleSet, batch: JudgedTable) -> Judged:
     """What Great Expectations says. Raises UsageError where a user's rule cannot be answered."""
     # seconds on first use
     from tasks.rules import gx
@@ -21,7 +21,7 @@ def ask(store: Store, rule_set: RuleSet, batch: Batch) -> Judged:
     return Judged(rule_set, batch, outcomes)
 
 
-def mark(store: Store, rule_set: RuleSet, batch: Batch, rows: Rows) -> dict[str, int]:
+def mark(store: Store, rule_set: RuleSet, batch: JudgedTable, rows: Rows) -> dict[str, int]:
     """Mark the rows that violate a rule, in `rows.marks`; returns how many by rule id."""
     sql = {rule.id: rule.violation_sql(batch) for rule in rule_set.rules}
     critical = {rule.id: sql.pop(rule.id) for rule in rule_set.of("critical")}

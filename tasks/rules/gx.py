@@ -21,7 +21,7 @@ import great_expectations as gx
 from great_expectations.core import ExpectationSuiteValidationResult
 from great_expectations.datasource.fluent import SQLDatasource
 
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.rules import RuleSet
 from tasks.rules.duckdb_dialect import lend
 from tasks.rules.outcomes import RuleOutcome
@@ -47,7 +47,7 @@ class FlywheelDuckDBDatasource(SQLDatasource):  # type: ignore[misc]
     type: Literal["flywheel_duck_db"] = "flywheel_duck_db"
 
 
-def judge(store: Store, rule_set: RuleSet, batch: Batch) -> tuple[RuleOutcome, ...]:
+def judge(store: Store, rule_set: RuleSet, batch: JudgedTable) -> tuple[RuleOutcome, ...]:
     """Validate the committed rows of `batch.table` against the rules.
 
     A rule GX cannot judge is reported with its exception, never as a pass.
@@ -55,7 +55,9 @@ def judge(store: Store, rule_set: RuleSet, batch: Batch) -> tuple[RuleOutcome, .
     return outcomes_of(validated(store, rule_set, batch), rule_set)
 
 
-def validated(store: Store, rule_set: RuleSet, batch: Batch) -> ExpectationSuiteValidationResult:
+def validated(
+    store: Store, rule_set: RuleSet, batch: JudgedTable
+) -> ExpectationSuiteValidationResult:
     """GX's own result."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.rules import RuleSet
 from tasks.errors import FlywheelError
 
@@ -33,7 +33,7 @@ class Judged:
     """A set of rules, the rows they were asked about, and one outcome a rule, in their order."""
 
     rule_set: RuleSet
-    batch: Batch
+    batch: JudgedTable
     outcomes: tuple[RuleOutcome, ...]
 
 

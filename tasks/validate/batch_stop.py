@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from expectations.batches import SETTINGS
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.contracts import BATCH_PROFILE
 from expectations.rules import RuleSet
 from tasks.errors import DataError
@@ -101,7 +101,11 @@ def _counts(summary: Summary) -> dict[str, object]:
 
 
 def batch_stopped(
-    summary: Summary, settings: ValidateSettings, rule_set: RuleSet, batch: Batch, docs: str | None
+    summary: Summary,
+    settings: ValidateSettings,
+    rule_set: RuleSet,
+    batch: JudgedTable,
+    docs: str | None,
 ) -> BatchStoppedError:
     """The error for a batch that is too bad, with counts, reasons and what to do."""
     rows_in, bad = summary.rows_in, summary.quarantined
@@ -119,7 +123,7 @@ def batch_stopped(
     )
 
 
-def _look_command(rule_set: RuleSet, rule_id: str, batch: Batch) -> str:
+def _look_command(rule_set: RuleSet, rule_id: str, batch: JudgedTable) -> str:
     """A read-only query that shows what the most frequent reason looked at."""
     rule = rule_set.rule(rule_id)
     if rule_set.table is BATCH_PROFILE:

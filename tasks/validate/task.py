@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.contracts import BATCH_PROFILE, FEEDBACK, LANDING
 from expectations.rules import RuleSet
 from tasks.model.receipt import Receipt
@@ -66,7 +66,7 @@ def validate(run: Run) -> Receipt:
             profile = write_profile(store, now, run.settings.validation.min_rows_for_ratio)
             feedback.show_new(store)
         tables = LANDING.name, BATCH_PROFILE.name, SIGNALS.rows.table
-        batches = [Batch(table, now) for table in tables]
+        batches = [JudgedTable(table, now) for table in tables]
         wanted = [True, bool(rule_sets[1].rules), bool(num_signals)]
         judged = [
             ask(store, rule_set, batch)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from expectations.calls import calls_rules
 from expectations.checks import (
     AfterNow,
-    Batch,
     Between,
+    JudgedTable,
     Matches,
     Never,
     OneOf,
@@ -24,7 +24,7 @@ from expectations.contracts import LANDING
 from expectations.rules import Rule, RuleSet, When
 
 NOW = datetime.fromisoformat("2026-11-24 12:00:00")
-BATCH = Batch("landing", NOW)
+BATCH = JudgedTable("landing", NOW)
 SUITE = calls_rules(300.0)
 DUCKDB = duckdb.connect()
 
@@ -74,7 +74,7 @@ def test_the_version_changes_with_a_bound_or_severity_but_not_with_clock_or_word
         )
         == 6
     )
-    later = Batch("landing", NOW + timedelta(days=1))
+    later = JudgedTable("landing", NOW + timedelta(days=1))
     assert SUITE.version == calls_rules(300.0).version != calls_rules(301.0).version
     rule = SUITE.rule("started_at_not_in_future")
     assert rule.violation_sql(BATCH) != rule.violation_sql(later)

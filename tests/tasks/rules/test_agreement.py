@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from expectations.calls import calls_rules
-from expectations.checks import Batch, Present
+from expectations.checks import JudgedTable, Present
 from expectations.contracts import LANDING
 from expectations.rules import Rule, RuleSet
 from tasks.rules import in_force as rule_sets
@@ -25,7 +25,7 @@ from tests.expectations.call_rows import NOW, call
 from tests.tasks.rules.rule_sets import CASES, SETTINGS, Case
 
 SUITE = calls_rules(300.0)
-BATCH = Batch("landing", NOW)
+BATCH = JudgedTable("landing", NOW)
 Found = dict[str, tuple[int, bool]]
 
 
@@ -40,7 +40,7 @@ class Judged:
     store: Store
 
 
-def judge_with_pandas(store: Store, case: Case, batch: Batch) -> Found:
+def judge_with_pandas(store: Store, case: Case, batch: JudgedTable) -> Found:
     """Only the rules that GX has an expectation of its own for: predicates are SQL."""
     import great_expectations as gx
 
@@ -66,7 +66,7 @@ def judged(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Judged]:
     case: Case = request.param
-    batch = Batch(case.rule_set.table.name, NOW)
+    batch = JudgedTable(case.rule_set.table.name, NOW)
     with Store.open(Path(tmp_path_factory.mktemp("store")) / "flywheel.duckdb") as store:
         case.insert(store)
         outcomes = judge(store, case.rule_set, batch)
@@ -111,7 +111,7 @@ def test_the_tables_break_every_rule_and_pandas_runs_most_kinds() -> None:
 def test_every_rule_is_broken_by_some_table(tmp_path: Path) -> None:
     broken: dict[str, set[str]] = {}
     for number, case in enumerate(CASES):
-        batch = Batch(case.rule_set.table.name, NOW)
+        batch = JudgedTable(case.rule_set.table.name, NOW)
         with Store.open(tmp_path / f"{number}.duckdb") as store:
             case.insert(store)
             sql = {rule.id: rule.violation_sql(batch) for rule in case.rule_set.rules}
@@ -122,7 +122,7 @@ def test_every_rule_is_broken_by_some_table(tmp_path: Path) -> None:
 
 
 def test_gx_results_hold_no_value_of_a_row(judged: Judged) -> None:
-    batch = Batch(judged.case.rule_set.table.name, NOW)
+    batch = JudgedTable(judged.case.rule_set.table.name, NOW)
     text = str(validated(judged.store, judged.case.rule_set, batch).to_json_dict())
     assert "DROP TABLE" not in text
     assert "call-3" not in text

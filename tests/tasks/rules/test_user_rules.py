@@ -8,7 +8,7 @@ import pytest
 
 from expectations.batches import BatchLimits, profile_rules
 from expectations.calls import calls_rules
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.contracts import LANDING
 from expectations.rules import RuleSet
 from tasks.errors import UsageError
@@ -24,7 +24,7 @@ from tasks.store.held.quarantine import CALLS
 from tests.expectations.call_rows import NOW, call
 
 OURS = calls_rules(300.0)
-BATCH = Batch("landing", NOW)
+BATCH = JudgedTable("landing", NOW)
 MODELS = """
 [[rules]]
 id = "our_models"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from expectations.calls import calls_rules
-from expectations.checks import Batch, Present
+from expectations.checks import JudgedTable, Present
 from expectations.contracts import LANDING
 from expectations.rules import Rule, RuleSet
 from tasks.errors import StoreError
@@ -33,7 +33,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
         for name in ("model", "status", "finish_reason", "session_id", "error_type"):
             store.execute(f"UPDATE landing SET {name} = ? WHERE rowid % 3 = 0", [f"<b>{MARK}"])
         store.execute("UPDATE landing SET messages = ? WHERE rowid % 2 = 0", [f'"{MARK}"'])
-        yield ask(store, SUITE, Batch("landing", NOW))
+        yield ask(store, SUITE, JudgedTable("landing", NOW))
 
 
 def summary(run_id: str = "run-1", *, stopped: bool = False) -> Summary:
@@ -118,7 +118,7 @@ def test_a_rule_that_speaks_of_warnings_is_still_critical(tmp_path: Path) -> Non
     rule_set = RuleSet("calls", LANDING, (rule,))
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(0, model=None)])
-        judged = ask(store, rule_set, Batch("landing", NOW))
+        judged = ask(store, rule_set, JudgedTable("landing", NOW))
     html = render([judged], Summary("run-1", NOW, 1, {"x": 1}, {}, False))
     assert "state missed" in html
     assert "$z {a} &lt;b&gt;." in html
@@ -185,7 +185,7 @@ def test_a_rule_that_no_row_is_under_says_so(tmp_path: Path) -> None:
     """GX gives the share of no rows as NaN%."""
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(1)])
-        judged = ask(store, SUITE, Batch("landing", NOW))
+        judged = ask(store, SUITE, JudgedTable("landing", NOW))
     page = _Page(render([judged], summary()))
     assert "NaN" not in page.text
     assert "no row to judge" in page.text
