@@ -113,8 +113,8 @@ class _Compiler(PGCompiler):
         if operator.opstring not in ("~", "!~"):
             return str(super().visit_custom_op_binary(element, operator, **kw))  # type: ignore[no-untyped-call]
         text, pattern = self.process(element.left, **kw), self.process(element.right, **kw)
-        found = f"regexp_matches({text}, {pattern})"
-        return found if operator.opstring == "~" else f"NOT {found}"
+        search = f"regexp_matches({text}, {pattern})"
+        return search if operator.opstring == "~" else f"NOT {search}"
 
 
 class FlywheelDuckDBDialect(PGDialect):

@@ -1,7 +1,7 @@
 """What Great Expectations found, as plain values, and whether our own SQL found the same.
 
 GX decides what failed; our SQL says which rows. Both come from one declaration, so a difference is
-a bug, and a bug here would quarantine the wrong calls: it stops the run. Pure: no GX, no SQL.
+a bug, and a bug here would quarantine the wrong calls: it stops the run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When a batch is too bad to go on: the share of calls held back, and its batch rules. Pure."""
+"""When a batch is too bad to go on: the share of calls held back, and its batch rules."""
 
 from __future__ import annotations
 

@@ -95,31 +95,31 @@ def _hold_back(
 ) -> Receipt:
     settings = run.settings.validation
     calls, signals = judged[0], next((j for j in judged[1:] if j.rule_set.table is FEEDBACK), None)
-    found = _look(store, CALLS, calls, landing.count_calls(store), settings)
+    of_calls = _look(store, CALLS, calls, landing.count_calls(store), settings)
     of_signals = Failures()
     if signals is not None:
         of_signals = _look(store, SIGNALS, signals, feedback.count_new(store), settings)
-    broken, warned = {**found.broken, **of_signals.broken}, dict(found.warnings)
+    broken, warned = {**of_calls.broken, **of_signals.broken}, dict(of_calls.warnings)
     for other in judged:
         if other.rule_set.table is BATCH_PROFILE:
             stops, odd = _look_at_profile(store, other, profile)
             broken |= stops
             warned |= odd
     now = calls.batch.now
-    too_bad = is_too_bad(found.rows_in, found.quarantined, settings)
+    too_bad = is_too_bad(of_calls.rows_in, of_calls.quarantined, settings)
     stopped = too_bad or bool(broken)
     summary = Summary(
-        run.run_id, now, found.rows_in, found.by_reason, warned, stopped, broken, of_signals
+        run.run_id, now, of_calls.rows_in, of_calls.by_reason, warned, stopped, broken, of_signals
     )
     docs = _write_docs(run, judged, summary)
     if too_bad:
         raise batch_stopped(summary, settings, calls.rule_set, calls.batch, docs)
     if broken:
         raise batch_broken(summary, judged, docs)
-    notes = _notes(calls.rule_set, found.by_reason, warned, docs)
+    notes = _notes(calls.rule_set, of_calls.by_reason, warned, docs)
     notes["batch"] = described(profile, MIN_PAST_DAYS)
     show = partial(shown, mask=_masker(run), hidden=hidden_columns(run.settings.redact.fields))
-    held = _move(store, CALLS, calls, found, run.run_id, show)
+    held = _move(store, CALLS, calls, of_calls, run.run_id, show)
     if signals is not None:
         _move(store, SIGNALS, signals, of_signals, run.run_id, show)
         feedback.adopt(store, run.run_id)
@@ -133,8 +133,8 @@ def _hold_back(
     return Receipt(
         STAGE,
         run.run_id,
-        found.rows_in,
-        rows_out=found.rows_in - held,
+        of_calls.rows_in,
+        rows_out=of_calls.rows_in - held,
         quarantined=held,
         notes=notes,
     )
