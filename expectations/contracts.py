@@ -183,11 +183,11 @@ QUARANTINE = TableContract(
     (
         _c("quarantine_id", "VARCHAR", "sha256 of request id, content and first source", False),
         _c("request_id", "VARCHAR", "of the call, if it has one"),
-        _c("expectation", "VARCHAR", "id of the first expectation failed, in suite order", False),
+        _c("expectation", "VARCHAR", "id of the first expectation failed, in their order", False),
         _c("also_failed", "VARCHAR[]", "ids of the other expectations failed", False),
         _c("column_name", "VARCHAR", "column (or columns) that expectation looks at"),
         _c("observed", "VARCHAR", "value seen there, shortened, secrets masked"),
-        _c("suite_version", "VARCHAR", "digest of the suite", False),
+        _c("suite_version", "VARCHAR", "digest of the rules", False),
         _c("run_id", "VARCHAR", "run that judged it", False),
         _c("created_at", "TIMESTAMP", "when, UTC", False),
         _c("row", "JSON", "the landing row", False),

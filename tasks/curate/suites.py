@@ -1,6 +1,6 @@
 """Hand-written suites: JSON lines with what to ask and what a right answer is.
 
-Owns the file format and its error messages. Pure but for reading the file it is pointed at.
+Owns the file format and its error messages; reads the one file it is pointed at.
 
     {"input": "text", "target": "answer"}
     {"messages": [{"role": "user", "content": "…"}], "target": {"city": "Oslo"}, "task": "extract",

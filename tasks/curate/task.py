@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.curate.assemble import Counts, Rule, assemble, replayable
 from tasks.curate.evalset import Draft, EvalSet, rule_json
 from tasks.curate.judge import LeftOut, judged
@@ -17,7 +17,7 @@ from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
 from tasks.model.receipt import Receipt
-from tasks.rules.in_force import samples_suite
+from tasks.rules.in_force import samples_rules
 from tasks.run import Run
 from tasks.settings import Settings
 from tasks.store import Store
@@ -32,7 +32,7 @@ def curate(run: Run) -> Receipt:
     Raises UsageError where there is nothing to evaluate, DataError where a hand-written sample or
     the set as a whole fails its expectations.
     """
-    suites, suite = read_suites(run.settings), samples_suite(run.settings)
+    suites, suite = read_suites(run.settings), samples_rules(run.settings)
     with run.open_store() as store:
         num_calls, calls = count_calls(store), read_questions(store)
     run.progress("curate", 0, num_calls + len(suites), "find duplicates")
@@ -68,7 +68,7 @@ def read_suites(settings: Settings) -> tuple[Draft, ...]:
     return tuple(samples)
 
 
-def _judge(store: Store, run: Run, suite: Suite, chosen: EvalSet) -> tuple[EvalSet, LeftOut]:
+def _judge(store: Store, run: Run, suite: RuleSet, chosen: EvalSet) -> tuple[EvalSet, LeftOut]:
     """A set that stands in the store was judged when it was made, if by the same suite."""
     stored = table.find_eval_set(store, chosen.digest)
     if stored is not None and stored.judged_by == suite.version:
@@ -114,7 +114,7 @@ def _write(
     counts: Counts,
     not_taken: dict[str, int],
     left_out: LeftOut,
-    suite: Suite,
+    suite: RuleSet,
 ) -> Receipt:
     stored = table.find_eval_set(store, chosen.digest)
     is_new = stored is None or stored.run_id == run.run_id

@@ -1,6 +1,6 @@
 """The values of a user's rule: each read with its type, or refused with the place it stands in.
 
-Must not know: files, suites.
+Must not know: files, sets of rules.
 """
 
 from __future__ import annotations

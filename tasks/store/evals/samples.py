@@ -17,7 +17,7 @@ from tasks.model.canonical import canonical_json, writable
 from tasks.model.sample import Sample
 from tasks.store.db.connection import Store
 from tasks.store.db.schema import create_table_sql
-from tasks.store.held.quarantine import Rows
+from tasks.store.held.marks import Rows
 
 if TYPE_CHECKING:
     import pandas as pd

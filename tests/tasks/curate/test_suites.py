@@ -82,7 +82,7 @@ def test_the_same_question_twice_is_an_error_even_with_another_target() -> None:
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"suite 'route'.*cannot be read.*\[suites.route\]"):
+    with pytest.raises(UsageError, match=r"suite 'route'.*cannot be read.*suites\.route\.samples"):
         read_suite("route", "route", tmp_path / "no.jsonl")
 
 

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from expectations.contracts import BATCH_PROFILE, LANDING, REQUESTS
-from expectations.rules import Suite
-from tasks.rules import in_force as suites
+from expectations.rules import RuleSet
+from tasks.rules import in_force as rule_sets
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.db.schema import create_table_sql
@@ -35,17 +35,17 @@ SETTINGS = parse_settings(
 class Case:
     """A suite, the table it is asked about, and rows of it."""
 
-    suite: Suite
+    rule_set: RuleSet
     rows: Callable[[], Rows]
 
     @property
     def name(self) -> str:
-        return f"{self.suite.name}-{self.rows.__name__}"
+        return f"{self.rule_set.name}-{self.rows.__name__}"
 
     def insert(self, store: Store) -> None:
-        if self.suite.table is BATCH_PROFILE:
+        if self.rule_set.table is BATCH_PROFILE:
             store.execute(create_table_sql(BATCH_PROFILE))
-        store.insert(self.suite.table, self.rows())
+        store.insert(self.rule_set.table, self.rows())
         store.insert(REQUESTS, [call(9999, request_id="known"), call(9998, request_id="call-3")])
 
 
@@ -162,16 +162,16 @@ def batch_at_its_limits() -> Rows:
     return _profile(age_h=24.0, volume_ratio=0.2)
 
 
-_TABLES: dict[Suite, tuple[Callable[[], Rows], ...]] = {
-    suites.calls_suite(SETTINGS): (bad_calls, random_calls),
-    suites.batch_suite(SETTINGS): (
+_TABLES: dict[RuleSet, tuple[Callable[[], Rows], ...]] = {
+    rule_sets.calls_rules(SETTINGS): (bad_calls, random_calls),
+    rule_sets.batch_rules(SETTINGS): (
         usual_batch,
         first_batch,
         stale_small_batch,
         large_batch,
         batch_at_its_limits,
     ),
-    suites.feedback_suite(SETTINGS): (bad_feedback, random_feedback),
-    suites.samples_suite(SETTINGS): (bad_samples, random_samples),
+    rule_sets.feedback_rules(SETTINGS): (bad_feedback, random_feedback),
+    rule_sets.samples_rules(SETTINGS): (bad_samples, random_samples),
 }
-CASES = [Case(suite, rows) for suite, tables in _TABLES.items() for rows in tables]
+CASES = [Case(rule_set, rows) for rule_set, tables in _TABLES.items() for rows in tables]
