@@ -38,7 +38,6 @@ def scorer_version(name: str) -> str:
             f"unknown scorer {name!r}" + (f": did you mean {near[0]!r}?" if near else ""),
             received=name,
             allowed=", ".join(sorted(SCORERS)),
-            next="set scorer in [suites.NAME] of flywheel.toml",
         )
     return f"{name}@{SCORERS[name][0]}"
 
