@@ -172,6 +172,14 @@ def init(
 
 
 @app.command()
+def check(config: Config = None, as_json: Json = False) -> None:
+    """Check all that can be known before a run: settings, rules, suites, prompts and models."""
+    from flows.commands.check import check as check_configuration
+
+    raise typer.Exit(check_configuration(config=config, as_json=as_json))
+
+
+@app.command()
 def doctor(config: Config = None, as_json: Json = False) -> None:
     """Say what is installed, which device there is, and whether each store answers."""
     from flows.commands.doctor import examine

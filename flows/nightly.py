@@ -23,6 +23,7 @@ from flows.artifacts import publish
 from flows.options import Options
 from flows.stages import stage_named, stages_of
 from flows.turn import Outcome, execute_stage, request_from, turn
+from tasks import preflight
 from tasks.errors import FlywheelError
 from tasks.model.receipt import Receipt
 from tasks.run import Progress, Run, RunRequest, silent
@@ -89,6 +90,7 @@ def nightly(
     )
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("run"))
+    preflight.require(settings, request)
     return _turn(settings, request, silent).to_dict()
 
 

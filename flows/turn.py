@@ -177,7 +177,7 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
     """What was asked, with the settings standing in for what was not said.
 
     Patterns given here are relative to the working folder, those of flywheel.toml to that file.
-    Raises UsageError for a release that is not declared and for a window that is none.
+    Raises UsageError for a window that is none; what the stages need is checked by tasks.preflight.
     """
     window(options.since, options.until, utc_now())
     said = tuple(
@@ -191,8 +191,6 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
     challenger = options.challenger or settings.challenger
     if "evaluate" in stages:
         champion, challenger = champion or challenger, challenger or champion
-        settings.release(champion)
-        settings.release(challenger)
     return RunRequest(
         logs=said or tuple(declared),
         log_format=options.log_format,

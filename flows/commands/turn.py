@@ -17,6 +17,7 @@ from flows.progress import shown
 from flows.stages import stages_of
 from flows.summary import print_summary
 from flows.turn import Outcome, outcome, request_from, request_to_decide, turn
+from tasks import preflight
 from tasks.errors import UsageError
 from tasks.run import RunRequest, utc_now
 from tasks.settings import Settings, read_settings
@@ -33,31 +34,14 @@ Turn = Callable[[RunRequest], Outcome]
 def run_command(command: str, options: Options) -> int:
     """The stages of a command. The exit code speaks of the gate only where the gate ran."""
     settings = read_settings(options.config)
-    if command == "run":
-        _require_releases(settings, options)
     if command == "gate":
         request = request_to_decide(settings, options)
     else:
         request = request_from(settings, options, stages_of(command))
+    preflight.require(settings, request)
     show = _Show(settings, options.as_json, partial(_to_object, command))
     with _turning(settings, in_prefect=command == "run" and not options.inline) as turn_one:
         return _turn_all(settings, request, turn_one, show, backfill=options.backfill)
-
-
-def _require_releases(settings: Settings, options: Options) -> None:
-    if not settings.releases:
-        raise UsageError(
-            "no release is declared",
-            received=options.config or "no flywheel.toml, or one without releases",
-            next="flywheel init, then name a model in [releases.NAME]",
-        )
-    names = (options.champion, options.challenger, settings.champion, settings.challenger)
-    if not any(names):
-        raise UsageError(
-            "no release to judge",
-            allowed=", ".join(sorted(settings.releases)),
-            next="flywheel run --champion NAME --challenger NAME, or set both in flywheel.toml",
-        )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,68 +30,94 @@ KEYS = ("input", "messages", "target", "task", "slices", "must_pass", "cluster",
 
 
 def read_suite(name: str, task: str, path: Path) -> tuple[Draft, ...]:
-    """The samples of a suite file in order. Raises UsageError that names the line."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"the samples of suite {name!r} cannot be read: {error.strerror}",
-            received=str(path),
-            allowed="a file of JSON lines",
-            next=f"fix suites.{name}.samples in flywheel.toml",
-        ) from None
-    samples = parse_suite(name, task, data, str(path))
-    if not samples:
-        raise UsageError(
-            f"the samples file of suite {name!r} is empty",
-            received=str(path),
-            allowed='JSON lines such as {"input": "…", "target": "…"}',
-            next=f"add samples, or remove the line `samples` under [suites.{name}]",
-        )
-    return samples
+    """The samples of a suite file in order. Raises UsageError that names the first wrong line."""
+    return _all_or_error(suite_lines(name, task, path))
 
 
 def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[Draft, ...]:
     """The samples in the bytes of a suite file. `task` is taken where a line names none."""
+    return _all_or_error(_lines(name, task, data, source))
+
+
+def _all_or_error(lines: Iterable[Draft | UsageError]) -> tuple[Draft, ...]:
     samples: list[Draft] = []
+    for line in lines:
+        if isinstance(line, UsageError):
+            raise line
+        samples.append(line)
+    return tuple(samples)
+
+
+def suite_lines(name: str, task: str, path: Path) -> Iterator[Draft | UsageError]:
+    """Every line of a suite file as a sample, or as what is wrong with it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        yield UsageError(
+            f"the samples of suite {name!r} cannot be read: {error.strerror}",
+            received=str(path),
+            allowed="a file of JSON lines",
+            next=f"fix suites.{name}.samples in flywheel.toml",
+        )
+        return
+    is_empty = True
+    for line in _lines(name, task, data, str(path)):
+        is_empty = False
+        yield line
+    if is_empty:
+        yield UsageError(
+            f"the samples file of suite {name!r} is empty",
+            received=str(path),
+            allowed='JSON lines such as {"input": "…", "target": "…"}',
+            next=f"add samples, or remove suites.{name}.samples",
+        )
+
+
+def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | UsageError]:
     seen: dict[str, int] = {}
-    lines = [
-        (number, _json(line, f"{source}, line {number}"))
-        for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
-        if line.strip()
-    ]
+    lines: list[tuple[int, Mapping[str, Any]]] = []
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        try:
+            if line.strip():
+                lines.append((number, _json(line, f"{source}:{number}")))
+        except UsageError as error:
+            yield error
     foreign = bool(lines) and all(datapoints.is_datapoint(record) for _, record in lines)
     for number, record in datapoints.newest(lines) if foreign else lines:
-        where = f"{source}, line {number}"
-        read = datapoints.to_line(record) if foreign else _known(record, where)
-        if read is None:
+        where = f"{source}:{number}"
+        try:
+            read = datapoints.to_line(record) if foreign else _known(record, where)
+            if read is None:
+                continue
+            sample = Draft(
+                suite=name,
+                task=_text(read, "task", where) or task,
+                conversation=_conversation(read, where),
+                target=_target(read, where),
+                target_kind="gold",
+                origin="suite",
+                slices=_slices(read, where),
+                must_pass=_flag(read, "must_pass", where),
+                cluster=_text(read, "cluster", where),
+            )
+        except UsageError as error:
+            yield error
             continue
-        sample = Draft(
-            suite=name,
-            task=_text(read, "task", where) or task,
-            conversation=_conversation(read, where),
-            target=_target(read, where),
-            target_kind="gold",
-            origin="suite",
-            slices=_slices(read, where),
-            must_pass=_flag(read, "must_pass", where),
-            cluster=_text(read, "cluster", where),
-        )
         asked = canonical_json(
             [sample.task, sample.conversation.system, sample.conversation.messages]
         )
         if asked in seen and foreign:
             continue
         if asked in seen:
-            raise _bad(
+            yield _bad(
                 f"suite {name!r} asks the same twice",
                 where,
                 f"line {number} repeats line {seen[asked]}",
                 "each conversation once; the same text again tells nothing new",
             )
+            continue
         seen[asked] = number
-        samples.append(sample)
-    return tuple(samples)
+        yield sample
 
 
 def _json(line: bytes, where: str) -> Mapping[str, Any]:

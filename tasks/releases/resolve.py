@@ -107,6 +107,18 @@ def _engine_value(identity: EngineIdentity) -> dict[str, Any]:
 
 def find_model(name: str, declared: ReleaseSettings, settings: Settings) -> Path:
     """The local path of a release's model; a hub id goes through the hub's own client."""
+    local = find_local_model(name, declared, settings)
+    if local is not None:
+        return local
+    try:
+        return resolve_model(declared.model)
+    except engine.EngineError as error:
+        raise unusable_model(name, declared.model, error) from None
+
+
+def find_local_model(name: str, declared: ReleaseSettings, settings: Settings) -> Path | None:
+    """Where a model of this machine lies, None for a hub id. Raises UsageError where it does not
+    exist; nothing of it is read."""
     reference = declared.model
     if reference.startswith(_PACKAGE):
         return find_in_package(reference.removeprefix(_PACKAGE), name)
@@ -119,12 +131,9 @@ def find_model(name: str, declared: ReleaseSettings, settings: Settings) -> Path
             f"the model of release {name!r} does not exist",
             received=str(local),
             allowed="a model folder, a .gguf file, a hub id (owner/name) or package:NAME",
-            next=f"correct `model` in [releases.{name}] of {CONFIG_NAME}",
+            next=f"correct releases.{name}.model in {CONFIG_NAME}",
         )
-    try:
-        return resolve_model(reference)
-    except engine.EngineError as error:
-        raise unusable_model(name, reference, error) from None
+    return None
 
 
 def find_in_package(package: str, release: str) -> Path:
@@ -160,5 +169,5 @@ def unusable_model(name: str, model: str, error: Exception) -> UsageError:
         f"the model of release {name!r} cannot be used: {error}",
         received=model,
         allowed="a model folder (config.json and *.safetensors), a .gguf file, or a hub id",
-        next=f"correct `model` in [releases.{name}] of {CONFIG_NAME}",
+        next=f"correct releases.{name}.model in {CONFIG_NAME}",
     )

@@ -275,7 +275,7 @@ def test_doctor_says_what_is_there_and_what_is_not(application: Application):
     path = application.folder / "flywheel.toml"
     path.write_text(re.sub(r'model = ".*"', 'model = "./nowhere"', path.read_text()))
     answer = application.call("doctor")
-    assert answer.code == 4
+    assert answer.code == 2
     assert "NOT OK" in answer.out
 
 

@@ -14,8 +14,9 @@ from flows.options import Options
 from flows.progress import shown
 from flows.stages import STAGES, Stage, stage_function, stages_of
 from flows.turn import request_from, turn
-from tasks.errors import DataError, StoreBusyError, UsageError
+from tasks.errors import ConfigurationError, DataError, StoreBusyError
 from tasks.model.receipt import Receipt
+from tasks.preflight import require
 from tasks.run import Run, RunRequest
 from tasks.settings import Settings, parse_settings
 from tasks.store import Store
@@ -168,5 +169,6 @@ def test_request_takes_from_settings_what_was_not_said(tmp_path, monkeypatch):
     (tmp_path / "flywheel.toml").write_text("")
     request = request_from(settings, Options(), WHOLE_TURN)
     assert request.config == str(tmp_path / "flywheel.toml")
-    with pytest.raises(UsageError, match="release 'c'"):
-        request_from(settings, Options(challenger="c"), WHOLE_TURN)
+    unknown = request_from(settings, Options(challenger="c"), ("evaluate",))
+    with pytest.raises(ConfigurationError, match="release 'c'"):
+        require(settings, unknown)

@@ -63,12 +63,12 @@ def test_a_bad_line_is_named_with_its_number(line: object, what: str) -> None:
     with pytest.raises(UsageError) as caught:
         _parse({"input": "good", "target": "x"}, line)
     assert what in caught.value.line()
-    assert "route.jsonl, line 2" in caught.value.line()
+    assert "route.jsonl:2" in caught.value.line()
     assert caught.value.exit_code == 2
 
 
 def test_a_line_in_another_encoding_is_named() -> None:
-    with pytest.raises(UsageError, match=r"not UTF-8.*line 1"):
+    with pytest.raises(UsageError, match=r"not UTF-8.* r:1"):
         parse_suite("route", "route", '{"input": "größe", "target": "x"}'.encode("latin-1"), "r")
 
 
