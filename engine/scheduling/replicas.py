@@ -44,36 +44,21 @@ JOIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    stats: EngineStats
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Work:
-    """Requests under keys by which the worker names them when they are done."""
+    """Requests under keys by which the worker names them when they are done; none: forget all."""
 
     requests: Mapping[int, Request]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Reply:
+    """Finished requests; none: the model is loaded, or all is forgotten. failed: why there is no
+    model.
+    """
+
     requests: Mapping[int, Request]
-    stats: EngineStats
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Forget every request, and answer with Stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    pass
+    stats: EngineStats | None
+    failed: str = ""
 
 
 class Replicas:
@@ -146,7 +131,7 @@ class Replicas:
         """
         try:
             for worker in workers:
-                worker.send(Stop())
+                worker.send(Work({}))
             for worker in workers:
                 worker.drain()
         except BaseException:  # interrupted again: no time to lose
@@ -184,11 +169,11 @@ class _Worker:
                 f"{self._ended()} while it loaded the model. A script has to make its LLM below "
                 "`if __name__ == '__main__':`, because every replica imports the script."
             ) from None
-        if isinstance(message, Failed):
-            raise EngineError(f"Replica {self._index} ({self._device}): {message.reason}")
+        if message.failed:
+            raise EngineError(f"Replica {self._index} ({self._device}): {message.failed}")
         self.stats = message.stats
 
-    def send(self, message: Work | Stop) -> None:
+    def send(self, message: Work) -> None:
         with contextlib.suppress(OSError):  # it died: take_done sees the end of the pipe
             self.pipe.send(message)
 
@@ -215,7 +200,7 @@ class _Worker:
     def drain(self) -> None:
         self.open = {}
         with contextlib.suppress(EOFError, OSError):
-            while not isinstance(self.pipe.recv(), Stopped):
+            while self.pipe.recv().requests:
                 pass
 
     def end(self) -> None:
@@ -260,9 +245,9 @@ def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: in
         try:
             core = EngineCore(model, options)
         except EngineError as error:
-            pipe.send(Failed(str(error)))
+            pipe.send(Reply({}, None, str(error)))
             return
-        pipe.send(Ready(core.stats()))
+        pipe.send(Reply({}, core.stats()))
         _serve(pipe, core)
 
 
@@ -272,21 +257,19 @@ def _serve(pipe: Connection, core: EngineCore) -> None:
     grammars = _grammars(core)
     while True:
         while not core.has_work or pipe.poll():
-            message = pipe.recv()
-            if isinstance(message, Work):
-                key_of = {request: key for key, request in message.requests.items()}
-                for request in key_of:
-                    if isinstance(request.params.json_schema, str):
-                        request.grammar = grammars().start(request.params.json_schema)
-                    core.add(request)
-            else:
+            key_of = {request: key for key, request in pipe.recv().requests.items()}
+            for request in key_of:
+                if isinstance(request.params.json_schema, str):
+                    request.grammar = grammars().start(request.params.json_schema)
+                core.add(request)
+            if not key_of:
                 core.reset()
-                pipe.send(Stopped())
+                pipe.send(Reply({}, core.stats()))
         done = core.step()
         core.check_idle()
         if done:
             ended = {key_of[request]: _sendable(request) for request in done}
-            pipe.send(Done(ended, core.stats()))
+            pipe.send(Reply(ended, core.stats()))
 
 
 def _sendable(request: Request) -> Request:
