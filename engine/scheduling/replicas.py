@@ -9,13 +9,12 @@ processes that we started. Knows nothing of text or of what a step does.
 from __future__ import annotations
 
 import contextlib
-import functools
 import multiprocessing
 import signal
 import time
 import weakref
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
 from multiprocessing import resource_tracker
@@ -32,8 +31,8 @@ from engine.loading.hub import resolve_model
 from engine.loading.model_files import load_model_files
 from engine.loading.tokenizer import load_tokenizer
 from engine.options import EngineOptions
+from engine.requests.intake import Intake
 from engine.requests.request import Request
-from engine.sampling.grammar import Grammars
 from engine.scheduling.core import EngineCore, Finished, end_ids
 from engine.scheduling.stats import Counters, EngineStats
 
@@ -58,7 +57,7 @@ class Reply:
 
     requests: Mapping[int, Request]
     stats: EngineStats | None
-    failed: str = ""
+    failed: EngineError | None = None
 
 
 class Replicas:
@@ -165,12 +164,13 @@ class _Worker:
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
-            raise EngineError(
+            raise MachineError(
                 f"{self._ended()} while it loaded the model. A script has to make its LLM below "
                 "`if __name__ == '__main__':`, because every replica imports the script."
             ) from None
-        if message.failed:
-            raise EngineError(f"Replica {self._index} ({self._device}): {message.failed}")
+        if message.failed is not None:
+            reason = f"Replica {self._index} ({self._device}): {message.failed}"
+            raise type(message.failed)(reason)
         self.stats = message.stats
 
     def send(self, message: Work) -> None:
@@ -245,7 +245,7 @@ def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: in
         try:
             core = EngineCore(model, options)
         except EngineError as error:
-            pipe.send(Reply({}, None, str(error)))
+            pipe.send(Reply({}, None, error))
             return
         pipe.send(Reply({}, core.stats()))
         _serve(pipe, core)
@@ -254,13 +254,13 @@ def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: in
 def _serve(pipe: Connection, core: EngineCore) -> None:
     """Step while there is work, and listen in between. Ends with EOFError when the pipe closes."""
     key_of: dict[Request, int] = {}
-    grammars = _grammars(core)
+    intake = Intake(core.codec, core.config.vocab_size, core.config.max_position)
     while True:
         while not core.has_work or pipe.poll():
             key_of = {request: key for key, request in pipe.recv().requests.items()}
             for request in key_of:
                 if isinstance(request.params.json_schema, str):
-                    request.grammar = grammars().start(request.params.json_schema)
+                    request.grammar = intake.grammar(request.params.json_schema, core.end_ids)
                 core.add(request)
             if not key_of:
                 core.reset()
@@ -275,17 +275,6 @@ def _serve(pipe: Connection, core: EngineCore) -> None:
 def _sendable(request: Request) -> Request:
     """A grammar's state belongs to its process."""
     return replace(request, grammar=None)
-
-
-def _grammars(core: EngineCore) -> Callable[[], Grammars]:
-    """Made when first needed: it takes an extra."""
-
-    @functools.cache
-    def made() -> Grammars:
-        assert core.codec is not None, "Intake refuses a schema without a tokenizer"
-        return Grammars(core.codec.tokenizer, core.config.vocab_size, core.end_ids)
-
-    return made
 
 
 def _devices(device: str, count: int) -> list[torch.device]:
