@@ -70,52 +70,38 @@ class EngineError(Exception):
 
 
 class InvalidRequestError(EngineError):
-    """The call, or one request of it, is wrong; it was not run."""
+    pass
 
 
 class RequestTooLongError(InvalidRequestError):
-    """One request cannot fit into the model's context."""
-
     kind = FaultKind.TOO_LONG
 
 
 class ModelLoadError(EngineError):
-    """The model cannot be read."""
-
     kind = FaultKind.MODEL
 
 
 class UnsupportedModelError(ModelLoadError):
-    """The model can be read, but it needs something the engine does not have."""
+    pass
 
 
 class ModelFetchError(ModelLoadError):
-    """The model is not here, and could not be fetched now."""
-
     kind = FaultKind.MACHINE
 
 
 class NotFiniteError(EngineError):
-    """The model's numbers are worth nothing."""
-
     kind = FaultKind.NOT_FINITE
 
 
 class CapacityError(EngineError):
-    """One request does not fit into the KV cache, even alone."""
-
     kind = FaultKind.CAPACITY
 
 
 class DeviceError(EngineError):
-    """A step broke on the device; it took its largest request with it."""
-
     kind = FaultKind.DEVICE
 
 
 class MachineError(EngineError):
-    """Something of this installation is missing or has ended."""
-
     kind = FaultKind.MACHINE
 
 

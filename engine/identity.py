@@ -16,8 +16,11 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
+
+from engine.loading.digest import digest_of
 
 __all__ = ["EngineIdentity", "Memory", "code_digest", "engine_identity"]
 
@@ -25,17 +28,8 @@ PACKAGE = Path(__file__).parent
 #: they carry answers or measure them; everything else counts, so that a new file does
 CHANGES_NOTHING = ("server", "measuring", "commands", "integrations", "__main__.py")
 PACKAGES = ("torch", "numpy", "transformers", "tokenizers", "gguf", "safetensors", "triton")
-#: instruction sets that torch and oneDNN choose their code by
-INSTRUCTIONS = (
-    *("avx2", "fma", "avx512f", "avx512bw", "avx512_bf16", "avx512_fp16", "avx512_vnni"),
-    *("amx_tile", "amx_bf16", "asimd", "bf16", "sve", "sve2"),
-)
 #: of the environment, what decides over kernels, threads and devices
-VARIABLES = (
-    *("FLYWHEEL_NATIVE", "CXX", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY"),
-    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
-    *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
-)
+VARIABLES = ("FLYWHEEL_", "CXX", "OMP_", "MKL_", "ATEN_", "ONEDNN_", "DNNL_", "CUDA_", "NVIDIA_")
 
 
 class Memory(Protocol):
@@ -55,8 +49,7 @@ class EngineIdentity:
     device           cpu, cuda or cuda:N; only its class enters the digest
     kernels          "C++ " and what they were compiled from, by and for; "Triton"; "torch"
     batch_invariant  asked for and kept
-    processor        what torch and oneDNN choose their code by; the model too where that is more
-                     than an instruction set
+    processor        what torch chooses its code by; the whole processor where its own products run
     gpu              name and compute capability; empty on a CPU
     num_threads      None where it was measured to change nothing: our own kernels
     """
@@ -125,13 +118,10 @@ def engine_identity(
 @functools.cache
 def code_digest(package: Path = PACKAGE) -> str:
     """SHA-256 over names and content of the files of the package that can change an answer."""
-    total = hashlib.sha256()
-    for path in sorted(package.rglob("*")):
-        parts = path.relative_to(package).parts
-        if parts[0] not in CHANGES_NOTHING and "__pycache__" not in parts and path.is_file():
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            total.update(f"{'/'.join(parts)}\0{content}\n".encode())
-    return total.hexdigest()
+    files = sorted(path for path in package.rglob("*") if path.is_file())
+    parts = [path.relative_to(package).parts for path in files]
+    is_ours = [p[0] not in CHANGES_NOTHING and "__pycache__" not in p for p in parts]
+    return digest_of(package, compress(files, is_ours))
 
 
 def _find_out(
@@ -146,7 +136,7 @@ def _find_out(
 
     from engine.execution.device import pick_device, pick_dtype
     from engine.kernels import build, cpu, onednn
-    from engine.kernels.own import own_kernels
+    from engine.models.layers import own_kernels
 
     where = pick_device(device)
     number = pick_dtype(dtype, where)
@@ -156,7 +146,10 @@ def _find_out(
         kernels = f"C++ {build.build().key}" if own is cpu else "Triton"
     is_onednn = own is cpu and onednn.can_run(number)
     is_chosen_by_model = where.type == "cpu" and (own is None or is_onednn)
-    instructions = [torch.backends.cpu.get_cpu_capability(), *_instructions()]
+    processor = [
+        torch.backends.cpu.get_cpu_capability(),
+        *(_cpuinfo() if is_chosen_by_model else ()),
+    ]
     gpu = ""
     if where.type == "cuda":
         properties = torch.cuda.get_device_properties(where)
@@ -169,7 +162,7 @@ def _find_out(
         quantization=quantization,
         batch_invariant=batch_invariant and own is not None,
         kernels=kernels + (" and oneDNN" if is_onednn else ""),
-        processor=" ".join(instructions + ([_processor_model()] if is_chosen_by_model else [])),
+        processor="\n".join(processor),
         gpu=gpu,
         num_threads=(num_threads or torch.get_num_threads()) if is_chosen_by_model else None,
     )
@@ -186,7 +179,7 @@ def _surroundings() -> list[Any]:
         [compiler, stat.st_size, stat.st_mtime_ns] if stat else None,
         sorted(str(path) for path in Path("/dev").glob("nvidia[0-9]*")),
         driver.read_text() if driver.exists() else None,
-        {name: os.environ.get(name) for name in VARIABLES},
+        sorted(item for item in os.environ.items() if item[0].startswith(VARIABLES)),
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     ]
 
@@ -200,16 +193,6 @@ def _cpuinfo() -> list[str]:
         return [platform.processor()]
     wanted = ("model name", "flags", "Features", "CPU part")
     return list(dict.fromkeys(line for line in lines if line.startswith(wanted)))
-
-
-def _instructions() -> list[str]:
-    flags = {flag for line in _cpuinfo() for flag in line.partition(":")[2].split()}
-    return [name for name in INSTRUCTIONS if name in flags]
-
-
-def _processor_model() -> str:
-    lines = [line for line in _cpuinfo() if not line.startswith(("flags", "Features"))]
-    return ", ".join(line.partition(":")[2].strip() or line for line in lines)
 
 
 @functools.cache

@@ -10,12 +10,16 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from engine.attention.plan import Span
+from engine.cache.kv_cache import KVCache
 
 __all__ = ["Attention"]
 
 
 class Attention(Protocol):
     """Holds the KV cache and reads it: torch's or one of our own kernels."""
+
+    @property
+    def cache(self) -> KVCache: ...
 
     def plan(self, spans: Sequence[Span]) -> Any:
         """What one step has to do, the same in every layer."""
@@ -25,11 +29,3 @@ class Attention(Protocol):
         scale: float, window: int | None = None, softcap: float | None = None,
     ) -> None:  # fmt: skip
         """Write k and v into the cache, then q's attention into out."""
-
-    def copy_blocks(
-        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
-    ) -> None:
-        """Copy the first lengths[i] tokens of block sources[i] to block targets[i]."""
-
-    def scrub(self, blocks: Sequence[int]) -> None:
-        """Overwrite blocks whose content is not finite: their next owner must not inherit it."""

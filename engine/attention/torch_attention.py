@@ -1,17 +1,15 @@
 """Attention with torch's own functions, where no kernel of ours runs: any device, any dtype.
 
-Right to rounding, and no more is promised: tiles are grouped and filled up as they come, and torch
-sums in another order for another shape, so the last bits of an answer depend on the batch. The
+Right to rounding, and no more is promised: torch sums in another order for another shape. The
 kernels in engine/kernels are what keeps bits. Knows positions and block tables; nothing of requests
 or models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,26 +18,19 @@ from engine.cache.kv_cache import BLOCK_SIZE, KVCache
 
 __all__ = ["TorchAttention"]
 
-TILE_TOKENS = 32
-MAX_SCORES = 1 << 22  # (query, key) pairs of one group, of all heads
+TILE_TOKENS = 128  # queries at once, of one sequence: bounds the memory of their scores
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Tiles that are computed at once, filled up to the longest of them.
+class Tile:
+    """Neighbouring queries of one sequence, and the blocks they may look at.
 
-    rows    [num_tiles, num_queries] batch row of every query
-    kept    [k] places in rows that are real; a tile's own last query fills it up
-    blocks  [num_tiles, num_blocks]; a sequence's own last block fills it up, never a stranger's,
-            whose content may be NaN
-    ahead   [num_tiles, num_queries, num_keys] how many tokens a key lies behind its query; below 0
-            it must not be seen
+    distance [num_queries, num_keys] how far a key lies behind its query; below 0: ahead of it
     """
 
-    rows: Tensor
-    kept: Tensor
+    rows: slice
     blocks: Tensor
-    ahead: Tensor
+    distance: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,7 @@ class Plan:
 
     blocks: Tensor
     places: Tensor
-    groups: tuple[Group, ...]
+    tiles: tuple[Tile, ...]
 
 
 class TorchAttention:
@@ -56,21 +47,21 @@ class TorchAttention:
         self, num_layers: int, num_blocks: int, num_heads: int, num_kv_heads: int, head_dim: int,
         dtype: torch.dtype, device: torch.device,
     ) -> None:  # fmt: skip
-        self._cache = KVCache.allocate(
-            num_layers, num_blocks, num_kv_heads, head_dim, dtype, device
-        )
-        self._num_heads = num_heads
+        size = (num_layers, num_blocks, num_kv_heads, BLOCK_SIZE, head_dim)
+        self.cache = KVCache.zeros(*size, dtype=dtype, device=device)
         self._device = device
 
     def plan(self, spans: Sequence[Span]) -> Plan:
         """Once a step, for all layers."""
-        flat = plan_flat(spans, TILE_TOKENS)
-        slots = flat.slots.long().to(self._device)
-        groups = _groups(flat.tiles.numpy(), flat.tables.numpy(), self._num_heads)
-        tensors = (
-            Group(*(torch.from_numpy(part).to(self._device) for part in group)) for group in groups
-        )
-        return Plan(slots // BLOCK_SIZE, slots % BLOCK_SIZE, tuple(tensors))
+        flat = plan_flat(spans, TILE_TOKENS).to(self._device)
+        tiles = []
+        for row, start, tokens, offset in flat.tiles.tolist():
+            blocks = flat.tables[offset : offset + -(-(start + tokens) // BLOCK_SIZE)].long()
+            query = torch.arange(start, start + tokens, device=self._device)
+            key = torch.arange(len(blocks) * BLOCK_SIZE, device=self._device)
+            tiles.append(Tile(slice(row, row + tokens), blocks, query[:, None] - key))
+        slots = flat.slots.long()
+        return Plan(slots // BLOCK_SIZE, slots % BLOCK_SIZE, tuple(tiles))
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: Plan, out: Tensor, *,
@@ -81,68 +72,24 @@ class TorchAttention:
         softcap * tanh(score / softcap). With a window, a query at position p sees the keys
         p - window + 1 to p.
         """
-        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        num_heads, num_kv_heads = q.shape[1], k.shape[1]
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
         keys[plan.blocks, :, plan.places] = k
         values[plan.blocks, :, plan.places] = v
-        for group in plan.groups:
-            is_hidden = group.ahead < 0
-            if window is not None:
-                is_hidden = is_hidden | (group.ahead >= window)
-            num_tiles, num_queries = group.rows.shape
-            # [num_tiles, num_kv_heads, query heads of a K/V head * num_queries, head_dim]
-            tile_q = q[group.rows].transpose(1, 2).reshape(num_tiles, k.shape[1], -1, q.shape[2])
+        for tile in plan.tiles:
+            # all query heads that share a K/V head are rows of one matrix
+            tile_q = q[tile.rows].transpose(0, 1).reshape(num_kv_heads, -1, q.shape[2])
             tile_k, tile_v = (
-                cache[group.blocks].transpose(1, 2).flatten(2, 3) for cache in (keys, values)
+                cache[tile.blocks].transpose(0, 1).flatten(1, 2) for cache in (keys, values)
             )
-            scores = torch.matmul(tile_q * scale, tile_k.transpose(2, 3)).float()
+            scores = torch.matmul(tile_q * scale, tile_k.transpose(1, 2)).float()
             if softcap is not None:
                 scores = softcap * torch.tanh(scores / softcap)
-            by_query = scores.view(num_tiles, q.shape[1], num_queries, -1)
-            by_query.masked_fill_(is_hidden[:, None], float("-inf"))
-            result = torch.matmul(torch.softmax(scores, dim=-1).to(v.dtype), tile_v)
-            by_row = result.view(num_tiles, q.shape[1], num_queries, -1).transpose(1, 2)
-            out[group.rows.flatten()[group.kept]] = by_row.reshape(-1, out.shape[1])[group.kept]
-
-    def scrub(self, blocks: Sequence[int]) -> None:
-        self._cache.scrub(blocks)
-
-    def copy_blocks(
-        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
-    ) -> None:
-        self._cache.copy_blocks(sources, targets, lengths)
-
-
-def _groups(
-    tiles: np.ndarray, tables: np.ndarray, num_heads: int
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Tiles of like length together, single tokens apart from prompts."""
-    end = tiles[:, 1] + tiles[:, 2]
-    order = np.lexsort((end, tiles[:, 2] > 1))
-    first = 0
-    while first < len(order):
-        last = first + 1
-        while last < len(order) and _fits(tiles[order[first : last + 1]], num_heads):
-            last += 1
-        yield _group(tiles[order[first:last]].astype(np.int64), tables)
-        first = last
-
-
-def _fits(tiles: np.ndarray, num_heads: int) -> bool:
-    width, end = tiles[:, 2], tiles[:, 1] + tiles[:, 2]
-    pairs = len(tiles) * int(width.max()) * int(end.max())
-    return bool((width > 1).all() or (width == 1).all()) and pairs * num_heads <= MAX_SCORES
-
-
-def _group(tiles: np.ndarray, tables: np.ndarray) -> tuple[np.ndarray, ...]:
-    row, start, tokens, offset = (tiles[:, i, None] for i in range(4))
-    query = np.arange(tokens.max())
-    filled = np.minimum(query, tokens - 1)
-    num_blocks = -(-(start + tokens) // BLOCK_SIZE)
-    block = np.minimum(np.arange(num_blocks.max()), num_blocks - 1)
-    key = np.arange(num_blocks.max() * BLOCK_SIZE)
-    return (
-        row + filled,
-        np.flatnonzero(query < tokens),
-        tables[offset + block].astype(np.int64),
-        (start + filled)[:, :, None] - key,
-    )
+            is_hidden = tile.distance < 0
+            if window is not None:
+                is_hidden = is_hidden | (tile.distance >= window)
+            by_head = scores.view(num_heads, *is_hidden.shape)
+            shares = torch.softmax(by_head.masked_fill_(is_hidden, float("-inf")), dim=-1)
+            mixed = torch.matmul(shares.view(scores.shape).to(v.dtype), tile_v)
+            by_head = mixed.view(num_heads, -1, q.shape[2])
+            out[tile.rows] = by_head.transpose(0, 1).flatten(1)

@@ -1,7 +1,6 @@
-"""What is in the blocks: K and V of every layer, in torch's layout. The CPU kernels have one of
-their own (kernels/cpu.py).
+"""What is in the blocks: K and V of every layer.
 
-Knows block numbers; nothing of whose they are.
+Knows block numbers; nothing of whose they are, or of what the numbers mean.
 """
 
 from __future__ import annotations
@@ -19,28 +18,19 @@ BLOCK_SIZE = 32  # tokens of one K/V block
 
 @dataclass(frozen=True, slots=True)
 class KVCache:
-    """keys and values: [num_layers, num_blocks, num_kv_heads, block_size, head_dim]."""
+    """keys and values: [num_layers, num_blocks, num_kv_heads, block_size, head_dim]; keys with the
+    last two the other way round if keys_turned. Zeros at first, because a NaN in a slot that nobody
+    wrote would survive the multiplication by its probability of 0.
+    """
 
     keys: Tensor
     values: Tensor
+    keys_turned: bool = False
 
     @classmethod
-    def allocate(
-        cls,
-        num_layers: int,
-        num_blocks: int,
-        num_kv_heads: int,
-        head_dim: int,
-        dtype: torch.dtype,
-        device: torch.device,
-    ) -> KVCache:
-        size = (num_layers, num_blocks, num_kv_heads, BLOCK_SIZE, head_dim)
-        # Zeros, not empty: a NaN left in a slot nobody wrote would survive the multiplication by
-        # its probability of 0.
-        return cls(
-            torch.zeros(size, dtype=dtype, device=device),
-            torch.zeros(size, dtype=dtype, device=device),
-        )
+    def zeros(cls, *size: int, dtype: torch.dtype, device: torch.device) -> KVCache:
+        keys = torch.zeros(size, dtype=dtype, device=device)
+        return cls(keys, torch.zeros_like(keys))
 
     def scrub(self, blocks: Sequence[int]) -> None:
         """Overwrite blocks whose content is not finite, so that their next owner does not inherit
@@ -57,10 +47,13 @@ class KVCache:
         slots after them: what a stranger left there may be NaN. All are read before any is written.
         """
         device = self.keys.device
-        source, target = (torch.tensor(list(b), device=device) for b in (sources, targets))
-        slot = torch.arange(self.keys.shape[3], device=device)
-        is_beyond = slot[None, :] >= torch.tensor(list(lengths), device=device)[:, None]
-        for layer in (*self.keys, *self.values):
-            copied = layer.index_select(0, source)
-            copied.masked_fill_(is_beyond[:, None, :, None], 0)
-            layer.index_copy_(0, target, copied)
+        source, target, length = (
+            torch.tensor(list(numbers), device=device) for numbers in (sources, targets, lengths)
+        )
+        is_beyond = torch.arange(BLOCK_SIZE, device=device) >= length[:, None]
+        by_row, by_column = is_beyond[:, None, :, None], is_beyond[:, None, None, :]
+        key_mask = by_column if self.keys_turned else by_row
+        for cache, mask in ((self.keys, key_mask), (self.values, by_row)):
+            for layer in cache:
+                copied = layer.index_select(0, source).masked_fill_(mask, 0)
+                layer.index_copy_(0, target, copied)

@@ -11,15 +11,14 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from engine.commands.files import Files
 from engine.errors import EngineError, InvalidRequestError
 from engine.llm import LLM, Progress
-from engine.options import EngineOptions
 from engine.requests.request import Completion, SamplingParams, Score
 
 __all__ = ["generate_lines", "score_lines"]
@@ -27,20 +26,13 @@ __all__ = ["generate_lines", "score_lines"]
 PARAMS = {field.name for field in fields(SamplingParams)}
 
 
-def generate_lines(
-    model: str,
-    options: EngineOptions,
-    replicas: int,
-    source: str,
-    target: str,
-    sampling: Mapping[str, Any],
-    as_json: bool,
-) -> None:
+def generate_lines(files: Files, sampling: Mapping[str, Any]) -> None:
     """Every line of `source` becomes a Completion in `target`, in the same order. A line may have
     an "id", which is repeated, and fields of SamplingParams, which go before `sampling`.
     """
-    _check_output(target, as_json)
-    lines = [{"prompt": line} if isinstance(line, (str, list)) else line for line in _read(source)]
+    _check_output(files)
+    read = _read(files.source)
+    lines = [{"prompt": line} if isinstance(line, (str, list)) else line for line in read]
     prompts: list[Any] = []
     params = []
     for number, line in enumerate(lines, 1):
@@ -51,28 +43,20 @@ def generate_lines(
             params.append(SamplingParams(**{**sampling, **given}))
         except InvalidRequestError as error:
             raise InvalidRequestError(f"Line {number}: {error}") from None
-    with _open(model, options, replicas) as llm, _progress("generate") as told:
-        completions = llm.generate(prompts, params, told)
-        _finish(llm, lines, completions, target, as_json)
+    with contextlib.closing(_llm(files)) as llm, _progress("generate") as told:
+        _finish(llm, lines, llm.generate(prompts, params, told), files)
 
 
-def score_lines(
-    model: str,
-    options: EngineOptions,
-    replicas: int,
-    source: str,
-    target: str,
-    as_json: bool,
-) -> None:
+def score_lines(files: Files) -> None:
     """Every line of `source` becomes a Score in `target`, in the same order, with its "id"."""
-    _check_output(target, as_json)
-    lines = [line if isinstance(line, dict) else {} for line in _read(source)]
+    _check_output(files)
+    lines = [line if isinstance(line, dict) else {} for line in _read(files.source)]
     for number, line in enumerate(lines, 1):
         _check_keys(number, line, ("context",), {"continuation"})
         _check_keys(number, line, ("continuation",), {"context"})
-    with _open(model, options, replicas) as llm, _progress("score") as told:
+    with contextlib.closing(_llm(files)) as llm, _progress("score") as told:
         scores = llm.score([(line["context"], line["continuation"]) for line in lines], told)
-        _finish(llm, lines, scores, target, as_json)
+        _finish(llm, lines, scores, files)
 
 
 def _read(source: str) -> list[Any]:
@@ -103,23 +87,18 @@ def _check_keys(number: int, line: dict[str, Any], one_of: Sequence[str], more: 
         raise InvalidRequestError(f"Line {number} has {unknown[0]!r}. Allowed: {allowed}.")
 
 
-def _check_output(target: str, as_json: bool) -> None:
+def _check_output(files: Files) -> None:
     """Before a long run, not after it."""
-    if target == "-" and as_json:
+    target = files.target
+    if target == "-" and files.as_json:
         raise EngineError("--json says how the run went on standard output: give --output a file.")
     folder = Path(target).resolve().parent
     if target != "-" and not os.access(folder, os.W_OK):
         raise OSError(f"{target}: the folder {folder} is not there or cannot be written to.")
 
 
-@contextlib.contextmanager
-def _open(model: str, options: EngineOptions, replicas: int) -> Iterator[LLM]:
-    given = {field.name: getattr(options, field.name) for field in fields(EngineOptions)}
-    llm = LLM(model, **given, replicas=replicas)
-    try:
-        yield llm
-    finally:
-        llm.close()
+def _llm(files: Files) -> LLM:
+    return LLM(files.model, **asdict(files.engine), replicas=files.replicas)
 
 
 @contextlib.contextmanager
@@ -141,26 +120,21 @@ def _finish(
     llm: LLM,
     lines: Sequence[dict[str, Any]],
     results: Sequence[Completion | Score],
-    target: str,
-    as_json: bool,
+    files: Files,
 ) -> None:
     text = "".join(
         json.dumps(_row(line, result), ensure_ascii=False, allow_nan=False) + "\n"
         for line, result in zip(lines, results, strict=True)
     )
-    if target == "-":
+    if files.target == "-":
         sys.stdout.write(text)
     else:
-        _write(Path(target), text)
+        _write(Path(files.target), text)
     failed = sum(result.error is not None for result in results)
     print(f"{len(results)} requests, {failed} failed.", file=sys.stderr)
-    if as_json:
-        print(
-            json.dumps(
-                {"output": target, "requests": len(results), "failed": failed}
-                | {"stats": asdict(llm.stats())}
-            )
-        )
+    if files.as_json:
+        counts = {"output": files.target, "requests": len(results), "failed": failed}
+        print(json.dumps(counts | {"stats": asdict(llm.stats())}))
 
 
 def _row(line: Mapping[str, Any], result: Completion | Score) -> dict[str, Any]:
@@ -170,20 +144,13 @@ def _row(line: Mapping[str, Any], result: Completion | Score) -> dict[str, Any]:
 
 
 def _write(target: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=target.resolve().parent, prefix=f".{target.name}.")
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with open(handle, "w", encoding="utf-8") as file:
+        with partial.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
+        partial.replace(target)
     except BaseException:
-        os.unlink(name)
+        partial.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

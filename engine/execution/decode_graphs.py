@@ -21,7 +21,7 @@ from engine.kernels.gpu import TritonAttention
 from engine.models.batch import Batch
 from engine.models.layers import reduce_logits
 from engine.models.llama import LlamaModel
-from engine.requests.chunk import Chunk
+from engine.requests.request import Chunk
 
 __all__ = ["DecodeGraphs", "Recorder", "cuda_recorder"]
 

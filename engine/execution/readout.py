@@ -19,25 +19,19 @@ from engine.models.layers import reduce_logits
 from engine.requests.request import Request, TopLogprobs
 from engine.sampling.sampler import Draw, choose
 
-__all__ = ["ChunkResult", "RowResult", "not_finite", "read_logits"]
+__all__ = ["RowResult", "not_finite", "read_logits"]
 
 
 class RowResult(NamedTuple):
     """token_ids: what was drawn (one) or asked about (one or more), and their log-probabilities
-    (empty if nobody asked); greedy_id: the first choice. error says why the row is worth nothing.
+    (empty if nobody asked); greedy_id: the first choice. error says why the row is worth nothing,
+    and so all of its request.
     """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     greedy_id: int
     top: TopLogprobs = ()
-    error: EngineError | None = None
-
-
-class ChunkResult(NamedTuple):
-    """One row for every logit position of a chunk; or what went wrong in its numbers."""
-
-    rows: tuple[RowResult, ...]
     error: EngineError | None = None
 
 

@@ -19,11 +19,11 @@ from engine.attention.protocol import Attention
 from engine.attention.torch_attention import TorchAttention
 from engine.cache.kv_cache import BLOCK_SIZE
 from engine.execution.decode_graphs import DecodeGraphs, cuda_recorder
-from engine.execution.readout import ChunkResult, RowResult, not_finite, read_logits
+from engine.execution.readout import RowResult, not_finite, read_logits
 from engine.kernels import cpu, gpu
 from engine.models.batch import Batch
 from engine.models.llama import LlamaModel
-from engine.requests.chunk import Chunk
+from engine.requests.request import Chunk
 
 __all__ = ["Runner", "bytes_per_block"]
 
@@ -68,9 +68,9 @@ class Runner:
         return f"torch's: {reason or f'there are none for {self.model.dtype}'}"
 
     @torch.inference_mode()
-    def run(self, chunks: Sequence[Chunk]) -> list[ChunkResult]:
-        """Run the chunks as one batch; a result for each, in order. Writes their K and V into the
-        cache.
+    def run(self, chunks: Sequence[Chunk]) -> list[list[RowResult]]:
+        """Run the chunks as one batch; for each, in order, a result for each of its logit
+        positions. Writes their K and V into the cache.
         """
         self._copy_blocks(chunks)
         positions = [chunk.request.logit_positions(chunk.start, chunk.end) for chunk in chunks]
@@ -82,7 +82,8 @@ class Runner:
         rows: list[RowResult] = []
         for logits in self._logits(chunks, positions):
             rows += read_logits(logits, owners[len(rows) : len(rows) + logits.shape[0]])
-        return self._by_chunk(positions, rows)
+        results = iter(rows)
+        return [[next(results) for _ in wanted] for wanted in positions]
 
     def can_run_ahead(self, chunks: Sequence[Chunk]) -> bool:
         """Whether the device can draw the next tokens of all these without being asked."""
@@ -91,23 +92,19 @@ class Runner:
         )
 
     @torch.inference_mode()
-    def run_ahead(self, chunks: Sequence[Chunk], num_steps: int) -> list[ChunkResult]:
+    def run_ahead(self, chunks: Sequence[Chunk], num_steps: int) -> list[list[RowResult]]:
         """Run num_steps steps, each with the tokens of the one before: a row for each."""
         assert self.graphs is not None
         self._copy_blocks(chunks)
         tokens, log_sums = self.graphs.run_ahead(chunks, num_steps)
-        results = []
-        for i, chunk in enumerate(chunks):
-            error = next(
-                (not_finite(chunk.start + step) for step in range(num_steps)
-                 if not math.isfinite(log_sums[step][i])), None,
-            )  # fmt: skip
-            rows = () if error else tuple(RowResult((ids[i],), (), ids[i]) for ids in tokens)
-            results.append(ChunkResult(rows, error))
+        results: list[list[RowResult]] = [[] for _ in chunks]
+        for step in range(num_steps):
+            for chunk, rows, token, log_sum in zip(
+                chunks, results, tokens[step], log_sums[step], strict=True
+            ):
+                error = None if math.isfinite(log_sum) else not_finite(chunk.start + step)
+                rows.append(RowResult((token,), (), token, error=error))
         return results
-
-    def scrub(self, blocks: Sequence[int]) -> None:
-        self.attention.scrub(blocks)
 
     def _logits(
         self, chunks: Sequence[Chunk], logit_positions: Sequence[range]
@@ -151,18 +148,9 @@ class Runner:
         ]
         if copies:
             sources, targets, starts = zip(*copies, strict=True)
-            self.attention.copy_blocks(sources, targets, [start % BLOCK_SIZE for start in starts])
-
-    @staticmethod
-    def _by_chunk(positions: Sequence[range], rows: Sequence[RowResult]) -> list[ChunkResult]:
-        results = []
-        first = 0
-        for wanted in positions:
-            mine = tuple(rows[first : first + len(wanted)])
-            first += len(wanted)
-            errors = [row.error for row in mine if row.error is not None]
-            results.append(ChunkResult((), errors[0]) if errors else ChunkResult(mine))
-        return results
+            self.attention.cache.copy_blocks(
+                sources, targets, [start % BLOCK_SIZE for start in starts]
+            )
 
 
 def _joined(ranges: Sequence[range]) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.attention.plan import FlatPlan, Span, plan_flat
-from engine.cache.kv_cache import BLOCK_SIZE
+from engine.cache.kv_cache import BLOCK_SIZE, KVCache
 from engine.kernels.build import build
 
 __all__ = [
@@ -81,8 +81,7 @@ def _panel() -> int:
 
 
 def _untouched_zeros(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Zeros, because a NaN in a slot that nobody wrote would survive its probability of 0; from
-    calloc, so that memory is taken only once it is written to."""
+    """From calloc, so that memory is taken only once it is written to."""
     number = np.float32 if dtype == torch.float32 else np.int16
     return torch.from_numpy(np.zeros(size, number)).view(dtype)
 
@@ -187,10 +186,10 @@ class NativeAttention:
         panel = _panel()
         padded = -(-head_dim // panel) * panel
         size = (num_layers, num_blocks, num_kv_heads)
-        self.keys = _untouched_zeros((*size, head_dim, BLOCK_SIZE), dtype)
-        self.values = _untouched_zeros((*size, BLOCK_SIZE, padded), dtype)
+        keys = _untouched_zeros((*size, head_dim, BLOCK_SIZE), dtype)
+        self.cache = KVCache(keys, _untouched_zeros((*size, BLOCK_SIZE, padded), dtype), True)
         self._heads = (num_heads, num_kv_heads, head_dim)
-        self._kernel = f"fw_attend_{_name(self.keys)}"
+        self._kernel = f"fw_attend_{_name(keys)}"
 
     def plan(self, spans: Sequence[Span]) -> FlatPlan:
         """Once a step, for all layers."""
@@ -205,26 +204,6 @@ class NativeAttention:
         assert q.stride(0) == k.stride(0) == v.stride(0), "q, k and v must be views of one tensor"
         shape = _Attention(*self._heads, window or 0, scale, softcap or 0.0)
         slots, tiles = plan.slots, plan.tiles
-        _call(self._kernel, shape, q, k, v, q.stride(0), self.keys[layer], self.values[layer],
-              slots, len(slots), tiles, len(tiles), plan.tables, out)  # fmt: skip
-
-    def copy_blocks(
-        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
-    ) -> None:
-        """Copy the first lengths[i] tokens of block sources[i] to targets[i] and zero those after
-        them: what a stranger left there may be NaN. All are read before any is written."""
-        source, target = torch.tensor(list(sources)), torch.tensor(list(targets))
-        is_beyond = torch.arange(BLOCK_SIZE)[None, :] >= torch.tensor(list(lengths))[:, None]
-        for cache, mask in (
-            (self.keys, is_beyond[:, None, None, :]),
-            (self.values, is_beyond[:, None, :, None]),
-        ):
-            for layer in cache:
-                copied = layer.index_select(0, source).masked_fill_(mask, 0)
-                layer.index_copy_(0, target, copied)
-
-    def scrub(self, blocks: Sequence[int]) -> None:
-        """Overwrite blocks whose content is not finite: their next owner must not inherit it."""
-        for block in blocks:
-            self.keys[:, block].zero_()
-            self.values[:, block].zero_()
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        _call(self._kernel, shape, q, k, v, q.stride(0), keys, values, slots, len(slots), tiles,
+              len(tiles), plan.tables, out)  # fmt: skip

@@ -235,9 +235,8 @@ class TritonAttention:
         self.scratch_block = num_blocks
         self._heads = (num_kv_heads, group, head_dim)
         self._device = device
-        self._cache = KVCache.allocate(
-            num_layers, num_blocks + 1, num_kv_heads, head_dim, dtype, device
-        )
+        size = (num_layers, num_blocks + 1, num_kv_heads, BLOCK_SIZE, head_dim)
+        self.cache = KVCache.zeros(*size, dtype=dtype, device=device)
 
     def plan(self, spans: Sequence[Span]) -> FlatPlan:
         """Once a step, for all layers."""
@@ -252,7 +251,7 @@ class TritonAttention:
         from engine.kernels.gpu_kernels import attend_kernel, write_kernel
 
         num_kv_heads, group, head_dim = self._heads
-        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
         write_kernel[(k.shape[0],)](
             k, v, k.stride(0), keys, values, plan.slots, KV_HEADS=num_kv_heads,
             HEAD_DIM=head_dim, BLOCK=BLOCK_SIZE, SIZE=_power_of_2(num_kv_heads * head_dim),
@@ -265,11 +264,3 @@ class TritonAttention:
             KEYS=TILE_KEYS if q.dtype != torch.float32 else TILE_KEYS // 2,
             DIM=max(16, _power_of_2(head_dim)), num_warps=4, num_stages=2,
         )  # fmt: skip
-
-    def scrub(self, blocks: Sequence[int]) -> None:
-        self._cache.scrub(blocks)
-
-    def copy_blocks(
-        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
-    ) -> None:
-        self._cache.copy_blocks(sources, targets, lengths)

@@ -7,11 +7,12 @@ imports neither torch nor a tokenizer.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from engine.errors import ModelLoadError
 
-__all__ = ["model_digest"]
+__all__ = ["digest_of", "model_digest"]
 
 PATTERNS = (
     "*.safetensors",
@@ -46,9 +47,14 @@ def model_digest(path: str | Path) -> str:
         raise ModelLoadError(
             f"{root}: holds no *.safetensors: this is not a model folder that can be used."
         )
+    return digest_of(root, files)
+
+
+def digest_of(root: Path, files: Iterable[Path]) -> str:
+    """SHA-256 over their names below root, and their content, in the order given."""
     total = hashlib.sha256()
     for file in files:
-        total.update(f"{file.name}\0{_file_digest(file)}\n".encode())
+        total.update(f"{file.relative_to(root).as_posix()}\0{_file_digest(file)}\n".encode())
     return total.hexdigest()
 
 

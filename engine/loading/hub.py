@@ -29,13 +29,8 @@ def resolve_model(model: str) -> Path:
             "*.safetensors), a .gguf file, "
             "or a hub id such as 'owner/name'."
         )
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise ModelFetchError(
-            f"Model {model!r} is no local path, and fetching it from the hub needs a "
-            "package: pip install huggingface_hub"
-        ) from None
+    from huggingface_hub import snapshot_download
+
     repository, _, revision = model.partition("@")
     try:
         return Path(

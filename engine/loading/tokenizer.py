@@ -7,9 +7,7 @@ input: transformers renders them in Jinja's immutable sandbox, and messages are 
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,8 +31,9 @@ class TextCodec:
         self.tokenizer = tokenizer
 
     def encode(self, text: str, *, with_special: bool = True) -> list[int]:
-        with _quiet():
-            return list(self.tokenizer(text, add_special_tokens=with_special)["input_ids"])
+        # verbose, it would warn of texts beyond its own limit; intake checks lengths
+        encoded = self.tokenizer(text, add_special_tokens=with_special, verbose=False)
+        return list(encoded["input_ids"])
 
     def encode_chat(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to where the assistant's answer begins. Raises InvalidRequestError."""
@@ -122,20 +121,6 @@ def _checked(index: int, message: Message) -> dict[str, Any]:
             f"Chat message {index} has content of type {type(content).__name__}; it must be text."
         )
     return {**message, "content": content}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers warns about texts longer than the tokenizer's own limit; the engine checks
-    lengths itself.
-    """
-    logger = logging.getLogger("transformers.tokenization_utils_base")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def load_tokenizer(path: Path, metadata: dict[str, Any]) -> TextCodec | None:

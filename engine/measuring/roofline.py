@@ -124,10 +124,14 @@ class Roofline:
 
 def best(readings: Sequence[Roofline]) -> Roofline:
     """The highest of every number: what the machine has shown that it can do."""
+
+    def highest(rates: Sequence[Mapping[int, float]]) -> dict[int, float]:
+        return {rows: max(reading[rows] for reading in rates) for rows in rates[0]}
+
     return replace(
         readings[0],
-        layer_flops_per_s=_highest([reading.layer_flops_per_s for reading in readings]),
-        head_flops_per_s=_highest([reading.head_flops_per_s for reading in readings]),
+        layer_flops_per_s=highest([reading.layer_flops_per_s for reading in readings]),
+        head_flops_per_s=highest([reading.head_flops_per_s for reading in readings]),
         bytes_per_s=max(reading.bytes_per_s for reading in readings),
     )
 
@@ -144,10 +148,6 @@ def measure(
         _matrix_rates(((shape.vocab, shape.hidden),), sorted(set(rows)), dtype, device),
         _bandwidth(device),
     )
-
-
-def _highest(rates: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    return {rows: max(reading[rows] for reading in rates) for rows in rates[0]}
 
 
 def _at(rates: Mapping[int, float], rows: int) -> float:

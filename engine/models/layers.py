@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.kernels import cpu, gpu, onednn
-from engine.kernels.own import own_kernels
 from engine.models.config import RopeScaling
 
 __all__ = [
     "Matrix",
     "feed_forward",
     "linear",
+    "own_kernels",
     "reduce_logits",
     "rms_norm",
     "rope_tables",
@@ -31,6 +31,15 @@ __all__ = [
 
 #: a weight [out, in], as torch or as the native kernels keep it
 Matrix: TypeAlias = "Tensor | cpu.PackedMatrix | gpu.ExactMatrix | onednn.OneDnnMatrix"
+
+
+def own_kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
+    """The module of our kernels for such tensors; None: torch has to do it. Only ours give a row
+    the same bits in any batch.
+    """
+    if cpu.can_run(device, dtype):
+        return cpu
+    return gpu if gpu.can_run(device, dtype) else None
 
 
 def _native(x: Tensor) -> ModuleType | None:

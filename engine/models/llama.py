@@ -16,10 +16,17 @@ from torch.nn import functional as F
 
 from engine.attention.protocol import Attention
 from engine.kernels import cpu, gpu, onednn
-from engine.kernels.own import own_kernels
 from engine.models.batch import Batch
 from engine.models.config import ModelConfig
-from engine.models.layers import Matrix, feed_forward, linear, rms_norm, rope_tables, rotate
+from engine.models.layers import (
+    Matrix,
+    feed_forward,
+    linear,
+    own_kernels,
+    rms_norm,
+    rope_tables,
+    rotate,
+)
 from engine.models.mixture import Experts, mixture
 from engine.models.quantised import Quantised, codes_and_scales, dense, quantise, split
 from engine.models.weights import Entry, check_weights, layer_parts, own_weights, whole_parts

@@ -14,7 +14,7 @@ from engine.errors import EngineError, InvalidRequestError, RequestTooLongError
 from engine.loading.tokenizer import TextCodec
 from engine.requests.request import Prompt, Request, SamplingParams, Text
 from engine.requests.scoring import rolling_windows
-from engine.sampling.grammar import Grammars
+from engine.sampling.grammar import Grammars, GrammarState
 from engine.sampling.params import MAX_LOGPROBS, is_logprobs
 
 __all__ = ["Intake", "check_top_logprobs", "sampling_params_for"]
@@ -54,9 +54,7 @@ class Intake:
                 token for token in (*end_ids, *params.stop_token_ids) if token < self.vocab_size
             )
             if isinstance(params.json_schema, str):
-                if self._grammars is None:
-                    self._grammars = Grammars(self.text.tokenizer, self.vocab_size, end_ids)
-                request.grammar = self._grammars.start(params.json_schema)
+                request.grammar = self.grammar(params.json_schema, end_ids)
             request.token_ids = self._prompt_ids(prompt)
             request.num_prompt = len(request.token_ids)
             self._check_tokens(request.token_ids, "prompt")
@@ -71,6 +69,14 @@ class Intake:
         except EngineError as error:
             request.fail(error)
         return request
+
+    def grammar(self, schema: str, end_ids: Collection[int]) -> GrammarState:
+        """The state before the first token. Compilers are made when first needed: they take an
+        extra.
+        """
+        if self._grammars is None:
+            self._grammars = Grammars(self.text.tokenizer, self.vocab_size, end_ids)
+        return self._grammars.start(schema)
 
     def score_request(self, index: int, pair: tuple[Text, Text], num_top: int = 0) -> Request:
         request = Request(index, [], 0, 0, targets=(), num_top=num_top)

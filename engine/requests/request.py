@@ -9,7 +9,7 @@ cannot disagree (after mini-sglang).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from engine.errors import EngineError, FaultKind
 from engine.loading.tokenizer import Message
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.sampling.grammar import GrammarState
 
 __all__ = [
+    "Chunk",
     "Completion",
     "FinishReason",
     "Prompt",
@@ -212,3 +213,18 @@ class Request:
     def fail(self, error: EngineError) -> None:
         self.failure = error
         self.finish_reason = "error"
+
+
+class Chunk(NamedTuple):
+    """Run token_ids[start : start + num_tokens] of one request. copy_of: the block that holds
+    `start` begins as a copy of this one.
+    """
+
+    request: Request
+    start: int
+    num_tokens: int
+    copy_of: int | None = None
+
+    @property
+    def end(self) -> int:
+        return self.start + self.num_tokens

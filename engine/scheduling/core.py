@@ -21,7 +21,7 @@ from engine.cache.block_manager import BlockManager
 from engine.cache.kv_cache import BLOCK_SIZE
 from engine.errors import DeviceError, EngineError
 from engine.execution.device import default_cache_bytes, pick_device, pick_dtype
-from engine.execution.readout import ChunkResult, RowResult
+from engine.execution.readout import RowResult
 from engine.execution.runner import Runner, bytes_per_block
 from engine.loading.hub import resolve_model
 from engine.loading.model_files import ModelFiles, load_model_files
@@ -30,8 +30,7 @@ from engine.models.llama import LlamaModel
 from engine.models.quantised import check_quantization
 from engine.options import EngineOptions
 from engine.requests.answers import finish_reason
-from engine.requests.chunk import Chunk
-from engine.requests.request import Request
+from engine.requests.request import Chunk, Request
 from engine.scheduling.scheduler import Scheduler
 from engine.scheduling.stats import Counters, EngineStats
 
@@ -162,7 +161,7 @@ class EngineCore:
         self.counters.num_steps += num_steps
         self.counters.num_run_tokens += num_steps * sum(chunk.num_tokens for chunk in chunks)
         ended = [
-            c.request for c, result in zip(chunks, results, strict=True) if self._advance(c, result)
+            c.request for c, rows in zip(chunks, results, strict=True) if self._advance(c, rows)
         ]
         if num_steps > 1:
             is_too_far = len(ended) * ENDED_SHARE > len(chunks)
@@ -180,21 +179,22 @@ class EngineCore:
         num_steps = min(self._wish_ahead, self.max_ahead, wanted, room)
         return num_steps if num_steps > 1 and self.scheduler.reserve(chunks, num_steps) else 1
 
-    def _advance(self, chunk: Chunk, result: ChunkResult) -> bool:
-        """Take a chunk's result over into its request; True if that finished it."""
+    def _advance(self, chunk: Chunk, rows: Sequence[RowResult]) -> bool:
+        """Take a chunk's results over into its request; True if that finished it."""
         request = chunk.request
         request.num_computed = chunk.end
-        if result.error is not None:
-            request.fail(result.error)
+        error = next((row.error for row in rows if row.error is not None), None)
+        if error is not None:
+            request.fail(error)
             self.blocks.forget(request.block_table)
-            self._runner.scrub(self.blocks.unshared(request.block_table))
+            self._runner.attention.cache.scrub(self.blocks.unshared(request.block_table))
         elif request.is_score:
-            self._take_scores(request, result)
+            self._take_scores(request, rows)
         else:
-            for row in result.rows:
+            for row in rows:
                 if request.finish_reason is None:
                     self._take_token(request, row)
-            if len(result.rows) > 1:
+            if len(rows) > 1:
                 self._commit(request, chunk.end)
         if request.finish_reason is None:
             return False
@@ -202,13 +202,13 @@ class EngineCore:
         return True
 
     @staticmethod
-    def _take_scores(request: Request, result: ChunkResult) -> None:
-        for row in result.rows:
+    def _take_scores(request: Request, rows: Sequence[RowResult]) -> None:
+        for row in rows:
             request.logprobs.append(row.logprobs[0])
             request.top_logprobs += [row.top] if request.num_top else []
             request.greedy_ids.append(row.greedy_id)
         if request.targets is not None and len(request.logprobs) == len(request.targets):
-            request.choice_logprobs = result.rows[-1].logprobs
+            request.choice_logprobs = rows[-1].logprobs
             request.finish_reason = "stop"
 
     def _commit(self, request: Request, start: int) -> None:

@@ -9,13 +9,12 @@ processes that we started. Knows nothing of text or of what a step does.
 from __future__ import annotations
 
 import contextlib
-import functools
 import multiprocessing
 import signal
 import time
 import weakref
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
 from multiprocessing import resource_tracker
@@ -32,8 +31,8 @@ from engine.loading.hub import resolve_model
 from engine.loading.model_files import load_model_files
 from engine.loading.tokenizer import load_tokenizer
 from engine.options import EngineOptions
+from engine.requests.intake import Intake
 from engine.requests.request import Request
-from engine.sampling.grammar import Grammars
 from engine.scheduling.core import EngineCore, Finished, end_ids
 from engine.scheduling.stats import Counters, EngineStats
 
@@ -44,36 +43,21 @@ JOIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    stats: EngineStats
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Work:
-    """Requests under keys by which the worker names them when they are done."""
+    """Requests under keys by which the worker names them when they are done; none: forget all."""
 
     requests: Mapping[int, Request]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Reply:
+    """Finished requests; none: the model is loaded, or all is forgotten. failed: why there is no
+    model.
+    """
+
     requests: Mapping[int, Request]
-    stats: EngineStats
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Forget every request, and answer with Stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    pass
+    stats: EngineStats | None
+    failed: EngineError | None = None
 
 
 class Replicas:
@@ -146,7 +130,7 @@ class Replicas:
         """
         try:
             for worker in workers:
-                worker.send(Stop())
+                worker.send(Work({}))
             for worker in workers:
                 worker.drain()
         except BaseException:  # interrupted again: no time to lose
@@ -180,15 +164,16 @@ class _Worker:
         try:
             message = self.pipe.recv()
         except (EOFError, OSError):
-            raise EngineError(
+            raise MachineError(
                 f"{self._ended()} while it loaded the model. A script has to make its LLM below "
                 "`if __name__ == '__main__':`, because every replica imports the script."
             ) from None
-        if isinstance(message, Failed):
-            raise EngineError(f"Replica {self._index} ({self._device}): {message.reason}")
+        if message.failed is not None:
+            reason = f"Replica {self._index} ({self._device}): {message.failed}"
+            raise type(message.failed)(reason)
         self.stats = message.stats
 
-    def send(self, message: Work | Stop) -> None:
+    def send(self, message: Work) -> None:
         with contextlib.suppress(OSError):  # it died: take_done sees the end of the pipe
             self.pipe.send(message)
 
@@ -215,7 +200,7 @@ class _Worker:
     def drain(self) -> None:
         self.open = {}
         with contextlib.suppress(EOFError, OSError):
-            while not isinstance(self.pipe.recv(), Stopped):
+            while self.pipe.recv().requests:
                 pass
 
     def end(self) -> None:
@@ -260,49 +245,36 @@ def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: in
         try:
             core = EngineCore(model, options)
         except EngineError as error:
-            pipe.send(Failed(str(error)))
+            pipe.send(Reply({}, None, error))
             return
-        pipe.send(Ready(core.stats()))
+        pipe.send(Reply({}, core.stats()))
         _serve(pipe, core)
 
 
 def _serve(pipe: Connection, core: EngineCore) -> None:
     """Step while there is work, and listen in between. Ends with EOFError when the pipe closes."""
     key_of: dict[Request, int] = {}
-    grammars = _grammars(core)
+    intake = Intake(core.codec, core.config.vocab_size, core.config.max_position)
     while True:
         while not core.has_work or pipe.poll():
-            message = pipe.recv()
-            if isinstance(message, Work):
-                key_of = {request: key for key, request in message.requests.items()}
-                for request in key_of:
-                    if isinstance(request.params.json_schema, str):
-                        request.grammar = grammars().start(request.params.json_schema)
-                    core.add(request)
-            else:
+            key_of = {request: key for key, request in pipe.recv().requests.items()}
+            for request in key_of:
+                if isinstance(request.params.json_schema, str):
+                    request.grammar = intake.grammar(request.params.json_schema, core.end_ids)
+                core.add(request)
+            if not key_of:
                 core.reset()
-                pipe.send(Stopped())
+                pipe.send(Reply({}, core.stats()))
         done = core.step()
         core.check_idle()
         if done:
             ended = {key_of[request]: _sendable(request) for request in done}
-            pipe.send(Done(ended, core.stats()))
+            pipe.send(Reply(ended, core.stats()))
 
 
 def _sendable(request: Request) -> Request:
     """A grammar's state belongs to its process."""
     return replace(request, grammar=None)
-
-
-def _grammars(core: EngineCore) -> Callable[[], Grammars]:
-    """Made when first needed: it takes an extra."""
-
-    @functools.cache
-    def made() -> Grammars:
-        assert core.codec is not None, "Intake refuses a schema without a tokenizer"
-        return Grammars(core.codec.tokenizer, core.config.vocab_size, core.end_ids)
-
-    return made
 
 
 def _devices(device: str, count: int) -> list[torch.device]:

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 
 from engine.cache.block_manager import BlockManager
 from engine.errors import CapacityError
-from engine.requests.chunk import Chunk
-from engine.requests.request import Request
+from engine.requests.request import Chunk, Request
 
 __all__ = ["Scheduler"]
 

@@ -242,7 +242,7 @@ def _format(response_format: Mapping[str, Any] | None) -> dict[str, Any]:
     kind = (response_format or {}).get("type", "text")
     if kind == "text":
         return {}
-    if kind == "json_schema" and "json_schema" in {f.name for f in fields(SamplingParams)}:
+    if kind == "json_schema":
         described = (response_format or {}).get("json_schema")
         if isinstance(described, dict) and isinstance(described.get("schema"), dict):
             return {"json_schema": described["schema"]}

@@ -13,29 +13,14 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
 
 from engine.errors import EngineError
-from engine.options import EngineOptions
-from engine.server.limits import Limits
+from engine.server.options import ServeOptions
 
-__all__ = ["Limits", "ServeOptions", "serve"]
-
-
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """name is how clients call the model; empty takes the last part of its path."""
-
-    model: str
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    host: str = "127.0.0.1"
-    port: int = 8000
-    name: str = ""
-    limits: Limits = field(default_factory=Limits)
-    grace_s: int = 30
+__all__ = ["serve"]
 
 
 def serve(options: ServeOptions) -> None:

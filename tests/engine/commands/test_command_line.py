@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine import LLM, SamplingParams
-from engine.__main__ import SAMPLING, main
+from engine.__main__ import main
 from engine.requests.request import Request
 from engine.scheduling.core import EngineCore
 
@@ -52,8 +52,13 @@ def test_every_command_is_documented_and_explains_itself(
     assert f"`python -m engine {command}`" in Path("docs/commands.md").read_text()
 
 
-def test_every_sampling_parameter_is_a_flag():
-    assert set(SAMPLING) == {field.name for field in fields(SamplingParams)}
+def test_every_sampling_parameter_is_a_flag(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["generate", "--help"])
+    flags = set(capsys.readouterr().out.split())
+    for field in fields(SamplingParams):
+        assert "--" + field.name.replace("_", "-") in flags
+        assert field.metadata["text"]
 
 
 def test_generate_writes_what_the_engine_says(

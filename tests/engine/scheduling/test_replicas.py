@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import LLM, EngineError, SamplingParams
+from engine.errors import FaultKind
 from engine.requests.request import Request
 from engine.scheduling.replicas import route
 
@@ -112,8 +113,11 @@ def test_dead_replica_is_named_and_the_others_finish(plain_folder: Path):
 
 def test_model_that_cannot_be_loaded_is_told_by_the_caller(tmp_path: Path, plain_folder: Path):
     (tmp_path / "config.json").write_bytes((plain_folder / "config.json").read_bytes())
-    with pytest.raises(EngineError, match=r"Replica 0 \(cpu\).*neither model.safetensors"):
+    with pytest.raises(
+        EngineError, match=r"Replica 0 \(cpu\).*neither model.safetensors"
+    ) as raised:
         LLM(tmp_path, "cpu", kv_cache_bytes=CACHE_BYTES, replicas=2)
+    assert raised.value.kind is FaultKind.MODEL, "as if it had been loaded here"
 
 
 @pytest.mark.parametrize(

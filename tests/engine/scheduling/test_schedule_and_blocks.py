@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine.cache.block_manager import BlockManager
-from engine.requests.chunk import Chunk
-from engine.requests.request import Request
+from engine.requests.request import Chunk, Request
 from engine.scheduling.scheduler import MIN_FORK_TOKENS, Scheduler
 
 BLOCK = 6

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.cache.block_manager import BlockManager
-from engine.requests.chunk import Chunk
-from engine.requests.request import Request
+from engine.requests.request import Chunk, Request
 from engine.scheduling.scheduler import Scheduler
 
 BLOCK = 4
