@@ -16,15 +16,16 @@ from typing import Any
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import APIS, CONVERSE
 from tasks.logs.formats.bedrock_bodies import TEXT_MODEL
-from tasks.logs.formats.exchange import Answer, Api, Body, Exchange
+from tasks.logs.formats.exchange import Api, Body, Exchange
 from tasks.logs.formats.exchange_call import pair_matches, pair_records
 from tasks.logs.reading.json_text import dump, dump_bytes
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer, finish
 from tasks.logs.shapes.guardrails import verdict
 from tasks.logs.shapes.records import Call, Dead, Json, Record, UnreadableError
 
 NAME = "bedrock"
-VERSION = "bedrock@2"
+VERSION = "bedrock@3"
 
 _APIS: tuple[Api, ...] = (*APIS, TEXT_MODEL)
 _READ = frozenset({
@@ -89,13 +90,12 @@ def _call(value: dict[str, Json]) -> Call:
     api = exchanges.api_of(exchange, _APIS) or CONVERSE
     answer = api.read_answer(body)
     # texts that are not delivered, or stand in S3, are no missing completion
-    stored = body is None
-    verdicts = _verdicts(body, answer)
-    error_type = _error_type(value, answer, stored, blocked=bool(verdicts))
+    answer.recorded = body is not None
+    answer.tokens = _counts(asked, said, answer)
     identity = _part(value.get("identity"))
     metrics = _metrics(body)
     known = request if isinstance(request, dict) else {}
-    return Call(
+    call = Call(
         request_id=_id(value),
         started_at=coerce.moment("timestamp", value.get("timestamp")),
         provider="aws.bedrock",
@@ -103,20 +103,15 @@ def _call(value: dict[str, Json]) -> Call:
         user=coerce.text("identity.arn", identity.get("arn")),
         operation="embeddings" if answer.complete else api.operation,
         messages=api.read_messages(known),
-        response=answer.flat_message,
-        tool_calls=answer.tool_calls,
-        finish_reason="content_filter" if verdicts else answer.finish_reason,
         params=api.params(known),
-        **_counts(asked, said, answer),
         ttft_s=coerce.seconds("firstByteLatency", metrics.get("firstByteLatency"), 1000.0),
         latency_s=coerce.seconds(
             "latencyMs", metrics.get("latencyMs", metrics.get("invocationLatency")), 1000.0
         ),
-        status="ok" if error_type is None else "error",
-        error_type=error_type,
-        guardrail_verdicts=verdicts or None,
-        tags=_tags(value, asked, said, answer),
+        guardrail_verdicts=_verdicts(body, answer),
+        tags=_tags(value, asked, said),
     )
+    return finish(call, answer, error=coerce.text("errorCode", value.get("errorCode")))
 
 
 def _part(value: Json) -> dict[str, Json]:
@@ -158,21 +153,11 @@ def _counts(asked: dict[str, Json], said: dict[str, Json], answer: Answer) -> di
         },
         cache_apart=True,
     )
+    usage_said = answer.tokens or {}
     return {
-        name: answer.tokens[name] if answer.tokens.get(name) is not None else count
+        name: usage_said[name] if usage_said.get(name) is not None else count
         for name, count in recorded.items()
     }
-
-
-def _error_type(
-    value: dict[str, Json], answer: Answer, stored: bool, *, blocked: bool
-) -> str | None:
-    if value.get("errorCode"):
-        return coerce.text("errorCode", value["errorCode"])
-    if answer.error is not None:
-        return exchanges.error_name(answer.error)
-    there = answer.message is not None or answer.complete or stored or blocked
-    return None if there else "no_completion"
 
 
 def _verdicts(body: Json, answer: Answer) -> list[dict[str, Json]]:
@@ -180,7 +165,7 @@ def _verdicts(body: Json, answer: Answer) -> list[dict[str, Json]]:
     actions = [each.get("amazon-bedrock-guardrailAction") for each in said]
     if not any(word in _INTERVENED for word in (answer.finish_reason, *actions)):
         return []
-    trace = answer.tags.get("trace")
+    trace = (answer.tags or {}).get("trace")
     detail = trace.get("guardrail") if isinstance(trace, dict) else None
     return [verdict("bedrock", True, trace=detail)]
 
@@ -196,17 +181,11 @@ def _metrics(body: Json) -> dict[str, Json]:
     return found
 
 
-def _tags(
-    value: dict[str, Json], asked: dict[str, Json], said: dict[str, Json], answer: Answer
-) -> dict[str, Json]:
+def _tags(value: dict[str, Json], asked: dict[str, Json], said: dict[str, Json]) -> dict[str, Json]:
     tags = {key: item for key, item in value.items() if key not in _READ and item is not None}
     tags["bedrock_request_id"] = value.get("requestId")
     tags["bedrock_operation"] = value.get("operation")
     for part, key in ((asked, "inputBodyS3Path"), (said, "outputBodyS3Path")):
         if part.get(key) is not None:
             tags[key] = part[key]
-    if answer.message is None and answer.leftover is not None:
-        tags["response_body"] = answer.leftover
-    if answer.response_id is not None:
-        tags["response_id"] = answer.response_id
     return {key: item for key, item in tags.items() if item is not None}

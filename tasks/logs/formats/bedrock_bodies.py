@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.logs.formats.anthropic_bodies import finish_reason
-from tasks.logs.formats.exchange import Answer, Api, decode, without_completion
+from tasks.logs.formats.exchange import Api, decode
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.parts import answer_of, message_of
 from tasks.logs.shapes.records import Json
@@ -53,18 +53,17 @@ def _read_messages(request: dict[str, Json]) -> Json:
 def _read_converse(value: Json) -> Answer:
     whole = _from_events(value) if isinstance(value, list) else value
     if not isinstance(whole, dict):
-        return without_completion(value)
+        return Answer(body=value)
     output = whole.get("output")
     inner = output.get("message") if isinstance(output, dict) else None
     blocks = inner.get("content") if isinstance(inner, dict) else None
-    message = answer_of(blocks) if isinstance(blocks, list) else None
     tags = {name: whole[name] for name in ("metrics", "trace") if whole.get(name) is not None}
     return Answer(
-        message=message,
-        finish_reason=finish_reason(whole.get("stopReason")),
+        message=answer_of(blocks) if isinstance(blocks, list) else None,
+        finish_reason=coerce.text("stopReason", whole.get("stopReason")),
         tokens=usage.tokens(whole.get("usage"), cache_apart=True),
         error=whole.get("error"),
-        leftover=whole if message is None else None,
+        body=whole,
         tags=tags,
     )
 
@@ -157,19 +156,18 @@ def _read_text(value: Json) -> Answer:
     pieces = [_piece(each) if isinstance(each, dict) else None for each in items]
     found = [piece for piece in pieces if piece is not None]
     if not found:
-        return without_completion(value)
+        return Answer(body=value)
     texts = [coerce.text("text", _any(piece, "outputText", "generation", "completion", "text"))
              for piece in found]  # fmt: skip
     if any(name in found[0] for name in _VECTORS):
         return Answer(tokens=_text_counts(found[0]), complete=True)
     merged = {key: item for piece in found for key, item in piece.items() if item is not None}
     reason = _any(merged, "completionReason", "stop_reason", "stopReason", "finish_reason")
-    said = "".join(text or "" for text in texts)
     return Answer(
-        message={"role": "assistant", "content": said} if said else None,
-        finish_reason=_text_reason(finish_reason(reason)),
+        message={"role": "assistant", "content": "".join(text or "" for text in texts)},
+        finish_reason=coerce.text("stop_reason", reason),
         tokens=_text_counts(merged),
-        leftover=None if said else value,
+        body=value,
     )
 
 
@@ -181,12 +179,6 @@ def _text_counts(merged: dict[str, Json]) -> dict[str, Any]:
             "output_tokens": _any(merged, *output),
         }
     )
-
-
-def _text_reason(reason: str | None) -> str | None:
-    named = {"FINISH": "stop", "FINISHED": "stop", "COMPLETE": "stop", "LENGTH": "length",
-             "MAX_TOKENS": "length", "CONTENT_FILTERED": "content_filter"}  # fmt: skip
-    return named.get(reason, reason) if reason is not None else None
 
 
 def _any(value: dict[str, Json], *names: str) -> Json:

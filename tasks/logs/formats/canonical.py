@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from expectations.contracts import CALL_FIELDS
 from tasks.logs.reading.json_text import dump_bytes, parse
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Record, UnreadableError
 
 NAME = "canonical"
-VERSION = "canonical@1"
+VERSION = "canonical@2"
 
 _EXTRA = frozenset({"user", "user_id", "feedback", "record"})
 _KNOWN = frozenset(CALL_FIELDS) | _EXTRA
@@ -72,12 +73,11 @@ def _call(value: dict[str, Json], feedback: tuple[Feedback, ...]) -> Call:
     if "user_id" in value and "user" not in value:
         call.user = coerce.text("user", value["user_id"])
     call.tags = _tags(value.get("tags"), unknown)
-    if call.tool_calls is None and isinstance(call.response, dict):
-        call.tool_calls = call.response.get("tool_calls")
-    if call.status is None:
-        failed = call.error_type is not None or (call.http_status or 0) >= 400
-        call.status = "error" if failed else "ok" if call.response is not None else None
-    return call
+    if call.response is None:
+        # a field that is missing is for the expectations to judge
+        return finish(call, NOT_RECORDED, error=call.error_type, otherwise=None)
+    answer = Answer(call.response, complete=call.operation == "embeddings")
+    return finish(call, answer, error=call.error_type)
 
 
 def _messages(name: str, value: Json) -> Json:

@@ -16,7 +16,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Call, Json, Record, UnreadableError
 
 NAME = "data_flywheel"
-VERSION = "data_flywheel@1"
+VERSION = "data_flywheel@2"
 
 
 def matches(value: Json) -> bool:

@@ -9,16 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.logs.reading.json_text import parse
-from tasks.logs.shapes.messages import flatten_content
+from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.records import Json, UnreadableError
 
 _MAX_DEPTH = 100
-#: how much of a body that is no completion is kept for people to look at
-MAX_LEFTOVER = 2000
 #: addresses of a model API that run no model
 _STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
 _HELPERS = (
@@ -39,36 +36,6 @@ class Body:
 
     value: Json
     status: Json = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a response body says. `message` None: there is no completion in it.
-
-    `complete` is for answers without a message, such as embeddings. `verdicts`: of guardrails.
-    """
-
-    message: dict[str, Json] | None = None
-    response_id: str | None = None
-    model: str | None = None
-    created: Json = None
-    finish_reason: str | None = None
-    tokens: dict[str, Any] = field(default_factory=dict)
-    other_choices: list[Json] = field(default_factory=list)
-    error: Json = None
-    leftover: Json = None
-    tags: dict[str, Json] = field(default_factory=dict)
-    complete: bool = False
-    verdicts: list[dict[str, Json]] = field(default_factory=list)
-
-    @property
-    def flat_message(self) -> dict[str, Json] | None:
-        """The message as it is stored: text instead of a list of texts."""
-        return None if self.message is None else flatten_content(self.message)
-
-    @property
-    def tool_calls(self) -> Json:
-        return self.message.get("tool_calls") if self.message else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,24 +150,6 @@ def _event_stream(text: str) -> Json:
         except UnreadableError:
             return text
     return chunks or text
-
-
-def without_completion(value: Json) -> Answer:
-    """Of a body that is no object; a long text is cut, it is only for people to look at."""
-    return Answer(leftover=value[:MAX_LEFTOVER] if isinstance(value, str) else value)
-
-
-def error_name(error: Json) -> str:
-    """The class of an error: its code, else its type, else whatever short text it is."""
-    if isinstance(error, dict):
-        inner: dict[str, Json] = error
-        if isinstance(error.get("error"), dict):
-            inner = error["error"]
-        for key in ("code", "type", "name"):
-            if isinstance(inner.get(key), str | int) and inner.get(key):
-                return str(inner[key])[:200]
-        return "error"
-    return str(error)[:200] if isinstance(error, str | int) else "error"
 
 
 def path_of(uri: Json) -> str | None:

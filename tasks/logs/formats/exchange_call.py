@@ -1,7 +1,6 @@
 """An exchange → a call: what the bodies say, and what the line says around them.
 
 Also what pair logs and cassettes have in common, whatever API they speak: records of a line.
-An HTTP 200 without a completion is an error row, never an answer.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.exchange import Answer, Api, Exchange
+from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.reading.json_text import dump_bytes
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import Answer, finish
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
@@ -140,47 +140,30 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
     texts["user"] = texts["user"] or coerce.text("user", request.get("user"))
     texts["provider"] = texts["provider"] or api.provider
     status = around.get("status_code", around.get("http_status", exchange.response.status))
-    http_status = coerce.small_integer("status_code", status)
-    error_type = _error_type(around.get("error"), answer, http_status)
-    return Call(
+    call = Call(
         **texts,
-        **answer.tokens,
         request_id=answer.response_id or _own_id(around),
         started_at=_started_at(around, answer.created),
         model=answer.model or coerce.text("model", request.get("model")) or _model_in(exchange.uri),
         operation=coerce.text("operation", around.get("operation")) or _operation(request, api),
         messages=api.read_messages(request),
-        response=answer.flat_message,
-        tool_calls=answer.tool_calls,
-        finish_reason=answer.finish_reason,
         params=api.params(request),
         ttft_s=_seconds("ttft", around),
         latency_s=_seconds("latency", around),
         cost_usd=coerce.number("cost_usd", around.get("cost_usd")),
-        status="ok" if error_type is None else "error",
-        error_type=error_type,
-        http_status=http_status,
+        http_status=coerce.small_integer("status_code", status),
         retries=coerce.small_integer("retries", around.get("retries")),
-        guardrail_verdicts=around.get("guardrail_verdicts") or answer.verdicts or None,
+        guardrail_verdicts=around.get("guardrail_verdicts"),
         tags=_tags(exchange, answer, request, metadata),
         feedback=feedback,
     )
+    return finish(call, answer, error=around.get("error"))
 
 
 def _model_in(uri: Json) -> str | None:
     """Bedrock and Gemini name the model in the address only."""
     found = _MODEL.search(uri) if isinstance(uri, str) else None
     return unquote(found[1] or found[2]) if found else None
-
-
-def _error_type(said: Json, answer: Answer, http_status: int | None) -> str | None:
-    if said:
-        return exchanges.error_name(said)
-    if answer.error is not None:
-        return exchanges.error_name(answer.error)
-    if http_status is not None and http_status >= 400:
-        return str(http_status)
-    return "no_completion" if answer.message is None and not answer.complete else None
 
 
 def _operation(request: dict[str, Json], api: Api) -> str:
@@ -237,15 +220,9 @@ def _tags(
     own = _own_id(exchange.around)
     if own is not None and answer.response_id is not None and own != answer.response_id:
         tags["request_id"] = own
-    said = exchange.around.get("error") or answer.error
-    if said:
-        tags["error"] = said
-    if answer.message is None and answer.leftover is not None:
-        tags["response_body"] = answer.leftover
+    if exchange.around.get("error"):
+        tags["error"] = exchange.around["error"]
     requested = request.get("model")
     if answer.model and requested and requested != answer.model:
         tags["request_model"] = requested
-    if answer.other_choices:
-        tags["other_choices"] = answer.other_choices
-    tags.update(answer.tags)
     return tags

@@ -9,7 +9,7 @@ from tasks.logs.formats.exchange_call import pair_matches, pair_records
 from tasks.logs.shapes.records import Json, Record
 
 NAME = "gemini"
-VERSION = "gemini@1"
+VERSION = "gemini@2"
 
 
 def matches(value: Json) -> bool:

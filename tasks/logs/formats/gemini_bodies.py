@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.logs.formats.exchange import Answer, Api, without_completion
+from tasks.logs.formats.exchange import Api
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.guardrails import verdict
 from tasks.logs.shapes.parts import answer_of, message_of
 from tasks.logs.shapes.records import Json
 
-_FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
 _BLOCKED = frozenset({
     "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY",
     "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "LANGUAGE", "MODEL_ARMOR",
@@ -65,29 +65,27 @@ def read_messages(request: dict[str, Json]) -> Json:
 def read_answer(value: Json) -> Answer:
     whole = _from_chunks(value if isinstance(value, list) else [value])
     if not isinstance(whole, dict):
-        return without_completion(value)
+        return Answer(body=value)
     candidates = whole.get("candidates")
     offered = candidates if isinstance(candidates, list) else []
     choices = [each for each in offered if isinstance(each, dict)]
     messages = [_message(each) for each in choices]
-    message = messages[0] if messages else None
     said = coerce.text(
         "finishReason", _any(choices[0], "finishReason", "finish_reason") if choices else None
     )
     reason = said.rpartition(".")[2].upper() if said is not None else None  # the SDK's enum
     verdicts = _verdicts(whole, choices[0] if choices else {}, reason)
     return Answer(
-        message=message,
+        message=messages[0] if messages else None,
         response_id=coerce.text("responseId", _any(whole, "responseId", "response_id")),
         model=coerce.text("modelVersion", _any(whole, "modelVersion", "model_version")),
         created=_any(whole, "createTime", "create_time"),
-        finish_reason="content_filter" if verdicts else _FINISH.get(reason or "", reason),
+        finish_reason=reason,
         tokens=_tokens(_any(whole, "usageMetadata", "usage_metadata")),
         other_choices=[each for each in messages[1:] if each is not None],
         error=whole.get("error"),
-        leftover=None if message is not None else whole,
+        body=whole,
         tags={key: item for key, item in whole.items() if key not in _READ and item is not None},
-        complete=bool(verdicts),
         verdicts=verdicts,
     )
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import APIS, CHAT
-from tasks.logs.formats.exchange import Answer, Body, Exchange
+from tasks.logs.formats.exchange import Body, Exchange
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.guardrails import BLOCKED, verdict
+from tasks.logs.shapes.answers import NOT_RECORDED, finish
+from tasks.logs.shapes.guardrails import verdict
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "kong"
-VERSION = "kong@2"
+VERSION = "kong@3"
 
 #: objects inside a plugin's that call a model, but not for the user
 _INSIDE = ("meta", "usage", "payload", "cache", "rag-inject", "ai-llm-as-judge")
@@ -63,15 +64,10 @@ def _call(
     exchange = _exchange(inner, plugin)
     api = exchanges.api_of(exchange, APIS) or CHAT
     request = exchange.request.value if isinstance(exchange.request.value, dict) else {}
-    answer = Answer() if exchange.response.value is None else api.read_answer(
-        exchange.response.value
-    )  # fmt: skip
-    verdicts = _verdicts(inner, plugin)
-    blocked = any(each["action"] == BLOCKED for each in verdicts)
-    code = coerce.small_integer("response.status", _part(entry.get("response")).get("status"))
-    failed = not blocked and code is not None and code >= 400
+    said = exchange.response.value
+    status = _part(entry.get("response")).get("status")
     own_id = coerce.text("request.id", _part(entry.get("request")).get("id"))
-    return Call(
+    call = Call(
         request_id=own_id if own_id is None or alone else f"{own_id}:{name}",
         started_at=coerce.moment("started_at", entry.get("started_at")),
         provider=coerce.text("provider_name", meta.get("provider_name")),
@@ -79,20 +75,16 @@ def _call(
         user=_consumer(_part(entry.get("consumer"))),
         operation=api.operation,
         messages=api.read_messages(request),
-        response=answer.flat_message,
-        tool_calls=answer.tool_calls,
-        finish_reason="content_filter" if blocked else answer.finish_reason,
         params=api.params(request),
         **usage.tokens(counts),
         ttft_s=coerce.seconds("time_to_first_token", counts.get("time_to_first_token"), 1000.0),
         latency_s=coerce.seconds("llm_latency", _latency(entry, meta), 1000.0),
         cost_usd=coerce.number("cost", counts.get("cost")),
-        status="error" if failed else "ok",
-        error_type=str(code) if failed else None,
-        http_status=None if blocked else code,
-        guardrail_verdicts=verdicts or None,
-        tags=_tags(entry, inner, name, plugin, answer),
+        http_status=coerce.small_integer("response.status", status),
+        guardrail_verdicts=_verdicts(inner, plugin),
+        tags=_tags(entry, inner, name, plugin),
     )
+    return finish(call, NOT_RECORDED if said is None else api.read_answer(said))
 
 
 def _consumer(consumer: dict[str, Json]) -> str | None:
@@ -135,9 +127,8 @@ def _verdicts(inner: dict[str, Json], plugin: dict[str, Json]) -> list[dict[str,
 
 
 def _tags(
-    entry: dict[str, Json], inner: dict[str, Json], name: str, plugin: dict[str, Json],
-    answer: Answer,
-) -> dict[str, Json]:  # fmt: skip
+    entry: dict[str, Json], inner: dict[str, Json], name: str, plugin: dict[str, Json]
+) -> dict[str, Json]:
     tags: dict[str, Json] = {"kong_plugin": name}
     for key in ("cache", "rag-inject", "ai-llm-as-judge"):
         if plugin.get(key) is not None:
@@ -151,6 +142,4 @@ def _tags(
     meta = _part(plugin.get("meta"))
     if meta.get("request_model") != meta.get("response_model") and meta.get("response_model"):
         tags["request_model"] = meta.get("request_model")
-    if answer.response_id is not None:
-        tags["response_id"] = answer.response_id
     return tags

@@ -18,7 +18,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "langfuse"
-VERSION = "langfuse@2"
+VERSION = "langfuse@3"
 
 _TYPES = (
     "GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING",

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.logs.formats.exchange import decode
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.payloads import read_input, read_output
 from tasks.logs.shapes.records import Call, Feedback, Json
 
@@ -34,17 +35,13 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
     metadata = metadata if isinstance(metadata, dict) else {}
     recorded = metadata.get("attributes")
     attributes = recorded if isinstance(recorded, dict) else {}
-    answer = read_output(item.get("output"))
     started = coerce.moment("startTime", get(item, "startTime"))
     ended = coerce.moment("endTime", get(item, "endTime"))
     first = coerce.moment("completionStartTime", get(item, "completionStartTime"))
     given = decode(get(item, "modelParameters"))
     given = given if isinstance(given, dict) else {}
-    failed = item.get("level") == "ERROR"
-    silent = answer.message is None and item.get("output") not in (None, "")
-    error_type = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
-    finish = answer.finish_reason or given.get("finishReason")
-    return Call(
+    error = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
+    call = Call(
         request_id=f"{get(item, 'traceId')}:{item.get('id')}",
         started_at=started,
         provider=coerce.text("provider", next(
@@ -57,9 +54,7 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         user=coerce.text("userId", get(trace, "userId") or get(item, "userId")),
         operation="chat",
         messages=read_input(item.get("input")),
-        response=answer.message,
-        tool_calls=answer.tool_calls,
-        finish_reason=_reason(coerce.text("finishReason", finish)),
+        finish_reason=coerce.text("finishReason", given.get("finishReason")),
         params={k: v for k, v in given.items() if v not in (None, "") and k not in _NOT_PARAMS}
         or None,
         **_tokens(item),
@@ -67,10 +62,10 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         else coerce.number("timeToFirstToken", get(item, "timeToFirstToken")),
         latency_s=(ended - started).total_seconds() if ended and started else None,
         cost_usd=_cost(item),
-        status="error" if failed or silent else "ok",
-        error_type=error_type if failed else "no_completion" if silent else None,
-        tags=_tags(item, trace, metadata, answer.response_id),
+        tags=_tags(item, trace, metadata),
     )  # fmt: skip
+    answer = read_output(item.get("output"))
+    return finish(call, answer, error=error if item.get("level") == "ERROR" else None)
 
 
 def completed(inner: Call, outer: Call) -> Call:
@@ -87,10 +82,6 @@ def completed(inner: Call, outer: Call) -> Call:
         if getattr(inner, name) is None:
             said[name] = getattr(outer, name)
     return replace(inner, **said)
-
-
-def _reason(said: str | None) -> str | None:
-    return {"tool-calls": "tool_calls", "max_tokens": "length"}.get(said, said) if said else None
 
 
 def _tokens(item: dict[str, Json]) -> dict[str, Any]:
@@ -128,7 +119,7 @@ def _cost(item: dict[str, Json]) -> float | None:
 
 
 def _tags(
-    item: dict[str, Json], trace: dict[str, Json], metadata: dict[str, Json], answer_id: Json
+    item: dict[str, Json], trace: dict[str, Json], metadata: dict[str, Json]
 ) -> dict[str, Json]:
     tags = {key: value for key, value in metadata.items() if key not in _TELEMETRY}
     about = {
@@ -138,7 +129,6 @@ def _tags(
         "status_message": get(item, "statusMessage"),
         "trace_name": trace.get("name"),
         "trace_tags": trace.get("tags"),
-        "response_id": answer_id,
     }
     tags.update({key: value for key, value in about.items() if value not in (None, "", [])})
     return tags

@@ -17,11 +17,12 @@ from tasks.logs.formats import otlp_call, otlp_span, spans
 from tasks.logs.formats.exchange import decode
 from tasks.logs.reading.json_text import dump_bytes, parse
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.payloads import read_input, read_output
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "mlflow"
-VERSION = "mlflow@2"
+VERSION = "mlflow@3"
 
 _CALLS = ("LLM", "CHAT_MODEL")
 _MAX_DEPTH = 100
@@ -113,26 +114,20 @@ def _value(text: Json) -> Json:
 def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json]) -> Call:
     asked = given.get("mlflow.spanInputs")
     inputs = asked if isinstance(asked, dict) else {}
-    said = given.get("mlflow.spanOutputs")
-    answer = read_output(said)
     tags: dict[str, Json] = {"span_name": span.get("name")}
     started, latency = otlp_span.read_times(span, tags)
     events = otlp_span.read_events(span.get("events"))
-    state, error_type = otlp_call.outcome({}, events, span.get("status"), tags)
-    if state == "ok" and answer.message is None and said is not None:
-        state, error_type = "error", "no_completion"
-    counts = usage.tokens(given.get("mlflow.chat.tokenUsage")) or answer.tokens
+    error = otlp_call.error_of({}, events, span.get("status"), tags)
     cost = given.get("mlflow.llm.cost")
+    answer = read_output(given.get("mlflow.spanOutputs"))
     model = given.get("mlflow.llm.model") or answer.model or given.get("model")
     params = {key: item for key, item in inputs.items() if key not in _NOT_PARAMS}
     if given.get("mlflow.chat.tools") is not None:
         params["tools"] = given["mlflow.chat.tools"]
     metadata = _metadata(about)
     name, version = _prompt(given.get("mlflow.linkedPrompts"))
-    if answer.response_id is not None:
-        tags["response_id"] = answer.response_id
     tags.update((key, item) for key, item in given.items() if not key.startswith(_NOT_TAGS))
-    return Call(
+    call = Call(
         request_id=otlp_span.span_id(span),
         started_at=started,
         latency_s=latency,
@@ -144,16 +139,12 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
         user=coerce.text("user", metadata.get("mlflow.trace.user")),
         operation="chat",
         messages=read_input(asked),
-        response=answer.message,
-        tool_calls=answer.tool_calls,
-        finish_reason=answer.finish_reason,
         params=params or None,
-        **counts,
+        **usage.tokens(given.get("mlflow.chat.tokenUsage")),
         cost_usd=coerce.number("cost", cost.get("total_cost")) if isinstance(cost, dict) else None,
-        status=state,
-        error_type=error_type,
         tags={key: item for key, item in tags.items() if item is not None},
     )
+    return finish(call, answer, error=error)
 
 
 def _metadata(about: dict[str, Json]) -> dict[str, Json]:

@@ -6,8 +6,9 @@ part of completion_tokens there.
 
 from __future__ import annotations
 
-from tasks.logs.formats.exchange import Answer, Api, without_completion
+from tasks.logs.formats.exchange import Api
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.parts import message_of
 from tasks.logs.shapes.records import Json
@@ -42,25 +43,23 @@ def read_answer(value: Json) -> Answer:
     if isinstance(value, list):
         value = _from_chunks(value)
     if not isinstance(value, dict):
-        return without_completion(value)
+        return Answer(body=value)
     choices = value.get("choices")
     choices = choices if isinstance(choices, list) else []
     messages = [_message(choice) for choice in choices]
-    found = messages[0] if messages else None
     first = choices[0] if choices and isinstance(choices[0], dict) else {}
-    error = value.get("error")
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
     return Answer(
-        message=found,
+        message=messages[0] if messages else None,
         response_id=coerce.text("id", value.get("id")),
         model=coerce.text("model", value.get("model")),
         created=value.get("created"),
         finish_reason=coerce.text("finish_reason", first.get("finish_reason")),
         tokens=usage.tokens(value.get("usage") or _of_groq(value)),
-        other_choices=[message for message in messages[1:] if message is not None],
-        error=error,
-        leftover=None if found is not None or error else value,
-        tags=rest if found is not None else {},
+        other_choices=[message for message in messages[1:] if message],
+        error=value.get("error"),
+        body=value,
+        tags=rest,
     )
 
 
@@ -74,10 +73,7 @@ def _message(choice: Json) -> dict[str, Json] | None:
     if not isinstance(choice, dict):
         return None
     message = choice.get("message")
-    if isinstance(message, dict) and any(
-        message.get(key) is not None
-        for key in ("content", "tool_calls", "function_call", "refusal", "audio", "reasoning")
-    ):
+    if isinstance(message, dict):
         kept = {key: item for key, item in message.items() if item is not None and item != []}
         return {"role": "assistant", "content": None, **kept}
     if isinstance(choice.get("text"), str):

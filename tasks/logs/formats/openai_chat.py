@@ -14,7 +14,7 @@ from tasks.logs.formats.exchange_call import pair_matches, pair_records
 from tasks.logs.shapes.records import Json, Record
 
 NAME = "openai_chat"
-VERSION = "openai_chat@2"
+VERSION = "openai_chat@3"
 
 
 def matches(value: Json) -> bool:

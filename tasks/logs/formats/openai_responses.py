@@ -9,7 +9,7 @@ from tasks.logs.formats.exchange_call import pair_matches, pair_records
 from tasks.logs.shapes.records import Json, Record
 
 NAME = "openai_responses"
-VERSION = "openai_responses@2"
+VERSION = "openai_responses@3"
 
 
 def matches(value: Json) -> bool:

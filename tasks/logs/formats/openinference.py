@@ -12,7 +12,7 @@ from tasks.logs.formats.spans import is_span
 from tasks.logs.shapes.records import Json, UnreadableError
 
 NAME = "openinference"
-VERSION = "openinference@2"
+VERSION = "openinference@3"
 
 records = otlp.records
 

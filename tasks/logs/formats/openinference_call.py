@@ -8,12 +8,13 @@ output.value. Source: the OpenInference semantic conventions.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from tasks.logs.formats import otlp_call, otlp_span
-from tasks.logs.formats.exchange import Answer
 from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import Answer, finish, says_something
 from tasks.logs.shapes.messages import join_text
 from tasks.logs.shapes.payloads import read_input, read_output
 from tasks.logs.shapes.records import Call, Json, Other, Record
@@ -57,24 +58,18 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
                              for name, names in _TEXTS.items()}  # fmt: skip
     integers: dict[str, Any] = {name: coerce.integer(key, take(found, key))
                                 for name, key in _INTEGERS.items()}  # fmt: skip
-    state, error_type = otlp_call.outcome(found, events, span.get("status"), tags)
-    messages, answer, spoken = _said(found)
-    if state == "ok" and answer.message is None and spoken:
-        state, error_type = "error", "no_completion"
+    error = otlp_call.error_of(found, events, span.get("status"), tags)
+    messages, answer = _said(found)
     model = coerce.text("llm.model_name", take(found, *_MODELS))
-    finish = answer.finish_reason or coerce.text(
+    reason = answer.finish_reason or coerce.text(
         "finish_reason", take(found, "llm.finish_reason", "llm.response.finish_reason")
     )
     provider = coerce.text("llm.system", take(found, "llm.system", "llm.provider"))
     tools = [each.get("tool.json_schema") for each in take_indexed(found, "llm.tools")]
     if tools:
         params = {**params, "tools": [structured(tool) for tool in tools]}
-    if answer.response_id is not None:
-        tags["response_id"] = answer.response_id
-    if answer.other_choices:
-        tags["other_choices"] = answer.other_choices
     left = {key: value for key, value in found.items() if key not in _NOT_TAGS}
-    yield Call(
+    call = Call(
         **texts,
         **integers,
         request_id=otlp_span.span_id(span),
@@ -85,19 +80,16 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
         model=model or answer.model or coerce.text("model", params.get("model")),
         operation="chat",
         messages=messages,
-        response=answer.message,
-        tool_calls=answer.tool_calls,
-        finish_reason=finish,
+        finish_reason=reason,
         params={k: v for k, v in params.items() if k not in ("model", "messages")} or None,
         cost_usd=coerce.number("llm.cost.total", take(found, "llm.cost.total")),
-        status=state,
-        error_type=error_type,
         tags={**otlp_call.resource_tags(about), **tags, **left},
     )
+    yield finish(call, answer, error=error)
 
 
-def _said(found: Attributes) -> tuple[Json, Answer, bool]:
-    """(input messages, answer, was an output recorded at all)."""
+def _said(found: Attributes) -> tuple[Json, Answer]:
+    """(input messages, answer)."""
     asked = [_message(each) for each in take_indexed(found, "llm.input_messages")]
     given = [_message(each) for each in take_indexed(found, "llm.output_messages")]
     for prompt in take_indexed(found, "llm.prompts"):
@@ -105,19 +97,16 @@ def _said(found: Attributes) -> tuple[Json, Answer, bool]:
     for choice in take_indexed(found, "llm.choices"):
         given.append({"role": "assistant", "content": choice.get("completion.text")})
     raw_in, raw_out = take(found, "input.value"), take(found, "output.value")
-    whole = read_output(raw_out)
-    spoken = bool(given) or raw_out is not None
-    filled = [each for each in given if each.get("content") or each.get("tool_calls")]
-    answer = whole
+    answer = read_output(raw_out)
     if given:
-        answer = Answer(
+        filled = [message for message in given if says_something(message)]
+        answer = replace(
+            answer,
             message=filled[0] if filled else None,
-            response_id=whole.response_id,
-            model=whole.model,
-            finish_reason=whole.finish_reason,
             other_choices=list(filled[1:]),
+            recorded=True,
         )
-    return asked or read_input(raw_in), answer, spoken
+    return asked or read_input(raw_in), answer
 
 
 def _message(flat: dict[str, Json]) -> dict[str, Json]:

@@ -20,7 +20,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
 
 NAME = "otlp"
-VERSION = "otlp@2"
+VERSION = "otlp@3"
 
 # the JSON mapping of protocol buffers allows both spellings; the third name is from before 1.0
 _SPANS = ("resourceSpans", "resource_spans")

@@ -22,6 +22,7 @@ from tasks.logs.formats.otlp_values import (
     take_fields,
 )
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 _DETAILS = "gen_ai.client.inference.operation.details"
@@ -172,7 +173,11 @@ def _call(
     tags: dict[str, Json],
 ) -> Call:
     feedback = tuple(_feedback(events, None)) if events else ()
-    said = otlp_messages.take_messages(found, [(name, about) for name, about, _ in events])
+    said = [*((name, about) for name, about, _ in events), *otlp_messages.own_events(found)]
+    messages = otlp_messages.take_input(found, said)
+    answer = otlp_messages.take_answer(found, said)
+    if foreign := otlp_messages.foreign_events(said):
+        tags["events"] = foreign
     values: dict[str, Any] = {
         name: _READERS[name](name, value) for name, value in take_fields(found, _NAMES).items()
     }
@@ -183,33 +188,30 @@ def _call(
     request_model = coerce.text("model", found.get("gen_ai.request.model"))
     if response_model is None or response_model == request_model:
         found.pop("gen_ai.request.model", None)
-    state, error_type = outcome(found, events, status, tags)
-    finish = structured(found.pop("gen_ai.response.finish_reasons", None))
-    reason = finish[0] if isinstance(finish, list) and finish else finish
-    return Call(
+    error = error_of(found, events, status, tags)
+    reasons = structured(found.pop("gen_ai.response.finish_reasons", None))
+    reason = reasons[0] if isinstance(reasons, list) and reasons else reasons
+    call = Call(
         **values,
         request_id=call_id,
         started_at=times[0],
         latency_s=times[1],
         model=response_model or request_model,
-        messages=said.messages,
-        response=said.response,
-        tool_calls=said.response.get("tool_calls") if said.response else None,
-        finish_reason=coerce.text("finish_reason", reason or said.finish_reason),
+        messages=messages,
+        finish_reason=coerce.text("finish_reason", reason or None),
         params=_params(found) or None,
-        status=state,
-        error_type=error_type,
-        tags={**resource_tags(about), **tags, **said.tags, **found},
+        tags={**resource_tags(about), **tags, **found},
         feedback=feedback,
     )
+    return finish(call, answer, error=error)
 
 
-def outcome(
+def error_of(
     found: Attributes,
     events: list[Event],
     status: Json,
     tags: dict[str, Json],
-) -> tuple[str, str | None]:
+) -> str | None:
     """Status code 2 is an error. Its class: error.type, else the exception's, else _OTHER."""
     code = status.get("code") if isinstance(status, dict) else None
     message = status.get("message") if isinstance(status, dict) else None
@@ -222,8 +224,8 @@ def outcome(
     failed = code in (2, "2", "STATUS_CODE_ERROR")
     # an exception that was caught leaves the span in order
     if not failed and (code in (1, "1", "STATUS_CODE_OK") or error_type is None):
-        return "ok", None
-    return "error", error_type or "_OTHER"
+        return None
+    return error_type or "_OTHER"
 
 
 def _params(found: Attributes) -> dict[str, Json]:

@@ -9,9 +9,9 @@ ai.response.text (Vercel AI SDK), events of the span or of its `events` attribut
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
+from tasks.logs.shapes.answers import Answer, says_something
 from tasks.logs.shapes.messages import from_parts, join_text, message_list
 from tasks.logs.shapes.parts import answer_of
 from tasks.logs.shapes.payloads import read_input
@@ -27,42 +27,43 @@ _KNOWN_EVENTS = frozenset({
 })  # fmt: skip
 
 
-# not frozen: one is made for every span
-@dataclass(slots=True)
-class Said:
-    """Input and output of a call; further choices and foreign events end in `tags`."""
-
-    messages: list[Json] | None
-    response: dict[str, Json] | None
-    finish_reason: str | None
-    tags: dict[str, Json] = field(default_factory=dict)
-
-
-def take_messages(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> Said:
-    """Takes the message attributes out of `found`."""
+def take_input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
+    """Takes the input messages out of `found`, where they are not in the events."""
     for name, about in events:
         if name == "gen_ai.client.inference.operation.details":
             # as a span event it describes this very call
             for key, value in about.items():
                 found.setdefault(key, value)
-    events = [*events, *_own_events(found)]
-    system = _system(found)
+    system = structured(take(found, "gen_ai.system_instructions", "gen_ai.system.instructions"))
+    if isinstance(system, list):
+        system = join_text(system)
     messages = _input(found, events)
     if system is not None:
         messages = [{"role": "system", "content": system}, *(messages or [])]
-    choices = _output(found, events)
-    tags: dict[str, Json] = {}
-    if len(choices) > 1:
-        tags["other_choices"] = choices[1:]
-    foreign = [{"name": name, **about} for name, about in events if name not in _KNOWN_EVENTS]
-    if foreign:
-        tags["events"] = foreign
+    return messages
+
+
+def take_answer(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> Answer:
+    """Takes the output out of `found`.
+
+    A choice of an event without a content hides it, as tracers do unless told otherwise.
+    """
+    choices = _output(found)
+    recorded = choices is not None
+    if choices is None:
+        choices = _output_of_events(events)
+        recorded = any(says_something(choice) for choice in choices)
     first = choices[0] if choices else None
     reason = first.pop("finish_reason", None) if first else None
-    return Said(messages, first, reason if isinstance(reason, str) else None, tags)
+    return Answer(
+        message=first,
+        finish_reason=reason if isinstance(reason, str) else None,
+        other_choices=choices[1:],
+        recorded=recorded,
+    )
 
 
-def _own_events(found: Attributes) -> list[tuple[str, Attributes]]:
+def own_events(found: Attributes) -> list[tuple[str, Attributes]]:
     """Logfire and Pydantic AI keep the message events in an attribute, as JSON text."""
     items = structured(found.get("events"))
     if not isinstance(items, list) or not all(
@@ -71,11 +72,6 @@ def _own_events(found: Attributes) -> list[tuple[str, Attributes]]:
         return []
     del found["events"]
     return [(item["event.name"], item) for item in items]
-
-
-def _system(found: Attributes) -> Json:
-    value = structured(take(found, "gen_ai.system_instructions", "gen_ai.system.instructions"))
-    return join_text(value) if isinstance(value, list) else value
 
 
 def _input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
@@ -103,7 +99,7 @@ def _input_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
     return messages
 
 
-def _output(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json]:
+def _output(found: Attributes) -> list[Json] | None:
     value = structured(found.pop("gen_ai.output.messages", None))
     if value is not None:
         return _choices(value)
@@ -111,7 +107,11 @@ def _output(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list
     if indexed:
         return [{"role": "assistant", **_openllmetry(message)} for message in indexed]
     vercel = _vercel_answer(found)
-    choices: list[Json] = [] if vercel is None else [vercel]
+    return None if vercel is None else [vercel]
+
+
+def _output_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
+    choices: list[Json] = []
     for name, about in events:
         if name == "gen_ai.choice":
             choices.append(_choice_event(about))
@@ -127,6 +127,11 @@ def _vercel_answer(found: Attributes) -> dict[str, Json] | None:
     calls = structured(found.pop("ai.response.toolCalls", None))
     blocks = [{"type": "text", "text": text}] if text else []
     return answer_of([*blocks, *(calls if isinstance(calls, list) else [])])
+
+
+def foreign_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
+    """Those that nothing here reads."""
+    return [{"name": name, **about} for name, about in events if name not in _KNOWN_EVENTS]
 
 
 def _choices(value: Json) -> list[Json]:

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from tasks.logs.formats.exchange import decode
 from tasks.logs.reading.json_text import dump
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer, finish
 from tasks.logs.shapes.parts import answer_of, message_of
 from tasks.logs.shapes.payloads import read_output
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "tensorzero"
-VERSION = "tensorzero@2"
+VERSION = "tensorzero@3"
 
 _READ = frozenset({
     "id", "inference_id", "function_name", "variant_name", "episode_id", "input", "output",
@@ -73,9 +75,10 @@ def records(value: Json) -> Iterator[Record]:
 
 
 def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call:
-    response = _response(decode(value.get("output")))
-    if response is None and "raw_response" in value:
-        response = read_output(value["raw_response"]).message
+    output = decode(value.get("output"))
+    answer = Answer(_response(output), body=output)
+    if answer.message is None and "raw_response" in value:
+        answer = replace(read_output(value["raw_response"]), recorded=True)
     params = decode(value.get("inference_params"))
     if isinstance(params, dict) and list(params) == ["chat_completion"]:
         params = params["chat_completion"]
@@ -84,7 +87,7 @@ def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call
         params = {**(params if isinstance(params, dict) else {}), "tool_params": tool_params}
     labels = decode(value.get("tags"))
     inference_id = value.get("id", value.get("inference_id"))
-    return Call(
+    call = Call(
         request_id=coerce.text("id", inference_id),
         started_at=coerce.moment("timestamp", value.get("timestamp")) or _time_of(inference_id),
         provider=coerce.text("model_provider_name", value.get("model_provider_name")),
@@ -94,17 +97,14 @@ def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call
         session_id=coerce.text("episode_id", value.get("episode_id")),
         operation="chat",
         messages=read_messages(asked),
-        response=response,
-        tool_calls=response.get("tool_calls") if response else None,
         finish_reason=coerce.text("finish_reason", value.get("finish_reason")),
         params=params or None,
         **usage.tokens(value),
         ttft_s=coerce.seconds("ttft_ms", value.get("ttft_ms"), 1000.0),
         latency_s=coerce.seconds(time_key, value.get(time_key), 1000.0),
-        status="error" if response is None else "ok",
-        error_type="no_completion" if response is None else None,
         tags=_tags(value, labels),
     )
+    return finish(call, answer)
 
 
 def _time_of(inference_id: Json) -> datetime | None:
@@ -150,7 +150,7 @@ def _response(output: Json) -> dict[str, Json] | None:
         raw = output.get("raw")
         said = raw if isinstance(raw, str) else dump(output.get("parsed"))
         return {"role": "assistant", "content": said}
-    return {"role": "assistant", "content": output} if output and isinstance(output, str) else None
+    return {"role": "assistant", "content": output} if isinstance(output, str) else None
 
 
 def _feedback(value: dict[str, Json]) -> Feedback:

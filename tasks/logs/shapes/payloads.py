@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import APIS
-from tasks.logs.formats.exchange import Answer, Body, Exchange, decode
+from tasks.logs.formats.exchange import Body, Exchange, decode
 from tasks.logs.reading.json_text import dump
+from tasks.logs.shapes.answers import NOT_RECORDED, Answer
 from tasks.logs.shapes.messages import from_parts
 from tasks.logs.shapes.parts import answer_of, message_of, to_part
 from tasks.logs.shapes.records import Json
@@ -39,14 +40,13 @@ def read_input(value: Json) -> list[Json] | None:
 
 
 def read_output(value: Json) -> Answer:
-    """Never an error by itself: an output that was not recorded is no missing completion."""
     value = decode(value)
     if value is None or value == "":
-        return Answer()
+        return NOT_RECORDED
     if isinstance(value, str):
         return Answer(message={"role": "assistant", "content": value})
     if isinstance(value, list):
-        return Answer(message=_last_said(value))
+        return Answer(message=_last_said(value), body=value)
     api = exchanges.api_of(Exchange(Body(None), Body(value)), APIS)
     if api is not None:
         return api.read_answer(value)
@@ -55,12 +55,12 @@ def read_output(value: Json) -> Answer:
 
 def _of_object(value: dict[str, Json]) -> Answer:
     reason = value.get("finish_reason", value.get("finishReason"))
-    finish = reason.lower() if isinstance(reason, str) else None
+    finish = reason if isinstance(reason, str) else None
     inner = value.get("message", value.get("content"))
     if isinstance(inner, dict) and ("content" in inner or "parts" in inner):
-        return Answer(message=_said(inner), finish_reason=finish)
+        return Answer(message=_said(inner), finish_reason=finish, body=value)
     if "content" in value or "tool_calls" in value or "parts" in value:
-        return Answer(message=_said(value), finish_reason=finish)
+        return Answer(message=_said(value), finish_reason=finish, body=value)
     choices = value.get("candidates", value.get("choices", value.get("generations")))
     while isinstance(choices, list) and choices:
         choices = choices[0]
@@ -84,11 +84,7 @@ def _last_said(items: Sequence[Json]) -> dict[str, Json] | None:
 
 def _said(message: dict[str, Json]) -> dict[str, Json] | None:
     found = _message({**message, "role": "assistant"})
-    answer = found[0] if found and isinstance(found[0], dict) else None
-    if answer is None:
-        return None
-    empty = answer.get("content") in (None, "", []) and not answer.get("tool_calls")
-    return None if empty and "reasoning" not in answer else answer
+    return found[0] if found and isinstance(found[0], dict) else None
 
 
 def _as_text(value: Json) -> dict[str, Json]:
