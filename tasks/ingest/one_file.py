@@ -14,8 +14,8 @@ from tasks.logs.files.sources import LogFile, find_files
 from tasks.logs.formats import AnyFormat, Format, openai_batch
 from tasks.logs.reading.batch_inputs import requests_for
 from tasks.logs.reading.batches import batches
+from tasks.logs.reading.locate import Located, Reading
 from tasks.logs.reading.processes import num_processes, parse_with_processes
-from tasks.logs.reading.reading import Located, Reading
 from tasks.logs.reading.recognise import Recognised, recognise_file
 from tasks.logs.reading.worker import Assignment
 from tasks.logs.shapes.records import Dead

@@ -23,9 +23,9 @@ from tasks.logs.files.opening import LogStream, fingerprint, open_stream
 from tasks.logs.files.sources import LogFile, look_at
 from tasks.logs.formats import AnyFormat, Format
 from tasks.logs.reading.batches import batches
-from tasks.logs.reading.json_text import parse
-from tasks.logs.reading.reading import Located, Reading
+from tasks.logs.reading.locate import Located, Reading
 from tasks.logs.reading.recognise import recognise_file
+from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Dead, UnreadableError
 from tasks.logs.shapes.rows import Reader
 from tasks.run import Run

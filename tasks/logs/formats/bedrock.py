@@ -18,10 +18,10 @@ from tasks.logs.formats.apis import APIS, CONVERSE
 from tasks.logs.formats.bedrock_bodies import TEXT_MODEL
 from tasks.logs.formats.exchange import Api, Body, Exchange
 from tasks.logs.formats.exchange_call import pair_matches, pair_records
-from tasks.logs.reading.json_text import dump, dump_bytes
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish
 from tasks.logs.shapes.guardrails import verdict
+from tasks.logs.shapes.json_text import dump, dump_bytes
 from tasks.logs.shapes.records import Call, Dead, Json, Record, UnreadableError
 
 NAME = "bedrock"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from expectations.contracts import CALL_FIELDS
-from tasks.logs.reading.json_text import dump_bytes, parse
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
+from tasks.logs.shapes.json_text import dump_bytes, parse
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Record, UnreadableError
 

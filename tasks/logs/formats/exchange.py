@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tasks.logs.reading.json_text import parse
 from tasks.logs.shapes.answers import Answer
+from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Json, UnreadableError
 
 _MAX_DEPTH = 100

@@ -14,10 +14,10 @@ from urllib.parse import unquote
 
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.exchange import Api, Exchange
-from tasks.logs.reading.json_text import dump_bytes
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer, finish
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
+from tasks.logs.shapes.json_text import dump_bytes
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 _MODEL = re.compile(r"/model/([^/?#]+)/(?:converse|invoke)|/models/([^/?#:]+):")

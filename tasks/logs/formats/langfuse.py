@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from tasks.logs.formats import langfuse_call, spans
 from tasks.logs.formats.langfuse_call import get
-from tasks.logs.reading.json_text import dump_bytes
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.json_text import dump_bytes
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "langfuse"

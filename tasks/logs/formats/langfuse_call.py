@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.logs.formats.exchange import decode
+from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import finish
-from tasks.logs.shapes.payloads import read_input, read_output
 from tasks.logs.shapes.records import Call, Feedback, Json
 
 _CAMEL = re.compile(r"([A-Z])")

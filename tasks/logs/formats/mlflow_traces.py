@@ -15,10 +15,10 @@ from typing import Any
 
 from tasks.logs.formats import otlp_call, otlp_span, spans
 from tasks.logs.formats.exchange import decode
-from tasks.logs.reading.json_text import dump_bytes, parse
+from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import finish
-from tasks.logs.shapes.payloads import read_input, read_output
+from tasks.logs.shapes.json_text import dump_bytes, parse
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "mlflow"

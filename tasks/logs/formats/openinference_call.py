@@ -13,10 +13,10 @@ from typing import Any
 
 from tasks.logs.formats import otlp_call, otlp_span
 from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
+from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer, finish, says_something
 from tasks.logs.shapes.messages import join_text
-from tasks.logs.shapes.payloads import read_input, read_output
 from tasks.logs.shapes.records import Call, Json, Other, Record
 
 KIND = "openinference.span.kind"

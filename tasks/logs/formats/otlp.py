@@ -15,8 +15,8 @@ from typing import Any
 from tasks.logs.formats import openinference_call, otlp_call, otlp_span, otlp_values, spans
 from tasks.logs.formats.openinference_call import KIND
 from tasks.logs.formats.otlp_values import Attributes, attributes
-from tasks.logs.reading.json_text import dump_bytes
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.json_text import dump_bytes
 from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
 
 NAME = "otlp"

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
+from tasks.logs.formats.payloads import read_input
 from tasks.logs.shapes.answers import Answer, says_something
 from tasks.logs.shapes.messages import from_parts, join_text, message_list
 from tasks.logs.shapes.parts import answer_of
-from tasks.logs.shapes.payloads import read_input
 from tasks.logs.shapes.records import Json
 
 ROLE_EVENTS = {

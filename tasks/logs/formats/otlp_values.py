@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from tasks.logs.reading.json_text import parse
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Json, UnreadableError
 
 Attributes = dict[str, Json]

@@ -15,11 +15,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from tasks.logs.formats.exchange import decode
-from tasks.logs.reading.json_text import dump
+from tasks.logs.formats.payloads import read_output
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish
+from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.parts import answer_of, message_of
-from tasks.logs.shapes.payloads import read_output
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "tensorzero"

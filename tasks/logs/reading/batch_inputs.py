@@ -14,7 +14,7 @@ from tasks.logs.files.lines import iterate_lines
 from tasks.logs.files.opening import open_stream
 from tasks.logs.files.sources import LogFile
 from tasks.logs.formats import openai_batch
-from tasks.logs.reading.json_text import parse
+from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Json, UnreadableError
 from tasks.settings import IngestSettings
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from expectations.contracts import LANDING
-from tasks.logs.reading.reading import Located
+from tasks.logs.reading.locate import Located
 from tasks.logs.shapes.feedback import of_call
 from tasks.logs.shapes.records import Call, Feedback, Other
 from tasks.logs.shapes.rows import CallRow, Reader, Row, call_row, dead_letter_row, feedback_row

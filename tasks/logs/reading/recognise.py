@@ -19,8 +19,8 @@ from tasks.logs.files.opening import LogStream, bare_name
 from tasks.logs.formats import AnyFormat, Format, TextFormat, canonical, table
 from tasks.logs.formats.table import Table
 from tasks.logs.reading import refusal
-from tasks.logs.reading.json_text import parse
 from tasks.logs.reading.yaml_text import parse_yaml
+from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Json, UnreadableError
 from tasks.settings import IngestSettings
 

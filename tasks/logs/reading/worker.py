@@ -18,7 +18,7 @@ from typing import BinaryIO
 from tasks.logs import formats
 from tasks.logs.files.opening import open_stretch
 from tasks.logs.reading.batches import batches
-from tasks.logs.reading.reading import Reading
+from tasks.logs.reading.locate import Reading
 from tasks.logs.shapes.rows import Reader
 from tasks.store.intake.readings import Batch
 

@@ -7,7 +7,7 @@ for input and output messages (role + parts), and the OpenAI chat completion mes
 
 from __future__ import annotations
 
-from tasks.logs.reading.json_text import dump
+from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.records import Json, UnreadableError
 
 #: a tuple, because a hostile "type" may be no key of a set

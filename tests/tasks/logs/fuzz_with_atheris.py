@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["tasks.ingest"]):
     from tasks.logs import formats
     from tasks.logs.files.lines import iterate_lines
     from tasks.logs.files.opening import LogStream
-    from tasks.logs.reading.reading import Reading
+    from tasks.logs.reading.locate import Reading
     from tasks.logs.shapes.records import Call
     from tasks.logs.shapes.rows import Reader, call_row
 

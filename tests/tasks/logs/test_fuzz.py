@@ -34,7 +34,7 @@ from tasks.logs.formats import (
     tensorzero,
     vllm,
 )
-from tasks.logs.reading.reading import Reading
+from tasks.logs.reading.locate import Reading
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
 from tasks.logs.shapes.rows import Reader, call_row, feedback_row
 from tests.tasks.logs.builders import call, clock

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tasks.logs import formats
 from tasks.logs.files.opening import LogStream
-from tasks.logs.reading.reading import Located, Reading
+from tasks.logs.reading.locate import Located, Reading
 from tasks.logs.reading.yaml_text import parse_yaml
 from tasks.logs.shapes.records import Call, Dead
 from tasks.logs.shapes.rows import Reader, call_row

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import APIS
 from tasks.logs.formats.exchange import Body, Exchange, decode
-from tasks.logs.reading.json_text import dump
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer
+from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.messages import from_parts
 from tasks.logs.shapes.parts import answer_of, message_of, to_part
 from tasks.logs.shapes.records import Json

@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import Format, LineReader
-from tasks.logs.reading.json_text import dump_bytes, parse, plain
+from tasks.logs.shapes.json_text import dump_bytes, parse, plain
 from tasks.logs.shapes.records import Dead, Json, Record, UnreadableError
 
 _PARQUET_BATCH_ROWS = 2_000
