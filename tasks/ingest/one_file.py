@@ -9,8 +9,9 @@ from dataclasses import replace
 from tasks.ingest.unread import Unread
 from tasks.logs import formats
 from tasks.logs.files.lines import MAX_KEPT_BYTES
+from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream, open_stream
-from tasks.logs.files.sources import LogFile, find_files
+from tasks.logs.files.sources import find_files
 from tasks.logs.formats import AnyFormat, Format, openai_batch
 from tasks.logs.reading.batch_inputs import requests_for
 from tasks.logs.reading.batches import batches

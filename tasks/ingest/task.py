@@ -14,7 +14,8 @@ from tasks.ingest.one_file import take_in
 from tasks.ingest.unread import Unreads
 from tasks.logs import formats
 from tasks.logs.files import spool
-from tasks.logs.files.sources import Found, LogFile, find_files
+from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.sources import Found, find_files
 from tasks.logs.formats import AnyFormat, table
 from tasks.logs.shapes import merging
 from tasks.model.receipt import Receipt

@@ -19,8 +19,8 @@ import pyarrow as pa
 from tasks.errors import UsageError
 from tasks.ingest.one_file import located, with_requests
 from tasks.logs import formats
+from tasks.logs.files.log_file import LogFile, look_at
 from tasks.logs.files.opening import LogStream, fingerprint, open_stream
-from tasks.logs.files.sources import LogFile, look_at
 from tasks.logs.formats import AnyFormat, Format
 from tasks.logs.reading.batches import batches
 from tasks.logs.reading.locate import Located, Reading

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.logs.files import remote
-from tasks.logs.files.sources import STDIN_PREFIX, LogFile, look_at, spool_folder
+from tasks.logs.files.log_file import STDIN_PREFIX, LogFile, look_at, spool_folder
 from tasks.store import Store
 from tasks.store.intake import sources as readings
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence, Set
 
 from tasks.errors import UsageError
 from tasks.logs.files.lines import iterate_lines
+from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import open_stream
-from tasks.logs.files.sources import LogFile
 from tasks.logs.formats import openai_batch
 from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Json, UnreadableError
