@@ -6,8 +6,7 @@ file, and the receipt is summed from `sources`, so it equals that of an undistur
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tasks.errors import UsageError
 from tasks.ingest.one_file import take_in
@@ -16,7 +15,7 @@ from tasks.logs import formats
 from tasks.logs.files import spool
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.sources import Found, find_files
-from tasks.logs.formats import AnyFormat, table
+from tasks.logs.reading.recognise import forced_format
 from tasks.logs.shapes import merging
 from tasks.model.receipt import Receipt
 from tasks.model.window import Window, window
@@ -70,27 +69,6 @@ def _window(run: Run, store: Store) -> Window:
     """Ages count back from when the run began, so a resumed run has the same window."""
     began = ledger.began_at(store, run.run_id) or run.clock()
     return window(run.request.since, run.request.until, began)
-
-
-def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
-    if name in ("", "auto"):
-        return None
-    if name == table.NAME and not columns:
-        raise UsageError(
-            "a table's columns are not named",
-            received=f"--format {name}",
-            next='[ingest.columns] of flywheel.toml, for example started_at = "TIMESTAMP"',
-        )
-    found = formats.by_name(name, columns)
-    if found is None:
-        near = difflib.get_close_matches(name, formats.NAMES, n=1, cutoff=0.4)
-        raise UsageError(
-            f"unknown log format {name!r}" + (f": did you mean {near[0]!r}?" if near else ""),
-            received=name,
-            allowed=", ".join(("auto", *formats.NAMES)),
-            next="leave --format out to have it recognised by content",
-        )
-    return found
 
 
 def _refuse_if_none_recognised(store: Store, found: Found) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from expectations.checks import Batch
 from expectations.rules import Suite
 from tasks.errors import UsageError
-from tasks.ingest.task import forced_format
+from tasks.logs.reading.recognise import forced_format
 from tasks.model.receipt import Receipt
 from tasks.replay.dead_letters import read_again
 from tasks.rules.in_force import calls_suite, feedback_suite

@@ -50,7 +50,7 @@ class Format(Protocol):
     def records(self, value: Json) -> Iterator[Record]: ...
 
 
-class LineReader(Protocol):
+class TextReader(Protocol):
     def feed(self, line: str) -> Iterator[Record]: ...
     def end(self) -> Iterator[Record]: ...
 
@@ -62,7 +62,7 @@ class TextFormat(Protocol):
     def VERSION(self) -> str: ...  # noqa: N802
 
     def matches_lines(self, lines: Sequence[str]) -> bool: ...
-    def reader(self) -> LineReader: ...
+    def reader(self) -> TextReader: ...
 
 
 #: in the order they are asked; ours comes last, because it takes records with extra keys
@@ -76,22 +76,27 @@ FORMATS: tuple[Format, ...] = cast(
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))
 AnyFormat = Format | TextFormat
 _ALL: tuple[AnyFormat, ...] = (*FORMATS, *TEXT_FORMATS)
-NAMES = (*(each.NAME for each in _ALL), table.NAME)
+NAMES = (*(format.NAME for format in _ALL), table.NAME)
 #: format of a file that none of them recognises
 UNKNOWN = "unknown"
 
 
 def unknown_version(columns: Mapping[str, str]) -> str:
     """Parser version of such a file: another one once there are other parsers or columns."""
-    known = [*(each.VERSION for each in _ALL), table.VERSION, *sorted(columns.items())]
+    known = [*(format.VERSION for format in _ALL), table.VERSION, *sorted(columns.items())]
     return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+
+
+def version_of(format: AnyFormat | None, columns: Mapping[str, str]) -> str:
+    """The parser version of what this format reads; None: of a file that none recognises."""
+    return unknown_version(columns) if format is None else format.VERSION
 
 
 def by_name(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
     """columns: of [ingest.columns], for tables."""
     if name == table.NAME:
         return Table(columns)
-    return next((each for each in _ALL if name == each.NAME), None)
+    return next((format for format in _ALL if name == format.NAME), None)
 
 
 def recognise(value: Json) -> Format | None:
@@ -102,11 +107,11 @@ def recognise(value: Json) -> Format | None:
     items: list[Json] = []
     for item in value[:50] if isinstance(value, list) else [value]:
         items.extend(item[:20] if isinstance(item, list) else [item])
-    for each in FORMATS:
-        if any(each.matches(item) for item in items):
-            return each
+    for format in FORMATS:
+        if any(format.matches(item) for item in items):
+            return format
     return None
 
 
 def recognise_text(lines: Sequence[str]) -> TextFormat | None:
-    return next((each for each in TEXT_FORMATS if each.matches_lines(lines)), None)
+    return next((format for format in TEXT_FORMATS if format.matches_lines(lines)), None)

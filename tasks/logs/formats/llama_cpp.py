@@ -39,7 +39,7 @@ def matches_lines(lines: Sequence[str]) -> bool:
     return any(_SIGNS.search(line) for line in lines)
 
 
-class LineReader:
+class LlamaCppReader:
     """Reads one log from its start."""
 
     def __init__(self) -> None:
@@ -107,5 +107,5 @@ def _started(line: str, total_ms: float) -> datetime | None:
     return coerce.from_epoch("timestamp", int(stamp[1]) - total_ms / 1000.0) if stamp else None
 
 
-def reader() -> LineReader:
-    return LineReader()
+def reader() -> LlamaCppReader:
+    return LlamaCppReader()

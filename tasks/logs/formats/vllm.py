@@ -43,7 +43,7 @@ def matches_lines(lines: Sequence[str]) -> bool:
     return any(_LINE.search(line) or _RECEIVED.search(line) for line in lines)
 
 
-class LineReader:
+class VllmReader:
     """Reads one log from its start. Requests wait for their outputs where those are logged."""
 
     def __init__(self) -> None:
@@ -99,8 +99,8 @@ class LineReader:
         ))  # fmt: skip
 
 
-def reader() -> LineReader:
-    return LineReader()
+def reader() -> VllmReader:
+    return VllmReader()
 
 
 def _call(request_id: str, line: str) -> Call:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
+from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream
-from tasks.logs.formats import Format, LineReader
+from tasks.logs.formats import Format, TextReader
+from tasks.logs.reading.recognise import Recognised
 from tasks.logs.shapes.json_text import dump_bytes, parse, plain
 from tasks.logs.shapes.records import Dead, Json, Record, UnreadableError
 
@@ -39,11 +41,40 @@ class Reading:
     """Reads one file once. `bytes_done`: where a later reading of an appended file goes on."""
 
     def __init__(self, format: Format | None, max_line_bytes: int, max_json_depth: int) -> None:
-        """`format` None: for text, which is read by a line reader."""
+        """`format` None: for text, which is read by a reader of its own."""
         self._format = format
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_json_depth
         self.bytes_done = 0
+
+    def records(
+        self,
+        seen: Recognised,
+        stream: LogStream,
+        file: LogFile,
+        start: int = 0,
+        only: Container[int] | None = None,
+    ) -> Iterable[Located]:
+        """Of a file as it was recognised; what none takes is one dead letter, an empty file none.
+
+        `start` and `only`: as for `lines`, which alone can go on in the middle.
+        """
+        if seen.format is None:
+            self.bytes_done = file.size_bytes
+            return [Located(Dead(seen.reason), None, 0, "#1", seen.head)] if seen.reason else []
+        if seen.syntax == "lines":
+            return self.lines(stream, start, only=only)
+        located = self._whole(seen, stream, file)
+        return located if only is None else (x for x in located if x.line_number in only)
+
+    def _whole(self, seen: Recognised, stream: LogStream, file: LogFile) -> Iterator[Located]:
+        if seen.format is not None and not isinstance(seen.format, Format):
+            return self.text(stream, seen.format.reader(), file.size_bytes)
+        if seen.syntax == "parquet":
+            return self.parquet(file.path, file.size_bytes)
+        if seen.syntax == "csv":
+            return self.csv(stream, seen.delimiter)
+        return self.document(seen.document, file.size_bytes)
 
     def lines(
         self,
@@ -150,7 +181,7 @@ class Reading:
             yield Located(dead, None, number, f"#{number}", b"PAR1")
         self.bytes_done = size_bytes
 
-    def text(self, stream: LogStream, reader: LineReader, size_bytes: int) -> Iterator[Located]:
+    def text(self, stream: LogStream, reader: TextReader, size_bytes: int) -> Iterator[Located]:
         """A text log, whole: what one line means may stand in another."""
         last = Line(1, 0, b"", 0, ended=False)
         for line in iterate_lines(stream, self._max_line_bytes):
@@ -192,16 +223,13 @@ class Reading:
             return
         yield from self._of_value(value)
 
-    def _records(self, item: Json) -> Iterator[Record]:
-        assert self._format is not None
-        return self._format.records(item)
-
     def _of_value(self, value: Json) -> Iterator[Record]:
+        assert self._format is not None
         items: Iterable[Json] = value if isinstance(value, list) else (value,)
         for item in items:
             raw = dump_bytes(item) if isinstance(value, list) else None
             try:
-                yield from self._records(item)
+                yield from self._format.records(item)
             except UnreadableError as error:
                 yield Dead(str(error), raw)
             except Exception as error:  # a bug of ours in one record must not cost a night's logs

@@ -7,15 +7,18 @@ Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tasks.errors import UsageError
 from tasks.logs import formats
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
-from tasks.logs.files.opening import LogStream, bare_name
+from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.opening import LogStream, bare_name, open_stream
 from tasks.logs.formats import AnyFormat, Format, TextFormat, canonical, table
 from tasks.logs.formats.table import Table
 from tasks.logs.reading import refusal
@@ -25,7 +28,6 @@ from tasks.logs.shapes.records import Json, UnreadableError
 from tasks.settings import IngestSettings
 
 Syntax = Literal["lines", "json", "yaml", "parquet", "csv", "text"]
-Opener = Callable[[], AbstractContextManager[LogStream]]
 
 _MAX_SAMPLE_LINES = 50
 _MAX_SAMPLE_BYTES = 4 * 2**20
@@ -51,13 +53,38 @@ class Recognised:
     delimiter: str = ","
 
 
-def recognise_file(
-    open_again: Opener, path: Path, limits: IngestSettings, forced: AnyFormat | None
-) -> Recognised:
+def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
+    """The format that --format names; None: by content. Raises UsageError."""
+    if name in ("", "auto"):
+        return None
+    if name == table.NAME and not columns:
+        raise UsageError(
+            "a table's columns are not named",
+            received=f"--format {name}",
+            next='[ingest.columns] of flywheel.toml, for example started_at = "TIMESTAMP"',
+        )
+    forced = formats.by_name(name, columns)
+    if forced is None:
+        near = difflib.get_close_matches(name, formats.NAMES, n=1, cutoff=0.4)
+        raise UsageError(
+            f"unknown log format {name!r}" + (f": did you mean {near[0]!r}?" if near else ""),
+            received=name,
+            allowed=", ".join(("auto", *formats.NAMES)),
+            next="leave --format out to have it recognised by content",
+        )
+    return forced
+
+
+def open_log(file: LogFile, limits: IngestSettings) -> AbstractContextManager[LogStream]:
+    return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
+
+
+def recognise_file(file: LogFile, limits: IngestSettings, forced: AnyFormat | None) -> Recognised:
     """With a forced format only the syntax is looked for."""
-    with open_again() as stream:
+    path = file.path
+    with open_log(file, limits) as stream:
         lines = _sample(stream, limits.max_line_bytes)
-    with open_again() as stream:
+    with open_log(file, limits) as stream:
         head = stream.read(MAX_KEPT_BYTES)
     if not lines:
         return Recognised("lines", None)
@@ -80,9 +107,9 @@ def recognise_file(
     if one_a_line and forced is not None:
         return Recognised("lines", forced, head=head)
     if not one_a_line and first.lstrip()[:1] in (b"{", b"["):
-        return _document("json", open_again, path.name, limits, forced, head)
+        return _document("json", file, limits, forced, head)
     if _looks_like_yaml(lines, path.name):
-        return _document("yaml", open_again, path.name, limits, forced, head)
+        return _document("yaml", file, limits, forced, head)
     if forced is not None:
         return Recognised("lines", forced, head=head)
     told = next((why for value in values.values() if (why := _told(path.name, value))), _AS)
@@ -189,8 +216,7 @@ def _looks_like_yaml(lines: list[Line], name: str) -> bool:
 
 def _document(
     syntax: Syntax,
-    open_again: Opener,
-    name: str,
+    file: LogFile,
     limits: IngestSettings,
     forced: AnyFormat | None,
     head: bytes,
@@ -198,7 +224,7 @@ def _document(
     # YAML takes a hundred times its size in memory, so it is held to the size of a line
     most = limits.max_document_bytes if syntax == "json" else limits.max_line_bytes
     try:
-        with open_again() as stream:
+        with open_log(file, limits) as stream:
             data = _read_all(stream, most)
         read = parse if syntax == "json" else parse_yaml
         value = read(data, limits.max_json_depth)
@@ -207,7 +233,7 @@ def _document(
         return Recognised(syntax, None, reason, head=head)
     found = forced or formats.recognise(value)
     if found is None:
-        reason = f"{_UNRECOGNISED}{_told(name, value) or _AS}"
+        reason = f"{_UNRECOGNISED}{_told(file.path.name, value) or _AS}"
         return Recognised(syntax, None, reason, head=head)
     return Recognised(syntax, found, document=value, head=head)
 
