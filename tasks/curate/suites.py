@@ -25,6 +25,7 @@ from tasks.curate import datapoints
 from tasks.curate.calls import Conversation, conversation_from
 from tasks.curate.normalize import canonical_json, well_formed
 from tasks.errors import UsageError
+from tasks.logs.formats import tensorzero
 
 KEYS = ("input", "messages", "target", "task", "slices", "must_pass", "cluster", "id", "comment")
 
@@ -74,7 +75,7 @@ def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[SuiteSa
         for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
         if line.strip()
     ]
-    foreign = bool(lines) and all(datapoints.is_datapoint(record) for _, record in lines)
+    foreign = bool(lines) and all(tensorzero.is_datapoint(record) for _, record in lines)
     for number, record in datapoints.newest(lines) if foreign else lines:
         where = f"{source}, line {number}"
         read = datapoints.to_line(record) if foreign else _known(record, where)

@@ -48,7 +48,7 @@ def read_messages(request: dict[str, Json]) -> Json:
         messages.append({"role": "user", "content": value})
     elif isinstance(value, list):
         for item in value:
-            role = item.get("role") if isinstance(item, dict) else None
+            role = coerce.first(item, "role")
             if isinstance(role, str):
                 messages.extend(message_of(role, item.get("content")))
             else:
@@ -91,11 +91,11 @@ def _from_events(events: list[Json]) -> Json:
             _add_delta(blocks.setdefault(_index(event), {"type": "text"}), event["delta"])
         elif kind == "message_delta":
             delta, counts = event.get("delta"), event.get("usage")
-            whole.update(delta if isinstance(delta, dict) else {})
+            whole.update(coerce.mapping(delta))
             before = whole.get("usage")
             whole["usage"] = {
-                **(before if isinstance(before, dict) else {}),
-                **(counts if isinstance(counts, dict) else {}),
+                **coerce.mapping(before),
+                **coerce.mapping(counts),
             }
         elif kind == "error":
             whole["error"] = event.get("error")

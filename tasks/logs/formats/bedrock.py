@@ -51,8 +51,7 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     wrapped = _of_cloudwatch(value)
     if wrapped:
         for text in wrapped:
@@ -83,7 +82,7 @@ def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
 
 
 def _call(value: dict[str, Json]) -> Call:
-    asked, said = _part(value.get("input")), _part(value.get("output"))
+    asked, said = coerce.mapping(value.get("input")), coerce.mapping(value.get("output"))
     request = exchanges.decode(asked.get("inputBodyJson"))
     body = _body(exchanges.decode(said.get("outputBodyJson")))
     exchange = Exchange(Body(request), Body(body))
@@ -92,9 +91,9 @@ def _call(value: dict[str, Json]) -> Call:
     # texts that are not delivered, or stand in S3, are no missing completion
     answer.recorded = body is not None
     answer.tokens = _counts(asked, said, answer)
-    identity = _part(value.get("identity"))
+    identity = coerce.mapping(value.get("identity"))
     metrics = _metrics(body)
-    known = request if isinstance(request, dict) else {}
+    known = coerce.mapping(request)
     call = Call(
         request_id=_id(value),
         started_at=coerce.moment("timestamp", value.get("timestamp")),
@@ -112,10 +111,6 @@ def _call(value: dict[str, Json]) -> Call:
         tags=_tags(value, asked, said),
     )
     return finish(call, answer, error=coerce.text("errorCode", value.get("errorCode")))
-
-
-def _part(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
 
 
 def _body(body: Json) -> Json:
@@ -166,7 +161,7 @@ def _verdicts(body: Json, answer: Answer) -> list[dict[str, Json]]:
     if not any(word in _INTERVENED for word in (answer.finish_reason, *actions)):
         return []
     trace = (answer.tags or {}).get("trace")
-    detail = trace.get("guardrail") if isinstance(trace, dict) else None
+    detail = coerce.first(trace, "guardrail")
     return [verdict("bedrock", True, trace=detail)]
 
 
@@ -175,9 +170,9 @@ def _metrics(body: Json) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for each in body if isinstance(body, list) else [body]:
         if isinstance(each, dict):
-            holder = _part(each.get("metadata")) if "metadata" in each else each
-            found.update(_part(holder.get("metrics")))
-            found.update(_part(each.get(_METRICS)))
+            holder = coerce.mapping(each.get("metadata")) if "metadata" in each else each
+            found.update(coerce.mapping(holder.get("metrics")))
+            found.update(coerce.mapping(each.get(_METRICS)))
     return found
 
 

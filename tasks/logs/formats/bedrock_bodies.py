@@ -28,7 +28,7 @@ def _is_converse(value: Json) -> bool:
     if isinstance(value, list):
         signs = (*_EVENTS[:-1], "contentBlockIndex")
         return any(isinstance(each, dict) and any(k in each for k in signs) for each in value)
-    output = value.get("output") if isinstance(value, dict) else None
+    output = coerce.first(value, "output")
     return isinstance(output, dict) and "message" in output
 
 
@@ -43,7 +43,7 @@ def _read_messages(request: dict[str, Json]) -> Json:
     asked = request.get("messages")
     if not isinstance(asked, list) and any(name in request for name in _ASKED):
         return _read_prompt(request)
-    for item in asked if isinstance(asked, list) else []:
+    for item in coerce.sequence(asked):
         turn = item if isinstance(item, dict) else {"content": item}
         role = turn.get("role")
         messages.extend(message_of(role if isinstance(role, str) else "user", turn.get("content")))
@@ -55,8 +55,8 @@ def _read_converse(value: Json) -> Answer:
     if not isinstance(whole, dict):
         return Answer(body=value)
     output = whole.get("output")
-    inner = output.get("message") if isinstance(output, dict) else None
-    blocks = inner.get("content") if isinstance(inner, dict) else None
+    inner = coerce.first(output, "message")
+    blocks = coerce.first(inner, "content")
     tags = {name: whole[name] for name in ("metrics", "trace") if whole.get(name) is not None}
     return Answer(
         message=answer_of(blocks) if isinstance(blocks, list) else None,
@@ -82,7 +82,7 @@ def _from_events(events: list[Json]) -> dict[str, Json]:
                 index = body.get("contentBlockIndex")
                 block = blocks.setdefault(index if isinstance(index, int) else 0, {})
                 piece = body.get("start" if kind == "contentBlockStart" else "delta")
-                _add(block, piece if isinstance(piece, dict) else {})
+                _add(block, coerce.mapping(piece))
             elif kind == "messageStop":
                 whole["stopReason"] = body.get("stopReason")
             elif kind == "metadata":
@@ -111,7 +111,7 @@ def _add(block: dict[str, Json], piece: dict[str, Json]) -> None:
         if isinstance(value, str) and isinstance(before, str | None):
             block[key] = (before or "") + value
         elif isinstance(value, dict) and isinstance(before, dict | None):
-            inner: dict[str, Json] = before if isinstance(before, dict) else {}
+            inner: dict[str, Json] = coerce.mapping(before)
             block[key] = inner
             _add(inner, value)
         else:
@@ -157,12 +157,12 @@ def _read_text(value: Json) -> Answer:
     found = [piece for piece in pieces if piece is not None]
     if not found:
         return Answer(body=value)
-    texts = [coerce.text("text", _any(piece, "outputText", "generation", "completion", "text"))
-             for piece in found]  # fmt: skip
+    keys = ("outputText", "generation", "completion", "text")
+    texts = [coerce.text("text", coerce.first(piece, *keys)) for piece in found]
     if any(name in found[0] for name in _VECTORS):
         return Answer(tokens=_text_counts(found[0]), complete=True)
     merged = {key: item for piece in found for key, item in piece.items() if item is not None}
-    reason = _any(merged, "completionReason", "stop_reason", "stopReason", "finish_reason")
+    reason = coerce.first(merged, "completionReason", "stop_reason", "stopReason", "finish_reason")
     return Answer(
         message={"role": "assistant", "content": "".join(text or "" for text in texts)},
         finish_reason=coerce.text("stop_reason", reason),
@@ -175,18 +175,14 @@ def _text_counts(merged: dict[str, Json]) -> dict[str, Any]:
     output = ("totalOutputTextTokenCount", "tokenCount", "generation_token_count")
     return usage.tokens(
         {
-            "input_tokens": _any(merged, "inputTextTokenCount", "prompt_token_count"),
-            "output_tokens": _any(merged, *output),
+            "input_tokens": coerce.first(merged, "inputTextTokenCount", "prompt_token_count"),
+            "output_tokens": coerce.first(merged, *output),
         }
     )
 
 
-def _any(value: dict[str, Json], *names: str) -> Json:
-    return next((value[name] for name in names if value.get(name) is not None), None)
-
-
 def _read_prompt(request: dict[str, Json]) -> Json:
-    asked = _any(request, *_ASKED)
+    asked = coerce.first(request, *_ASKED)
     return None if asked is None else message_list("prompt", asked)
 
 

@@ -12,7 +12,7 @@ from expectations.contracts import CALL_FIELDS
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
-from tasks.logs.shapes.json_text import dump_bytes, parse
+from tasks.logs.shapes.json_text import dump_bytes, nested
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Record, UnreadableError
 
@@ -29,7 +29,6 @@ _TEXTS = (
 )  # fmt: skip
 _INTEGERS = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 _NUMBERS = ("ttft_s", "latency_s", "cost_usd")
-_MAX_DEPTH = 100
 
 
 def matches(value: Json) -> bool:
@@ -43,9 +42,7 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
-    if is_feedback_record(value):
+    if is_feedback_record(coerce.an_object(value)):
         yield feedback_alone(value)
         return
     if not any(key in _KNOWN for key in value):
@@ -84,7 +81,7 @@ def _messages(name: str, value: Json) -> Json:
     if value is None:
         return None
     if isinstance(value, str):
-        inner = _json_text(value)
+        inner = nested(value)
         # only a list of objects is messages; any other text is the prompt itself
         if isinstance(inner, list) and all(isinstance(item, dict) for item in inner):
             value = inner
@@ -93,7 +90,7 @@ def _messages(name: str, value: Json) -> Json:
 
 def _response(name: str, value: Json) -> Json:
     if isinstance(value, str):
-        inner = _json_text(value)
+        inner = nested(value)
         # an answer may itself be JSON text; only a message with a role is taken for one
         if not (isinstance(inner, dict) and "role" in inner):
             return {"role": "assistant", "content": value}
@@ -106,25 +103,8 @@ def _response(name: str, value: Json) -> Json:
     raise UnreadableError(f"{name}: expected text or a message, received {coerce.kind_of(value)}")
 
 
-def _nested(name: str, value: Json) -> Json:
-    """A JSON field: nested, or as JSON text; text that is no JSON stays text."""
-    if not isinstance(value, str):
-        return value
-    inner = _json_text(value)
-    return value if inner is None else inner
-
-
-def _json_text(value: str) -> Json:
-    if not value.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        return parse(value.encode(), _MAX_DEPTH)
-    except UnreadableError:
-        return None
-
-
 def _tags(given: Json, unknown: dict[str, Json]) -> dict[str, Json]:
-    given = _nested("tags", given)
+    given = nested(given)
     tags: dict[str, Json] = dict(given) if isinstance(given, dict) else {}
     if given is not None and not isinstance(given, dict):
         tags["tags"] = given
@@ -139,7 +119,7 @@ _READERS: dict[str, Callable[[str, Json], Json]] = {
     **dict.fromkeys(_INTEGERS, coerce.integer),
     **dict.fromkeys(_NUMBERS, coerce.number),
     **dict.fromkeys(("http_status", "retries"), coerce.small_integer),
-    **dict.fromkeys(("tool_calls", "params", "guardrail_verdicts"), _nested),
+    **dict.fromkeys(("tool_calls", "params", "guardrail_verdicts"), lambda _, value: nested(value)),
     "started_at": coerce.moment,
     "messages": _messages,
     "response": _response,

@@ -43,8 +43,7 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     if not any(key in value for key in (*_MODELS, *_COUNTS.values(), *_TOOL)):
         raise UnreadableError("no gen_ai field in it: an access log of other traffic")
     known = {key: None if item == "-" else item for key, item in value.items()}

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer
-from tasks.logs.shapes.json_text import parse
-from tasks.logs.shapes.records import Json, UnreadableError
+from tasks.logs.shapes.json_text import nested
+from tasks.logs.shapes.records import Json
 
-_MAX_DEPTH = 100
 #: addresses of a model API that run no model
 _STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
 _HELPERS = (
@@ -90,8 +90,7 @@ def runs_no_model(uri: Json) -> bool:
 def pair_of(value: dict[str, Json]) -> Exchange:
     """A line {"request": …, "response": …}; the address may stand on the line or the request."""
     request = value.get("request")
-    inside = request if isinstance(request, dict) else {}
-    uri = next((v for v in (inside.get("uri"), inside.get("url"), value.get("url")) if v), None)
+    uri = coerce.first(request, "uri", "url") or value.get("url")
     return Exchange(unwrap(request), unwrap(value.get("response")), value, uri)
 
 
@@ -127,13 +126,10 @@ def _status(value: dict[str, Json]) -> Json:
 
 
 def decode(value: Json) -> Json:
+    """A body out of VCR's wrapping, JSON text parsed, the text of an event stream as its chunks."""
     if isinstance(value, dict) and value and set(value) <= {"string", "encoding", "base64_string"}:
         value = value.get("string")
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        try:
-            return parse(value.encode(), _MAX_DEPTH)
-        except UnreadableError:
-            return value
+    value = nested(value)
     if isinstance(value, str) and _STREAM.match(value) and "data:" in value:
         return _event_stream(value)
     return value
@@ -143,12 +139,10 @@ def _event_stream(text: str) -> Json:
     chunks: list[Json] = []
     for line in text.splitlines():
         content = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or content == "[DONE]" or not content:
-            continue
-        try:
-            chunks.append(parse(content.encode(), _MAX_DEPTH))
-        except UnreadableError:
-            return text
+        if line.startswith("data:") and content not in ("", "[DONE]"):
+            chunks.append(nested(content))
+            if isinstance(chunks[-1], str):
+                return text
     return chunks or text
 
 

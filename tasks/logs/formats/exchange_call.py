@@ -62,8 +62,7 @@ def _speaks(exchange: Exchange, ours: tuple[Api, ...], apis: tuple[Api, ...]) ->
 
 def pair_records(value: Json, ours: Api, apis: tuple[Api, ...]) -> Iterator[Record]:
     """Each exchange by the API it speaks; by `ours` where nothing tells."""
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     if isinstance(value.get("interactions"), list):
         yield from _cassette(value["interactions"], apis)
     elif is_feedback_record(value):
@@ -120,7 +119,7 @@ def _cassette(interactions: list[Json], apis: tuple[Api, ...]) -> Iterator[Recor
 def _is_at_work(exchange: Exchange) -> bool:
     """A response in the background is an answer only once it is done."""
     value = exchange.response.value
-    status = value.get("status") if isinstance(value, dict) else None
+    status = coerce.first(value, "status")
     return status in ("queued", "in_progress") and value.get("object") == "response"
 
 

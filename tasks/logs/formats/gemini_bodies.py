@@ -46,17 +46,17 @@ def is_question(value: dict[str, Json]) -> bool:
 def read_messages(request: dict[str, Json]) -> Json:
     """The SDK allows texts and parts where the API has contents with a role."""
     messages: list[Json] = []
-    system = _any(request, "systemInstruction", "system_instruction")
+    system = coerce.first(request, "systemInstruction", "system_instruction")
     if system is None:
         config = request.get("config")  # where the SDK keeps it
-        system = _any(config, "systemInstruction", "system_instruction")
+        system = coerce.first(config, "systemInstruction", "system_instruction")
     if system is not None:
         messages.extend(message_of("system", _parts(system)))
     contents = request.get("contents")
     for content in contents if isinstance(contents, list) else [contents]:
         if content is None:
             continue
-        role = content.get("role") if isinstance(content, dict) else None
+        role = coerce.first(content, "role")
         known = _ROLES.get(role, role) if isinstance(role, str) else "user"
         messages.extend(message_of(known, _parts(content)))
     return messages or None
@@ -67,21 +67,20 @@ def read_answer(value: Json) -> Answer:
     if not isinstance(whole, dict):
         return Answer(body=value)
     candidates = whole.get("candidates")
-    offered = candidates if isinstance(candidates, list) else []
+    offered = coerce.sequence(candidates)
     choices = [each for each in offered if isinstance(each, dict)]
     messages = [_message(each) for each in choices]
-    said = coerce.text(
-        "finishReason", _any(choices[0], "finishReason", "finish_reason") if choices else None
-    )
+    candidate = choices[0] if choices else {}
+    said = coerce.text("finishReason", coerce.first(candidate, "finishReason", "finish_reason"))
     reason = said.rpartition(".")[2].upper() if said is not None else None  # the SDK's enum
-    verdicts = _verdicts(whole, choices[0] if choices else {}, reason)
+    verdicts = _verdicts(whole, candidate, reason)
     return Answer(
         message=messages[0] if messages else None,
-        response_id=coerce.text("responseId", _any(whole, "responseId", "response_id")),
-        model=coerce.text("modelVersion", _any(whole, "modelVersion", "model_version")),
-        created=_any(whole, "createTime", "create_time"),
+        response_id=coerce.text("responseId", coerce.first(whole, "responseId", "response_id")),
+        model=coerce.text("modelVersion", coerce.first(whole, "modelVersion", "model_version")),
+        created=coerce.first(whole, "createTime", "create_time"),
         finish_reason=reason,
-        tokens=_tokens(_any(whole, "usageMetadata", "usage_metadata")),
+        tokens=_tokens(coerce.first(whole, "usageMetadata", "usage_metadata")),
         other_choices=[each for each in messages[1:] if each is not None],
         error=whole.get("error"),
         body=whole,
@@ -98,20 +97,20 @@ def _message(candidate: dict[str, Json]) -> dict[str, Json] | None:
 def _verdicts(
     whole: dict[str, Json], candidate: dict[str, Json], reason: str | None
 ) -> list[dict[str, Json]]:
-    feedback = _any(whole, "promptFeedback", "prompt_feedback")
-    stopped = coerce.text("blockReason", _any(feedback, "blockReason", "block_reason"))
+    feedback = coerce.first(whole, "promptFeedback", "prompt_feedback")
+    stopped = coerce.text("blockReason", coerce.first(feedback, "blockReason", "block_reason"))
     if stopped is not None:
-        ratings = _any(feedback, "safetyRatings", "safety_ratings")
+        ratings = coerce.first(feedback, "safetyRatings", "safety_ratings")
         return [verdict("gemini", True, stage="input", reason=stopped, ratings=ratings)]
     if reason in _BLOCKED:
-        ratings = _any(candidate, "safetyRatings", "safety_ratings")
+        ratings = coerce.first(candidate, "safetyRatings", "safety_ratings")
         return [verdict("gemini", True, stage="output", reason=reason, ratings=ratings)]
     return []
 
 
 def _tokens(said: Json) -> dict[str, Any]:
     def count(camel: str, snake: str) -> int | None:
-        return coerce.integer(camel, _any(said, camel, snake))
+        return coerce.integer(camel, coerce.first(said, camel, snake))
 
     prompt = count("promptTokenCount", "prompt_token_count")
     tools = count("toolUsePromptTokenCount", "tool_use_prompt_token_count")
@@ -143,7 +142,7 @@ def _from_chunks(chunks: list[Json]) -> Json:
             return None
         whole.update({key: item for key, item in chunk.items() if item is not None})
         candidates = chunk.get("candidates")
-        for candidate in candidates if isinstance(candidates, list) else []:
+        for candidate in coerce.sequence(candidates):
             if isinstance(candidate, dict):
                 index = candidate.get("index")
                 _add(pieces.setdefault(index if isinstance(index, int) else 0, {}), candidate)
@@ -177,12 +176,6 @@ def _parts(content: Json) -> Json:
             return [content]
         return parts if isinstance(parts, list) else None
     return content if isinstance(content, list) or content is None else [content]
-
-
-def _any(value: Json, *names: str) -> Json:
-    if not isinstance(value, dict):
-        return None
-    return next((value[name] for name in names if value.get(name) is not None), None)
 
 
 GEMINI = Api(

@@ -25,15 +25,14 @@ _INSIDE = ("meta", "usage", "payload", "cache", "rag-inject", "ai-llm-as-judge")
 
 
 def matches(value: Json) -> bool:
-    inner = value.get("ai") if isinstance(value, dict) else None
+    inner = coerce.first(value, "ai")
     if not isinstance(inner, dict):
         return False
     return "mcp" in inner or "a2a" in inner or bool(_plugins(inner))
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     inner = value.get("ai")
     if not isinstance(inner, dict):
         raise UnreadableError("no `ai` object in it: a log entry of other traffic")
@@ -60,19 +59,19 @@ def _call(
     *,
     alone: bool,
 ) -> Call:
-    meta, counts = _part(plugin.get("meta")), _part(plugin.get("usage"))
+    meta, counts = coerce.mapping(plugin.get("meta")), coerce.mapping(plugin.get("usage"))
     exchange = _exchange(inner, plugin)
     api = exchanges.api_of(exchange, APIS) or CHAT
-    request = exchange.request.value if isinstance(exchange.request.value, dict) else {}
+    request = coerce.mapping(exchange.request.value)
     said = exchange.response.value
-    status = _part(entry.get("response")).get("status")
-    own_id = coerce.text("request.id", _part(entry.get("request")).get("id"))
+    status = coerce.mapping(entry.get("response")).get("status")
+    own_id = coerce.text("request.id", coerce.mapping(entry.get("request")).get("id"))
     call = Call(
         request_id=own_id if own_id is None or alone else f"{own_id}:{name}",
         started_at=coerce.moment("started_at", entry.get("started_at")),
         provider=coerce.text("provider_name", meta.get("provider_name")),
         model=coerce.text("model", meta.get("response_model") or meta.get("request_model")),
-        user=_consumer(_part(entry.get("consumer"))),
+        user=_consumer(coerce.mapping(entry.get("consumer"))),
         operation=api.operation,
         messages=api.read_messages(request),
         params=api.params(request),
@@ -92,13 +91,9 @@ def _consumer(consumer: dict[str, Json]) -> str | None:
     return coerce.text("consumer", said)
 
 
-def _part(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
 def _exchange(inner: dict[str, Json], plugin: dict[str, Json]) -> Exchange:
     """Payloads are JSON text, of the plugin or of all of them."""
-    own, shared = _part(plugin.get("payload")), _part(inner.get("payload"))
+    own, shared = coerce.mapping(plugin.get("payload")), coerce.mapping(inner.get("payload"))
     bodies = [exchanges.decode(own.get(key, shared.get(key))) for key in ("request", "response")]
     return Exchange(Body(bodies[0]), Body(bodies[1]))
 
@@ -106,7 +101,7 @@ def _exchange(inner: dict[str, Json], plugin: dict[str, Json]) -> Exchange:
 def _latency(entry: dict[str, Json], meta: dict[str, Json]) -> Json:
     """A cached answer has no llm_latency; then the time of the whole request."""
     said = meta.get("llm_latency")
-    return _part(entry.get("latencies")).get("request") if said is None else said
+    return coerce.mapping(entry.get("latencies")).get("request") if said is None else said
 
 
 def _verdicts(inner: dict[str, Json], plugin: dict[str, Json]) -> list[dict[str, Json]]:
@@ -120,7 +115,7 @@ def _verdicts(inner: dict[str, Json], plugin: dict[str, Json]) -> list[dict[str,
                 verdicts.append(
                     verdict(name, bool(reason), masked=masked, stage=stage, reason=reason)
                 )
-    breached = _part(inner.get("audit")).get("azure_content_safety")
+    breached = coerce.mapping(inner.get("audit")).get("azure_content_safety")
     if isinstance(breached, dict) and breached:
         verdicts.append(verdict("azure-content-safety", True, categories=breached))
     return verdicts
@@ -136,10 +131,10 @@ def _tags(
     if inner.get("compressor") is not None:
         tags["compressor"] = inner["compressor"]
     for key in ("service", "route"):
-        label = _part(entry.get(key)).get("name")
+        label = coerce.mapping(entry.get(key)).get("name")
         if label is not None:
             tags[f"kong_{key}"] = label
-    meta = _part(plugin.get("meta"))
+    meta = coerce.mapping(plugin.get("meta"))
     if meta.get("request_model") != meta.get("response_model") and meta.get("response_model"):
         tags["request_model"] = meta.get("request_model")
     return tags

@@ -36,10 +36,8 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
-    trace = value.get("trace", value)
-    trace = trace if isinstance(trace, dict) else {}
+    value = coerce.an_object(value)
+    trace = coerce.mapping(value.get("trace", value))
     found = _observations(value)
     if not found and _is_score(value):
         yield from _score_alone(value)
@@ -63,7 +61,7 @@ def records(value: Json) -> Iterator[Record]:
 def _observations(value: dict[str, Json]) -> list[Json]:
     """Without and with input and output, so that the fuller one comes later."""
     trace = value.get("trace")
-    nested = trace.get("observations") if isinstance(trace, dict) else None
+    nested = coerce.first(trace, "observations")
     return [item for items in (nested, value.get("observations"))
             if isinstance(items, list) for item in items]  # fmt: skip
 
@@ -129,7 +127,7 @@ def _with_feedback(calls: dict[str, Call], trace: dict[str, Json]) -> Iterator[R
     last = max(calls, key=lambda own: str(calls[own].started_at), default=None)
     for name in ("scores", "corrections"):
         items = trace.get(name)
-        for item in items if isinstance(items, list) else []:
+        for item in coerce.sequence(items):
             if not isinstance(item, dict) or last is None:
                 continue
             try:

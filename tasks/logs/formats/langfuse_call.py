@@ -31,15 +31,13 @@ def get(item: dict[str, Json], name: str) -> Json:
 
 def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
     """Raises UnreadableError where a field cannot be held."""
-    metadata = decode(item.get("metadata"))
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = coerce.mapping(decode(item.get("metadata")))
     recorded = metadata.get("attributes")
-    attributes = recorded if isinstance(recorded, dict) else {}
+    attributes = coerce.mapping(recorded)
     started = coerce.moment("startTime", get(item, "startTime"))
     ended = coerce.moment("endTime", get(item, "endTime"))
     first = coerce.moment("completionStartTime", get(item, "completionStartTime"))
-    given = decode(get(item, "modelParameters"))
-    given = given if isinstance(given, dict) else {}
+    given = coerce.mapping(decode(get(item, "modelParameters")))
     error = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
     call = Call(
         request_id=f"{get(item, 'traceId')}:{item.get('id')}",
@@ -86,8 +84,7 @@ def completed(inner: Call, outer: Call) -> Call:
 
 def _tokens(item: dict[str, Json]) -> dict[str, Any]:
     """The sums that Langfuse makes where it gives them, else its rule: all keys input*, output*."""
-    details = decode(get(item, "usageDetails"))
-    details = details if isinstance(details, dict) else {}
+    details = coerce.mapping(decode(get(item, "usageDetails")))
     older = item.get("usage")
     if not details and isinstance(older, dict):
         details = {key: older.get(key) for key in ("input", "output", "total")}
@@ -113,7 +110,7 @@ def _tokens(item: dict[str, Json]) -> dict[str, Any]:
 
 def _cost(item: dict[str, Json]) -> float | None:
     details = decode(get(item, "costDetails"))
-    total = details.get("total") if isinstance(details, dict) else None
+    total = coerce.first(details, "total")
     said = get(item, "totalCost") or total or get(item, "calculatedTotalCost")
     return coerce.number("totalCost", said)
 

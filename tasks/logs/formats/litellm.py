@@ -48,8 +48,7 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     if "call_type" not in value and "startTime" not in value:
         raise UnreadableError("neither call_type nor startTime of a LiteLLM log is in it")
     if "mcp" in str(value.get("call_type")):
@@ -59,8 +58,7 @@ def records(value: Json) -> Iterator[Record]:
 
 
 def _call(value: dict[str, Json]) -> Call:
-    metadata = _nested(value.get("metadata"))
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = coerce.mapping(_nested(value.get("metadata")))
     question = _nested(value.get("messages"))
     if question is None:
         proxied = _nested(value.get("proxy_server_request"))
@@ -137,8 +135,7 @@ def _error(value: dict[str, Json], metadata: dict[str, Json]) -> tuple[str | Non
     """(class, HTTP status) of a failure."""
     if value.get("status") != "failure":
         return None, None
-    about = value.get("error_information") or metadata.get("error_information")
-    about = about if isinstance(about, dict) else {}
+    about = coerce.mapping(value.get("error_information") or metadata.get("error_information"))
     code = str(about.get("error_code") or "")
     name = coerce.text("error_class", about.get("error_class")) or code or "failure"
     return name, int(code) if code.isdecimal() and len(code) == 3 else None
@@ -148,7 +145,7 @@ def _verdicts(value: dict[str, Json], metadata: dict[str, Json]) -> list[dict[st
     """A guardrail that stepped in where the call went on changed the text, and blocked nothing."""
     failed = value.get("status") == "failure"
     found = _nested(value.get("guardrail_information")) or metadata.get("guardrail_information")
-    items = found if isinstance(found, list) else [] if found is None else [found]
+    items = found if isinstance(found, list) else [found]
     verdicts: list[dict[str, Json]] = []
     for item in items:
         if isinstance(item, dict):

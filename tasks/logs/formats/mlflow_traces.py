@@ -18,7 +18,7 @@ from tasks.logs.formats.exchange import decode
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import finish
-from tasks.logs.shapes.json_text import dump_bytes, parse
+from tasks.logs.shapes.json_text import dump_bytes, nested, parse
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "mlflow"
@@ -45,8 +45,7 @@ def records(value: Json) -> Iterator[Record]:
     found = _spans(value)
     if found is None or not isinstance(value, dict):
         raise UnreadableError("no spans of an MLflow trace are in it")
-    info = value.get("info")
-    about = info if isinstance(info, dict) else {}
+    about = coerce.mapping(value.get("info"))
     read: list[tuple[dict[str, Json], dict[str, Json]]] = []
     for item in found:
         if not isinstance(item, dict):
@@ -55,7 +54,7 @@ def records(value: Json) -> Iterator[Record]:
             continue
         span = _with_hex_ids(spans.to_otlp(item))
         pairs = span.get("attributes")
-        given = pairs if isinstance(pairs, dict) else {}
+        given = coerce.mapping(pairs)
         read.append((span, {key: _value(each) for key, each in given.items()}))
     pairs_of_ids = [(otlp_span.span_id(span), otlp_span.parent_id(span))
                     for span, given in read if _is_call(given)]  # fmt: skip
@@ -76,7 +75,7 @@ def _spans(value: Json) -> list[Json] | None:
     if not isinstance(value, dict):
         return None
     data = decode(value.get("data", value))
-    found = data.get("spans") if isinstance(data, dict) else None
+    found = coerce.first(data, "spans")
     return found if isinstance(found, list) else None
 
 
@@ -101,19 +100,14 @@ def _hex(value: Json) -> Json:
 
 def _value(text: Json) -> Json:
     """JSON text, twice where there is text inside the text; what is no JSON stays."""
-    for _ in range(2):
-        if not isinstance(text, str):
-            break
-        try:
-            text = parse(text.encode(), _MAX_DEPTH)
-        except UnreadableError:
-            break
-    return text
+    try:
+        return nested(parse(text.encode(), _MAX_DEPTH)) if isinstance(text, str) else text
+    except UnreadableError:
+        return text
 
 
 def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json]) -> Call:
-    asked = given.get("mlflow.spanInputs")
-    inputs = asked if isinstance(asked, dict) else {}
+    inputs = coerce.mapping(given.get("mlflow.spanInputs"))
     tags: dict[str, Json] = {"span_name": span.get("name")}
     started, latency = otlp_span.read_times(span, tags)
     events = otlp_span.read_events(span.get("events"))
@@ -138,7 +132,7 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
         session_id=coerce.text("session", metadata.get("mlflow.trace.session")),
         user=coerce.text("user", metadata.get("mlflow.trace.user")),
         operation="chat",
-        messages=read_input(asked),
+        messages=read_input(given.get("mlflow.spanInputs")),
         params=params or None,
         **usage.tokens(given.get("mlflow.chat.tokenUsage")),
         cost_usd=coerce.number("cost", cost.get("total_cost")) if isinstance(cost, dict) else None,
@@ -149,7 +143,7 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
 
 def _metadata(about: dict[str, Json]) -> dict[str, Json]:
     found = about.get("trace_metadata", about.get("request_metadata"))
-    return found if isinstance(found, dict) else {}
+    return coerce.mapping(found)
 
 
 def _prompt(linked: Json) -> tuple[str | None, str | None]:
@@ -162,7 +156,7 @@ def _prompt(linked: Json) -> tuple[str | None, str | None]:
 def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
     given: dict[int, list[Feedback]] = {}
     ids = [(call.request_id or "").rpartition(":")[2] for call in calls]
-    for item in assessments if isinstance(assessments, list) else []:
+    for item in coerce.sequence(assessments):
         if not isinstance(item, dict):
             yield Dead("an assessment that is no object", dump_bytes(item))
         elif calls:
@@ -179,7 +173,7 @@ def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
 
 def _assessment(item: dict[str, Json]) -> Feedback:
     holder: Any = item.get("feedback") or item.get("expectation") or {}
-    value = holder.get("value") if isinstance(holder, dict) else None
+    value = coerce.first(holder, "value")
     source = item.get("source")
     words = value if isinstance(value, str) else None
     corrected = words if "expectation" in item else None

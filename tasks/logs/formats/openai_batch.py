@@ -63,8 +63,7 @@ def joined(value: Json, requests: Mapping[str, Json]) -> Iterator[Record]:
     if is_input(value):
         yield Other()
         return
-    line = requests.get(custom_id or "")
-    asked = line if isinstance(line, dict) else {}
+    asked = coerce.mapping(requests.get(custom_id or ""))
     body = asked.get("body", asked.get("params"))
     result = value.get("result")
     if isinstance(result, dict):
@@ -82,7 +81,7 @@ def _openai(value: dict[str, Json], request: Body, custom_id: str | None, url: J
         "custom_id": custom_id,
         "id": value.get("id"),
         "error": value.get("error"),
-        "upstream_request_id": wrapped.get("request_id") if isinstance(wrapped, dict) else None,
+        "upstream_request_id": coerce.first(wrapped, "request_id"),
     }
     exchange = Exchange(request, response, around, url)
     return call_of(exchange, exchanges.api_of(exchange, APIS) or CHAT)

@@ -45,7 +45,7 @@ def read_answer(value: Json) -> Answer:
     if not isinstance(value, dict):
         return Answer(body=value)
     choices = value.get("choices")
-    choices = choices if isinstance(choices, list) else []
+    choices = coerce.sequence(choices)
     messages = [_message(choice) for choice in choices]
     first = choices[0] if choices and isinstance(choices[0], dict) else {}
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
@@ -66,7 +66,7 @@ def read_answer(value: Json) -> Answer:
 def _of_groq(value: dict[str, Json]) -> Json:
     """Groq's streams have the counts in an object of their own."""
     own = value.get("x_groq")
-    return own.get("usage") if isinstance(own, dict) else None
+    return coerce.first(own, "usage")
 
 
 def _message(choice: Json) -> dict[str, Json] | None:
@@ -92,7 +92,7 @@ def _from_chunks(chunks: list[Json]) -> Json:
             if key != "choices" and value is not None:
                 whole[key] = value
         choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else []:
+        for choice in coerce.sequence(choices):
             if isinstance(choice, dict):
                 index = choice.get("index")
                 _add_delta(pieces.setdefault(index if isinstance(index, int) else 0, {}), choice)
@@ -149,7 +149,7 @@ def _add_call(calls: dict[Json, Json], delta: dict[str, Json]) -> None:
 
 
 def _is_embeddings(value: Json) -> bool:
-    items = value.get("data") if isinstance(value, dict) else None
+    items = coerce.first(value, "data")
     first = items[0] if isinstance(items, list) and items else None
     return isinstance(first, dict) and "embedding" in first
 

@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.logs.formats import otlp_call, otlp_span
-from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
+from tasks.logs.formats.otlp_values import Attributes, take, take_indexed
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer, finish, says_something
+from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.messages import join_text
 from tasks.logs.shapes.records import Call, Json, Other, Record
 
@@ -52,8 +53,7 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
         if span.get(key):
             tags[name] = span[key]
     started, latency = otlp_span.read_times(span, tags)
-    params = structured(take(found, "llm.invocation_parameters"))
-    params = params if isinstance(params, dict) else {}
+    params = coerce.mapping(nested(take(found, "llm.invocation_parameters")))
     texts: dict[str, Any] = {name: coerce.text(name, take(found, *names))
                              for name, names in _TEXTS.items()}  # fmt: skip
     integers: dict[str, Any] = {name: coerce.integer(key, take(found, key))
@@ -67,7 +67,7 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
     provider = coerce.text("llm.system", take(found, "llm.system", "llm.provider"))
     tools = [each.get("tool.json_schema") for each in take_indexed(found, "llm.tools")]
     if tools:
-        params = {**params, "tools": [structured(tool) for tool in tools]}
+        params = {**params, "tools": [nested(tool) for tool in tools]}
     left = {key: value for key, value in found.items() if key not in _NOT_TAGS}
     call = Call(
         **texts,

@@ -44,8 +44,7 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     if spans.is_span(value):
         yield from _spans([(value, _resource_attributes(value.get("resource")))])
         return
@@ -54,7 +53,7 @@ def records(value: Json) -> Iterator[Record]:
     yield from _spans(_walk(value, _SPANS, _SCOPE_SPANS, ("spans",)))
     if any(key in value for key in _LOGS):
         yield from _logs(_walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
-    metrics = otlp_values.first(value, _METRICS)
+    metrics = coerce.first(value, *_METRICS)
     if metrics:
         yield Other(len(metrics) if isinstance(metrics, list) else 1)
 
@@ -69,7 +68,7 @@ def _walk(
     value: dict[str, Json], outer: tuple[str, ...], middle: tuple[str, ...], inner: tuple[str, ...]
 ) -> Iterator[_Item | Dead]:
     """resource → scope → item; whatever is not the object it should be is a dead letter."""
-    for resource in _objects(otlp_values.first(value, outer)):
+    for resource in _objects(coerce.first(value, *outer)):
         if isinstance(resource, Dead):
             yield resource
             continue
@@ -78,11 +77,11 @@ def _walk(
         except UnreadableError as error:
             yield Dead(f"resource: {error}", dump_bytes(resource.get("resource")))
             about = {}
-        for scope in _objects(otlp_values.first(resource, middle)):
+        for scope in _objects(coerce.first(resource, *middle)):
             if isinstance(scope, Dead):
                 yield scope
                 continue
-            for item in _objects(otlp_values.first(scope, inner)):
+            for item in _objects(coerce.first(scope, *inner)):
                 yield item if isinstance(item, Dead) else (item, about)
 
 

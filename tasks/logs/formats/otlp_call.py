@@ -18,11 +18,11 @@ from tasks.logs.formats.otlp_values import (
     any_value,
     attributes,
     by_name,
-    structured,
     take_fields,
 )
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import finish
+from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 _DETAILS = "gen_ai.client.inference.operation.details"
@@ -134,7 +134,7 @@ def message_event(log: dict[str, Json]) -> tuple[str, Attributes] | None:
     if span_id(log) is None or not (name == "gen_ai.choice" or name in otlp_messages.ROLE_EVENTS):
         return None
     body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
-    return str(name), {**found, **(body if isinstance(body, dict) else {})}
+    return str(name), {**found, **coerce.mapping(body)}
 
 
 def from_messages(
@@ -189,7 +189,7 @@ def _call(
     if response_model is None or response_model == request_model:
         found.pop("gen_ai.request.model", None)
     error = error_of(found, events, status, tags)
-    reasons = structured(found.pop("gen_ai.response.finish_reasons", None))
+    reasons = nested(found.pop("gen_ai.response.finish_reasons", None))
     reason = reasons[0] if isinstance(reasons, list) and reasons else reasons
     call = Call(
         **values,
@@ -213,8 +213,8 @@ def error_of(
     tags: dict[str, Json],
 ) -> str | None:
     """Status code 2 is an error. Its class: error.type, else the exception's, else _OTHER."""
-    code = status.get("code") if isinstance(status, dict) else None
-    message = status.get("message") if isinstance(status, dict) else None
+    code = coerce.first(status, "code")
+    message = coerce.first(status, "message")
     if message:
         tags["status_message"] = message
     error_type = coerce.text("error_type", found.pop("error.type", None))
@@ -230,7 +230,7 @@ def error_of(
 
 def _params(found: Attributes) -> dict[str, Json]:
     params = {name: v for name, v in take_fields(found, _PARAM_NAMES).items() if v is not None}
-    tools = structured(found.pop("gen_ai.tool.definitions", None))
+    tools = nested(found.pop("gen_ai.tool.definitions", None))
     if tools is not None:
         params["tools"] = tools
     return params

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
+from tasks.logs.formats.otlp_values import Attributes, take, take_indexed
 from tasks.logs.formats.payloads import read_input
+from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer, says_something
+from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.messages import from_parts, join_text, message_list
 from tasks.logs.shapes.parts import answer_of
 from tasks.logs.shapes.records import Json
@@ -34,7 +36,7 @@ def take_input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> l
             # as a span event it describes this very call
             for key, value in about.items():
                 found.setdefault(key, value)
-    system = structured(take(found, "gen_ai.system_instructions", "gen_ai.system.instructions"))
+    system = nested(take(found, "gen_ai.system_instructions", "gen_ai.system.instructions"))
     if isinstance(system, list):
         system = join_text(system)
     messages = _input(found, events)
@@ -65,7 +67,7 @@ def take_answer(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> 
 
 def own_events(found: Attributes) -> list[tuple[str, Attributes]]:
     """Logfire and Pydantic AI keep the message events in an attribute, as JSON text."""
-    items = structured(found.get("events"))
+    items = nested(found.get("events"))
     if not isinstance(items, list) or not all(
         isinstance(item, dict) and isinstance(item.get("event.name"), str) for item in items
     ):
@@ -75,7 +77,7 @@ def own_events(found: Attributes) -> list[tuple[str, Attributes]]:
 
 
 def _input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
-    value = structured(found.pop("gen_ai.input.messages", None))
+    value = nested(found.pop("gen_ai.input.messages", None))
     if value is not None:
         return message_list("gen_ai.input.messages", value)
     indexed = take_indexed(found, "gen_ai.prompt")
@@ -93,14 +95,14 @@ def _input_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
         if name in ROLE_EVENTS:
             messages.extend(from_parts({"role": ROLE_EVENTS[name], **_event_message(about)}))
         elif name == "gen_ai.content.prompt":
-            prompt = structured(about.get("gen_ai.prompt"))
+            prompt = nested(about.get("gen_ai.prompt"))
             if prompt is not None:
                 messages.extend(message_list("gen_ai.prompt", prompt))
     return messages
 
 
 def _output(found: Attributes) -> list[Json] | None:
-    value = structured(found.pop("gen_ai.output.messages", None))
+    value = nested(found.pop("gen_ai.output.messages", None))
     if value is not None:
         return _choices(value)
     indexed = take_indexed(found, "gen_ai.completion")
@@ -116,7 +118,7 @@ def _output_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
         if name == "gen_ai.choice":
             choices.append(_choice_event(about))
         elif name == "gen_ai.content.completion":
-            completion = structured(about.get("gen_ai.completion"))
+            completion = nested(about.get("gen_ai.completion"))
             choices.extend([] if completion is None else _choices(completion))
     return choices
 
@@ -124,9 +126,9 @@ def _output_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
 def _vercel_answer(found: Attributes) -> dict[str, Json] | None:
     """The AI SDK has the text and the tool calls of the answer apart."""
     text = found.pop("ai.response.text", None)
-    calls = structured(found.pop("ai.response.toolCalls", None))
+    calls = nested(found.pop("ai.response.toolCalls", None))
     blocks = [{"type": "text", "text": text}] if text else []
-    return answer_of([*blocks, *(calls if isinstance(calls, list) else [])])
+    return answer_of([*blocks, *coerce.sequence(calls)])
 
 
 def foreign_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
@@ -152,7 +154,7 @@ def _choices(value: Json) -> list[Json]:
 
 
 def _choice_event(about: Attributes) -> Json:
-    inner = structured(about.get("message"))
+    inner = nested(about.get("message"))
     message = inner if isinstance(inner, dict) else _event_message(about)
     choice: dict[str, Json] = {"role": "assistant", **next(iter(from_parts(message)), {})}
     if about.get("finish_reason"):
@@ -162,7 +164,7 @@ def _choice_event(about: Attributes) -> Json:
 
 def _event_message(about: Attributes) -> dict[str, Json]:
     """The attributes of a message event, bare or with the gen_ai.event.content of some SDKs."""
-    whole = structured(about.get("gen_ai.event.content"))
+    whole = nested(about.get("gen_ai.event.content"))
     if isinstance(whole, dict):
         inner = whole.get("message")
         return inner if isinstance(inner, dict) else whole
@@ -171,7 +173,7 @@ def _event_message(about: Attributes) -> dict[str, Json]:
     }
     if "id" in message:
         message["tool_call_id"] = message.pop("id")
-    calls = structured(about.get("tool_calls"))
+    calls = nested(about.get("tool_calls"))
     return {**message, "tool_calls": calls} if calls else message
 
 
@@ -181,7 +183,7 @@ def _openllmetry(message: dict[str, Json]) -> Json:
     calls = take_indexed(rest, "tool_calls")
     folded: dict[str, Json] = {}
     for key, value in rest.items():
-        folded[key] = structured(value) if key == "content" else value
+        folded[key] = nested(value) if key == "content" else value
     if isinstance(folded.get("content"), list):
         folded["content"] = join_text(folded["content"])
     elif not isinstance(folded.get("content"), str | None):

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from tasks.logs.shapes import coerce
-from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Json, UnreadableError
 
 Attributes = dict[str, Json]
 
 _PLAIN_KINDS = frozenset({"stringValue", "doubleValue", "boolValue"})
 _INDEXED = re.compile(r"([0-9]{1,6})\.(.+)")
-_MAX_DEPTH = 100
-
-
-def first(value: dict[str, Json], names: Iterable[str]) -> Json:
-    """The value under the first of the names that is there."""
-    for name in names:
-        if name in value:
-            return value[name]
-    return None
 
 
 def any_value(value: Json) -> Json:
@@ -42,10 +32,10 @@ def any_value(value: Json) -> Json:
             case "boolValue" | "bool_value":
                 return content
             case "arrayValue" | "array_value":
-                items = content.get("values") if isinstance(content, dict) else None
+                items = coerce.first(content, "values")
                 return [any_value(item) for item in items or []]
             case "kvlistValue" | "kvlist_value":
-                pairs = content.get("values") if isinstance(content, dict) else None
+                pairs = coerce.first(content, "values")
                 return attributes(pairs)
     return None
 
@@ -125,16 +115,6 @@ def take_fields(found: Attributes, fields: ByName) -> dict[str, Json]:
         if field not in taken:
             taken[field] = found.pop(name) if len(names) == 1 else take(found, *names)
     return taken
-
-
-def structured(value: Json) -> Json:
-    """A value that may be JSON text, as it must be on spans: parsed; other text stays text."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        try:
-            return parse(value.encode(), _MAX_DEPTH)
-        except UnreadableError:
-            return value
-    return value
 
 
 def take_indexed(found: Attributes, prefix: str) -> list[dict[str, Json]]:

@@ -58,8 +58,8 @@ def read_answer(value: Json) -> Answer:
         return Answer(body=value)
     items = value.get("output")
     blocks: list[Json] = []
-    for item in items if isinstance(items, list) else []:
-        inner = item.get("content") if isinstance(item, dict) else None
+    for item in coerce.sequence(items):
+        inner = coerce.first(item, "content")
         said = isinstance(item, dict) and item.get("type") == "message"
         blocks.extend(inner if said and isinstance(inner, list) else [item])
     message = answer_of(blocks)
@@ -79,7 +79,7 @@ def read_answer(value: Json) -> Answer:
 
 def _finish_reason(value: dict[str, Json], message: dict[str, Json] | None) -> str | None:
     why = value.get("incomplete_details")
-    reason = why.get("reason") if isinstance(why, dict) else None
+    reason = coerce.first(why, "reason")
     if reason is not None:
         return reason if isinstance(reason, str) else None
     if message is None or value.get("status") not in ("completed", None):

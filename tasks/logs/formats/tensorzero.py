@@ -10,7 +10,7 @@ Source: TensorZero's data model reference.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -46,7 +46,7 @@ def matches(value: Json) -> bool:
     )
 
 
-def is_datapoint(value: dict[str, Json]) -> bool:
+def is_datapoint(value: Mapping[str, Json]) -> bool:
     return "dataset_name" in value and "function_name" in value and "input" in value
 
 
@@ -55,8 +55,7 @@ def is_feedback(value: dict[str, Json]) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     if not matches(value):
         raise UnreadableError("neither an inference nor a datapoint of TensorZero")
     if is_datapoint(value):
@@ -71,7 +70,7 @@ def records(value: Json) -> Iterator[Record]:
         yield _call(value, asked, "response_time_ms")
     else:
         asked = decode(value.get("input"))
-        yield _call(value, asked if isinstance(asked, dict) else {}, "processing_time_ms")
+        yield _call(value, coerce.mapping(asked), "processing_time_ms")
 
 
 def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call:
@@ -84,7 +83,7 @@ def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call
         params = params["chat_completion"]
     tool_params = decode(value.get("tool_params"))
     if tool_params:
-        params = {**(params if isinstance(params, dict) else {}), "tool_params": tool_params}
+        params = {**coerce.mapping(params), "tool_params": tool_params}
     labels = decode(value.get("tags"))
     inference_id = value.get("id", value.get("inference_id"))
     call = Call(
@@ -126,7 +125,7 @@ def read_messages(asked: dict[str, Json]) -> Json:
         text = system if isinstance(system, str) else dump(system)
         messages.append({"role": "system", "content": text})
     turns = asked.get("messages")
-    for item in turns if isinstance(turns, list) else []:
+    for item in coerce.sequence(turns):
         turn = item if isinstance(item, dict) else {"content": item}
         role = turn.get("role")
         content = turn.get("content")
@@ -172,7 +171,7 @@ def _feedback(value: dict[str, Json]) -> Feedback:
 def _tags(value: dict[str, Json], labels: Json) -> dict[str, Json]:
     tags = {key: item for key, item in value.items()
             if key not in _READ and item not in (None, "", {}, [])}  # fmt: skip
-    tags.update(labels if isinstance(labels, dict) else {})
+    tags.update(coerce.mapping(labels))
     if "model_provider_name" in value:
         tags["inference_id"] = value.get("inference_id")
     return tags

@@ -158,6 +158,32 @@ def user_hash(user: str | None, given: str | None = None) -> str | None:
     return hashlib.sha256(_USER_PREFIX + name.encode()).hexdigest() if name else None
 
 
+def mapping(value: Json) -> dict[str, Json]:
+    """The object; an empty one where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Json) -> list[Json]:
+    """The list; an empty one where it is none."""
+    return value if isinstance(value, list) else []
+
+
+def first(value: Json, *names: str) -> Json:
+    """What stands under the first name of an object that has anything under it."""
+    if isinstance(value, dict):
+        for name in names:
+            if value.get(name) is not None:
+                return value[name]
+    return None
+
+
+def an_object(value: Json) -> dict[str, Json]:
+    """Raises UnreadableError where it is none."""
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {kind_of(value)}")
+    return value
+
+
 def kind_of(value: Json) -> str:
     names = {dict: "an object", list: "a list", bool: "true or false", str: "text"}
     return names.get(type(value), f"a {type(value).__name__}")
