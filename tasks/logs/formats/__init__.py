@@ -1,4 +1,4 @@
-"""One module a log format. Each is pure and has the same four names:
+"""One module a log format, or one table entry in pairs.py. Each is pure and has four names:
 
 NAME, VERSION, `matches(value) -> bool` (is this JSON value one of ours?) and
 `records(value) -> Iterator[Record]`, which raises UnreadableError where the
@@ -15,26 +15,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, cast, runtime_checkable
 
 from tasks.logs.formats import (
-    anthropic,
     bedrock,
     canonical,
     data_flywheel,
     envoy,
-    gemini,
     kong,
     langfuse,
     litellm,
     llama_cpp,
     mlflow_traces,
     openai_batch,
-    openai_chat,
-    openai_responses,
     openinference,
     otlp,
     table,
     tensorzero,
     vllm,
 )
+from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Table
 from tasks.logs.shapes.records import Json, Record
 

@@ -14,18 +14,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.apis import APIS, CONVERSE
+from tasks.logs.formats.apis import APIS, CONVERSE, api_of
 from tasks.logs.formats.bedrock_bodies import TEXT_MODEL
 from tasks.logs.formats.exchange import Api, Body, Exchange
-from tasks.logs.formats.exchange_call import pair_matches, pair_records
+from tasks.logs.formats.pairs import converse
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish
+from tasks.logs.shapes.dead import or_dead
 from tasks.logs.shapes.guardrails import verdict
-from tasks.logs.shapes.json_text import dump, dump_bytes
-from tasks.logs.shapes.records import Call, Dead, Json, Record, UnreadableError
+from tasks.logs.shapes.json_text import dump
+from tasks.logs.shapes.records import Call, Json, Record, UnreadableError
 
-NAME = "bedrock"
-VERSION = "bedrock@3"
+NAME = converse.NAME
+VERSION = converse.VERSION
 
 _APIS: tuple[Api, ...] = (*APIS, TEXT_MODEL)
 _READ = frozenset({
@@ -47,7 +48,7 @@ def matches(value: Json) -> bool:
     asked = value.get("input")
     if "modelId" in value and isinstance(asked, dict) and "inputContentType" in asked:
         return True
-    return pair_matches(value, (CONVERSE,), APIS)
+    return converse.matches(value)
 
 
 def records(value: Json) -> Iterator[Record]:
@@ -55,22 +56,11 @@ def records(value: Json) -> Iterator[Record]:
     wrapped = _of_cloudwatch(value)
     if wrapped:
         for text in wrapped:
-            inner = exchanges.decode(text)
-            try:
-                yield _call(_invocation(inner))
-            except UnreadableError as error:
-                yield Dead(str(error), dump_bytes(text))
-        return
-    if "modelId" not in value and pair_matches(value, (CONVERSE,), APIS):
-        yield from pair_records(value, CONVERSE, APIS)
-        return
-    yield _call(_invocation(value))
-
-
-def _invocation(value: Json) -> dict[str, Json]:
-    if not isinstance(value, dict) or "modelId" not in value:
-        raise UnreadableError("no modelId in it: no model invocation")
-    return value
+            yield or_dead(text, _call, exchanges.decode(text))
+    elif "modelId" not in value and converse.matches(value):
+        yield from converse.records(value)
+    else:
+        yield _call(value)
 
 
 def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
@@ -81,12 +71,14 @@ def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
     return texts if any(isinstance(each, str) and "modelId" in each for each in texts) else []
 
 
-def _call(value: dict[str, Json]) -> Call:
+def _call(value: Json) -> Call:
+    if not isinstance(value, dict) or "modelId" not in value:
+        raise UnreadableError("no modelId in it: no model invocation")
     asked, said = coerce.mapping(value.get("input")), coerce.mapping(value.get("output"))
     request = exchanges.decode(asked.get("inputBodyJson"))
     body = _body(exchanges.decode(said.get("outputBodyJson")))
     exchange = Exchange(Body(request), Body(body))
-    api = exchanges.api_of(exchange, _APIS) or CONVERSE
+    api = api_of(exchange, _APIS) or CONVERSE
     answer = api.read_answer(body)
     # texts that are not delivered, or stand in S3, are no missing completion
     answer.recorded = body is not None

@@ -7,8 +7,6 @@ of Titan, Llama, Mistral, Cohere and Nova.
 
 from __future__ import annotations
 
-from typing import Any
-
 from tasks.logs.formats.exchange import Api, decode
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer
@@ -160,24 +158,14 @@ def _read_text(value: Json) -> Answer:
     keys = ("outputText", "generation", "completion", "text")
     texts = [coerce.text("text", coerce.first(piece, *keys)) for piece in found]
     if any(name in found[0] for name in _VECTORS):
-        return Answer(tokens=_text_counts(found[0]), complete=True)
+        return Answer(tokens=usage.tokens(found[0]), complete=True)
     merged = {key: item for piece in found for key, item in piece.items() if item is not None}
     reason = coerce.first(merged, "completionReason", "stop_reason", "stopReason", "finish_reason")
     return Answer(
         message={"role": "assistant", "content": "".join(text or "" for text in texts)},
         finish_reason=coerce.text("stop_reason", reason),
-        tokens=_text_counts(merged),
+        tokens=usage.tokens(merged),
         body=value,
-    )
-
-
-def _text_counts(merged: dict[str, Json]) -> dict[str, Any]:
-    output = ("totalOutputTextTokenCount", "tokenCount", "generation_token_count")
-    return usage.tokens(
-        {
-            "input_tokens": coerce.first(merged, "inputTextTokenCount", "prompt_token_count"),
-            "output_tokens": coerce.first(merged, *output),
-        }
     )
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from expectations.contracts import CALL_FIELDS
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
+from tasks.logs.shapes.dead import or_dead
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
-from tasks.logs.shapes.json_text import dump_bytes, nested
+from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Record, UnreadableError
 
@@ -47,15 +48,13 @@ def records(value: Json) -> Iterator[Record]:
         return
     if not any(key in _KNOWN for key in value):
         raise UnreadableError("no key of a call is in it (request_id, messages, response, …)")
-    feedback: tuple[Feedback, ...] = ()
-    broken: Dead | None = None
-    try:
-        feedback = read_feedback(value.get("feedback"))
-    except UnreadableError as error:
-        broken = Dead(str(error), dump_bytes(value.get("feedback")))
-    yield _call(value, feedback)
-    if broken is not None:
-        yield broken
+    said = value.get("feedback")
+    feedback = or_dead(said, read_feedback, said)
+    if isinstance(feedback, Dead):
+        yield _call(value, ())
+        yield feedback
+    else:
+        yield _call(value, feedback)
 
 
 def _call(value: dict[str, Json], feedback: tuple[Feedback, ...]) -> Call:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tasks.logs.formats.apis import APIS, CHAT
-from tasks.logs.formats.exchange_call import pair_records
+from tasks.logs.formats.pairs import openai_chat
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Call, Json, Record
 
@@ -37,7 +36,7 @@ def records(value: Json) -> Iterator[Record]:
         if isinstance(status, int):
             line.setdefault("status_code", status)
     made_up = f"chatcmpl-{value.get('timestamp')}"
-    for record in pair_records(line, CHAT, APIS):
+    for record in openai_chat.records(line):
         if isinstance(record, Call) and record.request_id == made_up:
             record = replace(record, request_id=None, tags={**record.tags, "response_id": made_up})
         yield record

@@ -68,20 +68,6 @@ class Exchange:
     uri: Json = None
 
 
-def api_of(exchange: Exchange, apis: tuple[Api, ...]) -> Api | None:
-    """By the address or the answer, else, where no address contradicts, by the question."""
-    path = path_of(exchange.uri)
-    if path is not None:
-        known = next((api for api in apis if path.endswith(api.paths)), None)
-        if known is not None:
-            return known
-    response, request = exchange.response.value, exchange.request.value
-    answered = next((api for api in apis if api.is_answer(response)), None)
-    if answered is not None or path is not None or not isinstance(request, dict):
-        return answered
-    return next((api for api in apis if api.is_question(request)), None)
-
-
 def runs_no_model(uri: Json) -> bool:
     path = path_of(uri)
     return path is not None and path.endswith(_HELPERS)

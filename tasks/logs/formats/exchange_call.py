@@ -1,24 +1,16 @@
-"""An exchange → a call: what the bodies say, and what the line says around them.
-
-Also what pair logs and cassettes have in common, whatever API they speak: records of a line.
-"""
+"""An exchange → a call: what the bodies say, and what the line says around them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer, finish
-from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
-from tasks.logs.shapes.json_text import dump_bytes
-from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
+from tasks.logs.shapes.records import Call, Feedback, Json, UnreadableError
 
 _MODEL = re.compile(r"/model/([^/?#]+)/(?:converse|invoke)|/models/([^/?#:]+):")
 #: names of the line (or of its metadata) for what the bodies do not say
@@ -35,92 +27,6 @@ _LINE_OTHER = (
     "latency_s", "ttft_ms", "ttft_s", "status_code", "http_status", "error", "metadata",
     "feedback", "retries", "cost_usd", "guardrail_verdicts", "operation",
 )  # fmt: skip
-
-
-def pair_matches(value: Json, ours: tuple[Api, ...], apis: tuple[Api, ...]) -> bool:
-    """A pair, a cassette or an answer alone that speaks one of `ours` rather than another API."""
-    if not isinstance(value, dict):
-        return False
-    if isinstance(value.get("interactions"), list):
-        found = (exchanges.of_cassette(item) for item in value["interactions"])
-        return any(each is not None and _speaks(each, ours, apis) for each in found)
-    if any(api.is_answer(value) for api in ours):
-        return True
-    if not isinstance(value.get("request"), dict):
-        return False
-    if "response" not in value and "error" not in value:
-        return False
-    return exchanges.api_of(exchanges.pair_of(value), apis) in ours
-
-
-def _speaks(exchange: Exchange, ours: tuple[Api, ...], apis: tuple[Api, ...]) -> bool:
-    path = exchanges.path_of(exchange.uri) or ""
-    ends = [f"{end}/" for api in ours for end in api.paths]
-    helps = exchanges.runs_no_model(path) and any(end in path for end in ends)
-    return helps or exchanges.api_of(exchange, apis) in ours
-
-
-def pair_records(value: Json, ours: Api, apis: tuple[Api, ...]) -> Iterator[Record]:
-    """Each exchange by the API it speaks; by `ours` where nothing tells."""
-    value = coerce.an_object(value)
-    if isinstance(value.get("interactions"), list):
-        yield from _cassette(value["interactions"], apis)
-    elif is_feedback_record(value):
-        yield feedback_alone(value)
-    elif any(api.is_answer(value) for api in apis):
-        request = {key: value[key] for key in ("messages", "metadata") if value.get(key)}
-        alone = Exchange(exchanges.Body(request), exchanges.Body(value))
-        yield from _with_feedback(alone, value.get("feedback"), ours, apis)
-    elif "request" in value and ("response" in value or "error" in value):
-        pair = exchanges.pair_of(value)
-        yield from _with_feedback(pair, value.get("feedback"), ours, apis)
-    else:
-        raise UnreadableError("neither a request with its response nor a completion")
-
-
-def _with_feedback(
-    exchange: Exchange, given: Json, ours: Api, apis: tuple[Api, ...]
-) -> Iterator[Record]:
-    try:
-        feedback, broken = read_feedback(given), None
-    except UnreadableError as error:
-        feedback, broken = (), Dead(str(error), dump_bytes(given))
-    if _is_at_work(exchange):
-        yield Other()
-    else:
-        yield call_of(exchange, exchanges.api_of(exchange, apis) or ours, feedback)
-    if broken is not None:
-        yield broken
-
-
-def _cassette(interactions: list[Json], apis: tuple[Api, ...]) -> Iterator[Record]:
-    for item in interactions:
-        exchange = exchanges.of_cassette(item)
-        api = None if exchange is None else exchanges.api_of(exchange, apis)
-        helps = exchange is not None and exchanges.runs_no_model(exchange.uri)
-        if helps or (exchange is not None and _is_at_work(exchange)):
-            yield Other()
-            continue
-        if exchange is None or api is None:
-            yield Dead("an exchange of the cassette that is no model call", dump_bytes(item))
-            continue
-        host = exchanges.host_of(exchange.uri)
-        around = {
-            "provider": exchanges.provider_of(host, api.provider), "server.address": host,
-        }  # fmt: skip
-        try:
-            call = call_of(replace(exchange, around=around), api)
-        except UnreadableError as error:
-            yield Dead(str(error), dump_bytes(item))
-            continue
-        yield call
-
-
-def _is_at_work(exchange: Exchange) -> bool:
-    """A response in the background is an answer only once it is done."""
-    value = exchange.response.value
-    status = coerce.first(value, "status")
-    return status in ("queued", "in_progress") and value.get("object") == "response"
 
 
 def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -> Call:

@@ -7,10 +7,8 @@ filter held back is a verdict of a guardrail. Source: the Gemini API reference, 
 
 from __future__ import annotations
 
-from typing import Any
-
 from tasks.logs.formats.exchange import Api
-from tasks.logs.shapes import coerce
+from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.guardrails import verdict
 from tasks.logs.shapes.parts import answer_of, message_of
@@ -80,7 +78,7 @@ def read_answer(value: Json) -> Answer:
         model=coerce.text("modelVersion", coerce.first(whole, "modelVersion", "model_version")),
         created=coerce.first(whole, "createTime", "create_time"),
         finish_reason=reason,
-        tokens=_tokens(coerce.first(whole, "usageMetadata", "usage_metadata")),
+        tokens=usage.tokens(coerce.first(whole, "usageMetadata", "usage_metadata")),
         other_choices=[each for each in messages[1:] if each is not None],
         error=whole.get("error"),
         body=whole,
@@ -106,28 +104,6 @@ def _verdicts(
         ratings = coerce.first(candidate, "safetyRatings", "safety_ratings")
         return [verdict("gemini", True, stage="output", reason=reason, ratings=ratings)]
     return []
-
-
-def _tokens(said: Json) -> dict[str, Any]:
-    def count(camel: str, snake: str) -> int | None:
-        return coerce.integer(camel, coerce.first(said, camel, snake))
-
-    prompt = count("promptTokenCount", "prompt_token_count")
-    tools = count("toolUsePromptTokenCount", "tool_use_prompt_token_count")
-    answer = count("candidatesTokenCount", "candidates_token_count")
-    thoughts = count("thoughtsTokenCount", "thoughts_token_count")
-    return {
-        "input_tokens": _sum(prompt, tools),
-        "output_tokens": _sum(answer, thoughts),
-        "total_tokens": count("totalTokenCount", "total_token_count"),
-        "cached_tokens": count("cachedContentTokenCount", "cached_content_token_count"),
-        "reasoning_tokens": thoughts,
-    }
-
-
-def _sum(*counts: int | None) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
 
 
 def _from_chunks(chunks: list[Json]) -> Json:

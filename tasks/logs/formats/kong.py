@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.apis import APIS, CHAT
+from tasks.logs.formats.apis import CHAT, api_of
 from tasks.logs.formats.exchange import Body, Exchange
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import NOT_RECORDED, finish
@@ -61,7 +61,7 @@ def _call(
 ) -> Call:
     meta, counts = coerce.mapping(plugin.get("meta")), coerce.mapping(plugin.get("usage"))
     exchange = _exchange(inner, plugin)
-    api = exchanges.api_of(exchange, APIS) or CHAT
+    api = api_of(exchange) or CHAT
     request = coerce.mapping(exchange.request.value)
     said = exchange.response.value
     status = coerce.mapping(entry.get("response")).get("status")

@@ -14,7 +14,7 @@ from dataclasses import replace
 from tasks.logs.formats import langfuse_call, spans
 from tasks.logs.formats.langfuse_call import get
 from tasks.logs.shapes import coerce
-from tasks.logs.shapes.json_text import dump_bytes
+from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "langfuse"
@@ -49,8 +49,8 @@ def records(value: Json) -> Iterator[Record]:
     observed: dict[str, dict[str, Json]] = {}
     for number, item in enumerate(found):
         if not isinstance(item, dict):
-            yield Dead(f"an observation: expected an object, received {coerce.kind_of(item)}",
-                       dump_bytes(item))  # fmt: skip
+            what = coerce.kind_of(item)
+            yield dead(item, f"an observation: expected an object, received {what}")
             continue
         own = item.get("id")
         known = observed.setdefault(own if isinstance(own, str) else f"#{number}", {})
@@ -85,7 +85,7 @@ def _score_alone(value: dict[str, Json]) -> Iterator[Record]:
     if about is None:
         yield Other()
         return
-    signal = langfuse_call.score(value, corrected=False)
+    signal = langfuse_call.score(value, False)
     yield replace(signal, request_id=f"{get(value, 'traceId')}:{about}")
 
 
@@ -109,7 +109,7 @@ def _calls(observed: list[dict[str, Json]], trace: dict[str, Json]) -> Iterator[
                 outside = langfuse_call.from_observation(around, trace)
                 calls[own] = langfuse_call.completed(calls[own], outside)
         except UnreadableError as error:
-            yield Dead(str(error), dump_bytes(item))
+            yield dead(item, error)
     yield from _with_feedback(calls, trace)
 
 
@@ -130,10 +130,9 @@ def _with_feedback(calls: dict[str, Call], trace: dict[str, Json]) -> Iterator[R
         for item in coerce.sequence(items):
             if not isinstance(item, dict) or last is None:
                 continue
-            try:
-                signal = langfuse_call.score(item, corrected=name == "corrections")
-            except UnreadableError as error:
-                yield Dead(str(error), dump_bytes(item))
+            signal = or_dead(item, langfuse_call.score, item, name == "corrections")
+            if isinstance(signal, Dead):
+                yield signal
                 continue
             about = get(item, "observationId")
             known = isinstance(about, str) and about in calls

@@ -131,7 +131,7 @@ def _tags(
     return tags
 
 
-def score(item: dict[str, Json], *, corrected: bool) -> Feedback:
+def score(item: dict[str, Json], corrected: bool) -> Feedback:
     """Numbers and yes/no are values; the label of a category is a comment."""
     words = item.get("longStringValue") or get(item, "stringValue")
     comment = coerce.text("comment", item.get("comment"))

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.apis import APIS, CHAT
+from tasks.logs.formats.apis import CHAT, api_of
 from tasks.logs.formats.exchange import Body, Exchange, decode
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
@@ -97,7 +96,7 @@ def _nested(value: Json) -> Json:
 def _messages(value: Json) -> Json:
     if isinstance(value, dict) and ("messages" in value or "input" in value):
         asked = Exchange(Body(value), Body(None))
-        return (exchanges.api_of(asked, APIS) or CHAT).read_messages(value)
+        return (api_of(asked) or CHAT).read_messages(value)
     return None if value is None else message_list("messages", value)
 
 
@@ -106,7 +105,7 @@ def _answer(value: Json) -> Answer:
         return NOT_RECORDED
     if isinstance(value, str):
         return Answer(message={"role": "assistant", "content": value})
-    api = exchanges.api_of(Exchange(Body(None), Body(value)), APIS)
+    api = api_of(Exchange(Body(None), Body(value)))
     answer = Answer(body=value) if api is None else api.read_answer(value)
     answer.response_id = None  # that of a cached answer is of another call
     return answer

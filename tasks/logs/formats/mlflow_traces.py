@@ -18,7 +18,8 @@ from tasks.logs.formats.exchange import decode
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import finish
-from tasks.logs.shapes.json_text import dump_bytes, nested, parse
+from tasks.logs.shapes.dead import dead, or_dead
+from tasks.logs.shapes.json_text import nested, parse
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "mlflow"
@@ -49,8 +50,7 @@ def records(value: Json) -> Iterator[Record]:
     read: list[tuple[dict[str, Json], dict[str, Json]]] = []
     for item in found:
         if not isinstance(item, dict):
-            yield Dead(f"a span: expected an object, received {coerce.kind_of(item)}",
-                       dump_bytes(item))  # fmt: skip
+            yield dead(item, f"a span: expected an object, received {coerce.kind_of(item)}")
             continue
         span = _with_hex_ids(spans.to_otlp(item))
         pairs = span.get("attributes")
@@ -64,10 +64,11 @@ def records(value: Json) -> Iterator[Record]:
         if not _is_call(given) or otlp_span.span_id(span) in outer:
             yield Other()
             continue
-        try:
-            calls.append(_call(span, given, about))
-        except UnreadableError as error:
-            yield Dead(str(error), dump_bytes(span))
+        call = or_dead(span, _call, span, given, about)
+        if isinstance(call, Dead):
+            yield call
+        else:
+            calls.append(call)
     yield from _with_feedback(calls, about.get("assessments", value.get("assessments")))
 
 
@@ -158,12 +159,11 @@ def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
     ids = [(call.request_id or "").rpartition(":")[2] for call in calls]
     for item in coerce.sequence(assessments):
         if not isinstance(item, dict):
-            yield Dead("an assessment that is no object", dump_bytes(item))
+            yield dead(item, "an assessment that is no object")
         elif calls:
-            try:
-                signal = _assessment(item)
-            except UnreadableError as error:
-                yield Dead(str(error), dump_bytes(item))
+            signal = or_dead(item, _assessment, item)
+            if isinstance(signal, Dead):
+                yield signal
                 continue
             own = _hex(item.get("span_id"))
             given.setdefault(ids.index(own) if own in ids else len(calls) - 1, []).append(signal)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.apis import ANTHROPIC, APIS, CHAT
+from tasks.logs.formats.apis import ANTHROPIC, CHAT, api_of
 from tasks.logs.formats.exchange import Body, Exchange
 from tasks.logs.formats.exchange_call import call_of
 from tasks.logs.shapes import coerce
@@ -84,7 +84,7 @@ def _openai(value: dict[str, Json], request: Body, custom_id: str | None, url: J
         "upstream_request_id": coerce.first(wrapped, "request_id"),
     }
     exchange = Exchange(request, response, around, url)
-    return call_of(exchange, exchanges.api_of(exchange, APIS) or CHAT)
+    return call_of(exchange, api_of(exchange) or CHAT)
 
 
 def _anthropic(result: dict[str, Json], request: Body, custom_id: str | None) -> Call:

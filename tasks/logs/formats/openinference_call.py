@@ -17,7 +17,7 @@ from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer, finish, says_something
 from tasks.logs.shapes.json_text import nested
-from tasks.logs.shapes.messages import join_text
+from tasks.logs.shapes.messages import join_text, tool_call
 from tasks.logs.shapes.records import Call, Json, Other, Record
 
 KIND = "openinference.span.kind"
@@ -125,14 +125,11 @@ def _message(flat: dict[str, Json]) -> dict[str, Json]:
             message[key] = rest[f"message.{key}"]
     if calls:
         message["tool_calls"] = [
-            {
-                "id": call.get("tool_call.id"),
-                "type": "function",
-                "function": {
-                    "name": call.get("tool_call.function.name"),
-                    "arguments": call.get("tool_call.function.arguments"),
-                },
-            }
+            tool_call(
+                call.get("tool_call.id"),
+                call.get("tool_call.function.name"),
+                call.get("tool_call.function.arguments"),
+            )
             for call in calls
         ]
     return message

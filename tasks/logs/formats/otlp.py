@@ -10,13 +10,14 @@ Source: opentelemetry-proto (JSON mapping) and the GenAI semantic conventions, o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from tasks.logs.formats import openinference_call, otlp_call, otlp_span, otlp_values, spans
 from tasks.logs.formats.openinference_call import KIND
 from tasks.logs.formats.otlp_values import Attributes, attributes
 from tasks.logs.shapes import coerce
-from tasks.logs.shapes.json_text import dump_bytes
+from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
 
 NAME = "otlp"
@@ -72,10 +73,9 @@ def _walk(
         if isinstance(resource, Dead):
             yield resource
             continue
-        try:
-            about = _resource_attributes(resource.get("resource"))
-        except UnreadableError as error:
-            yield Dead(f"resource: {error}", dump_bytes(resource.get("resource")))
+        about = or_dead(resource, _resource_attributes, resource.get("resource"))
+        if isinstance(about, Dead):
+            yield replace(about, error=f"resource: {about.error}")
             about = {}
         for scope in _objects(coerce.first(resource, *middle)):
             if isinstance(scope, Dead):
@@ -96,7 +96,7 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             span = spans.to_otlp(item[0])
             read.append((span, attributes(span.get("attributes")), item[1]))
         except UnreadableError as error:
-            read.append(Dead(str(error), dump_bytes(item[0])))
+            read.append(dead(item[0], error))
     outer = _outer(read) if len(read) > 1 else ()
     for each in read:
         if isinstance(each, Dead):
@@ -124,12 +124,10 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         if isinstance(item, Dead):
             yield item
             continue
-        try:
-            message = otlp_call.message_event(item[0])
-        except UnreadableError as error:
-            yield Dead(str(error), dump_bytes(item[0]))
-            continue
-        if message is None:
+        message = or_dead(item[0], otlp_call.message_event, item[0])
+        if isinstance(message, Dead):
+            yield message
+        elif message is None:
             yield from _guarded(item[0], otlp_call.from_log, *item)
         else:
             own = otlp_span.span_id(item[0]) or ""
@@ -146,24 +144,21 @@ def _is_call(found: Attributes) -> bool:
 
 def _guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:
     """All records of an item that `read` finds in its parts, or none and a dead letter."""
-    try:
-        return list(read(*parts))
-    except UnreadableError as error:
-        return [Dead(str(error), dump_bytes(item))]
+    found = or_dead(item, lambda: list(read(*parts)))
+    return [found] if isinstance(found, Dead) else found
 
 
 def _objects(items: Json) -> Iterator[dict[str, Json] | Dead]:
     if items is None:
         return
     if not isinstance(items, list):
-        yield Dead(f"expected a list, received {coerce.kind_of(items)}", dump_bytes(items))
+        yield dead(items, f"expected a list, received {coerce.kind_of(items)}")
         return
     for item in items:
         if isinstance(item, dict):
             yield item
         else:
-            error = f"expected an object, received {coerce.kind_of(item)}"
-            yield Dead(error, dump_bytes(item))
+            yield dead(item, f"expected an object, received {coerce.kind_of(item)}")
 
 
 def _resource_attributes(resource: Json) -> Attributes:

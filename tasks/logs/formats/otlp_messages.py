@@ -15,7 +15,7 @@ from tasks.logs.formats.payloads import read_input
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer, says_something
 from tasks.logs.shapes.json_text import nested
-from tasks.logs.shapes.messages import from_parts, join_text, message_list
+from tasks.logs.shapes.messages import from_parts, join_text, message_list, tool_call
 from tasks.logs.shapes.parts import answer_of
 from tasks.logs.shapes.records import Json
 
@@ -190,11 +190,6 @@ def _openllmetry(message: dict[str, Json]) -> Json:
         folded["content"] = rest["content"]  # an answer that is a JSON object stays text
     if calls:
         folded["tool_calls"] = [
-            {
-                "id": call.get("id"),
-                "type": "function",
-                "function": {"name": call.get("name"), "arguments": call.get("arguments")},
-            }
-            for call in calls
+            tool_call(call.get("id"), call.get("name"), call.get("arguments")) for call in calls
         ]
     return folded

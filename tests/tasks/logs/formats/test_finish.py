@@ -166,7 +166,9 @@ def one(module: ModuleType, value: Any) -> Call:
 
 
 @pytest.mark.parametrize("body", WITHOUT_COMPLETION)
-@pytest.mark.parametrize(("module", "wrap"), HOLDING_BODIES, ids=lambda item: item.__name__)
+@pytest.mark.parametrize(
+    ("module", "wrap"), HOLDING_BODIES, ids=lambda item: getattr(item, "NAME", None)
+)
 def test_a_success_without_a_completion_is_an_error_in_every_format(
     module: ModuleType, wrap: Callable[[Any], Any], body: Any
 ):
@@ -178,7 +180,9 @@ def test_a_success_without_a_completion_is_an_error_in_every_format(
 
 
 @pytest.mark.parametrize("body", WITH_COMPLETION)
-@pytest.mark.parametrize(("module", "wrap"), HOLDING_BODIES, ids=lambda item: item.__name__)
+@pytest.mark.parametrize(
+    ("module", "wrap"), HOLDING_BODIES, ids=lambda item: getattr(item, "NAME", None)
+)
 def test_text_tool_calls_a_refusal_or_reasoning_alone_are_a_completion_in_every_format(
     module: ModuleType, wrap: Callable[[Any], Any], body: Any
 ):
@@ -208,7 +212,9 @@ def test_tool_calls_alone_are_a_completion_in_the_words_of_every_api(
     assert call.tool_calls[0]["function"]["name"] == "f"
 
 
-@pytest.mark.parametrize(("module", "wrap"), HOLDING_BODIES, ids=lambda item: item.__name__)
+@pytest.mark.parametrize(
+    ("module", "wrap"), HOLDING_BODIES, ids=lambda item: getattr(item, "NAME", None)
+)
 def test_an_error_in_the_body_of_a_success_is_named_in_every_format(
     module: ModuleType, wrap: Callable[[Any], Any]
 ):
@@ -218,7 +224,9 @@ def test_an_error_in_the_body_of_a_success_is_named_in_every_format(
     assert call.tags["error"] == error
 
 
-@pytest.mark.parametrize(("module", "wrap"), HOLDING_BODIES, ids=lambda item: item.__name__)
+@pytest.mark.parametrize(
+    ("module", "wrap"), HOLDING_BODIES, ids=lambda item: getattr(item, "NAME", None)
+)
 def test_vectors_are_complete_without_a_message_in_every_format(
     module: ModuleType, wrap: Callable[[Any], Any]
 ):
