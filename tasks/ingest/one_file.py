@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from tasks.ingest.unread import Unread
 from tasks.logs import formats
@@ -108,27 +109,18 @@ def _row(
     took_all = counts.outside_window == 0 and (last is None or unread.is_whole)
     window = OPEN if took_all else made_by.window
     return {
+        **asdict(counts),
+        "rows_in": counts.rows_in,
         "path": made_by.path,
         "digest": digest,
         "size_bytes": file.size_bytes,
         "mtime_ns": file.mtime_ns,
-        "bytes_done": counts.bytes_done,
+        "etag": file.etag,
         "format": made_by.format,
         "parser_version": made_by.parser_version,
-        "rows_in": counts.rows_in,
-        "rows_out": counts.rows_out,
-        "duplicates": counts.duplicates,
-        "dead_letters": counts.dead_letters,
-        "input_tokens": counts.input_tokens,
-        "output_tokens": counts.output_tokens,
-        "other_spans": counts.other_spans,
         "run_id": made_by.run_id,
         "read_at": made_by.now,
-        "etag": file.etag,
         "since": window.since,
         "until": window.until,
-        "outside_window": counts.outside_window,
-        "first_call_at": counts.first_call_at,
-        "last_call_at": counts.last_call_at,
         "changed": unread.changed,
     }

@@ -32,21 +32,29 @@ from tasks.store.held import dead_letters as deadletters
 from tasks.store.held.dead_letters import Letters
 from tasks.store.intake import landing
 from tasks.store.intake import sources as readings
-from tasks.store.intake.readings import Counts, Intake, LogRows
+from tasks.store.intake.readings import Intake, LogRows
 
 _LETTERS_AT_A_TIME = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Revived:
-    """Of the letters looked at, how many are still dead; `counts` of what the others came to."""
+    """Letters looked at, those still dead, and what the others came to."""
 
-    still_dead: int
-    counts: Counts
+    tried: int = 0
+    still_dead: int = 0
+    rows_out: int = 0
+    duplicates: int = 0
+    new_dead: int = 0
 
 
-def read_again(run: Run, store: Store, letters: Letters, forced: AnyFormat | None) -> Revived:
-    """Call it inside a transaction. `forced`: a format instead of the one tried then."""
+def read_again(
+    run: Run, store: Store, letters: Letters, forced: AnyFormat | None, revived: Revived
+) -> None:
+    """Counts into `revived`. `forced`: a format instead of the one tried then.
+
+    Call it inside a transaction.
+    """
     parser = forced or formats.by_name(letters.format, run.settings.ingest.columns)
     file = _as_it_was(store, letters)
     intake = Intake(store)
@@ -61,9 +69,13 @@ def read_again(run: Run, store: Store, letters: Letters, forced: AnyFormat | Non
             intake.take(rows_of(records, _made_by(run, letters.source, parser), lambda: 0))
         still_dead = letters.units.keys() - alive
     deadletters.mark_replayed(store, sorted(letters.units.keys() - still_dead))
+    revived.tried += len(letters.units)
+    revived.still_dead += len(still_dead)
+    revived.rows_out += intake.counts.rows_out
+    revived.new_dead += intake.counts.dead_letters
     # intake takes a letter it knows for a duplicate; here it is the one that was looked at
-    intake.counts.duplicates -= len(intake.dead_ids) - intake.counts.dead_letters
-    return Revived(len(still_dead), intake.counts)
+    known = len(intake.dead_ids) - intake.counts.dead_letters
+    revived.duplicates += intake.counts.duplicates - known
 
 
 def _as_it_was(store: Store, letters: Letters) -> LogFile | None:

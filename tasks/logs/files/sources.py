@@ -21,14 +21,14 @@ from tasks.logs.files.urls import STDIN, is_url, protocol_of, without_password
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LogFiles:
     """Files in order of their sources, each once, and links that were not followed."""
 
     files: tuple[LogFile, ...]
     links_out: tuple[Path, ...] = ()
 
 
-def find_files(patterns: Sequence[str], home: Path | None = None) -> Found:
+def find_files(patterns: Sequence[str], home: Path | None = None) -> LogFiles:
     """`home`: the state folder, whose copies of standard input are called so.
 
     Raises UsageError for a pattern that names nothing or a file that cannot be read, and
@@ -38,12 +38,12 @@ def find_files(patterns: Sequence[str], home: Path | None = None) -> Found:
     links_out: set[Path] = set()
     for pattern in patterns:
         num_found = 0
-        for each in _find(pattern, home):
+        for file in _find(pattern, home):
             num_found += 1
-            if isinstance(each, Path):
-                links_out.add(each)
+            if isinstance(file, Path):
+                links_out.add(file)
             else:
-                files.setdefault(each.source, each)
+                files.setdefault(file.source, file)
         if not num_found:
             raise UsageError(
                 "no log file matches",
@@ -53,7 +53,7 @@ def find_files(patterns: Sequence[str], home: Path | None = None) -> Found:
                 if is_url(pattern)
                 else f"check the path; it is relative to {Path.cwd()}",
             )
-    return Found(tuple(files[name] for name in sorted(files)), tuple(sorted(links_out)))
+    return LogFiles(tuple(files[name] for name in sorted(files)), tuple(sorted(links_out)))
 
 
 def _find(pattern: str, home: Path | None) -> Iterator[LogFile | Path]:
@@ -85,7 +85,7 @@ def _expand(pattern: str) -> Iterator[tuple[Path, bool]]:
         # the part before the first magic one is what the user named; links must stay below it
         root = Path(*_fixed_parts(path)).resolve() if _fixed_parts(path) else Path.cwd()
         matched = (Path(name) for name in glob.iglob(str(path), recursive=True))
-        yield from _inside(root, (each for each in matched if each.is_file()))
+        yield from _inside(root, (file for file in matched if file.is_file()))
 
 
 def _fixed_parts(path: Path) -> list[str]:

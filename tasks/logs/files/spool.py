@@ -36,7 +36,7 @@ def keep_stdin(home: Path, stdin: int) -> list[Path]:
             file.write(chunk)
         os.fsync(file.fileno())
     path = _finish(unfinished)
-    return [path, *sorted(each for each in folder.glob(f"{STDIN_PREFIX}*") if each != path)]
+    return [path, *sorted(copy for copy in folder.glob(f"{STDIN_PREFIX}*") if copy != path)]
 
 
 def _finish(unfinished: Path) -> Path:

@@ -66,9 +66,9 @@ def records(value: Json) -> Iterator[Record]:
 def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
     """The messages of an export or a subscription of CloudWatch Logs; empty where it is none."""
     events = value.get("logEvents", value.get("events", [value]))
-    texts = [each.get("message", each.get("@message")) for each in events
-             if isinstance(each, dict)] if isinstance(events, list) else []  # fmt: skip
-    return texts if any(isinstance(each, str) and "modelId" in each for each in texts) else []
+    texts = [item.get("message", item.get("@message")) for item in events
+             if isinstance(item, dict)] if isinstance(events, list) else []  # fmt: skip
+    return texts if any(isinstance(item, str) and "modelId" in item for item in texts) else []
 
 
 def _call(value: Json) -> Call:
@@ -108,10 +108,10 @@ def _call(value: Json) -> Call:
 def _body(body: Json) -> Json:
     """Chunks of a stream may be wrapped, as the API delivers them."""
     if not isinstance(body, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("chunk"), dict) for each in body
+        isinstance(item, dict) and isinstance(item.get("chunk"), dict) for item in body
     ):
         return body
-    return [_chunk(each["chunk"]) for each in body]
+    return [_chunk(item["chunk"]) for item in body]
 
 
 def _chunk(chunk: dict[str, Json]) -> Json:
@@ -148,8 +148,8 @@ def _counts(asked: dict[str, Json], said: dict[str, Json], answer: Answer) -> di
 
 
 def _verdicts(body: Json, answer: Answer) -> list[dict[str, Json]]:
-    said = [each for each in (body if isinstance(body, list) else [body]) if isinstance(each, dict)]
-    actions = [each.get("amazon-bedrock-guardrailAction") for each in said]
+    said = [item for item in (body if isinstance(body, list) else [body]) if isinstance(item, dict)]
+    actions = [item.get("amazon-bedrock-guardrailAction") for item in said]
     if not any(word in _INTERVENED for word in (answer.finish_reason, *actions)):
         return []
     trace = (answer.tags or {}).get("trace")
@@ -159,13 +159,13 @@ def _verdicts(body: Json, answer: Answer) -> list[dict[str, Json]]:
 
 def _metrics(body: Json) -> dict[str, Json]:
     """Converse: `metrics` of the body or of the last event; InvokeModel: of the last chunk."""
-    found: dict[str, Json] = {}
-    for each in body if isinstance(body, list) else [body]:
-        if isinstance(each, dict):
-            holder = coerce.mapping(each.get("metadata")) if "metadata" in each else each
-            found.update(coerce.mapping(holder.get("metrics")))
-            found.update(coerce.mapping(each.get(_METRICS)))
-    return found
+    metrics: dict[str, Json] = {}
+    for item in body if isinstance(body, list) else [body]:
+        if isinstance(item, dict):
+            holder = coerce.mapping(item.get("metadata")) if "metadata" in item else item
+            metrics.update(coerce.mapping(holder.get("metrics")))
+            metrics.update(coerce.mapping(item.get(_METRICS)))
+    return metrics
 
 
 def _tags(value: dict[str, Json], asked: dict[str, Json], said: dict[str, Json]) -> dict[str, Json]:

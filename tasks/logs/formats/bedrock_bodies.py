@@ -25,7 +25,7 @@ _ASKED = ("prompt", "inputText", "message", "inputs")
 def _is_converse(value: Json) -> bool:
     if isinstance(value, list):
         signs = (*_EVENTS[:-1], "contentBlockIndex")
-        return any(isinstance(each, dict) and any(k in each for k in signs) for each in value)
+        return any(isinstance(item, dict) and any(k in item for k in signs) for item in value)
     output = coerce.first(value, "output")
     return isinstance(output, dict) and "message" in output
 
@@ -134,7 +134,7 @@ CONVERSE = Api(
 
 def _is_text(value: Json) -> bool:
     items = value if isinstance(value, list) else [value]
-    return bool(items) and all(isinstance(each, dict) and _piece(each) for each in items)
+    return bool(items) and all(isinstance(item, dict) and _piece(item) for item in items)
 
 
 def _piece(value: dict[str, Json]) -> dict[str, Json] | None:
@@ -151,15 +151,15 @@ def _piece(value: dict[str, Json]) -> dict[str, Json] | None:
 def _read_text(value: Json) -> Answer:
     """Titan, Llama, Mistral, Cohere and the old Claude; of a stream the texts are put together."""
     items = value if isinstance(value, list) else [value]
-    pieces = [_piece(each) if isinstance(each, dict) else None for each in items]
-    found = [piece for piece in pieces if piece is not None]
-    if not found:
+    objects = [item for item in items if isinstance(item, dict)]
+    pieces = [piece for piece in map(_piece, objects) if piece is not None]
+    if not pieces:
         return Answer(body=value)
     keys = ("outputText", "generation", "completion", "text")
-    texts = [coerce.text("text", coerce.first(piece, *keys)) for piece in found]
-    if any(name in found[0] for name in _VECTORS):
-        return Answer(tokens=usage.tokens(found[0]), complete=True)
-    merged = {key: item for piece in found for key, item in piece.items() if item is not None}
+    texts = [coerce.text("text", coerce.first(piece, *keys)) for piece in pieces]
+    if any(name in pieces[0] for name in _VECTORS):
+        return Answer(tokens=usage.tokens(pieces[0]), complete=True)
+    merged = {key: item for piece in pieces for key, item in piece.items() if item is not None}
     reason = coerce.first(merged, "completionReason", "stop_reason", "stopReason", "finish_reason")
     return Answer(
         message={"role": "assistant", "content": "".join(text or "" for text in texts)},

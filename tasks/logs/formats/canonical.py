@@ -95,8 +95,8 @@ def _response(name: str, value: Json) -> Json:
             return {"role": "assistant", "content": value}
         value = inner
     if isinstance(value, dict):
-        found: list[Json] = message_list(name, value)
-        return found[0]
+        messages: list[Json] = message_list(name, value)
+        return messages[0]
     if value is None:
         return None
     raise UnreadableError(f"{name}: expected text or a message, received {coerce.kind_of(value)}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.shapes import coerce
-from tasks.logs.shapes.answers import Answer, finish
+from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.records import Call, Feedback, Json, UnreadableError
 
 _MODEL = re.compile(r"/model/([^/?#]+)/(?:converse|invoke)|/models/([^/?#:]+):")
@@ -31,26 +30,35 @@ _LINE_OTHER = (
 
 def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -> Call:
     """Raises UnreadableError where a field cannot be held."""
-    around = exchange.around
-    if exchange.request.value not in (None, "") and not isinstance(exchange.request.value, dict):
-        raise UnreadableError(
-            f"request: expected an object, received {coerce.kind_of(exchange.request.value)}"
-        )
-    request: dict[str, Json] = exchange.request.value or {}
+    around, asked = exchange.around, exchange.request.value
+    if asked not in (None, "") and not isinstance(asked, dict):
+        raise UnreadableError(f"request: expected an object, received {coerce.kind_of(asked)}")
+    request: dict[str, Json] = asked or {}
     answer = api.read_answer(exchange.response.value)
     metadata = _metadata(around, request)
     texts: dict[str, Any] = {
-        name: _text(name, names, around, metadata) for name, names in _LINE_TEXTS.items()
+        name: coerce.text(name, _said(names, around, metadata))
+        for name, names in _LINE_TEXTS.items()
     }
     texts["user"] = texts["user"] or coerce.text("user", request.get("user"))
     texts["provider"] = texts["provider"] or api.provider
+    own_id = coerce.text("request_id", around.get("request_id", around.get("id")))
+    started = around.get("started_at", around.get("timestamp"))
+    requested = coerce.text("model", request.get("model"))
+    tags = _tags(around, metadata)
+    if own_id is not None and answer.response_id not in (None, own_id):
+        tags["request_id"] = own_id
+    if answer.model and requested and requested != answer.model:
+        tags["request_model"] = requested
+    prompted = api.operation == "chat" and "prompt" in request and "messages" not in request
+    operation = "text_completion" if prompted else api.operation
     status = around.get("status_code", around.get("http_status", exchange.response.status))
     call = Call(
         **texts,
-        request_id=answer.response_id or _own_id(around),
-        started_at=_started_at(around, answer.created),
-        model=answer.model or coerce.text("model", request.get("model")) or _model_in(exchange.uri),
-        operation=coerce.text("operation", around.get("operation")) or _operation(request, api),
+        request_id=answer.response_id or own_id,
+        started_at=coerce.moment("started_at", answer.created if started is None else started),
+        model=answer.model or requested or _model_in(exchange.uri),
+        operation=coerce.text("operation", around.get("operation")) or operation,
         messages=api.read_messages(request),
         params=api.params(request),
         ttft_s=_seconds("ttft", around),
@@ -59,7 +67,7 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
         http_status=coerce.small_integer("status_code", status),
         retries=coerce.small_integer("retries", around.get("retries")),
         guardrail_verdicts=around.get("guardrail_verdicts"),
-        tags=_tags(exchange, answer, request, metadata),
+        tags=tags,
         feedback=feedback,
     )
     return finish(call, answer, error=around.get("error"))
@@ -67,18 +75,8 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
 
 def _model_in(uri: Json) -> str | None:
     """Bedrock and Gemini name the model in the address only."""
-    found = _MODEL.search(uri) if isinstance(uri, str) else None
-    return unquote(found[1] or found[2]) if found else None
-
-
-def _operation(request: dict[str, Json], api: Api) -> str:
-    if api.operation == "chat" and "prompt" in request and "messages" not in request:
-        return "text_completion"
-    return api.operation
-
-
-def _own_id(around: dict[str, Json]) -> str | None:
-    return coerce.text("request_id", around.get("request_id", around.get("id")))
+    named = _MODEL.search(uri) if isinstance(uri, str) else None
+    return unquote(named[1] or named[2]) if named else None
 
 
 def _metadata(around: dict[str, Json], request: dict[str, Json]) -> dict[str, Json]:
@@ -91,21 +89,9 @@ def _metadata(around: dict[str, Json], request: dict[str, Json]) -> dict[str, Js
     return merged
 
 
-def _text(
-    name: str, names: tuple[str, ...], around: dict[str, Json], metadata: dict[str, Json]
-) -> str | None:
-    for place in (around, metadata):
-        for key in names:
-            if place.get(key) is not None:
-                return coerce.text(name, place[key])
-    return None
-
-
-def _started_at(around: dict[str, Json], created: Json) -> datetime | None:
-    said = around.get("started_at", around.get("timestamp"))
-    return coerce.moment(
-        "created" if said is None else "started_at", created if said is None else said
-    )
+def _said(names: tuple[str, ...], around: dict[str, Json], metadata: dict[str, Json]) -> Json:
+    on_the_line = coerce.first(around, *names)
+    return coerce.first(metadata, *names) if on_the_line is None else on_the_line
 
 
 def _seconds(name: str, around: dict[str, Json]) -> float | None:
@@ -114,20 +100,12 @@ def _seconds(name: str, around: dict[str, Json]) -> float | None:
     return coerce.seconds(f"{name}_ms", around.get(f"{name}_ms"), 1000.0)
 
 
-def _tags(
-    exchange: Exchange, answer: Answer, request: dict[str, Json], metadata: dict[str, Json]
-) -> dict[str, Json]:
+def _tags(around: dict[str, Json], metadata: dict[str, Json]) -> dict[str, Json]:
     taken = {name for names in _LINE_TEXTS.values() for name in names}
     tags = {key: value for key, value in metadata.items() if key not in taken}
-    for key, value in exchange.around.items():
+    for key, value in around.items():
         if key not in taken and key not in _LINE_OTHER and value is not None:
             tags[key] = value
-    own = _own_id(exchange.around)
-    if own is not None and answer.response_id is not None and own != answer.response_id:
-        tags["request_id"] = own
-    if exchange.around.get("error"):
-        tags["error"] = exchange.around["error"]
-    requested = request.get("model")
-    if answer.model and requested and requested != answer.model:
-        tags["request_model"] = requested
+    if around.get("error"):
+        tags["error"] = around["error"]
     return tags

@@ -28,7 +28,7 @@ _READ = frozenset({
 
 def is_answer(value: Json) -> bool:
     items = value if isinstance(value, list) else [value]
-    return bool(items) and all(isinstance(each, dict) and _is_response(each) for each in items)
+    return bool(items) and all(isinstance(item, dict) and _is_response(item) for item in items)
 
 
 def _is_response(value: dict[str, Json]) -> bool:
@@ -66,8 +66,8 @@ def read_answer(value: Json) -> Answer:
         return Answer(body=value)
     candidates = whole.get("candidates")
     offered = coerce.sequence(candidates)
-    choices = [each for each in offered if isinstance(each, dict)]
-    messages = [_message(each) for each in choices]
+    choices = [item for item in offered if isinstance(item, dict)]
+    messages = [_message(item) for item in choices]
     candidate = choices[0] if choices else {}
     said = coerce.text("finishReason", coerce.first(candidate, "finishReason", "finish_reason"))
     reason = said.rpartition(".")[2].upper() if said is not None else None  # the SDK's enum
@@ -79,7 +79,7 @@ def read_answer(value: Json) -> Answer:
         created=coerce.first(whole, "createTime", "create_time"),
         finish_reason=reason,
         tokens=usage.tokens(coerce.first(whole, "usageMetadata", "usage_metadata")),
-        other_choices=[each for each in messages[1:] if each is not None],
+        other_choices=[item for item in messages[1:] if item is not None],
         error=whole.get("error"),
         body=whole,
         tags={key: item for key, item in whole.items() if key not in _READ and item is not None},

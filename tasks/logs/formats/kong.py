@@ -36,18 +36,18 @@ def records(value: Json) -> Iterator[Record]:
     inner = value.get("ai")
     if not isinstance(inner, dict):
         raise UnreadableError("no `ai` object in it: a log entry of other traffic")
-    found = _plugins(inner)
-    for name, plugin in found:
-        yield _call(value, inner, name, plugin, alone=len(found) == 1)
-    if not found:
+    plugins = _plugins(inner)
+    for name, plugin in plugins:
+        yield _call(value, inner, name, plugin, alone=len(plugins) == 1)
+    if not plugins:
         yield Other()
 
 
 def _plugins(inner: dict[str, Json]) -> list[tuple[str, dict[str, Json]]]:
     return [
-        (name, each)
-        for name, each in inner.items()
-        if isinstance(each, dict) and isinstance(each.get("meta"), dict)
+        (name, part)
+        for name, part in inner.items()
+        if isinstance(part, dict) and isinstance(part.get("meta"), dict)
     ]
 
 
@@ -106,11 +106,11 @@ def _latency(entry: dict[str, Json], meta: dict[str, Json]) -> Json:
 
 def _verdicts(inner: dict[str, Json], plugin: dict[str, Json]) -> list[dict[str, Json]]:
     verdicts = []
-    for name, each in plugin.items():
-        if not isinstance(each, dict):
+    for name, part in plugin.items():
+        if not isinstance(part, dict):
             continue
         for stage in ("input", "output"):
-            reason, masked = each.get(f"{stage}_block_reason"), each.get(f"{stage}_masked") is True
+            reason, masked = part.get(f"{stage}_block_reason"), part.get(f"{stage}_masked") is True
             if reason is not None or masked:
                 verdicts.append(
                     verdict(name, bool(reason), masked=masked, stage=stage, reason=reason)

@@ -29,32 +29,33 @@ _TYPES = (
 def matches(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
-    found = _observations(value)
-    if found:
-        return _is_observation(found[0])
+    observations = _observations(value)
+    if observations:
+        return _is_observation(observations[0])
     return _is_observation(value) or _is_score(value)
 
 
 def records(value: Json) -> Iterator[Record]:
     value = coerce.an_object(value)
     trace = coerce.mapping(value.get("trace", value))
-    found = _observations(value)
-    if not found and _is_score(value):
+    observations = _observations(value)
+    if not observations and _is_score(value):
         yield from _score_alone(value)
         return
-    if not found:
+    if not observations:
         if not _is_observation(value):
             raise UnreadableError("neither a trace with observations nor an observation")
-        found, trace = [value], {}
+        observations, trace = [value], {}
     observed: dict[str, dict[str, Json]] = {}
-    for number, item in enumerate(found):
+    for number, item in enumerate(observations):
         if not isinstance(item, dict):
             what = coerce.kind_of(item)
             yield dead(item, f"an observation: expected an object, received {what}")
             continue
         own = item.get("id")
         known = observed.setdefault(own if isinstance(own, str) else f"#{number}", {})
-        known.update((key, each) for key, each in item.items() if each not in (None, "{}", {}, []))
+        nothing: tuple[Json, ...] = (None, "{}", {}, [])
+        known.update((key, given) for key, given in item.items() if given not in nothing)
     yield from _calls(list(observed.values()), trace)
 
 

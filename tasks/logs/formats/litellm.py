@@ -143,8 +143,9 @@ def _error(value: dict[str, Json], metadata: dict[str, Json]) -> tuple[str | Non
 def _verdicts(value: dict[str, Json], metadata: dict[str, Json]) -> list[dict[str, Json]]:
     """A guardrail that stepped in where the call went on changed the text, and blocked nothing."""
     failed = value.get("status") == "failure"
-    found = _nested(value.get("guardrail_information")) or metadata.get("guardrail_information")
-    items = found if isinstance(found, list) else [found]
+    key = "guardrail_information"
+    information = _nested(value.get(key)) or metadata.get(key)
+    items = information if isinstance(information, list) else [information]
     verdicts: list[dict[str, Json]] = []
     for item in items:
         if isinstance(item, dict):

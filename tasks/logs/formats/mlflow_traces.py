@@ -32,8 +32,8 @@ _NOT_TAGS = ("mlflow.", "model", "temperature", "max_tokens")
 
 
 def matches(value: Json) -> bool:
-    found = _spans(value)
-    first = found[0] if found else None
+    recorded = _spans(value)
+    first = recorded[0] if recorded else None
     if not isinstance(first, dict):
         return False
     if isinstance(value, dict) and isinstance(value.get("info"), dict) and "data" in value:
@@ -43,19 +43,19 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    found = _spans(value)
-    if found is None or not isinstance(value, dict):
+    recorded = _spans(value)
+    if recorded is None or not isinstance(value, dict):
         raise UnreadableError("no spans of an MLflow trace are in it")
     about = coerce.mapping(value.get("info"))
     read: list[tuple[dict[str, Json], dict[str, Json]]] = []
-    for item in found:
+    for item in recorded:
         if not isinstance(item, dict):
             yield dead(item, f"a span: expected an object, received {coerce.kind_of(item)}")
             continue
         span = _with_hex_ids(spans.to_otlp(item))
         pairs = span.get("attributes")
         given = coerce.mapping(pairs)
-        read.append((span, {key: _value(each) for key, each in given.items()}))
+        read.append((span, {key: _value(text) for key, text in given.items()}))
     pairs_of_ids = [(otlp_span.span_id(span), otlp_span.parent_id(span))
                     for span, given in read if _is_call(given)]  # fmt: skip
     outer = spans.wrapping(pairs_of_ids)
@@ -76,8 +76,8 @@ def _spans(value: Json) -> list[Json] | None:
     if not isinstance(value, dict):
         return None
     data = decode(value.get("data", value))
-    found = coerce.first(data, "spans")
-    return found if isinstance(found, list) else None
+    recorded = coerce.first(data, "spans")
+    return recorded if isinstance(recorded, list) else None
 
 
 def _is_call(given: dict[str, Json]) -> bool:
@@ -143,8 +143,7 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
 
 
 def _metadata(about: dict[str, Json]) -> dict[str, Json]:
-    found = about.get("trace_metadata", about.get("request_metadata"))
-    return coerce.mapping(found)
+    return coerce.mapping(coerce.first(about, "trace_metadata", "request_metadata"))
 
 
 def _prompt(linked: Json) -> tuple[str | None, str | None]:

@@ -27,7 +27,7 @@ def matches(value: Json) -> bool:
 
 def _is_ours(span: Json) -> bool:
     try:
-        found = attributes(span.get("attributes")) if isinstance(span, dict) else {}
+        attrs = attributes(span.get("attributes")) if isinstance(span, dict) else {}
     except UnreadableError:
         return False
-    return KIND in found
+    return KIND in attrs

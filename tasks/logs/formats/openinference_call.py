@@ -38,13 +38,13 @@ _MODELS = ("llm.response.model_name", "llm.model_name", "llm.request.model_name"
 _NOT_TAGS = frozenset({KIND, "input.mime_type", "output.mime_type"})
 
 
-def is_call(found: Attributes) -> bool:
-    return str(found.get(KIND)).upper() == "LLM"
+def is_call(attrs: Attributes) -> bool:
+    return str(attrs.get(KIND)).upper() == "LLM"
 
 
-def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> Iterable[Record]:
-    """Takes the attributes out of `found`; what is left becomes tags."""
-    if not is_call(found):
+def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> Iterable[Record]:
+    """Takes the attributes out of `attrs`; what is left becomes tags."""
+    if not is_call(attrs):
         yield Other()
         return
     events = otlp_span.read_events(span.get("events"))
@@ -53,22 +53,22 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
         if span.get(key):
             tags[name] = span[key]
     started, latency = otlp_span.read_times(span, tags)
-    params = coerce.mapping(nested(take(found, "llm.invocation_parameters")))
-    texts: dict[str, Any] = {name: coerce.text(name, take(found, *names))
+    params = coerce.mapping(nested(take(attrs, "llm.invocation_parameters")))
+    texts: dict[str, Any] = {name: coerce.text(name, take(attrs, *names))
                              for name, names in _TEXTS.items()}  # fmt: skip
-    integers: dict[str, Any] = {name: coerce.integer(key, take(found, key))
+    integers: dict[str, Any] = {name: coerce.integer(key, take(attrs, key))
                                 for name, key in _INTEGERS.items()}  # fmt: skip
-    error = otlp_call.error_of(found, events, span.get("status"), tags)
-    messages, answer = _said(found)
-    model = coerce.text("llm.model_name", take(found, *_MODELS))
+    error = otlp_call.error_of(attrs, events, span.get("status"), tags)
+    messages, answer = _said(attrs)
+    model = coerce.text("llm.model_name", take(attrs, *_MODELS))
     reason = answer.finish_reason or coerce.text(
-        "finish_reason", take(found, "llm.finish_reason", "llm.response.finish_reason")
+        "finish_reason", take(attrs, "llm.finish_reason", "llm.response.finish_reason")
     )
-    provider = coerce.text("llm.system", take(found, "llm.system", "llm.provider"))
-    tools = [each.get("tool.json_schema") for each in take_indexed(found, "llm.tools")]
+    provider = coerce.text("llm.system", take(attrs, "llm.system", "llm.provider"))
+    tools = [item.get("tool.json_schema") for item in take_indexed(attrs, "llm.tools")]
     if tools:
         params = {**params, "tools": [nested(tool) for tool in tools]}
-    left = {key: value for key, value in found.items() if key not in _NOT_TAGS}
+    left = {key: value for key, value in attrs.items() if key not in _NOT_TAGS}
     call = Call(
         **texts,
         **integers,
@@ -82,21 +82,21 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
         messages=messages,
         finish_reason=reason,
         params={k: v for k, v in params.items() if k not in ("model", "messages")} or None,
-        cost_usd=coerce.number("llm.cost.total", take(found, "llm.cost.total")),
+        cost_usd=coerce.number("llm.cost.total", take(attrs, "llm.cost.total")),
         tags={**otlp_call.resource_tags(about), **tags, **left},
     )
     yield finish(call, answer, error=error)
 
 
-def _said(found: Attributes) -> tuple[Json, Answer]:
+def _said(attrs: Attributes) -> tuple[Json, Answer]:
     """(input messages, answer)."""
-    asked = [_message(each) for each in take_indexed(found, "llm.input_messages")]
-    given = [_message(each) for each in take_indexed(found, "llm.output_messages")]
-    for prompt in take_indexed(found, "llm.prompts"):
+    asked = [_message(item) for item in take_indexed(attrs, "llm.input_messages")]
+    given = [_message(item) for item in take_indexed(attrs, "llm.output_messages")]
+    for prompt in take_indexed(attrs, "llm.prompts"):
         asked.append({"role": "user", "content": prompt.get("prompt.text")})
-    for choice in take_indexed(found, "llm.choices"):
+    for choice in take_indexed(attrs, "llm.choices"):
         given.append({"role": "assistant", "content": choice.get("completion.text")})
-    raw_in, raw_out = take(found, "input.value"), take(found, "output.value")
+    raw_in, raw_out = take(attrs, "input.value"), take(attrs, "output.value")
     answer = read_output(raw_out)
     if given:
         filled = [message for message in given if says_something(message)]
@@ -119,7 +119,7 @@ def _message(flat: dict[str, Json]) -> dict[str, Json]:
         "content": rest.get("message.content"),
     }
     if contents:
-        message["content"] = join_text([_content(each) for each in contents])
+        message["content"] = join_text([_content(item) for item in contents])
     for key in ("name", "tool_call_id"):
         if rest.get(f"message.{key}") is not None:
             message[key] = rest[f"message.{key}"]

@@ -98,22 +98,24 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         except UnreadableError as error:
             read.append(dead(item[0], error))
     outer = _outer(read) if len(read) > 1 else ()
-    for each in read:
-        if isinstance(each, Dead):
-            yield each
-        elif outer and otlp_span.span_id(each[0]) in outer:
+    for whole in read:
+        if isinstance(whole, Dead):
+            yield whole
+            continue
+        span, attrs, _ = whole
+        if outer and otlp_span.span_id(span) in outer:
             yield Other()
         else:
-            known = KIND not in each[1] or otlp_call.is_call(each[1])
+            known = KIND not in attrs or otlp_call.is_call(attrs)
             reader = otlp_call.from_span if known else openinference_call.from_span
-            yield from _guarded(each[0], reader, *each)
+            yield from _guarded(span, reader, *whole)
 
 
 def _outer(read: Iterable[_Read | Dead]) -> set[str]:
     return spans.wrapping(
-        (otlp_span.span_id(each[0]), otlp_span.parent_id(each[0]))
-        for each in read
-        if not isinstance(each, Dead) and _is_call(each[1])
+        (otlp_span.span_id(item[0]), otlp_span.parent_id(item[0]))
+        for item in read
+        if not isinstance(item, Dead) and _is_call(item[1])
     )
 
 
@@ -138,8 +140,8 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         yield from _guarded(logs, otlp_call.from_messages, logs, events, about)
 
 
-def _is_call(found: Attributes) -> bool:
-    return otlp_call.is_call(found) or openinference_call.is_call(found)
+def _is_call(attrs: Attributes) -> bool:
+    return otlp_call.is_call(attrs) or openinference_call.is_call(attrs)
 
 
 def _guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:

@@ -88,10 +88,10 @@ _READERS: dict[str, Callable[[str, Json], Json]] = {
 _NAMES = by_name({**_TEXTS, **_INTEGERS, **_NUMBERS, **_HTTP_STATUS})
 
 
-def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> Iterable[Record]:
-    """Takes the attributes out of `found`; what is left becomes tags."""
+def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> Iterable[Record]:
+    """Takes the attributes out of `attrs`; what is left becomes tags."""
     events = read_events(span.get("events"))
-    if not is_call(found):
+    if not is_call(attrs):
         yield Other()
         # the verdict on an agent's answer is feedback even though the span is no call
         yield from _feedback(events, span_id(span))
@@ -102,39 +102,39 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
             tags[name] = span[key]
     status = span.get("status")
     times = read_times(span, tags)
-    yield _call(found, about, events, span_id(span), times, status, tags)
+    yield _call(attrs, about, events, span_id(span), times, status, tags)
 
 
 def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
     """The event that describes a call whole is one; an evaluation result is feedback."""
-    found = attributes(log.get("attributes"))
-    name = event_name(log, found)
+    attrs = attributes(log.get("attributes"))
+    name = event_name(log, attrs)
     call_id = span_id(log)
     if name == _EVALUATION:
-        yield _evaluation(found, call_id, time_or_none(log.get("timeUnixNano")))
+        yield _evaluation(attrs, call_id, time_or_none(log.get("timeUnixNano")))
     elif name == _DETAILS:
         body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
         if isinstance(body, dict):
-            found = {**body, **found}
+            attrs = {**body, **attrs}
         tags: dict[str, Json] = {}
         times = read_times({"startTimeUnixNano": log.get("timeUnixNano")}, tags)
-        yield _call(found, about, [], call_id, times, None, tags)
+        yield _call(attrs, about, [], call_id, times, None, tags)
     else:
         yield Other()
 
 
-def event_name(log: dict[str, Json], found: Attributes) -> Json:
-    return log.get("eventName") or log.get("event_name") or found.pop("event.name", None)
+def event_name(log: dict[str, Json], attrs: Attributes) -> Json:
+    return log.get("eventName") or log.get("event_name") or attrs.pop("event.name", None)
 
 
 def message_event(log: dict[str, Json]) -> tuple[str, Attributes] | None:
     """A log record that is one message of a span, as conventions before 1.37 had it."""
-    found = attributes(log.get("attributes"))
-    name = event_name(log, found)
+    attrs = attributes(log.get("attributes"))
+    name = event_name(log, attrs)
     if span_id(log) is None or not (name == "gen_ai.choice" or name in otlp_messages.ROLE_EVENTS):
         return None
     body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
-    return str(name), {**found, **coerce.mapping(body)}
+    return str(name), {**attrs, **coerce.mapping(body)}
 
 
 def from_messages(
@@ -142,29 +142,29 @@ def from_messages(
 ) -> Iterable[Record]:
     """The call whose messages the log records are, in order; the span has its counts."""
     named = ("gen_ai.system", "gen_ai.provider.name")
-    found = {key: said[key] for _, said in events for key in named if key in said}
+    attrs = {key: said[key] for _, said in events for key in named if key in said}
     plain = [(name, {k: v for k, v in said.items() if k not in named}, None)
              for name, said in events]  # fmt: skip
     tags: dict[str, Json] = {}
     times = read_times({"startTimeUnixNano": logs[0].get("timeUnixNano")}, tags)
-    yield _call(found, about, [*plain], span_id(logs[0]), times, None, tags)
+    yield _call(attrs, about, [*plain], span_id(logs[0]), times, None, tags)
 
 
-def is_call(found: Attributes) -> bool:
+def is_call(attrs: Attributes) -> bool:
     """A span of one model call; parents that repeat their children's tokens are none."""
-    if found.get("traceloop.span.kind") in ("workflow", "task", "agent", "tool"):
+    if attrs.get("traceloop.span.kind") in ("workflow", "task", "agent", "tool"):
         return False
-    operation = found.get("gen_ai.operation.name") or found.get("llm.request.type")
+    operation = attrs.get("gen_ai.operation.name") or attrs.get("llm.request.type")
     if isinstance(operation, str) and operation.lower() in _CALL_OPERATIONS:
         return True
     if isinstance(operation, str) and operation.lower() in _OTHER_OPERATIONS:
         return False
-    named = "gen_ai.request.model" in found or "gen_ai.response.model" in found
-    return named and any(sign in found for sign in _SIGNS_OF_A_CALL)
+    named = "gen_ai.request.model" in attrs or "gen_ai.response.model" in attrs
+    return named and any(sign in attrs for sign in _SIGNS_OF_A_CALL)
 
 
 def _call(
-    found: Attributes,
+    attrs: Attributes,
     about: Attributes,
     events: list[Event],
     call_id: str | None,
@@ -173,23 +173,23 @@ def _call(
     tags: dict[str, Json],
 ) -> Call:
     feedback = tuple(_feedback(events, None)) if events else ()
-    said = [*((name, about) for name, about, _ in events), *otlp_messages.own_events(found)]
-    messages = otlp_messages.take_input(found, said)
-    answer = otlp_messages.take_answer(found, said)
+    said = [*((name, about) for name, about, _ in events), *otlp_messages.own_events(attrs)]
+    messages = otlp_messages.take_input(attrs, said)
+    answer = otlp_messages.take_answer(attrs, said)
     if foreign := otlp_messages.foreign_events(said):
         tags["events"] = foreign
     values: dict[str, Any] = {
-        name: _READERS[name](name, value) for name, value in take_fields(found, _NAMES).items()
+        name: _READERS[name](name, value) for name, value in take_fields(attrs, _NAMES).items()
     }
     values["release"] = values.get("release") or coerce.text(
         "release", about.get("flywheel.release", about.get("service.version"))
     )
-    response_model = coerce.text("model", found.pop("gen_ai.response.model", None))
-    request_model = coerce.text("model", found.get("gen_ai.request.model"))
+    response_model = coerce.text("model", attrs.pop("gen_ai.response.model", None))
+    request_model = coerce.text("model", attrs.get("gen_ai.request.model"))
     if response_model is None or response_model == request_model:
-        found.pop("gen_ai.request.model", None)
-    error = error_of(found, events, status, tags)
-    reasons = nested(found.pop("gen_ai.response.finish_reasons", None))
+        attrs.pop("gen_ai.request.model", None)
+    error = error_of(attrs, events, status, tags)
+    reasons = nested(attrs.pop("gen_ai.response.finish_reasons", None))
     reason = reasons[0] if isinstance(reasons, list) and reasons else reasons
     call = Call(
         **values,
@@ -199,15 +199,15 @@ def _call(
         model=response_model or request_model,
         messages=messages,
         finish_reason=coerce.text("finish_reason", reason or None),
-        params=_params(found) or None,
-        tags={**resource_tags(about), **tags, **found},
+        params=_params(attrs) or None,
+        tags={**resource_tags(about), **tags, **attrs},
         feedback=feedback,
     )
     return finish(call, answer, error=error)
 
 
 def error_of(
-    found: Attributes,
+    attrs: Attributes,
     events: list[Event],
     status: Json,
     tags: dict[str, Json],
@@ -217,7 +217,7 @@ def error_of(
     message = coerce.first(status, "message")
     if message:
         tags["status_message"] = message
-    error_type = coerce.text("error_type", found.pop("error.type", None))
+    error_type = coerce.text("error_type", attrs.pop("error.type", None))
     if error_type is None:
         raised = (about.get("exception.type") for name, about, _ in events if name == "exception")
         error_type = next((coerce.text("error_type", kind) for kind in raised if kind), None)
@@ -228,42 +228,42 @@ def error_of(
     return error_type or "_OTHER"
 
 
-def _params(found: Attributes) -> dict[str, Json]:
-    params = {name: v for name, v in take_fields(found, _PARAM_NAMES).items() if v is not None}
-    tools = nested(found.pop("gen_ai.tool.definitions", None))
+def _params(attrs: Attributes) -> dict[str, Json]:
+    params = {name: v for name, v in take_fields(attrs, _PARAM_NAMES).items() if v is not None}
+    tools = nested(attrs.pop("gen_ai.tool.definitions", None))
     if tools is not None:
         params["tools"] = tools
     return params
 
 
 def _feedback(events: list[Event], call_id: str | None) -> Iterable[Feedback]:
-    for name, found, at in events:
+    for name, attrs, at in events:
         if name == _EVALUATION:
-            yield _evaluation(dict(found), call_id, at, alone=False)
+            yield _evaluation(dict(attrs), call_id, at, alone=False)
 
 
 def _evaluation(
-    found: Attributes, call_id: str | None, at: datetime | None, *, alone: bool = True
+    attrs: Attributes, call_id: str | None, at: datetime | None, *, alone: bool = True
 ) -> Feedback:
     """gen_ai.evaluation.result. On its own it must name its call by span, else by response."""
-    call_id = call_id or coerce.text("gen_ai.response.id", found.get("gen_ai.response.id"))
+    call_id = call_id or coerce.text("gen_ai.response.id", attrs.get("gen_ai.response.id"))
     if alone and call_id is None:
         raise UnreadableError(
             "an evaluation result without span or response id: it speaks of no call"
         )
-    corrected = coerce.text("corrected", found.get("flywheel.feedback.corrected"))
-    kind = coerce.text("gen_ai.evaluation.name", found.get("gen_ai.evaluation.name"))
-    comment = found.get("gen_ai.evaluation.explanation", found.get("gen_ai.evaluation.score.label"))
+    corrected = coerce.text("corrected", attrs.get("flywheel.feedback.corrected"))
+    kind = coerce.text("gen_ai.evaluation.name", attrs.get("gen_ai.evaluation.name"))
+    comment = attrs.get("gen_ai.evaluation.explanation", attrs.get("gen_ai.evaluation.score.label"))
     return Feedback(
         kind=kind or ("correction" if corrected else "evaluation"),
         request_id=call_id,
         value=coerce.number(
-            "gen_ai.evaluation.score.value", found.get("gen_ai.evaluation.score.value")
+            "gen_ai.evaluation.score.value", attrs.get("gen_ai.evaluation.score.value")
         ),
         comment=coerce.text("comment", comment),
         corrected=corrected,
         given_at=at,
-        by=coerce.text("by", found.get("enduser.id", found.get("user.id"))),
+        by=coerce.text("by", attrs.get("enduser.id", attrs.get("user.id"))),
     )
 
 

@@ -29,28 +29,28 @@ _KNOWN_EVENTS = frozenset({
 })  # fmt: skip
 
 
-def take_input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
-    """Takes the input messages out of `found`, where they are not in the events."""
+def take_input(attrs: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
+    """Takes the input messages out of `attrs`, where they are not in the events."""
     for name, about in events:
         if name == "gen_ai.client.inference.operation.details":
             # as a span event it describes this very call
             for key, value in about.items():
-                found.setdefault(key, value)
-    system = nested(take(found, "gen_ai.system_instructions", "gen_ai.system.instructions"))
+                attrs.setdefault(key, value)
+    system = nested(take(attrs, "gen_ai.system_instructions", "gen_ai.system.instructions"))
     if isinstance(system, list):
         system = join_text(system)
-    messages = _input(found, events)
+    messages = _input(attrs, events)
     if system is not None:
         messages = [{"role": "system", "content": system}, *(messages or [])]
     return messages
 
 
-def take_answer(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> Answer:
-    """Takes the output out of `found`.
+def take_answer(attrs: Attributes, events: Sequence[tuple[str, Attributes]]) -> Answer:
+    """Takes the output out of `attrs`.
 
     A choice of an event without a content hides it, as tracers do unless told otherwise.
     """
-    choices = _output(found)
+    choices = _output(attrs)
     recorded = choices is not None
     if choices is None:
         choices = _output_of_events(events)
@@ -65,25 +65,25 @@ def take_answer(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> 
     )
 
 
-def own_events(found: Attributes) -> list[tuple[str, Attributes]]:
+def own_events(attrs: Attributes) -> list[tuple[str, Attributes]]:
     """Logfire and Pydantic AI keep the message events in an attribute, as JSON text."""
-    items = nested(found.get("events"))
+    items = nested(attrs.get("events"))
     if not isinstance(items, list) or not all(
         isinstance(item, dict) and isinstance(item.get("event.name"), str) for item in items
     ):
         return []
-    del found["events"]
+    del attrs["events"]
     return [(item["event.name"], item) for item in items]
 
 
-def _input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
-    value = nested(found.pop("gen_ai.input.messages", None))
+def _input(attrs: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
+    value = nested(attrs.pop("gen_ai.input.messages", None))
     if value is not None:
         return message_list("gen_ai.input.messages", value)
-    indexed = take_indexed(found, "gen_ai.prompt")
+    indexed = take_indexed(attrs, "gen_ai.prompt")
     if indexed:
         return [_openllmetry(message) for message in indexed]
-    vercel = found.pop("ai.prompt.messages", None)
+    vercel = attrs.pop("ai.prompt.messages", None)
     if vercel is not None:
         return read_input(vercel)
     return _input_of_events(events) or None
@@ -101,14 +101,14 @@ def _input_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
     return messages
 
 
-def _output(found: Attributes) -> list[Json] | None:
-    value = nested(found.pop("gen_ai.output.messages", None))
+def _output(attrs: Attributes) -> list[Json] | None:
+    value = nested(attrs.pop("gen_ai.output.messages", None))
     if value is not None:
         return _choices(value)
-    indexed = take_indexed(found, "gen_ai.completion")
+    indexed = take_indexed(attrs, "gen_ai.completion")
     if indexed:
         return [{"role": "assistant", **_openllmetry(message)} for message in indexed]
-    vercel = _vercel_answer(found)
+    vercel = _vercel_answer(attrs)
     return None if vercel is None else [vercel]
 
 
@@ -123,10 +123,10 @@ def _output_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
     return choices
 
 
-def _vercel_answer(found: Attributes) -> dict[str, Json] | None:
+def _vercel_answer(attrs: Attributes) -> dict[str, Json] | None:
     """The AI SDK has the text and the tool calls of the answer apart."""
-    text = found.pop("ai.response.text", None)
-    calls = nested(found.pop("ai.response.toolCalls", None))
+    text = attrs.pop("ai.response.text", None)
+    calls = nested(attrs.pop("ai.response.toolCalls", None))
     blocks = [{"type": "text", "text": text}] if text else []
     return answer_of([*blocks, *coerce.sequence(calls)])
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from tasks.logs.formats.apis import api_of
 from tasks.logs.formats.exchange import Body, Exchange, decode
+from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer
 from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.messages import from_parts
@@ -82,8 +83,8 @@ def _last_said(items: Sequence[Json]) -> dict[str, Json] | None:
 
 
 def _said(message: dict[str, Json]) -> dict[str, Json] | None:
-    found = _message({**message, "role": "assistant"})
-    return found[0] if found and isinstance(found[0], dict) else None
+    messages = _message({**message, "role": "assistant"})
+    return messages[0] if messages and isinstance(messages[0], dict) else None
 
 
 def _as_text(value: Json) -> dict[str, Json]:
@@ -93,16 +94,16 @@ def _as_text(value: Json) -> dict[str, Json]:
 def _system(value: dict[str, Json]) -> list[Json]:
     config = value.get("config")
     holder = {**config, **value} if isinstance(config, dict) else value
-    found = next((holder[key] for key in _SYSTEM if holder.get(key) is not None), None)
-    if isinstance(found, dict):
-        found = found.get("parts", found)
-    return [] if found is None else message_of("system", found)
+    system = coerce.first(holder, *_SYSTEM)
+    if isinstance(system, dict):
+        system = system.get("parts", system)
+    return [] if system is None else message_of("system", system)
 
 
 def _message(item: Json) -> list[Json]:
     """One message of OpenAI, Anthropic, Gemini or LangChain, or an item of the Responses API."""
     if isinstance(item, list):
-        return [message for each in item for message in _message(each)]
+        return [message for inner in item for message in _message(inner)]
     if isinstance(item, str):
         return [{"role": "user", "content": item}]
     if not isinstance(item, dict):

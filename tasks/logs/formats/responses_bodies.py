@@ -24,7 +24,7 @@ _ENDINGS = ("response.completed", "response.incomplete", "response.failed")
 
 def is_response(value: Json) -> bool:
     if isinstance(value, list):
-        return any(isinstance(each, dict) and each.get("type") in _ENDINGS for each in value)
+        return any(coerce.first(event, "type") in _ENDINGS for event in value)
     if not isinstance(value, dict):
         return False
     return value.get("object") == "response" and isinstance(value.get("output"), list)
@@ -52,7 +52,7 @@ def _item(item: Json) -> list[Json]:
 
 def read_answer(value: Json) -> Answer:
     if isinstance(value, list):
-        ended = [each for each in value if isinstance(each, dict) and each.get("type") in _ENDINGS]
+        ended = [event for event in value if coerce.first(event, "type") in _ENDINGS]
         value = ended[-1].get("response") if ended else value
     if not isinstance(value, dict):
         return Answer(body=value)

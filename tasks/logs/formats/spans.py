@@ -39,7 +39,7 @@ def to_otlp(span: dict[str, Json]) -> dict[str, Json]:
         return span
     context = span.get("context")
     ids: dict[str, Json] = context if isinstance(context, dict) else span
-    found: dict[str, Json] = {
+    named: dict[str, Json] = {
         **span,
         "traceId": _bare(ids.get("trace_id")),
         "spanId": _bare(ids.get("span_id")),
@@ -47,11 +47,11 @@ def to_otlp(span: dict[str, Json]) -> dict[str, Json]:
         "status": _status(span),
     }
     for name, others in _TIMES.items():
-        found[name] = _nanoseconds(name, coerce.first(span, *others))
+        named[name] = _nanoseconds(name, coerce.first(span, *others))
     events = span.get("events")
     if isinstance(events, list):
-        found["events"] = [_event(each) for each in events]
-    return found
+        named["events"] = [_event(event) for event in events]
+    return named
 
 
 def wrapping(calls: Iterable[tuple[Json, Json]]) -> set[str]:

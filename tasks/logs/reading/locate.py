@@ -128,7 +128,7 @@ class Reading:
             used.clear()
             try:
                 row = next(rows, None)
-                broken = next((f"a line of {each.length} bytes" for each in used if each.too_long),
+                broken = next((f"a line of {line.length} bytes" for line in used if line.too_long),
                               "") or _not_utf8(row or [])  # fmt: skip
             except csv.Error as error:
                 row, broken = [], f"not CSV: {error}"
@@ -156,8 +156,8 @@ class Reading:
             broken = f"{len(row)} cells under {len(header)} columns"
         raw = b"\n".join(line.data for line in used)[:MAX_KEPT_BYTES]
         place = Line(used[0].number, used[0].offset, raw, len(raw), ended=True)
-        found = [Dead(broken)] if broken else self._of_value(dict(zip(header, row, strict=True)))
-        for record in found:
+        records = [Dead(broken)] if broken else self._of_value(dict(zip(header, row, strict=True)))
+        for record in records:
             yield self._located(place, record)
 
     def parquet(self, path: Path, size_bytes: int) -> Iterator[Located]:
@@ -168,10 +168,10 @@ class Reading:
                 number += 1
                 raw = b""
                 try:
-                    found = list(self._of_value(plain(row)))
+                    records = list(self._of_value(plain(row)))
                 except UnreadableError as error:
-                    found = [Dead(str(error))]
-                for record in found:
+                    records = [Dead(str(error))]
+                for record in records:
                     if isinstance(record, Dead):
                         raw = record.raw if record.raw is not None else dump_bytes(row)
                     yield Located(record, number, number, str(number), raw)
@@ -187,12 +187,12 @@ class Reading:
         for line in iterate_lines(stream, self._max_line_bytes):
             last = line
             try:
-                found = list(reader.feed(line.data.decode("utf-8", "replace")))
+                records = list(reader.feed(line.data.decode("utf-8", "replace")))
             except UnreadableError as error:
-                found = [Dead(str(error))]
+                records = [Dead(str(error))]
             except Exception as error:  # as in _of_value
-                found = [Dead(f"the parser broke: {type(error).__name__}: {error}"[:500])]
-            for record in found:
+                records = [Dead(f"the parser broke: {type(error).__name__}: {error}"[:500])]
+            for record in records:
                 yield self._located(line, record)
         for record in reader.end():
             yield self._located(last, record)

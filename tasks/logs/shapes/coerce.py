@@ -118,17 +118,15 @@ def from_epoch(name: str, value: float) -> datetime:
         microseconds = value * 1_000_000 // int(unit)
     else:
         microseconds = round(value / unit * 1e6)
-    try:
-        return _EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        raise UnreadableError(f"{name}: {value} is outside the years 1 to 9999") from None
+    return from_nanoseconds(name, microseconds * 1000)
 
 
 def from_nanoseconds(name: str, value: int) -> datetime:
     try:
         return _EPOCH + timedelta(microseconds=value // 1000)
     except OverflowError:
-        raise UnreadableError(f"{name}: {value} is outside the years 1 to 9999") from None
+        shown = str(value)[:24]
+        raise UnreadableError(f"{name}: {shown} ns is outside the years 1 to 9999") from None
 
 
 def _from_iso(name: str, word: str) -> datetime:

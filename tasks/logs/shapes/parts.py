@@ -75,7 +75,7 @@ def to_part(block: Json) -> Json:
 def plain_text(value: Json) -> Json:
     """Text given as a list of text blocks becomes the text."""
     if isinstance(value, list):
-        said = [each.get("text") if isinstance(each, dict) else each for each in value]
+        said = [block.get("text") if isinstance(block, dict) else block for block in value]
         texts = [text for text in said if isinstance(text, str)]
         if len(texts) == len(said):
             return "\n".join(texts)
