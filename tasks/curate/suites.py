@@ -23,6 +23,7 @@ from typing import Any
 from tasks.curate import datapoints
 from tasks.curate.evalset import Draft
 from tasks.errors import UsageError
+from tasks.logs.formats import tensorzero
 from tasks.model.canonical import canonical_json, well_formed
 from tasks.model.logged_call import Conversation, conversation_from
 
@@ -82,7 +83,7 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
                 lines.append((number, _json(line, f"{source}:{number}")))
         except UsageError as error:
             yield error
-    foreign = bool(lines) and all(datapoints.is_datapoint(record) for _, record in lines)
+    foreign = bool(lines) and all(tensorzero.is_datapoint(record) for _, record in lines)
     for number, record in datapoints.newest(lines) if foreign else lines:
         where = f"{source}:{number}"
         try:

@@ -28,6 +28,8 @@ _INT_MIN, _UINT_MAX = -(2**63), 2**64 - 1
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 _MAX_BODY_BYTES = 64 * 2**20
+#: how deep JSON text inside a value may be
+_MAX_NESTED_DEPTH = 100
 #: how deep a value built from YAML or Parquet may be before the walk refuses it
 _MAX_PLAIN_DEPTH = 200
 
@@ -44,6 +46,16 @@ def parse(data: bytes, max_depth: int) -> Json:
         raise UnreadableError(_explain(data, error)) from None
     if _may_hold_long_integer(data):
         value = _parse_exactly(data)
+    return value
+
+
+def nested(value: Json) -> Json:
+    """A value that may be JSON text of an object or a list: parsed; any other text stays text."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            return parse(value.encode(), _MAX_NESTED_DEPTH)
+        except UnreadableError:
+            return value
     return value
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tasks.logs.files.opening import LogStream
-from tasks.logs.reading.reading import Reading
+from tasks.logs.reading.locate import Reading
 from tasks.logs.shapes.records import Call, Dead
 
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
+from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream
-from tasks.logs.formats import Format, LineReader
-from tasks.logs.reading.json_text import dump_bytes, parse, plain
+from tasks.logs.formats import Format, TextReader
+from tasks.logs.reading.recognise import Recognised
+from tasks.logs.shapes.json_text import dump_bytes, parse, plain
 from tasks.logs.shapes.records import Dead, Json, Record, UnreadableError
 
 _PARQUET_BATCH_ROWS = 2_000
@@ -39,11 +41,40 @@ class Reading:
     """Reads one file once. `bytes_done`: where a later reading of an appended file goes on."""
 
     def __init__(self, format: Format | None, max_line_bytes: int, max_json_depth: int) -> None:
-        """`format` None: for text, which is read by a line reader."""
+        """`format` None: for text, which is read by a reader of its own."""
         self._format = format
         self._max_line_bytes = max_line_bytes
         self._max_depth = max_json_depth
         self.bytes_done = 0
+
+    def records(
+        self,
+        seen: Recognised,
+        stream: LogStream,
+        file: LogFile,
+        start: int = 0,
+        only: Container[int] | None = None,
+    ) -> Iterable[Located]:
+        """Of a file as it was recognised; what none takes is one dead letter, an empty file none.
+
+        `start` and `only`: as for `lines`, which alone can go on in the middle.
+        """
+        if seen.format is None:
+            self.bytes_done = file.size_bytes
+            return [Located(Dead(seen.reason), None, 0, "#1", seen.head)] if seen.reason else []
+        if seen.syntax == "lines":
+            return self.lines(stream, start, only=only)
+        located = self._whole(seen, stream, file)
+        return located if only is None else (x for x in located if x.line_number in only)
+
+    def _whole(self, seen: Recognised, stream: LogStream, file: LogFile) -> Iterator[Located]:
+        if seen.format is not None and not isinstance(seen.format, Format):
+            return self.text(stream, seen.format.reader(), file.size_bytes)
+        if seen.syntax == "parquet":
+            return self.parquet(file.path, file.size_bytes)
+        if seen.syntax == "csv":
+            return self.csv(stream, seen.delimiter)
+        return self.document(seen.document, file.size_bytes)
 
     def lines(
         self,
@@ -97,7 +128,7 @@ class Reading:
             used.clear()
             try:
                 row = next(rows, None)
-                broken = next((f"a line of {each.length} bytes" for each in used if each.too_long),
+                broken = next((f"a line of {line.length} bytes" for line in used if line.too_long),
                               "") or _not_utf8(row or [])  # fmt: skip
             except csv.Error as error:
                 row, broken = [], f"not CSV: {error}"
@@ -125,8 +156,8 @@ class Reading:
             broken = f"{len(row)} cells under {len(header)} columns"
         raw = b"\n".join(line.data for line in used)[:MAX_KEPT_BYTES]
         place = Line(used[0].number, used[0].offset, raw, len(raw), ended=True)
-        found = [Dead(broken)] if broken else self._of_value(dict(zip(header, row, strict=True)))
-        for record in found:
+        records = [Dead(broken)] if broken else self._of_value(dict(zip(header, row, strict=True)))
+        for record in records:
             yield self._located(place, record)
 
     def parquet(self, path: Path, size_bytes: int) -> Iterator[Located]:
@@ -137,10 +168,10 @@ class Reading:
                 number += 1
                 raw = b""
                 try:
-                    found = list(self._of_value(plain(row)))
+                    records = list(self._of_value(plain(row)))
                 except UnreadableError as error:
-                    found = [Dead(str(error))]
-                for record in found:
+                    records = [Dead(str(error))]
+                for record in records:
                     if isinstance(record, Dead):
                         raw = record.raw if record.raw is not None else dump_bytes(row)
                     yield Located(record, number, number, str(number), raw)
@@ -150,18 +181,18 @@ class Reading:
             yield Located(dead, None, number, f"#{number}", b"PAR1")
         self.bytes_done = size_bytes
 
-    def text(self, stream: LogStream, reader: LineReader, size_bytes: int) -> Iterator[Located]:
+    def text(self, stream: LogStream, reader: TextReader, size_bytes: int) -> Iterator[Located]:
         """A text log, whole: what one line means may stand in another."""
         last = Line(1, 0, b"", 0, ended=False)
         for line in iterate_lines(stream, self._max_line_bytes):
             last = line
             try:
-                found = list(reader.feed(line.data.decode("utf-8", "replace")))
+                records = list(reader.feed(line.data.decode("utf-8", "replace")))
             except UnreadableError as error:
-                found = [Dead(str(error))]
+                records = [Dead(str(error))]
             except Exception as error:  # as in _of_value
-                found = [Dead(f"the parser broke: {type(error).__name__}: {error}"[:500])]
-            for record in found:
+                records = [Dead(f"the parser broke: {type(error).__name__}: {error}"[:500])]
+            for record in records:
                 yield self._located(line, record)
         for record in reader.end():
             yield self._located(last, record)
@@ -192,16 +223,13 @@ class Reading:
             return
         yield from self._of_value(value)
 
-    def _records(self, item: Json) -> Iterator[Record]:
-        assert self._format is not None
-        return self._format.records(item)
-
     def _of_value(self, value: Json) -> Iterator[Record]:
+        assert self._format is not None
         items: Iterable[Json] = value if isinstance(value, list) else (value,)
         for item in items:
             raw = dump_bytes(item) if isinstance(value, list) else None
             try:
-                yield from self._records(item)
+                yield from self._format.records(item)
             except UnreadableError as error:
                 yield Dead(str(error), raw)
             except Exception as error:  # a bug of ours in one record must not cost a night's logs

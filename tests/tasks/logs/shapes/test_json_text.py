@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.logs.reading.json_text import deeper_than, dump, dump_bytes, parse, plain
+from tasks.logs.shapes.json_text import deeper_than, dump, dump_bytes, parse, plain
 from tasks.logs.shapes.records import UnreadableError
 
 

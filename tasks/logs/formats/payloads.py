@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.apis import APIS
-from tasks.logs.formats.exchange import Answer, Body, Exchange, decode
-from tasks.logs.reading.json_text import dump
+from tasks.logs.formats.apis import api_of
+from tasks.logs.formats.exchange import Body, Exchange, decode
+from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import NOT_RECORDED, Answer
+from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.messages import from_parts
 from tasks.logs.shapes.parts import answer_of, message_of, to_part
 from tasks.logs.shapes.records import Json
@@ -39,15 +40,14 @@ def read_input(value: Json) -> list[Json] | None:
 
 
 def read_output(value: Json) -> Answer:
-    """Never an error by itself: an output that was not recorded is no missing completion."""
     value = decode(value)
     if value is None or value == "":
-        return Answer()
+        return NOT_RECORDED
     if isinstance(value, str):
         return Answer(message={"role": "assistant", "content": value})
     if isinstance(value, list):
-        return Answer(message=_last_said(value))
-    api = exchanges.api_of(Exchange(Body(None), Body(value)), APIS)
+        return Answer(message=_last_said(value), body=value)
+    api = api_of(Exchange(Body(None), Body(value)))
     if api is not None:
         return api.read_answer(value)
     return _of_object(value) if isinstance(value, dict) else Answer(message=_as_text(value))
@@ -55,12 +55,12 @@ def read_output(value: Json) -> Answer:
 
 def _of_object(value: dict[str, Json]) -> Answer:
     reason = value.get("finish_reason", value.get("finishReason"))
-    finish = reason.lower() if isinstance(reason, str) else None
+    finish = reason if isinstance(reason, str) else None
     inner = value.get("message", value.get("content"))
     if isinstance(inner, dict) and ("content" in inner or "parts" in inner):
-        return Answer(message=_said(inner), finish_reason=finish)
+        return Answer(message=_said(inner), finish_reason=finish, body=value)
     if "content" in value or "tool_calls" in value or "parts" in value:
-        return Answer(message=_said(value), finish_reason=finish)
+        return Answer(message=_said(value), finish_reason=finish, body=value)
     choices = value.get("candidates", value.get("choices", value.get("generations")))
     while isinstance(choices, list) and choices:
         choices = choices[0]
@@ -83,12 +83,8 @@ def _last_said(items: Sequence[Json]) -> dict[str, Json] | None:
 
 
 def _said(message: dict[str, Json]) -> dict[str, Json] | None:
-    found = _message({**message, "role": "assistant"})
-    answer = found[0] if found and isinstance(found[0], dict) else None
-    if answer is None:
-        return None
-    empty = answer.get("content") in (None, "", []) and not answer.get("tool_calls")
-    return None if empty and "reasoning" not in answer else answer
+    messages = _message({**message, "role": "assistant"})
+    return messages[0] if messages and isinstance(messages[0], dict) else None
 
 
 def _as_text(value: Json) -> dict[str, Json]:
@@ -98,16 +94,16 @@ def _as_text(value: Json) -> dict[str, Json]:
 def _system(value: dict[str, Json]) -> list[Json]:
     config = value.get("config")
     holder = {**config, **value} if isinstance(config, dict) else value
-    found = next((holder[key] for key in _SYSTEM if holder.get(key) is not None), None)
-    if isinstance(found, dict):
-        found = found.get("parts", found)
-    return [] if found is None else message_of("system", found)
+    system = coerce.first(holder, *_SYSTEM)
+    if isinstance(system, dict):
+        system = system.get("parts", system)
+    return [] if system is None else message_of("system", system)
 
 
 def _message(item: Json) -> list[Json]:
     """One message of OpenAI, Anthropic, Gemini or LangChain, or an item of the Responses API."""
     if isinstance(item, list):
-        return [message for each in item for message in _message(each)]
+        return [message for inner in item for message in _message(inner)]
     if isinstance(item, str):
         return [{"role": "user", "content": item}]
     if not isinstance(item, dict):
