@@ -44,7 +44,7 @@ def few_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("has_model", "messages_are_a_list", "known_status", "has_status")
     suite = calls_rules(300.0)
     part = RuleSet(suite.name, suite.table, tuple(suite.rule(name) for name in names))
-    monkeypatch.setattr("tasks.validate.task.calls_suite", lambda _: part)
+    monkeypatch.setattr("tasks.validate.task.calls_rules", lambda _: part)
 
 
 def land(run: Run, rows: list[dict[str, Any]]) -> None:
