@@ -10,10 +10,11 @@ library.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +44,34 @@ class Expectation:
     arguments: Mapping[str, Any]
 
 
-class Check(Protocol):
+class Check(ABC):
     """One kind of demand on the rows of a table."""
 
+    __slots__ = ()
+
     @property
+    @abstractmethod
     def columns(self) -> tuple[str, ...]:
         """The columns it looks at."""
 
+    @abstractmethod
     def violation_sql(self, batch: JudgedTable) -> str:
         """A predicate over `batch.table` that is true for rows that violate the check."""
 
     def expectation(self, batch: JudgedTable) -> Expectation | None:
         """The same demand in the words of Great Expectations; None where it has none of its own."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _OfColumn(Check):
+    """A demand on the values of one column."""
+
+    column: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
 
 
 def sql_literal(value: Scalar) -> str:
@@ -80,14 +97,8 @@ def resolve(bound: Bound | None, batch: JudgedTable) -> int | float | datetime |
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class Present(_OfColumn):
     """The column holds a value."""
-
-    column: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def violation_sql(self, batch: JudgedTable) -> str:
         return f"{quoted(self.column)} IS NULL"
@@ -97,14 +108,8 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
-class Unique:
+class Unique(_OfColumn):
     """No two rows of the batch share the value; all rows that share one violate it."""
-
-    column: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def violation_sql(self, batch: JudgedTable) -> str:
         column, table = quoted(self.column), quoted(batch.table)
@@ -118,20 +123,15 @@ class Unique:
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
+class Between(_OfColumn):
     """minimum ≤ value ≤ maximum; one of the two may be left out.
 
     NaN is above every number in DuckDB, so it violates a maximum; GX's pandas engine would take it
     for a missing value.
     """
 
-    column: str
     minimum: Bound | None = None
     maximum: Bound | None = None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def violation_sql(self, batch: JudgedTable) -> str:
         low, high = resolve(self.minimum, batch), resolve(self.maximum, batch)
@@ -150,15 +150,10 @@ class Between:
 
 
 @dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(_OfColumn):
     """The value is one of a few."""
 
-    column: str
     values: tuple[Scalar, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def violation_sql(self, batch: JudgedTable) -> str:
         allowed = ", ".join(sql_literal(value) for value in self.values)
@@ -171,15 +166,10 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(_OfColumn):
     """The pattern (RE2) is found somewhere in the text."""
 
-    column: str
     pattern: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def violation_sql(self, batch: JudgedTable) -> str:
         return f"NOT regexp_matches({quoted(self.column)}, {sql_literal(self.pattern)})"
@@ -191,7 +181,7 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True)
-class AtLeast:
+class AtLeast(Check):
     """larger ≥ smaller in every row that has both."""
 
     larger: str
@@ -217,7 +207,7 @@ class AtLeast:
 
 
 @dataclass(frozen=True, slots=True)
-class Never:
+class Never(Check):
     """No row for which the SQL predicate is true: for what GX has no expectation of its own.
 
     `predicate` is SQL over the columns of the table, true for a bad row; `looks_at` names the
@@ -234,12 +224,9 @@ class Never:
     def violation_sql(self, batch: JudgedTable) -> str:
         return self.predicate
 
-    def expectation(self, batch: JudgedTable) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True)
-class NotKnownOtherwise:
+class NotKnownOtherwise(Check):
     """No row of the `known` table has the same key with another digest."""
 
     key: str
@@ -259,12 +246,9 @@ class NotKnownOtherwise:
             f"WHERE incoming.{key} = known.{key} AND incoming.{digest} <> known.{digest})"
         )
 
-    def expectation(self, batch: JudgedTable) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True)
-class Agree:
+class Agree(Check):
     """Rows with the same `keys` have the same value; two missing keys are the same."""
 
     keys: tuple[str, ...]
@@ -283,20 +267,12 @@ class Agree:
             f"HAVING count(DISTINCT {quoted(self.value)}) > 1)"
         )
 
-    def expectation(self, batch: JudgedTable) -> None:
-        return None
-
 
 @dataclass(frozen=True, slots=True)
-class KnownIn:
+class KnownIn(_OfColumn):
     """The value stands in the same column of at least one of the tables."""
 
-    column: str
     tables: tuple[str, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     def violation_sql(self, batch: JudgedTable) -> str:
         column = quoted(self.column)
@@ -306,9 +282,6 @@ class KnownIn:
             for table in self.tables
         )
         return f"{column} NOT IN ({known})"
-
-    def expectation(self, batch: JudgedTable) -> None:
-        return None
 
 
 def few_rows_violate(column: str, predicate: str) -> Expectation:

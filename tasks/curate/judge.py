@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from expectations.checks import JudgedTable
@@ -12,54 +10,36 @@ from expectations.rules import RuleSet
 from tasks.curate.evalset import EvalSet, without
 from tasks.errors import DataError
 from tasks.model.canonical import canonical_json
-from tasks.rules.ask import ask, mark
-from tasks.rules.outcomes import broken_shares, check_agreement
+from tasks.rules.ask import ask, look
+from tasks.rules.outcomes import Failures
 from tasks.store import Store
 from tasks.store.evals import samples as table
 
 _MAX_SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Samples left out by the first rule they fail, and samples that rules warn of."""
-
-    by_reason: Mapping[str, int] = field(default_factory=dict)
-    warnings: Mapping[str, int] = field(default_factory=dict)
-
-
 def judged(
     store: Store, rule_set: RuleSet, chosen: EvalSet, now: datetime, min_rows: int
-) -> tuple[EvalSet, LeftOut]:
-    """The set without the mined samples that fail a critical rule.
+) -> tuple[EvalSet, Failures]:
+    """The set without the mined samples that fail a critical rule, and what fails.
 
     Raises DataError where a hand-written sample fails one, or a batch rule is broken. Writes
     nothing that stays. Not inside a transaction: Great Expectations sees only what is committed.
     """
-    batch = JudgedTable(table.CANDIDATES.table, now)
     with table.candidates(store, chosen.samples):
-        asked = ask(store, rule_set, batch)
-        rows_by_rule = mark(store, rule_set, batch, table.CANDIDATES)
+        asked = ask(store, rule_set, JudgedTable(table.CANDIDATES.table, now))
+        failures = look(store, asked, table.CANDIDATES, len(chosen.samples), min_rows)
         failed = table.failed_candidates(store)
-    check_agreement(asked.outcomes, rows_by_rule, rule_set)
     _refuse_written_by_hand(rule_set, chosen, failed)
-    broken = broken_shares(rule_set, asked.outcomes, len(chosen.samples), min_rows)
-    if broken:
-        name, figures = next(iter(broken.items()))
+    if failures.broken:
+        name, figures = next(iter(failures.broken.items()))
         raise DataError(
             f"the eval set breaks {name}; it was not written",
             received=figures,
             allowed=rule_set.rule(name).meaning,
             next="fix the suite files or the logs, then run again",
         )
-    warned = {rule.id: rows_by_rule[rule.id] for rule in rule_set.of("warning")}
-    return (
-        without(chosen, failed) if failed else chosen,
-        LeftOut(
-            dict(sorted(Counter(failed.values()).items())),
-            {name: rows for name, rows in warned.items() if rows},
-        ),
-    )
+    return without(chosen, failed) if failed else chosen, failures
 
 
 def _refuse_written_by_hand(rule_set: RuleSet, chosen: EvalSet, failed: Mapping[str, str]) -> None:

@@ -12,12 +12,13 @@ from dataclasses import replace
 from expectations.rules import RuleSet
 from tasks.curate.assemble import Counts, Rule, assemble, replayable
 from tasks.curate.evalset import Draft, EvalSet, rule_json
-from tasks.curate.judge import LeftOut, judged
+from tasks.curate.judge import judged
 from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
 from tasks.model.receipt import Receipt
 from tasks.rules.in_force import samples_rules
+from tasks.rules.outcomes import Failures
 from tasks.run import Run
 from tasks.settings import Settings
 from tasks.store import Store
@@ -32,7 +33,7 @@ def curate(run: Run) -> Receipt:
     Raises UsageError where there is nothing to evaluate, DataError where a hand-written sample or
     the set as a whole fails its expectations.
     """
-    suites, suite = read_suites(run.settings), samples_rules(run.settings)
+    suites, rule_set = read_suites(run.settings), samples_rules(run.settings)
     with run.open_store() as store:
         num_calls, calls = count_calls(store), read_questions(store)
     run.progress("curate", 0, num_calls + len(suites), "find duplicates")
@@ -50,11 +51,13 @@ def curate(run: Run) -> Receipt:
         "errors_without_target": len(calls) - len(usable),
     }
     with run.open_store() as store:
-        kept, left_out = _judge(store, run, suite, chosen)
+        kept, left_out = _judge(store, run, rule_set, chosen)
         if not kept.samples:
             raise _all_left_out(left_out)
         with store.transaction():
-            receipt = _write(store, run, kept, _recount(counts, kept), not_taken, left_out, suite)
+            receipt = _write(
+                store, run, kept, _recount(counts, kept), not_taken, left_out, rule_set
+            )
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
@@ -68,14 +71,14 @@ def read_suites(settings: Settings) -> tuple[Draft, ...]:
     return tuple(samples)
 
 
-def _judge(store: Store, run: Run, suite: RuleSet, chosen: EvalSet) -> tuple[EvalSet, LeftOut]:
-    """A set that stands in the store was judged when it was made, if by the same suite."""
+def _judge(store: Store, run: Run, rule_set: RuleSet, chosen: EvalSet) -> tuple[EvalSet, Failures]:
+    """A set that stands in the store was judged when it was made, if by the same rules."""
     stored = table.find_eval_set(store, chosen.digest)
-    if stored is not None and stored.judged_by == suite.version:
-        return chosen, LeftOut()
+    if stored is not None and stored.judged_by == rule_set.version:
+        return chosen, Failures()
     run.progress("curate", 0, len(chosen.samples), "Great Expectations")
     min_rows = run.settings.validation.min_rows_for_ratio
-    return judged(store, suite, chosen, run.clock(), min_rows)
+    return judged(store, rule_set, chosen, run.clock(), min_rows)
 
 
 def _recount(counts: Counts, kept: EvalSet) -> Counts:
@@ -89,7 +92,7 @@ def _recount(counts: Counts, kept: EvalSet) -> Counts:
     )
 
 
-def _all_left_out(left_out: LeftOut) -> DataError:
+def _all_left_out(left_out: Failures) -> DataError:
     return DataError(
         "every sample of the eval set fails an expectation; none was written",
         received=", ".join(f"{name} {rows}" for name, rows in left_out.by_reason.items()),
@@ -113,8 +116,8 @@ def _write(
     chosen: EvalSet,
     counts: Counts,
     not_taken: dict[str, int],
-    left_out: LeftOut,
-    suite: RuleSet,
+    left_out: Failures,
+    rule_set: RuleSet,
 ) -> Receipt:
     stored = table.find_eval_set(store, chosen.digest)
     is_new = stored is None or stored.run_id == run.run_id
@@ -130,7 +133,7 @@ def _write(
             run.settings.curate.model_dump(mode="json"),
             run.request.seed,
             counts.to_dict(),
-            suite.version,
+            rule_set.version,
         ),
     )
     ledger.annotate_run(store, run.run_id, eval_set_digest=chosen.digest)
@@ -143,13 +146,12 @@ def _write(
         "parent": parent,
     }
     del notes["rows_in"], notes["rows_out"]
-    quarantined = sum(left_out.by_reason.values())
     return Receipt(
         stage="curate",
         key=chosen.digest,
         rows_in=counts.rows_in,
-        rows_out=counts.rows_out - quarantined,
-        quarantined=quarantined,
+        rows_out=counts.rows_out - left_out.quarantined,
+        quarantined=left_out.quarantined,
         duplicates=counts.exact_duplicates + counts.near_duplicates,
         notes=notes,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from expectations.checks import JudgedTable
 from expectations.rules import RuleSet
-from tasks.rules.outcomes import Judged
+from tasks.rules.outcomes import Failures, Judged, broken_shares, check_agreement
 from tasks.store import Store
 from tasks.store.held import marks
 from tasks.store.held.marks import Rows
@@ -21,8 +21,20 @@ def ask(store: Store, rule_set: RuleSet, batch: JudgedTable) -> Judged:
     return Judged(rule_set, batch, outcomes)
 
 
-def mark(store: Store, rule_set: RuleSet, batch: JudgedTable, rows: Rows) -> dict[str, int]:
-    """Mark the rows that violate a rule, in `rows.marks`; returns how many by rule id."""
-    sql = {rule.id: rule.violation_sql(batch) for rule in rule_set.rules}
+def look(store: Store, judged: Judged, rows: Rows, rows_in: int, min_rows: int) -> Failures:
+    """Mark in `rows.marks` what fails, and count it; moves nothing.
+
+    Raises JudgesDisagreeError where the two judges do not find the same.
+    """
+    rule_set = judged.rule_set
+    sql = {rule.id: rule.violation_sql(judged.batch) for rule in rule_set.rules}
     critical = {rule.id: sql.pop(rule.id) for rule in rule_set.of("critical")}
-    return marks.mark_violations(store, rows, critical, sql)
+    rows_by_rule = marks.mark_violations(store, rows, critical, sql)
+    check_agreement(judged.outcomes, rows_by_rule, rule_set)
+    warned = {rule.id: rows_by_rule[rule.id] for rule in rule_set.of("warning")}
+    return Failures(
+        rows_in,
+        marks.first_failures(store, rows),
+        {rule_id: num_rows for rule_id, num_rows in warned.items() if num_rows},
+        broken_shares(rule_set, judged.outcomes, rows_in, min_rows),
+    )

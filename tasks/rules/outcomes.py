@@ -7,7 +7,8 @@ a bug, and a bug here would quarantine the wrong calls: it stops the run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from expectations.checks import JudgedTable
 from expectations.rules import RuleSet
@@ -35,6 +36,33 @@ class Judged:
     rule_set: RuleSet
     batch: JudgedTable
     outcomes: tuple[RuleOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What fails among `rows_in` rows, each bad one once, under the first critical rule it fails.
+
+    `warnings` counts rows by rule, `broken` are batch rules that stop the run, with what they
+    found.
+    """
+
+    rows_in: int = 0
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def quarantined(self) -> int:
+        return sum(self.by_reason.values())
+
+    def counts(self) -> dict[str, Any]:
+        """As JSON values, for receipts and errors."""
+        return {
+            "rows_in": self.rows_in,
+            "rows_out": self.rows_in - self.quarantined,
+            "quarantined": self.quarantined,
+            "by_reason": dict(self.by_reason),
+        }
 
 
 class JudgesDisagreeError(FlywheelError):

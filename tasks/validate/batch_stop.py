@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from expectations.batches import SETTINGS
-from expectations.checks import JudgedTable
 from expectations.contracts import BATCH_PROFILE
 from expectations.rules import RuleSet
 from tasks.errors import DataError
-from tasks.rules.outcomes import Judged, RuleOutcome
+from tasks.rules.outcomes import Failures, Judged, RuleOutcome
 from tasks.settings import ValidateSettings
 from tasks.validate.summary import Summary
 
@@ -27,12 +26,13 @@ class BatchStoppedError(DataError):
         self.counts = dict(counts)
 
 
-def is_too_bad(rows_in: int, bad: int, settings: ValidateSettings) -> bool:
+def is_too_bad(calls: Failures, settings: ValidateSettings) -> bool:
     """Whether more than the allowed share is bad.
 
     Fewer rows than `min_rows_for_ratio` never stop: a share of a handful says nothing.
     """
-    return rows_in >= settings.min_rows_for_ratio and bad > settings.max_quarantined_ratio * rows_in
+    bad_allowed = settings.max_quarantined_ratio * calls.rows_in
+    return calls.rows_in >= settings.min_rows_for_ratio and calls.quarantined > bad_allowed
 
 
 def broken_figures(
@@ -79,42 +79,28 @@ def batch_broken(summary: Summary, judged: Sequence[Judged], docs: str | None) -
     others = ", ".join(list(summary.broken)[1:])
     return BatchStoppedError(
         f"the batch breaks {name}; nothing was moved, all calls wait in landing",
-        counts={**_counts(summary), "batch_rules": dict(summary.broken)},
+        counts=summary.calls.counts() | {"success": False, "batch_rules": dict(summary.broken)},
         received=figures + (f"; broken too: {others}" if others else ""),
         allowed=rule.meaning,
         next=(
-            f"{_look_command(part.rule_set, name, part.batch)}"
+            f"{_look_command(part, name)}"
             f"{f' (or open {docs})' if docs else ''}, then fix the logs and run again: "
             f"what waits is judged with what is new; or {limit}"
         ),
     )
 
 
-def _counts(summary: Summary) -> dict[str, object]:
-    return {
-        "rows_in": summary.rows_in,
-        "rows_out": summary.rows_in - summary.quarantined,
-        "quarantined": summary.quarantined,
-        "by_reason": dict(summary.by_reason),
-        "success": False,
-    }
-
-
 def batch_stopped(
-    summary: Summary,
-    settings: ValidateSettings,
-    rule_set: RuleSet,
-    batch: JudgedTable,
-    docs: str | None,
+    calls: Failures, settings: ValidateSettings, judged: Judged, docs: str | None
 ) -> BatchStoppedError:
     """The error for a batch that is too bad, with counts, reasons and what to do."""
-    rows_in, bad = summary.rows_in, summary.quarantined
-    look = _look_command(rule_set, next(iter(summary.by_reason)), batch)
+    rows_in, bad = calls.rows_in, calls.quarantined
+    look = _look_command(judged, next(iter(calls.by_reason)))
     return BatchStoppedError(
         f"too many calls failed validation: {bad} of {rows_in} ({bad / rows_in:.0%}); "
         "none was moved, all wait in landing",
-        counts=_counts(summary),
-        received=", ".join(f"{name} {rows}" for name, rows in summary.by_reason.items()),
+        counts=calls.counts() | {"success": False},
+        received=", ".join(f"{name} {rows}" for name, rows in calls.by_reason.items()),
         allowed=f"{settings.max_quarantined_ratio:.0%} of the calls",
         next=(
             f"{look}{f' (or open {docs})' if docs else ''}, then fix the logs, or raise "
@@ -123,10 +109,10 @@ def batch_stopped(
     )
 
 
-def _look_command(rule_set: RuleSet, rule_id: str, batch: JudgedTable) -> str:
+def _look_command(judged: Judged, rule_id: str) -> str:
     """A read-only query that shows what the most frequent reason looked at."""
-    rule = rule_set.rule(rule_id)
-    if rule_set.table is BATCH_PROFILE:
+    rule, batch = judged.rule_set.rule(rule_id), judged.batch
+    if judged.rule_set.table is BATCH_PROFILE:
         return f"flywheel sql 'from {BATCH_PROFILE.name}'"
     columns = dict.fromkeys(("request_id", *rule.columns))
     predicate = rule.violation_sql(batch)

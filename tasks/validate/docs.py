@@ -70,11 +70,11 @@ def _findings(rule_sets: Sequence[RuleSet], summary: Summary) -> Iterator[Findin
     rules = {rule.id: rule for rule_set in rule_sets for rule in rule_set.rules}
     for rule_id, figures in summary.broken.items():
         yield Finding(rules[rule_id], figures)
-    signals = summary.feedback
+    calls, signals = summary.calls, summary.feedback
     for counts, rows_in in (
-        (summary.by_reason, summary.rows_in),
+        (calls.by_reason, calls.rows_in),
         (signals.by_reason, signals.rows_in),
-        (summary.warnings, summary.rows_in),
+        (calls.warnings, calls.rows_in),
         (signals.warnings, signals.rows_in),
     ):
         for rule_id, rows in counts.items():

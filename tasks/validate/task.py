@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,10 @@ from tasks.model.receipt import Receipt
 from tasks.privacy.masking import Redactor
 from tasks.privacy.observed import shown
 from tasks.privacy.policy import hidden_columns
-from tasks.rules.ask import ask, mark
+from tasks.rules.ask import ask, look
 from tasks.rules.in_force import batch_rules, calls_rules, feedback_rules, samples_rules
-from tasks.rules.outcomes import Judged, broken_shares, check_agreement
+from tasks.rules.outcomes import Failures, Judged, check_agreement
 from tasks.run import Run
-from tasks.settings import ValidateSettings
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.held import feedback, marks, quarantine
@@ -37,7 +37,7 @@ from tasks.validate.batch_stop import (
     described,
     is_too_bad,
 )
-from tasks.validate.summary import Failures, Summary
+from tasks.validate.summary import Summary
 
 STAGE = "validate"
 _PSEUDONYM = re.compile(r"<(\w+):[0-9a-f]{12}>")
@@ -81,7 +81,7 @@ def validate(run: Run) -> Receipt:
 
 
 def _nothing_new(run: Run, store: Store, rule_set: RuleSet) -> Receipt:
-    notes = _notes(rule_set, {}, {}, None)
+    notes = _notes(rule_set, Failures(), None)
     receipt = Receipt(
         STAGE, run.run_id, 0, 0, notes={**notes, "note": "no new call: nothing to judge"}
     )
@@ -94,68 +94,37 @@ def _hold_back(
     run: Run, store: Store, judged: Sequence[Judged], profile: Mapping[str, Any]
 ) -> Receipt:
     settings = run.settings.validation
-    calls, signals = judged[0], next((j for j in judged[1:] if j.rule_set.table is FEEDBACK), None)
-    of_calls = _look(store, CALLS, calls, landing.count_calls(store), settings)
+    min_rows = settings.min_rows_for_ratio
+    by_table = {part.rule_set.table.name: part for part in judged}
+    calls, signals = by_table[LANDING.name], by_table.get(FEEDBACK.name)
+    of_calls = look(store, calls, CALLS.rows, landing.count_calls(store), min_rows)
     of_signals = Failures()
     if signals is not None:
-        of_signals = _look(store, SIGNALS, signals, feedback.count_new(store), settings)
-    broken, warned = {**of_calls.broken, **of_signals.broken}, dict(of_calls.warnings)
-    for other in judged:
-        if other.rule_set.table is BATCH_PROFILE:
-            stops, odd = _look_at_profile(store, other, profile)
-            broken |= stops
-            warned |= odd
-    now = calls.batch.now
-    too_bad = is_too_bad(of_calls.rows_in, of_calls.quarantined, settings)
+        of_signals = look(store, signals, SIGNALS.rows, feedback.count_new(store), min_rows)
+    broken = {**of_calls.broken, **of_signals.broken}
+    if BATCH_PROFILE.name in by_table:
+        stops, odd = _look_at_profile(store, by_table[BATCH_PROFILE.name], profile)
+        broken |= stops
+        of_calls = replace(of_calls, warnings={**of_calls.warnings, **odd})
+    too_bad = is_too_bad(of_calls, settings)
     stopped = too_bad or bool(broken)
-    summary = Summary(
-        run.run_id, now, of_calls.rows_in, of_calls.by_reason, warned, stopped, broken, of_signals
-    )
+    summary = Summary(run.run_id, calls.batch.now, of_calls, stopped, broken, of_signals)
     docs = _write_docs(run, judged, summary)
     if too_bad:
-        raise batch_stopped(summary, settings, calls.rule_set, calls.batch, docs)
+        raise batch_stopped(of_calls, settings, calls, docs)
     if broken:
         raise batch_broken(summary, judged, docs)
-    notes = _notes(calls.rule_set, of_calls.by_reason, warned, docs)
+    notes = _notes(calls.rule_set, of_calls, docs)
     notes["batch"] = described(profile, MIN_PAST_DAYS)
     show = partial(shown, mask=_masker(run), hidden=hidden_columns(run.settings.redact.fields))
     held = _move(store, CALLS, calls, of_calls, run.run_id, show)
     if signals is not None:
         _move(store, SIGNALS, signals, of_signals, run.run_id, show)
         feedback.adopt(store, run.run_id)
-        notes["feedback"] = {
-            "rows_in": of_signals.rows_in,
-            "rows_out": of_signals.rows_in - of_signals.quarantined,
-            "quarantined": of_signals.quarantined,
-            "by_reason": dict(of_signals.by_reason),
-            "warnings": dict(of_signals.warnings),
-        }
+        notes["feedback"] = of_signals.counts() | {"warnings": dict(of_signals.warnings)}
+    rows_in = of_calls.rows_in
     return Receipt(
-        STAGE,
-        run.run_id,
-        of_calls.rows_in,
-        rows_out=of_calls.rows_in - held,
-        quarantined=held,
-        notes=notes,
-    )
-
-
-def _look(
-    store: Store, kind: Kind, judged: Judged, rows_in: int, settings: ValidateSettings
-) -> Failures:
-    """Mark what fails; moves nothing. Raises JudgesDisagreeError."""
-    rule_set, outcomes = judged.rule_set, judged.outcomes
-    rows_by_rule = mark(store, rule_set, judged.batch, kind.rows)
-    check_agreement(outcomes, rows_by_rule, rule_set)
-    return Failures(
-        rows_in,
-        marks.first_failures(store, kind.rows),
-        {
-            rule.id: rows_by_rule[rule.id]
-            for rule in rule_set.of("warning")
-            if rows_by_rule[rule.id]
-        },
-        broken_shares(rule_set, outcomes, rows_in, settings.min_rows_for_ratio),
+        STAGE, run.run_id, rows_in, rows_out=rows_in - held, quarantined=held, notes=notes
     )
 
 
@@ -167,8 +136,9 @@ def _move(
     run_id: str,
     show: Callable[[Sequence[str], Sequence[str | None]], str],
 ) -> int:
-    judgement = Judgement(run_id, judged.batch.now, judged.rule_set.version)
-    looked_at = {rule_id: judged.rule_set.rule(rule_id).columns for rule_id in failures.by_reason}
+    rule_set = judged.rule_set
+    judgement = Judgement(run_id, judged.batch.now, rule_set.version)
+    looked_at = {rule_id: rule_set.rule(rule_id).columns for rule_id in failures.by_reason}
     return quarantine.hold_back(store, kind, judgement, looked_at, show)
 
 
@@ -203,12 +173,10 @@ def _write_docs(run: Run, judged: Sequence[Judged], summary: Summary) -> str | N
     return str(write_docs(run.settings.home_path / "data-docs", judged, summary))
 
 
-def _notes(
-    rule_set: RuleSet, by_reason: Mapping[str, int], warnings: Mapping[str, int], docs: str | None
-) -> dict[str, Any]:
+def _notes(rule_set: RuleSet, failures: Failures, docs: str | None) -> dict[str, Any]:
     return {
-        "by_reason": dict(by_reason),
-        "warnings": dict(warnings),
+        "by_reason": dict(failures.by_reason),
+        "warnings": dict(failures.warnings),
         "success": True,
         "suite_version": rule_set.version,
         "data_docs": docs,

@@ -15,7 +15,7 @@ from expectations.contracts import LANDING
 from expectations.rules import Rule, RuleSet
 from tasks.errors import StoreError
 from tasks.rules.ask import ask
-from tasks.rules.outcomes import Judged
+from tasks.rules.outcomes import Failures, Judged
 from tasks.store import Store
 from tasks.validate.docs import render, write_docs
 from tasks.validate.summary import Summary
@@ -37,9 +37,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
 
 
 def summary(run_id: str = "run-1", *, stopped: bool = False) -> Summary:
-    return Summary(
-        run_id, NOW, 100, {"has_model": 7, "has_messages": 2}, {"has_status": 3}, stopped
-    )
+    calls = Failures(100, {"has_model": 7, "has_messages": 2}, {"has_status": 3})
+    return Summary(run_id, NOW, calls, stopped)
 
 
 class _Page(HTMLParser):
@@ -119,7 +118,7 @@ def test_a_rule_that_speaks_of_warnings_is_still_critical(tmp_path: Path) -> Non
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(0, model=None)])
         judged = ask(store, rule_set, JudgedTable("landing", NOW))
-    html = render([judged], Summary("run-1", NOW, 1, {"x": 1}, {}, False))
+    html = render([judged], Summary("run-1", NOW, Failures(1, {"x": 1}), False))
     assert "state missed" in html
     assert "$z {a} &lt;b&gt;." in html
 
@@ -147,7 +146,7 @@ def test_the_page_says_first_what_was_found_and_why_it_matters(judged: Judged) -
 
 
 def test_a_clean_batch_says_so(judged: Judged) -> None:
-    clean = Summary("run-1", NOW, 5, {}, {}, False)
+    clean = Summary("run-1", NOW, Failures(5), False)
     assert "Every call meets every expectation." in render([judged], clean)
 
 
