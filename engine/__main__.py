@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from engine.errors import EngineError
 from engine.options import EngineOptions
-from engine.sampling_params import SamplingParams
+from engine.sampling.params import SamplingParams
 
 SERVE_INSTALL = "pip install 'llm-flywheel[serve]'"
 
@@ -136,7 +136,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 def _generate(options: argparse.Namespace) -> None:
     """Complete prompts from JSON lines."""
-    from engine.jsonlines import generate_lines
+    from engine.commands.jsonlines import generate_lines
 
     sampling = {name: getattr(options, name) for name in SAMPLING}
     generate_lines(
@@ -152,7 +152,7 @@ def _generate(options: argparse.Namespace) -> None:
 
 def _score(options: argparse.Namespace) -> None:
     """Log-likelihoods of continuations from JSON lines."""
-    from engine.jsonlines import score_lines
+    from engine.commands.jsonlines import score_lines
 
     score_lines(
         options.model,
@@ -166,7 +166,7 @@ def _score(options: argparse.Namespace) -> None:
 
 def _bench(options: argparse.Namespace) -> None:
     """Tokens a second, time to first token, and the share of what this machine could do."""
-    from engine.bench import Workload, bench, print_bench
+    from engine.measuring.bench import Workload, bench, print_bench
 
     workload = Workload(options.num_requests, options.prompt_tokens, options.output_tokens)
     print_bench(bench(options.model, _engine_options(options), workload), options.json)

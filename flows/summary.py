@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from flows import terminal
 from flows.commands.ui import mlflow_page
 from flows.turn import Outcome
+from tasks.model.comparison import Interval
 from tasks.model.receipt import Receipt
+from tasks.report import wording
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,14 +64,13 @@ def stage_rows(outcome: Outcome) -> list[tuple[str, ...]]:
 def suite_rows(outcome: Outcome) -> list[tuple[str, ...]]:
     return [
         (
-            suite["suite"] + ("" if suite.get("role") != "report" else " (report only)"),
-            suite["metric"],
-            str(suite["num_samples"]),
-            _interval(suite["champion"], suite.get("champion_ci")),
-            _interval(suite["challenger"], suite.get("challenger_ci")),
-            _interval(suite["difference"], (suite["ci_low"], suite["ci_high"]), signed=True),
-            _number(suite["margin"]),
-            suite["verdict"],
+            suite.rule.name + ("" if suite.rule.is_gating else " (report only)"),
+            suite.rule.metric,
+            str(suite.num_samples),
+            *(_with_interval(score.mean, score.interval) for score in suite.releases.values()),
+            _with_interval(suite.difference, suite.interval, signed=True),
+            wording.decimal(suite.rule.margin),
+            suite.verdict,
         )
         for suite in outcome.suites
     ]
@@ -281,16 +282,9 @@ def _cell(text: str) -> str:
     return " ".join(text.split())
 
 
-def _number(value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return "–"
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
-
-
-def _interval(
-    value: float | None, interval: tuple[float | None, float | None] | None, *, signed: bool = False
-) -> str:
-    if value is None or interval is None or interval[0] is None or interval[1] is None:
-        return _number(value, signed=signed)
-    low, high = (_number(bound, signed=signed) for bound in interval)
-    return f"{_number(value, signed=signed)} [{low}, {high}]"
+def _with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
+    text = wording.decimal(value, signed=signed)
+    if ends is None:
+        return text
+    low, high = (wording.decimal(end, signed=signed) for end in (ends.low, ends.high))
+    return f"{text} [{low}, {high}]"

@@ -6,12 +6,11 @@ for `flywheel run`, `flywheel run --inline` and the nightly deployment.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from flows.lock import hold
@@ -20,6 +19,7 @@ from flows.stages import place_of, stage_function, stages_of
 from tasks.errors import FlywheelError, UsageError
 from tasks.logs.files.urls import STDIN, is_url
 from tasks.model.receipt import Receipt
+from tasks.model.verdict import SuiteResult
 from tasks.model.window import window
 from tasks.run import Progress, Run, RunRequest, silent, utc_now
 from tasks.settings import Settings, find_config
@@ -37,7 +37,7 @@ class Outcome:
     receipts: tuple[Receipt, ...]
     verdict: str | None
     reasons: tuple[str, ...]
-    suites: tuple[dict[str, Any], ...]
+    suites: tuple[SuiteResult, ...]
     mlflow_run_id: str | None
     report: str | None
     resumed_after: str | None
@@ -59,7 +59,7 @@ class Outcome:
             "verdict": self.verdict,
             "reasons": list(self.reasons),
             "stages": [receipt.to_dict() for receipt in self.receipts],
-            "suites": list(self.suites),
+            "suites": [suite.to_json() for suite in self.suites],
             "mlflow_run_id": self.mlflow_run_id,
             "report": self.report,
             "resumed_after": self.resumed_after,
@@ -133,8 +133,9 @@ def _begin_or_resume(
         else:
             ledger.begin_run(store, run_id, request.to_json(), digest, now)
         if request.scores_of:
-            keys = verdicts.read_run_keys(store, request.scores_of)
-            ledger.annotate_run(store, run_id, **asdict(keys))
+            keys = ledger.run_keys(store, request.scores_of)
+            assert keys is not None, "it was found by having been evaluated"
+            ledger.set_run_keys(store, run_id, keys)
         ledger.abandon_others(store, run_id, now)
         done = ledger.receipts(store, run_id)
     resumed_after = (done[-1].stage if done else "start") if killed else None
@@ -160,14 +161,14 @@ def _one_line(error: BaseException) -> str:
 
 def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outcome:
     """Read back what a run came to."""
-    verdict = store.one("SELECT verdict, reasons, suites FROM verdicts WHERE run_id = ?", [run_id])
+    verdict = verdicts.read_verdict(store, run_id)
     receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: place_of(receipt.stage))
     return Outcome(
         run_id=run_id,
         receipts=tuple(receipts),
-        verdict=None if verdict is None else verdict[0],
-        reasons=() if verdict is None else tuple(json.loads(verdict[1])),
-        suites=() if verdict is None else tuple(json.loads(verdict[2])),
+        verdict=None if verdict is None else verdict.verdict,
+        reasons=() if verdict is None else verdict.reasons,
+        suites=() if verdict is None else verdict.suites,
         mlflow_run_id=ledger.run_value(store, run_id, "mlflow_run_id"),
         report=ledger.run_value(store, run_id, "report"),
         resumed_after=resumed_after,

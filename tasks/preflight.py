@@ -69,9 +69,9 @@ class _Check:
                     find_files([pattern], self.settings.home_path)
 
     def rules(self) -> None:
-        for suite in (in_force.calls_suite, in_force.batch_suite, in_force.feedback_suite):
+        for rules in (in_force.calls_rules, in_force.batch_rules, in_force.feedback_rules):
             with self.of("validate.rules"):
-                suite(self.settings)
+                rules(self.settings)
 
     def redaction(self) -> None:
         redact = self.settings.redact
@@ -83,7 +83,7 @@ class _Check:
 
     def suites(self) -> None:
         with self.of("validate.rules"):
-            in_force.samples_suite(self.settings)
+            in_force.samples_rules(self.settings)
         self.suite_of_task()
 
     def suite_of_task(self) -> dict[str, str]:
@@ -96,13 +96,14 @@ class _Check:
                     if isinstance(line, UsageError):
                         self.problems.append(Problem(f"suites.{name}.samples", line))
                     else:
-                        self._tasks.setdefault(line.task, name)
+                        self._tasks.setdefault(line.task or name, name)
         return self._tasks
 
     def scorers(self) -> None:
         for name, suite in self.settings.suites.items():
-            with self.of(f"suites.{name}.scorer"):
-                scorer_version(suite.scorer)
+            key = f"suites.{name}.scorer"
+            with self.of(key):
+                scorer_version(suite.scorer, key)
 
     def evaluation(self) -> None:
         self.scorers()

@@ -1,7 +1,7 @@
 """The few tensor functions a decoder layer is made of. Row-wise: a row of the result depends on
 that row of the input only.
 
-Our own kernels compute them (engine/native: C++ on a CPU, Triton on CUDA), where neither runs
+Our own kernels compute them (engine/kernels: C++ on a CPU, Triton on CUDA), where neither runs
 torch's.
 """
 
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.kernels import cpu, gpu, onednn
+from engine.kernels.own import own_kernels
 from engine.models.config import RopeScaling
-from engine.native import cpu, gpu, onednn
 
 __all__ = [
     "Matrix",
@@ -33,10 +34,7 @@ Matrix: TypeAlias = "Tensor | cpu.PackedMatrix | gpu.ExactMatrix | onednn.OneDnn
 
 
 def _native(x: Tensor) -> ModuleType | None:
-    """The module of our kernels for such tensors; None: torch has to do it."""
-    if cpu.can_run(x.device, x.dtype):
-        return cpu
-    return gpu if gpu.can_run(x.device, x.dtype) else None
+    return own_kernels(x.device, x.dtype)
 
 
 def linear(

@@ -41,7 +41,9 @@ class ServeOptions:
 def serve(options: ServeOptions) -> None:
     """Until a signal ends it. Raises EngineError for the model, OSError for the port."""
     listening = _bind(options.host, options.port)
-    from engine.core import EngineCore  # torch takes seconds, and the port is to be known first
+    from engine.scheduling.core import (
+        EngineCore,  # torch takes seconds, and the port is to be known first
+    )
     from engine.server.app import make_app
 
     with contextlib.closing(listening):

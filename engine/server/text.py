@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from engine.tokenizer import TextCodec
+from engine.loading.tokenizer import TextCodec
 
 __all__ = ["TextStream", "TokenTexts"]
 

@@ -21,6 +21,8 @@ from tasks.errors import FlywheelError, StoreError, UsageError
 from tasks.releases.resolve import find_local_model
 from tasks.settings import Settings, find_config, read_settings
 from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.evals.logged_calls import count_calls
 
 _PACKAGES = ("prefect", "duckdb", "pandas", "torch", "great-expectations", "mlflow", "transformers")
 _LOW_DISK_BYTES = 2 * 2**30
@@ -98,7 +100,7 @@ def _device() -> list[Finding]:
         import torch
     except ImportError:
         return [Finding("device", False, "torch is not installed · next: make setup")]
-    from engine.native import cpu, gpu
+    from engine.kernels import cpu, gpu
 
     if torch.cuda.is_available():
         names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
@@ -130,9 +132,7 @@ def _store(settings: Settings) -> tuple[bool | None, str]:
     if not settings.store_path.exists():
         return None, "empty, made by the first run"
     with Store.open(settings.store_path, read_only=True) as store:
-        calls, runs = store.one(
-            "SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM runs)"
-        ) or (0, 0)
+        calls, runs = count_calls(store), ledger.count_runs(store)
     return True, f"{calls:,} calls, {runs:,} runs in {settings.store_path.name}"
 
 

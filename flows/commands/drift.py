@@ -8,11 +8,11 @@ from dataclasses import asdict
 from flows.commands.turn import no_such_run
 from flows.terminal import console
 from tasks.errors import UsageError
+from tasks.model.drift import ColumnDrift
 from tasks.settings import read_settings
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.intake import drift as table
-from tasks.watch.judge import ColumnDrift
 
 _HEADINGS = ("column", "reference", "new", "PSI", "test", "adjusted p", "")
 

@@ -26,7 +26,7 @@ def newest(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> list[tuple[int, Map
             last[key] = (number, row)
     return sorted(
         ((number, row) for number, row in last.values() if row.get("is_deleted") is not True),
-        key=lambda each: each[0],
+        key=lambda numbered: numbered[0],
     )
 
 

@@ -1,6 +1,6 @@
 """Hand-written suites: JSON lines with what to ask and what a right answer is.
 
-Owns the file format and its error messages. Pure but for reading the file it is pointed at.
+Owns the file format and its error messages; reads the one file it is pointed at.
 
     {"input": "text", "target": "answer"}
     {"messages": [{"role": "user", "content": "…"}], "target": {"city": "Oslo"}, "task": "extract",
@@ -17,44 +17,30 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.curate import datapoints
-from tasks.curate.calls import Conversation, conversation_from
-from tasks.curate.normalize import canonical_json, well_formed
+from tasks.curate.evalset import Draft
 from tasks.errors import UsageError
+from tasks.model.canonical import canonical_json, well_formed
+from tasks.model.logged_call import Conversation, conversation_from
 
 KEYS = ("input", "messages", "target", "task", "slices", "must_pass", "cluster", "id", "comment")
 
 
-@dataclass(frozen=True, slots=True)
-class SuiteSample:
-    """One line of a suite file."""
-
-    suite: str
-    task: str
-    conversation: Conversation
-    target: str
-    slices: Mapping[str, str]
-    must_pass: bool
-    cluster: str | None
-    line_number: int
-
-
-def read_suite(name: str, task: str, path: Path) -> tuple[SuiteSample, ...]:
+def read_suite(name: str, task: str, path: Path) -> tuple[Draft, ...]:
     """The samples of a suite file in order. Raises UsageError that names the first wrong line."""
     return _all_or_error(suite_lines(name, task, path))
 
 
-def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[SuiteSample, ...]:
+def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[Draft, ...]:
     """The samples in the bytes of a suite file. `task` is taken where a line names none."""
     return _all_or_error(_lines(name, task, data, source))
 
 
-def _all_or_error(lines: Iterable[SuiteSample | UsageError]) -> tuple[SuiteSample, ...]:
-    samples: list[SuiteSample] = []
+def _all_or_error(lines: Iterable[Draft | UsageError]) -> tuple[Draft, ...]:
+    samples: list[Draft] = []
     for line in lines:
         if isinstance(line, UsageError):
             raise line
@@ -62,7 +48,7 @@ def _all_or_error(lines: Iterable[SuiteSample | UsageError]) -> tuple[SuiteSampl
     return tuple(samples)
 
 
-def suite_lines(name: str, task: str, path: Path) -> Iterator[SuiteSample | UsageError]:
+def suite_lines(name: str, task: str, path: Path) -> Iterator[Draft | UsageError]:
     """Every line of a suite file as a sample, or as what is wrong with it."""
     try:
         data = path.read_bytes()
@@ -87,7 +73,7 @@ def suite_lines(name: str, task: str, path: Path) -> Iterator[SuiteSample | Usag
         )
 
 
-def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[SuiteSample | UsageError]:
+def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | UsageError]:
     seen: dict[str, int] = {}
     lines: list[tuple[int, Mapping[str, Any]]] = []
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
@@ -103,7 +89,17 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[SuiteSamp
             read = datapoints.to_line(record) if foreign else _known(record, where)
             if read is None:
                 continue
-            sample = _sample(name, task, read, number, where)
+            sample = Draft(
+                suite=name,
+                task=_text(read, "task", where) or task,
+                conversation=_conversation(read, where),
+                target=_target(read, where),
+                target_kind="gold",
+                origin="suite",
+                slices=_slices(read, where),
+                must_pass=_flag(read, "must_pass", where),
+                cluster=_text(read, "cluster", where),
+            )
         except UsageError as error:
             yield error
             continue
@@ -149,21 +145,6 @@ def _known(record: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     return record
 
 
-def _sample(
-    name: str, task: str, record: Mapping[str, Any], number: int, where: str
-) -> SuiteSample:
-    return SuiteSample(
-        suite=name,
-        task=_text(record, "task", where) or task,
-        conversation=_conversation(record, where),
-        target=_target(record, where),
-        slices=_slices(record, where),
-        must_pass=_flag(record, "must_pass", where),
-        cluster=_text(record, "cluster", where),
-        line_number=number,
-    )
-
-
 def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
     if ("input" in record) == ("messages" in record):
         raise _bad(
@@ -175,15 +156,15 @@ def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
     messages = record.get("messages")
     if "input" in record:
         messages = [{"role": "user", "content": record["input"]}]
-    found = conversation_from(messages) if isinstance(messages, list) else None
-    if found is None:
+    conversation = conversation_from(messages) if isinstance(messages, list) else None
+    if conversation is None:
         raise _bad(
             "a suite line asks nothing",
             where,
             repr(record.get("input", messages))[:80],
             'text in "input", or "messages": [{"role": "user", "content": "text"}, …]',
         )
-    return found
+    return conversation
 
 
 def _target(record: Mapping[str, Any], where: str) -> str:

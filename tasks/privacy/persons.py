@@ -51,8 +51,8 @@ def person_finder(model: str) -> Finder:
 
     def find(text: str) -> Iterator[Span]:
         for start, stop in pieces(text):
-            for found in analyzer.analyze(text[start:stop], language="en", entities=["PERSON"]):
-                yield start + found.start, start + found.end
+            for person in analyzer.analyze(text[start:stop], language="en", entities=["PERSON"]):
+                yield start + person.start, start + person.end
 
     return Finder(PERSON, (), find, gate=bool)
 

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from expectations.checks import Batch
-from expectations.rules import Suite
+from expectations.checks import JudgedTable
+from expectations.rules import RuleSet
 from tasks.errors import UsageError
 from tasks.ingest.task import forced_format
 from tasks.model.receipt import Receipt
 from tasks.replay.dead_letters import read_again
-from tasks.rules.in_force import calls_suite, feedback_suite
+from tasks.rules.in_force import calls_rules, feedback_rules
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.held import calls as held
 from tasks.store.held import dead_letters as deadletters
-from tasks.store.held import feedback as held_feedback
-from tasks.store.held.calls import Readmitted
-from tasks.store.held.quarantine import refuse_unanswerable
+from tasks.store.held import quarantine
+from tasks.store.held.marks import refuse_unanswerable
+from tasks.store.held.quarantine import Readmitted
 from tasks.store.intake import feedback, landing
 
 STAGE = "replay"
@@ -74,19 +73,16 @@ def _read_letters(run: Run, store: Store) -> _Letters:
 
 
 def _readmit_held(run: Run, store: Store) -> Readmitted:
-    held.look_again(store, run.request.only)
-    held_feedback.look_again(store, run.request.only)
-    calls = _critical(run, store, calls_suite(run.settings), held.TABLE)
-    signals = _critical(run, store, feedback_suite(run.settings), held_feedback.HELD)
-    return held.readmit(store, calls, run.run_id) + held_feedback.readmit(
-        store, signals, run.run_id
-    )
+    calls = _readmit(run, store, quarantine.CALLS, calls_rules(run.settings))
+    return calls + _readmit(run, store, quarantine.SIGNALS, feedback_rules(run.settings))
 
 
-def _critical(run: Run, store: Store, suite: Suite, table: str) -> dict[str, str]:
-    batch = Batch(table, run.clock())
-    refuse_unanswerable(store, table, suite.own_sql(batch))
-    return {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
+def _readmit(run: Run, store: Store, kind: quarantine.Kind, suite: RuleSet) -> Readmitted:
+    quarantine.look_again(store, kind, run.request.only)
+    batch = JudgedTable(kind.waiting, run.clock())
+    refuse_unanswerable(store, batch.table, suite.own_sql(batch))
+    critical = {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
+    return quarantine.readmit(store, kind, critical, run.run_id)
 
 
 def _refuse_if_nothing_named(run: Run, letters: _Letters, calls: Readmitted) -> None:

@@ -84,6 +84,8 @@ def parse_settings(values: Mapping[str, Any], *, base: str, name: str = CONFIG_N
         raise ConfigurationError(tuple(_problem(item, name) for item in items)) from None
 
 
+# pydantic-settings does not replace this: it passes over a variable that names no key, and the
+# prefix over a section with an alias
 def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> None:
     for variable, text in sorted(environ.items()):
         if not variable.startswith(_PREFIX) or variable in _NOT_SETTINGS:

@@ -15,13 +15,14 @@ from flows.progress import _Bars, _bars_on, _Lines, shown
 from flows.turn import Outcome
 from tasks.errors import DataError
 from tasks.model.receipt import Receipt
+from tasks.model.verdict import SuiteResult
 from tasks.settings import parse_settings
 
-SUITE = {
+SUITE = SuiteResult.from_json({
     "suite": "route", "metric": "exact_match@1", "num_samples": 84, "role": "primary",
     "champion": 0.62, "champion_ci": [0.5, 0.7], "challenger": 0.71, "challenger_ci": [0.6, 0.8],
     "difference": 0.09, "ci_low": 0.02, "ci_high": 0.16, "margin": 0.05, "verdict": "better",
-}  # fmt: skip
+})  # fmt: skip
 
 
 @pytest.fixture
@@ -99,11 +100,12 @@ def test_markdown_lets_no_text_become_markup(outcome):
 
 
 def test_missing_number_is_a_dash_and_not_a_zero(outcome):
-    rows = summary.suite_rows(
-        Outcome("r", (), None, (), ({**SUITE, "champion": None, "ci_low": None},), None, None, None)
-    )
+    champion = replace(SUITE.releases["champion"], mean=None, interval=None)
+    suite = replace(SUITE, releases={**SUITE.releases, "champion": champion}, comparison=None)
+    rows = summary.suite_rows(Outcome("r", (), None, (), (suite,), None, None, None))
     assert rows[0][3] == "–"
-    assert rows[0][5] == "+0.090"
+    assert rows[0][4] == "0.710 [0.600, 0.800]"
+    assert rows[0][5] == "–"
 
 
 def test_unexpected_error_is_one_line_and_its_traceback_a_file(capsys):
@@ -193,7 +195,8 @@ def test_every_number_is_shown_whole_at_any_width(outcome, width, monkeypatch):
     monkeypatch.setattr(
         summary.terminal, "console", lambda: Console(file=paper, width=width, highlight=False)
     )
-    long = {**SUITE, "suite": "a suite with a rather long name", "num_samples": 1234}
+    rule = replace(SUITE.rule, name="a suite with a rather long name")
+    long = replace(SUITE, rule=rule, num_samples=1234)
     summary.print_summary(replace(outcome, suites=(SUITE, long)), parse_settings({}, base="."))
     text = paper.getvalue()
     for whole, count in (
@@ -203,7 +206,7 @@ def test_every_number_is_shown_whole_at_any_width(outcome, width, monkeypatch):
         ("0.050", 2),
         ("exact_match@1", 2),
         ("1234", 1),
-        (long["suite"], 1),
+        (rule.name, 1),
         ("dead letters  1, kept", 1),
         (" 0.5", 1),
     ):

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from expectations.contracts import RUN_STAGES, RUNS
+from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
 from tasks.store.db.connection import Store
 
@@ -31,6 +34,43 @@ def begin_run(store: Store, run_id: str, request: str, digest: str, now: datetim
         "started_at": now,
     }
     store.insert(RUNS, [row])
+
+
+@dataclass(frozen=True, slots=True)
+class BegunRun:
+    """`request` is the JSON of what was asked."""
+
+    started_at: datetime
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeys:
+    """What an evaluated run is decided on: its eval set, and the release in each role."""
+
+    eval_set_digest: str
+    release_digests: Mapping[Role, str]
+
+
+def read_run(store: Store, run_id: str) -> BegunRun | None:
+    row = store.one("SELECT started_at, request FROM runs WHERE run_id = ?", [run_id])
+    return None if row is None else BegunRun(*row)
+
+
+def run_keys(store: Store, run_id: str) -> RunKeys | None:
+    """None where the run has not been evaluated."""
+    row = store.one(
+        "SELECT eval_set_digest, champion_digest, challenger_digest FROM runs WHERE run_id = ?",
+        [run_id],
+    )
+    if row is None or None in row:
+        return None
+    return RunKeys(row[0], {"champion": row[1], "challenger": row[2]})
+
+
+def set_run_keys(store: Store, run_id: str, keys: RunKeys) -> None:
+    columns = {f"{role}_digest": digest for role, digest in keys.release_digests.items()}
+    annotate_run(store, run_id, eval_set_digest=keys.eval_set_digest, **columns)
 
 
 def began_at(store: Store, run_id: str) -> datetime | None:
@@ -81,6 +121,10 @@ def find_run(store: Store, run_id: str) -> str | None:
         [run_id],
     )
     return newest
+
+
+def count_runs(store: Store) -> int:
+    return int(store.scalar("SELECT count(*) FROM runs"))
 
 
 def adopt_run(store: Store, run_id: str) -> None:

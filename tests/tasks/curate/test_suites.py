@@ -30,12 +30,7 @@ def test_a_line_becomes_a_sample() -> None:
 
 def test_defaults_are_the_task_of_the_suite_and_no_must_pass() -> None:
     (sample,) = parse_suite("route", "t", b'\xef\xbb\xbf{"input": "a", "target": "b"}\r\n\n', "x")
-    assert (sample.task, sample.must_pass, sample.cluster, sample.line_number) == (
-        "t",
-        False,
-        None,
-        1,
-    )
+    assert (sample.task, sample.must_pass, sample.cluster) == ("t", False, None)
 
 
 def test_a_target_that_is_not_text_is_kept_as_canonical_json() -> None:
