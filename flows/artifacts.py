@@ -1,8 +1,11 @@
-"""Prefect artifacts of a turn: a summary, the quarantine by reason, a link to the report."""
+"""Prefect artifacts of a turn: a summary, the quarantine by reason, and where the report is.
+
+They are read on other machines than the one that ran the turn, so none links to a file of it.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import socket
 
 from prefect.artifacts import (
     create_link_artifact,
@@ -10,16 +13,18 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from flows.commands.ui import server_elsewhere
 from flows.summary import summary_markdown
 from flows.turn import Outcome
 from tasks.settings import Settings
 
 
 def publish(outcome: Outcome, settings: Settings) -> None:
+    summary, of_run = summary_markdown(outcome), f"run {outcome.run_id}"
     create_markdown_artifact(
         key="flywheel-summary",
-        markdown=summary_markdown(outcome),
-        description=f"run {outcome.run_id}: {outcome.verdict or 'no verdict'}",
+        markdown=summary,
+        description=f"{of_run}: {outcome.verdict or 'no verdict'}",
     )
     validated = outcome.receipt("validate")
     reasons = dict(validated.notes.get("by_reason", {})) if validated else {}
@@ -28,10 +33,16 @@ def publish(outcome: Outcome, settings: Settings) -> None:
         table=[{"expectation": name, "rows": rows} for name, rows in reasons.items()],
         description="calls held back, by the first expectation they failed",
     )
-    if outcome.report:
+    recorded, server = outcome.receipt("record"), server_elsewhere(settings)
+    if recorded and server:
         create_link_artifact(
             key="flywheel-report",
-            link=Path(outcome.report).as_uri(),
-            link_text="report",
-            description=f"report of run {outcome.run_id} under {settings.home_path.name}",
+            link=server + recorded.notes["run_url_path"],
+            link_text="report in MLflow",
+            description=f"report of {of_run}, among the artifacts",
+        )
+    elif outcome.report:
+        place = f"The whole report is a file on `{socket.gethostname()}`: `{outcome.report}`"
+        create_markdown_artifact(
+            key="flywheel-report", markdown=f"{place}\n\n{summary}", description=f"of {of_run}"
         )

@@ -7,7 +7,8 @@ the deployment in prefect.yaml: flows.nightly.nightly.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 from flows.prefect_server import QUIET
 
@@ -15,8 +16,11 @@ os.environ.update(QUIET)  # before prefect is imported: it reads them once
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Completed
 from prefect.tasks import Task
 
 from flows.artifacts import publish
@@ -29,6 +33,7 @@ from tasks.model.receipt import Receipt
 from tasks.run import Progress, Run, RunRequest, silent
 from tasks.settings import Settings, read_settings
 
+T = TypeVar("T")
 _RETRY_DELAYS_S: list[float] = [5, 30]
 
 
@@ -74,10 +79,11 @@ def nightly(
     since: str = "",
     until: str = "",
     config: str | None = None,
-) -> dict[str, Any]:
+) -> State[dict[str, Any]]:
     """Logs in, verdict out. What is not given comes from flywheel.toml.
 
-    A gate that holds is a result, not a failure: the flow run completes and carries the verdict.
+    A gate that holds is a result, not a failure: the flow run completes, and its final state is
+    named for the verdict, such as `Held: worse`.
     """
     options = Options(
         logs=logs,
@@ -91,7 +97,8 @@ def nightly(
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("run"))
     preflight.require(settings, request)
-    return _turn(settings, request, silent).to_dict()
+    outcome = _turn(settings, request, silent)
+    return _ended(outcome, outcome.to_dict())
 
 
 def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
@@ -101,19 +108,32 @@ def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Ou
     whose end costs a second.
     """
 
-    @flow(name="turn", flow_run_name=_name(request), persist_result=False)
-    def local_turn() -> Outcome:
-        return _turn(settings, request, progress)
+    @flow(name="turn", persist_result=False)
+    def local_turn() -> State[Outcome]:
+        outcome = _turn(settings, request, progress)
+        return _ended(outcome, outcome)
 
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        return local_turn()
+        outcome: Outcome = local_turn()  # type: ignore[assignment]  # of the state, its data
+    return outcome
 
 
 def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
+    compared = f"{request.challenger} against {request.champion}"
+    _name_flow_run(compared)
     outcome = turn(settings, request, execute=_execute, progress=progress)
+    _name_flow_run(f"{compared}: {outcome.verdict}")
     publish(outcome, settings)
     return outcome
 
 
-def _name(request: RunRequest) -> str:
-    return f"{request.challenger} against {request.champion}".replace("{", "").replace("}", "")
+def _ended(outcome: Outcome, data: T) -> State[T]:
+    """Of type Completed, so that nothing takes a gate that holds for a crash."""
+    name = f"{'Passed' if outcome.may_ship else 'Held'}: {outcome.verdict}"
+    return Completed(name=name, message="; ".join(outcome.reasons), data=data)
+
+
+def _name_flow_run(name: str) -> None:
+    """Who looks at a list of runs reads what was compared, and how it ended."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_name(UUID(flow_run.get_id()), name)

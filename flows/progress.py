@@ -55,49 +55,49 @@ def _bars_on(console: Console) -> Bars:
 
 
 @dataclass(slots=True)
-class _Told:
-    """What was said of a stage: since when it works, when last, and from where it counts."""
+class _Pace:
+    """How a stage gets on: since when it works, when that was last said, from where it counts."""
 
     began_s: float
-    last_s: float
-    counted_from: tuple[float, int] | None = None
+    said_s: float
+    from_s: float | None = None
+    from_done: int = 0
+
+    def rate_and_left(self, done: int, total: int | None, now_s: float) -> str:
+        """Where they can be said. What was done before the first count is not of this pace."""
+        if self.from_s is None or done < self.from_done:
+            self.from_s, self.from_done = now_s, done
+        if done == self.from_done or now_s == self.from_s:
+            return ""
+        rate = (done - self.from_done) / (now_s - self.from_s)
+        left = f", about {_duration((total - done) / rate)} left" if total else ""
+        return f", {rate:,.1f}/s{left}"
 
 
 class _Lines:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._stages: dict[str, _Told] = {}
+        self._stages: dict[str, _Pace] = {}
 
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         now = self._clock()
         if stage not in self._stages:
-            self._stages[stage] = _Told(now, now)
+            self._stages[stage] = _Pace(now, now)
             self._say(f"{stage}: {stage_named(stage).title} …")
             return
-        told = self._stages[stage]
+        pace = self._stages[stage]
         if note == "finished":
-            self._say(f"{stage}: done in {now - told.began_s:.1f} s")
+            self._say(f"{stage}: done in {now - pace.began_s:.1f} s")
             return
-        if told.counted_from is None or done < told.counted_from[1]:
-            told.counted_from = (now, done)
-        if now - told.last_s >= max(_LINE_EVERY_S, _SHARE_OF_ELAPSED * (now - told.began_s)):
-            told.last_s = now
-            since, first = told.counted_from
-            pace = _pace(done - first, now - since, None if total is None else total - done)
-            self._say(f"{stage}: {done:,}{f' of {total:,}' if total else ''}{pace} {note}".rstrip())
+        rate_and_left = pace.rate_and_left(done, total, now)
+        if now - pace.said_s >= max(_LINE_EVERY_S, _SHARE_OF_ELAPSED * (now - pace.began_s)):
+            pace.said_s = now
+            of_total = f" of {total:,}" if total else ""
+            self._say(f"{stage}: {done:,}{of_total}{rate_and_left} {note}".rstrip())
 
     @staticmethod
     def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
-
-
-def _pace(num_done: int, seconds: float, num_left: int | None) -> str:
-    """Rate and time left, where they can be told."""
-    if num_done <= 0 or seconds <= 0:
-        return ""
-    rate = num_done / seconds
-    left = f", about {_duration(num_left / rate)} left" if num_left else ""
-    return f", {rate:,.1f}/s{left}"
 
 
 def _duration(seconds: float) -> str:

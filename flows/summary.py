@@ -137,7 +137,7 @@ def _drift_fact(drift: dict[str, Any]) -> str:
     if not drift["num_judged"]:
         return f"not judged: {next(iter(drift['not_judged'].values()))}"
     compared = f"{drift['num_new']:,} new calls beside {drift['num_reference']:,} before"
-    alarms = ", ".join(f"{each['column']} (PSI {each['psi']:.2f})" for each in drift["alarms"])
+    alarms = ", ".join(f"{alarm['column']} (PSI {alarm['psi']:.2f})" for alarm in drift["alarms"])
     if not alarms:
         return f"none in {drift['num_judged']} columns, {compared}"
     return f"ALARM in {alarms}; {compared}: flywheel drift"

@@ -15,7 +15,7 @@ def console() -> Console:
     """Standard output, without colours of its own making."""
     from rich.console import Console
 
-    found = Console(highlight=False)
-    if not found.is_terminal:
-        found.width = _PIPED_WIDTH
-    return found
+    terminal = Console(highlight=False)
+    if not terminal.is_terminal:
+        terminal.width = _PIPED_WIDTH
+    return terminal

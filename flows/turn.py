@@ -47,6 +47,11 @@ class Outcome:
     def receipt(self, stage: str) -> Receipt | None:
         return next((r for r in self.receipts if r.stage == stage), None)
 
+    @property
+    def may_ship(self) -> bool:
+        """What the gate lets pass; "cannot tell" is not a pass."""
+        return self.verdict in ("better", "no_worse")
+
     def to_dict(self) -> dict[str, Any]:
         """The object `flywheel run --json` prints; its keys are part of the interface."""
         return {

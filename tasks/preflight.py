@@ -101,8 +101,9 @@ class _Check:
 
     def scorers(self) -> None:
         for name, suite in self.settings.suites.items():
-            with self.of(f"suites.{name}.scorer"):
-                scorer_version(suite.scorer)
+            key = f"suites.{name}.scorer"
+            with self.of(key):
+                scorer_version(suite.scorer, key)
 
     def evaluation(self) -> None:
         self.scorers()

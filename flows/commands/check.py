@@ -15,8 +15,8 @@ from tasks.settings import CONFIG_NAME, read_settings
 def check(*, config: str | None, as_json: bool) -> int:
     problems = problems_of(config)
     if as_json:
-        told = [problem.to_dict() for problem in problems]
-        print(json.dumps({"problems": told, "success": not problems}))
+        objects = [problem.to_dict() for problem in problems]
+        print(json.dumps({"problems": objects, "success": not problems}))
     else:
         for problem in problems:
             print(f"{problem.key}: {problem.message}")

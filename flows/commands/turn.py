@@ -24,10 +24,6 @@ from tasks.settings import Settings, read_settings
 from tasks.store import Store
 from tasks.store.control import ledger
 
-#: a gate that holds is exit 1; "cannot tell" is not a pass
-_EXIT_OF_VERDICT = {"better": 0, "no_worse": 0, "worse": 1, "cannot_tell": 1}
-
-
 Turn = Callable[[RunRequest], Outcome]
 
 
@@ -101,8 +97,8 @@ def _turn_all(
         for day in days:
             asked = replace(day, logs=logs)
             done = finished(settings, asked)
-            told = " was turned before" if done else ""
-            print(f"day {day.since} to {day.until}{told}", file=sys.stderr)
+            turned = " was turned before" if done else ""
+            print(f"day {day.since} to {day.until}{turned}", file=sys.stderr)
             result = done or turn_one(asked)
             show.one(result)
             objects.append({"since": day.since, "until": day.until, **show.to_object(result)})
@@ -112,7 +108,7 @@ def _turn_all(
 
 
 def _exit_code(result: Outcome, request: RunRequest) -> int:
-    return _EXIT_OF_VERDICT[result.verdict or "cannot_tell"] if "gate" in request.stages else 0
+    return int("gate" in request.stages and not result.may_ship)
 
 
 def _to_object(command: str, result: Outcome) -> dict[str, Any]:

@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+from urllib.parse import urlsplit, urlunsplit
 
 from flows.processes import Server, end_group, remembered
 from tasks.errors import StoreError
 from tasks.settings import Settings, read_settings
+from tasks.tracking.environment import tracking_location
 
 #: what `flywheel ui` was started with last, running or not
 _RECORD = "ui.json"
@@ -40,12 +42,8 @@ def serve(port: int, *, config: str | None) -> int:
 def mlflow_page(settings: Settings, path: str, config_option: str) -> list[tuple[str, str]]:
     """How to open a page of MLflow: its address where a server answers for our runs, else the
     command that starts one and the address to open then."""
-    from tasks.tracking.environment import tracking_location
-    from tasks.tracking.session import without_password
-
-    location = tracking_location(settings)
-    if location.is_http:
-        return [("MLflow", without_password(location.uri) + path)]
+    if elsewhere := server_elsewhere(settings):
+        return [("MLflow", elsewhere + path)]
     server = remembered(settings.home_path / _RECORD)
     if server is not None and server.is_running():
         return [("MLflow", server.url + path)]
@@ -53,6 +51,16 @@ def mlflow_page(settings: Settings, path: str, config_option: str) -> list[tuple
     port = url.rpartition(":")[2]
     option = "" if port == str(DEFAULT_PORT) else f" --port {port}"
     return [("MLflow", f"flywheel ui{option}{config_option}"), ("  then", url + path)]
+
+
+def server_elsewhere(settings: Settings) -> str | None:
+    """The address of the MLflow server that keeps our runs, as a browser of anybody may open it;
+    None where we keep them."""
+    location = tracking_location(settings)
+    if not location.is_http:
+        return None
+    parts = urlsplit(location.uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _refuse_taken_port(port: int) -> None:

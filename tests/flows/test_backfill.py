@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Application:
     days = [f"2026-11-{1 + number % 4:02d}T{number:02d}:00:00Z" for number in range(20)]
     calls = [{**call_record(number), "started_at": day} for number, day in enumerate(days)]
     for name, some in (("a", calls[:12]), ("b", calls[12:])):
-        text = "".join(json.dumps(each) + "\n" for each in some)
+        text = "".join(json.dumps(call) + "\n" for call in some)
         (tmp_path / f"{name}.jsonl").write_text(text)
     return Application(tmp_path)
 
@@ -82,7 +82,7 @@ def test_days_of_a_window_and_its_last_one_is_over():
 
 
 @pytest.mark.parametrize(
-    ("since", "until", "told"),
+    ("since", "until", "message"),
     [
         ("", "2026-11-20", "needs its first day"),
         ("2026-11-20", "2026-11-25", "ends in the past"),
@@ -90,8 +90,8 @@ def test_days_of_a_window_and_its_last_one_is_over():
         ("soon", "", "--since is no time"),
     ],
 )
-def test_a_range_that_cannot_be_filled_is_a_usage_error(since: str, until: str, told: str):
-    with pytest.raises(UsageError, match=told):
+def test_a_range_that_cannot_be_filled_is_a_usage_error(since: str, until: str, message: str):
+    with pytest.raises(UsageError, match=message):
         by_day(RunRequest(since=since, until=until), NOW)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,7 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
+from flows.artifacts import publish
 from flows.prefect_server import QUIET
+from flows.turn import Outcome
+from tasks.model.receipt import Receipt
+from tasks.settings import parse_settings
 from tests.flows.application import Application
 
 _START_S = 120.0
@@ -65,6 +70,27 @@ def filtered(url: str, what: str) -> list[dict[str, Any]]:
     return rows
 
 
+def test_where_mlflow_is_a_server_the_report_is_linked_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    created: dict[str, dict[str, Any]] = {}
+    for kind in ("link", "markdown", "table"):
+        monkeypatch.setattr(
+            f"flows.artifacts.create_{kind}_artifact",
+            lambda key, **values: created.__setitem__(key, values),
+        )
+    recorded = Receipt("record", "m", 1, 1, notes={"run_url_path": "/#/experiments/1/runs/m"})
+    outcome = Outcome("r", (recorded,), "worse", (), (), "m", "/reports/r/report.html", None)
+    uri = {"mlflow": {"tracking_uri": "https://me:secret@runs.example/"}}
+    publish(outcome, parse_settings(uri, base=str(tmp_path)))
+    assert created["flywheel-report"]["link"] == "https://runs.example/#/experiments/1/runs/m"
+    publish(outcome, parse_settings({}, base=str(tmp_path)))
+    assert (
+        f"`{socket.gethostname()}`: `/reports/r/report.html`"
+        in (created["flywheel-report"]["markdown"])
+    )
+
+
 @pytest.mark.slow
 def test_deployment_runs_on_a_worker_and_its_run_is_in_mlflow(
     application: Application, tmp_path: Path
@@ -91,8 +117,13 @@ def test_deployment_runs_on_a_worker_and_its_run_is_in_mlflow(
         details = watched.stdout + (tmp_path / "worker.log").read_text()
         assert [run["state_type"] for run in manual] == ["COMPLETED"], details[-4000:]
         assert watched.returncode == 0
-        keys = {artifact["key"] for artifact in filtered(url, "artifacts")}
-        assert keys >= {"flywheel-summary", "flywheel-quarantine", "flywheel-report"}
+        artifacts = {artifact["key"]: artifact for artifact in filtered(url, "artifacts")}
+        assert artifacts.keys() >= {"flywheel-summary", "flywheel-quarantine", "flywheel-report"}
+        # what another machine shows: no link to a file of the worker, but where it lies
+        report = artifacts["flywheel-report"]["data"]
+        assert "file://" not in json.dumps(list(artifacts.values()))
+        assert f"`{socket.gethostname()}`: `{application.home}/reports/" in report
+        assert "| route | exact" in report
         deployment = filtered(url, "deployments")[0]
         assert deployment["entrypoint"] == "flows.nightly.nightly"
         assert deployment["schedules"][0]["schedule"]["cron"] == "30 2 * * *"
@@ -104,3 +135,9 @@ def test_deployment_runs_on_a_worker_and_its_run_is_in_mlflow(
         connection.close()
     result = application.call("report", "--json").json
     assert (result["run_id"],) in tags
+    verdict = result["verdict"]
+    assert manual[0]["name"] == f"challenger against champion: {verdict}"
+    assert manual[0]["state_name"] == {
+        "better": "Passed: better", "no_worse": "Passed: no_worse",
+        "worse": "Held: worse", "cannot_tell": "Held: cannot_tell",
+    }[verdict]  # fmt: skip

@@ -17,11 +17,11 @@ _ADDRESS = re.compile(r'"([0-9a-fA-F.:]+)"')
 
 
 def addresses(trace: str) -> set[str]:
-    found = set()
+    reached = set()
     for line in trace.splitlines():
         if match := _CONNECT.search(line):
-            found.update(_ADDRESS.findall(match.group(1)))
-    return found
+            reached.update(_ADDRESS.findall(match.group(1)))
+    return reached
 
 
 def test_trace_reader_sees_both_families():

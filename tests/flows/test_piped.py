@@ -46,8 +46,8 @@ def pipe(folder: Application, data: bytes, *arguments: str) -> Answer:
 
 
 def counts(answer: Answer) -> tuple[int, int, int, int]:
-    found = answer.json
-    return tuple(found[name] for name in ("rows_in", "rows_out", "duplicates", "dead_letters"))  # type: ignore[return-value]
+    receipt = answer.json
+    return tuple(receipt[name] for name in ("rows_in", "rows_out", "duplicates", "dead_letters"))  # type: ignore[return-value]
 
 
 def spool(folder: Application) -> list[str]:

@@ -67,8 +67,8 @@ def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
 )  # fmt: skip
 def test_drift_is_told_in_a_line(outcome, drift, expected):
     redacted = Receipt("redact", "r", 7, 7, notes={"redactions": {}, "drift": drift})
-    found = dict(summary.facts(replace(outcome, receipts=(redacted,))))
-    assert found["drift"] == expected
+    facts = dict(summary.facts(replace(outcome, receipts=(redacted,))))
+    assert facts["drift"] == expected
 
 
 def test_summary_tells_the_window_and_the_files_that_changed(outcome, capsys):
@@ -86,11 +86,11 @@ def test_summary_tells_the_window_and_the_files_that_changed(outcome, capsys):
 @pytest.mark.parametrize("empty", [["/a", "/b"], 2])
 def test_files_without_a_byte_are_told_and_that_nothing_came_in(outcome, empty):
     receipt = Receipt("ingest", "r", 0, 0, notes={"files": 2, "new_files": 2, "empty_files": empty})
-    told = dict(summary.facts(replace(outcome, receipts=(receipt,))))
-    assert told["empty"] == "2 of 2 files hold no byte; nothing new came in"
+    facts = dict(summary.facts(replace(outcome, receipts=(receipt,))))
+    assert facts["empty"] == "2 of 2 files hold no byte; nothing new came in"
     other = Receipt("ingest", "r", 3, 3, notes={"files": 3, "new_files": 3, "empty_files": empty})
-    told = dict(summary.facts(replace(outcome, receipts=(other,))))
-    assert told["empty"] == "2 of 3 files hold no byte"
+    facts = dict(summary.facts(replace(outcome, receipts=(other,))))
+    assert facts["empty"] == "2 of 3 files hold no byte"
 
 
 def test_markdown_lets_no_text_become_markup(outcome):

@@ -70,7 +70,7 @@ def test_the_address_of_a_page_before_any_server_and_of_a_server_elsewhere(tmp_p
     ]  # fmt: skip
     values = {"mlflow": {"tracking_uri": "https://me:secret@runs.example"}}
     elsewhere = parse_settings(values, base=str(tmp_path))
-    assert mlflow_page(elsewhere, _PAGE, "") == [("MLflow", "https://…@runs.example" + _PAGE)]
+    assert mlflow_page(elsewhere, _PAGE, "") == [("MLflow", "https://runs.example" + _PAGE)]
     # a record of a process that is another one by now
     Server(os.getpid(), 1.0, "http://127.0.0.1:5001").remember(tmp_path / ".flywheel" / "ui.json")
     assert mlflow_page(settings, _PAGE, "")[0] == ("MLflow", "flywheel ui --port 5001")

@@ -51,9 +51,11 @@ def problems(settings: Settings, *stages: str, every_release: bool = False) -> d
         challenger=settings.challenger,
         stages=stages or _TURN,
     )
-    found = find_problems(settings, request, every_release=every_release)
-    assert len({problem.key for problem in found}) == len(found), "keys in this test are distinct"
-    return {problem.key: problem.message for problem in found}
+    problems_found = find_problems(settings, request, every_release=every_release)
+    assert len({problem.key for problem in problems_found}) == len(problems_found), (
+        "keys in this test are distinct"
+    )
+    return {problem.key: problem.message for problem in problems_found}
 
 
 def test_nothing_wrong_is_no_problem(folder: Path):
@@ -77,7 +79,7 @@ def test_every_problem_is_told_at_once_by_its_key(folder: Path):
             "mood": {"scorer": "numerical"},
         },
     )
-    told = problems(wrong, every_release=True)
+    messages = problems(wrong, every_release=True)
     parts = {
         "logs": "no log file matches",
         "validate.rules": "own.toml",
@@ -91,11 +93,11 @@ def test_every_problem_is_told_at_once_by_its_key(folder: Path):
         "releases.next.model": "holds no weights",
         "mlflow.tracking_uri": "of a kind that cannot be used",
     }
-    assert list(told) == list(parts)
+    assert list(messages) == list(parts)
     for key, part in parts.items():
-        assert part in told[key]
+        assert part in messages[key]
     # a key is written as in the file, never by the name of a section that nobody has
-    assert "[suites" not in "".join(told.values())
+    assert "[suites" not in "".join(messages.values())
 
 
 def test_every_wrong_line_of_a_suite_is_told_with_its_place(folder: Path):
@@ -104,22 +106,22 @@ def test_every_wrong_line_of_a_suite_is_told_with_its_place(folder: Path):
              json.dumps(_GOOD_LINE)]  # fmt: skip
     path.write_text("\n".join(lines) + "\n")
     request = RunRequest(champion="now", challenger="now", stages=("curate",))
-    found = find_problems(settings_of(folder), request, every_release=False)
-    assert {problem.key for problem in found} == {"suites.order.samples"}
-    told = [problem.message for problem in found]
+    problems_found = find_problems(settings_of(folder), request, every_release=False)
+    assert {problem.key for problem in problems_found} == {"suites.order.samples"}
+    messages = [problem.message for problem in problems_found]
     for number, part in ((1, "did you mean 'target'"), (3, "not JSON"), (4, "no target"),
                          (5, "line 5 repeats line 2")):  # fmt: skip
-        assert sum(f"{path}:{number}" in line and part in line for line in told) == 1, told
-    assert len(told) == 4
+        assert sum(f"{path}:{number}" in line and part in line for line in messages) == 1, messages
+    assert len(messages) == 4
 
 
 def test_a_prompt_folder_without_a_prompt_for_a_task_of_a_suite(folder: Path):
     (folder / "prompts" / "folder").mkdir()
     (folder / "prompts" / "folder" / "mood.md").write_text("Name the mood.")
     releases = {"now": {"model": "model", "prompt": "prompts/folder"}, "next": {"model": "model"}}
-    told = problems(settings_of(folder, releases=releases))
-    assert list(told) == ["releases.now.prompt"]
-    assert "no prompt for the task 'order' of suite 'order'" in told["releases.now.prompt"]
+    messages = problems(settings_of(folder, releases=releases))
+    assert list(messages) == ["releases.now.prompt"]
+    assert "no prompt for the task 'order' of suite 'order'" in messages["releases.now.prompt"]
 
 
 def test_only_what_the_stages_need_is_asked_for(folder: Path):
