@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.tiny_model import write_tiny_model
@@ -18,6 +19,10 @@ for name in [name for name in os.environ if name.startswith(("FLYWHEEL_", "PREFE
 os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
 # torch's waiting threads sleep instead of spin: whoever shares the machine may run
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# no example fails because the machine is slow
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
