@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -16,9 +15,7 @@ from tests.tasks.ingest.test_realdata import FILES
 from tests.tasks.logs.test_fuzz import SEEDS
 from tests.tasks.logs.test_fuzz_realdata import records_of
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None, reason="atheris is not installed: make test-all"
-)
+pytestmark = pytest.mark.needs("atheris")
 
 #: what the fuzzer found, each mended since; what such bytes mean depends on the samples they change
 BROKE = (
