@@ -31,8 +31,9 @@ from numpy.random import Generator
 from scipy.stats import binomtest
 
 from benchmarks.process_cost import measure
+from tasks.model.drift import ColumnDrift
 from tasks.settings import DriftSettings
-from tasks.watch.judge import Calls, ColumnDrift, Limits, judge
+from tasks.watch.judge import Calls, Limits, judge
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARES = (0.05, 0.1, 0.2, 0.4)

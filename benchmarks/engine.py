@@ -13,15 +13,10 @@ installed or run here is listed with the reason. Prints a table and writes JSON 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
-import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 if __package__ in (None, ""):  # run as a file: this folder must not hide the package `engine`
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -29,121 +24,22 @@ if __package__ in (None, ""):  # run as a file: this folder must not hide the pa
 import torch
 
 from benchmarks import environments, results, workloads
+from benchmarks.comparison import Comparison
 from benchmarks.environments import PEERS, InstallError
-from benchmarks.processes import ROOT, MeasuredProcess, SystemFailedError, environment_for
-from benchmarks.roofline import Roofline, Shape
-from benchmarks.workloads import Workloads
-from engine.device import pick_dtype
-from engine.loader.gguf import gguf_config, read_gguf
+from engine.execution.device import pick_dtype
+from engine.loading.gguf import gguf_config, read_gguf
+from engine.measuring.roofline import Roofline, Shape, measure
 
-START_TIMEOUT_S = 300
-JOB_TIMEOUT_S = 900
-WARM_UP = {
-    "generate": [(list(range(100, 140)), 4)] * 4,
-    "score": [(list(range(100, 140)), [200 + i, 300]) for i in range(4)],
-}
+ROWS = (1, 4, 8, 16, 32, 64, 128, 256, 512)
+#: of the roofline, before the work and again after it
+NUM_READINGS = 2
 SYSTEMS = tuple(name for name in PEERS if name != "ours-not-invariant")
 
 
-@dataclass(slots=True)
-class Measured:
-    """What one system has shown so far. seconds and output: by kind of work."""
-
-    process: MeasuredProcess
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    output: dict[str, list[Any]] = field(default_factory=dict)
-    peak_mib: float = 0.0
-
-
-class Comparison:
-    def __init__(self, work: Workloads, settings: dict[str, Any], cache: Path) -> None:
-        self.work = {"generate": work.generate, "score": work.score}
-        self.settings = settings
-        self.cache = cache
-        self.systems: dict[str, Measured] = {}
-        self.absent: dict[str, str] = {}
-
-    def start(self, name: str) -> None:
-        """Install, load and warm up; on a failure note the reason."""
-        peer = PEERS[name]
-        try:
-            print(f"{name}: environment", file=sys.stderr, flush=True)
-            interpreter = environments.python(peer, self.cache)
-            print(f"{name}: loading", file=sys.stderr, flush=True)
-            script = ROOT / "benchmarks" / "peers" / peer.script
-            process = MeasuredProcess(
-                name,
-                [str(interpreter), str(script)],
-                self.settings | dict(peer.settings),
-                self.cache / f"{name}.log",
-                START_TIMEOUT_S,
-            )
-            for kind in peer.work:
-                process.ask(kind, WARM_UP[kind], START_TIMEOUT_S)
-            self.systems[name] = Measured(process)
-        except (InstallError, SystemFailedError) as error:
-            self.absent[name] = str(error)
-            print(f"{name}: not measured: {error}", file=sys.stderr, flush=True)
-
-    def run(self, repeats: int, until: float) -> None:
-        """Rounds over all systems; after the first, only what fits before `until` (monotonic)."""
-        for number in range(repeats):
-            for name, measured in list(self.systems.items()):
-                for kind in PEERS[name].work:
-                    known = measured.seconds.get(kind)
-                    if known and time.monotonic() + median(known) > until:
-                        continue
-                    self._one(name, measured, kind, number)
-
-    def _one(self, name: str, measured: Measured, kind: str, number: int) -> None:
-        try:
-            reply = measured.process.ask(kind, self.work[kind], JOB_TIMEOUT_S)
-        except SystemFailedError as error:
-            self.absent[name] = str(error)
-            self.systems.pop(name, None)
-            return
-        measured.seconds.setdefault(kind, []).append(reply.seconds)
-        measured.output.setdefault(kind, reply.output)
-        measured.peak_mib = max(measured.peak_mib, reply.peak_mib)
-        line = f"{name}: {kind} {number + 1}: {reply.seconds:.1f} s"
-        print(line, file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        for measured in self.systems.values():
-            measured.process.end()
-
-
-def measure_roofline(shape: Shape, dtype: str, threads: int) -> Roofline:
-    question = {
-        "shape": {name: getattr(shape, name) for name in Shape.__slots__},
-        "dtype": dtype,
-        "threads": threads,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.roofline"],
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=environment_for(threads),
-    )
-    found = json.loads(done.stdout)
-    rates = {int(rows): rate for rows, rate in found["flops_per_s"].items()}
-    return Roofline(shape, found["itemsize"], rates, found["bytes_per_s"])
-
-
-def model_shape(gguf: Path) -> Shape:
-    config = gguf_config(read_gguf(gguf))
-    return Shape(
-        hidden=config.hidden_size,
-        intermediate=config.intermediate_size,
-        layers=config.num_layers,
-        heads=config.num_heads,
-        kv_heads=config.num_kv_heads,
-        head_dim=config.head_dim,
-        vocab=config.vocab_size,
-    )
+def read_rooflines(gguf: Path, dtype: str) -> list[Roofline]:
+    """Of this moment; the numbers of rows that occur."""
+    shape = Shape.of(gguf_config(read_gguf(gguf)))
+    return [measure(shape, getattr(torch, dtype), ROWS) for _ in range(NUM_READINGS)]
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -200,7 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
     dtype = str(pick_dtype(options.dtype, torch.device("cpu"))).removeprefix("torch.")
     conversations = environments.conversations(options.cache)
     work = workloads.build(gguf, conversations).share(options.share)
-    bound = measure_roofline(model_shape(gguf), dtype, options.threads)
+    torch.set_num_threads(options.threads)
+    readings = read_rooflines(gguf, dtype)
     settings = {
         "gguf": str(gguf),
         "model": str(folder),
@@ -212,7 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
         for name in options.peers:
             comparison.start(name)
         comparison.run(options.repeats, started + 60 * options.minutes)
-        report = results.compare(comparison, work, bound, options)
+        readings += read_rooflines(gguf, dtype)
+        report = results.compare(comparison, work, readings, options)
     finally:
         comparison.end()
     print(results.table(report))

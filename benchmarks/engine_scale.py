@@ -19,9 +19,9 @@ import torch
 from benchmarks import results
 from benchmarks.random_models import SHAPES, random_folder, tiny
 from engine import LLM, SamplingParams
-from engine.core import EngineCore
 from engine.options import EngineOptions
-from engine.request import Request
+from engine.requests.request import Request
+from engine.scheduling.core import EngineCore
 
 __all__ = ["run"]
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from engine.loader import load_model_files
-from engine.tokenizer import load_tokenizer
+from engine.loading.model_files import load_model_files
+from engine.loading.tokenizer import load_tokenizer
 
 __all__ = [
     "CACHE",

@@ -30,18 +30,19 @@ if __package__ in (None, ""):
 
 from benchmarks.ingest import Prose, line, print_table
 from benchmarks.process_cost import Cost, measure
-from expectations.calls import calls_suite
-from expectations.checks import Batch
+from expectations.calls import calls_rules
+from expectations.checks import JudgedTable
 from expectations.contracts import LANDING
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.store import Store
-from tasks.store.held import quarantine
+from tasks.store.held import marks
+from tasks.store.held.quarantine import CALLS
 
 ROOT = Path(__file__).resolve().parent.parent
 BY_HAND = Path(__file__).with_name("validate_by_hand.sql")
 NOW = datetime.fromisoformat("2026-11-24 12:00:00")
-BATCH = Batch(LANDING.name, NOW)
-SUITE = calls_suite(300.0)
+BATCH = JudgedTable(LANDING.name, NOW)
+SUITE = calls_rules(300.0)
 STORE = "flywheel.duckdb"
 NUM_TEXTS = 20_000
 
@@ -101,16 +102,16 @@ def ours(store: Store) -> dict[str, int]:
     from tasks.rules import gx
     from tasks.rules.outcomes import check_agreement
 
-    outcomes = gx.judge(store.connection, SUITE, BATCH).outcomes
+    outcomes = gx.judge(store, SUITE, BATCH)
     counts = mark(store)
     check_agreement(outcomes, counts, SUITE)
     return counts
 
 
-def judged(store: Store, suite: Suite = SUITE) -> dict[str, int]:
+def judged(store: Store, suite: RuleSet = SUITE) -> dict[str, int]:
     from tasks.rules import gx
 
-    outcomes = gx.judge(store.connection, suite, BATCH).outcomes
+    outcomes = gx.judge(store, suite, BATCH)
     return {outcome.rule_id: outcome.unexpected_rows for outcome in outcomes}
 
 
@@ -119,7 +120,7 @@ def mark(store: Store) -> dict[str, int]:
         {rule.id: rule.violation_sql(BATCH) for rule in SUITE.of(severity)}
         for severity in ("critical", "warning")
     )
-    return quarantine.mark_violations(store, critical, warning)
+    return marks.mark_violations(store, CALLS.rows, critical, warning)
 
 
 def by_hand(store: Store) -> dict[str, int]:
@@ -129,9 +130,9 @@ def by_hand(store: Store) -> dict[str, int]:
     return dict(zip((column[0] for column in result.description), row, strict=True))
 
 
-def pandas_suite() -> Suite:
+def pandas_suite() -> RuleSet:
     rules = tuple(rule for rule in SUITE.rules if rule.check.expectation(BATCH) is not None)
-    return Suite(SUITE.name, SUITE.table, rules)
+    return RuleSet(SUITE.name, SUITE.table, rules)
 
 
 def judged_as_pandas(store: Store) -> dict[str, int]:

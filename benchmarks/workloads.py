@@ -10,16 +10,18 @@ and three from the same place of other conversations: multiple choice.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.loader.gguf import read_gguf
-from engine.tokenizer import load_tokenizer
+from engine.loading.gguf import read_gguf
+from engine.loading.tokenizer import load_tokenizer
+from engine.measuring.roofline import Roofline
 
-__all__ = ["Workloads", "build"]
+__all__ = ["Workloads", "build", "generate_s", "score_s"]
 
 NUM_PROMPTS = 64
 MAX_PROMPT = 512
@@ -72,6 +74,27 @@ def build(gguf: Path, conversations: Path) -> Workloads:
         if len(ids) >= needed:
             texts.append(ids)
     return Workloads(generate, _choices(texts))
+
+
+def generate_s(bound: Roofline, work: Generation) -> float:
+    """The shortest time in which it could be done."""
+    lengths, counts = [len(p) for p, _ in work], [n for _, n in work]
+    return bound.prefill_s(lengths, len(work)) + bound.decode_s(lengths, counts)
+
+
+def score_s(bound: Roofline, work: Scoring, shared: bool) -> float:
+    """shared: a context is run once for all of its continuations that stand together."""
+    total = 0.0
+    for context, group in itertools.groupby(work, key=lambda pair: pair[0]):
+        ends = [len(tokens) - 1 for _, tokens in group]  # the last token is not run
+        logits = sum(ends) + (1 if shared else len(ends))
+        if not shared:
+            total += bound.prefill_s([len(context) + n for n in ends], logits)
+            continue
+        pairs = sum(n * (len(context) + (n + 1) / 2) for n in ends)
+        total += bound.prefill_s([len(context)], logits)
+        total += bound.tokens_s(sum(ends), bound.shape.attention_flops(pairs), 0)
+    return total
 
 
 def _first_turns(conversations: Path) -> Iterator[tuple[str, str]]:

@@ -10,30 +10,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar, get_args, get_type_hints
 
+from engine.commands.files import Files
 from engine.errors import EngineError
 from engine.options import EngineOptions
-from engine.sampling_params import SamplingParams
+from engine.sampling.params import SamplingParams
+from engine.server.options import Limits, ServeOptions
+
+T = TypeVar("T")
 
 SERVE_INSTALL = "pip install 'llm-flywheel[serve]'"
-
-
-#: the fields of SamplingParams as flags: type and help
-SAMPLING: dict[str, tuple[Callable[[str], object], str]] = {
-    "max_tokens": (int, "of the answer, at most"),
-    "temperature": (float, "0: greedy"),
-    "top_p": (float, "keep the smallest set of tokens with this probability"),
-    "top_k": (int, "keep so many most probable tokens; 0: all"),
-    "min_p": (float, "keep tokens this fraction as probable as the first; 0: all"),
-    "repetition_penalty": (float, "on tokens of prompt and answer; 1: none"),
-    "seed": (int, "of the draws"),
-    "n": (int, "completions of each prompt"),
-    "min_tokens": (int, "no end before so many"),
-    "stop": (str, "ends the text; repeatable"),
-    "stop_token_ids": (int, "ends the answer; repeatable"),
-    "logprobs": (int, "log-probabilities, with so many alternatives a token"),
-    "json_schema": (str, "that the answer must follow, as JSON text"),
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,27 +59,44 @@ def _parser() -> argparse.ArgumentParser:
 
     generate = command("generate", _generate)
     _add_files(generate, '"a text", {"prompt": text or token ids} or {"messages": […]}')
-    _add_sampling(generate)
+    text = "a line may give each of these a value of its own"
+    _add_options(generate.add_argument_group("sampling", text), SamplingParams)
     _add_files(command("score", _score), '{"context": …, "continuation": …}')
     _add_bench(command("bench", _bench))
-    _add_serve(command("serve", _serve))
+    serving = command("serve", _serve)
+    _add_options(serving, ServeOptions)
+    _add_options(serving, Limits)
     return parser
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--model", required=True, help="folder, .gguf file or hub id")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
-    group.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
-    group.add_argument(
-        "--batch-invariant",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="the same bits in every batch",
-    )
-    group.add_argument("--kv-cache-bytes", type=int, help="memory for K and V; None: a share")
-    group.add_argument("--max-batch-tokens", type=int, help="tokens of one step; None: 512")
-    group.add_argument("--quantization", choices=("int8", "int4"), help="of the layers' matrices")
+    _add_options(group, EngineOptions)
+
+
+def _add_options(parser: argparse._ActionsContainer, kind: type) -> None:
+    """A flag for every field that is an `option`."""
+    types = get_type_hints(kind)
+    for field in fields(kind):
+        if not field.metadata:
+            continue
+        flag, more = "--" + field.name.replace("_", "-"), {"help": field.metadata["text"]}
+        of = next(iter(get_args(types[field.name])), types[field.name])
+        if of is bool:
+            action = argparse.BooleanOptionalAction
+            parser.add_argument(flag, action=action, default=field.default, **more)
+        elif isinstance(field.default, tuple):
+            parser.add_argument(flag, type=of, action="append", default=[], **more)
+        else:
+            choices = field.metadata["choices"]
+            parser.add_argument(flag, type=of, default=field.default, choices=choices, **more)
+
+
+def _made(kind: type[T], options: argparse.Namespace, **more: Any) -> T:
+    """From the flags of its fields."""
+    names = [field.name for field in fields(kind) if field.metadata]  # type: ignore[arg-type]
+    return kind(**{name: getattr(options, name) for name in names}, **more)
 
 
 def _add_files(parser: argparse.ArgumentParser, line: str) -> None:
@@ -103,19 +108,6 @@ def _add_files(parser: argparse.ArgumentParser, line: str) -> None:
     )
 
 
-def _add_sampling(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "sampling", "a line may give each of these a value of its own"
-    )
-    usual = SamplingParams()
-    for name, (kind, text) in SAMPLING.items():
-        flag, default = "--" + name.replace("_", "-"), getattr(usual, name)
-        if isinstance(default, tuple):
-            group.add_argument(flag, type=kind, action="append", default=[], help=text)
-        else:
-            group.add_argument(flag, type=kind, default=default, help=text)
-
-
 def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-requests", type=int, default=64)
     parser.add_argument("--prompt-tokens", type=int, default=128)
@@ -123,83 +115,42 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
-def _add_serve(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8000, help="0: any that is free")
-    parser.add_argument("--name", default="", help="of the model, for clients; empty: its path's")
-    parser.add_argument(
-        "--max-requests", type=int, default=512, help="running or waiting, then 429"
-    )
-    parser.add_argument("--max-body-bytes", type=int, default=8 << 20, help="larger ones get 413")
-    parser.add_argument("--grace-s", type=int, default=30, help="for running requests at the end")
-
-
 def _generate(options: argparse.Namespace) -> None:
     """Complete prompts from JSON lines."""
-    from engine.jsonlines import generate_lines
+    from engine.commands.jsonlines import generate_lines
 
-    sampling = {name: getattr(options, name) for name in SAMPLING}
-    generate_lines(
-        options.model,
-        _engine_options(options),
-        options.replicas,
-        options.input,
-        options.output,
-        sampling,
-        options.json,
-    )
+    names = [field.name for field in fields(SamplingParams)]
+    generate_lines(_files(options), {name: getattr(options, name) for name in names})
 
 
 def _score(options: argparse.Namespace) -> None:
     """Log-likelihoods of continuations from JSON lines."""
-    from engine.jsonlines import score_lines
+    from engine.commands.jsonlines import score_lines
 
-    score_lines(
-        options.model,
-        _engine_options(options),
-        options.replicas,
-        options.input,
-        options.output,
-        options.json,
-    )
+    score_lines(_files(options))
+
+
+def _files(options: argparse.Namespace) -> Files:
+    model, engine = options.model, _made(EngineOptions, options)
+    return Files(model, engine, options.replicas, options.input, options.output, options.json)
 
 
 def _bench(options: argparse.Namespace) -> None:
     """Tokens a second, time to first token, and the share of what this machine could do."""
-    from engine.bench import Workload, bench, print_bench
+    from engine.measuring.bench import Workload, bench, print_bench
 
     workload = Workload(options.num_requests, options.prompt_tokens, options.output_tokens)
-    print_bench(bench(options.model, _engine_options(options), workload), options.json)
+    print_bench(bench(options.model, _made(EngineOptions, options), workload), options.json)
 
 
 def _serve(options: argparse.Namespace) -> None:
     """Serve the OpenAI API until SIGTERM or Ctrl-C."""
     try:
-        from engine.server.serve import Limits, ServeOptions, serve
+        from engine.server.serve import serve
     except ModuleNotFoundError as error:
         raise EngineError(f"The server needs {error.name}: {SERVE_INSTALL}") from None
-    serve(
-        ServeOptions(
-            model=options.model,
-            engine=_engine_options(options),
-            host=options.host,
-            port=options.port,
-            name=options.name,
-            limits=Limits(options.max_requests, options.max_body_bytes),
-            grace_s=options.grace_s,
-        )
-    )
-
-
-def _engine_options(options: argparse.Namespace) -> EngineOptions:
-    return EngineOptions(
-        options.device,
-        options.dtype,
-        options.batch_invariant,
-        options.kv_cache_bytes,
-        options.max_batch_tokens,
-        options.quantization,
-    )
+    engine, limits = _made(EngineOptions, options), _made(Limits, options)
+    serve(_made(ServeOptions, options, model=options.model, engine=engine, limits=limits))
 
 
 if __name__ == "__main__":

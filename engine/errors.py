@@ -1,29 +1,60 @@
-"""What the engine can refuse, as one tree.
+"""What can go wrong, as one tree; each class says of which kind it is, and the kind whether trying
+again can help.
 
-    EngineError
-    ├── ModelLoadError        the model cannot be read: not a model, missing shard, missing or
-    unexpected key, …
-    │   └── UnsupportedModelError   it can be read, but nothing here knows its architecture or one
-        of its settings
-    └── InvalidRequestError   the call itself is wrong (types, sampling parameters); nothing was run
-        └── RequestTooLongError     one request cannot fit; it is reported on that request, the
-        others finish
+    EngineError               REQUEST     the call is wrong: a device, an option that is not there
+    ├── InvalidRequestError   REQUEST     types, parameters, token ids, roles, schemas
+    │   └── RequestTooLongError  TOO_LONG    it does not fit into the model's context
+    ├── ModelLoadError        MODEL       not a model, missing shard, missing or unexpected key, …
+    │   ├── UnsupportedModelError  MODEL     nothing here knows its architecture or a setting of it
+    │   └── ModelFetchError      MACHINE     the hub could not be reached
+    ├── NotFiniteError        NOT_FINITE  the model's logits are NaN or infinite
+    ├── CapacityError         CAPACITY    it does not fit into the KV cache of this machine
+    ├── DeviceError           DEVICE      a step ran out of memory or broke in a kernel
+    └── MachineError          MACHINE     a package is not installed, a process has ended
 
-A fault of one request (too long, id out of range, NaN logits) is never raised by `generate` or
-`score`: it is the `error` of that request's `Completion` or `Score`, and every other request
+A fault of one request is never raised by `generate` or `score`: it is the `error` (for people) and
+the `fault` (for programs) of that request's `Completion` or `Score`, and every other request
 finishes.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import ClassVar
+
 __all__ = [
+    "CapacityError",
+    "DeviceError",
     "EngineError",
+    "FaultKind",
     "InvalidRequestError",
+    "MachineError",
+    "ModelFetchError",
     "ModelLoadError",
+    "NotFiniteError",
     "RequestTooLongError",
     "UnsupportedModelError",
     "shorten",
 ]
+
+
+class FaultKind(StrEnum):
+    """Terminal: the request, its parameters or the model are so, and the next try ends the same.
+    Transient: this machine was so at that moment; the answer of the model is not known.
+    """
+
+    REQUEST = "request"
+    TOO_LONG = "too_long"
+    MODEL = "model"
+    NOT_FINITE = "not_finite"
+    #: transient, because by default the cache is a share of the memory that is free just then
+    CAPACITY = "capacity"
+    DEVICE = "device"
+    MACHINE = "machine"
+
+    @property
+    def is_transient(self) -> bool:
+        return self in (FaultKind.CAPACITY, FaultKind.DEVICE, FaultKind.MACHINE)
 
 
 class EngineError(Exception):
@@ -31,21 +62,47 @@ class EngineError(Exception):
     allowed.
     """
 
+    kind: ClassVar[FaultKind] = FaultKind.REQUEST
 
-class ModelLoadError(EngineError):
-    """The model cannot be read."""
-
-
-class UnsupportedModelError(ModelLoadError):
-    """The model can be read, but it needs something the engine does not have."""
+    @property
+    def is_transient(self) -> bool:
+        return self.kind.is_transient
 
 
 class InvalidRequestError(EngineError):
-    """The call is wrong as a whole; nothing was run."""
+    pass
 
 
 class RequestTooLongError(InvalidRequestError):
-    """One request cannot fit into the model's context or into the KV cache."""
+    kind = FaultKind.TOO_LONG
+
+
+class ModelLoadError(EngineError):
+    kind = FaultKind.MODEL
+
+
+class UnsupportedModelError(ModelLoadError):
+    pass
+
+
+class ModelFetchError(ModelLoadError):
+    kind = FaultKind.MACHINE
+
+
+class NotFiniteError(EngineError):
+    kind = FaultKind.NOT_FINITE
+
+
+class CapacityError(EngineError):
+    kind = FaultKind.CAPACITY
+
+
+class DeviceError(EngineError):
+    kind = FaultKind.DEVICE
+
+
+class MachineError(EngineError):
+    kind = FaultKind.MACHINE
 
 
 def shorten(names: list[str], limit: int = 5) -> str:

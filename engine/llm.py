@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.answers import completion, samples
-from engine.core import EngineCore
 from engine.errors import InvalidRequestError
-from engine.intake import Intake, check_top_logprobs, sampling_params_for
 from engine.options import EngineOptions
-from engine.replicas import Replicas
-from engine.request import Completion, Prompt, Request, SamplingParams, Score, Text
-from engine.scoring import join, score_of, share_rows
-from engine.stats import EngineStats
+from engine.requests.answers import completion, samples
+from engine.requests.intake import Intake, check_top_logprobs, sampling_params_for
+from engine.requests.request import Completion, Prompt, Request, SamplingParams, Score, Text
+from engine.requests.scoring import join, score_of, share_rows
+from engine.scheduling.core import EngineCore
+from engine.scheduling.replicas import Replicas
+from engine.scheduling.stats import EngineStats
 
 __all__ = ["LLM", "EngineStats", "Progress"]
 
@@ -33,8 +33,8 @@ class LLM:
     model            a folder (config.json, *.safetensors), a .gguf file, or a hub id "owner/name"
     device           "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1"
     dtype            "auto", "float32", "bfloat16", "float16"
-    batch_invariant  the same bits for a request alone and in any batch, on this device, dtype and
-                     number of threads
+    batch_invariant  the same bits for a request alone and in any batch, on this device and dtype;
+                     kept by our own kernels, stats() says whether they run
     kv_cache_bytes   memory for K and V; None takes a share of what is free
     max_batch_tokens tokens of one step; None takes 512, on CUDA 8192
     quantization     None, "int8" or "int4": how the layers' matrices are kept in memory

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from expectations.checks import Between, Never, Present, quoted
 from expectations.contracts import BATCH_PROFILE
-from expectations.rules import Rule, Suite
+from expectations.rules import Rule, RuleSet
 
 #: a UTF-8 text read as Latin-1 or Windows-1252, and what a decoder puts for bytes it cannot read
 _GARBLED = (
@@ -105,7 +105,7 @@ def _letters(of: str) -> str:
     return f"length(regexp_replace({asked}, '[^{of}]', '', 'g'))"
 
 
-def profile_suite(limits: BatchLimits) -> Suite:
+def profile_rules(limits: BatchLimits) -> RuleSet:
     """Rules over the one row of BATCH_PROFILE."""
     rules = []
     if limits.max_age_h is not None:
@@ -140,4 +140,4 @@ def profile_suite(limits: BatchLimits) -> Suite:
                 "More: logs are taken in twice under new ids, or a test or a loop is in them.",
             )
         )
-    return Suite("batch", BATCH_PROFILE, tuple(rules))
+    return RuleSet("batch", BATCH_PROFILE, tuple(rules))

@@ -1,4 +1,4 @@
-"""The suite for calls: what a logged LLM call must hold to be believed and replayed.
+"""The rules on calls: what a logged LLM call must hold to be believed and replayed.
 
 A rule is critical where a violation makes the call useless or its numbers false: it cannot be
 replayed, cannot be told from another call, or says something impossible about when it happened or
@@ -24,7 +24,7 @@ from expectations.checks import (
     Unique,
 )
 from expectations.contracts import LANDING
-from expectations.rules import Rule, Suite, When
+from expectations.rules import Rule, RuleSet, When
 
 #: no model takes or gives more in one call; a larger count is a unit error or an overflow
 MAX_TOKENS = 10_000_000
@@ -36,7 +36,7 @@ FIRST_CALL = datetime.fromisoformat("2015-01-01 00:00:00")
 _OK = (When("status", "ok"),)
 
 
-def calls_suite(max_clock_skew_s: float) -> Suite:
+def calls_rules(max_clock_skew_s: float) -> RuleSet:
     """Rules over `landing`. The clock itself comes with the batch, so the version is stable."""
     rules = (
         _IDENTITY
@@ -47,7 +47,7 @@ def calls_suite(max_clock_skew_s: float) -> Suite:
         + _OUTCOME
         + _COMPLETENESS
     )
-    return Suite("calls", LANDING, rules)
+    return RuleSet("calls", LANDING, rules)
 
 
 _IDENTITY = (

@@ -1,7 +1,7 @@
 """Checks: what a rule can demand of a table, each kind stated once and read in two ways.
 
 Every kind gives its Great Expectations expectation and its own SQL predicate (true for a row that
-violates it), so the suite that judges and the SQL that picks the rows come from one declaration.
+violates it), so what judges and what picks the rows come from one declaration.
 A NULL never violates a check on values: only `Present` speaks of missing ones.
 
 Must not know: where the rows are, what happens to a bad one. Imports nothing but the standard
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class JudgedTable:
     """The rows being judged: a table of the store, and the clock of the run (UTC, no zone)."""
 
     table: str
@@ -50,10 +50,10 @@ class Check(Protocol):
     def columns(self) -> tuple[str, ...]:
         """The columns it looks at."""
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         """A predicate over `batch.table` that is true for rows that violate the check."""
 
-    def expectation(self, batch: Batch) -> Expectation | None:
+    def expectation(self, batch: JudgedTable) -> Expectation | None:
         """The same demand in the words of Great Expectations; None where it has none of its own."""
 
 
@@ -72,7 +72,7 @@ def quoted(column: str) -> str:
     return '"' + column.replace('"', '""') + '"'
 
 
-def resolve(bound: Bound | None, batch: Batch) -> int | float | datetime | None:
+def resolve(bound: Bound | None, batch: JudgedTable) -> int | float | datetime | None:
     """The bound as a plain value: a time after now becomes a time."""
     if isinstance(bound, AfterNow):
         return batch.now + timedelta(seconds=bound.seconds)
@@ -89,10 +89,10 @@ class Present:
     def columns(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         return f"{quoted(self.column)} IS NULL"
 
-    def expectation(self, batch: Batch) -> Expectation:
+    def expectation(self, batch: JudgedTable) -> Expectation:
         return Expectation("ExpectColumnValuesToNotBeNull", {"column": self.column})
 
 
@@ -106,14 +106,14 @@ class Unique:
     def columns(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         column, table = quoted(self.column), quoted(batch.table)
         return (
             f"{column} IN (SELECT {column} FROM {table} WHERE {column} IS NOT NULL "
             f"GROUP BY {column} HAVING count(*) > 1)"
         )
 
-    def expectation(self, batch: Batch) -> Expectation:
+    def expectation(self, batch: JudgedTable) -> Expectation:
         return Expectation("ExpectColumnValuesToBeUnique", {"column": self.column})
 
 
@@ -133,14 +133,14 @@ class Between:
     def columns(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         low, high = resolve(self.minimum, batch), resolve(self.maximum, batch)
         column = quoted(self.column)
         inside = [f"{column} >= {sql_literal(low)}"] if low is not None else []
         inside += [f"{column} <= {sql_literal(high)}"] if high is not None else []
         return f"NOT ({' AND '.join(inside)})"
 
-    def expectation(self, batch: Batch) -> Expectation:
+    def expectation(self, batch: JudgedTable) -> Expectation:
         bounds = {
             "min_value": resolve(self.minimum, batch),
             "max_value": resolve(self.maximum, batch),
@@ -160,11 +160,11 @@ class OneOf:
     def columns(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         allowed = ", ".join(sql_literal(value) for value in self.values)
         return f"{quoted(self.column)} NOT IN ({allowed})"
 
-    def expectation(self, batch: Batch) -> Expectation:
+    def expectation(self, batch: JudgedTable) -> Expectation:
         return Expectation(
             "ExpectColumnValuesToBeInSet", {"column": self.column, "value_set": list(self.values)}
         )
@@ -181,10 +181,10 @@ class Matches:
     def columns(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         return f"NOT regexp_matches({quoted(self.column)}, {sql_literal(self.pattern)})"
 
-    def expectation(self, batch: Batch) -> Expectation:
+    def expectation(self, batch: JudgedTable) -> Expectation:
         return Expectation(
             "ExpectColumnValuesToMatchRegex", {"column": self.column, "regex": self.pattern}
         )
@@ -201,10 +201,10 @@ class AtLeast:
     def columns(self) -> tuple[str, ...]:
         return (self.larger, self.smaller)
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         return f"NOT ({quoted(self.larger)} >= {quoted(self.smaller)})"
 
-    def expectation(self, batch: Batch) -> Expectation:
+    def expectation(self, batch: JudgedTable) -> Expectation:
         return Expectation(
             "ExpectColumnPairValuesAToBeGreaterThanB",
             {
@@ -231,10 +231,10 @@ class Never:
     def columns(self) -> tuple[str, ...]:
         return self.looks_at
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         return self.predicate
 
-    def expectation(self, batch: Batch) -> None:
+    def expectation(self, batch: JudgedTable) -> None:
         return None
 
 
@@ -250,7 +250,7 @@ class NotKnownOtherwise:
     def columns(self) -> tuple[str, ...]:
         return (self.key, self.digest)
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         key, digest, table = quoted(self.key), quoted(self.digest), quoted(batch.table)
         # not correlated: GX wraps the table in a subquery of another name
         return (
@@ -259,7 +259,7 @@ class NotKnownOtherwise:
             f"WHERE incoming.{key} = known.{key} AND incoming.{digest} <> known.{digest})"
         )
 
-    def expectation(self, batch: Batch) -> None:
+    def expectation(self, batch: JudgedTable) -> None:
         return None
 
 
@@ -274,7 +274,7 @@ class Agree:
     def columns(self) -> tuple[str, ...]:
         return (self.value, *self.keys)
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         # a struct compares whole, missing values included, where a row of columns would not
         keys = ", ".join(f"CAST({quoted(key)} AS VARCHAR)" for key in self.keys)
         return (
@@ -283,7 +283,7 @@ class Agree:
             f"HAVING count(DISTINCT {quoted(self.value)}) > 1)"
         )
 
-    def expectation(self, batch: Batch) -> None:
+    def expectation(self, batch: JudgedTable) -> None:
         return None
 
 
@@ -298,7 +298,7 @@ class KnownIn:
     def columns(self) -> tuple[str, ...]:
         return (self.column,)
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         column = quoted(self.column)
         known = " UNION ALL ".join(
             # one NULL in the list would make NOT IN true of nothing
@@ -307,7 +307,7 @@ class KnownIn:
         )
         return f"{column} NOT IN ({known})"
 
-    def expectation(self, batch: Batch) -> None:
+    def expectation(self, batch: JudgedTable) -> None:
         return None
 
 

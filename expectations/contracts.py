@@ -183,11 +183,11 @@ QUARANTINE = TableContract(
     (
         _c("quarantine_id", "VARCHAR", "sha256 of request id, content and first source", False),
         _c("request_id", "VARCHAR", "of the call, if it has one"),
-        _c("expectation", "VARCHAR", "id of the first expectation failed, in suite order", False),
+        _c("expectation", "VARCHAR", "id of the first expectation failed, in their order", False),
         _c("also_failed", "VARCHAR[]", "ids of the other expectations failed", False),
         _c("column_name", "VARCHAR", "column (or columns) that expectation looks at"),
         _c("observed", "VARCHAR", "value seen there, shortened, secrets masked"),
-        _c("suite_version", "VARCHAR", "digest of the suite", False),
+        _c("suite_version", "VARCHAR", "digest of the rules", False),
         _c("run_id", "VARCHAR", "run that judged it", False),
         _c("created_at", "TIMESTAMP", "when, UTC", False),
         _c("row", "JSON", "the landing row", False),
@@ -263,7 +263,12 @@ COMPLETIONS = TableContract(
     "completions",
     "what one release said to one sample under one seed; a hit here is a re-read",
     (
-        _c("release_digest", "VARCHAR", "the release, engine version included", False),
+        _c(
+            "release_digest",
+            "VARCHAR",
+            "the release, with all of the engine that may change an answer",
+            False,
+        ),
         _c("sample_id", "VARCHAR", "the sample", False),
         _c("seed", "BIGINT", "seed of the run", False),
         _c("text", "VARCHAR", "what it said; NULL where error is set"),
@@ -274,6 +279,7 @@ COMPLETIONS = TableContract(
         _c("error", "VARCHAR", "why there is no text"),
         _c("run_id", "VARCHAR", "run that computed it", False),
         _c("created_at", "TIMESTAMP", "UTC", False),
+        _c("fault", "VARCHAR", "whose fault the error is: release, judge or harness"),
     ),
     key=("release_digest", "sample_id", "seed"),
 )
@@ -289,6 +295,7 @@ SCORES = TableContract(
         _c("unscored_reason", "VARCHAR", "why there is no value"),
         _c("answer", "VARCHAR", "what was extracted from the completion"),
         _c("explanation", "VARCHAR", "why the value is what it is", False),
+        _c("fault", "VARCHAR", "whose fault it is that there is no value"),
     ),
     key=("release_digest", "sample_id", "seed", "scorer"),
 )

@@ -1,4 +1,4 @@
-"""The suite for feedback: what a signal on a call must hold to be counted for or against it.
+"""The rules on feedback: what a signal on a call must hold to be counted for or against it.
 
 Critical where a violation would turn the signal into a false one; what merely finds no call, or
 says less than it could, warns. Only where nearly none finds its call does the batch stop.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from expectations.checks import AfterNow, Between, KnownIn, Matches, Never, OneOf, Present
 from expectations.contracts import FEEDBACK
-from expectations.rules import Rule, Suite, When
+from expectations.rules import Rule, RuleSet, When
 
 _THUMBS = (When("kind", "thumbs"),)
 _CALLS = ("landing", "requests", "merged_reports", "quarantine")
 
 
-def feedback_suite(max_clock_skew_s: float, max_lost_ratio: float = 1.0) -> Suite:
+def feedback_rules(max_clock_skew_s: float, max_lost_ratio: float = 1.0) -> RuleSet:
     """Rules over `feedback`; more than `max_lost_ratio` without a call stops the batch (1: off)."""
     lost = (_few_lost(max_lost_ratio),) if max_lost_ratio < 1 else ()
-    return Suite("feedback", FEEDBACK, (*_critical(max_clock_skew_s), *_WARNINGS, *lost))
+    return RuleSet("feedback", FEEDBACK, (*_critical(max_clock_skew_s), *_WARNINGS, *lost))
 
 
 def _critical(max_clock_skew_s: float) -> tuple[Rule, ...]:

@@ -1,9 +1,9 @@
-"""Rules and suites: a check with an id, a severity and its reason.
+"""Rules and sets of them: a check with an id, a severity and its reason.
 
 A rule is declared once; the Great Expectations suite and the SQL that finds the bad rows are both
 derived from it.
 
-Must not know: which stage runs a suite. Great Expectations is imported only inside `to_gx`.
+Must not know: which stage judges. Great Expectations is imported only inside `to_gx`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from expectations.checks import Batch, Check, few_rows_violate, quoted, sql_literal
+from expectations.checks import Check, JudgedTable, few_rows_violate, quoted, sql_literal
 from expectations.contracts import TableContract
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ class Rule:
         """The columns to look at when a row violates it."""
         return self.check.columns
 
-    def violation_sql(self, batch: Batch) -> str:
+    def violation_sql(self, batch: JudgedTable) -> str:
         """A predicate over `batch.table`, true exactly for the rows that violate the rule."""
         terms = [f"{quoted(w.column)} = {sql_literal(w.value)}" for w in self.when]
         return " AND ".join([*terms, f"({self.check.violation_sql(batch)})"])
 
-    def to_gx(self, batch: Batch) -> GxExpectation:
+    def to_gx(self, batch: JudgedTable) -> GxExpectation:
         """The Great Expectations expectation; imports that library (seconds on first use)."""
         import great_expectations.expectations as gxe
 
@@ -111,7 +111,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Suite:
+class RuleSet:
     """Rules over one table, in order: the first that a row fails names its quarantine."""
 
     name: str
@@ -122,7 +122,7 @@ class Suite:
         ids = [rule.id for rule in self.rules]
         doubled = sorted({name for name in ids if ids.count(name) > 1})
         if doubled:
-            raise ValueError(f"suite {self.name} has two rules named {', '.join(doubled)}")
+            raise ValueError(f"rule set {self.name} has two rules named {', '.join(doubled)}")
         for rule in self.rules:
             for column in (*rule.columns, *(condition.column for condition in rule.when)):
                 self.table.column(column)  # a KeyError names the columns there are
@@ -137,12 +137,12 @@ class Suite:
         for rule in self.rules:
             if rule.id == rule_id:
                 return rule
-        raise KeyError(f"suite {self.name} has no rule {rule_id!r}")
+        raise KeyError(f"rule set {self.name} has no rule {rule_id!r}")
 
     def of(self, severity: Severity) -> tuple[Rule, ...]:
         return tuple(rule for rule in self.rules if rule.severity == severity)
 
-    def own_sql(self, batch: Batch) -> dict[str, str]:
+    def own_sql(self, batch: JudgedTable) -> dict[str, str]:
         """What rules declared elsewhere look for, by their place: they may not be sound."""
         return {
             f"{rule.origin}, rule {rule.id}": rule.violation_sql(batch)
@@ -150,11 +150,11 @@ class Suite:
             if rule.origin
         }
 
-    def extended(self, rules: Iterable[Rule]) -> Suite:
-        """The suite with further rules after its own."""
-        return Suite(self.name, self.table, (*self.rules, *rules))
+    def extended(self, rules: Iterable[Rule]) -> RuleSet:
+        """The set with further rules after its own."""
+        return RuleSet(self.name, self.table, (*self.rules, *rules))
 
-    def to_gx(self, batch: Batch) -> ExpectationSuite:
+    def to_gx(self, batch: JudgedTable) -> ExpectationSuite:
         """The Great Expectations suite; imports that library."""
         from great_expectations import ExpectationSuite
 

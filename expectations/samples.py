@@ -1,4 +1,4 @@
-"""The suite for eval sets: what a sample must hold to be asked and judged.
+"""The rules on eval sets: what a sample must hold to be asked and judged.
 
 Critical where it cannot be asked, or where no answer could be told right from wrong: a mined sample
 is left out, a hand-written one stops the run, since nobody would miss it. All else warns.
@@ -9,17 +9,17 @@ from __future__ import annotations
 from expectations.batches import garbled
 from expectations.checks import Agree, Between, Matches, Never, OneOf
 from expectations.contracts import SAMPLES
-from expectations.rules import Rule, Suite
+from expectations.rules import Rule, RuleSet
 
 #: a shorter target, such as a label, may well stand among the choices of the question
 MIN_LEAKED_CHARS = 20
 _KINDS = ("gold", "corrected", "accepted", "logged")
 
 
-def samples_suite(max_garbled_ratio: float = 1.0) -> Suite:
+def samples_rules(max_garbled_ratio: float = 1.0) -> RuleSet:
     """Rules over the samples of one eval set; a limit of 1 makes no rule on garbled text."""
     share = (_few_garbled(max_garbled_ratio),) if max_garbled_ratio < 1 else ()
-    return Suite("samples", SAMPLES, (*_CRITICAL, *_WARNINGS, *share))
+    return RuleSet("samples", SAMPLES, (*_CRITICAL, *_WARNINGS, *share))
 
 
 _CRITICAL = (

@@ -7,202 +7,104 @@ standard error.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
+from flows.options import Config, Json, Options, RunId, taking
+
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="flywheel",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From production LLM logs to a trustworthy answer: may this release ship?",
 )
 
-Config = Annotated[
-    str | None, typer.Option("--config", help="settings file [default: the nearest flywheel.toml]")
-]
-Logs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--logs",
-        help="log files: a path, folder, pattern or address (s3://…); - is standard input; "
-        "repeatable",
-    ),
-]
-Since = Annotated[
-    str,
-    typer.Option("--since", help="calls from then on: 2026-11-01, 2026-11-01T06:00+01:00, 24h, 7d"),
-]
-Until = Annotated[str, typer.Option("--until", help="calls before that; times are UTC unless told")]
-Backfill = Annotated[
-    bool, typer.Option("--backfill", help="a run for each day from --since to --until")
-]
-Format = Annotated[str, typer.Option("--format", help="log format, instead of finding out")]
-Champion = Annotated[str, typer.Option("--champion", help="release in production")]
-Challenger = Annotated[str, typer.Option("--challenger", help="release that asks to ship")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="seed of the run")]
-Json = Annotated[bool, typer.Option("--json", help="one JSON object instead of tables")]
+
+def _version(said: bool) -> None:
+    if said:
+        from importlib.metadata import version
+
+        print(f"flywheel {version('llm-flywheel')}")
+        raise typer.Exit
 
 
-@app.command()
-def run(
-    logs: Logs = None,
-    champion: Champion = "",
-    challenger: Challenger = "",
-    log_format: Format = "auto",
-    since: Since = "",
-    until: Until = "",
-    backfill: Backfill = False,
-    seed: Seed = None,
-    inline: Annotated[
-        bool, typer.Option("--inline", help="the same stages in this process, without Prefect")
+@app.callback()
+def general(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="print the version", is_eager=True, callback=_version),
     ] = False,
-    config: Config = None,
-    as_json: Json = False,
 ) -> None:
+    """What can be said before a command."""
+
+
+_LOGS = ("files", "logs", "log_format", "since", "until", "backfill")
+_RELEASES = ("champion", "challenger", "seed")
+
+
+@app.command()
+@taking(*_LOGS, *_RELEASES, "inline")
+def run(options: Options) -> int:
     """One whole turn: logs in, verdict out, everything recorded."""
-    from flows.commands.turn import run_turn
-
-    raise typer.Exit(
-        run_turn(
-            "record",
-            logs=logs,
-            champion=champion,
-            challenger=challenger,
-            log_format=log_format,
-            since=since,
-            until=until,
-            backfill=backfill,
-            seed=seed,
-            inline=inline,
-            config=config,
-            as_json=as_json,
-        )
-    )
+    return _turn("run", options)
 
 
 @app.command()
-def ingest(
-    logs: Logs = None,
-    log_format: Format = "auto",
-    since: Since = "",
-    until: Until = "",
-    backfill: Backfill = False,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@taking(*_LOGS)
+def ingest(options: Options) -> int:
     """Take in new log records; what cannot be read becomes a dead letter."""
-    from flows.commands.turn import run_part
-
-    raise typer.Exit(
-        run_part(
-            ("ingest",),
-            logs=logs,
-            log_format=log_format,
-            since=since,
-            until=until,
-            backfill=backfill,
-            config=config,
-            as_json=as_json,
-        )
-    )
+    return _turn("ingest", options)
 
 
 @app.command()
-def validate(config: Config = None, as_json: Json = False) -> None:
+@taking()
+def validate(options: Options) -> int:
     """Check what came in, quarantine what fails, redact the rest."""
-    from flows.commands.turn import run_part
-
-    raise typer.Exit(run_part(("validate", "redact"), config=config, as_json=as_json))
+    return _turn("validate", options)
 
 
 @app.command()
-def curate(seed: Seed = None, config: Config = None, as_json: Json = False) -> None:
+@taking("seed")
+def curate(options: Options) -> int:
     """Build the eval set from suites, failures and traffic."""
-    from flows.commands.turn import run_part
-
-    raise typer.Exit(run_part(("curate",), seed=seed, config=config, as_json=as_json))
+    return _turn("curate", options)
 
 
 @app.command(name="eval")
-def evaluate(
-    champion: Champion = "",
-    challenger: Challenger = "",
-    seed: Seed = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@taking(*_RELEASES)
+def evaluate(options: Options) -> int:
     """Replay the eval set on champion and challenger and score the answers."""
-    from flows.commands.turn import run_part
-
-    raise typer.Exit(
-        run_part(
-            ("curate", "evaluate"),
-            champion=champion,
-            challenger=challenger,
-            seed=seed,
-            config=config,
-            as_json=as_json,
-        )
-    )
+    return _turn("eval", options)
 
 
 @app.command()
-def gate(
-    champion: Champion = "",
-    challenger: Challenger = "",
-    seed: Seed = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Decide from what is stored, without recording: better, no_worse, worse or cannot_tell."""
-    from flows.commands.turn import run_part
-
-    raise typer.Exit(
-        run_part(
-            ("curate", "evaluate", "gate"),
-            champion=champion,
-            challenger=challenger,
-            seed=seed,
-            config=config,
-            as_json=as_json,
-        )
-    )
+@taking("run_id", "champion", "challenger")
+def gate(options: Options) -> int:
+    """Decide on the stored scores of an evaluated run: better, no_worse, worse or cannot_tell."""
+    return _turn("gate", options)
 
 
 @app.command()
-def replay(
-    what: Annotated[
-        list[str] | None,
-        typer.Argument(help="log file, expectation, request id, or the beginning of an id"),
-    ] = None,
-    log_format: Format = "auto",
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@taking("held", "log_format")
+def replay(options: Options) -> int:
     """After a fix: dead letters and quarantined calls that pass by now come in, each once."""
-    from flows.commands.turn import run_part
+    return _turn("replay", options)
 
-    raise typer.Exit(
-        run_part(
-            ("replay", "validate", "redact"),
-            only=tuple(
-                os.path.realpath(each) if os.path.exists(each) else each for each in what or ()
-            ),
-            log_format=log_format,
-            config=config,
-            as_json=as_json,
-        )
-    )
+
+def _turn(command: str, options: Options) -> int:
+    from flows.commands.turn import run_command
+
+    return run_command(command, options)
 
 
 @app.command()
 def drift(
-    run_id: Annotated[str, typer.Argument(help="run, or its beginning [default: the last]")] = "",
+    run_id: RunId = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -214,7 +116,7 @@ def drift(
 
 @app.command()
 def report(
-    run_id: Annotated[str, typer.Argument(help="run, or its beginning [default: the last]")] = "",
+    run_id: RunId = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -270,6 +172,14 @@ def init(
 
 
 @app.command()
+def check(config: Config = None, as_json: Json = False) -> None:
+    """Check all that can be known before a run: settings, rules, suites, prompts and models."""
+    from flows.commands.check import check as check_configuration
+
+    raise typer.Exit(check_configuration(config=config, as_json=as_json))
+
+
+@app.command()
 def doctor(config: Config = None, as_json: Json = False) -> None:
     """Say what is installed, which device there is, and whether each store answers."""
     from flows.commands.doctor import examine
@@ -285,9 +195,12 @@ def main() -> None:
         app()
     except Exception as error:
         sys.exit(exit_code_of(error, as_json="--json" in sys.argv))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        # typer makes exit 130 of an interrupt, without a word
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
         print("interrupted · next: the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -20,15 +20,15 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.tasks import Task
 
 from flows.artifacts import publish
-from flows.stages import STAGES, TITLES
+from flows.options import Options
+from flows.stages import stage_named, stages_of
 from flows.turn import Outcome, execute_stage, request_from, turn
+from tasks import preflight
 from tasks.errors import FlywheelError
 from tasks.model.receipt import Receipt
 from tasks.run import Progress, Run, RunRequest, silent
 from tasks.settings import Settings, read_settings
 
-#: only these meet something outside this machine that may be back in a moment
-_RETRIES = {"ingest": 2, "record": 2}
 _RETRY_DELAYS_S: list[float] = [5, 30]
 
 
@@ -42,29 +42,27 @@ def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bo
     return False
 
 
-def _stage_task(stage: str) -> Task[[Run], Receipt]:
-    def run_stage(run: Run) -> Receipt:
-        return execute_stage(stage, run)
+def stage_task(name: str) -> Task[[Run], Receipt]:
+    stage = stage_named(name)
 
-    outside = stage in _RETRIES
+    def run_stage(run: Run) -> Receipt:
+        return execute_stage(name, run)
+
     decorate = task(
-        name=stage,
-        description=TITLES[stage],
-        task_run_name=stage,
-        retries=_RETRIES.get(stage, 0),
-        retry_delay_seconds=_RETRY_DELAYS_S if outside else 0,
-        retry_condition_fn=_is_transient if outside else None,
+        name=name,
+        description=stage.title,
+        task_run_name=name,
+        retries=stage.retries,
+        retry_delay_seconds=_RETRY_DELAYS_S[: stage.retries],
+        retry_condition_fn=_is_transient,
         cache_policy=NO_CACHE,
         persist_result=False,
     )
     return decorate(run_stage)
 
 
-STAGE_TASKS = {stage: _stage_task(stage) for stage in STAGES}
-
-
-def _execute(stage: str, run: Run) -> Receipt:
-    return STAGE_TASKS[stage](run)
+def _execute(name: str, run: Run) -> Receipt:
+    return stage_task(name)(run)
 
 
 @flow(name="nightly", description=__doc__, validate_parameters=True, persist_result=False)
@@ -81,16 +79,18 @@ def nightly(
 
     A gate that holds is a result, not a failure: the flow run completes and carries the verdict.
     """
-    settings = read_settings(config)
-    request = request_from(
-        settings,
-        logs=tuple(logs or ()),
+    options = Options(
+        logs=logs,
         champion=champion,
         challenger=challenger,
         seed=seed,
         since=since,
         until=until,
+        config=config,
     )
+    settings = read_settings(config)
+    request = request_from(settings, options, stages_of("run"))
+    preflight.require(settings, request)
     return _turn(settings, request, silent).to_dict()
 
 

@@ -6,9 +6,7 @@ import prefect: the server boots while this process is still importing it.
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -19,11 +17,13 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from flows.processes import process_started_at
+from flows.processes import Server, end_group, remembered
 from tasks.errors import StoreError
+from tasks.logs.files.urls import without_password
 
 _STARTUP_TIMEOUT_S = 120.0
-_STOP_TIMEOUT_S = 5.0
+#: a server of the user's that was started a moment ago
+_GIVEN_TIMEOUT_S = 30.0
 
 #: nothing calls home; DO_NOT_TRACK has the one spelling that both Prefect and MLflow take
 QUIET = {
@@ -58,7 +58,7 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
     for name, value in _LOCAL_LOGGING.items():
         os.environ.setdefault(name, value)
     os.environ["PREFECT_HOME"] = str(state)
-    server = Server(state)
+    server = OwnServer(state)
     try:
         os.environ["PREFECT_API_URL"] = server.url
         yield server.wait_until_healthy
@@ -67,7 +67,7 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
         server.stop()
 
 
-class Server:
+class OwnServer:
     """A Prefect API server process on a free loopback port. Starting does not wait for it."""
 
     def __init__(self, state: Path) -> None:
@@ -106,8 +106,7 @@ class Server:
             stderr=self._log,
             start_new_session=True,
         )
-        pid = self._process.pid
-        self._record.write_text(json.dumps({"pid": pid, "started_at": process_started_at(pid)}))
+        Server.of(self._process.pid, self.url).remember(self._record)
 
     def wait_until_healthy(self) -> None:
         """Block until the API answers. Raises StoreError when it ends or takes too long."""
@@ -125,12 +124,7 @@ class Server:
         )
 
     def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_group(self._process.pid, self._process.poll)
         self._log.close()
         self._record.unlink(missing_ok=True)
 
@@ -138,29 +132,12 @@ class Server:
 def stop_orphan(state: Path) -> int | None:
     """Stop the server that a killed run left behind; returns its pid, None where there is none."""
     record = state / "server.json"
-    try:
-        found = json.loads(record.read_text())
-        pid, started = int(found["pid"]), found["started_at"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    server = remembered(record)
     record.unlink(missing_ok=True)
-    if started is None or process_started_at(pid) != started:
+    if server is None or not server.is_running():
         return None
-    _end(pid, started)
-    return pid
-
-
-def _end(pid: int, started: float) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if process_started_at(pid) != started:
-                return
-            time.sleep(0.05)
+    end_group(server.pid)
+    return server.pid
 
 
 def _require(url: str) -> None:
@@ -170,6 +147,19 @@ def _require(url: str) -> None:
             received=f"PREFECT_API_URL={url}",
             next="start it (prefect server start), unset PREFECT_API_URL, or run with --inline",
         )
+
+
+def wait_for_given(url: str) -> None:
+    """Block until the user's server answers. Raises StoreError where it does not come up."""
+    deadline = time.monotonic() + _GIVEN_TIMEOUT_S
+    while not _answers(url):
+        if time.monotonic() >= deadline:
+            raise StoreError(
+                f"no Prefect server answers at {without_password(url)}",
+                received=f"PREFECT_API_URL, asked for {_GIVEN_TIMEOUT_S:.0f} s",
+                next="prefect server start, or set PREFECT_API_URL to the server that runs",
+            )
+        time.sleep(0.2)
 
 
 def _answers(url: str) -> bool:

@@ -1,9 +1,63 @@
-"""Telling whether a process recorded earlier still is that process."""
+"""Servers that we start: remembered in a file, told from others of the same pid, ended whole."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+
+_STOP_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server process, leader of a process group of its own."""
+
+    pid: int
+    started_at: float | None
+    url: str
+
+    @classmethod
+    def of(cls, pid: int, url: str) -> Server:
+        return cls(pid, process_started_at(pid), url)
+
+    def is_running(self) -> bool:
+        return self.started_at is not None and process_started_at(self.pid) == self.started_at
+
+    def remember(self, path: Path) -> None:
+        text = json.dumps({"pid": self.pid, "started_at": self.started_at, "url": self.url})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def remembered(path: Path) -> Server | None:
+    """What the file says, running or not; None where there is none or it cannot be read."""
+    try:
+        value = json.loads(path.read_text())
+        return Server(int(value["pid"]), value["started_at"], str(value.get("url")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def end_group(pid: int, collect: Callable[[], object] = lambda: None) -> None:
+    """End a process and all it started in its group; whoever does not go in time is killed.
+
+    `collect` is called while waiting: a child of ours is there until its parent has asked for it.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        try:
+            os.killpg(pid, number)
+            while time.monotonic() < deadline:
+                collect()
+                os.killpg(pid, 0)
+                time.sleep(0.05)
+        except ProcessLookupError:
+            return
 
 
 def process_started_at(pid: int) -> float | None:

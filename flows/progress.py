@@ -1,21 +1,26 @@
-"""Progress on standard error: bars on a terminal, one line a stage elsewhere."""
+"""Progress on standard error: bars on a terminal, lines elsewhere; both with rate and time left."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flows.stages import TITLES
+from flows.stages import stage_named
 from tasks.run import Progress
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from rich.progress import Task, TaskID
+    from rich.text import Text
 
+#: between two lines of a stage at first; the longer it takes, the rarer they come
 _LINE_EVERY_S = 15.0
+_SHARE_OF_ELAPSED = 0.1
 
 
 @contextmanager
@@ -25,38 +30,82 @@ def shown() -> Iterator[Progress]:
         yield _Lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (
-        TextColumn("{task.fields[stage]:>9}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with _bars_on(Console(stderr=True)) as bars:
         yield _Bars(bars)
 
 
+def _bars_on(console: Console) -> Bars:
+    from rich import progress
+    from rich.text import Text
+
+    class Rate(progress.ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:,.1f}/s" if task.speed and task.total else "")
+
+    return progress.Progress(
+        progress.TextColumn("{task.fields[stage]:>9}"),
+        progress.BarColumn(bar_width=24),
+        progress.MofNCompleteColumn(),
+        Rate(),
+        progress.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        progress.TextColumn("{task.description}"),
+        console=console,
+    )
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was said of a stage: since when it works, when last, and from where it counts."""
+
+    began_s: float
+    last_s: float
+    counted_from: tuple[float, int] | None = None
+
+
 class _Lines:
-    def __init__(self) -> None:
-        self._started: dict[str, float] = {}
-        self._told: dict[str, float] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stages: dict[str, _Told] = {}
 
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
-        now = time.monotonic()
-        if stage not in self._started:
-            self._started[stage] = self._told[stage] = now
-            self._say(f"{stage}: {TITLES.get(stage, '')} …")
-        elif note == "finished":
-            self._say(f"{stage}: done in {now - self._started[stage]:.1f} s")
-        elif now - self._told[stage] >= _LINE_EVERY_S:
-            self._told[stage] = now
-            self._say(f"{stage}: {done}{f' of {total}' if total else ''} {note}".rstrip())
+        now = self._clock()
+        if stage not in self._stages:
+            self._stages[stage] = _Told(now, now)
+            self._say(f"{stage}: {stage_named(stage).title} …")
+            return
+        told = self._stages[stage]
+        if note == "finished":
+            self._say(f"{stage}: done in {now - told.began_s:.1f} s")
+            return
+        if told.counted_from is None or done < told.counted_from[1]:
+            told.counted_from = (now, done)
+        if now - told.last_s >= max(_LINE_EVERY_S, _SHARE_OF_ELAPSED * (now - told.began_s)):
+            told.last_s = now
+            since, first = told.counted_from
+            pace = _pace(done - first, now - since, None if total is None else total - done)
+            self._say(f"{stage}: {done:,}{f' of {total:,}' if total else ''}{pace} {note}".rstrip())
 
     @staticmethod
     def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
+
+
+def _pace(num_done: int, seconds: float, num_left: int | None) -> str:
+    """Rate and time left, where they can be told."""
+    if num_done <= 0 or seconds <= 0:
+        return ""
+    rate = num_done / seconds
+    left = f", about {_duration(num_left / rate)} left" if num_left else ""
+    return f", {rate:,.1f}/s{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class _Bars:
@@ -65,13 +114,13 @@ class _Bars:
         self._ids: dict[str, TaskID] = {}
 
     def __call__(self, stage: str, done: int, total: int | None, note: str = "") -> None:
+        title = stage_named(stage).title
         if stage not in self._ids:
-            title = TITLES.get(stage, "")
             self._ids[stage] = self._bars.add_task(title, total=total, stage=stage)
         number = self._ids[stage]
         if note == "finished":
             known = self._bars.tasks[self._bars.task_ids.index(number)].total or 1
             self._bars.update(number, completed=known, total=known)
             return
-        text = f"{TITLES.get(stage, '')} · {note}" if note else TITLES.get(stage, "")
+        text = f"{title} · {note}" if note else title
         self._bars.update(number, completed=done, total=total, description=text)

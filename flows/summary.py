@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import terminal
+from flows.commands.ui import mlflow_page
 from flows.turn import Outcome
+from tasks.model.comparison import Interval
+from tasks.model.receipt import Receipt
+from tasks.report import wording
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,14 +64,13 @@ def stage_rows(outcome: Outcome) -> list[tuple[str, ...]]:
 def suite_rows(outcome: Outcome) -> list[tuple[str, ...]]:
     return [
         (
-            suite["suite"] + ("" if suite.get("role") != "report" else " (report only)"),
-            suite["metric"],
-            str(suite["num_samples"]),
-            _interval(suite["champion"], suite.get("champion_ci")),
-            _interval(suite["challenger"], suite.get("challenger_ci")),
-            _interval(suite["difference"], (suite["ci_low"], suite["ci_high"]), signed=True),
-            _number(suite["margin"]),
-            suite["verdict"],
+            suite.rule.name + ("" if suite.rule.is_gating else " (report only)"),
+            suite.rule.metric,
+            str(suite.num_samples),
+            *(_with_interval(score.mean, score.interval) for score in suite.releases.values()),
+            _with_interval(suite.difference, suite.interval, signed=True),
+            wording.decimal(suite.rule.margin),
+            suite.verdict,
         )
         for suite in outcome.suites
     ]
@@ -75,15 +78,16 @@ def suite_rows(outcome: Outcome) -> list[tuple[str, ...]]:
 
 def facts(outcome: Outcome) -> list[tuple[str, str]]:
     """What happened to the data, a line each; only what the run really has."""
-    lines: list[tuple[str, str]] = []
-    for stage, describe in _FACTS:
-        receipt = outcome.receipt(stage)
-        if receipt is not None:
-            lines.extend(describe(receipt.rows_in, dict(receipt.notes), receipt))
-    return lines
+    return [
+        fact
+        for receipt in outcome.receipts
+        if receipt.stage in _FACTS
+        for fact in _FACTS[receipt.stage](receipt)
+    ]
 
 
-def _replay_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _replay_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     read, letters = notes.get("letters_read", 0), notes.get("letters", 0)
     yield "dead letters", f"{read:,} of {letters:,} can be read now"
     failing = ", ".join(f"{name} {rows}" for name, rows in notes.get("by_reason", {}).items())
@@ -91,20 +95,26 @@ def _replay_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable
     yield "quarantine", passed + (f"; still held: {failing}" if failing else "")
 
 
-def _ingest_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _ingest_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     files = f"{notes.get('new_files', 0)} new of {notes.get('files', 0)} files"
-    yield "logs", f"{receipt.rows_out:,} new rows of {rows_in:,} read ({files})"
+    yield "logs", f"{receipt.rows_out:,} new rows of {receipt.rows_in:,} read ({files})"
     if window := notes.get("window"):
         bounds = f"since {window['since'] or 'ever'} until {window['until'] or 'now'}"
         yield "window", f"{bounds}: {receipt.outside_window:,} calls outside were passed over"
     if changed := notes.get("changed_files"):
         names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if changed[3:] else "")
         yield "changed", f"{names}: not only grown since last read, so read anew"
+    if empty := notes.get("empty_files"):
+        count = empty if isinstance(empty, int) else len(empty)
+        nothing = "" if receipt.rows_out else "; nothing new came in"
+        yield "empty", f"{count:,} of {notes.get('files', 0):,} files hold no byte{nothing}"
     if receipt.dead_letters:
         yield "dead letters", f"{receipt.dead_letters:,}, kept with their bytes: table dead_letters"
 
 
-def _validate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _validate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     if receipt.quarantined:
         reasons = ", ".join(f"{name} {rows}" for name, rows in notes.get("by_reason", {}).items())
         yield "quarantined", f"{receipt.quarantined:,}: {reasons}"
@@ -114,7 +124,8 @@ def _validate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterab
         yield "feedback", f"{signals['quarantined']:,} quarantined: {reasons}"
 
 
-def _redact_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _redact_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     kinds = {name: count for name, count in notes.get("redactions", {}).items() if count}
     if kinds:
         yield "redacted", ", ".join(f"{name} {count}" for name, count in kinds.items())
@@ -132,47 +143,51 @@ def _drift_fact(drift: dict[str, Any]) -> str:
     return f"ALARM in {alarms}; {compared}: flywheel drift"
 
 
-def _curate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _curate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     near, exact = notes.get("near_duplicates", 0), notes.get("exact_duplicates", 0)
-    yield "duplicates", f"{exact:,} exact and {near:,} near among {rows_in:,} calls and samples"
+    yield (
+        "duplicates",
+        f"{exact:,} exact and {near:,} near among {receipt.rows_in:,} calls and samples",
+    )
     origins = ", ".join(f"{n} from {name}" for name, n in notes.get("by_origin", {}).items())
     digest = str(notes.get("eval_set_digest", ""))[:12]
     yield "eval set", f"{notes.get('num_samples', 0):,} samples ({origins}), {digest}"
 
 
-def _evaluate_facts(rows_in: int, notes: dict[str, Any], receipt: Any) -> Iterable[tuple[str, str]]:
+def _evaluate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
     computed, cached = notes.get("computed", 0), notes.get("cached", 0)
     speed = notes.get("tokens_per_s")
     text = f"{computed:,} computed, {cached:,} from cache"
     yield "completions", text + (f", {speed:,.0f} tokens/s" if computed and speed else "")
 
 
-_FACTS = (
-    ("replay", _replay_facts),
-    ("ingest", _ingest_facts),
-    ("validate", _validate_facts),
-    ("redact", _redact_facts),
-    ("curate", _curate_facts),
-    ("evaluate", _evaluate_facts),
-)
+#: what is worth a line of a stage; one that is not here has only its row in the table
+_FACTS = {
+    "replay": _replay_facts,
+    "ingest": _ingest_facts,
+    "validate": _validate_facts,
+    "redact": _redact_facts,
+    "curate": _curate_facts,
+    "evaluate": _evaluate_facts,
+}
 
 
 def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     """Where to look next: what it is, and the path, link or command that opens it."""
     config = Path(settings.base) / "flywheel.toml"
-    found: list[tuple[str, str]] = []
+    shown: list[tuple[str, str]] = []
     if outcome.report:
-        found.append(("report", Path(outcome.report).as_uri()))
+        shown.append(("report", Path(outcome.report).as_uri()))
     docs = settings.home_path / "data-docs" / "index.html"
     if docs.exists():
-        found.append(("data docs", docs.as_uri()))
+        shown.append(("data docs", docs.as_uri()))
     recorded = outcome.receipt("record")
-    link = recorded.notes.get("compare_url_path") if recorded else None
-    if link:
+    if recorded and recorded.notes.get("compare_url_path"):
         option = f" --config {_short(config)}" if config.parent != Path.cwd() else ""
-        found.append(("MLflow", f"flywheel ui{option}"))
-        found.append(("  then", f"http://127.0.0.1:5000{link}"))
-    return found
+        shown += mlflow_page(settings, recorded.notes["compare_url_path"], option)
+    return shown
 
 
 def _short(path: Path) -> str:
@@ -191,6 +206,8 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
         console.print(
             f"Run {outcome.run_id} was killed earlier; it went on after {outcome.resumed_after}."
         )
+    if outcome.scores_of:
+        console.print(f"Decided on the scores of run {outcome.scores_of}.")
     _print_table(console, _STAGE_COLUMNS, stage_rows(outcome))
     _print_pairs(console, facts(outcome))
     if outcome.suites:
@@ -204,17 +221,31 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
 
 
 def _print_table(console: Console, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table where it fits; on a narrow terminal a paragraph a row, for no number may be cut."""
     from rich import box
+    from rich.columns import Columns
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        right = name not in ("stage", "suite", "metric", "verdict")
-        table.add_column(name, justify="right" if right else "left")
+    unbounded = console.options.update(width=10_000)
+    for between_words in (" ", "\n"):  # headings on one line where they fit, else on several
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in columns:
+            right = name not in ("stage", "suite", "metric", "verdict")
+            heading = name.replace(" ", between_words)
+            table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(value) for value in row))
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            console.print(table)
+            return
     for row in rows:
-        table.add_row(*(Text(value) for value in row))
-    console.print(table)
+        console.print(Text(row[0], style="bold"))
+        named = zip(columns[1:], row[1:], strict=True)
+        cells = [Text(f"{name} {value}") for name, value in named]
+        console.print(Padding(Columns(cells, padding=(0, 3)), (0, 0, 0, 2)))
+    console.print()
 
 
 def _print_pairs(console: Console, pairs: list[tuple[str, str]]) -> None:
@@ -251,16 +282,9 @@ def _cell(text: str) -> str:
     return " ".join(text.split())
 
 
-def _number(value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return "–"
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
-
-
-def _interval(
-    value: float | None, interval: tuple[float | None, float | None] | None, *, signed: bool = False
-) -> str:
-    if value is None or interval is None or interval[0] is None or interval[1] is None:
-        return _number(value, signed=signed)
-    low, high = (_number(bound, signed=signed) for bound in interval)
-    return f"{_number(value, signed=signed)} [{low}, {high}]"
+def _with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
+    text = wording.decimal(value, signed=signed)
+    if ends is None:
+        return text
+    low, high = (wording.decimal(end, signed=signed) for end in (ends.low, ends.high))
+    return f"{text} [{low}, {high}]"

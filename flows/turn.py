@@ -6,24 +6,25 @@ for `flywheel run`, `flywheel run --inline` and the nightly deployment.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from flows.lock import hold
-from flows.stages import REPLAY, STAGES, stage_function
-from tasks.errors import FlywheelError
+from flows.options import Options
+from flows.stages import place_of, stage_function, stages_of
+from tasks.errors import FlywheelError, UsageError
 from tasks.logs.files.urls import STDIN, is_url
 from tasks.model.receipt import Receipt
+from tasks.model.verdict import SuiteResult
 from tasks.model.window import window
 from tasks.run import Progress, Run, RunRequest, silent, utc_now
-from tasks.settings import Settings
+from tasks.settings import Settings, find_config
 from tasks.store import Store
-from tasks.store.control import ledger
+from tasks.store.control import ledger, verdicts
 
 Execute = Callable[[str, Run], Receipt]
 
@@ -36,10 +37,12 @@ class Outcome:
     receipts: tuple[Receipt, ...]
     verdict: str | None
     reasons: tuple[str, ...]
-    suites: tuple[dict[str, Any], ...]
+    suites: tuple[SuiteResult, ...]
     mlflow_run_id: str | None
     report: str | None
     resumed_after: str | None
+    #: the evaluated run whose scores were decided on, where it is another one
+    scores_of: str = ""
 
     def receipt(self, stage: str) -> Receipt | None:
         return next((r for r in self.receipts if r.stage == stage), None)
@@ -51,10 +54,11 @@ class Outcome:
             "verdict": self.verdict,
             "reasons": list(self.reasons),
             "stages": [receipt.to_dict() for receipt in self.receipts],
-            "suites": list(self.suites),
+            "suites": [suite.to_json() for suite in self.suites],
             "mlflow_run_id": self.mlflow_run_id,
             "report": self.report,
             "resumed_after": self.resumed_after,
+            "scores_of": self.scores_of or self.run_id,
         }
 
 
@@ -85,7 +89,7 @@ def turn(
     A run of the same request that was killed is taken up after its last whole stage.
     """
     with begun(settings, request, progress) as (run, resumed_after):
-        for stage in request.stages or STAGES:
+        for stage in request.stages or stages_of("run"):
             execute(stage, run)
     with run.open_store() as store:
         return outcome(store, run.run_id, resumed_after)
@@ -95,11 +99,16 @@ def turn(
 def begun(
     settings: Settings, request: RunRequest, progress: Progress
 ) -> Iterator[tuple[Run, str | None]]:
-    """A run in the ledger, alone on this state folder, marked with how it ended."""
+    """A run in the ledger, alone on this state folder, marked with how it ended.
+
+    One that was interrupted is left like one that was killed: the same request takes it up.
+    """
     with hold(settings.home_path):
         run, resumed_after = _begin_or_resume(settings, request, progress)
         try:
             yield run, resumed_after
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
             _finish(run, "failed", error)
             raise
@@ -118,6 +127,10 @@ def _begin_or_resume(
             ledger.adopt_run(store, run_id)
         else:
             ledger.begin_run(store, run_id, request.to_json(), digest, now)
+        if request.scores_of:
+            keys = ledger.run_keys(store, request.scores_of)
+            assert keys is not None, "it was found by having been evaluated"
+            ledger.set_run_keys(store, run_id, keys)
         ledger.abandon_others(store, run_id, now)
         done = ledger.receipts(store, run_id)
     resumed_after = (done[-1].stage if done else "start") if killed else None
@@ -143,62 +156,82 @@ def _one_line(error: BaseException) -> str:
 
 def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outcome:
     """Read back what a run came to."""
-    verdict = store.one("SELECT verdict, reasons, suites FROM verdicts WHERE run_id = ?", [run_id])
-    order = {stage: place for place, stage in enumerate((REPLAY, *STAGES))}
-    receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: order[receipt.stage])
+    verdict = verdicts.read_verdict(store, run_id)
+    receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: place_of(receipt.stage))
     return Outcome(
         run_id=run_id,
         receipts=tuple(receipts),
-        verdict=None if verdict is None else verdict[0],
-        reasons=() if verdict is None else tuple(json.loads(verdict[1])),
-        suites=() if verdict is None else tuple(json.loads(verdict[2])),
+        verdict=None if verdict is None else verdict.verdict,
+        reasons=() if verdict is None else verdict.reasons,
+        suites=() if verdict is None else verdict.suites,
         mlflow_run_id=ledger.run_value(store, run_id, "mlflow_run_id"),
         report=ledger.run_value(store, run_id, "report"),
         resumed_after=resumed_after,
+        scores_of=RunRequest.from_json(
+            ledger.run_value(store, run_id, "request") or "{}"
+        ).scores_of,
     )
 
 
-def request_from(
-    settings: Settings,
-    *,
-    logs: tuple[str, ...] = (),
-    log_format: str = "auto",
-    champion: str = "",
-    challenger: str = "",
-    seed: int | None = None,
-    stages: tuple[str, ...] = STAGES,
-    only: tuple[str, ...] = (),
-    since: str = "",
-    until: str = "",
-) -> RunRequest:
+def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) -> RunRequest:
     """What was asked, with the settings standing in for what was not said.
 
     Patterns given here are relative to the working folder, those of flywheel.toml to that file.
-    Raises UsageError for a release that is not declared and for a window that is none.
+    Raises UsageError for a window that is none; what the stages need is checked by tasks.preflight.
     """
-    window(since, until, utc_now())
-    request = RunRequest(
-        logs=tuple(
-            pattern if pattern == STDIN or is_url(pattern) else os.path.abspath(pattern)
-            for pattern in logs
-        )
-        or tuple(
-            pattern if is_url(pattern) else str(settings.path(pattern)) for pattern in settings.logs
-        ),
-        log_format=log_format,
-        champion=champion or settings.champion,
-        challenger=challenger or settings.challenger,
-        seed=settings.evaluate.seed if seed is None else seed,
-        stages=stages,
-        only=only,
-        since=since,
-        until=until,
+    window(options.since, options.until, utc_now())
+    said = tuple(
+        pattern if pattern == STDIN or is_url(pattern) else os.path.abspath(pattern)
+        for pattern in (*(options.files or ()), *(options.logs or ()))
     )
+    declared = (
+        pattern if is_url(pattern) else str(settings.path(pattern)) for pattern in settings.logs
+    )
+    champion = options.champion or settings.champion
+    challenger = options.challenger or settings.challenger
     if "evaluate" in stages:
-        if not request.champion:
-            request = replace(request, champion=request.challenger)
-        if not request.challenger:
-            request = replace(request, challenger=request.champion)
-        settings.release(request.champion)
-        settings.release(request.challenger)
-    return request
+        champion, challenger = champion or challenger, challenger or champion
+    return RunRequest(
+        logs=said or tuple(declared),
+        log_format=options.log_format,
+        champion=champion,
+        challenger=challenger,
+        seed=settings.evaluate.seed if options.seed is None else options.seed,
+        stages=stages,
+        since=options.since,
+        until=options.until,
+        only=tuple(
+            os.path.realpath(held) if os.path.exists(held) else held for held in options.held or ()
+        ),
+        config=str(find_config(options.config) or ""),
+    )
+
+
+def request_to_decide(settings: Settings, options: Options) -> RunRequest:
+    """A decision on the scores of a run that evaluated: of its releases, with its seed.
+
+    Raises UsageError where no such run has evaluated anything.
+    """
+    evaluated = request = None
+    if settings.store_path.exists():
+        with Store.open(settings.store_path, read_only=True) as store:
+            evaluated = ledger.find_evaluated(
+                store, options.run_id, options.champion, options.challenger
+            )
+            request = evaluated and ledger.run_value(store, evaluated, "request")
+    if evaluated is None or request is None:
+        said = {"--champion": options.champion, "--challenger": options.challenger}
+        named = " ".join(f"{option} {name}" for option, name in said.items() if name)
+        raise UsageError(
+            "no run has evaluated what is to be decided",
+            received=" ".join(filter(None, (options.run_id, named))) or "no scores in the store",
+            next=f"flywheel eval {named}".rstrip(),
+        )
+    asked = RunRequest.from_json(request)
+    return RunRequest(
+        champion=asked.champion,
+        challenger=asked.challenger,
+        seed=asked.seed,
+        stages=stages_of("gate"),
+        scores_of=evaluated,
+    )

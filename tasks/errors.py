@@ -2,6 +2,7 @@
 
     FlywheelError            what, received, allowed, next command; exit code 4
     ├── UsageError           wrong argument, setting, file or release        exit code 2
+    │   └── ConfigurationError     several of them, each by its key          exit code 2
     ├── DataError            the data failed validation as a whole           exit code 3
     └── StoreError           a store does not answer or is held              exit code 4
         ├── StoreBusyError         another process holds it (transient)      exit code 4
@@ -13,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 
@@ -44,6 +46,38 @@ class FlywheelError(Exception):
 
 class UsageError(FlywheelError):
     exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one key of the settings, or what it points at."""
+
+    key: str
+    error: UsageError
+
+    @property
+    def message(self) -> str:
+        return self.error.line()
+
+    def to_dict(self) -> dict[str, str]:
+        return {"key": self.key, "message": self.message}
+
+
+class ConfigurationError(UsageError):
+    """All that is wrong with the configuration; the line tells the first and how many there are."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        self.counts = {"problems": [problem.to_dict() for problem in problems]}
+        first = problems[0]
+        named = "" if first.key in first.error.what else f"{first.key}: "
+        more = f"flywheel check, which tells all {len(problems)} problems"
+        super().__init__(
+            f"{named}{first.error.what}",
+            received=first.error.received,
+            allowed=first.error.allowed,
+            next=more if problems[1:] else first.error.next,
+        )
 
 
 class DataError(FlywheelError):

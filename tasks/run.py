@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from tasks.logs.files.urls import without_password
+from tasks.model.answer import Role
 from tasks.settings import Settings
 from tasks.store import Store
 
@@ -47,6 +48,15 @@ class RunRequest:
     until: str = ""
     #: what to replay: log files, expectations, request ids, beginnings of ids; none: everything
     only: tuple[str, ...] = ()
+    #: the evaluated run whose scores are decided on; empty: this run evaluates its own
+    scores_of: str = ""
+    #: the settings file, so that the command for the same run can be written down
+    config: str = ""
+
+    @property
+    def releases(self) -> Mapping[Role, str]:
+        """Role → name of the release that plays it."""
+        return {"champion": self.champion, "challenger": self.challenger}
 
     def to_json(self) -> str:
         """For the store: addresses are without passwords."""

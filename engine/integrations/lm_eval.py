@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from engine import LLM, SamplingParams
+from engine import LLM, Completion, SamplingParams, Score
 from engine.errors import EngineError, InvalidRequestError
 
 try:
-    from lm_eval import utils
     from lm_eval.api.model import TemplateLM
     from lm_eval.api.registry import register_model
     from lm_eval.models.utils import has_bos_prefix, normalize_gen_kwargs
@@ -99,13 +98,11 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         pairs = [self._cut(context, tokens) for _, context, tokens in requests]
         with tqdm(total=len(pairs), disable=disable_tqdm, desc="scoring") as bar:
             scores = self.llm.score(pairs, _progress(bar))
-        answers: list[tuple[float, bool]] = []
-        for (texts, _, _), score in zip(requests, scores, strict=True):
-            if score.error is not None:
-                raise EngineError(f"lm-eval cannot go on without every answer: {score.error}")
-            answers.append((score.logprob, score.is_greedy))
+        _check(scores)
+        answers = [(score.logprob, score.is_greedy) for score in scores]
+        for (texts, _, _), answer in zip(requests, answers, strict=True):
             if texts is not None:
-                self.cache_hook.add_partial("loglikelihood", texts, answers[-1])
+                self.cache_hook.add_partial("loglikelihood", texts, answer)
         return answers
 
     def _cut(self, context: list[int], tokens: list[int]) -> tuple[list[int], list[int]]:
@@ -122,23 +119,13 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         return context[excess:], tokens
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        windows: list[tuple[None, list[int], list[int]]] = []
-        counts = []
-        for request in requests:
-            cut = utils.get_rolling_token_windows(
-                token_list=self.tok_encode(request.args[0]),
-                prefix_token=self.prefix_token_id,
-                max_seq_len=self.max_length,
-                context_len=1,
-            )
-            mine = [(None, *utils.make_disjoint_window(window)) for window in cut]
-            windows += mine
-            counts.append(len(mine))
-        scores = iter(self._loglikelihood_tokens(windows, disable_tqdm))
-        sums = [sum(next(scores)[0] for _ in range(count)) for count in counts]
-        for request, total in zip(requests, sums, strict=True):
-            self.cache_hook.add_partial("loglikelihood_rolling", request.args, total)
-        return sums
+        texts = [self.tok_encode(request.args[0]) for request in requests]
+        with tqdm(disable=disable_tqdm, desc="scoring") as bar:
+            scores = self.llm.score_rolling(texts, _progress(bar))
+        _check(scores)
+        for request, score in zip(requests, scores, strict=True):
+            self.cache_hook.add_partial("loglikelihood_rolling", request.args, score.logprob)
+        return [score.logprob for score in scores]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         prompts, params = [], []
@@ -158,9 +145,8 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
             params.append(wanted)
         with tqdm(total=len(prompts), disable=disable_tqdm, desc="generating") as bar:
             completions = self.llm.generate(prompts, params, _progress(bar))
+        _check(completions)
         for request, completion in zip(requests, completions, strict=True):
-            if completion.error is not None:
-                raise EngineError(f"lm-eval cannot go on without every answer: {completion.error}")
             self.cache_hook.add_partial("generate_until", request.args, completion.text)
         return [completion.text for completion in completions]
 
@@ -181,6 +167,12 @@ def _sampling(given: dict[str, Any]) -> SamplingParams:
             f"do_sample, {', '.join(sorted(SAMPLING))}."
         )
     return SamplingParams(max_tokens=max_tokens, stop=stop, **settings)
+
+
+def _check(answers: Sequence[Completion] | Sequence[Score]) -> None:
+    for answer in answers:
+        if answer.error is not None:
+            raise EngineError(f"lm-eval cannot go on without every answer: {answer.error}")
 
 
 def _progress(bar: Any) -> Callable[[int, int], None]:

@@ -1,7 +1,7 @@
 """The few tensor functions a decoder layer is made of. Row-wise: a row of the result depends on
 that row of the input only.
 
-Our own kernels compute them (engine/native: C++ on a CPU, Triton on CUDA), where neither runs
+Our own kernels compute them (engine/kernels: C++ on a CPU, Triton on CUDA), where neither runs
 torch's.
 """
 
@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from engine.kernels import cpu, gpu, onednn
 from engine.models.config import RopeScaling
-from engine.native import cpu, gpu, onednn
 
 __all__ = [
     "Matrix",
     "feed_forward",
     "linear",
+    "own_kernels",
     "reduce_logits",
     "rms_norm",
     "rope_tables",
@@ -32,11 +33,17 @@ __all__ = [
 Matrix: TypeAlias = "Tensor | cpu.PackedMatrix | gpu.ExactMatrix | onednn.OneDnnMatrix"
 
 
-def _native(x: Tensor) -> ModuleType | None:
-    """The module of our kernels for such tensors; None: torch has to do it."""
-    if cpu.can_run(x.device, x.dtype):
+def own_kernels(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
+    """The module of our kernels for such tensors; None: torch has to do it. Only ours give a row
+    the same bits in any batch.
+    """
+    if cpu.can_run(device, dtype):
         return cpu
-    return gpu if gpu.can_run(x.device, x.dtype) else None
+    return gpu if gpu.can_run(device, dtype) else None
+
+
+def _native(x: Tensor) -> ModuleType | None:
+    return own_kernels(x.device, x.dtype)
 
 
 def linear(

@@ -1,76 +1,40 @@
 """The decoder: Llama, and what the other families change in it (families.py, config.py).
 
 Owns the weights and the order of the layers. Gets a Batch, gives hidden rows; knows nothing of
-requests, sampling or files. A layer is two row-wise functions with attention between them, so that
-rows.py can run them in tiles of any trusted size: `before` (norm, q, k, v) and `after` (output
-projection, residual, norm, MLP or experts, residual).
+requests, sampling or files. A layer is two row-wise functions with attention between them: `before`
+(norm, q, k, v) and `after` (output projection, residual, norm, MLP or experts, residual).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.attention_plan import Span
+from engine.attention.protocol import Attention
+from engine.kernels import cpu, gpu, onednn
+from engine.models.batch import Batch
 from engine.models.config import ModelConfig
-from engine.models.layers import Matrix, feed_forward, linear, rms_norm, rope_tables, rotate
-from engine.models.mixture import Experts, TilePlan, mixture
-from engine.models.quantised import Quantised, codes_and_scales, dense, quantise
+from engine.models.layers import (
+    Matrix,
+    feed_forward,
+    linear,
+    own_kernels,
+    rms_norm,
+    rope_tables,
+    rotate,
+)
+from engine.models.mixture import Experts, mixture
+from engine.models.quantised import Quantised, codes_and_scales, dense, quantise, split
 from engine.models.weights import Entry, check_weights, layer_parts, own_weights, whole_parts
-from engine.native import cpu, gpu, onednn
 
-__all__ = ["Attention", "Batch", "Layer", "LlamaModel"]
+__all__ = ["Layer", "LlamaModel"]
 
 EXPERTS = ("expert_gate_up", "expert_down")
 MATRICES = ("qkv", "output", "gate_up", "down", *EXPERTS)
-
-
-class Attention(Protocol):
-    """Holds the KV cache and reads it: torch's (attention.py) or a native one."""
-
-    def plan(self, spans: Sequence[Span]) -> Any:
-        """What one step has to do, the same in every layer."""
-
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: Any, out: Tensor, *,
-        scale: float, window: int | None = None, softcap: float | None = None,
-    ) -> None:  # fmt: skip
-        """Write k and v into the cache, then q's attention into out."""
-
-    def copy_blocks(
-        self, sources: Sequence[int], targets: Sequence[int], lengths: Sequence[int]
-    ) -> None:
-        """Copy the first lengths[i] tokens of block sources[i] to block targets[i]."""
-
-    def scrub(self, blocks: Sequence[int]) -> None:
-        """Overwrite blocks whose content is not finite: their next owner must not inherit it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One step, packed without padding between sequences.
-
-    token_ids   [num_rows]  rows after num_tokens only fill up the last tile
-    positions   [num_rows]
-    num_tokens  rows that are real
-    tiles       sizes that add up to num_rows
-    attention   the step's plan
-    logit_rows  [num_logit_rows] rows whose logits are wanted, then any that fill up the last tile
-    logit_tiles sizes that add up to num_logit_rows
-    """
-
-    token_ids: Tensor
-    positions: Tensor
-    num_tokens: int
-    tiles: tuple[int, ...]
-    attention: Any
-    logit_rows: Tensor
-    logit_tiles: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +66,7 @@ class Layer:
 class LlamaModel:
     """Weights on one device in one dtype; with a quantization the layers' matrices as integers.
     Takes `weights` apart, so that they are not held twice. exact=False: a row's bits may depend on
-    the others in the batch, where that is faster.
+    the others in the batch, where that is faster; without a kernel of ours they do in any case.
     """
 
     def __init__(
@@ -118,17 +82,18 @@ class LlamaModel:
         self.config = config
         self.dtype = dtype
         self.device = device
-        self._is_packed = cpu.can_pack(device, dtype)
+        self._exact = exact
+        self._is_packed = cpu.can_run(device, dtype)
         self._is_exact_on_gpu = exact and gpu.can_run(device, dtype)
-        #: a row's bits are the same in any batch: rows need no tiles of trusted sizes
-        self.is_row_exact = self._is_packed or self._is_exact_on_gpu
+        #: whether a row's bits are the same in any batch, as was asked
+        self.keeps_bits = exact and own_kernels(device, dtype) is not None
         own = own_weights(config, weights)
         weights.clear()
         check_weights(config, own, source)
         whole = {part: self._take(part, e, own) for part, e in whole_parts(config).items()}
         self.embedding = whole["embedding"]
         self.positions = whole.get("positions")
-        self.head: Matrix = self._ready("head", whole.get("head", self.embedding))  # type: ignore[assignment]
+        self.head: Matrix = self._ready("head", whole.get("head", self.embedding))
         self.final_norm = whole["final_norm"]
         self.final_norm_bias = whole.get("final_norm_bias")
         self._stored: list[dict[str, Any]] = []
@@ -145,8 +110,6 @@ class LlamaModel:
             self._stored.append(parts)
         # The scale is rounded to the dtype first, as Gemma was trained.
         self._embedding_scale = torch.tensor(config.embedding_scale, dtype=dtype).item()
-        #: tiles of an expert's rows; the runner puts in sizes that keep their bits
-        self.expert_tiles: TilePlan = lambda num_rows: (num_rows,)
         self._ropes = [] if self.positions is not None else _ropes(config, device)
 
     def _take(
@@ -166,35 +129,48 @@ class LlamaModel:
             tensors = [tensor.to(self.dtype) for tensor in tensors]
         return torch.cat(tensors) if len(tensors) > 1 else tensors[0].contiguous()
 
-    def _ready(self, part: str, weight: Tensor | Quantised) -> Matrix | Quantised:
-        """As the kernels of this device want it."""
-        is_matrix = part in ("head", "router", *MATRICES) and part not in EXPERTS
-        if is_matrix and self._is_packed:
-            if isinstance(weight, Quantised):
-                return cpu.pack_codes(*codes_and_scales(weight))
-            return cpu.pack(weight)
+    def _ready(self, part: str, weight: Tensor | Quantised) -> Any:
+        """As the kernels of this device want it; experts as a list of them."""
+        if part in EXPERTS:
+            return [self._packed(expert) for expert in split(weight, self.config.num_experts)]
+        return self._packed(weight) if part in ("head", "router", *MATRICES) else weight
+
+    def _packed(self, weight: Tensor | Quantised) -> Matrix | Quantised:
         if isinstance(weight, Quantised):
-            return weight
-        if is_matrix and self._is_exact_on_gpu:
+            return cpu.pack_codes(*codes_and_scales(weight)) if self._is_packed else weight
+        if self._is_exact_on_gpu:
             return gpu.ExactMatrix(weight)
-        if is_matrix and weight.dtype == torch.bfloat16 and weight.device.type == "cpu":
-            return onednn.pack(weight) or weight
-        return weight
+        if not self._is_packed:
+            return weight
+        one = onednn.pack(weight, self._exact) if onednn.can_run(weight.dtype) else None
+        return one or cpu.pack(weight.float())
+
+    def _opened(self, weight: Matrix | Quantised) -> Matrix:
+        """Where no kernel takes integers, they are opened once a step and live as long as the layer
+        runs.
+        """
+        if not isinstance(weight, Quantised):
+            return weight
+        opened = dense(weight, self.dtype)
+        return gpu.ExactMatrix(opened) if self._is_exact_on_gpu else opened
+
+    @property
+    def uses_onednn(self) -> bool:
+        return isinstance(self._stored[0]["qkv"], onednn.OneDnnMatrix)
 
     def layer(self, index: int) -> Layer:
-        """Where no kernel takes integers, they are opened here, once a step, and live as long as
-        the layer runs; of experts few are used, so each opens its own.
-        """
+        """Of experts few are used, so each opens its own."""
         parts = dict(self._stored[index])
         experts = None
         if self.config.num_experts:
-            gate_up, down = parts.pop("expert_gate_up"), parts.pop("expert_down")
-            experts = Experts(self.config.num_experts, gate_up, down, self.config.family.mlp)
-        for part, weight in parts.items():
-            if isinstance(weight, Quantised):
-                opened = dense(weight, self.dtype)
-                parts[part] = gpu.ExactMatrix(opened) if self._is_exact_on_gpu else opened
-        return Layer(**parts, experts=experts)
+            both = list(zip(parts.pop("expert_gate_up"), parts.pop("expert_down"), strict=True))
+            experts = Experts(
+                len(both),
+                lambda expert: (self._opened(both[expert][0]), self._opened(both[expert][1])),
+                self.config.family.mlp,
+            )
+        opened: dict[str, Any] = {part: self._opened(weight) for part, weight in parts.items()}
+        return Layer(**opened, experts=experts)
 
     def forward(self, batch: Batch, attention: Attention) -> Tensor:
         """Hidden rows [num_logit_rows, hidden] after the last layer, before the final norm. Writes
@@ -205,11 +181,9 @@ class LlamaModel:
         width = config.num_heads * config.head_dim
         mixed = torch.zeros(x.shape[0], width, dtype=self.dtype, device=self.device)
         num_rotated = config.num_heads + config.num_kv_heads
-        real = slice(batch.num_tokens)
         for i, window in enumerate(config.windows):
             layer = self.layer(i)
-            qkv = _in_tiles(batch.tiles, lambda part, layer=layer: self.before(layer, part), x)
-            qkv = qkv.view(x.shape[0], -1, config.head_dim)
+            qkv = self.before(layer, x).view(x.shape[0], -1, config.head_dim)
             if self._ropes:  # one, or that of the full layers and that of the layers with a window
                 cos, sin = self._ropes[0 if window is None else -1]
                 rotate(qkv, cos, sin, batch.positions, num_rotated)
@@ -217,20 +191,19 @@ class LlamaModel:
             attention.attend(
                 i,
                 q,
-                k[real],
-                v[real],
+                k,
+                v,
                 batch.attention,
                 mixed,
                 scale=config.attention_scale,
                 window=window,
                 softcap=config.attention_softcap,
             )
-            tiles = batch.tiles
             if i == config.num_layers - 1:
-                mixed, x, tiles = mixed[batch.logit_rows], x[batch.logit_rows], batch.logit_tiles
-                if not tiles:
+                mixed, x = mixed[batch.logit_rows], x[batch.logit_rows]
+                if not len(x):
                     break
-            x = _in_tiles(tiles, lambda a, r, layer=layer: self.after(layer, a, r), mixed, x)
+            x = self.after(layer, mixed, x)
         return x
 
     def _embed(self, batch: Batch) -> Tensor:
@@ -282,7 +255,7 @@ class LlamaModel:
         config = self.config
         if layer.experts is not None and layer.router is not None:
             num, normalise = config.experts_per_token, config.normalise_experts
-            return mixture(x, layer.router, layer.experts, num, normalise, self.expert_tiles)
+            return mixture(x, layer.router, layer.experts, num, normalise)
         assert layer.gate_up is not None
         assert layer.down is not None
         biases = (layer.gate_up_bias, layer.down_bias)
@@ -302,10 +275,3 @@ def _ropes(config: ModelConfig, device: torch.device) -> list[tuple[Tensor, Tens
     if config.local_rope_theta is not None:
         ropes.append(rope_tables(head_dim, length, config.local_rope_theta, None, device))
     return ropes
-
-
-def _in_tiles(tiles: tuple[int, ...], run: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    if len(tiles) == 1:
-        return run(*inputs)
-    parts = zip(*(torch.split(tensor, list(tiles)) for tensor in inputs), strict=True)
-    return torch.cat([run(*part) for part in parts])

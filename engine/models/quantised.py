@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.errors import EngineError, UnsupportedModelError
 
-__all__ = ["Quantised", "check_quantization", "codes_and_scales", "dense", "quantise"]
+__all__ = ["Quantised", "check_quantization", "codes_and_scales", "dense", "quantise", "split"]
 
 GROUP = 32
 LARGEST = {"int8": 127, "int4": 7}
@@ -69,11 +69,17 @@ def codes_and_scales(weight: Quantised) -> tuple[Tensor, Tensor, int]:
     return codes.flatten(1), weight.scales[:, :, 0], bits
 
 
-def dense(weight: Tensor | Quantised, dtype: torch.dtype, rows: slice = slice(None)) -> Tensor:
-    """Some rows of a weight as a matrix [rows, inputs]; a plain tensor as it is."""
+def split(weight: Tensor | Quantised, count: int) -> list[Tensor] | list[Quantised]:
+    """So many matrices that lie one after another, each by itself."""
     if isinstance(weight, Tensor):
-        return weight[rows]
-    codes, scales, _ = codes_and_scales(Quantised(weight.codes[rows], weight.scales[rows]))
+        return list(weight.chunk(count))
+    parts = zip(weight.codes.chunk(count), weight.scales.chunk(count), strict=True)
+    return [Quantised(codes, scales) for codes, scales in parts]
+
+
+def dense(weight: Quantised, dtype: torch.dtype) -> Tensor:
+    """As a matrix [rows, inputs]."""
+    codes, scales, _ = codes_and_scales(weight)
     values = codes.float().view(*scales.shape, GROUP)
     # The product is rounded once, from float32: the same values on every device.
     return values.mul_(scales.float()[:, :, None]).to(dtype).flatten(1)

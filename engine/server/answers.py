@@ -12,8 +12,9 @@ import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from engine.intake import Intake
-from engine.request import Request, TopLogprobs
+from engine.errors import CapacityError
+from engine.requests.intake import Intake
+from engine.requests.request import Request, TopLogprobs
 from engine.server.loop import Update
 from engine.server.protocol import ApiError, Ask
 from engine.server.text import TextStream, TokenTexts
@@ -45,8 +46,8 @@ class Choice:
 
     def take(self, update: Update) -> str:
         """The text that this adds. Raises ApiError if the request failed."""
-        if update.error is not None:
-            raise ApiError(update.error, status=500)
+        if update.failure is not None:
+            raise ApiError.of(update.failure)
         if update.request is self.score:
             self.prompt_logprobs, self.prompt_tops = update.logprobs, update.top_logprobs
             return ""
@@ -71,13 +72,14 @@ def make_choices(
     choices: list[Choice] = []
     for place, prompt in enumerate(ask.prompts):
         first = intake.generate_request(place, prompt, ask.params, end_ids)
-        if first.error is None and first.num_prompt >= capacity_tokens:
-            first.fail(
+        if first.failure is None and first.num_prompt >= capacity_tokens:
+            too_large = (
                 f"The prompt has {first.num_prompt} tokens; the KV cache holds {capacity_tokens}, "
                 "and at least one is needed for the answer."
             )
-        if first.error is not None:
-            raise ApiError(first.error, 400, "messages" if ask.is_chat else "prompt")
+            first.fail(CapacityError(too_large))
+        if first.failure is not None:
+            raise ApiError.of(first.failure, "messages" if ask.is_chat else "prompt")
         prompt_ids = list(first.token_ids)
         first.max_length = min(first.max_length, capacity_tokens)
         for sample in range(ask.num_choices):

@@ -19,12 +19,12 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from engine.core import EngineCore
-from engine.intake import Intake
+from engine.requests.intake import Intake
+from engine.scheduling.core import EngineCore
 from engine.server.answers import Answer, Choice, make_choices
-from engine.server.limits import Limits
 from engine.server.loop import EngineThread, Exchange, Update
 from engine.server.metrics import Metrics
+from engine.server.options import Limits
 from engine.server.protocol import ApiError, Ask, read_chat, read_completions
 from engine.server.text import TokenTexts
 

@@ -16,8 +16,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from engine.core import EngineCore
-from engine.request import FinishReason, Request, TopLogprobs
+from engine.errors import EngineError, MachineError
+from engine.requests.request import FinishReason, Request, TopLogprobs
+from engine.scheduling.core import EngineCore
 
 __all__ = ["EngineThread", "Exchange", "Update"]
 
@@ -35,7 +36,7 @@ class Update:
     logprobs: tuple[float, ...]
     top_logprobs: tuple[TopLogprobs, ...]
     finish_reason: FinishReason | None
-    error: str | None
+    failure: EngineError | None
     at_s: float
 
 
@@ -117,7 +118,7 @@ class EngineThread:
                 logger.exception("a step failed")
                 finished = list(self._exchange_of)
                 for request in finished:
-                    request.fail(f"The engine failed: {type(error).__name__}.")
+                    request.fail(MachineError(f"The engine failed: {type(error).__name__}."))
                 self.core.reset()
             self.core.counters.add_finished(finished)
             self._tell([*self.core.scheduler.running, *finished])
@@ -149,7 +150,7 @@ class EngineThread:
                 tuple(request.logprobs[told:]),
                 tuple(request.top_logprobs[told:]),
                 request.finish_reason,
-                request.error,
+                request.failure,
                 now,
             )
             updates.append((self._exchange_of[request], update))

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from engine.core import EngineCore
-from engine.request import Request
+from engine.requests.request import Request
+from engine.scheduling.core import EngineCore
 from engine.server.loop import Update
 
 __all__ = ["Metrics"]

@@ -14,14 +14,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.errors import InvalidRequestError
-from engine.request import Prompt, SamplingParams
+from engine.errors import EngineError, FaultKind, InvalidRequestError
+from engine.requests.request import Prompt, SamplingParams
 
 __all__ = ["MAX_TOP_LOGPROBS", "ApiError", "Ask", "read_chat", "read_completions"]
 
 MAX_TOP_LOGPROBS = 20
 MAX_CHOICES = 128
 NO_LIMIT = 1 << 30  # tokens; the model's context is the limit
+#: faults a client can mend: by another request, or a shorter one
+CLIENTS = (FaultKind.REQUEST, FaultKind.TOO_LONG, FaultKind.CAPACITY)
 IGNORED = {
     *("user", "metadata", "store", "service_tier", "safety_identifier"),
     *("prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls"),
@@ -64,6 +66,11 @@ class ApiError(Exception):
                 "code": code,
             }
         }
+
+    @classmethod
+    def of(cls, error: EngineError, param: str | None = None) -> ApiError:
+        """A request's fault; its kind is the code."""
+        return cls(str(error), 400 if error.kind in CLIENTS else 500, param, error.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +242,7 @@ def _format(response_format: Mapping[str, Any] | None) -> dict[str, Any]:
     kind = (response_format or {}).get("type", "text")
     if kind == "text":
         return {}
-    if kind == "json_schema" and "json_schema" in {f.name for f in fields(SamplingParams)}:
+    if kind == "json_schema":
         described = (response_format or {}).get("json_schema")
         if isinstance(described, dict) and isinstance(described.get("schema"), dict):
             return {"json_schema": described["schema"]}

@@ -13,35 +13,22 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
 
 from engine.errors import EngineError
-from engine.options import EngineOptions
-from engine.server.limits import Limits
+from engine.server.options import ServeOptions
 
-__all__ = ["Limits", "ServeOptions", "serve"]
-
-
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """name is how clients call the model; empty takes the last part of its path."""
-
-    model: str
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    host: str = "127.0.0.1"
-    port: int = 8000
-    name: str = ""
-    limits: Limits = field(default_factory=Limits)
-    grace_s: int = 30
+__all__ = ["serve"]
 
 
 def serve(options: ServeOptions) -> None:
     """Until a signal ends it. Raises EngineError for the model, OSError for the port."""
     listening = _bind(options.host, options.port)
-    from engine.core import EngineCore  # torch takes seconds, and the port is to be known first
+    from engine.scheduling.core import (
+        EngineCore,  # torch takes seconds, and the port is to be known first
+    )
     from engine.server.app import make_app
 
     with contextlib.closing(listening):

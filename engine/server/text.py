@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from engine.tokenizer import TextCodec
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from engine.loading.tokenizer import TextCodec
 
 __all__ = ["TextStream", "TokenTexts"]
 
@@ -90,7 +92,8 @@ class TokenTexts:
     def __init__(self, codec: TextCodec | None) -> None:
         self._tokenizer = codec.tokenizer if codec is not None else None
         self._bytes: dict[int, bytes] = {}
-        self._byte_of = {char: byte for byte, char in enumerate(_byte_level_alphabet())}
+        # the character that byte-level BPE writes for each byte
+        self._byte_of = {char: byte for byte, char in bytes_to_unicode().items()}
         self._special = set(self._tokenizer.all_special_ids) if self._tokenizer else set()
         # decoded after another token, because some tokenizers take the blank from the first one
         self._anchor = codec.encode("a", with_special=False) if codec is not None else []
@@ -133,12 +136,3 @@ class TokenTexts:
                 list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
             )
         )
-
-
-def _byte_level_alphabet() -> list[str]:
-    """The character that byte-level BPE writes for each byte (GPT-2's bytes_to_unicode)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return [
-        chr(byte) if byte in printable else chr(256 + others.index(byte)) for byte in range(256)
-    ]

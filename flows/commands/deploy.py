@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import flows
-from flows.prefect_server import QUIET
+from flows.prefect_server import QUIET, wait_for_given
 from tasks.errors import StoreError, UsageError
 from tasks.settings import find_config
 
@@ -28,6 +28,7 @@ def deploy_nightly(pool: str, *, config: str | None) -> int:
             received="PREFECT_API_URL is not set",
             next="prefect server start, then set PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
+    wait_for_given(os.environ["PREFECT_API_URL"])
     environment = {
         **os.environ,
         **QUIET,
@@ -61,7 +62,9 @@ def _prefect(environment: dict[str, str], *arguments: str) -> None:
         check=False,
     )
     if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing"]
         raise StoreError(
-            f"prefect {arguments[0]} failed: {(done.stderr or done.stdout).strip()[-400:]}",
-            next="check that the server at PREFECT_API_URL answers",
+            f"prefect {arguments[0]} failed: {said[-1]}",
+            received=f"exit {done.returncode}",
+            next=f"prefect {' '.join(arguments)}, which tells all of it",
         )

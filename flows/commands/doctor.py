@@ -12,12 +12,17 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from tasks.errors import FlywheelError
+from flows.commands.check import problems_of
+from tasks.errors import FlywheelError, StoreError, UsageError
+from tasks.releases.resolve import find_local_model
 from tasks.settings import Settings, find_config, read_settings
 from tasks.store import Store
+from tasks.store.control import ledger
+from tasks.store.evals.logged_calls import count_calls
 
 _PACKAGES = ("prefect", "duckdb", "pandas", "torch", "great-expectations", "mlflow", "transformers")
 _LOW_DISK_BYTES = 2 * 2**30
@@ -33,8 +38,11 @@ class Finding:
 
 
 def examine(*, config: str | None, as_json: bool) -> int:
-    findings = list(_findings(config))
-    healthy = all(finding.ok is not False for finding in findings)
+    problems = problems_of(config)
+    wrong = [Finding(problem.key, False, problem.message) for problem in problems]
+    looked_at = _findings(config)
+    answers = all(finding.ok is not False for finding in looked_at)
+    findings, healthy = [*looked_at, *wrong], answers and not problems
     if as_json:
         print(json.dumps({"healthy": healthy, "findings": [asdict(f) for f in findings]}))
     else:
@@ -42,37 +50,36 @@ def examine(*, config: str | None, as_json: bool) -> int:
         width = max(len(finding.subject) for finding in findings)
         for finding in findings:
             print(f"{marks[finding.ok]:>6}  {finding.subject:<{width}}  {finding.detail}")
-    return 0 if healthy else 4
+    return 0 if healthy else StoreError.exit_code if not answers else UsageError.exit_code
 
 
 def _findings(config: str | None) -> list[Finding]:
-    found = [_python(), *(_package(name) for name in _PACKAGES), *_device()]
+    """What there is; what is wrong with the settings is not told here."""
+    findings = [_python(), *(_package(name) for name in _PACKAGES), *_device()]
     try:
         path = find_config(config)
         settings = read_settings(config)
-    except FlywheelError as error:
-        return [*found, Finding("settings", False, error.line())]
+    except UsageError:
+        return findings
     where = str(path) if path else "none found, defaults are used · next: flywheel init"
-    found.append(Finding("settings", True if path else None, where))
+    findings.append(Finding("settings", True if path else None, where))
     checks: tuple[tuple[str, Callable[[Settings], tuple[bool | None, str]]], ...] = (
         ("state folder", _home),
         ("store", _store),
         ("mlflow", _mlflow),
         ("prefect", _prefect),
     )
-    for subject, check in checks:
-        found.append(_checked(subject, lambda check=check: check(settings)))  # type: ignore[misc]
+    for subject, look in checks:
+        try:
+            findings.append(Finding(subject, *look(settings)))
+        except FlywheelError as error:
+            findings.append(Finding(subject, False, error.line()))
     for name, release in settings.releases.items():
-        found.append(_checked(f"release {name}", lambda r=release: _model(settings, r.model)))  # type: ignore[misc]
-    return found
-
-
-def _checked(subject: str, check: Callable[[], tuple[bool | None, str]]) -> Finding:
-    try:
-        ok, detail = check()
-    except FlywheelError as error:
-        ok, detail = False, error.line()
-    return Finding(subject, ok, detail)
+        with suppress(UsageError):
+            path = find_local_model(name, release, settings)
+            hub = f"{release.model}: a hub id, fetched when it is first used"
+            findings.append(Finding(f"release {name}", True if path else None, str(path or hub)))
+    return findings
 
 
 def _python() -> Finding:
@@ -93,7 +100,7 @@ def _device() -> list[Finding]:
         import torch
     except ImportError:
         return [Finding("device", False, "torch is not installed · next: make setup")]
-    from engine.native import cpu, gpu
+    from engine.kernels import cpu, gpu
 
     if torch.cuda.is_available():
         names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
@@ -125,9 +132,7 @@ def _store(settings: Settings) -> tuple[bool | None, str]:
     if not settings.store_path.exists():
         return None, "empty, made by the first run"
     with Store.open(settings.store_path, read_only=True) as store:
-        calls, runs = store.one(
-            "SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM runs)"
-        ) or (0, 0)
+        calls, runs = count_calls(store), ledger.count_runs(store)
     return True, f"{calls:,} calls, {runs:,} runs in {settings.store_path.name}"
 
 
@@ -156,17 +161,3 @@ def _answers(url: str, shown: str) -> tuple[bool, str]:
             return answer.status == 200, shown
     except (OSError, ValueError) as error:
         return False, f"{shown} does not answer: {error}"
-
-
-def _model(settings: Settings, reference: str) -> tuple[bool | None, str]:
-    if reference.startswith("package:"):
-        from importlib.util import find_spec
-
-        installed = find_spec(reference.removeprefix("package:")) is not None
-        return installed, reference + ("" if installed else " is not installed")
-    path = settings.path(reference)
-    if path.exists():
-        return True, str(path)
-    if reference.count("/") == 1 and not reference.startswith((".", "/", "~")):
-        return None, f"{reference}: a hub id, fetched when it is first used"
-    return False, f"{path} does not exist · next: mend releases.NAME.model"

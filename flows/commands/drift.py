@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from flows.commands.turn import no_such_run
 from flows.terminal import console
 from tasks.errors import UsageError
+from tasks.model.drift import ColumnDrift
 from tasks.settings import read_settings
 from tasks.store import Store
+from tasks.store.control import ledger
 from tasks.store.intake import drift as table
-from tasks.watch.judge import ColumnDrift
 
 _HEADINGS = ("column", "reference", "new", "PSI", "test", "adjusted p", "")
 
@@ -18,18 +20,20 @@ _HEADINGS = ("column", "reference", "new", "PSI", "test", "adjusted p", "")
 def show_drift(run_id: str, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     with Store.open(settings.store_path, read_only=True) as store:
-        found = table.find_run(store, run_id)
-        if found is None:
+        compared = table.find_run(store, run_id)
+        if compared is None:
+            if run_id and not ledger.find_run(store, run_id):
+                raise no_such_run(run_id)
             raise UsageError(
                 "no run compared its calls with those before",
                 received=run_id or "nothing",
                 next="flywheel run, once there are calls to compare",
             )
-        columns = table.read(store, found)
+        columns = table.read(store, compared)
     if as_json:
-        print(json.dumps({"run_id": found, "columns": [asdict(column) for column in columns]}))
+        print(json.dumps({"run_id": compared, "columns": [asdict(column) for column in columns]}))
         return 0
-    _print_table(found, columns)
+    _print_table(compared, columns)
     return 0
 
 

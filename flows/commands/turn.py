@@ -11,15 +11,18 @@ from functools import partial
 from typing import Any
 
 from flows.backfill import by_day, finished
+from flows.options import Options
 from flows.piped import piped_in
 from flows.progress import shown
-from flows.stages import REPLAY, stages_until
+from flows.stages import stages_of
 from flows.summary import print_summary
-from flows.turn import Outcome, outcome, request_from, turn
+from flows.turn import Outcome, outcome, request_from, request_to_decide, turn
+from tasks import preflight
 from tasks.errors import UsageError
 from tasks.run import RunRequest, utc_now
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
+from tasks.store.control import ledger
 
 #: a gate that holds is exit 1; "cannot tell" is not a pass
 _EXIT_OF_VERDICT = {"better": 0, "no_worse": 0, "worse": 1, "cannot_tell": 1}
@@ -28,54 +31,23 @@ _EXIT_OF_VERDICT = {"better": 0, "no_worse": 0, "worse": 1, "cannot_tell": 1}
 Turn = Callable[[RunRequest], Outcome]
 
 
-def run_turn(
-    last: str,
-    *,
-    logs: list[str] | None,
-    champion: str,
-    challenger: str,
-    log_format: str,
-    since: str,
-    until: str,
-    backfill: bool,
-    seed: int | None,
-    inline: bool,
-    config: str | None,
-    as_json: bool,
-) -> int:
-    settings = read_settings(config)
-    if not settings.releases:
-        raise UsageError(
-            "no release is declared",
-            received=config or "no flywheel.toml, or one without releases",
-            next="flywheel init, then name a model in [releases.NAME]",
-        )
-    request = request_from(
-        settings,
-        logs=tuple(logs or ()),
-        log_format=log_format,
-        champion=champion,
-        challenger=challenger,
-        seed=seed,
-        stages=stages_until(last),
-        since=since,
-        until=until,
-    )
-    if not request.champion:
-        raise UsageError(
-            "no release to judge",
-            allowed=", ".join(sorted(settings.releases)),
-            next="flywheel run --champion NAME --challenger NAME, or set both in flywheel.toml",
-        )
-    show = _Show(settings, as_json, Outcome.to_dict)
-    with _turning(settings, inline) as turn_one:
-        return _turn_all(settings, request, turn_one, show, backfill=backfill)
+def run_command(command: str, options: Options) -> int:
+    """The stages of a command. The exit code speaks of the gate only where the gate ran."""
+    settings = read_settings(options.config)
+    if command == "gate":
+        request = request_to_decide(settings, options)
+    else:
+        request = request_from(settings, options, stages_of(command))
+    preflight.require(settings, request)
+    show = _Show(settings, options.as_json, partial(_to_object, command))
+    with _turning(settings, in_prefect=command == "run" and not options.inline) as turn_one:
+        return _turn_all(settings, request, turn_one, show, backfill=options.backfill)
 
 
 @contextmanager
-def _turning(settings: Settings, inline: bool) -> Iterator[Turn]:
+def _turning(settings: Settings, *, in_prefect: bool) -> Iterator[Turn]:
     """What turns a request: this process, or a Prefect that starts once for all of them."""
-    if inline:
+    if not in_prefect:
         yield partial(_turn_here, settings)
         return
     from flows.prefect_server import prefect_api
@@ -95,39 +67,6 @@ def _turning(settings: Settings, inline: bool) -> Iterator[Turn]:
 def _turn_here(settings: Settings, request: RunRequest) -> Outcome:
     with shown() as progress:
         return turn(settings, request, progress=progress)
-
-
-def run_part(
-    stages: tuple[str, ...],
-    *,
-    logs: list[str] | None = None,
-    log_format: str = "auto",
-    since: str = "",
-    until: str = "",
-    backfill: bool = False,
-    champion: str = "",
-    challenger: str = "",
-    seed: int | None = None,
-    only: tuple[str, ...] = (),
-    config: str | None,
-    as_json: bool,
-) -> int:
-    """Some stages, inline. The exit code speaks of the gate only where the gate ran."""
-    settings = read_settings(config)
-    request = request_from(
-        settings,
-        logs=tuple(logs or ()),
-        log_format=log_format,
-        champion=champion,
-        challenger=challenger,
-        seed=seed,
-        stages=stages,
-        only=only,
-        since=since,
-        until=until,
-    )
-    show = _Show(settings, as_json, partial(_part_json, stages=stages))
-    return _turn_all(settings, request, partial(_turn_here, settings), show, backfill=backfill)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,31 +115,31 @@ def _exit_code(result: Outcome, request: RunRequest) -> int:
     return _EXIT_OF_VERDICT[result.verdict or "cannot_tell"] if "gate" in request.stages else 0
 
 
-def _part_json(result: Outcome, stages: tuple[str, ...]) -> dict[str, Any]:
-    """Counts and notes of the stage asked for, flat; several stages: the object of `run`."""
-    named = stages[0] if stages[0] in ("ingest", "validate", REPLAY) else stages[-1]
-    receipt = result.receipt(named)
-    if receipt is None or named == "gate":
+def _to_object(command: str, result: Outcome) -> dict[str, Any]:
+    """A verdict whole; of other commands the counts and notes of the stage they are named for,
+    flat."""
+    receipt = result.receipt(command) or result.receipt(stages_of(command)[-1])
+    if receipt is None or command in ("run", "gate"):
         return result.to_dict()
     flat = receipt.to_dict()
     return {**flat.pop("notes"), **flat, "run_id": result.run_id}
 
 
+def no_such_run(run_id: str) -> UsageError:
+    return UsageError(
+        "no such run" if run_id else "no run has reached a verdict yet",
+        received=run_id or "no run id",
+        next="flywheel sql 'select run_id, state from runs order by run_id desc'",
+    )
+
+
 def show_run(run_id: str, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     with Store.open(settings.store_path, read_only=True) as store:
-        found = store.one(
-            "SELECT run_id FROM runs WHERE starts_with(run_id, ?) "
-            "AND (? <> '' OR run_id IN (SELECT run_id FROM verdicts)) ORDER BY run_id DESC LIMIT 1",
-            [run_id, run_id],
-        )
-        if found is None:
-            raise UsageError(
-                "no such run" if run_id else "no run has reached a verdict yet",
-                received=run_id or "no run id",
-                next="flywheel sql 'select run_id, state from runs order by run_id desc'",
-            )
-        result = outcome(store, found[0])
+        newest = ledger.find_run(store, run_id)
+        if newest is None:
+            raise no_such_run(run_id)
+        result = outcome(store, newest)
     show = _Show(settings, as_json, Outcome.to_dict)
     show.one(result)
     show.end(result.to_dict())

@@ -1,12 +1,19 @@
-"""`flywheel ui`: the MLflow server on loopback, over our stores, until interrupted."""
+"""`flywheel ui`: the MLflow server on loopback, over our stores, until it is stopped."""
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
+import sys
 
+from flows.processes import Server, end_group, remembered
 from tasks.errors import StoreError
-from tasks.settings import read_settings
+from tasks.settings import Settings, read_settings
+
+#: what `flywheel ui` was started with last, running or not
+_RECORD = "ui.json"
+DEFAULT_PORT = 5000
 
 
 def serve(port: int, *, config: str | None) -> int:
@@ -15,15 +22,37 @@ def serve(port: int, *, config: str | None) -> int:
     from tasks.tracking.server import server_command
 
     argv, environment = server_command(settings, port)
-    print(f"MLflow on http://127.0.0.1:{port} · stop with Ctrl-C", flush=True)
-    process = subprocess.Popen(argv, env=environment)
+    url = f"http://127.0.0.1:{port}"
+    print(f"MLflow on {url} · stop with Ctrl-C", flush=True)
+    # whoever ends us (a supervisor, kill) ends the server with us
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    process = subprocess.Popen(argv, env=environment, start_new_session=True)
     try:
+        Server.of(process.pid, url).remember(settings.home_path / _RECORD)
         return process.wait()
     except KeyboardInterrupt:
         return 0
     finally:
-        process.terminate()
-        process.wait(10)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end_group(process.pid, process.poll)
+
+
+def mlflow_page(settings: Settings, path: str, config_option: str) -> list[tuple[str, str]]:
+    """How to open a page of MLflow: its address where a server answers for our runs, else the
+    command that starts one and the address to open then."""
+    from tasks.tracking.environment import tracking_location
+    from tasks.tracking.session import without_password
+
+    location = tracking_location(settings)
+    if location.is_http:
+        return [("MLflow", without_password(location.uri) + path)]
+    server = remembered(settings.home_path / _RECORD)
+    if server is not None and server.is_running():
+        return [("MLflow", server.url + path)]
+    url = server.url if server is not None else f"http://127.0.0.1:{DEFAULT_PORT}"
+    port = url.rpartition(":")[2]
+    option = "" if port == str(DEFAULT_PORT) else f" --port {port}"
+    return [("MLflow", f"flywheel ui{option}{config_option}"), ("  then", url + path)]
 
 
 def _refuse_taken_port(port: int) -> None:

@@ -1,7 +1,7 @@
 """What evaluate asks of something that answers prompts: one protocol, whoever stands behind it.
 
-Knows nothing of releases, samples or stores. Errors of one prompt come back as answers; an error
-of the whole backend (model cannot be loaded, endpoint is gone) is raised.
+Knows nothing of releases, samples or stores. The failure of one prompt comes back with its reply;
+one of the whole backend (model cannot be loaded, endpoint is gone) is raised.
 """
 
 from __future__ import annotations
@@ -10,43 +10,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-#: told (finished, of how many)
-Told = Callable[[int, int], None]
+from engine import SamplingParams
+from tasks.model.failure import Failure
+
+#: called with (finished, of how many)
+OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One prompt as chat messages, how to sample its answer, and the seed of the draw."""
+    """One prompt as chat messages, and how to draw its answer, the seed included."""
 
     messages: tuple[Mapping[str, Any], ...]
-    max_tokens: int
-    temperature: float
-    top_p: float
-    stop: tuple[str, ...]
-    seed: int
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    stop_token_ids: tuple[int, ...] = ()
-    min_tokens: int = 0
-    json_schema: str = ""
+    sampling: SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back. `text` is None exactly where `error` says why.
-
-    A transient error (out of memory, a timeout) may not come again and must not be remembered; any
-    other error is an answer like any other: the same prompt would meet it again.
-    """
+class Reply:
+    """What came back. `text` is None exactly where `failure` says why."""
 
     text: str | None
     finish_reason: str
     input_tokens: int | None
     cached_tokens: int | None
     output_tokens: int | None
-    error: str | None = None
-    is_transient: bool = False
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +48,8 @@ class BackendFacts:
 
 
 class Backend(Protocol):
-    def answer(self, asks: Sequence[Ask], told: Told) -> list[Answer]:
-        """One answer an ask, in order, all in one batched pass."""
+    def answer(self, asks: Sequence[Ask], on_progress: OnProgress) -> list[Reply]:
+        """One reply an ask, in order, all in one batched pass."""
         ...
 
     def facts(self) -> BackendFacts: ...

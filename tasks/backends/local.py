@@ -6,11 +6,9 @@ import gc
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine import LLM, Completion, SamplingParams
-from tasks.backends.base import Answer, Ask, BackendFacts, Told
-
-#: errors of a completion that come from the machine's state, not from the prompt
-_TRANSIENT = ("failed on this device", "KV cache")
+from engine import LLM, Completion
+from tasks.backends.base import Ask, BackendFacts, OnProgress, Reply
+from tasks.model.failure import Failure, Fault
 
 
 class LocalBackend:
@@ -28,10 +26,10 @@ class LocalBackend:
             model, device, dtype, batch_invariant, quantization=quantization
         )
 
-    def answer(self, asks: Sequence[Ask], told: Told) -> list[Answer]:
+    def answer(self, asks: Sequence[Ask], on_progress: OnProgress) -> list[Reply]:
         prompts = [[dict(message) for message in ask.messages] for ask in asks]
-        completions = self._open.generate(prompts, [_params(ask) for ask in asks], told)
-        return [_answer(completion) for completion in completions]
+        params = [ask.sampling for ask in asks]
+        return [_reply(done) for done in self._open.generate(prompts, params, on_progress)]
 
     def facts(self) -> BackendFacts:
         stats = self._open.stats()
@@ -47,30 +45,19 @@ class LocalBackend:
         return self._llm
 
 
-def _params(ask: Ask) -> SamplingParams:
-    return SamplingParams(
-        max_tokens=ask.max_tokens,
-        temperature=ask.temperature,
-        top_p=ask.top_p,
-        seed=ask.seed,
-        stop=ask.stop,
-        top_k=ask.top_k,
-        min_p=ask.min_p,
-        repetition_penalty=ask.repetition_penalty,
-        stop_token_ids=ask.stop_token_ids,
-        min_tokens=ask.min_tokens,
-        json_schema=ask.json_schema or None,
-    )
-
-
-def _answer(completion: Completion) -> Answer:
-    error = completion.error
-    return Answer(
-        text=None if error is not None else completion.text,
+def _reply(completion: Completion) -> Reply:
+    failure = None
+    if completion.error is not None:
+        kind = completion.fault
+        assert kind is not None, "the engine says of which kind every error is"
+        # what another moment or machine would cure is no fault of what is judged
+        fault: Fault = "harness" if kind.is_transient else "release"
+        failure = Failure(str(kind), completion.error, fault, kind.is_transient)
+    return Reply(
+        text=None if failure is not None else completion.text,
         finish_reason=completion.finish_reason,
         input_tokens=completion.num_prompt_tokens,
         cached_tokens=completion.num_cached_tokens,
         output_tokens=len(completion.token_ids),
-        error=error,
-        is_transient=error is not None and any(mark in error for mark in _TRANSIENT),
+        failure=failure,
     )

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.curate.calls import Call
 from tasks.curate.clusters import clusters_of
 from tasks.curate.dedup import near_duplicate_groups
 from tasks.curate.evalset import Draft, EvalSet, eval_set
 from tasks.curate.normalize import conversation_text, normalize, text_digest
 from tasks.curate.select import Mined, length_band, select
-from tasks.curate.suites import SuiteSample
 from tasks.curate.targets import TargetResolver
+from tasks.model.logged_call import LoggedCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,7 @@ class _Item:
     text: str
     scope: str
     draft: Draft | None
-    call: Call | None
-    cluster: str | None
+    call: LoggedCall | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class _Deduplicated:
 
 
 def assemble(
-    suites: Sequence[SuiteSample], calls: Sequence[Call], resolver: TargetResolver, rule: Rule
+    suites: Sequence[Draft], calls: Sequence[LoggedCall], resolver: TargetResolver, rule: Rule
 ) -> tuple[EvalSet, Counts]:
     """The eval set, and what became of everything that could have been in it.
 
@@ -114,27 +112,18 @@ def assemble(
     return eval_set(drafts, clusters), counts
 
 
-def replayable(call: Call, resolver: TargetResolver) -> bool:
+def replayable(call: LoggedCall, resolver: TargetResolver) -> bool:
     """Whether a call can be a sample at all: one that failed only with a known target."""
     return not call.is_error or resolver.resolve(call) is not None
 
 
-def _suite_item(sample: SuiteSample) -> _Item:
-    draft = Draft(
-        suite=sample.suite,
-        task=sample.task,
-        conversation=sample.conversation,
-        target=sample.target,
-        target_kind="gold",
-        origin="suite",
-        slices={"origin": "suite", "task": sample.task, **sample.slices},
-        must_pass=sample.must_pass,
-    )
+def _suite_item(sample: Draft) -> _Item:
+    slices = {"origin": "suite", "task": sample.task or "", **sample.slices}
     text = conversation_text(sample.conversation.messages)
-    return _Item(text, f"task {sample.task}", draft, None, sample.cluster)
+    return _Item(text, f"task {sample.task}", replace(sample, slices=slices), None)
 
 
-def _call_item(call: Call, resolver: TargetResolver) -> _Item:
+def _call_item(call: LoggedCall, resolver: TargetResolver) -> _Item:
     text = conversation_text(call.conversation.messages)
     target = resolver.resolve(call)
     task = call.task if target is None else target.task
@@ -158,7 +147,7 @@ def _call_item(call: Call, resolver: TargetResolver) -> _Item:
     # without a task, the system message is what says which question this is
     system = text_digest(normalize(call.conversation.system or ""))
     scope = f"system {system}" if task is None else f"task {task}"
-    return _Item(text, scope, draft, call, None)
+    return _Item(text, scope, draft, call)
 
 
 def _deduplicated(items: Sequence[_Item], groups: Sequence[int]) -> _Deduplicated:
@@ -227,6 +216,6 @@ def _ties(
     ties = [("near-duplicates", str(groups[index]))]
     if call is not None and call.session_id is not None:
         ties.append(("session", call.session_id))
-    if item.cluster is not None:
-        ties.append(("declared", item.cluster))
+    if item.draft is not None and item.draft.cluster is not None:
+        ties.append(("declared", item.draft.cluster))
     return ties

@@ -1,7 +1,6 @@
-"""Disjoint sets: which items belong together once all their ties are known.
+"""Which items belong together once all their ties are known: connected components, by scipy.
 
-Owns union by smallest index, so that the result does not depend on the order of the ties.
-Source: Tarjan, "Efficiency of a good but not linear set union algorithm", J. ACM 22 (1975).
+A component is named by its smallest member, so the order of the ties decides nothing.
 """
 
 from __future__ import annotations
@@ -10,30 +9,16 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 
-class DisjointSets:
-    """Sets over 0 … size-1. The root of a set is its smallest member."""
-
-    def __init__(self, size: int) -> None:
-        self._parent = list(range(size))
-
-    def root(self, item: int) -> int:
-        parent = self._parent
-        top = item
-        while parent[top] != top:
-            top = parent[top]
-        while parent[item] != top:
-            parent[item], item = top, parent[item]
-        return top
-
-    def unite(self, one: int, other: int) -> None:
-        low, high = sorted((self.root(one), self.root(other)))
-        self._parent[high] = low
-
-    def roots(self) -> NDArray[np.int64]:
-        """[size] int64: the root of every item."""
-        return np.array([self.root(item) for item in range(len(self._parent))], dtype=np.int64)
+def smallest_members(size: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[size] int64: the smallest item each of 0 … size-1 is joined with by the pairs [num, 2]."""
+    graph = csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
+    labels = connected_components(graph, directed=False, return_labels=True)[1]
+    first_of_label = np.unique(labels, return_index=True)[1]
+    return np.asarray(first_of_label[labels], dtype=np.int64)
 
 
 def clusters_of(ties: Sequence[Iterable[Hashable]]) -> list[int]:
@@ -42,9 +27,11 @@ def clusters_of(ties: Sequence[Iterable[Hashable]]) -> list[int]:
     `ties[i]` are the names item i is tied by; the answer gives every item the smallest index of
     its cluster. An item without ties is a cluster of its own.
     """
-    sets = DisjointSets(len(ties))
     first_with: dict[Hashable, int] = {}
-    for item, names in enumerate(ties):
-        for name in names:
-            sets.unite(item, first_with.setdefault(name, item))
-    return [sets.root(item) for item in range(len(ties))]
+    pairs = [
+        (first_with.setdefault(name, item), item)
+        for item, names in enumerate(ties)
+        for name in names
+    ]
+    edges = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return [int(member) for member in smallest_members(len(ties), edges)]

@@ -11,9 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-
-def is_datapoint(record: Mapping[str, Any]) -> bool:
-    return "dataset_name" in record and "function_name" in record and "input" in record
+from tasks.logs.shapes.json_text import nested
 
 
 def newest(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> list[tuple[int, Mapping[str, Any]]]:
@@ -26,14 +24,14 @@ def newest(rows: Sequence[tuple[int, Mapping[str, Any]]]) -> list[tuple[int, Map
             last[key] = (number, row)
     return sorted(
         ((number, row) for number, row in last.values() if row.get("is_deleted") is not True),
-        key=lambda each: each[0],
+        key=lambda numbered: numbered[0],
     )
 
 
 def to_line(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """{"messages", "target", "task", "slices", "id"}; None where there is no target."""
-    target = _target(_nested(row.get("output")))
-    asked = _nested(row["input"])
+    target = _target(nested(row.get("output")))
+    asked = nested(row["input"])
     if target is None or not isinstance(asked, Mapping):
         return None
     messages = []
@@ -55,16 +53,6 @@ def to_line(row: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _updated(row: Mapping[str, Any]) -> str:
     return str(row.get("updated_at") or "")
-
-
-def _nested(value: Any) -> Any:
-    """Values nested in an export are JSON text."""
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
 
 
 def _content(blocks: Any) -> str:

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.curate.clusters import DisjointSets
+from tasks.curate.clusters import smallest_members
 from tasks.curate.minhash import banding, candidate_pairs, signatures
 from tasks.curate.normalize import text_digest
 from tasks.curate.shingles import Shingles, shingle, without_common
@@ -61,16 +61,15 @@ def jaccard(sets: Shingles, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _joined(sets: Shingles, threshold: float) -> NDArray[np.int64]:
     """[num_texts] int64: root of the group of every text."""
-    together = DisjointSets(len(sets))
     signature = signatures(sets)
     vocabulary, inverse = np.unique(sets.values, return_inverse=True)
     ids = inverse.reshape(-1)
     keys = np.repeat(np.arange(len(sets)), sets.sizes) * len(vocabulary) + ids
     sizes = sets.sizes
+    roots = np.arange(len(sets), dtype=np.int64)
     refused = np.zeros(0, dtype=np.int64)  # codes of pairs looked at and found different
-    for found in candidate_pairs(signature, banding(threshold)):
-        roots = together.roots()
-        pairs = found[roots[found[:, 0]] != roots[found[:, 1]]]
+    for candidates in candidate_pairs(signature, banding(threshold)):
+        pairs = candidates[roots[candidates[:, 0]] != roots[candidates[:, 1]]]
         codes, where = np.unique(pairs[:, 0] * len(sets) + pairs[:, 1], return_index=True)
         fresh = ~np.isin(codes, refused, assume_unique=True)
         codes, pairs = codes[fresh], pairs[where[fresh]]
@@ -81,9 +80,9 @@ def _joined(sets: Shingles, threshold: float) -> NDArray[np.int64]:
         similarity = _jaccard(sets, pairs[likely], ids, keys, len(vocabulary))
         alike[likely] = similarity >= threshold
         refused = np.union1d(refused, codes[~alike])
-        for one, other in pairs[alike].tolist():
-            together.unite(one, other)
-    return together.roots()
+        known = np.column_stack([np.arange(len(sets)), roots])
+        roots = smallest_members(len(sets), np.vstack([known, pairs[alike]]))
+    return roots
 
 
 def _estimate(signature: NDArray[np.uint32], pairs: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.curate.calls import Conversation
-from tasks.curate.normalize import canonical_json
+from tasks.model.canonical import canonical_json
+from tasks.model.logged_call import Conversation
+from tasks.model.sample import Sample
 
 #: raised when selection changes meaning, so that a rule tells what made its set
 RULE_VERSION = 1
@@ -22,7 +23,7 @@ RULE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A sample before it has a cluster."""
+    """A sample before its set is known; `cluster` is what its author declares."""
 
     suite: str
     task: str | None
@@ -33,10 +34,11 @@ class Draft:
     slices: Mapping[str, str]
     must_pass: bool = False
     request_id: str | None = None
+    cluster: str | None = None
 
     @property
     def sample_id(self) -> str:
-        """sha256 over all of it but `request_id`, which is provenance."""
+        """sha256 over all of it but `request_id` (provenance) and `cluster`."""
         return _sha256(
             [
                 self.suite,
@@ -53,28 +55,6 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """A sample as it stands in an eval set, in the form it is stored: JSON as text."""
-
-    sample_id: str
-    suite: str
-    task: str | None
-    messages: str
-    system: str | None
-    target: str
-    target_kind: str
-    origin: str
-    slices: str
-    must_pass: bool
-    weight: float
-    request_id: str | None
-    cluster_id: str
-
-    def to_row(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-@dataclass(frozen=True, slots=True)
 class EvalSet:
     """An immutable list of samples in the order they are stored, with its digest."""
 
@@ -85,7 +65,6 @@ class EvalSet:
 def eval_set(drafts: Sequence[Draft], clusters: Sequence[int]) -> EvalSet:
     """The set of these samples; `clusters[i]` is any label that equal clusters share.
 
-    Traffic is sampled in proportion, so every sample stands for the same share of it: weight 1.
     Raises ValueError when two drafts are one sample: duplicates leave before this.
     """
     ids = [draft.sample_id for draft in drafts]
@@ -112,7 +91,7 @@ def without(whole: EvalSet, sample_ids: Container[str]) -> EvalSet:
         named = smallest.get(sample.cluster_id, sample.sample_id)
         smallest[sample.cluster_id] = min(sample.sample_id, named)
     samples = tuple(
-        replace(each, cluster_id=_cluster_id(smallest[each.cluster_id])) for each in kept
+        replace(sample, cluster_id=_cluster_id(smallest[sample.cluster_id])) for sample in kept
     )
     return EvalSet(_digest(samples), samples)
 
@@ -145,14 +124,13 @@ def _sample(draft: Draft, sample_id: str, cluster: str) -> Sample:
         sample_id=sample_id,
         suite=draft.suite,
         task=draft.task,
-        messages=canonical_json(draft.conversation.messages),
+        messages=draft.conversation.messages,
         system=draft.conversation.system,
         target=draft.target,
         target_kind=draft.target_kind,
         origin=draft.origin,
-        slices=canonical_json(draft.slices),
+        slices=draft.slices,
         must_pass=draft.must_pass,
-        weight=1.0,
         request_id=draft.request_id,
         cluster_id=_cluster_id(cluster),
     )

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from expectations.checks import Batch
-from expectations.rules import Suite
+from expectations.checks import JudgedTable
+from expectations.rules import RuleSet
 from tasks.curate.evalset import EvalSet, without
 from tasks.errors import DataError
+from tasks.model.canonical import canonical_json
 from tasks.rules.ask import ask, mark
 from tasks.rules.outcomes import broken_shares, check_agreement
 from tasks.store import Store
@@ -28,30 +29,30 @@ class LeftOut:
 
 
 def judged(
-    store: Store, suite: Suite, chosen: EvalSet, now: datetime, min_rows: int
+    store: Store, rule_set: RuleSet, chosen: EvalSet, now: datetime, min_rows: int
 ) -> tuple[EvalSet, LeftOut]:
     """The set without the mined samples that fail a critical rule.
 
     Raises DataError where a hand-written sample fails one, or a batch rule is broken. Writes
     nothing that stays. Not inside a transaction: Great Expectations sees only what is committed.
     """
-    batch = Batch(table.CANDIDATES.table, now)
-    with table.candidates(store, [sample.to_row() for sample in chosen.samples]):
-        verdict = ask(store, suite, batch)
-        rows_by_rule = mark(store, suite, batch, table.CANDIDATES)
+    batch = JudgedTable(table.CANDIDATES.table, now)
+    with table.candidates(store, chosen.samples):
+        asked = ask(store, rule_set, batch)
+        rows_by_rule = mark(store, rule_set, batch, table.CANDIDATES)
         failed = table.failed_candidates(store)
-    check_agreement(verdict.outcomes, rows_by_rule, suite)
-    _refuse_written_by_hand(suite, chosen, failed)
-    broken = broken_shares(suite, verdict.outcomes, len(chosen.samples), min_rows)
+    check_agreement(asked.outcomes, rows_by_rule, rule_set)
+    _refuse_written_by_hand(rule_set, chosen, failed)
+    broken = broken_shares(rule_set, asked.outcomes, len(chosen.samples), min_rows)
     if broken:
-        name, found = next(iter(broken.items()))
+        name, figures = next(iter(broken.items()))
         raise DataError(
             f"the eval set breaks {name}; it was not written",
-            received=found,
-            allowed=suite.rule(name).meaning,
-            next="mend the suite files or the logs, then run again",
+            received=figures,
+            allowed=rule_set.rule(name).meaning,
+            next="fix the suite files or the logs, then run again",
         )
-    warned = {rule.id: rows_by_rule[rule.id] for rule in suite.of("warning")}
+    warned = {rule.id: rows_by_rule[rule.id] for rule in rule_set.of("warning")}
     return (
         without(chosen, failed) if failed else chosen,
         LeftOut(
@@ -61,16 +62,16 @@ def judged(
     )
 
 
-def _refuse_written_by_hand(suite: Suite, chosen: EvalSet, failed: Mapping[str, str]) -> None:
+def _refuse_written_by_hand(rule_set: RuleSet, chosen: EvalSet, failed: Mapping[str, str]) -> None:
     """Nobody would miss one that is silently left out."""
     bad = [s for s in chosen.samples if s.origin == "suite" and s.sample_id in failed]
     if not bad:
         return
-    rule = suite.rule(failed[bad[0].sample_id])
-    shown = [f"suite {each.suite}: {each.messages[:80]}" for each in bad[:_MAX_SHOWN]]
+    rule = rule_set.rule(failed[bad[0].sample_id])
+    shown = [f"suite {s.suite}: {canonical_json(s.messages)[:80]}" for s in bad[:_MAX_SHOWN]]
     raise DataError(
         f"{len(bad)} samples of suite files fail {rule.id}; no eval set was written",
         received="; ".join(shown) + (" …" if len(bad) > _MAX_SHOWN else ""),
         allowed=rule.meaning,
-        next="mend those samples, then run again",
+        next="fix those samples, then run again",
     )

@@ -7,19 +7,11 @@ suites or the store. Source: Unicode Standard Annex 15 (NFKC), Unicode 3.13 (cas
 from __future__ import annotations
 
 import hashlib
-import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-
-def well_formed(text: str) -> str:
-    """The text without lone surrogates (JSON escapes can make them; UTF-8 cannot hold them)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+from tasks.model.canonical import canonical_json, well_formed
 
 
 def normalize(text: str) -> str:
@@ -38,12 +30,6 @@ def conversation_text(messages: Iterable[Mapping[str, Any]]) -> str:
         extra = f" {canonical_json(called)}" if called else ""
         lines.append(f"{message.get('role', '')}: {normalize(f'{said}{extra}')}")
     return "\n".join(lines)
-
-
-def canonical_json(value: Any) -> str:
-    """One text for one JSON value: sorted keys, no blanks, Unicode as it is."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return well_formed(text)
 
 
 def text_digest(text: str) -> str:

@@ -1,6 +1,6 @@
 """Hand-written suites: JSON lines with what to ask and what a right answer is.
 
-Owns the file format and its error messages. Pure but for reading the file it is pointed at.
+Owns the file format and its error messages; reads the one file it is pointed at.
 
     {"input": "text", "target": "answer"}
     {"messages": [{"role": "user", "content": "…"}], "target": {"city": "Oslo"}, "task": "extract",
@@ -16,86 +16,109 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tasks.curate import datapoints
-from tasks.curate.calls import Conversation, conversation_from
-from tasks.curate.normalize import canonical_json, well_formed
+from tasks.curate.evalset import Draft
 from tasks.errors import UsageError
+from tasks.logs.formats import tensorzero
+from tasks.model.canonical import canonical_json, well_formed
+from tasks.model.logged_call import Conversation, conversation_from
 
 KEYS = ("input", "messages", "target", "task", "slices", "must_pass", "cluster", "id", "comment")
 
 
-@dataclass(frozen=True, slots=True)
-class SuiteSample:
-    """One line of a suite file."""
-
-    suite: str
-    task: str
-    conversation: Conversation
-    target: str
-    slices: Mapping[str, str]
-    must_pass: bool
-    cluster: str | None
-    line_number: int
+def read_suite(name: str, task: str, path: Path) -> tuple[Draft, ...]:
+    """The samples of a suite file in order. Raises UsageError that names the first wrong line."""
+    return _all_or_error(suite_lines(name, task, path))
 
 
-def read_suite(name: str, task: str, path: Path) -> tuple[SuiteSample, ...]:
-    """The samples of a suite file in order. Raises UsageError that names the line."""
+def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[Draft, ...]:
+    """The samples in the bytes of a suite file. `task` is taken where a line names none."""
+    return _all_or_error(_lines(name, task, data, source))
+
+
+def _all_or_error(lines: Iterable[Draft | UsageError]) -> tuple[Draft, ...]:
+    samples: list[Draft] = []
+    for line in lines:
+        if isinstance(line, UsageError):
+            raise line
+        samples.append(line)
+    return tuple(samples)
+
+
+def suite_lines(name: str, task: str, path: Path) -> Iterator[Draft | UsageError]:
+    """Every line of a suite file as a sample, or as what is wrong with it."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(
+        yield UsageError(
             f"the samples of suite {name!r} cannot be read: {error.strerror}",
             received=str(path),
             allowed="a file of JSON lines",
-            next=f"mend samples under [suites.{name}] in flywheel.toml",
-        ) from None
-    samples = parse_suite(name, task, data, str(path))
-    if not samples:
-        raise UsageError(
+            next=f"fix suites.{name}.samples in flywheel.toml",
+        )
+        return
+    is_empty = True
+    for line in _lines(name, task, data, str(path)):
+        is_empty = False
+        yield line
+    if is_empty:
+        yield UsageError(
             f"the samples file of suite {name!r} is empty",
             received=str(path),
             allowed='JSON lines such as {"input": "…", "target": "…"}',
-            next=f"add samples, or remove the line `samples` under [suites.{name}]",
+            next=f"add samples, or remove suites.{name}.samples",
         )
-    return samples
 
 
-def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[SuiteSample, ...]:
-    """The samples in the bytes of a suite file. `task` is taken where a line names none."""
-    samples: list[SuiteSample] = []
+def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | UsageError]:
     seen: dict[str, int] = {}
-    lines = [
-        (number, _json(line, f"{source}, line {number}"))
-        for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
-        if line.strip()
-    ]
-    foreign = bool(lines) and all(datapoints.is_datapoint(record) for _, record in lines)
+    lines: list[tuple[int, Mapping[str, Any]]] = []
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        try:
+            if line.strip():
+                lines.append((number, _json(line, f"{source}:{number}")))
+        except UsageError as error:
+            yield error
+    foreign = bool(lines) and all(tensorzero.is_datapoint(record) for _, record in lines)
     for number, record in datapoints.newest(lines) if foreign else lines:
-        where = f"{source}, line {number}"
-        read = datapoints.to_line(record) if foreign else _known(record, where)
-        if read is None:
+        where = f"{source}:{number}"
+        try:
+            read = datapoints.to_line(record) if foreign else _known(record, where)
+            if read is None:
+                continue
+            sample = Draft(
+                suite=name,
+                task=_text(read, "task", where) or task,
+                conversation=_conversation(read, where),
+                target=_target(read, where),
+                target_kind="gold",
+                origin="suite",
+                slices=_slices(read, where),
+                must_pass=_flag(read, "must_pass", where),
+                cluster=_text(read, "cluster", where),
+            )
+        except UsageError as error:
+            yield error
             continue
-        sample = _sample(name, task, read, number, where)
         asked = canonical_json(
             [sample.task, sample.conversation.system, sample.conversation.messages]
         )
         if asked in seen and foreign:
             continue
         if asked in seen:
-            raise _bad(
+            yield _bad(
                 f"suite {name!r} asks the same twice",
                 where,
                 f"line {number} repeats line {seen[asked]}",
                 "each conversation once; the same text again tells nothing new",
             )
+            continue
         seen[asked] = number
-        samples.append(sample)
-    return tuple(samples)
+        yield sample
 
 
 def _json(line: bytes, where: str) -> Mapping[str, Any]:
@@ -123,21 +146,6 @@ def _known(record: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     return record
 
 
-def _sample(
-    name: str, task: str, record: Mapping[str, Any], number: int, where: str
-) -> SuiteSample:
-    return SuiteSample(
-        suite=name,
-        task=_text(record, "task", where) or task,
-        conversation=_conversation(record, where),
-        target=_target(record, where),
-        slices=_slices(record, where),
-        must_pass=_flag(record, "must_pass", where),
-        cluster=_text(record, "cluster", where),
-        line_number=number,
-    )
-
-
 def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
     if ("input" in record) == ("messages" in record):
         raise _bad(
@@ -149,15 +157,15 @@ def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
     messages = record.get("messages")
     if "input" in record:
         messages = [{"role": "user", "content": record["input"]}]
-    found = conversation_from(messages) if isinstance(messages, list) else None
-    if found is None:
+    conversation = conversation_from(messages) if isinstance(messages, list) else None
+    if conversation is None:
         raise _bad(
             "a suite line asks nothing",
             where,
             repr(record.get("input", messages))[:80],
             'text in "input", or "messages": [{"role": "user", "content": "text"}, …]',
         )
-    return found
+    return conversation
 
 
 def _target(record: Mapping[str, Any], where: str) -> str:
@@ -199,4 +207,4 @@ def _flag(record: Mapping[str, Any], key: str, where: str) -> bool:
 
 def _bad(what: str, where: str, received: str, allowed: str) -> UsageError:
     shown = f"{received} in {where}" if received else where
-    return UsageError(what, received=shown, allowed=allowed, next="mend that line, then run again")
+    return UsageError(what, received=shown, allowed=allowed, next="fix that line, then run again")

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tasks.curate.calls import Call
+from tasks.curate.evalset import Draft
 from tasks.curate.normalize import conversation_text
-from tasks.curate.suites import SuiteSample
+from tasks.model.logged_call import LoggedCall
 
 LOGGED_SUITE = "logged"
 
@@ -37,18 +37,18 @@ class TargetResolver:
     def __init__(
         self,
         suite_of_task: Mapping[str, str],
-        samples: Iterable[SuiteSample],
+        samples: Iterable[Draft],
         *,
         use_logged: bool,
     ) -> None:
         self._suite_of_task = dict(suite_of_task)
         self._use_logged = use_logged
-        self._gold: dict[str, dict[str, SuiteSample]] = {}
+        self._gold: dict[str, dict[str | None, Draft]] = {}
         for sample in samples:
             text = conversation_text(sample.conversation.messages)
             self._gold.setdefault(text, {}).setdefault(sample.task, sample)
 
-    def resolve(self, call: Call) -> Target | None:
+    def resolve(self, call: LoggedCall) -> Target | None:
         """The target of a call, or None where it has none that may be used."""
         suite = self._suite_of_task.get(call.task or "")
         gold = self._gold_for(call)
@@ -64,13 +64,13 @@ class TargetResolver:
                 return Target(suite, task, call.response, "accepted")
         return self._reference(call)
 
-    def _gold_for(self, call: Call) -> SuiteSample | None:
+    def _gold_for(self, call: LoggedCall) -> Draft | None:
         by_task = self._gold.get(conversation_text(call.conversation.messages), {})
         if call.task is None:
             return next(iter(by_task.values()), None)
         return by_task.get(call.task)
 
-    def _reference(self, call: Call) -> Target | None:
+    def _reference(self, call: LoggedCall) -> Target | None:
         """The suite `logged`, where no declared suite asks this or no target is known."""
         if not self._use_logged:
             return None

@@ -9,28 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.curate.assemble import Counts, Rule, assemble, replayable
-from tasks.curate.calls import (
-    Call,
-    Signal,
-    is_question,
-    opinion_of,
-    read_conversation,
-    read_response,
-)
-from tasks.curate.evalset import EvalSet, rule_json
+from tasks.curate.evalset import Draft, EvalSet, rule_json
 from tasks.curate.judge import LeftOut, judged
-from tasks.curate.suites import SuiteSample, read_suite
+from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
 from tasks.model.receipt import Receipt
-from tasks.rules.in_force import samples_suite
+from tasks.rules.in_force import samples_rules
 from tasks.run import Run
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals import samples as table
+from tasks.store.evals.logged_calls import count_calls, read_questions
 
 
 def curate(run: Run) -> Receipt:
@@ -39,11 +32,10 @@ def curate(run: Run) -> Receipt:
     Raises UsageError where there is nothing to evaluate, DataError where a hand-written sample or
     the set as a whole fails its expectations.
     """
-    suites, suite = read_suites(run.settings), samples_suite(run.settings)
+    suites, suite = read_suites(run.settings), samples_rules(run.settings)
     with run.open_store() as store:
-        rows, feedback = table.read_calls(store), table.read_feedback(store)
-    run.progress("curate", 0, len(rows) + len(suites), "find duplicates")
-    calls = _calls(rows, feedback)
+        num_calls, calls = count_calls(store), read_questions(store)
+    run.progress("curate", 0, num_calls + len(suites), "find duplicates")
     resolver = TargetResolver(
         {settings.task or name: name for name, settings in reversed(run.settings.suites.items())},
         suites,
@@ -52,9 +44,9 @@ def curate(run: Run) -> Receipt:
     usable = [call for call in calls if replayable(call, resolver)]
     chosen, counts = assemble(suites, usable, resolver, _rule(run))
     if not chosen.samples:
-        raise _nothing(run.settings, len(rows), len(usable), counts)
+        raise _nothing(run.settings, num_calls, len(usable), counts)
     not_taken = {
-        "not_replayable": len(rows) - len(calls),
+        "not_replayable": num_calls - len(calls),
         "errors_without_target": len(calls) - len(usable),
     }
     with run.open_store() as store:
@@ -67,43 +59,16 @@ def curate(run: Run) -> Receipt:
     return receipt
 
 
-def read_suites(settings: Settings) -> tuple[SuiteSample, ...]:
+def read_suites(settings: Settings) -> tuple[Draft, ...]:
     """Every hand-written sample, suite by suite as declared."""
-    samples: list[SuiteSample] = []
+    samples: list[Draft] = []
     for name, suite in settings.suites.items():
         if suite.samples:
             samples += read_suite(name, suite.task or name, settings.path(suite.samples))
     return tuple(samples)
 
 
-def _calls(rows: list[table.CallRow], feedback: list[table.FeedbackRow]) -> list[Call]:
-    """The calls that are a question to a text model."""
-    signals: dict[str, list[Signal]] = {}
-    for f in feedback:
-        signal = Signal(f.feedback_id, f.kind, f.value, f.corrected, f.given_at)
-        signals.setdefault(f.request_id, []).append(signal)
-    calls = []
-    for row in rows:
-        conversation = read_conversation(row.messages) if is_question(row.operation) else None
-        if conversation is None:
-            continue
-        calls.append(
-            Call(
-                request_id=row.request_id,
-                conversation=conversation,
-                response=read_response(row.response),
-                started_at=row.started_at,
-                task=row.prompt_name or None,
-                session_id=row.session_id or None,
-                model=row.model,
-                is_error=row.status == "error",
-                opinion=opinion_of(signals.get(row.request_id, ())),
-            )
-        )
-    return calls
-
-
-def _judge(store: Store, run: Run, suite: Suite, chosen: EvalSet) -> tuple[EvalSet, LeftOut]:
+def _judge(store: Store, run: Run, suite: RuleSet, chosen: EvalSet) -> tuple[EvalSet, LeftOut]:
     """A set that stands in the store was judged when it was made, if by the same suite."""
     stored = table.find_eval_set(store, chosen.digest)
     if stored is not None and stored.judged_by == suite.version:
@@ -128,7 +93,7 @@ def _all_left_out(left_out: LeftOut) -> DataError:
     return DataError(
         "every sample of the eval set fails an expectation; none was written",
         received=", ".join(f"{name} {rows}" for name, rows in left_out.by_reason.items()),
-        next="mend the rules or the logs, then run again",
+        next="fix the rules or the logs, then run again",
     )
 
 
@@ -149,7 +114,7 @@ def _write(
     counts: Counts,
     not_taken: dict[str, int],
     left_out: LeftOut,
-    suite: Suite,
+    suite: RuleSet,
 ) -> Receipt:
     stored = table.find_eval_set(store, chosen.digest)
     is_new = stored is None or stored.run_id == run.run_id
@@ -157,18 +122,16 @@ def _write(
     table.write_eval_set(
         store,
         chosen.digest,
-        [sample.to_row() for sample in chosen.samples],
-        {
-            "created_at": run.clock(),
-            "run_id": run.run_id,
-            "parent_digest": parent,
-            "rule": rule_json(
-                run.settings.curate.model_dump(mode="json"),
-                run.request.seed,
-                counts.to_dict(),
-                suite.version,
-            ),
-        },
+        chosen.samples,
+        created_at=run.clock(),
+        run_id=run.run_id,
+        parent_digest=parent,
+        rule=rule_json(
+            run.settings.curate.model_dump(mode="json"),
+            run.request.seed,
+            counts.to_dict(),
+            suite.version,
+        ),
     )
     ledger.annotate_run(store, run.run_id, eval_set_digest=chosen.digest)
     notes = counts.to_dict() | {

@@ -5,29 +5,25 @@ Pure: values in, values out. Knows no SQL, no engine and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.backends.base import Ask
 from tasks.errors import UsageError
 from tasks.evaluate.seeds import sample_seed
+from tasks.model.answer import CompletionKey
+from tasks.model.sample import Sample
 from tasks.releases.prompts import DEFAULT, messages_for
-from tasks.releases.resolve import Release
-from tasks.scoring import scorer_version
-from tasks.settings import CONFIG_NAME, Settings
-from tasks.store.evals.completions import CompletionKey, EvalSample
-
-#: suite of calls for which only the logged answer is known, and how it is judged
-LOGGED_SUITE, LOGGED_SCORER = "logged", "token_f1"
+from tasks.releases.resolve import ResolvedRelease
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
     """One completion that is wanted: by which release, for which sample, under which seed."""
 
-    release: Release
-    sample: EvalSample
+    release: ResolvedRelease
+    sample: Sample
     seed: int
 
     @property
@@ -35,35 +31,25 @@ class Need:
         return CompletionKey(self.release.digest, self.sample.sample_id, self.seed)
 
     def ask(self) -> Ask:
-        sampling, sample = self.release.sampling, self.sample
+        sample = self.sample
         messages = messages_for(
             self.release.prompts,
             sample.task,
             sample.system,
-            [_replayable(m) for m in sample.messages],
+            [_replayable(message) for message in sample.messages],
         )
-        return Ask(
-            messages=tuple(messages),
-            max_tokens=sampling.max_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            stop=sampling.stop,
-            seed=sample_seed(self.seed, sample.sample_id),
-            top_k=sampling.top_k,
-            min_p=sampling.min_p,
-            repetition_penalty=sampling.repetition_penalty,
-            stop_token_ids=sampling.stop_token_ids,
-            min_tokens=sampling.min_tokens,
-            json_schema=sampling.json_schema,
-        )
+        seed = sample_seed(self.seed, sample.sample_id)
+        return Ask(tuple(messages), self.release.sampling.params(seed))
 
 
-def distinct(releases: Sequence[Release]) -> list[Release]:
+def distinct(releases: Sequence[ResolvedRelease]) -> list[ResolvedRelease]:
     """Releases by digest, in order: a release against itself is computed once."""
     return list({release.digest: release for release in releases}.values())
 
 
-def needs(releases: Sequence[Release], samples: Sequence[EvalSample], seeds: range) -> list[Need]:
+def needs(
+    releases: Sequence[ResolvedRelease], samples: Sequence[Sample], seeds: range
+) -> list[Need]:
     """Every completion wanted. Neighbours share a prompt, and champion and challenger of a sample
     stand side by side, so that any slice of the list is a batch of both releases."""
     for release in releases:
@@ -102,26 +88,7 @@ def missing(wanted: Sequence[Need], known: Collection[CompletionKey]) -> list[Ne
     return [need for need in wanted if need.key not in known]
 
 
-def scorers_of(samples: Sequence[EvalSample], settings: Settings) -> dict[str, str]:
-    """Suite → scorer name. Raises UsageError on a suite or a scorer that is not known."""
-    found: dict[str, str] = {}
-    for suite in sorted({sample.suite for sample in samples}):
-        if suite in settings.suites:
-            found[suite] = settings.suites[suite].scorer
-        elif suite == LOGGED_SUITE:
-            found[suite] = LOGGED_SCORER
-        else:
-            raise UsageError(
-                f"the eval set has samples of a suite that {CONFIG_NAME} does not declare",
-                received=suite,
-                allowed=", ".join(sorted({*settings.suites, LOGGED_SUITE})),
-                next=f"add [suites.{suite}], or `flywheel curate` for a new eval set",
-            )
-        scorer_version(found[suite])
-    return found
-
-
-def _check_prompts(release: Release, samples: Sequence[EvalSample]) -> None:
+def _check_prompts(release: ResolvedRelease, samples: Sequence[Sample]) -> None:
     uncovered = sorted(
         {s.task or "(no name)" for s in samples if not release.prompts.covers(s.task)}
     )
@@ -137,8 +104,8 @@ def _check_prompts(release: Release, samples: Sequence[EvalSample]) -> None:
         )
 
 
-def _replayable(message: dict[str, Any]) -> dict[str, Any]:
+def _replayable(message: Mapping[str, Any]) -> dict[str, Any]:
     """A logged message as a chat template takes it: a call of tools has no content of its own."""
     if message.get("content") is None and message.get("tool_calls"):
         return {**message, "content": ""}
-    return message
+    return dict(message)

@@ -7,28 +7,30 @@ kill loses at most one chunk. Without anything to compute neither torch nor a mo
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engine import EngineError
-from tasks.backends.base import Answer, Backend
+from tasks.backends.base import Backend, Reply
 from tasks.errors import UsageError
 from tasks.evaluate import plan
 from tasks.evaluate.plan import Need
 from tasks.evaluate.seeds import repeat_seeds
+from tasks.model.answer import CompletionKey, Role
+from tasks.model.failure import Failure, Fault
 from tasks.model.receipt import Receipt
 from tasks.releases.machine import share_processors
 from tasks.releases.memory import Memory
-from tasks.releases.resolve import Release, resolve_release, unusable_model
+from tasks.releases.resolve import ResolvedRelease, resolve_release, unusable_model
 from tasks.run import Run
-from tasks.scoring import Score, score, scorer_version, unscored
+from tasks.scoring import score, scorer_version, unscored
+from tasks.scoring.suites import suite_rules
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.evals import completions as table
-from tasks.store.evals.completions import CompletionKey
+from tasks.store.evals import answers as table
+from tasks.store.evals import samples as eval_sets
 from tasks.store.evals.releases import save_release
 
 STAGE = "evaluate"
@@ -42,24 +44,41 @@ class _Work:
     engines: list[dict[str, Any]] = field(default_factory=list)
     output_tokens: int = 0
     input_tokens: int = 0
-    transient: dict[CompletionKey, str] = field(default_factory=dict)
+    transient: dict[CompletionKey, Failure] = field(default_factory=dict)
 
 
 def evaluate(run: Run) -> Receipt:
     """Compute what is missing, score everything, record both. Raises UsageError on a release or an
     eval set that cannot be used."""
-    releases = _resolve(run)
-    distinct = plan.distinct(releases)
+    memory = Memory(run.settings.home_path / MEMORY_FILE)
+    releases = {
+        role: resolve_release(name, run.settings, memory)
+        for role, name in run.request.releases.items()
+    }
+    distinct = plan.distinct(list(releases.values()))
+    digests = [release.digest for release in distinct]
     seeds = repeat_seeds(run.request.seed, run.settings.evaluate.repeats)
     with run.open_store() as store:
-        eval_set = _eval_set(store, run)
-        samples = table.eval_samples(store, eval_set)
-        scorers = plan.scorers_of(samples, run.settings)
+        eval_set = ledger.run_value(store, run.run_id, "eval_set_digest")
+        eval_set = eval_set or eval_sets.latest_eval_set(store, run.run_id)
+        samples = eval_sets.read_eval_set(store, eval_set) if eval_set else []
+        if eval_set is None or not samples:
+            raise UsageError(
+                "there is nothing to evaluate: "
+                + ("the eval set holds no sample" if eval_set else "there is no eval set yet"),
+                received=eval_set or "",
+                allowed="calls in the logs, or a suite with samples",
+                next="flywheel curate, after `samples` in [suites.NAME] or logs with feedback",
+            )
+        rules = suite_rules(run.settings, {sample.suite for sample in samples})
+        scorers = {rule.name: rule.metric for rule in rules}
         wanted = plan.needs(distinct, samples, seeds)
-        digests = [release.digest for release in distinct]
         known = {c.key for c in table.read_completions(store, eval_set, digests, seeds)}
         with store.transaction():
-            _keep_releases(store, run, releases, eval_set)
+            for release in releases.values():
+                save_release(store, release.record(), run.clock())
+            roles = {role: release.digest for role, release in releases.items()}
+            ledger.set_run_keys(store, run.run_id, ledger.RunKeys(eval_set, roles))
     work = _compute(run, plan.missing(wanted, known))
     with run.open_store() as store, store.transaction():
         rows = _score(store, eval_set, wanted, seeds, scorers, work)
@@ -67,50 +86,6 @@ def evaluate(run: Run) -> Receipt:
         receipt = _receipt(store, run, eval_set, releases, rows, work)
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
-
-
-def _resolve(run: Run) -> tuple[Release, Release]:
-    names = (run.request.champion, run.request.challenger)
-    memory = Memory(run.settings.home_path / MEMORY_FILE)
-    champion, challenger = (resolve_release(name, run.settings, memory) for name in names)
-    return champion, challenger
-
-
-def _eval_set(store: Store, run: Run) -> str:
-    digest = ledger.run_value(store, run.run_id, "eval_set_digest") or table.latest_eval_set(store)
-    if digest is None or not table.eval_samples(store, digest):
-        raise UsageError(
-            "there is nothing to evaluate: "
-            + ("there is no eval set yet" if digest is None else "the eval set holds no sample"),
-            received=digest or "",
-            allowed="calls in the logs, or a suite with samples",
-            next="flywheel curate, after `samples` in [suites.NAME] or logs with feedback",
-        )
-    return digest
-
-
-def _keep_releases(
-    store: Store, run: Run, releases: tuple[Release, Release], eval_set: str
-) -> None:
-    for release in releases:
-        row = {
-            "release_digest": release.digest,
-            "name": release.name,
-            "model": release.model,
-            "model_digest": release.model_digest,
-            "prompt_digest": release.prompts.digest,
-            "prompts": json.dumps(release.prompts.to_value(), ensure_ascii=False),
-            "sampling": json.dumps(release.sampling.model_dump(mode="json")),
-            "engine": json.dumps(release.engine_value()),
-        }
-        save_release(store, row, run.clock())
-    ledger.annotate_run(
-        store,
-        run.run_id,
-        eval_set_digest=eval_set,
-        champion_digest=releases[0].digest,
-        challenger_digest=releases[1].digest,
-    )
 
 
 def _compute(run: Run, missing: Sequence[Need]) -> _Work:
@@ -136,49 +111,49 @@ def _compute_chunk(
 ) -> None:
     note = " and ".join(dict.fromkeys(need.release.name for need in chunk))
 
-    def told(part: int, _: int) -> None:
+    def on_progress(part: int, _: int) -> None:
         run.progress(STAGE, done + part, total, note)
 
-    answers = backend.answer([need.ask() for need in chunk], told)
+    replies = backend.answer([need.ask() for need in chunk], on_progress)
     kept = []
-    for need, answer in zip(chunk, answers, strict=True):
-        work.input_tokens += answer.input_tokens or 0
-        work.output_tokens += answer.output_tokens or 0
-        if answer.is_transient:
-            work.transient[need.key] = answer.error or ""
+    for need, reply in zip(chunk, replies, strict=True):
+        work.input_tokens += reply.input_tokens or 0
+        work.output_tokens += reply.output_tokens or 0
+        if reply.failure is not None and reply.failure.is_transient:
+            work.transient[need.key] = reply.failure
         else:
-            kept.append(_completion_row(run, need, answer))
+            kept.append(_completion_row(run, need, reply))
     with run.open_store() as store, store.transaction():
         table.save_completions(store, kept)
 
 
-def _completion_row(run: Run, need: Need, answer: Answer) -> dict[str, Any]:
+def _completion_row(run: Run, need: Need, reply: Reply) -> dict[str, Any]:
     return {
         **asdict(need.key),
-        "text": answer.text,
-        "finish_reason": answer.finish_reason,
-        "input_tokens": answer.input_tokens,
-        "cached_tokens": answer.cached_tokens,
-        "output_tokens": answer.output_tokens,
-        "error": answer.error,
+        "text": reply.text,
+        "finish_reason": reply.finish_reason,
+        "input_tokens": reply.input_tokens,
+        "cached_tokens": reply.cached_tokens,
+        "output_tokens": reply.output_tokens,
+        "error": reply.failure and reply.failure.message,
+        "fault": reply.failure and reply.failure.fault,
         "run_id": run.run_id,
         "created_at": run.clock(),
     }
 
 
-def _load(release: Release) -> Backend:
+def _load(release: ResolvedRelease) -> Backend:
     share_processors()
     from tasks.backends.local import LocalBackend  # loads torch
 
-    machine, declared = release.machine, release.engine
-    quantization = None if declared.quantization == "none" else declared.quantization
+    identity = release.identity
     try:
         return LocalBackend(
             release.model_path,
-            machine.device,
-            machine.dtype,
-            declared.batch_invariant,
-            quantization,
+            identity.device,
+            identity.dtype,
+            release.batch_invariant,
+            identity.quantization,
         )
     except (EngineError, OSError) as error:
         raise unusable_model(release.name, release.model, error) from None
@@ -189,44 +164,46 @@ def _score(
     eval_set: str,
     wanted: Sequence[Need],
     seeds: range,
-    scorers: dict[str, str],
+    scorers: Mapping[str, str],
     work: _Work,
 ) -> list[dict[str, Any]]:
     """One score row for every completion wanted; without a completion, a reason."""
     digests = sorted({need.release.digest for need in wanted})
-    said = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
+    completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
     rows = []
     for need in wanted:
-        completion, name = said.get(need.key), scorers[need.sample.suite]
+        completion, name = completions.get(need.key), scorers[need.sample.suite]
+        fault: Fault | None = None
         if completion is not None and completion.text is not None:
             result = score(name, completion.text, need.sample.target)
+            fault = "judge" if result.value is None else None
+        elif completion is not None:
+            result, fault = unscored(f"no completion: {completion.error}"), completion.fault
         else:
-            error = completion.error if completion is not None else work.transient.get(need.key)
-            result = unscored(f"no completion: {error or 'the engine gave none'}")
-        rows.append(_score_row(need, name, result))
+            failure = work.transient.get(need.key)
+            why = "the engine gave none" if failure is None else failure.message
+            result, fault = unscored(f"no completion: {why}"), "harness"
+        rows.append({
+            **asdict(need.key),
+            "scorer": scorer_version(name),
+            "value": result.value,
+            "unscored_reason": result.unscored_reason,
+            "answer": result.answer,
+            "explanation": result.explanation,
+            "fault": fault,
+        })  # fmt: skip
     return rows
-
-
-def _score_row(need: Need, name: str, result: Score) -> dict[str, Any]:
-    return {
-        **asdict(need.key),
-        "scorer": scorer_version(name),
-        "value": result.value,
-        "unscored_reason": result.unscored_reason,
-        "answer": result.answer,
-        "explanation": result.explanation,
-    }
 
 
 def _receipt(
     store: Store,
     run: Run,
     eval_set: str,
-    releases: tuple[Release, Release],
+    releases: Mapping[Role, ResolvedRelease],
     rows: Sequence[dict[str, Any]],
     work: _Work,
 ) -> Receipt:
-    digests = sorted({release.digest for release in releases})
+    digests = sorted({release.digest for release in releases.values()})
     totals = table.completion_totals(store, run.run_id, eval_set, digests)
     run_s = sum(used["run_s"] for used in work.engines)
     tokens = work.input_tokens + work.output_tokens
@@ -235,7 +212,7 @@ def _receipt(
         "eval_set": eval_set,
         "releases": [
             {"role": role, "name": release.name, "digest": release.digest}
-            for role, release in zip(("champion", "challenger"), releases, strict=True)
+            for role, release in releases.items()
         ],
         "computed": totals.computed,
         "cached": len(rows) - totals.computed - len(work.transient),
@@ -243,6 +220,7 @@ def _receipt(
         "transient_errors": len(work.transient),
         "unscored": sum(reasons.values()),
         "unscored_reasons": dict(reasons.most_common(5)),
+        "faults": dict(Counter(row["fault"] for row in rows if row["value"] is None)),
         "input_tokens": totals.input_tokens,
         "cached_input_tokens": totals.cached_tokens,
         "output_tokens": totals.output_tokens,

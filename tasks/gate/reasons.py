@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from tasks.gate.answers import PairedSample, Tally
-from tasks.gate.verdict import Decision, SuiteResult
-from tasks.statistics.paired import Comparison
+from tasks.model.answer import JudgedSample
+from tasks.model.comparison import Comparison
+from tasks.model.verdict import Decision, SuiteResult, Tally
+from tasks.report.wording import decimal
 
 _MAX_NAMED = 5
 
 
 def reasons(decision: Decision, max_missing_ratio: float) -> tuple[str, ...]:
     """Why the verdict is what it is: the decisive sentence first, then suite by suite."""
-    found = [_headline(decision)]
+    sentences = [_headline(decision)]
     if decision.is_same_release:
-        found.append("Champion and challenger are the same release: nothing can have changed.")
+        sentences.append("Champion and challenger are the same release: nothing can have changed.")
     if decision.failed_must_pass:
-        found.append(_must_pass(decision.failed_must_pass))
+        sentences.append(_must_pass(decision.failed_must_pass))
     for suite in decision.suites:
-        found.append(_suite(suite))
-        found += _known_failures(suite)
-        found += _lacking(suite, max_missing_ratio)
-    return tuple(found)
+        sentences.append(_suite(suite))
+        sentences += _known_failures(suite)
+        sentences += _lacking(suite, max_missing_ratio)
+    return tuple(sentences)
 
 
 def _headline(decision: Decision) -> str:
@@ -50,14 +51,13 @@ def _suite(suite: SuiteResult) -> str:
         f"{suite.verdict} (role report: does not gate)" if not rule.is_gating else suite.verdict
     )
     if suite.num_samples == 0:
-        besides = " but known failures" if suite.known_failures.num_samples else ""
+        besides = " but known failures" if suite.num_known_failures else ""
         return f"suite {rule.name}: no samples{besides}, so nothing can be said: {verdict}."
     clusters = _count(suite.num_clusters, "independent cluster")
     size = f"{_count(suite.num_samples, 'sample')} ({clusters})"
-    scores = (
-        f"suite {rule.name}, {rule.metric}: challenger {suite.challenger:.3f} against champion "
-    )
-    scores += f"{suite.champion:.3f} on {size}"
+    champion, challenger = suite.releases["champion"].mean, suite.releases["challenger"].mean
+    scores = f"suite {rule.name}, {rule.metric}: challenger {decimal(challenger)} against champion "
+    scores += f"{decimal(champion)} on {size}"
     comparison = suite.comparison
     if comparison is None:
         return f"{scores}: an interval needs at least two clusters: {verdict}."
@@ -65,25 +65,27 @@ def _suite(suite: SuiteResult) -> str:
 
 
 def _known_failures(suite: SuiteResult) -> list[str]:
-    known = suite.known_failures
-    if not known.num_samples:
+    if not suite.num_known_failures:
         return []
+    champion, challenger = (
+        suite.releases[role].on_known_failures for role in ("champion", "challenger")
+    )
     return [
-        f"suite {suite.rule.name}: on {_count(known.num_samples, 'known failure')} of production "
-        f"the challenger scores {known.challenger:.3f}, the champion {known.champion:.3f}. They "
-        "were picked for failing, so they do not gate."
+        f"suite {suite.rule.name}: on {_count(suite.num_known_failures, 'known failure')} of "
+        f"production the challenger scores {decimal(challenger)}, the champion "
+        f"{decimal(champion)}. They were picked for failing, so they do not gate."
     ]
 
 
 def _numbers(comparison: Comparison, suite: SuiteResult) -> str:
     interval = comparison.interval
+    low, high = (decimal(end, signed=True) for end in (interval.low, interval.high))
     text = (
-        f"{_signed(comparison.difference)}, {100 * (1 - suite.level):.4g}% interval "
-        f"{_signed(interval.low)} to {_signed(interval.high)}, margin {suite.rule.margin:g}"
+        f"{decimal(comparison.difference, signed=True)}, {100 * (1 - suite.level):.4g}% interval "
+        f"{low} to {high}, margin {suite.rule.margin:g}"
     )
-    if suite.discordant is not None:
-        won, lost = suite.discordant
-        text += f", {won} won and {lost} lost"
+    if suite.num_won is not None:
+        text += f", {suite.num_won} won and {suite.num_lost} lost"
     return text
 
 
@@ -95,21 +97,22 @@ def _sight(comparison: Comparison, suite: SuiteResult) -> str:
 
 
 def _lacking(suite: SuiteResult, max_missing_ratio: float) -> list[str]:
-    found = []
-    for who, tally, effect in (
-        ("challenger", suite.challenger_tally, "each counts 0"),
-        ("champion", suite.champion_tally, "none of these pairs counts for the challenger"),
+    sentences = []
+    for role, effect in (
+        ("challenger", "each counts 0"),
+        ("champion", "none of these pairs counts for the challenger"),
     ):
+        tally = suite.releases[role].tally
         if tally.num_missing or tally.num_unscored:
-            found.append(
-                f"suite {suite.rule.name}: {_share(who, tally, suite.num_samples)}; {effect}."
+            sentences.append(
+                f"suite {suite.rule.name}: {_share(role, tally, suite.num_samples)}; {effect}."
             )
     if suite.too_many_missing:
-        found.append(
+        sentences.append(
             f"suite {suite.rule.name}: more than {max_missing_ratio:.0%} of the answers are "
             "missing or unscored, so the suite cannot pass."
         )
-    return found
+    return sentences
 
 
 def _share(who: str, tally: Tally, num_samples: int) -> str:
@@ -119,11 +122,11 @@ def _share(who: str, tally: Tally, num_samples: int) -> str:
     )
 
 
-def _must_pass(failed: tuple[PairedSample, ...]) -> str:
+def _must_pass(failed: tuple[JudgedSample, ...]) -> str:
     named = [
-        f"{sample.sample_id[:12]} of suite {sample.suite} "
-        f"(champion {'passed' if sample.champion_score >= 1 else 'failed too'})"
-        for sample in failed[:_MAX_NAMED]
+        f"{item.sample.sample_id[:12]} of suite {item.sample.suite} "
+        f"(champion {'passed' if item.score('champion') >= 1 else 'failed too'})"
+        for item in failed[:_MAX_NAMED]
     ]
     more = len(failed) - len(named)
     return (
@@ -141,8 +144,3 @@ def _names(suites: list[SuiteResult]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.3f}"
-    return "0.000" if text in ("+0.000", "-0.000") else text

@@ -16,83 +16,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from tasks.gate.answers import PairedSample, Tally, pairs_of, tally
-from tasks.statistics.intervals import Interval, Values
+from tasks.gate.pairs import pairs_of, tally
+from tasks.model.answer import ROLES, JudgedSample, Role
+from tasks.model.comparison import Interval
+from tasks.model.verdict import (
+    Decision,
+    GateRule,
+    ReleaseScore,
+    SuiteResult,
+    SuiteRole,
+    SuiteRule,
+    Verdict,
+)
 from tasks.statistics.multiplicity import holm_levels
-from tasks.statistics.paired import Comparison, Pairs, compare, release_interval
-
-Verdict = Literal["better", "no_worse", "worse", "cannot_tell"]
-Role = Literal["primary", "guard", "report"]
+from tasks.statistics.paired import Pairs, compare, release_interval
 
 
 @dataclass(frozen=True, slots=True)
-class SuiteRule:
-    """What was declared about a suite before the numbers were known."""
+class _Part:
+    """The samples of one suite: those that gate, and the known failures."""
 
-    name: str
-    role: Role
-    margin: float
-    metric: str
-    owner: str = ""
-
-    @property
-    def is_gating(self) -> bool:
-        return self.role != "report"
-
-
-@dataclass(frozen=True, slots=True)
-class GateRule:
-    """What was declared about the gate."""
-
-    alpha: float
-    max_missing_ratio: float
-
-
-@dataclass(frozen=True, slots=True)
-class KnownFailures:
-    """The mean scores on a suite's known failures; None where it has none."""
-
-    num_samples: int
-    champion: float | None
-    challenger: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteResult:
-    """One suite, judged. `comparison` and the intervals are None below two pairs or clusters."""
-
-    rule: SuiteRule
-    verdict: Verdict
-    level: float
-    num_samples: int
-    num_clusters: int
-    champion_tally: Tally
-    challenger_tally: Tally
-    num_unscored: int
-    champion: float | None
-    challenger: float | None
-    champion_interval: Interval | None
-    challenger_interval: Interval | None
-    comparison: Comparison | None
-    discordant: tuple[int, int] | None
-    too_many_missing: bool
-    known_failures: KnownFailures
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The verdict of a run, with what it rests on."""
-
-    verdict: Verdict
-    suites: tuple[SuiteResult, ...]
-    failed_must_pass: tuple[PairedSample, ...]
-    is_same_release: bool
+    gating: list[JudgedSample]
+    known_failures: list[JudgedSample]
 
 
 def decide(
-    samples: Sequence[PairedSample],
+    judged: Sequence[JudgedSample],
     rules: Sequence[SuiteRule],
     gate: GateRule,
     *,
@@ -102,29 +52,27 @@ def decide(
 
     Raises ValueError for a sample whose suite has no rule or that has no cluster id.
     """
-    by_suite: dict[str, list[PairedSample]] = {rule.name: [] for rule in rules}
-    failures: dict[str, list[PairedSample]] = {rule.name: [] for rule in rules}
-    for sample in samples:
-        if sample.suite not in by_suite:
+    parts = {rule.name: _Part([], []) for rule in rules}
+    for item in judged:
+        sample = item.sample
+        if sample.suite not in parts:
             raise ValueError(
                 f"sample {sample.sample_id} is in an undeclared suite {sample.suite!r}"
             )
-        (failures if sample.is_known_failure else by_suite)[sample.suite].append(sample)
-    levels = _levels(by_suite, rules, gate.alpha)
+        part = parts[sample.suite]
+        (part.known_failures if sample.is_known_failure else part.gating).append(item)
+    pairs = {name: pairs_of(part.gating) for name, part in parts.items()}
+    levels = _levels(pairs, rules, gate.alpha)
     suites = tuple(
-        _judged(
-            by_suite[rule.name],
-            _known_failures(failures[rule.name]),
-            rule,
-            levels[rule.name],
-            gate.max_missing_ratio,
+        _suite_result(
+            parts[rule.name], pairs[rule.name], rule, levels[rule.name], gate.max_missing_ratio
         )
         for rule in rules
     )
     failed = tuple(
         sorted(
-            (s for s in samples if s.must_pass and s.challenger_score < 1),
-            key=lambda s: (s.suite, s.sample_id),
+            (item for item in judged if item.sample.must_pass and item.score("challenger") < 1),
+            key=lambda item: (item.sample.suite, item.sample.sample_id),
         )
     )
     return Decision(
@@ -132,7 +80,7 @@ def decide(
     )
 
 
-def suite_verdict(interval: Interval, margin: float, role: Role) -> Verdict:
+def suite_verdict(interval: Interval, margin: float, role: SuiteRole) -> Verdict:
     """The verdict one interval of (challenger - champion) supports."""
     if interval.low > -margin:
         return "better" if role == "primary" and interval.low > 0 else "no_worse"
@@ -151,81 +99,79 @@ def _overall(suites: Sequence[SuiteResult], blocked: bool, is_same_release: bool
     return "better" if any(suite.verdict == "better" for suite in gating) else "no_worse"
 
 
-def _levels(
-    by_suite: dict[str, list[PairedSample]], rules: Sequence[SuiteRule], alpha: float
-) -> dict[str, float]:
+def _levels(pairs: dict[str, Pairs], rules: Sequence[SuiteRule], alpha: float) -> dict[str, float]:
     """Error rate of each suite's interval: Holm over the gating suites, alpha for the others.
 
     A suite settles when its interval lies above -margin or below 0. Per suite only one of the two
     can be a mistake, on one side of the interval, so any mistake has a chance of at most alpha.
     """
     gating = [rule for rule in rules if rule.is_gating]
-    pairs = [pairs_of(by_suite[rule.name]) for rule in gating]
 
     def decides(index: int, level: float) -> bool:
-        if not _can_compare(pairs[index]):
+        rule = gating[index]
+        if not _can_compare(pairs[rule.name]):
             return False
-        interval = compare(pairs[index], level).interval
-        return suite_verdict(interval, gating[index].margin, "guard") != "cannot_tell"
+        interval = compare(pairs[rule.name], level).interval
+        return suite_verdict(interval, rule.margin, "guard") != "cannot_tell"
 
     levels = holm_levels(len(gating), alpha, decides)
-    found = {rule.name: level for rule, level in zip(gating, levels, strict=True)}
-    return {rule.name: found.get(rule.name, alpha) for rule in rules}
+    of_gating = {rule.name: level for rule, level in zip(gating, levels, strict=True)}
+    return {rule.name: of_gating.get(rule.name, alpha) for rule in rules}
 
 
 def _can_compare(pairs: Pairs) -> bool:
     return pairs.num_pairs >= 2 and pairs.num_clusters >= 2
 
 
-def _known_failures(samples: Sequence[PairedSample]) -> KnownFailures:
-    if not samples:
-        return KnownFailures(0, None, None)
-    pairs = pairs_of(samples)
-    return KnownFailures(len(samples), float(pairs.first.mean()), float(pairs.second.mean()))
-
-
-def _judged(
-    samples: Sequence[PairedSample],
-    known_failures: KnownFailures,
-    rule: SuiteRule,
-    level: float,
-    max_missing_ratio: float,
+def _suite_result(
+    part: _Part, pairs: Pairs, rule: SuiteRule, level: float, max_missing_ratio: float
 ) -> SuiteResult:
-    pairs = pairs_of(samples)
-    champion = tally([sample.champion for sample in samples])
-    challenger = tally([sample.challenger for sample in samples])
-    too_many = max(champion.lacking_ratio, challenger.lacking_ratio) > max_missing_ratio
-    comparison = compare(pairs, level) if _can_compare(pairs) else None
+    is_comparable = _can_compare(pairs)
+    on_failures = pairs_of(part.known_failures)
+    releases: dict[Role, ReleaseScore] = {}
+    for role, scores, failed in (
+        ("champion", pairs.first, on_failures.first),
+        ("challenger", pairs.second, on_failures.second),
+    ):
+        releases[role] = ReleaseScore(
+            mean=float(scores.mean()) if len(scores) else None,
+            interval=release_interval(scores, pairs.clusters, level) if is_comparable else None,
+            tally=tally([item.answers[role] for item in part.gating]),
+            on_known_failures=float(failed.mean()) if len(failed) else None,
+        )
+    lacking = max(release.tally.lacking_ratio for release in releases.values())
+    too_many_missing = lacking > max_missing_ratio
+    comparison = compare(pairs, level) if is_comparable else None
     verdict: Verdict = "cannot_tell"
     if comparison is not None:
         verdict = suite_verdict(comparison.interval, rule.margin, rule.role)
-        if too_many and verdict != "worse":
+        if too_many_missing and verdict != "worse":
             verdict = "cannot_tell"
+    is_binary = bool(part.gating) and pairs.is_binary
     return SuiteResult(
         rule=rule,
+        scorer=_scorer((*part.gating, *part.known_failures), rule.metric),
         verdict=verdict,
         level=level,
         num_samples=pairs.num_pairs,
         num_clusters=pairs.num_clusters,
-        champion_tally=champion,
-        challenger_tally=challenger,
-        num_unscored=sum(_is_unscored(sample) for sample in samples),
-        champion=float(pairs.first.mean()) if samples else None,
-        challenger=float(pairs.second.mean()) if samples else None,
-        champion_interval=_release_interval(pairs, pairs.first, level),
-        challenger_interval=_release_interval(pairs, pairs.second, level),
+        num_unscored=sum(_is_unscored(item) for item in part.gating),
+        num_known_failures=len(part.known_failures),
+        releases=releases,
         comparison=comparison,
-        discordant=(pairs.num_won, pairs.num_lost) if samples and pairs.is_binary else None,
-        too_many_missing=too_many,
-        known_failures=known_failures,
+        num_won=pairs.num_won if is_binary else None,
+        num_lost=pairs.num_lost if is_binary else None,
+        too_many_missing=too_many_missing,
     )
 
 
-def _release_interval(pairs: Pairs, scores: Values, level: float) -> Interval | None:
-    return release_interval(scores, pairs.clusters, level) if _can_compare(pairs) else None
+def _scorer(judged: Sequence[JudgedSample], metric: str) -> str:
+    """The suite's scorer in the version that was counted; all answers have the same."""
+    answers = (answer for item in judged for repeats in item.answers.values() for answer in repeats)
+    return next((a.scorer for a in answers if a.value is not None and a.scorer), metric)
 
 
-def _is_unscored(sample: PairedSample) -> bool:
+def _is_unscored(item: JudgedSample) -> bool:
     """Whether the scorer could not judge an answer that is there, of either release."""
-    answers = (*sample.champion, *sample.challenger)
+    answers = (answer for role in ROLES for answer in item.answers[role])
     return any(answer.value is None and not answer.is_missing for answer in answers)

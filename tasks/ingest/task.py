@@ -6,16 +6,16 @@ file, and the receipt is summed from `sources`, so it equals that of an undistur
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tasks.errors import UsageError
 from tasks.ingest.one_file import take_in
 from tasks.ingest.unread import Unreads
 from tasks.logs import formats
 from tasks.logs.files import spool
-from tasks.logs.files.sources import Found, LogFile, find_files
-from tasks.logs.formats import AnyFormat, table
+from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.sources import LogFiles, find_files
+from tasks.logs.reading.recognise import forced_format
 from tasks.logs.shapes import merging
 from tasks.model.receipt import Receipt
 from tasks.model.window import Window, window
@@ -44,22 +44,22 @@ def ingest(run: Run) -> Receipt:
     with run.open_store() as store:
         store.hold_memory(_MAX_STORE_BYTES)
         wanted = _window(run, store)
-        found = find_files(run.request.logs, home)
+        logs = find_files(run.request.logs, home)
         unreads = Unreads(run, store, forced, wanted)
-        for number, file in enumerate(found.files):
-            run.progress(STAGE, number, len(found.files), _name(file))
+        for number, file in enumerate(logs.files):
+            run.progress(STAGE, number, len(logs.files), _name(file))
             if unreads.is_read(file):
                 continue
             with spool.on_this_machine(file, home) as here:
                 unread = unreads.of(here)
                 if unread is not None:
                     with store.transaction():
-                        take_in(run, store, unread, forced, wanted, found.files)
-        run.progress(STAGE, len(found.files), len(found.files))
-        _refuse_if_none_recognised(store, found)
+                        take_in(run, store, unread, forced, wanted, logs.files)
+        run.progress(STAGE, len(logs.files), len(logs.files))
+        _refuse_if_none_recognised(store, logs)
         with store.transaction():
             _merge_reports(store, run.run_id)
-            receipt = _receipt(run, store, found, wanted)
+            receipt = _receipt(run, store, logs, wanted)
             landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
@@ -71,38 +71,16 @@ def _window(run: Run, store: Store) -> Window:
     return window(run.request.since, run.request.until, began)
 
 
-def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
-    if name in ("", "auto"):
-        return None
-    if name == table.NAME and not columns:
-        raise UsageError(
-            "a table's columns are not named",
-            received=f"--format {name}",
-            next='[ingest.columns] of flywheel.toml, for example started_at = "TIMESTAMP"',
-        )
-    found = formats.by_name(name, columns)
-    if found is None:
-        near = difflib.get_close_matches(name, formats.NAMES, n=1, cutoff=0.4)
-        raise UsageError(
-            f"unknown log format {name!r}" + (f": did you mean {near[0]!r}?" if near else ""),
-            received=name,
-            allowed=", ".join(("auto", *formats.NAMES)),
-            next="leave --format out to have it recognised by content",
-        )
-    return found
-
-
-def _refuse_if_none_recognised(store: Store, found: Found) -> None:
+def _refuse_if_none_recognised(store: Store, logs: LogFiles) -> None:
     """Their dead letters are committed by now; the run stops, because nothing was meant."""
-    last = [readings.last_reading(store, file.source) for file in found.files]
-    unknown = [each for each in last if each is not None and each.format == formats.UNKNOWN]
-    filled = [each for each in last if each is not None and each.size_bytes]
-    if filled and len([each for each in unknown if each.size_bytes]) == len(filled):
+    last = [readings.last_reading(store, file.source) for file in logs.files]
+    filled = [reading for reading in last if reading is not None and reading.size_bytes]
+    if filled and all(reading.format == formats.UNKNOWN for reading in filled):
         raise UsageError(
             "no log format recognises any of the files"
             if len(filled) > 1
             else "no log format recognises the file",
-            received=_some([_name(file) for file in found.files if file.size_bytes]),
+            received=_some([_name(file) for file in logs.files if file.size_bytes]),
             allowed=", ".join(formats.NAMES),
             next="flywheel run --format NAME to force one; the reason stands in dead_letters",
         )
@@ -124,7 +102,7 @@ def _merge_reports(store: Store, run_id: str) -> None:
     if readings.rows_by_format(store, run_id) and readings.num_formats(store) > 1:
         _merge_pairs(store, run_id, reports.pairs_by_shared_id(store, run_id))
         late = reports.late_reports(store, run_id, merging.MAX_APART)
-        same = [each for each in late if merging.same_call(each.admitted, each.new)]
+        same = [report for report in late if merging.same_call(report.admitted, report.new)]
         reports.merge_late(store, same, run_id)
 
 
@@ -138,17 +116,17 @@ def _merge_pairs(store: Store, run_id: str, pairs: Sequence[reports.Pair]) -> No
                 kept, other = merging.in_order(rows[first], rows[second])
                 row = merging.merged(kept, other)
                 merges.append(reports.Merge((first, second), row, kept, other))
-        reports.merge(store, merges, run_id)
+        reports.merge_pairs(store, merges, run_id)
 
 
-def _receipt(run: Run, store: Store, found: Found, wanted: Window) -> Receipt:
+def _receipt(run: Run, store: Store, logs: LogFiles, wanted: Window) -> Receipt:
     totals = readings.totals(store, run.run_id)
     conflicts = landing.count_conflicts(store, run.run_id)
-    empty = [file.source for file in found.files if file.size_bytes == 0]
+    empty = [file.source for file in logs.files if file.size_bytes == 0]
     notes: dict[str, object] = {
-        "files": len(found.files),
+        "files": len(logs.files),
         "new_files": totals.num_files,
-        "skipped_files": len(found.files) - totals.num_files,
+        "skipped_files": len(logs.files) - totals.num_files,
         "by_format": readings.rows_by_format(store, run.run_id),
         "input_tokens": totals.input_tokens,
         "output_tokens": totals.output_tokens,
@@ -163,8 +141,8 @@ def _receipt(run: Run, store: Store, found: Found, wanted: Window) -> Receipt:
         notes["changed_files"] = changed
     if not wanted.is_open:
         notes["window"] = wanted.to_json()
-    if found.links_out:
-        notes["links_refused"] = [str(path) for path in found.links_out]
+    if logs.links_out:
+        notes["links_refused"] = [str(path) for path in logs.links_out]
     return Receipt(
         stage=STAGE,
         key=run.run_id,

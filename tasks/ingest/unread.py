@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.logs import formats
+from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import fingerprint
-from tasks.logs.files.sources import LogFile
 from tasks.logs.formats import AnyFormat
 from tasks.model.window import OPEN, Window
 from tasks.run import Run

@@ -1,6 +1,6 @@
 """Secrets and personal data out of texts: pure, shared by validate and redact.
 
-Owns how a text is masked; the patterns are redaction_patterns.py's. What is found is replaced by
+Owns how a text is masked; the patterns are patterns.py's. What is found is replaced by
 a pseudonym such as <email:c3f2a9c41d07>: a keyed hash (HMAC-SHA256) of the normalised value, so
 the same address has the same pseudonym everywhere and joins survive, while nobody without the key
 can test a guess. Masking a masked text changes nothing.
@@ -149,9 +149,9 @@ class Redactor:
             return text if masked == inner else orjson.dumps(masked).decode()
         return self.text(text)
 
-    def _pseudonym(self, kind: str, found: str) -> str:
+    def _pseudonym(self, kind: str, text: str) -> str:
         self.counts[kind] += 1
-        message = f"{kind}:{_normalise(kind, found)}".encode("utf-8", "surrogatepass")
+        message = f"{kind}:{_normalise(kind, text)}".encode("utf-8", "surrogatepass")
         digest = hmac.digest(self._key, message, "sha256").hex()
         # a letter in front: no pattern takes what follows a letter for a number of its own
         return f"<{kind}:{'abcdef'[int(digest[0], 16) % 6]}{digest[1:_NUM_HEX]}>"
@@ -185,11 +185,11 @@ def _claim(taken: list[tuple[int, int, str]], start: int, end: int, kind: str) -
     taken.insert(place, (start, end, kind))
 
 
-def _normalise(kind: str, found: str) -> str:
+def _normalise(kind: str, text: str) -> str:
     """What makes two spellings the same thing."""
     if kind in ("card", "iban", "phone"):
-        return found.translate(_SEPARATORS).upper()
-    return found.lower() if kind in ("email", "ip") else found
+        return text.translate(_SEPARATORS).upper()
+    return text.lower() if kind in ("email", "ip") else text
 
 
 def _is_masked(text: str) -> bool:

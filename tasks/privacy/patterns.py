@@ -75,9 +75,9 @@ _AFTER_A_URL = ".,;:!?)]"
 def _find_urls(text: str) -> Iterator[Span]:
     """What ends a sentence or a bracket is no part of it."""
     for match in _URL.finditer(text):
-        found = match.group().rstrip(_AFTER_A_URL)
-        if "." in found or "://" in found:
-            yield match.start(), match.start() + len(found)
+        address = match.group().rstrip(_AFTER_A_URL)
+        if "." in address or "://" in address:
+            yield match.start(), match.start() + len(address)
 
 
 _EMAIL_DOMAIN = re.compile(r"@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
@@ -177,12 +177,12 @@ _IP4 = _number(
 
 
 def _is_ip6(match: re.Match[str]) -> bool:
-    found = match.group()
+    text = match.group()
     # names such as cafe::bad of many programming languages are no addresses
-    if found.count(":") < 2 or not any(c.isdigit() for c in found):
+    if text.count(":") < 2 or not any(c.isdigit() for c in text):
         return False
     try:
-        return ipaddress.ip_address(found).version == 6
+        return ipaddress.ip_address(text).version == 6
     except ValueError:
         return False
 
@@ -248,8 +248,8 @@ def _before(match: re.Match[str]) -> str:
 
 
 def _is_phone_in_context(match: re.Match[str]) -> bool:
-    found = match.group()
-    if not 7 <= _num_digits(found) <= 15 or _DATE.match(found):
+    number = match.group()
+    if not 7 <= _num_digits(number) <= 15 or _DATE.match(number):
         return False
     before = _before(match)
     said = _PHONE_WORDS.search(before) or _PHONE_WORDS_AFTER.match(match.string, match.end())

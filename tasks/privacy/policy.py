@@ -86,28 +86,28 @@ class Policy:
         if column in self._members:
             value = orjson.loads(text)
             if isinstance(value, dict):
-                found = self._by_member(value, self._members[column], action)
-                return orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()
+                members = self._by_member(value, self._members[column], action)
+                return orjson.dumps(members, option=orjson.OPT_SORT_KEYS).decode()
         return text if action == KEEP else self._redactor.json(text)
 
     def _by_member(
         self, value: dict[str, object], actions: Mapping[str, str], action: str
     ) -> dict[str, object]:
-        others = {name: each for name, each in value.items() if name not in actions}
-        found: dict[str, object] = others if action == KEEP else self._redactor.value(others)
+        others = {name: member for name, member in value.items() if name not in actions}
+        redacted: dict[str, object] = others if action == KEEP else self._redactor.value(others)
         for name in actions.keys() & value.keys():
-            each = value[name]
+            member = value[name]
             match actions[name]:
                 case "drop":
                     self._count_dropped()
                 case "hash":
-                    plain = each if isinstance(each, str) else orjson.dumps(each).decode()
-                    found[name] = None if each is None else self._redactor.hashed(plain)
+                    plain = member if isinstance(member, str) else orjson.dumps(member).decode()
+                    redacted[name] = None if member is None else self._redactor.hashed(plain)
                 case "keep":
-                    found[name] = each
+                    redacted[name] = member
                 case _:
-                    found |= self._redactor.value({name: each})
-        return found
+                    redacted |= self._redactor.value({name: member})
+        return redacted
 
     def _count_dropped(self) -> None:
         self._redactor.counts["dropped"] += 1

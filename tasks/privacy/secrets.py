@@ -31,8 +31,8 @@ def is_secret_name(name: str) -> bool:
 
 
 def _has_digit_and_letter(match: re.Match[str]) -> bool:
-    found = match.group()
-    return any(c.isdigit() for c in found) and any(c.isalpha() for c in found)
+    token = match.group()
+    return any(c.isdigit() for c in token) and any(c.isalpha() for c in token)
 
 
 def _is_assigned_secret(match: re.Match[str]) -> bool:

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from tasks.errors import StoreError
-from tasks.model import turn as facts
+from tasks.model.turn import Turn
 from tasks.report import note, page, plot
 from tasks.tracking.publish import Links, Pages
 
 
-def write_pages(turn: facts.Turn, folder: Path, links: Links) -> Pages:
+def write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
     """report.html and differences.{svg,png} in `folder`; the note is not a file."""
     drawn = plot.draw(turn)
     html = page.render(
@@ -29,7 +29,10 @@ def write_pages(turn: facts.Turn, folder: Path, links: Links) -> Pages:
             f"the report cannot be written: {error.strerror or error}", received=str(folder)
         ) from None
     text = note.note(
-        turn, compare_url_path=links.compare_url_path, experiment_id=links.experiment_id
+        turn,
+        compare_url_path=links.compare_url_path,
+        experiment_id=links.experiment_id,
+        num_rows=links.rows_sent,
     )
     return Pages(text, tuple(folder / name for name in contents))
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.model import turn as facts
 from tasks.model.receipt import Receipt
+from tasks.model.turn import Turn
 from tasks.record.files import write_pages
+from tasks.record.reading import read_turn
 from tasks.record.versions import installed_versions
 from tasks.run import Run
 from tasks.store.control import ledger
-from tasks.store.evals import history
-from tasks.tracking.publish import Links, Pages, Published, publish
+from tasks.tracking.publish import Published, publish
 
 STAGE = "record"
 
@@ -23,15 +23,13 @@ STAGE = "record"
 def record(run: Run) -> Receipt:
     """Raises StoreError where the run has no verdict or MLflow does not answer (transient)."""
     with run.open_store() as store:
-        turn = history.read_turn(
-            store, run.run_id, run.settings.evaluate.repeats, installed_versions()
-        )
+        turn = read_turn(store, run.run_id, run.settings.evaluate.repeats, installed_versions())
     folder = run.settings.home_path / "reports" / run.run_id
     published = publish(
         run.settings,
         turn,
-        draw=lambda links: _draw(turn, folder, links),
-        told=lambda done, total, note: run.progress(STAGE, done, total, note),
+        draw=lambda links: write_pages(turn, folder, links),
+        on_progress=lambda done, total, note: run.progress(STAGE, done, total, note),
     )
     receipt = _receipt(run, turn, published, folder / "report.html")
     with run.open_store() as store, store.transaction():
@@ -45,17 +43,12 @@ def record(run: Run) -> Receipt:
     return receipt
 
 
-def _draw(turn: facts.Turn, folder: Path, links: Links) -> Pages:
-    return write_pages(turn, folder, links)
-
-
-def _receipt(run: Run, turn: facts.Turn, published: Published, report: Path) -> Receipt:
-    num_pairs = len(turn.pairs)
+def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receipt:
     return Receipt(
         STAGE,
         published.links.mlflow_run_id,
-        rows_in=num_pairs,
-        rows_out=num_pairs,
+        rows_in=len(turn.judged),
+        rows_out=len(turn.judged),
         notes={
             "mlflow_run_id": published.links.mlflow_run_id,
             "experiment_id": published.links.experiment_id,
@@ -63,7 +56,7 @@ def _receipt(run: Run, turn: facts.Turn, published: Published, report: Path) -> 
             "compare_url_path": published.links.compare_url_path,
             "run_url_path": published.links.run_url_path,
             "child_run_ids": dict(published.links.child_run_ids),
-            "rows_sent": published.rows_sent,
+            "rows_sent": published.links.rows_sent,
             "rows_capped": published.rows_capped,
             "versions": dict(published.versions),
             "prompts": list(published.prompts),

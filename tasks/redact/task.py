@@ -2,7 +2,7 @@
 
 `requests` only ever holds redacted rows. Feedback of the run is masked in place with the same key,
 so the same address has the same pseudonym in both. Last, the new calls are compared with those
-before (tasks/drift), which may hold them back.
+before (tasks/watch), which may hold them back.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.control.pseudonym_key import pseudonym_key
-from tasks.store.intake import feedback, landing
-from tasks.store.intake.drift import last_row as requests_before
-from tasks.watch.check import DriftStoppedError, check, keep
+from tasks.store.intake import drift, feedback, landing
+from tasks.watch.check import DriftStoppedError, check
 
 STAGE = "redact"
 _BATCH_ROWS = 10_000
@@ -44,23 +43,23 @@ def redact(run: Run) -> Receipt:
                 return _redacted(run, store, redactor)
         except DriftStoppedError as error:
             with store.transaction():
-                keep(run, store, error.found)
+                drift.write(store, run.run_id, error.drift, run.clock())
             raise
 
 
 def _redacted(run: Run, store: Store, redactor: Redactor) -> Receipt:
-    last_row = requests_before(store)
+    last_row = drift.last_row(store)
     policy = Policy(run.settings.redact.fields, redactor)
     num_rows = _move(run, store, policy)
     _redact_feedback(run, store, policy)
     redactions = dict.fromkeys(run.settings.redact.kinds, 0) | redactor.counts
-    drift = check(run, store, last_row)
+    drift_notes = check(run, store, last_row)
     receipt = Receipt(
         stage=STAGE,
         key=run.run_id,
         rows_in=num_rows,
         rows_out=num_rows,
-        notes={"redactions": redactions, **drift},
+        notes={"redactions": redactions, **drift_notes},
     )
     ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt

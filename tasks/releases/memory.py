@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from engine.digest import PATTERNS
+from engine.loading.digest import PATTERNS
 
 _VERSION = 1
 

@@ -114,7 +114,7 @@ def load_prompts(path: Path, release: str) -> PromptSet:
             f"the prompt of release {release!r} does not exist",
             received=str(path),
             allowed=f"a file ending in {', '.join(SUFFIXES)}, or a folder of them",
-            next=f"correct `prompt` in [releases.{release}] of flywheel.toml",
+            next=f"correct releases.{release}.prompt in flywheel.toml",
         )
     return PromptSet(
         MappingProxyType({DEFAULT: parse_prompt(_read(path, release), path)}), str(path)
@@ -184,5 +184,5 @@ def _malformed(file: Path, what: str, allowed: str) -> UsageError:
         f"the prompt file {file.name} cannot be used: {what}",
         received=str(file),
         allowed=allowed or f"a file ending in {', '.join(SUFFIXES)}",
-        next="mend that file",
+        next="fix that file",
     )

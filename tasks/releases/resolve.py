@@ -3,8 +3,8 @@
 Owns model references (folder, .gguf file, hub id, package:NAME), the cache of model digests and
 the release digest. Knows no SQL and runs no model.
 
-release_digest = sha256 over everything that changes an answer: model content, prompt content,
-sampling, device class, number format, batch invariance, quantization, engine version.
+release_digest = sha256 over everything that may change an answer: model content, prompt content,
+sampling, and what engine/identity.py finds of the engine on this machine.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from engine.hub import resolve_model
+from engine.identity import EngineIdentity
+from engine.loading.hub import resolve_model
 from tasks.errors import UsageError
-from tasks.releases.machine import Machine, resolve_machine
+from tasks.model.release import Release
+from tasks.releases.machine import resolve_engine
 from tasks.releases.memory import Memory
 from tasks.releases.prompts import AS_LOGGED, PromptSet, load_prompts
-from tasks.settings import CONFIG_NAME, EngineSettings, ReleaseSettings, SamplingSettings, Settings
+from tasks.settings import CONFIG_NAME, ReleaseSettings, SamplingSettings, Settings
 
 _PACKAGE = "package:"
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """A release as it was found: the unit that ships."""
+class ResolvedRelease:
+    """A release as it was found on this machine, ready to answer."""
 
     name: str
     digest: str
@@ -38,75 +40,85 @@ class Release:
     model_digest: str
     prompts: PromptSet = field(repr=False)
     sampling: SamplingSettings
-    engine: EngineSettings
-    machine: Machine
+    batch_invariant: bool
+    identity: EngineIdentity
 
     @property
-    def engine_key(self) -> tuple[str, str, str, bool, str]:
+    def engine_key(self) -> tuple[str, str, str]:
         """Releases with the same key are answered by one engine, in one batch."""
-        machine, declared = self.machine, self.engine
-        return (
-            self.model_digest,
-            machine.device,
-            machine.dtype,
-            declared.batch_invariant,
-            declared.quantization,
+        return self.model_digest, self.identity.device, self.identity.digest
+
+    def record(self) -> Release:
+        """The release as it is kept: without anything of this machine's folders."""
+        return Release(
+            name=self.name,
+            digest=self.digest,
+            model=self.model,
+            model_digest=self.model_digest,
+            prompt_digest=self.prompts.digest,
+            prompts=self.prompts.to_value(),
+            sampling=self.sampling.model_dump(mode="json"),
+            engine=_engine_value(self.identity),
         )
 
-    def engine_value(self) -> dict[str, Any]:
-        """What is recorded of the engine, and enters the release digest."""
-        return _engine_value(self.engine, self.machine)
 
-
-def resolve_release(name: str, settings: Settings, memory: Memory) -> Release:
+def resolve_release(name: str, settings: Settings, memory: Memory) -> ResolvedRelease:
     """Find model and prompts of a release. Raises UsageError naming what is wrong with it."""
     declared = settings.release(name)
     prompts = AS_LOGGED
     if declared.prompt:
         prompts = load_prompts(settings.path(declared.prompt), name)
     path = find_model(name, declared, settings)
+    uses_schema = bool(declared.sampling.json_schema)
     try:
         model_digest = memory.model_digest(path)
-        machine = resolve_machine(declared.engine, memory)
+        identity = resolve_engine(declared.engine, memory, uses_schema=uses_schema)
     except (engine.EngineError, OSError) as error:
         raise unusable_model(name, declared.model, error) from None
-    return Release(
+    return ResolvedRelease(
         name=name,
-        digest=release_digest(model_digest, prompts.digest, declared, machine),
+        digest=release_digest(model_digest, prompts.digest, declared.sampling, identity),
         model=declared.model,
         model_path=path,
         model_digest=model_digest,
         prompts=prompts,
         sampling=declared.sampling,
-        engine=declared.engine,
-        machine=machine,
+        batch_invariant=declared.engine.batch_invariant,
+        identity=identity,
     )
 
 
 def release_digest(
-    model_digest: str, prompt_digest: str, declared: ReleaseSettings, machine: Machine
+    model_digest: str, prompt_digest: str, sampling: SamplingSettings, identity: EngineIdentity
 ) -> str:
     value = {
         "model": model_digest,
         "prompt": prompt_digest,
-        "sampling": declared.sampling.model_dump(mode="json"),
-        "engine": _engine_value(declared.engine, machine),
+        "sampling": sampling.model_dump(mode="json"),
+        "engine": _engine_value(identity),
     }
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _engine_value(declared: EngineSettings, machine: Machine) -> dict[str, Any]:
-    return {
-        "device": machine.device_class,
-        "dtype": machine.dtype,
-        "batch_invariant": declared.batch_invariant,
-        "quantization": declared.quantization,
-        "version": engine.__version__,
-    }
+def _engine_value(identity: EngineIdentity) -> dict[str, Any]:
+    """What is recorded of the engine: of two like devices, which one it was changes nothing."""
+    return identity.as_dict() | {"device": identity.device_class}
 
 
 def find_model(name: str, declared: ReleaseSettings, settings: Settings) -> Path:
     """The local path of a release's model; a hub id goes through the hub's own client."""
+    local = find_local_model(name, declared, settings)
+    if local is not None:
+        return local
+    try:
+        return resolve_model(declared.model)
+    except engine.EngineError as error:
+        raise unusable_model(name, declared.model, error) from None
+
+
+def find_local_model(name: str, declared: ReleaseSettings, settings: Settings) -> Path | None:
+    """Where a model of this machine lies, None for a hub id. Raises UsageError where it does not
+    exist; nothing of it is read."""
     reference = declared.model
     if reference.startswith(_PACKAGE):
         return find_in_package(reference.removeprefix(_PACKAGE), name)
@@ -119,12 +131,9 @@ def find_model(name: str, declared: ReleaseSettings, settings: Settings) -> Path
             f"the model of release {name!r} does not exist",
             received=str(local),
             allowed="a model folder, a .gguf file, a hub id (owner/name) or package:NAME",
-            next=f"correct `model` in [releases.{name}] of {CONFIG_NAME}",
+            next=f"correct releases.{name}.model in {CONFIG_NAME}",
         )
-    try:
-        return resolve_model(reference)
-    except engine.EngineError as error:
-        raise unusable_model(name, reference, error) from None
+    return None
 
 
 def find_in_package(package: str, release: str) -> Path:
@@ -160,5 +169,5 @@ def unusable_model(name: str, model: str, error: Exception) -> UsageError:
         f"the model of release {name!r} cannot be used: {error}",
         received=model,
         allowed="a model folder (config.json and *.safetensors), a .gguf file, or a hub id",
-        next=f"correct `model` in [releases.{name}] of {CONFIG_NAME}",
+        next=f"correct releases.{name}.model in {CONFIG_NAME}",
     )

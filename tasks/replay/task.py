@@ -6,35 +6,23 @@ critical expectation of today. The stages behind judge and redact them like any 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from expectations.checks import Batch
-from expectations.rules import Suite
+from expectations.checks import JudgedTable
+from expectations.rules import RuleSet
 from tasks.errors import UsageError
-from tasks.ingest.task import forced_format
+from tasks.logs.reading.recognise import forced_format
 from tasks.model.receipt import Receipt
-from tasks.replay.dead_letters import read_again
-from tasks.rules.in_force import calls_suite, feedback_suite
+from tasks.replay.dead_letters import Revived, read_again
+from tasks.rules.in_force import calls_rules, feedback_rules
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.held import calls as held
 from tasks.store.held import dead_letters as deadletters
-from tasks.store.held import feedback as held_feedback
-from tasks.store.held.calls import Readmitted
-from tasks.store.held.quarantine import refuse_unanswerable
+from tasks.store.held import quarantine
+from tasks.store.held.marks import refuse_unanswerable
+from tasks.store.held.quarantine import Readmitted
 from tasks.store.intake import feedback, landing
 
 STAGE = "replay"
-
-
-@dataclass(slots=True)
-class _Letters:
-    tried: int = 0
-    still_dead: int = 0
-    rows_out: int = 0
-    duplicates: int = 0
-    new_dead: int = 0
 
 
 def replay(run: Run) -> Receipt:
@@ -57,39 +45,31 @@ def replay(run: Run) -> Receipt:
     return receipt
 
 
-def _read_letters(run: Run, store: Store) -> _Letters:
+def _read_letters(run: Run, store: Store) -> Revived:
     forced = forced_format(run.request.log_format, run.settings.ingest.columns)
     groups = deadletters.waiting(store, run.request.only)
     total = sum(len(group.units) for group in groups)
-    found = _Letters()
+    revived = Revived()
     for group in groups:
-        run.progress(STAGE, found.tried, total, group.source)
-        revived = read_again(run, store, group, forced)
-        found.tried += len(group.units)
-        found.still_dead += revived.still_dead
-        found.rows_out += revived.counts.rows_out
-        found.duplicates += revived.counts.duplicates
-        found.new_dead += revived.counts.dead_letters
-    return found
+        run.progress(STAGE, revived.tried, total, group.source)
+        read_again(run, store, group, forced, revived)
+    return revived
 
 
 def _readmit_held(run: Run, store: Store) -> Readmitted:
-    held.look_again(store, run.request.only)
-    held_feedback.look_again(store, run.request.only)
-    calls = _critical(run, store, calls_suite(run.settings), held.TABLE)
-    signals = _critical(run, store, feedback_suite(run.settings), held_feedback.HELD)
-    return held.readmit(store, calls, run.run_id) + held_feedback.readmit(
-        store, signals, run.run_id
-    )
+    calls = _readmit(run, store, quarantine.CALLS, calls_rules(run.settings))
+    return calls + _readmit(run, store, quarantine.SIGNALS, feedback_rules(run.settings))
 
 
-def _critical(run: Run, store: Store, suite: Suite, table: str) -> dict[str, str]:
-    batch = Batch(table, run.clock())
-    refuse_unanswerable(store, table, suite.own_sql(batch))
-    return {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
+def _readmit(run: Run, store: Store, kind: quarantine.Kind, suite: RuleSet) -> Readmitted:
+    quarantine.look_again(store, kind, run.request.only)
+    batch = JudgedTable(kind.waiting, run.clock())
+    refuse_unanswerable(store, batch.table, suite.own_sql(batch))
+    critical = {rule.id: rule.violation_sql(batch) for rule in suite.of("critical")}
+    return quarantine.readmit(store, kind, critical, run.run_id)
 
 
-def _refuse_if_nothing_named(run: Run, letters: _Letters, calls: Readmitted) -> None:
+def _refuse_if_nothing_named(run: Run, letters: Revived, calls: Readmitted) -> None:
     if run.request.only and not letters.tried and not calls.tried:
         raise UsageError(
             "nothing that waits has this name",
@@ -100,7 +80,7 @@ def _refuse_if_nothing_named(run: Run, letters: _Letters, calls: Readmitted) -> 
         )
 
 
-def _receipt(run: Run, store: Store, letters: _Letters, calls: Readmitted) -> Receipt:
+def _receipt(run: Run, store: Store, letters: Revived, calls: Readmitted) -> Receipt:
     still_held = sum(calls.failing.values())
     still_dead = letters.still_dead + letters.new_dead
     rows_out = letters.rows_out + calls.admitted

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from tasks.model import turn as facts
+from tasks.model.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +17,18 @@ class Command:
     line: str
 
 
-def commands(turn: facts.Turn, compare_url_path: str | None) -> tuple[Command, ...]:
+def commands(turn: Turn, compare_url_path: str | None) -> tuple[Command, ...]:
     request = turn.request
     again = ["flywheel", "run"]
     for pattern in request.get("logs") or ():
         again += ["--logs", str(pattern)]
     if request.get("log_format", "auto") != "auto":
         again += ["--format", str(request["log_format"])]
-    again += ["--champion", turn.champion.name, "--challenger", turn.challenger.name]
+    for name in ("since", "until", "config"):
+        if request.get(name):
+            again += [f"--{name}", str(request[name])]
+    for role, release in turn.releases.items():
+        again += [f"--{role}", release.name]
     again += ["--seed", str(request.get("seed", 0))]
     found = [
         Command("Run the same turn again (cached completions are reused)", shlex.join(again)),
@@ -37,8 +41,8 @@ def commands(turn: facts.Turn, compare_url_path: str | None) -> tuple[Command, .
     return tuple(found)
 
 
-def _scores_sql(turn: facts.Turn) -> str:
-    digests = ", ".join(f"'{d}'" for d in sorted({turn.champion.digest, turn.challenger.digest}))
+def _scores_sql(turn: Turn) -> str:
+    digests = ", ".join(f"'{d}'" for d in sorted({r.digest for r in turn.releases.values()}))
     return (
         "select s.* from scores s join eval_set_samples e using (sample_id) where "
         f"e.eval_set_digest = '{turn.eval_set.digest}' and s.release_digest in ({digests})"

@@ -11,27 +11,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from tasks.model import turn as facts
+from tasks.model.answer import ROLES, JudgedSample
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """`chosen` of the flips, with the counts they come from."""
 
-    chosen: tuple[facts.Pair, ...]
+    chosen: tuple[JudgedSample, ...]
     num_flips: int
     num_losses: int
     num_gains: int
     num_one_sided: int
     num_reworded: int
-    num_pairs: int
+    num_samples: int
 
 
-def choose(pairs: Sequence[facts.Pair], limit: int) -> Changes:
+def choose(judged: Sequence[JudgedSample], limit: int) -> Changes:
     """At most `limit` flips: two losses, then one gain, while there are any."""
-    flips = [pair for pair in pairs if pair.is_flip]
-    losses = [pair for pair in flips if _is_loss(pair)]
-    gains = [pair for pair in flips if not _is_loss(pair)]
+    flips = [item for item in judged if item.is_flip]
+    losses = [item for item in flips if _is_loss(item)]
+    gains = [item for item in flips if not _is_loss(item)]
+    two_sided = [item for item in flips if not item.is_one_sided]
     num_gains = min(len(gains), max(limit // 3, limit - len(losses)))
     chosen = [
         *_in_turns(losses)[: limit - num_gains],
@@ -40,37 +41,35 @@ def choose(pairs: Sequence[facts.Pair], limit: int) -> Changes:
     return Changes(
         chosen=tuple(chosen),
         num_flips=len(flips),
-        num_losses=sum(1 for pair in flips if (pair.difference or 0) < 0),
-        num_gains=sum(1 for pair in flips if (pair.difference or 0) > 0),
-        num_one_sided=sum(1 for pair in flips if pair.difference is None),
-        num_reworded=sum(1 for pair in pairs if not pair.is_flip and _is_reworded(pair)),
-        num_pairs=len(pairs),
+        num_losses=sum(_is_loss(item) for item in two_sided),
+        num_gains=sum(not _is_loss(item) for item in two_sided),
+        num_one_sided=len(flips) - len(two_sided),
+        num_reworded=sum(not item.is_flip and _is_reworded(item) for item in judged),
+        num_samples=len(judged),
     )
 
 
-def _is_loss(pair: facts.Pair) -> bool:
+def _is_loss(item: JudgedSample) -> bool:
     """Scored lower, or scored by the champion only."""
-    if pair.difference is not None:
-        return pair.difference < 0
-    return pair.champion is not None and pair.champion.value is not None
+    return item.is_lacking("challenger") if item.is_one_sided else item.difference() < 0
 
 
-def _is_reworded(pair: facts.Pair) -> bool:
-    if pair.champion is None or pair.challenger is None:
-        return False
-    return pair.champion.text != pair.challenger.text
+def _is_reworded(item: JudgedSample) -> bool:
+    champion, challenger = ([a.text for a in item.answers[role]] for role in ROLES)
+    return champion != challenger
 
 
-def _in_turns(pairs: Sequence[facts.Pair]) -> list[facts.Pair]:
-    by_suite: dict[str, list[facts.Pair]] = {}
-    for pair in sorted(pairs, key=_importance):
-        by_suite.setdefault(pair.suite, []).append(pair)
+def _in_turns(judged: Sequence[JudgedSample]) -> list[JudgedSample]:
+    by_suite: dict[str, list[JudgedSample]] = {}
+    for item in sorted(judged, key=_importance):
+        by_suite.setdefault(item.sample.suite, []).append(item)
     turns = zip_longest(*by_suite.values())
-    mixed = [pair for pair in chain.from_iterable(turns) if pair is not None]
-    return sorted(mixed, key=lambda pair: not pair.must_pass)
+    mixed = [item for item in chain.from_iterable(turns) if item is not None]
+    return sorted(mixed, key=lambda item: not item.sample.must_pass)
 
 
-def _importance(pair: facts.Pair) -> tuple[bool, float, int, str]:
-    moved = 1.0 if pair.difference is None else abs(pair.difference)
-    length = sum(len(str(message.get("content", ""))) for message in pair.messages)
-    return (not pair.must_pass, -moved, length, pair.sample_id)
+def _importance(item: JudgedSample) -> tuple[bool, float, int, str]:
+    sample = item.sample
+    moved = 1.0 if item.is_one_sided else abs(item.difference())
+    length = sum(len(str(message.get("content", ""))) for message in sample.messages)
+    return (not sample.must_pass, -moved, length, sample.sample_id)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.model import turn as facts
 from tasks.model.receipt import Receipt
+from tasks.model.turn import Turn
 
 _UNITS = {
     "ingest": "records", "validate": "calls", "redact": "calls", "curate": "candidates",
@@ -34,7 +34,7 @@ class Step:
     reasons: tuple[tuple[str, int], ...]
 
 
-def steps(turn: facts.Turn) -> tuple[Step, ...]:
+def steps(turn: Turn) -> tuple[Step, ...]:
     return tuple(_step(receipt, turn.quarantined_by_reason) for receipt in turn.receipts)
 
 

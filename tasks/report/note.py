@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from tasks.model import turn as facts
+from tasks.model.answer import ROLES
+from tasks.model.turn import Turn
 from tasks.report import flips, funnel, wording
 
 MAX_CHARS = 8_000
@@ -15,22 +16,24 @@ _MAX_REASON_CHARS = 400
 _MAX_REASONS = 12
 
 
-def note(turn: facts.Turn, *, compare_url_path: str, experiment_id: str) -> str:
+def note(turn: Turn, *, compare_url_path: str, experiment_id: str, num_rows: int) -> str:
     """Verdict, suites, funnel, links. Rows that do not fit are left out with their count."""
     headline, consequence = wording.headline(turn)
-    reasons = [f"- {_text(_bounded(reason))}" for reason in turn.reasons[:_MAX_REASONS]]
-    if len(turn.reasons) > _MAX_REASONS:
-        reasons.append(f"- … and {len(turn.reasons) - _MAX_REASONS} more, in the report")
-    changes, steps = flips.choose(turn.pairs, 0), funnel.steps(turn)
+    label = _text(wording.label(turn.verdict.verdict))
+    reasons = [f"- {_text(_bounded(reason))}" for reason in turn.verdict.reasons[:_MAX_REASONS]]
+    if len(turn.verdict.reasons) > _MAX_REASONS:
+        reasons.append(f"- … and {len(turn.verdict.reasons) - _MAX_REASONS} more, in the report")
+    changes, steps = flips.choose(turn.judged, 0), funnel.steps(turn)
     head = [
-        f"## {_text(wording.label(turn.verdict))}: {_text(headline)}", "", f"**{consequence}**", "",
+        f"## {label}: {_text(headline)}", "", f"**{consequence}**", "",
         *reasons, "",
         f"[Compare row by row](#{compare_url_path.removeprefix('/#')}) "
         f"· report.html, verdict.json and differences.png are under Artifacts "
         f"· [all runs](#/experiments/{experiment_id}/runs)", "",
+        *_sampled(turn, num_rows),
     ]  # fmt: skip
     tail = [
-        "", f"{changes.num_flips} of {changes.num_pairs} answers changed their score: "
+        "", f"{changes.num_flips} of {changes.num_samples} answers changed their score: "
         f"{changes.num_losses} down, {changes.num_gains} up, {changes.num_one_sided} scored on one "
         f"side only; {changes.num_reworded} more changed their wording only.", "",
         "| stage | in | out | quarantined | duplicates | dead letters | seconds |",
@@ -44,18 +47,28 @@ def note(turn: facts.Turn, *, compare_url_path: str, experiment_id: str) -> str:
     return _fitted(head, _suite_rows(turn), tail)
 
 
-def _suite_rows(turn: facts.Turn) -> list[str]:
+def _sampled(turn: Turn, num_rows: int) -> list[str]:
+    total = len(turn.judged)
+    if num_rows == total:
+        return []
+    return [f"The comparison holds {num_rows} of {total} samples, drawn by their digests whatever "
+            "their outcome: its means are estimates of those below.", ""]  # fmt: skip
+
+
+def _suite_rows(turn: Turn) -> list[str]:
     rows = [
         "| suite | role | champion | challenger | difference, points (CI) | margin | smallest "
         "visible effect | n | verdict |",
         "|---|---|--:|--:|--:|--:|--:|--:|---|",
     ]
-    for suite in turn.suites:
+    for suite in turn.verdict.suites:
+        rule, comparison = suite.rule, suite.comparison
+        means = (wording.percent(suite.releases[role].mean) for role in ROLES)
         rows.append(
-            f"| {_text(suite.suite)} | {_text(suite.role)} | {wording.percent(suite.champion)} "
-            f"| {wording.percent(suite.challenger)} | {wording.points(suite.difference)} "
-            f"({wording.interval(suite.ci_low, suite.ci_high, signed=True)}) "
-            f"| {wording.percent(suite.margin)} | {wording.percent(suite.min_detectable_effect)} "
+            f"| {_text(rule.name)} | {_text(rule.role)} | {' | '.join(means)} "
+            f"| {wording.points(suite.difference)} "
+            f"({wording.interval(suite.interval, signed=True)}) | {wording.percent(rule.margin)} "
+            f"| {wording.percent(comparison.min_detectable_effect if comparison else None)} "
             f"| {suite.num_samples} | {_text(wording.label(suite.verdict))} |"
         )
     return rows

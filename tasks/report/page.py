@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from tasks.model import turn as facts
+from tasks.model.answer import ROLES
+from tasks.model.turn import Turn
 from tasks.report import commands, flips, funnel, wording
 from tasks.report.plot import Plot
 
@@ -19,7 +20,7 @@ MAX_LOG_FILES = 100
 
 
 def render(
-    turn: facts.Turn,
+    turn: Turn,
     plot: Plot | None,
     *,
     compare_url_path: str | None = None,
@@ -37,7 +38,7 @@ def render(
             plot=None if plot is None else Markup(plot.inline),  # noqa: S704 - see the docstring
             plot_left_out=0 if plot is None else plot.num_left_out,
             steps=funnel.steps(turn),
-            changes=flips.choose(turn.pairs, MAX_FLIPS),
+            changes=flips.choose(turn.judged, MAX_FLIPS),
             log_files=turn.log_files[:MAX_LOG_FILES],
             num_more_log_files=max(0, len(turn.log_files) - MAX_LOG_FILES),
             commands=commands.commands(turn, compare_url_path),
@@ -65,5 +66,5 @@ def _template() -> Any:
         "shortened": lambda text: wording.shortened(text, MAX_TEXT_CHARS),
         "message_text": wording.message_text,
     }
-    environment.globals |= {"interval": wording.interval, "roles": facts.ROLES}
+    environment.globals |= {"interval": wording.interval, "roles": ROLES}
     return environment.get_template("report.html.j2")

@@ -12,7 +12,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.model import turn as facts
+from tasks.model.comparison import Interval
+from tasks.model.turn import Turn
 from tasks.report.wording import points
 
 MAX_ROWS = 40
@@ -35,9 +36,8 @@ class Bar:
     is_suite: bool
     num_samples: int
     difference: float
-    low: float | None
-    high: float | None
-    margin: float | None
+    interval: Interval | None
+    margin: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +50,20 @@ class Plot:
     num_left_out: int
 
 
-def bars(turn: facts.Turn) -> tuple[tuple[Bar, ...], int]:
+def bars(turn: Turn) -> tuple[tuple[Bar, ...], int]:
     """Rows of the plot, and how many slices are left out (no difference, or too many)."""
     rows: list[Bar] = []
-    for suite in turn.suites:
+    suites, slices = turn.verdict.suites, turn.verdict.slices
+    for suite in suites:
+        rule = suite.rule
         if suite.difference is not None:
-            rows.append(Bar(plain(suite.suite), True, suite.num_samples, suite.difference,
-                            suite.ci_low, suite.ci_high, suite.margin))  # fmt: skip
-        for part in sorted(turn.slices, key=lambda s: (s.name, s.value)):
-            if part.suite == suite.suite and part.difference is not None:
-                margin = suite.margin if part.margin is None else part.margin
-                rows.append(Bar(plain(f"{part.name} = {part.value}"), False, part.num_samples,
-                                part.difference, part.ci_low, part.ci_high, margin))  # fmt: skip
-    total = len(turn.suites) + len(turn.slices)
-    return tuple(rows[:MAX_ROWS]), total - min(len(rows), MAX_ROWS)
+            rows.append(Bar(plain(rule.name), True, suite.num_samples, suite.difference,
+                            suite.interval, rule.margin))  # fmt: skip
+        for part in sorted(slices, key=lambda part: (part.slice, part.value)):
+            if part.suite == rule.name:
+                rows.append(Bar(plain(f"{part.slice} = {part.value}"), False, part.num_samples,
+                                part.difference, part.interval, rule.margin))  # fmt: skip
+    return tuple(rows[:MAX_ROWS]), len(suites) + len(slices) - min(len(rows), MAX_ROWS)
 
 
 def plain(text: str) -> str:
@@ -72,7 +72,7 @@ def plain(text: str) -> str:
     return line if len(line) <= _MAX_LABEL_CHARS else line[: _MAX_LABEL_CHARS - 1] + "…"
 
 
-def draw(turn: facts.Turn) -> Plot | None:
+def draw(turn: Turn) -> Plot | None:
     """None where no difference could be computed."""
     rows, left_out = bars(turn)
     if not rows:
@@ -120,15 +120,15 @@ def _figure(rows: tuple[Bar, ...]) -> Any:
 
 def _draw_row(axes: Any, place: int, row: Bar) -> None:
     colour = _UNSURE
-    if row.low is not None and row.high is not None:
-        colour = _LOSS if row.high < 0 else _GAIN if row.low > 0 else _UNSURE
-        axes.plot([100 * row.low, 100 * row.high], [place, place], color=colour,
+    if row.interval is not None:
+        low, high = row.interval.low, row.interval.high
+        colour = _LOSS if high < 0 else _GAIN if low > 0 else _UNSURE
+        axes.plot([100 * low, 100 * high], [place, place], color=colour,
                   linewidth=2.6 if row.is_suite else 1.5, solid_capstyle="round")  # fmt: skip
     axes.plot([100 * row.difference], [place], marker="D" if row.is_suite else "o", color=colour,
               markersize=7 if row.is_suite else 5, zorder=3)  # fmt: skip
-    if row.margin is not None:
-        axes.plot([-100 * row.margin] * 2, [place - 0.5, place + 0.5], color=_MARGIN,
-                  linewidth=1.3, linestyle=(0, (3, 2)), zorder=2)  # fmt: skip
+    axes.plot([-100 * row.margin] * 2, [place - 0.5, place + 0.5], color=_MARGIN,
+              linewidth=1.3, linestyle=(0, (3, 2)), zorder=2)  # fmt: skip
     weight = "bold" if row.is_suite else "normal"
     common = {"color": _INK, "va": "center", "fontweight": weight, "clip_on": False}
     axes.text(-0.025 if row.is_suite else -0.045, place, row.label, ha="right",

@@ -1,4 +1,5 @@
-"""Numbers and texts as people read them. Scores are shown in percent, differences in points.
+"""Numbers and texts as people read them. Pages show scores in percent and differences in points;
+terminals and the sentences of a verdict show them as they are, with three decimals.
 
 Nothing is cut without a visible mark, and what could not be computed shows as a dash.
 """
@@ -9,7 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.model import turn as facts
+from tasks.model.comparison import Interval
+from tasks.model.turn import Turn
 
 NOTHING = "–"
 
@@ -22,17 +24,24 @@ MEANING: Mapping[str, tuple[str, str]] = {
 }
 
 
-def headline(turn: facts.Turn) -> tuple[str, str]:
+def headline(turn: Turn) -> tuple[str, str]:
     """What was found, and what follows from it."""
-    meaning, consequence = MEANING[turn.verdict]
-    challenger, champion = turn.challenger.name, turn.champion.name
-    if turn.verdict == "cannot_tell":
+    meaning, consequence = MEANING[turn.verdict.verdict]
+    challenger, champion = (turn.releases[role].name for role in ("challenger", "champion"))
+    if turn.verdict.verdict == "cannot_tell":
         return f"{challenger} and {champion} {meaning}", consequence
     return f"{challenger} {meaning} than {champion}", consequence
 
 
 def label(verdict: str) -> str:
     return verdict.replace("_", " ")
+
+
+def decimal(value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return NOTHING
+    text = f"{value:+.3f}" if signed else f"{value:.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text
 
 
 def percent(value: float | None) -> str:
@@ -47,12 +56,12 @@ def points(value: float | None) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
-def interval(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    if low is None or high is None:
+def interval(ends: Interval | None, *, signed: bool = False) -> str:
+    if ends is None:
         return NOTHING
     if signed:
-        return f"{points(low)} to {points(high)}"
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+        return f"{points(ends.low)} to {points(ends.high)}"
+    return f"{100 * ends.low:.1f} to {100 * ends.high:.1f}"
 
 
 def count(value: int | None) -> str:

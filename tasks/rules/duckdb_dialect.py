@@ -6,7 +6,7 @@ cursor of the connection it is lent, sees what that connection has committed, an
 store's settings and lock alone. (duckdb-engine opens the file anew and rolls back results that GX
 still reads.)
 
-Owns: the translation. Must not know: suites, tables, settings. Source: SQLAlchemy's dialect
+Owns: the translation. Must not know: rules, tables, settings. Source: SQLAlchemy's dialect
 interface, https://docs.sqlalchemy.org/en/20/core/internals.html
 """
 
@@ -113,8 +113,8 @@ class _Compiler(PGCompiler):
         if operator.opstring not in ("~", "!~"):
             return str(super().visit_custom_op_binary(element, operator, **kw))  # type: ignore[no-untyped-call]
         text, pattern = self.process(element.left, **kw), self.process(element.right, **kw)
-        found = f"regexp_matches({text}, {pattern})"
-        return found if operator.opstring == "~" else f"NOT {found}"
+        search = f"regexp_matches({text}, {pattern})"
+        return search if operator.opstring == "~" else f"NOT {search}"
 
 
 class FlywheelDuckDBDialect(PGDialect):

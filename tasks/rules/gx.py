@@ -1,4 +1,4 @@
-"""Great Expectations over the store: a suite in, a verdict of plain values out.
+"""Great Expectations over the store: rules in, one plain value a rule out.
 
 Importing this module takes seconds, so only the stage imports it, and only when there is a row to
 judge. The context is ephemeral (no files), progress bars and analytics are off, and results hold
@@ -13,20 +13,19 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before the import below: it reads this once
 
-import duckdb
 import great_expectations as gx
 from great_expectations.core import ExpectationSuiteValidationResult
 from great_expectations.datasource.fluent import SQLDatasource
 
-from expectations.checks import Batch
-from expectations.rules import Suite
+from expectations.checks import JudgedTable
+from expectations.rules import RuleSet
 from tasks.rules.duckdb_dialect import lend
 from tasks.rules.outcomes import RuleOutcome
+from tasks.store import Store
 
 #: counts only; a result must not carry what a user wrote
 _RESULT_FORMAT = {
@@ -48,37 +47,35 @@ class FlywheelDuckDBDatasource(SQLDatasource):  # type: ignore[misc]
     type: Literal["flywheel_duck_db"] = "flywheel_duck_db"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Outcomes in suite order, and GX's own result for the pages made from it."""
-
-    outcomes: tuple[RuleOutcome, ...]
-    result: ExpectationSuiteValidationResult
-
-    def outcome(self, rule_id: str) -> RuleOutcome:
-        return next(outcome for outcome in self.outcomes if outcome.rule_id == rule_id)
-
-
-def judge(connection: duckdb.DuckDBPyConnection, suite: Suite, batch: Batch) -> Verdict:
-    """Validate the committed rows of `batch.table` against the suite.
+def judge(store: Store, rule_set: RuleSet, batch: JudgedTable) -> tuple[RuleOutcome, ...]:
+    """Validate the committed rows of `batch.table` against the rules.
 
     A rule GX cannot judge is reported with its exception, never as a pass.
     """
+    return outcomes_of(validated(store, rule_set, batch), rule_set)
+
+
+def validated(
+    store: Store, rule_set: RuleSet, batch: JudgedTable
+) -> ExpectationSuiteValidationResult:
+    """GX's own result."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    with lend(connection) as url:
+    with lend(store.connection) as url:
         source = context.data_sources.add_flywheel_duck_db("store", connection_string=url)
         asset = source.add_table_asset(batch.table, table_name=batch.table)
         gx_batch = asset.add_batch_definition_whole_table("all").get_batch()
-        result = gx_batch.validate(suite.to_gx(batch), result_format=dict(_RESULT_FORMAT))
+        result = gx_batch.validate(rule_set.to_gx(batch), result_format=dict(_RESULT_FORMAT))
         context.data_sources.delete("store")
-    return Verdict(outcomes_of(result, suite), result)
+    return result
 
 
-def outcomes_of(result: ExpectationSuiteValidationResult, suite: Suite) -> tuple[RuleOutcome, ...]:
+def outcomes_of(
+    result: ExpectationSuiteValidationResult, rule_set: RuleSet
+) -> tuple[RuleOutcome, ...]:
     """GX's result as plain values, one a rule. Raises KeyError when a rule was not judged."""
-    found = {entry.expectation_config.meta["rule"]: entry for entry in result.results}
-    return tuple(_outcome(rule.id, found[rule.id]) for rule in suite.rules)
+    entries = {entry.expectation_config.meta["rule"]: entry for entry in result.results}
+    return tuple(_outcome(rule.id, entries[rule.id]) for rule in rule_set.rules)
 
 
 def _outcome(rule_id: str, entry: Any) -> RuleOutcome:
@@ -89,7 +86,8 @@ def _outcome(rule_id: str, entry: Any) -> RuleOutcome:
     if count is None and exception is None and not entry.success:
         exception = "it failed without counting"
     # without a row to look at (none meets the row condition) GX passes and gives no count
-    return RuleOutcome(rule_id, bool(entry.success), int(count or 0), exception)
+    num_rows = int(result.get("element_count") or 0)
+    return RuleOutcome(rule_id, bool(entry.success), int(count or 0), exception, num_rows)
 
 
 def _exception(info: Mapping[str, Any] | None) -> str | None:

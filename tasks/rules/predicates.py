@@ -11,14 +11,16 @@ Must not know: rules, severities, files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
-import duckdb
-
 from expectations.contracts import TableContract
+from tasks.store.db.user_sql import (
+    RefusedSqlError,
+    consistent_functions,
+    syntax_tree,
+    type_of,
+)
 
 _CLASSES = {"COMPARISON", "COLUMN_REF", "CONSTANT", "FUNCTION", "CONJUNCTION", "BETWEEN", "CASE",
             "CAST", "TYPE", "OPERATOR", "LAMBDA"}  # fmt: skip
@@ -40,18 +42,20 @@ def check_predicate(text: str, table: TableContract) -> str:
         _refuse_node(node, names)
     # a comment may end the text, but not swallow the parenthesis behind it
     predicate = f"{text.strip()}\n" if "--" in text else text.strip()
-    _refuse_unless_boolean(predicate, table)
+    try:
+        kind = type_of(predicate, table)
+    except RefusedSqlError as error:
+        raise RefusedPredicateError(str(error)) from None
+    if kind != "BOOLEAN":
+        raise RefusedPredicateError(f"it is {kind}, not true or false")
     return predicate
 
 
 def _parse(text: str) -> Any:
-    with duckdb.connect() as parser:
-        row = parser.execute("SELECT json_serialize_sql(?)", [f"SELECT {text}\nFROM t"]).fetchone()
-    assert row is not None
-    read = json.loads(row[0])
-    if read["error"]:
-        raise RefusedPredicateError(f"it cannot be read: {read['error_message']}")
-    statements = [statement["node"] for statement in read["statements"]]
+    try:
+        statements = syntax_tree(text)
+    except RefusedSqlError as error:
+        raise RefusedPredicateError(f"it cannot be read: {error}") from None
     if len(statements) != 1 or statements[0]["type"] != "SELECT_NODE":
         raise RefusedPredicateError("it is more than one expression")
     select = statements[0]
@@ -82,8 +86,9 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 def _lambda_parameters(nodes: list[dict[str, Any]]) -> set[str]:
     """Single letters only: `current_date` as the left side of an arrow must not become a name."""
-    found = [_nodes(node["lhs"]) for node in nodes if node["class"] == "LAMBDA"]
-    names = {n.lower() for part in found for node in part for n in node.get("column_names", ())}
+    left_sides = [node["lhs"] for node in nodes if node["class"] == "LAMBDA"]
+    parts = [part for side in left_sides for part in _nodes(side)]
+    names = {name.lower() for part in parts for name in part.get("column_names", ())}
     return {name for name in names if len(name) == 1}
 
 
@@ -95,30 +100,10 @@ def _refuse_node(node: dict[str, Any], names: set[str]) -> None:
         column = ".".join(node["column_names"])
         if column.lower() not in names:  # `current_date` and `rowid` look like columns too
             raise RefusedPredicateError(f"{column} is no column of the table")
-    if kind == "FUNCTION" and node["function_name"].lower() not in _pure_functions():
-        raise RefusedPredicateError(
-            f"function {node['function_name']} is not allowed: only functions of one row that give "
-            "the same for the same arguments"
-        )
-
-
-@cache
-def _pure_functions() -> frozenset[str]:
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "SELECT DISTINCT function_name FROM duckdb_functions() "
-            "WHERE function_type = 'scalar' AND stability = 'CONSISTENT'"
-        ).fetchall()
-    return frozenset(name for (name,) in rows if not name.startswith(_PARSERS))
-
-
-def _refuse_unless_boolean(predicate: str, table: TableContract) -> None:
-    columns = ", ".join(f'"{c.name}" {c.sql_type}' for c in table.columns)
-    with duckdb.connect(config={"enable_external_access": "false"}) as empty:
-        empty.execute(f"CREATE TABLE rows_judged ({columns})")
-        try:
-            found = empty.execute(f"DESCRIBE SELECT ({predicate}) FROM rows_judged").fetchone()
-        except duckdb.Error as error:
-            raise RefusedPredicateError(str(error).splitlines()[0]) from None
-    if found is None or found[1] != "BOOLEAN":
-        raise RefusedPredicateError(f"it is {found and found[1]}, not true or false")
+    if kind == "FUNCTION":
+        name = node["function_name"].lower()
+        if name not in consistent_functions() or name.startswith(_PARSERS):
+            raise RefusedPredicateError(
+                f"function {node['function_name']} is not allowed: only functions of one row that "
+                "give the same for the same arguments"
+            )

@@ -10,9 +10,9 @@
     values = ["smol-1", "smol-2"]
     meaning = "Only models we run."
 
-The predicate of a `sql` rule is one expression over the row (tasks/sql_predicates.py).
+The predicate of a `sql` rule is one expression over the row (predicates.py).
 
-Must not know: which stage runs a suite.
+Must not know: which stage judges.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from expectations.contracts import BATCH_PROFILE, TableContract
-from expectations.rules import Rule, Suite, When
+from expectations.rules import Rule, RuleSet, When
 from tasks.errors import UsageError
 from tasks.rules.values import KINDS, Place, Reader, is_number, known_keys
 
@@ -33,49 +33,49 @@ _SEVERITIES = ("critical", "warning", "batch")
 _COMMON = ("id", "severity", "kind", "meaning", "reason", "when", "max_ratio")
 
 
-def with_own_rules(suite: Suite, folder: Path | None, suite_names: tuple[str, ...]) -> Suite:
-    """The suite with the rules that the folder's files declare for it, files in order of name.
+def with_own_rules(rule_set: RuleSet, folder: Path | None, names: tuple[str, ...]) -> RuleSet:
+    """The set with the rules that the folder's files declare for it, files in order of name.
 
-    `suite_names`: all suites a file may speak of. Raises UsageError with file and place.
+    `names`: what a file may speak of by its key `suite`. Raises UsageError with file and place.
     """
     if folder is None:
-        return suite
+        return rule_set
     if not folder.is_dir():
         raise UsageError(
             "the folder of your own rules does not exist",
             received=str(folder),
-            next="make it, or mend [validate] rules",
+            next="make it, or correct validate.rules",
         )
     for path in sorted(folder.glob("*.toml")):
-        for place, rule in _read_file(path, suite, suite_names):
-            if rule.id in {known.id for known in suite.rules}:
+        for place, rule in _read_file(path, rule_set, names):
+            if rule.id in {known.id for known in rule_set.rules}:
                 raise place.error("there is a rule of that id already", rule.id, "another id")
-            suite = suite.extended([rule])
-    return suite
+            rule_set = rule_set.extended([rule])
+    return rule_set
 
 
-def _read_file(path: Path, suite: Suite, suite_names: tuple[str, ...]) -> list[tuple[Place, Rule]]:
+def _read_file(path: Path, rule_set: RuleSet, names: tuple[str, ...]) -> list[tuple[Place, Rule]]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(
-            f"{path.name} cannot be read: {error}", received=str(path), next="mend that line"
+            f"{path.name} cannot be read: {error}", received=str(path), next="fix that line"
         ) from None
     top = Place(path.name, "top")
     known_keys(values, ("suite", "rules"), top)
     name = values.get("suite", "calls")
-    if name not in suite_names:
-        raise top.error("there is no such suite", name, ", ".join(suite_names))
+    if name not in names:
+        raise top.error("there is no such suite", name, ", ".join(names))
     rules = values.get("rules", [])
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
         raise top.error("rules are tables", rules, "[[rules]]")
-    if name != suite.name:
+    if name != rule_set.name:
         return []
-    found = []
+    placed = []
     for number, declared in enumerate(rules, start=1):
         place = Place(path.name, f"rule {number} ({declared.get('id', 'no id')})")
-        found.append((place, _rule(declared, suite.table, place)))
-    return found
+        placed.append((place, _rule(declared, rule_set.table, place)))
+    return placed
 
 
 def _rule(declared: Mapping[str, Any], table: TableContract, place: Place) -> Rule:

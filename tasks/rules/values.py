@@ -1,6 +1,6 @@
 """The values of a user's rule: each read with its type, or refused with the place it stands in.
 
-Must not know: files, suites.
+Must not know: files, sets of rules.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
-
 from expectations.checks import AtLeast, Between, Check, Matches, Never, OneOf, Present, Unique
 from expectations.contracts import TableContract
 from tasks.errors import UsageError
 from tasks.rules.predicates import RefusedPredicateError, check_predicate
+from tasks.store.db.user_sql import RefusedSqlError, check_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Place:
             f"{self.file}, {self.rule}: {what}",
             received=repr(received)[:120],
             allowed=allowed,
-            next="mend that rule, then run again",
+            next="fix that rule, then run again",
         )
 
 
@@ -66,9 +65,8 @@ class Reader:
     def pattern(self) -> str:
         pattern = self.text("pattern")
         try:
-            with duckdb.connect() as connection:
-                connection.execute("SELECT regexp_matches('', ?)", [pattern])
-        except duckdb.Error as error:
+            check_pattern(pattern)
+        except RefusedSqlError as error:
             raise self.place.error(str(error), pattern, "a regular expression (RE2)") from None
         return pattern
 

@@ -30,15 +30,16 @@ SCORERS: dict[str, tuple[int, Scorer]] = {
 }
 
 
-def scorer_version(name: str) -> str:
-    """`exact_match` → `exact_match@1`. Raises UsageError on a name that is not known."""
+def scorer_version(name: str, key: str = "suites.NAME.scorer") -> str:
+    """`exact_match` → `exact_match@1`. Raises UsageError on a name that is not known; `key` is the
+    setting it stands in."""
     if name not in SCORERS:
         near = difflib.get_close_matches(name, SCORERS, n=1)
         raise UsageError(
             f"unknown scorer {name!r}" + (f": did you mean {near[0]!r}?" if near else ""),
             received=name,
             allowed=", ".join(sorted(SCORERS)),
-            next="set scorer in [suites.NAME] of flywheel.toml",
+            next=f"correct `{key}` in flywheel.toml",
         )
     return f"{name}@{SCORERS[name][0]}"
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from tasks.errors import UsageError
+from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.settings.sections import (
     CONFIG_NAME,
     ReleaseSettings,
@@ -59,7 +60,7 @@ def read_settings(
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(
-                f"{path.name} is not valid TOML: {error}", received=str(path), next="mend that line"
+                f"{path.name} is not valid TOML: {error}", received=str(path), next="fix that line"
             ) from None
         except OSError as error:
             raise UsageError(
@@ -76,9 +77,15 @@ def parse_settings(values: Mapping[str, Any], *, base: str, name: str = CONFIG_N
     try:
         return Settings.model_validate({**values, "base": base})
     except ValidationError as error:
-        raise _explain(error, name) from None
+        # an unknown key is often the cause of a missing one, so it is told first
+        items = sorted(
+            error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"
+        )
+        raise ConfigurationError(tuple(_problem(item, name) for item in items)) from None
 
 
+# pydantic-settings does not replace this: it passes over a variable that names no key, and the
+# prefix over a section with an alias
 def _apply_environment(values: dict[str, Any], environ: Mapping[str, str]) -> None:
     for variable, text in sorted(environ.items()):
         if not variable.startswith(_PREFIX) or variable in _NOT_SETTINGS:
@@ -134,24 +141,21 @@ def _field(model: type[BaseModel] | None, key: str) -> Any:
     return None
 
 
-def _explain(error: ValidationError, name: str) -> UsageError:
-    # an unknown key is often the cause of a missing one, so it is told first
-    errors = sorted(
-        error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"
-    )
-    first = errors[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        allowed = _known_keys(first["loc"][:-1])
-        return UsageError(
-            f"unknown key {where!r} in {name}" + did_you_mean(str(first["loc"][-1]), allowed),
+def _problem(item: ErrorDetails, name: str) -> Problem:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        allowed = _known_keys(item["loc"][:-1])
+        error = UsageError(
+            f"unknown key {where!r} in {name}" + did_you_mean(str(item["loc"][-1]), allowed),
             received=where,
             allowed=", ".join(allowed),
             next="flywheel init --print shows every key with its meaning",
         )
-    received = first.get("input")
-    return UsageError(
-        f"{where or 'settings'} in {name}: {first['msg'].lower()}",
-        received="nothing" if first["type"] == "missing" else repr(received)[:120],
-        next="flywheel init --print shows every key with its meaning",
-    )
+    else:
+        received = item.get("input")
+        error = UsageError(
+            f"{where or 'settings'} in {name}: {item['msg'].lower()}",
+            received="nothing" if item["type"] == "missing" else repr(received)[:120],
+            next="flywheel init --print shows every key with its meaning",
+        )
+    return Problem(where or name, error)

@@ -205,7 +205,9 @@ class GateSettings(_Section):
 class MlflowSettings(_Section):
     tracking_uri: str = Field("", description="empty: a SQLite file in the state folder")
     experiment: str = Field("flywheel", min_length=1, description="experiment of all runs")
-    max_rows: int = Field(100, ge=0, description="rows a release sent to the evaluation view")
+    max_rows: int = Field(
+        2000, ge=0, description="samples a release sent to the evaluation view; above: drawn"
+    )
 
 
 _FIRST_SAMPLING_KEYS = ("max_tokens", "temperature", "top_p", "stop")
@@ -232,12 +234,16 @@ class SamplingSettings(_Section):
     @model_validator(mode="after")
     def _engine_accepts(self) -> SamplingSettings:
         """One judge of what is allowed: the engine's own check."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
         try:
-            SamplingParams(**values | {"json_schema": self.json_schema or None})
+            self.params(0)
         except EngineError as error:
             raise ValueError(str(error).removeprefix("SamplingParams.")) from None
         return self
+
+    def params(self, seed: int) -> SamplingParams:
+        """As the engine takes them; every key here is one of its own."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return SamplingParams(**values | {"json_schema": self.json_schema or None, "seed": seed})
 
     @model_serializer(mode="wrap")
     def _without_unset(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:

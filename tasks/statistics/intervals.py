@@ -12,27 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.model.comparison import Interval
+
 Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A two-sided interval."""
-
-    low: float
-    high: float
-
-    def hull(self, other: Interval) -> Interval:
-        """The smallest interval that holds both."""
-        return Interval(min(self.low, other.low), max(self.high, other.high))
-
-    def clipped(self, low: float, high: float) -> Interval:
-        return Interval(min(max(self.low, low), high), max(min(self.high, high), low))
-
-    def flipped(self) -> Interval:
-        """The interval of the negated quantity."""
-        return Interval(-self.high, -self.low)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from tasks.statistics.intervals import Interval
+from tasks.model.comparison import Interval
 
 _BISECTIONS = 60
 

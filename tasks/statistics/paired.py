@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.model.comparison import Comparison, Interval
 from tasks.statistics.effect import minimum_detectable_effect
 from tasks.statistics.intervals import (
     ClusteredMean,
-    Interval,
     Labels,
     Values,
     clustered_mean,
@@ -64,18 +64,6 @@ class Pairs:
 
     def swapped(self) -> Pairs:
         return Pairs(self.second, self.first, -self.difference, self.clusters)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What two clusters or more can say of the mean difference. None: not defined here."""
-
-    difference: float
-    interval: Interval
-    p_value: float
-    correlation: float | None
-    min_detectable_effect: float
-    method: str
 
 
 def compare(pairs: Pairs, alpha: float) -> Comparison:

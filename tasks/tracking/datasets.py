@@ -6,13 +6,14 @@ Our own store is the truth; MLflow only points at it. Imports mlflow: import thi
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source import DatasetSource
 from mlflow.entities import DatasetInput, InputTag
 
-from tasks.model import turn as facts
+from tasks.model.turn import EvalSet, Turn
 
 #: MLflow refuses a longer digest
 MAX_DIGEST_CHARS = 36
@@ -36,13 +37,10 @@ class StoreSource(DatasetSource):  # type: ignore[misc]
         from pathlib import Path
 
         from tasks.store import Store
+        from tasks.store.evals.samples import eval_set_frame
 
         with Store.open(Path(self._path), read_only=True) as store:
-            return store.frame(
-                f"SELECT * FROM {_TABLE} JOIN samples USING (sample_id) "
-                "WHERE eval_set_digest = ? ORDER BY position",
-                [self._digest],
-            )
+            return eval_set_frame(store, self._digest)
 
     @staticmethod
     def _can_resolve(raw_source: Any) -> bool:
@@ -63,7 +61,7 @@ class StoreSource(DatasetSource):  # type: ignore[misc]
 class EvalSetDataset(Dataset):  # type: ignore[misc]
     """Name and content digest of an eval set, with its counts as the profile."""
 
-    def __init__(self, source: StoreSource, eval_set: facts.EvalSet, profile: Any) -> None:
+    def __init__(self, source: StoreSource, eval_set: EvalSet, profile: Any) -> None:
         self._profile = profile
         super().__init__(source, name=DATASET_NAME, digest=short_digest(eval_set.digest))
 
@@ -86,11 +84,9 @@ def short_digest(digest: str) -> str:
     return digest[:MAX_DIGEST_CHARS]
 
 
-def dataset_input(turn: facts.Turn, store_path: str) -> Any:
+def dataset_input(turn: Turn, store_path: str) -> Any:
     """The DatasetInput to log; `samples by suite` is its profile."""
-    by_suite: dict[str, int] = {}
-    for pair in turn.pairs:
-        by_suite[pair.suite] = by_suite.get(pair.suite, 0) + 1
+    by_suite = dict(Counter(item.sample.suite for item in turn.judged))
     profile = {"num_samples": turn.eval_set.num_samples, "by_suite": by_suite}
     source = StoreSource(store_path, turn.eval_set.digest)
     dataset = EvalSetDataset(source, turn.eval_set, profile)

@@ -66,7 +66,7 @@ def tracking_location(settings: Settings) -> TrackingLocation:
         "mlflow.tracking_uri is of a kind that cannot be used",
         received=uri.partition("://")[0] or uri,
         allowed="empty, sqlite:///FILE, postgresql://…, http://…, https://…",
-        next="mend [mlflow] tracking_uri in flywheel.toml",
+        next="correct mlflow.tracking_uri in flywheel.toml",
     )
 
 

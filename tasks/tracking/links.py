@@ -8,11 +8,6 @@ from __future__ import annotations
 import re
 from urllib.parse import urlencode
 
-CHAMPION_ALIAS = "champion"
-CHALLENGER_ALIAS = "challenger"
-#: assessments with these names are drawn as MLflow's own judges
-_TAKEN_NAMES = frozenset({"correctness", "groundedness"})
-
 
 def compare_path(experiment_id: str, challenger_run_id: str, champion_run_id: str) -> str:
     """The side-by-side evaluation view: challenger against the champion as baseline."""
@@ -38,10 +33,11 @@ def prompt_name(experiment: str, task: str) -> str:
     return f"{slug(experiment)}-prompt-{slug(task)}"
 
 
-def assessment_name(scorer: str) -> str:
-    """exact_match@1 → exact_match, never a name MLflow draws as a judge of its own."""
-    base = re.sub(r"[^\w\-. ]", "_", scorer.partition("@")[0])[:200] or "score"
-    return f"{base}_score" if base.lower() in _TAKEN_NAMES else base
+def assessment_name(suite: str, scorer: str, *, is_known_failure: bool) -> str:
+    """`order/exact_match`. Scores on known failures have a name of their own, so that nobody pools
+    them with those that gate. (`correctness` alone would be drawn as a judge of MLflow's own.)"""
+    parts = (re.sub(r"[^\w\-. ]", "_", part)[:100] or "_" for part in (suite, scorer))
+    return "/".join(parts) + (" (known failures)" if is_known_failure else "")
 
 
 def metric_key(*parts: str) -> str:

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.model import turn as facts
+from tasks.model.answer import JudgedSample, Role
+from tasks.model.turn import Turn
 from tasks.settings import Settings
 from tasks.tracking import links, values
 from tasks.tracking.session import Session, open_session
@@ -23,13 +24,17 @@ _BATCH_PARAMS = 100
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Ids and paths a page about the turn needs; paths follow the server address."""
+    """Ids and paths a page about the turn needs; paths follow the server address.
+
+    `rows_sent`: the samples of each release that the evaluation view holds.
+    """
 
     mlflow_run_id: str
     experiment_id: str
     child_run_ids: Mapping[str, str]
     compare_url_path: str
     run_url_path: str
+    rows_sent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,6 @@ class Published:
     """What stands in MLflow now."""
 
     links: Links
-    rows_sent: int
     rows_capped: int
     versions: Mapping[str, str]
     prompts: tuple[str, ...]
@@ -64,39 +68,38 @@ class Published:
         return cls(**{**value, **tuples, "links": Links(**value["links"])})
 
 
-#: told (done, total, what) while rows go out
-Told = Callable[[int, int, str], None]
+#: called with (done, total, what) while rows go out
+OnProgress = Callable[[int, int, str], None]
 
 
 def publish(
     settings: Settings,
-    turn: facts.Turn,
+    turn: Turn,
     draw: Callable[[Links], Pages],
-    told: Told = lambda done, total, note: None,
+    on_progress: OnProgress = lambda done, total, note: None,
 ) -> Published:
     """Record the turn; `draw` makes the pages once the ids are known. Returns what stands there.
 
     Raises StoreError, transient where a server does not answer; nothing half-done counts.
     """
     with open_session(settings) as session:
-        found, leftovers = _earlier_attempts(session, turn.run_id)
+        whole, leftovers = _earlier_attempts(session, turn.run_id)
         for parent_run_id in leftovers:
             _delete_attempt(session, parent_run_id)
-        if found is not None:
-            draw(found.links)
-            return found
-        return _publish(session, settings, turn, draw, told)
+        if whole is not None:
+            draw(whole.links)
+            return whole
+        return _publish(session, settings, turn, draw, on_progress)
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What both releases are recorded with: `dataset` is a DatasetInput, `told` counts rows."""
+    """What every release is recorded with: `dataset` is a DatasetInput."""
 
-    parent_run_id: str
     dataset: Any
-    rows: tuple[facts.Pair, ...]
+    rows: tuple[JudgedSample, ...]
     started_ms: int
-    told: Callable[[int], None]
+    on_sent: Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +115,25 @@ class _Recorded:
 def _publish(
     session: Session,
     settings: Settings,
-    turn: facts.Turn,
+    turn: Turn,
     draw: Callable[[Links], Pages],
-    told: Told,
+    on_progress: OnProgress,
 ) -> Published:
-    from tasks.tracking import registry, rows
+    from tasks.tracking import rows
     from tasks.tracking.datasets import dataset_input
 
-    ids = _create_runs(session, turn)
-    chosen = rows.choose_rows(turn, settings.mlflow.max_rows)
+    chosen = rows.choose_rows(turn.judged, settings.mlflow.max_rows)
+    ids = _create_runs(session, turn, len(chosen))
     batch = _Batch(
-        parent_run_id=ids.mlflow_run_id,
         dataset=dataset_input(turn, str(settings.store_path)),
         rows=chosen,
         started_ms=time.time_ns() // 1_000_000,
-        told=_counted(told, 2 * len(chosen)),
+        on_sent=_counted(on_progress, len(turn.releases) * len(chosen)),
     )
     session.client.log_inputs(ids.mlflow_run_id, datasets=[batch.dataset])
     recorded = {
         role: _record_release(session, turn, role, ids.child_run_ids[role], batch)
-        for role in facts.ROLES
+        for role in turn.releases
     }
     metrics = values.parent_metrics(turn)
     params = values.parent_params(turn)
@@ -139,8 +141,7 @@ def _publish(
     registered = {role: each.registered for role, each in recorded.items()}
     published = Published(
         links=ids,
-        rows_sent=len(chosen),
-        rows_capped=len(turn.pairs) - len(chosen),
+        rows_capped=len(turn.judged) - len(chosen),
         versions={role: f"{each.name} v{each.version}" for role, each in registered.items()},
         prompts=tuple(dict.fromkeys(uri for each in recorded.values() for uri in each.prompts)),
         not_registered=tuple(name for each in recorded.values() for name in each.not_registered),
@@ -150,23 +151,22 @@ def _publish(
         ),
     )
     _finish(session, turn, published, draw(ids))
-    registry.point_aliases(session, registered)
     # last of all, so that its presence says the record is whole
     session.client.set_terminated(ids.mlflow_run_id, status="FINISHED")
     return published
 
 
 def _record_release(
-    session: Session, turn: facts.Turn, role: facts.Role, run_id: str, batch: _Batch
+    session: Session, turn: Turn, role: Role, run_id: str, batch: _Batch
 ) -> _Recorded:
     """Registry, inputs, params, metrics and rows of one release."""
     from mlflow.entities import LoggedModelInput
 
     from tasks.tracking import registry, rows
 
-    release = turn.release(role)
+    release = turn.releases[role]
     prompts, too_long = registry.register_prompts(session, release)
-    registered = registry.register_release(session, turn, role, prompts, batch.parent_run_id)
+    registered = registry.register_release(session, release, prompts)
     model_id = registered.model_id
     models = [LoggedModelInput(model_id)]
     session.client.log_inputs(run_id, datasets=[batch.dataset], models=models)
@@ -177,8 +177,9 @@ def _record_release(
         model_id=model_id, dataset=batch.dataset.dataset,
     )  # fmt: skip
     rows.send_rows(
-        session, turn, role, batch.rows, mlflow_run_id=run_id, model_id=model_id, told=batch.told
-    )
+        session, turn, role, batch.rows,
+        mlflow_run_id=run_id, model_id=model_id, on_sent=batch.on_sent,
+    )  # fmt: skip
     return _Recorded(
         registered=registered,
         prompts=tuple(prompt.uri for prompt in prompts),
@@ -187,27 +188,28 @@ def _record_release(
     )
 
 
-def _counted(told: Told, total: int) -> Callable[[int], None]:
-    """Adds up what each chunk sent, over both releases."""
+def _counted(on_progress: OnProgress, total: int) -> Callable[[int], None]:
+    """Adds up what each chunk sent, over all releases."""
     done = 0
 
     def tell(num_rows: int) -> None:
         nonlocal done
         done += num_rows
-        told(done, total, "rows to MLflow")
+        on_progress(done, total, "rows to MLflow")
 
     return tell
 
 
-def _finish(session: Session, turn: facts.Turn, published: Published, pages: Pages) -> None:
+def _finish(session: Session, turn: Turn, published: Published, pages: Pages) -> None:
     """Artifacts, note and tags; the children are ended, the parent not yet."""
     client, parent = session.client, published.links.mlflow_run_id
-    client.log_dict(parent, dict(turn.verdict_json), "verdict.json")
+    client.log_dict(parent, verdict_json(turn), "verdict.json")
     for file in pages.files:
         client.log_artifact(parent, str(file))
     tags = {
         "mlflow.note.content": values.shortened(pages.note, values.MAX_TAG_CHARS),
-        values.VERDICT_TAG: turn.verdict,
+        values.VERDICT_TAG: turn.verdict.verdict,
+        **{f"flywheel.{role}": version for role, version in published.versions.items()},
     }
     if published.undefined_metrics:
         names = ", ".join(published.undefined_metrics)
@@ -215,13 +217,30 @@ def _finish(session: Session, turn: facts.Turn, published: Published, pages: Pag
     for key, value in tags.items():
         client.set_tag(parent, key, value)
     for child in published.links.child_run_ids.values():
-        client.set_tag(child, values.VERDICT_TAG, turn.verdict)
+        client.set_tag(child, values.VERDICT_TAG, turn.verdict.verdict)
         client.set_terminated(child, status="FINISHED")
     client.log_text(parent, published.to_json(), "published.json")
     client.set_tag(parent, values.RECORDED_TAG, "published.json")
 
 
-def _create_run(session: Session, turn: facts.Turn, name: str, tags: Mapping[str, str]) -> str:
+def verdict_json(turn: Turn) -> dict[str, Any]:
+    """What the gate decided and on what, for other programs."""
+    verdict = turn.verdict
+    return {
+        "run_id": turn.run_id,
+        "verdict": verdict.verdict,
+        "reasons": list(verdict.reasons),
+        "suites": [suite.to_json() for suite in verdict.suites],
+        "slices": [asdict(part) for part in verdict.slices],
+        "eval_set_digest": turn.eval_set.digest,
+        **{f"{role}_digest": release.digest for role, release in turn.releases.items()},
+        "request": dict(turn.request),
+        "decided_at": verdict.decided_at.isoformat(),
+        "versions": dict(turn.versions),
+    }
+
+
+def _create_run(session: Session, turn: Turn, name: str, tags: Mapping[str, str]) -> str:
     run = session.client.create_run(
         session.experiment_id,
         run_name=name,
@@ -236,9 +255,9 @@ def _create_run(session: Session, turn: facts.Turn, name: str, tags: Mapping[str
     return run_id
 
 
-def _create_runs(session: Session, turn: facts.Turn) -> Links:
+def _create_runs(session: Session, turn: Turn, rows_sent: int) -> Links:
     parent = _create_run(session, turn, turn.run_id, {values.ROLE_TAG: "parent"})
-    children = {role: _create_child(session, turn, role, parent) for role in facts.ROLES}
+    children = {role: _create_child(session, turn, role, parent) for role in turn.releases}
     return Links(
         mlflow_run_id=parent,
         experiment_id=session.experiment_id,
@@ -247,16 +266,17 @@ def _create_runs(session: Session, turn: facts.Turn) -> Links:
             session.experiment_id, children["challenger"], children["champion"]
         ),
         run_url_path=links.run_path(session.experiment_id, parent),
+        rows_sent=rows_sent,
     )
 
 
-def _create_child(session: Session, turn: facts.Turn, role: facts.Role, parent: str) -> str:
-    name = f"{role}: {turn.release(role).name} · {turn.run_id}"
+def _create_child(session: Session, turn: Turn, role: Role, parent: str) -> str:
+    name = f"{role}: {turn.releases[role].name} · {turn.run_id}"
     return _create_run(
         session, turn, name,
         {
             values.ROLE_TAG: role, "mlflow.parentRunId": parent,
-            "mlflow.runType": "genai_evaluate", "flywheel.release": turn.release(role).name,
+            "mlflow.runType": "genai_evaluate", "flywheel.release": turn.releases[role].name,
         },
     )  # fmt: skip
 
@@ -292,12 +312,12 @@ def _link_prompts(session: Session, run_id: str, prompts: Any) -> None:
 
 def _earlier_attempts(session: Session, flywheel_run_id: str) -> tuple[Published | None, list[str]]:
     """The whole record of this turn, if there is one, and the parents of unfinished attempts."""
-    found = session.client.search_runs(
+    attempts = session.client.search_runs(
         [session.experiment_id],
         f"tags.`{values.RUN_ID_TAG}` = '{flywheel_run_id}' AND tags.`{values.ROLE_TAG}` = 'parent'",
     )
-    whole = [run for run in found if run.info.status == "FINISHED"]
-    leftovers = [run.info.run_id for run in found if run not in whole]
+    whole = [run for run in attempts if run.info.status == "FINISHED"]
+    leftovers = [run.info.run_id for run in attempts if run not in whole]
     if not whole:
         return None, leftovers
     leftovers += [run.info.run_id for run in whole[1:]]

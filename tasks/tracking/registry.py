@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from tasks.model import turn as facts
+from tasks.model.release import Release
 from tasks.tracking import links
 from tasks.tracking.session import Session
 from tasks.tracking.values import MAX_PARAM_CHARS, release_params, shortened
@@ -50,7 +49,7 @@ class PromptVersion:
 
 
 def register_prompts(
-    session: Session, release: facts.Release
+    session: Session, release: Release
 ) -> tuple[tuple[PromptVersion, ...], tuple[str, ...]]:
     """Every prompt of a release, registered once a text; the second: tasks too long to register."""
     registered: list[PromptVersion] = []
@@ -72,14 +71,9 @@ def register_prompts(
 
 
 def register_release(
-    session: Session,
-    turn: facts.Turn,
-    role: facts.Role,
-    prompts: tuple[PromptVersion, ...],
-    gate_run_id: str,
+    session: Session, release: Release, prompts: tuple[PromptVersion, ...]
 ) -> Registered:
-    """The version of this release (found or made), told which gate run looked at it last."""
-    release = turn.release(role)
+    """The version of this release, found or made. Which version is champion is not ours to say."""
     name = links.model_name(session.experiment)
     found = _find_version(session, name, release.digest)
     if found is None:
@@ -96,20 +90,7 @@ def register_release(
             description=_description(release, prompts),
         )
         found = Registered(name, str(made.version), model_id)
-    for key, value in (("gate_run", gate_run_id), ("gate_verdict", turn.verdict),
-                       ("gate_role", role)):  # fmt: skip
-        session.client.set_model_version_tag(name, found.version, f"flywheel.{key}", value)
     return found
-
-
-def point_aliases(session: Session, versions: Mapping[facts.Role, Registered]) -> None:
-    """champion and challenger: each at the version this run compared."""
-    for role, alias in (
-        ("champion", links.CHAMPION_ALIAS),
-        ("challenger", links.CHALLENGER_ALIAS),
-    ):
-        registered = versions[role]  # type: ignore[index]
-        session.client.set_registered_model_alias(registered.name, alias, registered.version)
 
 
 def _find_version(session: Session, name: str, digest: str) -> Registered | None:
@@ -122,7 +103,7 @@ def _find_version(session: Session, name: str, digest: str) -> Registered | None
     return None
 
 
-def _logged_model(session: Session, release: facts.Release) -> str:
+def _logged_model(session: Session, release: Release) -> str:
     """The logged model of a release: one left by a run that was killed is used again."""
     from mlflow.entities import LoggedModelStatus
     from mlflow.models.model import MLMODEL_FILE_NAME
@@ -150,7 +131,7 @@ def _logged_model(session: Session, release: facts.Release) -> str:
 
 
 def _version_tags(
-    release: facts.Release, prompts: tuple[PromptVersion, ...]
+    release: Release, prompts: tuple[PromptVersion, ...]
 ) -> dict[str, str]:  # the version's page shows neither source nor params, so they are repeated
     return {
         DIGEST_TAG: release.digest,
@@ -164,7 +145,7 @@ def _version_tags(
     }
 
 
-def _description(release: facts.Release, prompts: tuple[PromptVersion, ...]) -> str:
+def _description(release: Release, prompts: tuple[PromptVersion, ...]) -> str:
     uris = ", ".join(prompt.uri for prompt in prompts) or "as logged"
     return shortened(
         f"Release {release.name}: model {release.model} ({release.model_digest[:12]}), "
@@ -188,7 +169,7 @@ def _find_prompt(session: Session, name: str, digest: str, template: Any) -> str
 
 
 def _create_prompt(
-    session: Session, name: str, digest: str, template: Any, release: facts.Release
+    session: Session, name: str, digest: str, template: Any, release: Release
 ) -> str:
     if session.client.get_prompt(name) is None:
         session.client.create_prompt(

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from mlflow.entities import (
-    AssessmentError,
     AssessmentSource,
     Expectation,
     Feedback,
@@ -24,7 +25,9 @@ from mlflow.entities import (
     TraceState,
 )
 
-from tasks.model import turn as facts
+from tasks.model.answer import Answer, JudgedSample, Role
+from tasks.model.sample import Sample
+from tasks.model.turn import Turn
 from tasks.tracking.links import assessment_name
 from tasks.tracking.session import Session
 from tasks.tracking.values import shortened
@@ -36,59 +39,62 @@ _PREVIEW_CHARS = 1_000
 _CHUNK = 100
 
 
-def choose_rows(turn: facts.Turn, max_rows: int) -> tuple[facts.Pair, ...]:
-    """All flips, then others up to `max_rows` in all; 0 sends none.
+def choose_rows(judged: Sequence[JudgedSample], max_rows: int) -> tuple[JudgedSample, ...]:
+    """All, in the order of the eval set; above `max_rows` those with the first sample ids.
 
-    The others come in order of sample id, which is a digest: a sample without favour, the same
-    each time. Given back in the order of the eval set.
+    A sample id is a digest of the sample's content: which are first has nothing to do with how a
+    release did on them, and it is the same ones every night.
     """
-    if max_rows == 0:
-        return ()
-    others = sorted((p for p in turn.pairs if not p.is_flip), key=lambda pair: pair.sample_id)
-    room = max(0, max_rows - len(turn.flips))
-    chosen = {pair.sample_id for pair in (*turn.flips, *others[:room])}
-    return tuple(pair for pair in turn.pairs if pair.sample_id in chosen)
+    if len(judged) <= max_rows:
+        return tuple(judged)
+    first = sorted(item.sample.sample_id for item in judged)[:max_rows]
+    chosen = frozenset(first)
+    return tuple(item for item in judged if item.sample.sample_id in chosen)
 
 
-def binary_scorers(pairs: Sequence[facts.Pair]) -> frozenset[str]:
-    """Scorers that only ever said 0 or 1 here: their values are shown as pass and fail."""
+def row_name(item: JudgedSample, scorers: Mapping[str, str]) -> str:
+    sample = item.sample
+    scorer = scorers[sample.suite]
+    return assessment_name(sample.suite, scorer, is_known_failure=sample.is_known_failure)
+
+
+def binary_names(judged: Sequence[JudgedSample], scorers: Mapping[str, str]) -> frozenset[str]:
+    """Names whose every score is 0 or 1: their values are shown as pass and fail."""
+    names: set[str] = set()
     graded: set[str] = set()
-    seen: set[str] = set()
-    for pair in pairs:
-        for answer in (pair.champion, pair.challenger):
-            if answer is None or answer.scorer is None or answer.value is None:
-                continue
-            seen.add(answer.scorer)
-            if answer.value not in (0.0, 1.0):
-                graded.add(answer.scorer)
-    return frozenset(seen - graded)
+    for item in judged:
+        name = row_name(item, scorers)
+        names.add(name)
+        if any(item.score(role) not in (0.0, 1.0) for role in item.answers):
+            graded.add(name)
+    return frozenset(names - graded)
 
 
 def send_rows(
     session: Session,
-    turn: facts.Turn,
-    role: facts.Role,
-    pairs: Sequence[facts.Pair],
+    turn: Turn,
+    role: Role,
+    rows: Sequence[JudgedSample],
     *,
     mlflow_run_id: str,
     model_id: str,
-    told: Callable[[int], None],
-) -> int:
-    """Write one trace a pair, linked to the run; returns how many, and tells `told` each chunk."""
-    binary = binary_scorers(turn.pairs)
-    sent = 0
-    for start in range(0, len(pairs), _CHUNK):
+    on_sent: Callable[[int], None],
+) -> None:
+    """Write one trace a row, linked to the run; `on_sent` is called with the size of each chunk."""
+    scorers = {suite.rule.name: suite.rule.metric for suite in turn.verdict.suites}
+    binary = binary_names(turn.judged, scorers)
+    for start in range(0, len(rows), _CHUNK):
         spans, trace_ids = [], []
-        for pair in pairs[start : start + _CHUNK]:
-            info, span = _trace(session, turn, role, pair, mlflow_run_id, model_id, binary)
+        for item in rows[start : start + _CHUNK]:
+            name = row_name(item, scorers)
+            row = _Row(item, role, name, name in binary, mlflow_run_id, model_id)
+            info, span = _trace(session.experiment_id, row, turn.verdict.decided_at)
             session.tracing.start_trace(info)
             spans.append(span)
             trace_ids.append(info.trace_id)
         session.tracing.log_spans(session.experiment_id, spans)
         session.client.link_traces_to_run(trace_ids, mlflow_run_id)
-        sent += len(trace_ids)
-        told(len(trace_ids))
-    return sent
+        on_sent(len(trace_ids))
 
 
 def delete_rows(session: Session, mlflow_run_id: str) -> int:
@@ -107,34 +113,38 @@ def delete_rows(session: Session, mlflow_run_id: str) -> int:
         deleted += session.client.delete_traces(session.experiment_id, trace_ids=trace_ids)
 
 
-def row_inputs(pair: facts.Pair) -> dict[str, Any]:
+def row_inputs(sample: Sample) -> dict[str, Any]:
     """What pairs two rows: nothing in it may differ between the releases."""
     return {
-        "row_id": pair.sample_id[:16],
-        "suite": pair.suite,
+        "row_id": sample.sample_id[:16],
+        "suite": sample.suite,
         "messages": [
-            {**message, "content": _bounded(message.get("content"))} for message in pair.messages
+            {**message, "content": _bounded(message.get("content"))} for message in sample.messages
         ],
     }
 
 
-def _trace(
-    session: Session,
-    turn: facts.Turn,
-    role: facts.Role,
-    pair: facts.Pair,
-    mlflow_run_id: str,
-    model_id: str,
-    binary: frozenset[str],
-) -> tuple[Any, Any]:
-    answer = pair.answer(role)
-    inputs, outputs = json.dumps(row_inputs(pair)), json.dumps(_output(answer))
-    failed = answer is None or answer.text is None
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One sample of one release, on its way to a run."""
+
+    item: JudgedSample
+    role: Role
+    score_name: str
+    is_binary: bool
+    mlflow_run_id: str
+    model_id: str
+
+
+def _trace(experiment_id: str, row: _Row, decided_at: datetime) -> tuple[TraceInfo, Span]:
+    sample, answers = row.item.sample, row.item.answers[row.role]
+    inputs, outputs = json.dumps(row_inputs(sample)), json.dumps(_output(answers))
+    failed = all(answer.text is None for answer in answers)
     hex_id = secrets.token_hex(16)
     trace_id = f"tr-{hex_id}"
-    at_ns = int(turn.decided_at.timestamp() * 1e9)
+    at_ns = int(decided_at.timestamp() * 1e9)
     span = Span.from_dict({
-        "name": pair.task or pair.suite,
+        "name": sample.task or sample.suite,
         "context": {"trace_id": f"0x{hex_id}", "span_id": f"0x{secrets.token_hex(8)}"},
         "parent_id": None, "start_time": at_ns, "end_time": at_ns,
         "attributes": {
@@ -144,63 +154,66 @@ def _trace(
         },
         "status_code": "ERROR" if failed else "OK", "status_message": "", "events": [],
     })  # fmt: skip
+    tags = {"mlflow.traceName": sample.task or sample.suite, "origin": sample.origin}
+    if sample.is_known_failure:  # each tag costs a row of its own
+        tags["known_failure"] = "true"
     info = TraceInfo(
         trace_id=trace_id,
-        trace_location=TraceLocation.from_experiment_id(session.experiment_id),
+        trace_location=TraceLocation.from_experiment_id(experiment_id),
         request_time=at_ns // 1_000_000,
         execution_duration=0,
         state=TraceState.ERROR if failed else TraceState.OK,
         request_preview=shortened(inputs, _PREVIEW_CHARS),
         response_preview=shortened(outputs, _PREVIEW_CHARS),
         trace_metadata={
-            "mlflow.sourceRun": mlflow_run_id, "mlflow.modelId": model_id,
+            "mlflow.sourceRun": row.mlflow_run_id, "mlflow.modelId": row.model_id,
             "mlflow.trace_schema.version": "3",
         },
-        # each tag costs a row of its own; run and release are the linked run's
-        tags={"mlflow.traceName": pair.task or pair.suite, "origin": pair.origin},
-        assessments=_assessments(pair, answer, trace_id, mlflow_run_id, binary),
+        tags=tags,
+        assessments=_assessments(row, trace_id),
     )  # fmt: skip
     return info, span
 
 
-def _assessments(
-    pair: facts.Pair,
-    answer: facts.Answer | None,
-    trace_id: str,
-    mlflow_run_id: str,
-    binary: frozenset[str],
-) -> list[Any]:
-    found: list[Any] = [
+def _assessments(row: _Row, trace_id: str) -> list[Expectation | Feedback]:
+    """The target, and what the sample counts: an unscored answer too, as the gate counts it."""
+    sample, answers = row.item.sample, row.item.answers[row.role]
+    score = row.item.score(row.role)
+    lacking = [
+        f"counts 0, as {answer.unscored_reason or answer.error or 'there is no completion'}"
+        for answer in answers
+        if answer.value is None
+    ]
+    explained = [answer.explanation for answer in answers if answer.value is not None]
+    rationale = "\n".join([*lacking, *(text for text in explained if text)])
+    scorer = next((answer.scorer for answer in answers if answer.scorer), row.score_name)
+    return [
         Expectation(
             name="target",
-            value=shortened(pair.target, MAX_TEXT_CHARS),
-            source=AssessmentSource("HUMAN", f"target:{pair.target_kind}"),
+            value=shortened(sample.target, MAX_TEXT_CHARS),
+            source=AssessmentSource("HUMAN", f"target:{sample.target_kind}"),
             trace_id=trace_id,
-        )
+        ),
+        Feedback(
+            name=row.score_name,
+            value=bool(score) if row.is_binary else score,
+            source=AssessmentSource("CODE", scorer),
+            trace_id=trace_id,
+            metadata={"mlflow.assessment.sourceRunId": row.mlflow_run_id},
+            rationale=shortened(rationale, MAX_TEXT_CHARS),
+        ),
     ]
-    if answer is None or answer.scorer is None:
-        return found
-    common = {
-        "name": assessment_name(answer.scorer),
-        "source": AssessmentSource("CODE", answer.scorer),
-        "trace_id": trace_id,
-        "metadata": {"mlflow.assessment.sourceRunId": mlflow_run_id},
-        "rationale": shortened(answer.explanation or "", MAX_TEXT_CHARS),
-    }
-    if answer.value is None:
-        reason = answer.unscored_reason or "no value"
-        error = AssessmentError(error_code="UNSCORED", error_message=shortened(reason, 1_000))
-        return [*found, Feedback(error=error, **common)]
-    value = bool(answer.value) if answer.scorer in binary else float(answer.value)
-    return [*found, Feedback(value=value, **common)]
 
 
-def _output(answer: facts.Answer | None) -> Any:
-    if answer is None:
-        return {"error": "there is no completion"}
-    if answer.text is None:
-        return {"error": _bounded(answer.error or "no reason given")}
-    return _bounded(answer.text)
+def _output(answers: Sequence[Answer]) -> Any:
+    """What the release said: a text, or with repeats a list of what it said each time."""
+    said = [
+        _bounded(answer.text)
+        if answer.text is not None
+        else {"error": _bounded(answer.error or "there is no completion")}
+        for answer in answers
+    ]
+    return said[0] if len(said) == 1 else said
 
 
 def _bounded(content: Any) -> Any:

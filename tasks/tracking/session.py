@@ -124,7 +124,7 @@ def _unreachable(location: TrackingLocation, text: str) -> StoreUnreachableError
     return StoreUnreachableError(
         "MLflow's store does not answer",
         received=f"{without_password(location.uri)}: {_first_line(text)}",
-        next="start it, or mend [mlflow] tracking_uri in flywheel.toml, then run the same command "
+        next="start it, or correct mlflow.tracking_uri in flywheel.toml, then run the same command "
         "again: it goes on where it stopped",
     )
 

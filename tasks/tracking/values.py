@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.model import turn as facts
+from tasks.model.answer import Role
+from tasks.model.release import Release
+from tasks.model.turn import Turn
 from tasks.tracking.links import metric_key
 
 #: MLflow cuts longer ones without a word
@@ -32,53 +34,53 @@ class Metrics:
     undefined: tuple[str, ...]
 
 
-def child_metrics(turn: facts.Turn, role: facts.Role) -> Metrics:
+def child_metrics(turn: Turn, role: Role) -> Metrics:
     """Score, interval and denominators of each suite for one release, and its tokens."""
-    found: dict[str, float | None] = {}
-    for result in turn.suites:
-        low, high = result.interval(role)
+    metrics: dict[str, float | None] = {}
+    for result in turn.verdict.suites:
+        release = result.releases[role]
+        interval = release.interval
         values = {
-            "score": result.score(role),
-            "ci_low": low,
-            "ci_high": high,
+            "score": release.mean,
+            "ci_low": None if interval is None else interval.low,
+            "ci_high": None if interval is None else interval.high,
             "num_samples": result.num_samples,
-            "num_scored": result.num_scored(role),
-            "num_missing": result.num_missing(role),
+            "num_scored": release.tally.num_scored,
+            "num_missing": release.tally.num_missing,
+            "num_unscored": release.tally.num_unscored,
             "num_known_failures": result.num_known_failures,
         }
         if result.num_known_failures:
-            values["score_on_known_failures"] = (
-                result.champion_on_failures if role == "champion" else result.challenger_on_failures
-            )  # fmt: skip
-        found |= {metric_key(result.suite, name): value for name, value in values.items()}
-    answers = [answer for pair in turn.pairs if (answer := pair.answer(role)) is not None]
-    found["input_tokens"] = sum(answer.input_tokens or 0 for answer in answers)
-    found["output_tokens"] = sum(answer.output_tokens or 0 for answer in answers)
-    return _split(found)
+            values["score_on_known_failures"] = release.on_known_failures
+        metrics |= {metric_key(result.rule.name, name): value for name, value in values.items()}
+    answers = [answer for item in turn.judged for answer in item.answers[role]]
+    metrics["input_tokens"] = sum(answer.input_tokens or 0 for answer in answers)
+    metrics["output_tokens"] = sum(answer.output_tokens or 0 for answer in answers)
+    return _split(metrics)
 
 
-def parent_metrics(turn: facts.Turn) -> Metrics:
+def parent_metrics(turn: Turn) -> Metrics:
     """The paired differences of each suite, and what went through each stage."""
-    found: dict[str, float | None] = {}
-    for result in turn.suites:
+    metrics: dict[str, float | None] = {}
+    for result in turn.verdict.suites:
+        values = result.to_json()
         for name in ("difference", "ci_low", "ci_high", "margin", "min_detectable_effect",
                      "p_value", "correlation", "num_samples", "num_clusters", "num_unscored",
                      "num_won", "num_lost"):  # fmt: skip
-            value = getattr(result, name)
-            if value is None and name in ("num_won", "num_lost", "p_value"):
+            if values[name] is None and name in ("num_won", "num_lost", "p_value"):
                 continue  # of binary scores only
-            found[metric_key(result.suite, name)] = value
+            metrics[metric_key(result.rule.name, name)] = values[name]
     for receipt in turn.receipts:
         for name in ("rows_in", "rows_out", "quarantined", "duplicates", "dead_letters", "seconds"):
-            found[metric_key("stage", receipt.stage, name)] = getattr(receipt, name)
+            metrics[metric_key("stage", receipt.stage, name)] = getattr(receipt, name)
         if receipt.outside_window:
             name = metric_key("stage", receipt.stage, "outside_window")
-            found[name] = receipt.outside_window
-    found["num_flips"] = len(turn.flips)
-    return _split(found)
+            metrics[name] = receipt.outside_window
+    metrics["num_flips"] = len(turn.flips)
+    return _split(metrics)
 
 
-def release_params(release: facts.Release) -> dict[str, str]:
+def release_params(release: Release) -> dict[str, str]:
     """The release, flattened: what a person compares first."""
     params = {
         "release": release.name, "release_digest": release.digest, "model": release.model,
@@ -88,10 +90,10 @@ def release_params(release: facts.Release) -> dict[str, str]:
     return {key[:250]: shortened(value, MAX_PARAM_CHARS) for key, value in params.items()}
 
 
-def parent_params(turn: facts.Turn) -> dict[str, str]:
-    params = {
-        "champion": turn.champion.name, "challenger": turn.challenger.name,
-        "champion_digest": turn.champion.digest, "challenger_digest": turn.challenger.digest,
+def parent_params(turn: Turn) -> dict[str, str]:
+    params = {role: release.name for role, release in turn.releases.items()}
+    params |= {f"{role}_digest": release.digest for role, release in turn.releases.items()}
+    params |= {
         "eval_set_digest": turn.eval_set.digest, "num_samples": str(turn.eval_set.num_samples),
     }  # fmt: skip
     params |= flatten("request", turn.request) | flatten("version", turn.versions)
@@ -115,10 +117,10 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - len(CUT_MARK)] + CUT_MARK
 
 
-def _split(found: Mapping[str, float | None]) -> Metrics:
+def _split(metrics: Mapping[str, float | None]) -> Metrics:
     defined = {
         key: float(value)
-        for key, value in found.items()
+        for key, value in metrics.items()
         if value is not None and math.isfinite(value)
     }
-    return Metrics(defined, tuple(key for key in found if key not in defined))
+    return Metrics(defined, tuple(key for key in metrics if key not in defined))

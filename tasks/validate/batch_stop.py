@@ -1,4 +1,4 @@
-"""When a batch is too bad to go on: the share of calls held back, and its batch rules. Pure."""
+"""When a batch is too bad to go on: the share of calls held back, and its batch rules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from expectations.batches import SETTINGS
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.contracts import BATCH_PROFILE
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.errors import DataError
-from tasks.rules.outcomes import RuleOutcome
+from tasks.rules.outcomes import Judged, RuleOutcome
 from tasks.settings import ValidateSettings
 from tasks.validate.summary import Summary
 
@@ -36,10 +36,10 @@ def is_too_bad(rows_in: int, bad: int, settings: ValidateSettings) -> bool:
 
 
 def broken_figures(
-    suite: Suite, outcomes: Iterable[RuleOutcome], profile: Mapping[str, object]
+    rule_set: RuleSet, outcomes: Iterable[RuleOutcome], profile: Mapping[str, object]
 ) -> dict[str, str]:
     """Rules over the profile of the batch that stop the run: rule id → the figures."""
-    failed = [suite.rule(outcome.rule_id) for outcome in outcomes if not outcome.success]
+    failed = [rule_set.rule(outcome.rule_id) for outcome in outcomes if not outcome.success]
     return {
         rule.id: ", ".join(f"{name} {_figure(profile[name])}" for name in rule.columns)
         for rule in failed
@@ -69,24 +69,23 @@ def _figure(value: object) -> str:
     return str(value)
 
 
-def batch_broken(
-    summary: Summary, judged: Sequence[tuple[Suite, Batch]], docs: str | None
-) -> BatchStoppedError:
+def batch_broken(summary: Summary, judged: Sequence[Judged], docs: str | None) -> BatchStoppedError:
     """The error for a batch that breaks a batch rule; the first is told in full."""
-    name, found = next(iter(summary.broken.items()))
-    suite, batch = next(pair for pair in judged if name in {rule.id for rule in pair[0].rules})
-    rule = suite.rule(name)
+    name, figures = next(iter(summary.broken.items()))
+    part = next(part for part in judged if name in {rule.id for rule in part.rule_set.rules})
+    rule = part.rule_set.rule(name)
     setting = SETTINGS.get(name, "max_null_ratio")
-    limit = f"mend {rule.origin}" if rule.origin else f"change [validate] {setting}"
+    limit = f"fix {rule.origin}" if rule.origin else f"change [validate] {setting}"
     others = ", ".join(list(summary.broken)[1:])
     return BatchStoppedError(
         f"the batch breaks {name}; nothing was moved, all calls wait in landing",
         counts={**_counts(summary), "batch_rules": dict(summary.broken)},
-        received=found + (f"; broken too: {others}" if others else ""),
+        received=figures + (f"; broken too: {others}" if others else ""),
         allowed=rule.meaning,
         next=(
-            f"{_look_command(suite, name, batch)}{f' (or open {docs})' if docs else ''}, then mend "
-            f"the logs and run again: what waits is judged with what is new; or {limit}"
+            f"{_look_command(part.rule_set, name, part.batch)}"
+            f"{f' (or open {docs})' if docs else ''}, then fix the logs and run again: "
+            f"what waits is judged with what is new; or {limit}"
         ),
     )
 
@@ -102,11 +101,15 @@ def _counts(summary: Summary) -> dict[str, object]:
 
 
 def batch_stopped(
-    summary: Summary, settings: ValidateSettings, suite: Suite, batch: Batch, docs: str | None
+    summary: Summary,
+    settings: ValidateSettings,
+    rule_set: RuleSet,
+    batch: JudgedTable,
+    docs: str | None,
 ) -> BatchStoppedError:
     """The error for a batch that is too bad, with counts, reasons and what to do."""
     rows_in, bad = summary.rows_in, summary.quarantined
-    look = _look_command(suite, next(iter(summary.by_reason)), batch)
+    look = _look_command(rule_set, next(iter(summary.by_reason)), batch)
     return BatchStoppedError(
         f"too many calls failed validation: {bad} of {rows_in} ({bad / rows_in:.0%}); "
         "none was moved, all wait in landing",
@@ -114,16 +117,16 @@ def batch_stopped(
         received=", ".join(f"{name} {rows}" for name, rows in summary.by_reason.items()),
         allowed=f"{settings.max_quarantined_ratio:.0%} of the calls",
         next=(
-            f"{look}{f' (or open {docs})' if docs else ''}, then mend the logs, or raise "
+            f"{look}{f' (or open {docs})' if docs else ''}, then fix the logs, or raise "
             "[validate] max_quarantined_ratio to hold these calls back and go on"
         ),
     )
 
 
-def _look_command(suite: Suite, rule_id: str, batch: Batch) -> str:
+def _look_command(rule_set: RuleSet, rule_id: str, batch: JudgedTable) -> str:
     """A read-only query that shows what the most frequent reason looked at."""
-    rule = suite.rule(rule_id)
-    if suite.table is BATCH_PROFILE:
+    rule = rule_set.rule(rule_id)
+    if rule_set.table is BATCH_PROFILE:
         return f"flywheel sql 'from {BATCH_PROFILE.name}'"
     columns = dict.fromkeys(("request_id", *rule.columns))
     predicate = rule.violation_sql(batch)

@@ -8,13 +8,20 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
-class FeedbackFound:
-    """What was found of `rows_in` signals, each bad one once, under its first failure."""
+class Failures:
+    """What fails among `rows_in` rows, each bad one once, under the first rule it fails.
+
+    `broken`: batch rules that stop the run, with what they found.
+    """
 
     rows_in: int = 0
     by_reason: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def quarantined(self) -> int:
+        return sum(self.by_reason.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class Summary:
     warnings: Mapping[str, int]
     stopped: bool
     broken: Mapping[str, str] = field(default_factory=dict)
-    feedback: FeedbackFound = field(default_factory=FeedbackFound)
+    feedback: Failures = field(default_factory=Failures)
 
     @property
     def quarantined(self) -> int:

@@ -8,19 +8,18 @@ held back. What is judged, and how, is in `judge`.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.errors import DataError
+from tasks.model.drift import Drift
 from tasks.run import Run
 from tasks.settings import DriftSettings
 from tasks.store import Store
 from tasks.store.intake import drift as table
 from tasks.watch.embedding import MAX_TEXT_CHARS
-from tasks.watch.judge import Calls, ColumnDrift, Limits, judge
+from tasks.watch.judge import Calls, Limits, judge
 from tasks.watch.script import script
 
 if TYPE_CHECKING:
@@ -35,28 +34,16 @@ _NUMBERS = ("input_tokens", "output_tokens", "latency_s", "ttft_s")
 class DriftStoppedError(DataError):
     """The new calls are distributed otherwise, and [drift] action is "stop"."""
 
-    def __init__(self, found: Drift, min_psi: float) -> None:
-        columns = "column" if len(found.alarms) == 1 else "columns"
+    def __init__(self, drift: Drift, min_psi: float) -> None:
+        columns = "column" if len(drift.alarms) == 1 else "columns"
         super().__init__(
-            f"the new calls differ from those before in {len(found.alarms)} {columns}; "
+            f"the new calls differ from those before in {len(drift.alarms)} {columns}; "
             "none was moved, all wait in landing",
-            received=", ".join(f"{c.column_name} PSI {c.psi:.2f}" for c in found.alarms),
+            received=", ".join(f"{c.column_name} PSI {c.psi:.2f}" for c in drift.alarms),
             allowed=f"a PSI below {min_psi:g}",
             next='flywheel drift shows them; [drift] action = "warn" lets them in',
         )
-        self.found = found
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """What was found; `since` None: there was no new call, and no column was judged."""
-
-    columns: tuple[ColumnDrift, ...]
-    since: datetime | None
-
-    @property
-    def alarms(self) -> tuple[ColumnDrift, ...]:
-        return tuple(column for column in self.columns if column.is_alarm)
+        self.drift = drift
 
 
 def check(run: Run, store: Store, last_row: int) -> dict[str, Any]:
@@ -68,17 +55,13 @@ def check(run: Run, store: Store, last_row: int) -> dict[str, Any]:
     settings = run.settings.drift
     if not settings.enabled or "replay" in run.request.stages:
         return {}
-    found = examine(store, last_row, settings, run.run_id)
-    if found.since is None:
+    drift = examine(store, last_row, settings, run.run_id)
+    if drift.since is None:
         return {}
-    if found.alarms and settings.action == "stop":
-        raise DriftStoppedError(found, settings.min_psi)
-    keep(run, store, found)
-    return {"drift": notes(found, settings)}
-
-
-def keep(run: Run, store: Store, found: Drift) -> None:
-    table.write(store, run.run_id, found.columns, found.since, run.clock())
+    if drift.alarms and settings.action == "stop":
+        raise DriftStoppedError(drift, settings.min_psi)
+    table.write(store, run.run_id, drift, run.clock())
+    return {"drift": notes(drift, settings)}
 
 
 def examine(store: Store, last_row: int, settings: DriftSettings, run_id: str) -> Drift:
@@ -98,15 +81,15 @@ def examine(store: Store, last_row: int, settings: DriftSettings, run_id: str) -
     return Drift(judge(reference, new, limits, np.random.default_rng(seed)), window.since)
 
 
-def notes(found: Drift, settings: DriftSettings) -> dict[str, Any]:
+def notes(drift: Drift, settings: DriftSettings) -> dict[str, Any]:
     """For the receipt: alarms with their numbers, what was not judged with its reason."""
     return {
         "false_alarm_rate": settings.false_alarm_rate,
         "min_psi": settings.min_psi,
-        "num_judged": sum(column.not_judged is None for column in found.columns),
-        "num_new": max((column.num_new for column in found.columns), default=0),
-        "num_reference": max((column.num_reference for column in found.columns), default=0),
-        "reference_since": None if found.since is None else found.since.isoformat(),
+        "num_judged": sum(column.not_judged is None for column in drift.columns),
+        "num_new": max((column.num_new for column in drift.columns), default=0),
+        "num_reference": max((column.num_reference for column in drift.columns), default=0),
+        "reference_since": None if drift.since is None else drift.since.isoformat(),
         "alarms": [
             {
                 "column": column.column_name,
@@ -114,9 +97,9 @@ def notes(found: Drift, settings: DriftSettings) -> dict[str, Any]:
                 "p_value": _rounded(column.p_value),
                 "adjusted_p": _rounded(column.adjusted_p),
             }
-            for column in found.alarms
+            for column in drift.alarms
         ],
-        "not_judged": {c.column_name: c.not_judged for c in found.columns if c.not_judged},
+        "not_judged": {c.column_name: c.not_judged for c in drift.columns if c.not_judged},
     }
 
 

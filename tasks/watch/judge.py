@@ -18,7 +18,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tasks.statistics.adjusted import holm
+from tasks.model.drift import ColumnDrift
+from tasks.statistics.multiplicity import holm
 from tasks.statistics.psi import LOW_TAIL, binned, psi
 from tasks.statistics.two_sample import Tested, chi_square, kolmogorov_smirnov
 from tasks.watch.embedding import embed, normalized
@@ -45,43 +46,27 @@ class Limits:
     min_rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnDrift:
-    """One column's judgement; all numbers None where `not_judged` says why there is none."""
-
-    column_name: str
-    num_reference: int
-    num_new: int
-    psi: float | None = None
-    test: str | None = None
-    statistic: float | None = None
-    p_value: float | None = None
-    adjusted_p: float | None = None
-    is_alarm: bool = False
-    not_judged: str | None = None
-
-
 def judge(reference: Calls, new: Calls, limits: Limits, rng: Generator) -> tuple[ColumnDrift, ...]:
     """All columns, in a fixed order. Both sides have the same columns."""
     num_columns = len(new.numbers) + len(new.categories) + 2
     # a p value must be able to fall below the share of the rate that one column gets
     max_draws = max(1_999, math.ceil(2 * num_columns / limits.false_alarm_rate) - 1)
-    found: list[ColumnDrift] = []
+    columns: list[ColumnDrift] = []
     for name in new.categories:
         pair = reference.categories[name], new.categories[name]
-        found.append(_category(name, *pair, limits, max_draws, rng))
+        columns.append(_category(name, *pair, limits, max_draws, rng))
     for name in new.numbers:
-        found.append(
+        columns.append(
             _number(name, reference.numbers[name], new.numbers[name], limits, max_draws, rng)
         )
-    found += _texts(reference.texts, new.texts, limits, max_draws, rng)
-    return _with_alarms(found, limits)
+    columns += _texts(reference.texts, new.texts, limits, max_draws, rng)
+    return _with_alarms(columns, limits)
 
 
-def _with_alarms(found: Sequence[ColumnDrift], limits: Limits) -> tuple[ColumnDrift, ...]:
-    adjusted = iter(holm([column.p_value for column in found if column.p_value is not None]))
+def _with_alarms(columns: Sequence[ColumnDrift], limits: Limits) -> tuple[ColumnDrift, ...]:
+    adjusted = iter(holm([column.p_value for column in columns if column.p_value is not None]))
     judged = []
-    for column in found:
+    for column in columns:
         if column.p_value is None or column.psi is None:
             judged.append(column)
             continue

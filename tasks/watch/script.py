@@ -14,8 +14,9 @@ _MAX_CHARS = 200
 
 def script(text: str | None) -> str | None:
     """Of most letters among the first 200 characters: LATIN, CYRILLIC, CJK, …; None: no letter."""
-    found = Counter(_script_of(letter) for letter in (text or "")[:_MAX_CHARS] if letter.isalpha())
-    return min(found, key=lambda name: (-found[name], name)) if found else None
+    start = (text or "")[:_MAX_CHARS]
+    letters = Counter(_script_of(char) for char in start if char.isalpha())
+    return min(letters, key=lambda name: (-letters[name], name)) if letters else None
 
 
 @cache

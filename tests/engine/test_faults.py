@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from engine import LLM, Completion, SamplingParams
+from engine import LLM, Completion, EngineError, SamplingParams, errors
+from engine.errors import FaultKind
 
 FEW = SamplingParams(max_tokens=6, logprobs=1)
 CONTEXT = [(3 * i) % 150 for i in range(40)]
@@ -51,6 +52,7 @@ def test_out_of_memory_takes_one_request_and_what_it_shared_is_computed_anew(
     failed = [i for i, c in enumerate(completions) if c.error is not None]
     assert len(failed) == 1
     assert "OutOfMemoryError: CUDA out of memory" in (completions[failed[0]].error or "")
+    assert completions[failed[0]].fault is FaultKind.DEVICE
     assert [answer(c) for i, c in enumerate(completions) if i not in failed] == [
         a for i, a in enumerate(expected) if i not in failed
     ]
@@ -96,8 +98,40 @@ def test_call_with_every_fault_at_once(plain_folder: Path):
     prompts = [[], [160], [-1], [1] * 512, [2] * 140, [3, 151], [4] * 50]
     reasons = ["empty", "token id 160", "token id -1", "context is 512", "whole cache holds 128",
                "NaN"]  # fmt: skip
+    kinds = [*[FaultKind.REQUEST] * 3, FaultKind.TOO_LONG, FaultKind.CAPACITY,
+             FaultKind.NOT_FINITE]  # fmt: skip
     completions = llm.generate(prompts, FEW)
     for completion, reason in zip(completions, reasons, strict=False):
         assert reason in (completion.error or "")
+    assert [completion.fault for completion in completions] == [*kinds, None]
     assert completions[-1].error is None
     assert llm.stats().num_failed == len(reasons)
+
+
+@pytest.mark.parametrize("words", ["KV cache", "failed on this device"])
+def test_the_words_of_an_error_do_not_decide_what_it_is(chatty: LLM, words: str):
+    [completion] = chatty.generate([[{"role": words, "content": "x"}]], FEW)
+    assert words in (completion.error or "")
+    assert completion.fault is FaultKind.REQUEST
+    assert not completion.fault.is_transient
+
+
+def test_a_failed_score_says_of_which_kind_its_fault_is(plain_folder: Path):
+    llm = fresh(plain_folder)
+    llm._engine.model.embedding[151] = float("nan")
+    scores = llm.score([([1], [2]), ([151], [3]), ([1] * 600, [2]), ([1], [])])
+    kinds = [None, FaultKind.NOT_FINITE, FaultKind.TOO_LONG, FaultKind.REQUEST]
+    assert [score.fault for score in scores] == kinds
+    assert [(score.error is None) for score in scores] == [kind is None for kind in kinds]
+
+
+def test_every_error_of_the_tree_is_transient_or_terminal_by_its_kind():
+    classes = {error for error in vars(errors).values() if isinstance(error, type)}
+    tree = {error for error in classes if issubclass(error, EngineError)}
+    assert {error.__name__ for error in tree if error("x").is_transient} == {
+        "CapacityError",
+        "DeviceError",
+        "MachineError",
+        "ModelFetchError",
+    }
+    assert {error.kind for error in tree} == set(FaultKind)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from expectations.calls import calls_suite
-from expectations.checks import Batch
+from expectations.calls import calls_rules
+from expectations.checks import JudgedTable
 from expectations.contracts import LANDING, REQUESTS
 from tasks.store import Store
 from tests.expectations.call_rows import BAD_ROWS, GOOD_CHANGES, NOW, call
 
-SUITE = calls_suite(300.0)
-BATCH = Batch("landing", NOW)
+SUITE = calls_rules(300.0)
+BATCH = JudgedTable("landing", NOW)
 
 
 @pytest.fixture(scope="module")

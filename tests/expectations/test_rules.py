@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expectations.calls import calls_suite
+from expectations.calls import calls_rules
 from expectations.checks import (
     AfterNow,
-    Batch,
     Between,
+    JudgedTable,
     Matches,
     Never,
     OneOf,
@@ -21,11 +21,11 @@ from expectations.checks import (
     sql_literal,
 )
 from expectations.contracts import LANDING
-from expectations.rules import Rule, Suite, When
+from expectations.rules import Rule, RuleSet, When
 
 NOW = datetime.fromisoformat("2026-11-24 12:00:00")
-BATCH = Batch("landing", NOW)
-SUITE = calls_suite(300.0)
+BATCH = JudgedTable("landing", NOW)
+SUITE = calls_rules(300.0)
 DUCKDB = duckdb.connect()
 
 
@@ -58,7 +58,7 @@ def test_the_version_changes_with_a_bound_or_severity_but_not_with_clock_or_word
             "reason": "r",
             **changes,
         }
-        return Suite("s", LANDING, (Rule(**values),)).version  # type: ignore[arg-type]
+        return RuleSet("s", LANDING, (Rule(**values),)).version  # type: ignore[arg-type]
 
     assert version() == version(meaning="other", reason="words")
     assert (
@@ -74,8 +74,8 @@ def test_the_version_changes_with_a_bound_or_severity_but_not_with_clock_or_word
         )
         == 6
     )
-    later = Batch("landing", NOW + timedelta(days=1))
-    assert SUITE.version == calls_suite(300.0).version != calls_suite(301.0).version
+    later = JudgedTable("landing", NOW + timedelta(days=1))
+    assert SUITE.version == calls_rules(300.0).version != calls_rules(301.0).version
     rule = SUITE.rule("started_at_not_in_future")
     assert rule.violation_sql(BATCH) != rule.violation_sql(later)
 
@@ -88,12 +88,12 @@ def test_a_bound_after_now_follows_the_clock_of_the_run() -> None:
 def test_a_doubled_id_is_refused() -> None:
     rule = SUITE.rules[0]
     with pytest.raises(ValueError, match=f"two rules named {rule.id}"):
-        Suite("calls", LANDING, (rule, rule))
+        RuleSet("calls", LANDING, (rule, rule))
 
 
 def test_a_rule_on_an_unknown_column_is_refused() -> None:
     with pytest.raises(KeyError, match="landing has no column 'latency'"):
-        Suite("calls", LANDING, (Rule("x", "warning", Present("latency"), "m", "r"),))
+        RuleSet("calls", LANDING, (Rule("x", "warning", Present("latency"), "m", "r"),))
 
 
 def test_a_suite_grows_by_rules_of_others_after_its_own() -> None:

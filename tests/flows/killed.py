@@ -2,6 +2,8 @@
 
     python -m tests.flows.killed STAGE before|after|chunk ARGUMENTS…
 
+With STOP_WITH=SIGINT in the environment it is interrupted as by Ctrl-C instead.
+
 `before`: the stage's rows are written, its transaction is not yet committed. `after`: it is
 committed, the next stage has not begun. `chunk`: evaluate has stored its first completions.
 """
@@ -19,7 +21,7 @@ from tasks.store.control import ledger
 
 
 def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.Signals[os.environ.get("STOP_WITH", "SIGKILL")])
 
 
 def arm(stage: str, moment: str) -> None:
@@ -47,6 +49,8 @@ def arm(stage: str, moment: str) -> None:
 
 
 if __name__ == "__main__":
+    # whoever starts the tests in the background has them ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arm(sys.argv[1], sys.argv[2])
     sys.argv = ["flywheel", *sys.argv[3:]]
     main()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import re
 import resource
 import socket
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from flows.cli import app
 from flows.commands.init import config_text, settings_markdown
 from tasks.settings import parse_settings
 from tests.conftest import REPOSITORY
-from tests.flows.application import Application
+from tests.flows.application import Application, call_record
 
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -144,6 +147,36 @@ def test_single_stages_print_the_promised_keys(application: Application):
     assert curated["num_samples"] > 12
 
 
+def test_log_files_are_named_with_or_without_the_option(application: Application):
+    application.log("more.jsonl", [call_record(n) for n in range(24, 30)])
+    answer = application.call("ingest", "logs/calls.jsonl", "--logs", "logs/more.jsonl", "--json")
+    assert (answer.json["files"], answer.json["rows_out"]) == (2, 30)
+
+
+def test_version_is_the_one_installed():
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "--version"],
+        cwd=REPOSITORY, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == f"flywheel {version('llm-flywheel')}\n"
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path):
+    """The answer to what bash asks after `flywheel ev` and `flywheel run --cha`."""
+    code = "import sys, flows.cli; sys.argv[0] = 'flywheel'; flows.cli.main()"
+    for line, expected in (("flywheel ev", "eval"), ("flywheel run --cha", "--challenger")):
+        environment = {
+            "_FLYWHEEL_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(line.count(" ")),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=REPOSITORY, env={**os.environ, **environment}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert expected in done.stdout.split(), done.stderr
+
+
 BAD_CALLS = {
     "missing log file": (("run", "--inline", "--logs", "none/*.jsonl"), 2, "none"),
     "unknown release": (("run", "--inline", "--challenger", "chalenger"), 2, "challenger"),
@@ -151,7 +184,8 @@ BAD_CALLS = {
     "unknown option": (("run", "--fast"), 2, "fast"),
     "settings that are not there": (("run", "--config", "none.toml"), 2, "none.toml"),
     "unknown run": (("report", "nothing"), 2, "no such run"),
-    "no run was compared": (("drift", "nothing"), 2, "no run compared"),
+    "unknown run to compare": (("drift", "nothing"), 2, "no such run"),
+    "no run was compared": (("drift",), 2, "no run compared"),
     "nothing to replay by that name": (("replay", "nonsense"), 2, "nonsense"),
     "query that writes": (("sql", "drop table runs"), 2, "drop table"),
     "query that reads a file": (("sql", "select * from read_text('flywheel.toml')"), 2, "file"),
@@ -241,5 +275,16 @@ def test_doctor_says_what_is_there_and_what_is_not(application: Application):
     path = application.folder / "flywheel.toml"
     path.write_text(re.sub(r'model = ".*"', 'model = "./nowhere"', path.read_text()))
     answer = application.call("doctor")
-    assert answer.code == 4
+    assert answer.code == 2
     assert "NOT OK" in answer.out
+
+
+def test_no_message_asks_to_mend():
+    """People fix things. Docstrings are for us."""
+    for package in ("flows", "tasks", "expectations", "engine"):
+        for path in (REPOSITORY / package).rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            docstrings = [node.value for node in nodes if isinstance(node, ast.Expr)]
+            for node in nodes:
+                if isinstance(node, ast.Constant) and node not in docstrings:
+                    assert not re.search(r"\bmend\b", str(node.value)), (path, node.value)

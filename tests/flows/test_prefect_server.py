@@ -7,15 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from flows.prefect_server import prefect_api, stop_orphan
+import flows.prefect_server
+from flows.commands.deploy import deploy_nightly
+from flows.prefect_server import prefect_api, stop_orphan, wait_for_given
 from flows.processes import process_started_at
 from tasks.errors import StoreError
 from tests.conftest import REPOSITORY
+from tests.flows.application import Application
 
 _BEGIN_AND_HANG = """
 import pathlib, sys, time
@@ -85,6 +91,42 @@ def test_given_server_that_does_not_answer_is_one_clear_line(
     ):
         wait()
     assert not (tmp_path / "prefect").exists()
+
+
+class _Starting(BaseHTTPRequestHandler):
+    """A server that answers from the third time on."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200 if len(self.asked) >= 3 else 503)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_deploy_waits_for_a_server_that_is_starting():
+    with HTTPServer(("127.0.0.1", 0), _Starting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        wait_for_given(f"http://127.0.0.1:{server.server_port}/api")
+        server.shutdown()
+    assert _Starting.asked == ["/api/health"] * 3
+
+
+def test_deploy_without_a_server_is_one_clear_line(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PREFECT_API_URL", "http://me:secret@127.0.0.1:1/api")
+    monkeypatch.setattr(flows.prefect_server, "_GIVEN_TIMEOUT_S", 0.0)
+    with pytest.raises(StoreError) as refused:
+        deploy_nightly("flywheel", config=str(application.folder / "flywheel.toml"))
+    line = refused.value.line()
+    assert line.startswith("no Prefect server answers at http://")
+    assert "127.0.0.1:1/api" in line
+    assert "secret" not in line
+    assert "next: prefect server start" in line
 
 
 def test_process_start_tells_living_from_gone():

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from flows.stages import STAGES
+from flows.stages import stages_of
 from tests.flows.application import Application, call_record, make_application
 
 _COUNTED = (
@@ -22,7 +22,7 @@ _COUNTED = (
 _RUN = ("run", "--inline", "--json")
 #: in every stage with its work done and not yet committed; the rest are the odd ones
 MOMENTS = [
-    *((stage, "before") for stage in STAGES),
+    *((stage, "before") for stage in stages_of("run")),
     ("ingest", "after"),
     ("evaluate", "chunk"),
     ("gate", "after"),
@@ -80,17 +80,23 @@ def undisturbed(
     return application, application.call("run", "--inline", "--json").json
 
 
-def killed(application: Application, stage: str, moment: str) -> int:
+def killed(
+    application: Application, stage: str, moment: str, *arguments: str, stop_with: str = "SIGKILL"
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.flows.killed", stage, moment, *_RUN],
+        [
+            *(sys.executable, "-W", "ignore", "-m", "tests.flows.killed", stage, moment),
+            *(arguments or _RUN),
+        ],
         cwd=application.folder,
-        env=application.environment(),
+        env=application.environment(STOP_WITH=stop_with),
         capture_output=True,
+        text=True,
         timeout=240,
         check=False,
     )
-    assert done.stdout == b""
-    return done.returncode
+    assert done.stdout == ""
+    return done
 
 
 @pytest.mark.slow
@@ -100,10 +106,26 @@ def test_killed_run_ends_like_an_undisturbed_one(
 ):
     reference, expected = undisturbed
     application = with_faults(make_application(tmp_path / "application", tiny_model))
-    assert killed(application, stage, moment) == -signal.SIGKILL
+    assert killed(application, stage, moment).returncode == -signal.SIGKILL
     answer = application.call("run", "--inline", "--json")
     assert answer.code in (0, 1), answer.err
     assert comparable(answer.json) == comparable(expected)
     assert tables(application) == tables(reference)
     assert finished_mlflow_runs(application) == ["FINISHED"]
     shutil.rmtree(application.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [("run", "--inline"), ("run",)], ids=["inline", "in prefect"])
+def test_ctrl_c_says_what_is_next_and_the_same_command_goes_on(
+    arguments: tuple[str, ...], application: Application
+):
+    stopped = killed(application, "redact", "after", *arguments, stop_with="SIGINT")
+    assert stopped.returncode == 130, stopped.stderr
+    assert stopped.stderr.splitlines()[-1] == (
+        "interrupted · next: the same command goes on where it stopped"
+    )
+    assert "Traceback" not in stopped.stderr
+    answer = application.call("run", "--inline", "--json")
+    assert answer.code in (0, 1), answer.err
+    assert answer.json["resumed_after"] == "redact"

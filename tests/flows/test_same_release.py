@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from flows.options import Options
 from flows.turn import Outcome, request_from, turn
 from tasks.gate.verdict import Verdict, decide
 from tasks.settings import Settings, read_settings
@@ -42,12 +43,12 @@ def least(rounds: int, rate: float) -> int:
 
 
 def prepare(settings: Settings) -> None:
-    turn(settings, request_from(settings, stages=("ingest", "validate", "redact")))
+    turn(settings, request_from(settings, Options(), ("ingest", "validate", "redact")))
 
 
 def compared(settings: Settings, challenger: str, seed: int) -> Outcome:
-    stages = ("curate", "evaluate", "gate")
-    return turn(settings, request_from(settings, challenger=challenger, seed=seed, stages=stages))
+    options = Options(challenger=challenger, seed=seed)
+    return turn(settings, request_from(settings, options, ("curate", "evaluate", "gate")))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import duckdb
@@ -10,17 +11,18 @@ from rich.progress import Progress
 
 import flows.summary as summary
 from flows.failures import exit_code_of
-from flows.progress import _Bars, shown
+from flows.progress import _Bars, _bars_on, _Lines, shown
 from flows.turn import Outcome
 from tasks.errors import DataError
 from tasks.model.receipt import Receipt
+from tasks.model.verdict import SuiteResult
 from tasks.settings import parse_settings
 
-SUITE = {
+SUITE = SuiteResult.from_json({
     "suite": "route", "metric": "exact_match@1", "num_samples": 84, "role": "primary",
     "champion": 0.62, "champion_ci": [0.5, 0.7], "challenger": 0.71, "challenger_ci": [0.6, 0.8],
     "difference": 0.09, "ci_low": 0.02, "ci_high": 0.16, "margin": 0.05, "verdict": "better",
-}  # fmt: skip
+})  # fmt: skip
 
 
 @pytest.fixture
@@ -81,6 +83,16 @@ def test_summary_tells_the_window_and_the_files_that_changed(outcome, capsys):
     assert "/a, /b, /c and 1 more: not only grown" in shown_text
 
 
+@pytest.mark.parametrize("empty", [["/a", "/b"], 2])
+def test_files_without_a_byte_are_told_and_that_nothing_came_in(outcome, empty):
+    receipt = Receipt("ingest", "r", 0, 0, notes={"files": 2, "new_files": 2, "empty_files": empty})
+    told = dict(summary.facts(replace(outcome, receipts=(receipt,))))
+    assert told["empty"] == "2 of 2 files hold no byte; nothing new came in"
+    other = Receipt("ingest", "r", 3, 3, notes={"files": 3, "new_files": 3, "empty_files": empty})
+    told = dict(summary.facts(replace(outcome, receipts=(other,))))
+    assert told["empty"] == "2 of 3 files hold no byte"
+
+
 def test_markdown_lets_no_text_become_markup(outcome):
     text = summary.summary_markdown(outcome)
     assert "\\<b\\>0.71\\</b\\> \\| 0.62" in text
@@ -88,11 +100,12 @@ def test_markdown_lets_no_text_become_markup(outcome):
 
 
 def test_missing_number_is_a_dash_and_not_a_zero(outcome):
-    rows = summary.suite_rows(
-        Outcome("r", (), None, (), ({**SUITE, "champion": None, "ci_low": None},), None, None, None)
-    )
+    champion = replace(SUITE.releases["champion"], mean=None, interval=None)
+    suite = replace(SUITE, releases={**SUITE.releases, "champion": champion}, comparison=None)
+    rows = summary.suite_rows(Outcome("r", (), None, (), (suite,), None, None, None))
     assert rows[0][3] == "–"
-    assert rows[0][5] == "+0.090"
+    assert rows[0][4] == "0.710 [0.600, 0.800]"
+    assert rows[0][5] == "–"
 
 
 def test_unexpected_error_is_one_line_and_its_traceback_a_file(capsys):
@@ -137,6 +150,21 @@ def test_progress_without_a_terminal_is_a_line_a_stage(capsys):
     assert lines[1].startswith("evaluate: done in")
 
 
+def test_lines_tell_rate_and_time_left_and_come_rarer_the_longer_it_takes(capsys):
+    clock = iter([0.0, 5.0, 10.0, 25.0, 30.0, 245.0, 262.0, 300.0])
+    progress = _Lines(lambda: next(clock))
+    progress("evaluate", 0, None)
+    progress("evaluate", 0, 4_000, "loading the model")
+    for done in (40, 160, 200, 1_920, 2_056):
+        progress("evaluate", done, 4_000, "both")
+    progress("evaluate", 1, 1, "finished")
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "evaluate: 160 of 4,000, 8.0/s, about 8 min 0 s left both",
+        "evaluate: 1,920 of 4,000, 8.0/s, about 4 min 20 s left both",
+        "evaluate: done in 300.0 s",
+    ]
+
+
 def test_progress_on_a_terminal_is_a_bar():
     with Progress(console=Console(file=io.StringIO())) as bars:
         progress = _Bars(bars)
@@ -144,3 +172,44 @@ def test_progress_on_a_terminal_is_a_bar():
         progress("ingest", 5, 10, "file 1")
         progress("ingest", 1, 1, "finished")
         assert bars.tasks[0].finished
+
+
+def test_bars_tell_rate_and_time_left():
+    terminal, moments = io.StringIO(), iter(float(n) for n in range(1_000))
+    with _bars_on(Console(file=terminal, force_terminal=True, width=120)) as bars:
+        bars.get_time = lambda: next(moments)
+        progress = _Bars(bars)
+        progress("evaluate", 0, 400)
+        progress("evaluate", 100, 400, "both")
+        progress("evaluate", 200, 400, "both")
+        bars.refresh()
+    last = terminal.getvalue()
+    assert "200/400" in last
+    assert re.search(r"\d/s", last)
+    assert re.search(r"\d\d:\d\d", last)
+
+
+@pytest.mark.parametrize("width", [60, *range(70, 150, 3), 160])
+def test_every_number_is_shown_whole_at_any_width(outcome, width, monkeypatch):
+    paper = io.StringIO()
+    monkeypatch.setattr(
+        summary.terminal, "console", lambda: Console(file=paper, width=width, highlight=False)
+    )
+    rule = replace(SUITE.rule, name="a suite with a rather long name")
+    long = replace(SUITE, rule=rule, num_samples=1234)
+    summary.print_summary(replace(outcome, suites=(SUITE, long)), parse_settings({}, base="."))
+    text = paper.getvalue()
+    for whole, count in (
+        ("0.620 [0.500, 0.700]", 2),
+        ("0.710 [0.600, 0.800]", 2),
+        ("+0.090 [+0.020, +0.160]", 2),
+        ("0.050", 2),
+        ("exact_match@1", 2),
+        ("1234", 1),
+        (rule.name, 1),
+        ("dead letters  1, kept", 1),
+        (" 0.5", 1),
+    ):
+        assert text.count(whole) >= count, text
+    assert "…" not in text
+    assert max(len(line) for line in text.splitlines() if "[" in line) <= width

@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
+import flows.stages
 import flows.turn
-from flows.stages import REPLAY, STAGES, TITLES, stage_function, stages_until
+from flows.nightly import stage_task
+from flows.options import Options
+from flows.progress import shown
+from flows.stages import STAGES, Stage, stage_function, stages_of
 from flows.turn import request_from, turn
-from tasks.errors import DataError, StoreBusyError, UsageError
+from tasks.errors import ConfigurationError, DataError, StoreBusyError
 from tasks.model.receipt import Receipt
+from tasks.preflight import require
 from tasks.run import Run, RunRequest
 from tasks.settings import Settings, parse_settings
 from tasks.store import Store
@@ -63,17 +68,39 @@ def state(settings: Settings) -> list[tuple[str, str | None]]:
         return store.rows("SELECT state, error FROM runs ORDER BY run_id")
 
 
+WHOLE_TURN = stages_of("run")
+
+
 def test_every_stage_has_a_title_and_a_plain_function():
-    assert set(TITLES) == {REPLAY, *STAGES}
-    for stage in TITLES:
-        assert callable(stage_function(stage))
-    assert stages_until("curate") == ("ingest", "validate", "redact", "curate")
+    for stage in STAGES:
+        assert stage.title
+        assert callable(stage_function(stage.name))
+    assert {stage.name for stage in STAGES} == {"replay", *WHOLE_TURN}
+    assert WHOLE_TURN[:4] == ("ingest", "validate", "redact", "curate")
+
+
+def test_a_stage_is_added_by_one_line_of_the_table(settings, worked, monkeypatch, capsys):
+    added = Stage("notify", "tell the owners", ("run", "tell"), retries=1)
+    monkeypatch.setattr(flows.stages, "STAGES", (*STAGES, added))
+    assert stages_of("tell") == ("notify",)
+    with shown() as progress:
+        outcome = turn(settings, RunRequest(), progress=progress)
+    assert worked == [*WHOLE_TURN, "notify"]
+    assert [receipt.stage for receipt in outcome.receipts] == [*WHOLE_TURN, "notify"]
+    assert "notify: tell the owners …" in capsys.readouterr().err
+    task = stage_task("notify")
+    assert (task.name, task.description, task.retries) == ("notify", "tell the owners", 1)
+
+
+def test_a_stage_that_the_table_does_not_know_is_read_back_last(settings, worked):
+    outcome = turn(settings, RunRequest(stages=("of_another_version", "ingest")))
+    assert [receipt.stage for receipt in outcome.receipts] == ["ingest", "of_another_version"]
 
 
 def test_stages_run_in_order_and_leave_their_receipts(settings, worked):
     outcome = turn(settings, RunRequest())
-    assert worked == list(STAGES)
-    assert [receipt.stage for receipt in outcome.receipts] == list(STAGES)
+    assert worked == list(WHOLE_TURN)
+    assert [receipt.stage for receipt in outcome.receipts] == list(WHOLE_TURN)
     assert outcome.verdict is None
     assert state(settings) == [("completed", None)]
 
@@ -94,7 +121,7 @@ def test_killed_run_goes_on_after_its_last_whole_stage(settings, worked, monkeyp
             turn(settings, RunRequest())
     assert state(settings) == [("running", None)]
     outcome = turn(settings, RunRequest())
-    assert worked == list(STAGES)
+    assert worked == list(WHOLE_TURN)
     assert outcome.resumed_after == "redact"
     assert state(settings) == [("completed", None)]
 
@@ -131,12 +158,17 @@ def test_request_takes_from_settings_what_was_not_said(tmp_path, monkeypatch):
         },
         base="/app",
     )
-    request = request_from(settings)
+    request = request_from(settings, Options(), WHOLE_TURN)
     assert (request.logs, request.champion, request.challenger) == (("/app/logs/*",), "a", "a")
     assert request.seed == 7
-    request = request_from(settings, logs=("mine/*",), challenger="b", seed=0)
+    request = request_from(settings, Options(logs=["mine/*"], challenger="b", seed=0), WHOLE_TURN)
     assert (request.logs, request.challenger) == ((str(tmp_path / "mine/*"),), "b")
     assert request.seed == 0
     assert RunRequest.from_json(request.to_json()) == request
-    with pytest.raises(UsageError, match="release 'c'"):
-        request_from(settings, challenger="c")
+    assert request.config == ""
+    (tmp_path / "flywheel.toml").write_text("")
+    request = request_from(settings, Options(), WHOLE_TURN)
+    assert request.config == str(tmp_path / "flywheel.toml")
+    unknown = request_from(settings, Options(challenger="c"), ("evaluate",))
+    with pytest.raises(ConfigurationError, match="release 'c'"):
+        require(settings, unknown)

@@ -95,11 +95,15 @@ def test_environment_overrides_any_value(tmp_path: Path):
     assert settings.releases["a"].model == "folder/7b"
 
 
-def test_misspelt_environment_variable_is_an_error(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [("FLYWHEEL_GATE__MARGN", "margin"), ("FLYWHEEL_CHALENGER", "challenger")],
+)
+def test_misspelt_environment_variable_is_an_error(tmp_path: Path, variable: str, nearest: str):
     path = tmp_path / "flywheel.toml"
     path.write_text("")
-    with pytest.raises(UsageError, match="did you mean 'margin'"):
-        read_settings(str(path), {"FLYWHEEL_GATE__MARGN": "0.02"})
+    with pytest.raises(UsageError, match=f"did you mean {nearest!r}"):
+        read_settings(str(path), {variable: "0.02"})
 
 
 def test_digest_changes_with_a_value_and_not_with_the_folder():

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from tasks.logs.files.sources import LogFile, unreadable
+from tasks.logs.files.log_file import LogFile, unreadable
 
 _CHUNK_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b"

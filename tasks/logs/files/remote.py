@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.errors import StoreUnreachableError, UsageError
-from tasks.logs.files.sources import LogFile, Remote
+from tasks.logs.files.log_file import LogFile, Remote
 from tasks.logs.files.urls import protocol_of, without_password
 
 _EXTRA = "pip install 'llm-flywheel[object-storage]'"
@@ -78,7 +78,7 @@ def _file_system(pattern: str) -> tuple[Any, str]:
             allowed=_ALLOWED,
         )
     try:
-        found: tuple[Any, str] = url_to_fs(pattern)
+        located: tuple[Any, str] = url_to_fs(pattern)
     except ImportError as error:
         missing = getattr(error.__cause__, "name", None)
         package = (missing or known_implementations[protocol]["class"]).partition(".")[0]
@@ -87,7 +87,7 @@ def _file_system(pattern: str) -> tuple[Any, str]:
             received=without_password(pattern),
             next=_EXTRA if protocol in _IN_EXTRA else f"pip install {package}",
         ) from None
-    return found
+    return located
 
 
 def _entries(fs: Any, path: str) -> list[Mapping[str, Any]]:

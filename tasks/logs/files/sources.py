@@ -9,62 +9,26 @@ from __future__ import annotations
 
 import glob
 import os
-import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from tasks.errors import UsageError
+from tasks.logs.files import remote
+from tasks.logs.files.log_file import LogFile, look_at
 from tasks.logs.files.urls import STDIN, is_url, protocol_of, without_password
 
-STDIN_PREFIX = "stdin-"
-
 
 @dataclass(frozen=True, slots=True)
-class Remote:
-    """Where a file outside this machine is. Its file system may hold credentials: never printed."""
-
-    fs: Any = field(repr=False)
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class LogFile:
-    """A file as it was when looked at; `path` is absolute, links resolved.
-
-    `source`: what the store and people call it. Of a file outside this machine `path` is the bare
-    name until it is here, and `etag` its version, where the storage tells one.
-    """
-
-    path: Path
-    size_bytes: int
-    mtime_ns: int
-    source: str
-    etag: str | None = None
-    remote: Remote | None = None
-
-    @property
-    def tells_version(self) -> bool:
-        """Whether size, time and etag tell one content from another."""
-        return self.remote is None or self.etag is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
+class LogFiles:
     """Files in order of their sources, each once, and links that were not followed."""
 
     files: tuple[LogFile, ...]
     links_out: tuple[Path, ...] = ()
 
 
-def spool_folder(home: Path) -> Path:
-    """Of the state folder `home`; spool.py fills it."""
-    return home / "spool"
-
-
-def find_files(patterns: Sequence[str], home: Path | None = None) -> Found:
+def find_files(patterns: Sequence[str], home: Path | None = None) -> LogFiles:
     """`home`: the state folder, whose copies of standard input are called so.
 
     Raises UsageError for a pattern that names nothing or a file that cannot be read, and
@@ -74,12 +38,12 @@ def find_files(patterns: Sequence[str], home: Path | None = None) -> Found:
     links_out: set[Path] = set()
     for pattern in patterns:
         num_found = 0
-        for each in _find(pattern, home):
+        for file in _find(pattern, home):
             num_found += 1
-            if isinstance(each, Path):
-                links_out.add(each)
+            if isinstance(file, Path):
+                links_out.add(file)
             else:
-                files.setdefault(each.source, each)
+                files.setdefault(file.source, file)
         if not num_found:
             raise UsageError(
                 "no log file matches",
@@ -89,7 +53,7 @@ def find_files(patterns: Sequence[str], home: Path | None = None) -> Found:
                 if is_url(pattern)
                 else f"check the path; it is relative to {Path.cwd()}",
             )
-    return Found(tuple(files[name] for name in sorted(files)), tuple(sorted(links_out)))
+    return LogFiles(tuple(files[name] for name in sorted(files)), tuple(sorted(links_out)))
 
 
 def _find(pattern: str, home: Path | None) -> Iterator[LogFile | Path]:
@@ -101,8 +65,6 @@ def _find(pattern: str, home: Path | None) -> Iterator[LogFile | Path]:
             next="flywheel ingest --logs - < calls.jsonl",
         )
     if is_url(pattern) and protocol_of(pattern) != "file":
-        from tasks.logs.files import remote
-
         yield from remote.find(pattern)
         return
     local = unquote(pattern[len("file://") :]) if is_url(pattern) else pattern
@@ -123,7 +85,7 @@ def _expand(pattern: str) -> Iterator[tuple[Path, bool]]:
         # the part before the first magic one is what the user named; links must stay below it
         root = Path(*_fixed_parts(path)).resolve() if _fixed_parts(path) else Path.cwd()
         matched = (Path(name) for name in glob.iglob(str(path), recursive=True))
-        yield from _inside(root, (each for each in matched if each.is_file()))
+        yield from _inside(root, (file for file in matched if file.is_file()))
 
 
 def _fixed_parts(path: Path) -> list[str]:
@@ -149,24 +111,3 @@ def _inside(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
     for path in paths:
         resolved = path.resolve()
         yield resolved, not resolved.is_relative_to(resolved_root)
-
-
-def look_at(path: Path, home: Path | None = None) -> LogFile:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise unreadable(path, error) from None
-    if not stat.S_ISREG(status.st_mode):
-        raise UsageError("not a regular file", received=str(path), allowed="a file or a folder")
-    source = str(path)
-    if home is not None and path.parent == spool_folder(home):
-        source = f"stdin:{path.name.removeprefix(STDIN_PREFIX)[:16]}"
-    return LogFile(path, status.st_size, status.st_mtime_ns, source)
-
-
-def unreadable(path: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"a log file cannot be read: {error.strerror or error}",
-        received=str(path),
-        next="check its permissions, or leave it out of the pattern",
-    )

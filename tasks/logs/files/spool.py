@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.logs.files import remote
-from tasks.logs.files.sources import STDIN_PREFIX, LogFile, look_at, spool_folder
+from tasks.logs.files.log_file import STDIN_PREFIX, LogFile, look_at, spool_folder
 from tasks.store import Store
 from tasks.store.intake import sources as readings
 
@@ -36,7 +36,7 @@ def keep_stdin(home: Path, stdin: int) -> list[Path]:
             file.write(chunk)
         os.fsync(file.fileno())
     path = _finish(unfinished)
-    return [path, *sorted(each for each in folder.glob(f"{STDIN_PREFIX}*") if each != path)]
+    return [path, *sorted(copy for copy in folder.glob(f"{STDIN_PREFIX}*") if copy != path)]
 
 
 def _finish(unfinished: Path) -> Path:

@@ -18,8 +18,8 @@ def is_url(text: str) -> bool:
 
 def protocol_of(url: str) -> str:
     """In small letters; "" for a path."""
-    found = _URL.match(url)
-    return found[1].lower() if found else ""
+    scheme = _URL.match(url)
+    return scheme[1].lower() if scheme else ""
 
 
 def without_password(text: str) -> str:

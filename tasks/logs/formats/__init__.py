@@ -1,4 +1,4 @@
-"""One module a log format. Each is pure and has the same four names:
+"""One module a log format, or one table entry in pairs.py. Each is pure and has four names:
 
 NAME, VERSION, `matches(value) -> bool` (is this JSON value one of ours?) and
 `records(value) -> Iterator[Record]`, which raises UnreadableError where the
@@ -15,26 +15,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, cast, runtime_checkable
 
 from tasks.logs.formats import (
-    anthropic,
     bedrock,
     canonical,
     data_flywheel,
     envoy,
-    gemini,
     kong,
     langfuse,
     litellm,
     llama_cpp,
     mlflow_traces,
     openai_batch,
-    openai_chat,
-    openai_responses,
     openinference,
     otlp,
     table,
     tensorzero,
     vllm,
 )
+from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Table
 from tasks.logs.shapes.records import Json, Record
 
@@ -50,7 +47,7 @@ class Format(Protocol):
     def records(self, value: Json) -> Iterator[Record]: ...
 
 
-class LineReader(Protocol):
+class TextReader(Protocol):
     def feed(self, line: str) -> Iterator[Record]: ...
     def end(self) -> Iterator[Record]: ...
 
@@ -62,7 +59,7 @@ class TextFormat(Protocol):
     def VERSION(self) -> str: ...  # noqa: N802
 
     def matches_lines(self, lines: Sequence[str]) -> bool: ...
-    def reader(self) -> LineReader: ...
+    def reader(self) -> TextReader: ...
 
 
 #: in the order they are asked; ours comes last, because it takes records with extra keys
@@ -76,22 +73,27 @@ FORMATS: tuple[Format, ...] = cast(
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))
 AnyFormat = Format | TextFormat
 _ALL: tuple[AnyFormat, ...] = (*FORMATS, *TEXT_FORMATS)
-NAMES = (*(each.NAME for each in _ALL), table.NAME)
+NAMES = (*(format.NAME for format in _ALL), table.NAME)
 #: format of a file that none of them recognises
 UNKNOWN = "unknown"
 
 
 def unknown_version(columns: Mapping[str, str]) -> str:
     """Parser version of such a file: another one once there are other parsers or columns."""
-    known = [*(each.VERSION for each in _ALL), table.VERSION, *sorted(columns.items())]
+    known = [*(format.VERSION for format in _ALL), table.VERSION, *sorted(columns.items())]
     return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+
+
+def version_of(format: AnyFormat | None, columns: Mapping[str, str]) -> str:
+    """The parser version of what this format reads; None: of a file that none recognises."""
+    return unknown_version(columns) if format is None else format.VERSION
 
 
 def by_name(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
     """columns: of [ingest.columns], for tables."""
     if name == table.NAME:
         return Table(columns)
-    return next((each for each in _ALL if name == each.NAME), None)
+    return next((format for format in _ALL if name == format.NAME), None)
 
 
 def recognise(value: Json) -> Format | None:
@@ -102,11 +104,11 @@ def recognise(value: Json) -> Format | None:
     items: list[Json] = []
     for item in value[:50] if isinstance(value, list) else [value]:
         items.extend(item[:20] if isinstance(item, list) else [item])
-    for each in FORMATS:
-        if any(each.matches(item) for item in items):
-            return each
+    for format in FORMATS:
+        if any(format.matches(item) for item in items):
+            return format
     return None
 
 
 def recognise_text(lines: Sequence[str]) -> TextFormat | None:
-    return next((each for each in TEXT_FORMATS if each.matches_lines(lines)), None)
+    return next((format for format in TEXT_FORMATS if format.matches_lines(lines)), None)

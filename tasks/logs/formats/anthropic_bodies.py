@@ -6,8 +6,9 @@ are part of the input, as OpenTelemetry has it. Source: the Anthropic API refere
 
 from __future__ import annotations
 
-from tasks.logs.formats.exchange import Answer, Api, decode, without_completion
+from tasks.logs.formats.exchange import Api, decode
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.messages import from_parts
 from tasks.logs.shapes.parts import answer_of, message_of
 from tasks.logs.shapes.records import Json
@@ -17,10 +18,6 @@ _READ = frozenset({
     "messages", "metadata",
 })  # fmt: skip
 _NOT_PARAMS = frozenset({"messages", "system", "model", "metadata", "prompt"})
-_FINISH = {
-    "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}  # fmt: skip
 
 
 def is_message(value: Json) -> bool:
@@ -51,7 +48,7 @@ def read_messages(request: dict[str, Json]) -> Json:
         messages.append({"role": "user", "content": value})
     elif isinstance(value, list):
         for item in value:
-            role = item.get("role") if isinstance(item, dict) else None
+            role = coerce.first(item, "role")
             if isinstance(role, str):
                 messages.extend(message_of(role, item.get("content")))
             else:
@@ -63,27 +60,19 @@ def read_answer(value: Json) -> Answer:
     if isinstance(value, list):
         value = _from_events(value)
     if not isinstance(value, dict):
-        return without_completion(value)
+        return Answer(body=value)
     blocks = value.get("content")
-    message = answer_of(blocks) if isinstance(blocks, list) else None
-    error = value.get("error")
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
     return Answer(
-        message=message,
+        message=answer_of(blocks) if isinstance(blocks, list) else None,
         response_id=coerce.text("id", value.get("id")),
         model=coerce.text("model", value.get("model")),
-        finish_reason=finish_reason(value.get("stop_reason")),
+        finish_reason=coerce.text("stop_reason", value.get("stop_reason")),
         tokens=usage.tokens(value.get("usage"), cache_apart=True),
-        error=error,
-        leftover=None if message is not None or error else value,
-        tags=rest if message is not None else {},
+        error=value.get("error"),
+        body=value,
+        tags=rest,
     )
-
-
-def finish_reason(said: Json) -> str | None:
-    """The canonical word where there is one, else the API's own."""
-    reason = coerce.text("stop_reason", said)
-    return _FINISH.get(reason, reason) if reason is not None else None
 
 
 def _from_events(events: list[Json]) -> Json:
@@ -102,11 +91,11 @@ def _from_events(events: list[Json]) -> Json:
             _add_delta(blocks.setdefault(_index(event), {"type": "text"}), event["delta"])
         elif kind == "message_delta":
             delta, counts = event.get("delta"), event.get("usage")
-            whole.update(delta if isinstance(delta, dict) else {})
+            whole.update(coerce.mapping(delta))
             before = whole.get("usage")
             whole["usage"] = {
-                **(before if isinstance(before, dict) else {}),
-                **(counts if isinstance(counts, dict) else {}),
+                **coerce.mapping(before),
+                **coerce.mapping(counts),
             }
         elif kind == "error":
             whole["error"] = event.get("error")

@@ -1,12 +1,30 @@
-"""The model APIs whose bodies are known, in the order in which a body is tried."""
+"""The model APIs whose bodies are known, and which one an exchange speaks."""
 
+from __future__ import annotations
+
+from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.anthropic_bodies import ANTHROPIC
 from tasks.logs.formats.bedrock_bodies import CONVERSE
+from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.gemini_bodies import GEMINI
 from tasks.logs.formats.openai_bodies import CHAT, EMBEDDINGS
 from tasks.logs.formats.responses_bodies import RESPONSES
 
-#: chat comes last, because its questions look like those of others
+#: in the order in which a body is tried; chat comes last, its questions look like those of others
 APIS = (ANTHROPIC, CONVERSE, GEMINI, RESPONSES, EMBEDDINGS, CHAT)
 
-__all__ = ["ANTHROPIC", "APIS", "CHAT", "CONVERSE", "EMBEDDINGS", "GEMINI", "RESPONSES"]
+__all__ = ["ANTHROPIC", "APIS", "CHAT", "CONVERSE", "EMBEDDINGS", "GEMINI", "RESPONSES", "api_of"]
+
+
+def api_of(exchange: Exchange, apis: tuple[Api, ...] = APIS) -> Api | None:
+    """By the address or the answer, else, where no address contradicts, by the question."""
+    path = exchanges.path_of(exchange.uri)
+    if path is not None:
+        known = next((api for api in apis if path.endswith(api.paths)), None)
+        if known is not None:
+            return known
+    response, request = exchange.response.value, exchange.request.value
+    answered = next((api for api in apis if api.is_answer(response)), None)
+    if answered is not None or path is not None or not isinstance(request, dict):
+        return answered
+    return next((api for api in apis if api.is_question(request)), None)

@@ -14,17 +14,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.apis import APIS, CONVERSE
+from tasks.logs.formats.apis import APIS, CONVERSE, api_of
 from tasks.logs.formats.bedrock_bodies import TEXT_MODEL
-from tasks.logs.formats.exchange import Answer, Api, Body, Exchange
-from tasks.logs.formats.exchange_call import pair_matches, pair_records
-from tasks.logs.reading.json_text import dump, dump_bytes
+from tasks.logs.formats.exchange import Api, Body, Exchange
+from tasks.logs.formats.pairs import converse
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer, finish
+from tasks.logs.shapes.dead import or_dead
 from tasks.logs.shapes.guardrails import verdict
-from tasks.logs.shapes.records import Call, Dead, Json, Record, UnreadableError
+from tasks.logs.shapes.json_text import dump
+from tasks.logs.shapes.records import Call, Json, Record, UnreadableError
 
-NAME = "bedrock"
-VERSION = "bedrock@2"
+NAME = converse.NAME
+VERSION = converse.VERSION
 
 _APIS: tuple[Api, ...] = (*APIS, TEXT_MODEL)
 _READ = frozenset({
@@ -46,56 +48,45 @@ def matches(value: Json) -> bool:
     asked = value.get("input")
     if "modelId" in value and isinstance(asked, dict) and "inputContentType" in asked:
         return True
-    return pair_matches(value, (CONVERSE,), APIS)
+    return converse.matches(value)
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     wrapped = _of_cloudwatch(value)
     if wrapped:
         for text in wrapped:
-            inner = exchanges.decode(text)
-            try:
-                yield _call(_invocation(inner))
-            except UnreadableError as error:
-                yield Dead(str(error), dump_bytes(text))
-        return
-    if "modelId" not in value and pair_matches(value, (CONVERSE,), APIS):
-        yield from pair_records(value, CONVERSE, APIS)
-        return
-    yield _call(_invocation(value))
-
-
-def _invocation(value: Json) -> dict[str, Json]:
-    if not isinstance(value, dict) or "modelId" not in value:
-        raise UnreadableError("no modelId in it: no model invocation")
-    return value
+            yield or_dead(text, _call, exchanges.decode(text))
+    elif "modelId" not in value and converse.matches(value):
+        yield from converse.records(value)
+    else:
+        yield _call(value)
 
 
 def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
     """The messages of an export or a subscription of CloudWatch Logs; empty where it is none."""
     events = value.get("logEvents", value.get("events", [value]))
-    texts = [each.get("message", each.get("@message")) for each in events
-             if isinstance(each, dict)] if isinstance(events, list) else []  # fmt: skip
-    return texts if any(isinstance(each, str) and "modelId" in each for each in texts) else []
+    texts = [item.get("message", item.get("@message")) for item in events
+             if isinstance(item, dict)] if isinstance(events, list) else []  # fmt: skip
+    return texts if any(isinstance(item, str) and "modelId" in item for item in texts) else []
 
 
-def _call(value: dict[str, Json]) -> Call:
-    asked, said = _part(value.get("input")), _part(value.get("output"))
+def _call(value: Json) -> Call:
+    if not isinstance(value, dict) or "modelId" not in value:
+        raise UnreadableError("no modelId in it: no model invocation")
+    asked, said = coerce.mapping(value.get("input")), coerce.mapping(value.get("output"))
     request = exchanges.decode(asked.get("inputBodyJson"))
     body = _body(exchanges.decode(said.get("outputBodyJson")))
     exchange = Exchange(Body(request), Body(body))
-    api = exchanges.api_of(exchange, _APIS) or CONVERSE
+    api = api_of(exchange, _APIS) or CONVERSE
     answer = api.read_answer(body)
     # texts that are not delivered, or stand in S3, are no missing completion
-    stored = body is None
-    verdicts = _verdicts(body, answer)
-    error_type = _error_type(value, answer, stored, blocked=bool(verdicts))
-    identity = _part(value.get("identity"))
+    answer.recorded = body is not None
+    answer.tokens = _counts(asked, said, answer)
+    identity = coerce.mapping(value.get("identity"))
     metrics = _metrics(body)
-    known = request if isinstance(request, dict) else {}
-    return Call(
+    known = coerce.mapping(request)
+    call = Call(
         request_id=_id(value),
         started_at=coerce.moment("timestamp", value.get("timestamp")),
         provider="aws.bedrock",
@@ -103,33 +94,24 @@ def _call(value: dict[str, Json]) -> Call:
         user=coerce.text("identity.arn", identity.get("arn")),
         operation="embeddings" if answer.complete else api.operation,
         messages=api.read_messages(known),
-        response=answer.flat_message,
-        tool_calls=answer.tool_calls,
-        finish_reason="content_filter" if verdicts else answer.finish_reason,
         params=api.params(known),
-        **_counts(asked, said, answer),
         ttft_s=coerce.seconds("firstByteLatency", metrics.get("firstByteLatency"), 1000.0),
         latency_s=coerce.seconds(
             "latencyMs", metrics.get("latencyMs", metrics.get("invocationLatency")), 1000.0
         ),
-        status="ok" if error_type is None else "error",
-        error_type=error_type,
-        guardrail_verdicts=verdicts or None,
-        tags=_tags(value, asked, said, answer),
+        guardrail_verdicts=_verdicts(body, answer),
+        tags=_tags(value, asked, said),
     )
-
-
-def _part(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
+    return finish(call, answer, error=coerce.text("errorCode", value.get("errorCode")))
 
 
 def _body(body: Json) -> Json:
     """Chunks of a stream may be wrapped, as the API delivers them."""
     if not isinstance(body, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("chunk"), dict) for each in body
+        isinstance(item, dict) and isinstance(item.get("chunk"), dict) for item in body
     ):
         return body
-    return [_chunk(each["chunk"]) for each in body]
+    return [_chunk(item["chunk"]) for item in body]
 
 
 def _chunk(chunk: dict[str, Json]) -> Json:
@@ -158,55 +140,39 @@ def _counts(asked: dict[str, Json], said: dict[str, Json], answer: Answer) -> di
         },
         cache_apart=True,
     )
+    usage_said = answer.tokens or {}
     return {
-        name: answer.tokens[name] if answer.tokens.get(name) is not None else count
+        name: usage_said[name] if usage_said.get(name) is not None else count
         for name, count in recorded.items()
     }
 
 
-def _error_type(
-    value: dict[str, Json], answer: Answer, stored: bool, *, blocked: bool
-) -> str | None:
-    if value.get("errorCode"):
-        return coerce.text("errorCode", value["errorCode"])
-    if answer.error is not None:
-        return exchanges.error_name(answer.error)
-    there = answer.message is not None or answer.complete or stored or blocked
-    return None if there else "no_completion"
-
-
 def _verdicts(body: Json, answer: Answer) -> list[dict[str, Json]]:
-    said = [each for each in (body if isinstance(body, list) else [body]) if isinstance(each, dict)]
-    actions = [each.get("amazon-bedrock-guardrailAction") for each in said]
+    said = [item for item in (body if isinstance(body, list) else [body]) if isinstance(item, dict)]
+    actions = [item.get("amazon-bedrock-guardrailAction") for item in said]
     if not any(word in _INTERVENED for word in (answer.finish_reason, *actions)):
         return []
-    trace = answer.tags.get("trace")
-    detail = trace.get("guardrail") if isinstance(trace, dict) else None
+    trace = (answer.tags or {}).get("trace")
+    detail = coerce.first(trace, "guardrail")
     return [verdict("bedrock", True, trace=detail)]
 
 
 def _metrics(body: Json) -> dict[str, Json]:
     """Converse: `metrics` of the body or of the last event; InvokeModel: of the last chunk."""
-    found: dict[str, Json] = {}
-    for each in body if isinstance(body, list) else [body]:
-        if isinstance(each, dict):
-            holder = _part(each.get("metadata")) if "metadata" in each else each
-            found.update(_part(holder.get("metrics")))
-            found.update(_part(each.get(_METRICS)))
-    return found
+    metrics: dict[str, Json] = {}
+    for item in body if isinstance(body, list) else [body]:
+        if isinstance(item, dict):
+            holder = coerce.mapping(item.get("metadata")) if "metadata" in item else item
+            metrics.update(coerce.mapping(holder.get("metrics")))
+            metrics.update(coerce.mapping(item.get(_METRICS)))
+    return metrics
 
 
-def _tags(
-    value: dict[str, Json], asked: dict[str, Json], said: dict[str, Json], answer: Answer
-) -> dict[str, Json]:
+def _tags(value: dict[str, Json], asked: dict[str, Json], said: dict[str, Json]) -> dict[str, Json]:
     tags = {key: item for key, item in value.items() if key not in _READ and item is not None}
     tags["bedrock_request_id"] = value.get("requestId")
     tags["bedrock_operation"] = value.get("operation")
     for part, key in ((asked, "inputBodyS3Path"), (said, "outputBodyS3Path")):
         if part.get(key) is not None:
             tags[key] = part[key]
-    if answer.message is None and answer.leftover is not None:
-        tags["response_body"] = answer.leftover
-    if answer.response_id is not None:
-        tags["response_id"] = answer.response_id
     return {key: item for key, item in tags.items() if item is not None}

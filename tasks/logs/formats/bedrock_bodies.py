@@ -7,11 +7,9 @@ of Titan, Llama, Mistral, Cohere and Nova.
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.logs.formats.anthropic_bodies import finish_reason
-from tasks.logs.formats.exchange import Answer, Api, decode, without_completion
+from tasks.logs.formats.exchange import Api, decode
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.parts import answer_of, message_of
 from tasks.logs.shapes.records import Json
@@ -27,8 +25,8 @@ _ASKED = ("prompt", "inputText", "message", "inputs")
 def _is_converse(value: Json) -> bool:
     if isinstance(value, list):
         signs = (*_EVENTS[:-1], "contentBlockIndex")
-        return any(isinstance(each, dict) and any(k in each for k in signs) for each in value)
-    output = value.get("output") if isinstance(value, dict) else None
+        return any(isinstance(item, dict) and any(k in item for k in signs) for item in value)
+    output = coerce.first(value, "output")
     return isinstance(output, dict) and "message" in output
 
 
@@ -43,7 +41,7 @@ def _read_messages(request: dict[str, Json]) -> Json:
     asked = request.get("messages")
     if not isinstance(asked, list) and any(name in request for name in _ASKED):
         return _read_prompt(request)
-    for item in asked if isinstance(asked, list) else []:
+    for item in coerce.sequence(asked):
         turn = item if isinstance(item, dict) else {"content": item}
         role = turn.get("role")
         messages.extend(message_of(role if isinstance(role, str) else "user", turn.get("content")))
@@ -53,18 +51,17 @@ def _read_messages(request: dict[str, Json]) -> Json:
 def _read_converse(value: Json) -> Answer:
     whole = _from_events(value) if isinstance(value, list) else value
     if not isinstance(whole, dict):
-        return without_completion(value)
+        return Answer(body=value)
     output = whole.get("output")
-    inner = output.get("message") if isinstance(output, dict) else None
-    blocks = inner.get("content") if isinstance(inner, dict) else None
-    message = answer_of(blocks) if isinstance(blocks, list) else None
+    inner = coerce.first(output, "message")
+    blocks = coerce.first(inner, "content")
     tags = {name: whole[name] for name in ("metrics", "trace") if whole.get(name) is not None}
     return Answer(
-        message=message,
-        finish_reason=finish_reason(whole.get("stopReason")),
+        message=answer_of(blocks) if isinstance(blocks, list) else None,
+        finish_reason=coerce.text("stopReason", whole.get("stopReason")),
         tokens=usage.tokens(whole.get("usage"), cache_apart=True),
         error=whole.get("error"),
-        leftover=whole if message is None else None,
+        body=whole,
         tags=tags,
     )
 
@@ -83,7 +80,7 @@ def _from_events(events: list[Json]) -> dict[str, Json]:
                 index = body.get("contentBlockIndex")
                 block = blocks.setdefault(index if isinstance(index, int) else 0, {})
                 piece = body.get("start" if kind == "contentBlockStart" else "delta")
-                _add(block, piece if isinstance(piece, dict) else {})
+                _add(block, coerce.mapping(piece))
             elif kind == "messageStop":
                 whole["stopReason"] = body.get("stopReason")
             elif kind == "metadata":
@@ -112,7 +109,7 @@ def _add(block: dict[str, Json], piece: dict[str, Json]) -> None:
         if isinstance(value, str) and isinstance(before, str | None):
             block[key] = (before or "") + value
         elif isinstance(value, dict) and isinstance(before, dict | None):
-            inner: dict[str, Json] = before if isinstance(before, dict) else {}
+            inner: dict[str, Json] = coerce.mapping(before)
             block[key] = inner
             _add(inner, value)
         else:
@@ -137,7 +134,7 @@ CONVERSE = Api(
 
 def _is_text(value: Json) -> bool:
     items = value if isinstance(value, list) else [value]
-    return bool(items) and all(isinstance(each, dict) and _piece(each) for each in items)
+    return bool(items) and all(isinstance(item, dict) and _piece(item) for item in items)
 
 
 def _piece(value: dict[str, Json]) -> dict[str, Json] | None:
@@ -154,47 +151,26 @@ def _piece(value: dict[str, Json]) -> dict[str, Json] | None:
 def _read_text(value: Json) -> Answer:
     """Titan, Llama, Mistral, Cohere and the old Claude; of a stream the texts are put together."""
     items = value if isinstance(value, list) else [value]
-    pieces = [_piece(each) if isinstance(each, dict) else None for each in items]
-    found = [piece for piece in pieces if piece is not None]
-    if not found:
-        return without_completion(value)
-    texts = [coerce.text("text", _any(piece, "outputText", "generation", "completion", "text"))
-             for piece in found]  # fmt: skip
-    if any(name in found[0] for name in _VECTORS):
-        return Answer(tokens=_text_counts(found[0]), complete=True)
-    merged = {key: item for piece in found for key, item in piece.items() if item is not None}
-    reason = _any(merged, "completionReason", "stop_reason", "stopReason", "finish_reason")
-    said = "".join(text or "" for text in texts)
+    objects = [item for item in items if isinstance(item, dict)]
+    pieces = [piece for piece in map(_piece, objects) if piece is not None]
+    if not pieces:
+        return Answer(body=value)
+    keys = ("outputText", "generation", "completion", "text")
+    texts = [coerce.text("text", coerce.first(piece, *keys)) for piece in pieces]
+    if any(name in pieces[0] for name in _VECTORS):
+        return Answer(tokens=usage.tokens(pieces[0]), complete=True)
+    merged = {key: item for piece in pieces for key, item in piece.items() if item is not None}
+    reason = coerce.first(merged, "completionReason", "stop_reason", "stopReason", "finish_reason")
     return Answer(
-        message={"role": "assistant", "content": said} if said else None,
-        finish_reason=_text_reason(finish_reason(reason)),
-        tokens=_text_counts(merged),
-        leftover=None if said else value,
+        message={"role": "assistant", "content": "".join(text or "" for text in texts)},
+        finish_reason=coerce.text("stop_reason", reason),
+        tokens=usage.tokens(merged),
+        body=value,
     )
-
-
-def _text_counts(merged: dict[str, Json]) -> dict[str, Any]:
-    output = ("totalOutputTextTokenCount", "tokenCount", "generation_token_count")
-    return usage.tokens(
-        {
-            "input_tokens": _any(merged, "inputTextTokenCount", "prompt_token_count"),
-            "output_tokens": _any(merged, *output),
-        }
-    )
-
-
-def _text_reason(reason: str | None) -> str | None:
-    named = {"FINISH": "stop", "FINISHED": "stop", "COMPLETE": "stop", "LENGTH": "length",
-             "MAX_TOKENS": "length", "CONTENT_FILTERED": "content_filter"}  # fmt: skip
-    return named.get(reason, reason) if reason is not None else None
-
-
-def _any(value: dict[str, Json], *names: str) -> Json:
-    return next((value[name] for name in names if value.get(name) is not None), None)
 
 
 def _read_prompt(request: dict[str, Json]) -> Json:
-    asked = _any(request, *_ASKED)
+    asked = coerce.first(request, *_ASKED)
     return None if asked is None else message_list("prompt", asked)
 
 

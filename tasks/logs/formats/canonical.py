@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from expectations.contracts import CALL_FIELDS
-from tasks.logs.reading.json_text import dump_bytes, parse
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
+from tasks.logs.shapes.dead import or_dead
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
+from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Record, UnreadableError
 
 NAME = "canonical"
-VERSION = "canonical@1"
+VERSION = "canonical@2"
 
 _EXTRA = frozenset({"user", "user_id", "feedback", "record"})
 _KNOWN = frozenset(CALL_FIELDS) | _EXTRA
@@ -28,7 +30,6 @@ _TEXTS = (
 )  # fmt: skip
 _INTEGERS = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 _NUMBERS = ("ttft_s", "latency_s", "cost_usd")
-_MAX_DEPTH = 100
 
 
 def matches(value: Json) -> bool:
@@ -42,22 +43,18 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
-    if is_feedback_record(value):
+    if is_feedback_record(coerce.an_object(value)):
         yield feedback_alone(value)
         return
     if not any(key in _KNOWN for key in value):
         raise UnreadableError("no key of a call is in it (request_id, messages, response, …)")
-    feedback: tuple[Feedback, ...] = ()
-    broken: Dead | None = None
-    try:
-        feedback = read_feedback(value.get("feedback"))
-    except UnreadableError as error:
-        broken = Dead(str(error), dump_bytes(value.get("feedback")))
-    yield _call(value, feedback)
-    if broken is not None:
-        yield broken
+    said = value.get("feedback")
+    feedback = or_dead(said, read_feedback, said)
+    if isinstance(feedback, Dead):
+        yield _call(value, ())
+        yield feedback
+    else:
+        yield _call(value, feedback)
 
 
 def _call(value: dict[str, Json], feedback: tuple[Feedback, ...]) -> Call:
@@ -72,19 +69,18 @@ def _call(value: dict[str, Json], feedback: tuple[Feedback, ...]) -> Call:
     if "user_id" in value and "user" not in value:
         call.user = coerce.text("user", value["user_id"])
     call.tags = _tags(value.get("tags"), unknown)
-    if call.tool_calls is None and isinstance(call.response, dict):
-        call.tool_calls = call.response.get("tool_calls")
-    if call.status is None:
-        failed = call.error_type is not None or (call.http_status or 0) >= 400
-        call.status = "error" if failed else "ok" if call.response is not None else None
-    return call
+    if call.response is None:
+        # a field that is missing is for the expectations to judge
+        return finish(call, NOT_RECORDED, error=call.error_type, otherwise=None)
+    answer = Answer(call.response, complete=call.operation == "embeddings")
+    return finish(call, answer, error=call.error_type)
 
 
 def _messages(name: str, value: Json) -> Json:
     if value is None:
         return None
     if isinstance(value, str):
-        inner = _json_text(value)
+        inner = nested(value)
         # only a list of objects is messages; any other text is the prompt itself
         if isinstance(inner, list) and all(isinstance(item, dict) for item in inner):
             value = inner
@@ -93,38 +89,21 @@ def _messages(name: str, value: Json) -> Json:
 
 def _response(name: str, value: Json) -> Json:
     if isinstance(value, str):
-        inner = _json_text(value)
+        inner = nested(value)
         # an answer may itself be JSON text; only a message with a role is taken for one
         if not (isinstance(inner, dict) and "role" in inner):
             return {"role": "assistant", "content": value}
         value = inner
     if isinstance(value, dict):
-        found: list[Json] = message_list(name, value)
-        return found[0]
+        messages: list[Json] = message_list(name, value)
+        return messages[0]
     if value is None:
         return None
     raise UnreadableError(f"{name}: expected text or a message, received {coerce.kind_of(value)}")
 
 
-def _nested(name: str, value: Json) -> Json:
-    """A JSON field: nested, or as JSON text; text that is no JSON stays text."""
-    if not isinstance(value, str):
-        return value
-    inner = _json_text(value)
-    return value if inner is None else inner
-
-
-def _json_text(value: str) -> Json:
-    if not value.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        return parse(value.encode(), _MAX_DEPTH)
-    except UnreadableError:
-        return None
-
-
 def _tags(given: Json, unknown: dict[str, Json]) -> dict[str, Json]:
-    given = _nested("tags", given)
+    given = nested(given)
     tags: dict[str, Json] = dict(given) if isinstance(given, dict) else {}
     if given is not None and not isinstance(given, dict):
         tags["tags"] = given
@@ -139,7 +118,7 @@ _READERS: dict[str, Callable[[str, Json], Json]] = {
     **dict.fromkeys(_INTEGERS, coerce.integer),
     **dict.fromkeys(_NUMBERS, coerce.number),
     **dict.fromkeys(("http_status", "retries"), coerce.small_integer),
-    **dict.fromkeys(("tool_calls", "params", "guardrail_verdicts"), _nested),
+    **dict.fromkeys(("tool_calls", "params", "guardrail_verdicts"), lambda _, value: nested(value)),
     "started_at": coerce.moment,
     "messages": _messages,
     "response": _response,

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tasks.logs.formats.apis import APIS, CHAT
-from tasks.logs.formats.exchange_call import pair_records
+from tasks.logs.formats.pairs import openai_chat
 from tasks.logs.shapes import coerce
-from tasks.logs.shapes.records import Call, Json, Record, UnreadableError
+from tasks.logs.shapes.records import Call, Json, Record
 
 NAME = "data_flywheel"
-VERSION = "data_flywheel@1"
+VERSION = "data_flywheel@2"
 
 
 def matches(value: Json) -> bool:
@@ -27,18 +26,17 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     line = {key: item for key, item in value.items() if key != "error_details"}
     line.setdefault("response", None)
     details = value.get("error_details")
     if details:
         line["error"] = details
-        status = details.get("status_code") if isinstance(details, dict) else None
+        status = coerce.first(details, "status_code")
         if isinstance(status, int):
             line.setdefault("status_code", status)
     made_up = f"chatcmpl-{value.get('timestamp')}"
-    for record in pair_records(line, CHAT, APIS):
+    for record in openai_chat.records(line):
         if isinstance(record, Call) and record.request_id == made_up:
             record = replace(record, request_id=None, tags={**record.tags, "response_id": made_up})
         yield record

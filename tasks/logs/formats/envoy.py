@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "envoy"
@@ -42,8 +43,7 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     if not any(key in value for key in (*_MODELS, *_COUNTS.values(), *_TOOL)):
         raise UnreadableError("no gen_ai field in it: an access log of other traffic")
     known = {key: None if item == "-" else item for key, item in value.items()}
@@ -62,7 +62,6 @@ def _is_tool(value: dict[str, Json]) -> bool:
 def _call(value: dict[str, Json]) -> Call:
     models = [coerce.text(key, value.get(key)) for key in _MODELS]
     code = coerce.small_integer("response_code", value.get("response_code"))
-    failed = code is not None and (code == 0 or code >= 400)
     counts: dict[str, Any] = {
         name: coerce.integer(key, value.get(key)) for name, key in _COUNTS.items()
     }
@@ -70,7 +69,7 @@ def _call(value: dict[str, Json]) -> Call:
     requested = models[2]
     if requested and requested != next(model for model in models if model):
         tags["request_model"] = requested
-    return Call(
+    call = Call(
         request_id=coerce.text("x-request-id", value.get("x-request-id")),
         started_at=coerce.moment("start_time", value.get("start_time")),
         provider=coerce.text("gen_ai.provider.name", value.get("gen_ai.provider.name")),
@@ -79,17 +78,12 @@ def _call(value: dict[str, Json]) -> Call:
         operation=_operation(value.get("x-envoy-origin-path")),
         **counts,
         latency_s=coerce.seconds("duration", value.get("duration"), 1000.0),
-        status="error" if failed else "ok",
-        error_type=_error_type(value, code) if failed else None,
-        # 0: the client went away before there was a status
         http_status=code or None,
         tags=tags,
     )
-
-
-def _error_type(value: dict[str, Json], code: int | None) -> str:
-    """Envoy's own reason where the upstream gave no status, else the status."""
-    return str(code) if code else str(value.get("response_flags") or "no_response")
+    # 0: the client went away before there was a status; Envoy gives a reason of its own
+    went_away = str(value.get("response_flags") or "no_response") if code == 0 else None
+    return finish(call, error=went_away)
 
 
 def _operation(path: Json) -> str:

@@ -9,16 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
-from tasks.logs.reading.json_text import parse
-from tasks.logs.shapes.messages import flatten_content
-from tasks.logs.shapes.records import Json, UnreadableError
+from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import Answer
+from tasks.logs.shapes.json_text import nested
+from tasks.logs.shapes.records import Json
 
-_MAX_DEPTH = 100
-#: how much of a body that is no completion is kept for people to look at
-MAX_LEFTOVER = 2000
 #: addresses of a model API that run no model
 _STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
 _HELPERS = (
@@ -39,36 +36,6 @@ class Body:
 
     value: Json
     status: Json = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a response body says. `message` None: there is no completion in it.
-
-    `complete` is for answers without a message, such as embeddings. `verdicts`: of guardrails.
-    """
-
-    message: dict[str, Json] | None = None
-    response_id: str | None = None
-    model: str | None = None
-    created: Json = None
-    finish_reason: str | None = None
-    tokens: dict[str, Any] = field(default_factory=dict)
-    other_choices: list[Json] = field(default_factory=list)
-    error: Json = None
-    leftover: Json = None
-    tags: dict[str, Json] = field(default_factory=dict)
-    complete: bool = False
-    verdicts: list[dict[str, Json]] = field(default_factory=list)
-
-    @property
-    def flat_message(self) -> dict[str, Json] | None:
-        """The message as it is stored: text instead of a list of texts."""
-        return None if self.message is None else flatten_content(self.message)
-
-    @property
-    def tool_calls(self) -> Json:
-        return self.message.get("tool_calls") if self.message else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +68,6 @@ class Exchange:
     uri: Json = None
 
 
-def api_of(exchange: Exchange, apis: tuple[Api, ...]) -> Api | None:
-    """By the address or the answer, else, where no address contradicts, by the question."""
-    path = path_of(exchange.uri)
-    if path is not None:
-        known = next((api for api in apis if path.endswith(api.paths)), None)
-        if known is not None:
-            return known
-    response, request = exchange.response.value, exchange.request.value
-    answered = next((api for api in apis if api.is_answer(response)), None)
-    if answered is not None or path is not None or not isinstance(request, dict):
-        return answered
-    return next((api for api in apis if api.is_question(request)), None)
-
-
 def runs_no_model(uri: Json) -> bool:
     path = path_of(uri)
     return path is not None and path.endswith(_HELPERS)
@@ -123,8 +76,7 @@ def runs_no_model(uri: Json) -> bool:
 def pair_of(value: dict[str, Json]) -> Exchange:
     """A line {"request": …, "response": …}; the address may stand on the line or the request."""
     request = value.get("request")
-    inside = request if isinstance(request, dict) else {}
-    uri = next((v for v in (inside.get("uri"), inside.get("url"), value.get("url")) if v), None)
+    uri = coerce.first(request, "uri", "url") or value.get("url")
     return Exchange(unwrap(request), unwrap(value.get("response")), value, uri)
 
 
@@ -160,13 +112,10 @@ def _status(value: dict[str, Json]) -> Json:
 
 
 def decode(value: Json) -> Json:
+    """A body out of VCR's wrapping, JSON text parsed, the text of an event stream as its chunks."""
     if isinstance(value, dict) and value and set(value) <= {"string", "encoding", "base64_string"}:
         value = value.get("string")
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        try:
-            return parse(value.encode(), _MAX_DEPTH)
-        except UnreadableError:
-            return value
+    value = nested(value)
     if isinstance(value, str) and _STREAM.match(value) and "data:" in value:
         return _event_stream(value)
     return value
@@ -176,31 +125,11 @@ def _event_stream(text: str) -> Json:
     chunks: list[Json] = []
     for line in text.splitlines():
         content = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or content == "[DONE]" or not content:
-            continue
-        try:
-            chunks.append(parse(content.encode(), _MAX_DEPTH))
-        except UnreadableError:
-            return text
+        if line.startswith("data:") and content not in ("", "[DONE]"):
+            chunks.append(nested(content))
+            if isinstance(chunks[-1], str):
+                return text
     return chunks or text
-
-
-def without_completion(value: Json) -> Answer:
-    """Of a body that is no object; a long text is cut, it is only for people to look at."""
-    return Answer(leftover=value[:MAX_LEFTOVER] if isinstance(value, str) else value)
-
-
-def error_name(error: Json) -> str:
-    """The class of an error: its code, else its type, else whatever short text it is."""
-    if isinstance(error, dict):
-        inner: dict[str, Json] = error
-        if isinstance(error.get("error"), dict):
-            inner = error["error"]
-        for key in ("code", "type", "name"):
-            if isinstance(inner.get(key), str | int) and inner.get(key):
-                return str(inner[key])[:200]
-        return "error"
-    return str(error)[:200] if isinstance(error, str | int) else "error"
 
 
 def path_of(uri: Json) -> str | None:

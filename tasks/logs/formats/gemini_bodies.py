@@ -7,15 +7,13 @@ filter held back is a verdict of a guardrail. Source: the Gemini API reference, 
 
 from __future__ import annotations
 
-from typing import Any
-
-from tasks.logs.formats.exchange import Answer, Api, without_completion
-from tasks.logs.shapes import coerce
+from tasks.logs.formats.exchange import Api
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.guardrails import verdict
 from tasks.logs.shapes.parts import answer_of, message_of
 from tasks.logs.shapes.records import Json
 
-_FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
 _BLOCKED = frozenset({
     "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY",
     "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "LANGUAGE", "MODEL_ARMOR",
@@ -30,7 +28,7 @@ _READ = frozenset({
 
 def is_answer(value: Json) -> bool:
     items = value if isinstance(value, list) else [value]
-    return bool(items) and all(isinstance(each, dict) and _is_response(each) for each in items)
+    return bool(items) and all(isinstance(item, dict) and _is_response(item) for item in items)
 
 
 def _is_response(value: dict[str, Json]) -> bool:
@@ -46,17 +44,17 @@ def is_question(value: dict[str, Json]) -> bool:
 def read_messages(request: dict[str, Json]) -> Json:
     """The SDK allows texts and parts where the API has contents with a role."""
     messages: list[Json] = []
-    system = _any(request, "systemInstruction", "system_instruction")
+    system = coerce.first(request, "systemInstruction", "system_instruction")
     if system is None:
         config = request.get("config")  # where the SDK keeps it
-        system = _any(config, "systemInstruction", "system_instruction")
+        system = coerce.first(config, "systemInstruction", "system_instruction")
     if system is not None:
         messages.extend(message_of("system", _parts(system)))
     contents = request.get("contents")
     for content in contents if isinstance(contents, list) else [contents]:
         if content is None:
             continue
-        role = content.get("role") if isinstance(content, dict) else None
+        role = coerce.first(content, "role")
         known = _ROLES.get(role, role) if isinstance(role, str) else "user"
         messages.extend(message_of(known, _parts(content)))
     return messages or None
@@ -65,29 +63,26 @@ def read_messages(request: dict[str, Json]) -> Json:
 def read_answer(value: Json) -> Answer:
     whole = _from_chunks(value if isinstance(value, list) else [value])
     if not isinstance(whole, dict):
-        return without_completion(value)
+        return Answer(body=value)
     candidates = whole.get("candidates")
-    offered = candidates if isinstance(candidates, list) else []
-    choices = [each for each in offered if isinstance(each, dict)]
-    messages = [_message(each) for each in choices]
-    message = messages[0] if messages else None
-    said = coerce.text(
-        "finishReason", _any(choices[0], "finishReason", "finish_reason") if choices else None
-    )
+    offered = coerce.sequence(candidates)
+    choices = [item for item in offered if isinstance(item, dict)]
+    messages = [_message(item) for item in choices]
+    candidate = choices[0] if choices else {}
+    said = coerce.text("finishReason", coerce.first(candidate, "finishReason", "finish_reason"))
     reason = said.rpartition(".")[2].upper() if said is not None else None  # the SDK's enum
-    verdicts = _verdicts(whole, choices[0] if choices else {}, reason)
+    verdicts = _verdicts(whole, candidate, reason)
     return Answer(
-        message=message,
-        response_id=coerce.text("responseId", _any(whole, "responseId", "response_id")),
-        model=coerce.text("modelVersion", _any(whole, "modelVersion", "model_version")),
-        created=_any(whole, "createTime", "create_time"),
-        finish_reason="content_filter" if verdicts else _FINISH.get(reason or "", reason),
-        tokens=_tokens(_any(whole, "usageMetadata", "usage_metadata")),
-        other_choices=[each for each in messages[1:] if each is not None],
+        message=messages[0] if messages else None,
+        response_id=coerce.text("responseId", coerce.first(whole, "responseId", "response_id")),
+        model=coerce.text("modelVersion", coerce.first(whole, "modelVersion", "model_version")),
+        created=coerce.first(whole, "createTime", "create_time"),
+        finish_reason=reason,
+        tokens=usage.tokens(coerce.first(whole, "usageMetadata", "usage_metadata")),
+        other_choices=[item for item in messages[1:] if item is not None],
         error=whole.get("error"),
-        leftover=None if message is not None else whole,
+        body=whole,
         tags={key: item for key, item in whole.items() if key not in _READ and item is not None},
-        complete=bool(verdicts),
         verdicts=verdicts,
     )
 
@@ -100,37 +95,15 @@ def _message(candidate: dict[str, Json]) -> dict[str, Json] | None:
 def _verdicts(
     whole: dict[str, Json], candidate: dict[str, Json], reason: str | None
 ) -> list[dict[str, Json]]:
-    feedback = _any(whole, "promptFeedback", "prompt_feedback")
-    stopped = coerce.text("blockReason", _any(feedback, "blockReason", "block_reason"))
+    feedback = coerce.first(whole, "promptFeedback", "prompt_feedback")
+    stopped = coerce.text("blockReason", coerce.first(feedback, "blockReason", "block_reason"))
     if stopped is not None:
-        ratings = _any(feedback, "safetyRatings", "safety_ratings")
+        ratings = coerce.first(feedback, "safetyRatings", "safety_ratings")
         return [verdict("gemini", True, stage="input", reason=stopped, ratings=ratings)]
     if reason in _BLOCKED:
-        ratings = _any(candidate, "safetyRatings", "safety_ratings")
+        ratings = coerce.first(candidate, "safetyRatings", "safety_ratings")
         return [verdict("gemini", True, stage="output", reason=reason, ratings=ratings)]
     return []
-
-
-def _tokens(said: Json) -> dict[str, Any]:
-    def count(camel: str, snake: str) -> int | None:
-        return coerce.integer(camel, _any(said, camel, snake))
-
-    prompt = count("promptTokenCount", "prompt_token_count")
-    tools = count("toolUsePromptTokenCount", "tool_use_prompt_token_count")
-    answer = count("candidatesTokenCount", "candidates_token_count")
-    thoughts = count("thoughtsTokenCount", "thoughts_token_count")
-    return {
-        "input_tokens": _sum(prompt, tools),
-        "output_tokens": _sum(answer, thoughts),
-        "total_tokens": count("totalTokenCount", "total_token_count"),
-        "cached_tokens": count("cachedContentTokenCount", "cached_content_token_count"),
-        "reasoning_tokens": thoughts,
-    }
-
-
-def _sum(*counts: int | None) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None
 
 
 def _from_chunks(chunks: list[Json]) -> Json:
@@ -145,7 +118,7 @@ def _from_chunks(chunks: list[Json]) -> Json:
             return None
         whole.update({key: item for key, item in chunk.items() if item is not None})
         candidates = chunk.get("candidates")
-        for candidate in candidates if isinstance(candidates, list) else []:
+        for candidate in coerce.sequence(candidates):
             if isinstance(candidate, dict):
                 index = candidate.get("index")
                 _add(pieces.setdefault(index if isinstance(index, int) else 0, {}), candidate)
@@ -179,12 +152,6 @@ def _parts(content: Json) -> Json:
             return [content]
         return parts if isinstance(parts, list) else None
     return content if isinstance(content, list) or content is None else [content]
-
-
-def _any(value: Json, *names: str) -> Json:
-    if not isinstance(value, dict):
-        return None
-    return next((value[name] for name in names if value.get(name) is not None), None)
 
 
 GEMINI = Api(

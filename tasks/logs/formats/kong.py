@@ -10,44 +10,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.apis import APIS, CHAT
-from tasks.logs.formats.exchange import Answer, Body, Exchange
+from tasks.logs.formats.apis import CHAT, api_of
+from tasks.logs.formats.exchange import Body, Exchange
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.guardrails import BLOCKED, verdict
+from tasks.logs.shapes.answers import NOT_RECORDED, finish
+from tasks.logs.shapes.guardrails import verdict
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "kong"
-VERSION = "kong@2"
+VERSION = "kong@3"
 
 #: objects inside a plugin's that call a model, but not for the user
 _INSIDE = ("meta", "usage", "payload", "cache", "rag-inject", "ai-llm-as-judge")
 
 
 def matches(value: Json) -> bool:
-    inner = value.get("ai") if isinstance(value, dict) else None
+    inner = coerce.first(value, "ai")
     if not isinstance(inner, dict):
         return False
     return "mcp" in inner or "a2a" in inner or bool(_plugins(inner))
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     inner = value.get("ai")
     if not isinstance(inner, dict):
         raise UnreadableError("no `ai` object in it: a log entry of other traffic")
-    found = _plugins(inner)
-    for name, plugin in found:
-        yield _call(value, inner, name, plugin, alone=len(found) == 1)
-    if not found:
+    plugins = _plugins(inner)
+    for name, plugin in plugins:
+        yield _call(value, inner, name, plugin, alone=len(plugins) == 1)
+    if not plugins:
         yield Other()
 
 
 def _plugins(inner: dict[str, Json]) -> list[tuple[str, dict[str, Json]]]:
     return [
-        (name, each)
-        for name, each in inner.items()
-        if isinstance(each, dict) and isinstance(each.get("meta"), dict)
+        (name, part)
+        for name, part in inner.items()
+        if isinstance(part, dict) and isinstance(part.get("meta"), dict)
     ]
 
 
@@ -59,40 +59,31 @@ def _call(
     *,
     alone: bool,
 ) -> Call:
-    meta, counts = _part(plugin.get("meta")), _part(plugin.get("usage"))
+    meta, counts = coerce.mapping(plugin.get("meta")), coerce.mapping(plugin.get("usage"))
     exchange = _exchange(inner, plugin)
-    api = exchanges.api_of(exchange, APIS) or CHAT
-    request = exchange.request.value if isinstance(exchange.request.value, dict) else {}
-    answer = Answer() if exchange.response.value is None else api.read_answer(
-        exchange.response.value
-    )  # fmt: skip
-    verdicts = _verdicts(inner, plugin)
-    blocked = any(each["action"] == BLOCKED for each in verdicts)
-    code = coerce.small_integer("response.status", _part(entry.get("response")).get("status"))
-    failed = not blocked and code is not None and code >= 400
-    own_id = coerce.text("request.id", _part(entry.get("request")).get("id"))
-    return Call(
+    api = api_of(exchange) or CHAT
+    request = coerce.mapping(exchange.request.value)
+    said = exchange.response.value
+    status = coerce.mapping(entry.get("response")).get("status")
+    own_id = coerce.text("request.id", coerce.mapping(entry.get("request")).get("id"))
+    call = Call(
         request_id=own_id if own_id is None or alone else f"{own_id}:{name}",
         started_at=coerce.moment("started_at", entry.get("started_at")),
         provider=coerce.text("provider_name", meta.get("provider_name")),
         model=coerce.text("model", meta.get("response_model") or meta.get("request_model")),
-        user=_consumer(_part(entry.get("consumer"))),
+        user=_consumer(coerce.mapping(entry.get("consumer"))),
         operation=api.operation,
         messages=api.read_messages(request),
-        response=answer.flat_message,
-        tool_calls=answer.tool_calls,
-        finish_reason="content_filter" if blocked else answer.finish_reason,
         params=api.params(request),
         **usage.tokens(counts),
         ttft_s=coerce.seconds("time_to_first_token", counts.get("time_to_first_token"), 1000.0),
         latency_s=coerce.seconds("llm_latency", _latency(entry, meta), 1000.0),
         cost_usd=coerce.number("cost", counts.get("cost")),
-        status="error" if failed else "ok",
-        error_type=str(code) if failed else None,
-        http_status=None if blocked else code,
-        guardrail_verdicts=verdicts or None,
-        tags=_tags(entry, inner, name, plugin, answer),
+        http_status=coerce.small_integer("response.status", status),
+        guardrail_verdicts=_verdicts(inner, plugin),
+        tags=_tags(entry, inner, name, plugin),
     )
+    return finish(call, NOT_RECORDED if said is None else api.read_answer(said))
 
 
 def _consumer(consumer: dict[str, Json]) -> str | None:
@@ -100,13 +91,9 @@ def _consumer(consumer: dict[str, Json]) -> str | None:
     return coerce.text("consumer", said)
 
 
-def _part(value: Json) -> dict[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
 def _exchange(inner: dict[str, Json], plugin: dict[str, Json]) -> Exchange:
     """Payloads are JSON text, of the plugin or of all of them."""
-    own, shared = _part(plugin.get("payload")), _part(inner.get("payload"))
+    own, shared = coerce.mapping(plugin.get("payload")), coerce.mapping(inner.get("payload"))
     bodies = [exchanges.decode(own.get(key, shared.get(key))) for key in ("request", "response")]
     return Exchange(Body(bodies[0]), Body(bodies[1]))
 
@@ -114,30 +101,29 @@ def _exchange(inner: dict[str, Json], plugin: dict[str, Json]) -> Exchange:
 def _latency(entry: dict[str, Json], meta: dict[str, Json]) -> Json:
     """A cached answer has no llm_latency; then the time of the whole request."""
     said = meta.get("llm_latency")
-    return _part(entry.get("latencies")).get("request") if said is None else said
+    return coerce.mapping(entry.get("latencies")).get("request") if said is None else said
 
 
 def _verdicts(inner: dict[str, Json], plugin: dict[str, Json]) -> list[dict[str, Json]]:
     verdicts = []
-    for name, each in plugin.items():
-        if not isinstance(each, dict):
+    for name, part in plugin.items():
+        if not isinstance(part, dict):
             continue
         for stage in ("input", "output"):
-            reason, masked = each.get(f"{stage}_block_reason"), each.get(f"{stage}_masked") is True
+            reason, masked = part.get(f"{stage}_block_reason"), part.get(f"{stage}_masked") is True
             if reason is not None or masked:
                 verdicts.append(
                     verdict(name, bool(reason), masked=masked, stage=stage, reason=reason)
                 )
-    breached = _part(inner.get("audit")).get("azure_content_safety")
+    breached = coerce.mapping(inner.get("audit")).get("azure_content_safety")
     if isinstance(breached, dict) and breached:
         verdicts.append(verdict("azure-content-safety", True, categories=breached))
     return verdicts
 
 
 def _tags(
-    entry: dict[str, Json], inner: dict[str, Json], name: str, plugin: dict[str, Json],
-    answer: Answer,
-) -> dict[str, Json]:  # fmt: skip
+    entry: dict[str, Json], inner: dict[str, Json], name: str, plugin: dict[str, Json]
+) -> dict[str, Json]:
     tags: dict[str, Json] = {"kong_plugin": name}
     for key in ("cache", "rag-inject", "ai-llm-as-judge"):
         if plugin.get(key) is not None:
@@ -145,12 +131,10 @@ def _tags(
     if inner.get("compressor") is not None:
         tags["compressor"] = inner["compressor"]
     for key in ("service", "route"):
-        label = _part(entry.get(key)).get("name")
+        label = coerce.mapping(entry.get(key)).get("name")
         if label is not None:
             tags[f"kong_{key}"] = label
-    meta = _part(plugin.get("meta"))
+    meta = coerce.mapping(plugin.get("meta"))
     if meta.get("request_model") != meta.get("response_model") and meta.get("response_model"):
         tags["request_model"] = meta.get("request_model")
-    if answer.response_id is not None:
-        tags["response_id"] = answer.response_id
     return tags

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from tasks.logs.formats import langfuse_call, spans
 from tasks.logs.formats.langfuse_call import get
-from tasks.logs.reading.json_text import dump_bytes
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "langfuse"
-VERSION = "langfuse@2"
+VERSION = "langfuse@3"
 
 _TYPES = (
     "GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING",
@@ -29,41 +29,40 @@ _TYPES = (
 def matches(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
-    found = _observations(value)
-    if found:
-        return _is_observation(found[0])
+    observations = _observations(value)
+    if observations:
+        return _is_observation(observations[0])
     return _is_observation(value) or _is_score(value)
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
-    trace = value.get("trace", value)
-    trace = trace if isinstance(trace, dict) else {}
-    found = _observations(value)
-    if not found and _is_score(value):
+    value = coerce.an_object(value)
+    trace = coerce.mapping(value.get("trace", value))
+    observations = _observations(value)
+    if not observations and _is_score(value):
         yield from _score_alone(value)
         return
-    if not found:
+    if not observations:
         if not _is_observation(value):
             raise UnreadableError("neither a trace with observations nor an observation")
-        found, trace = [value], {}
+        observations, trace = [value], {}
     observed: dict[str, dict[str, Json]] = {}
-    for number, item in enumerate(found):
+    for number, item in enumerate(observations):
         if not isinstance(item, dict):
-            yield Dead(f"an observation: expected an object, received {coerce.kind_of(item)}",
-                       dump_bytes(item))  # fmt: skip
+            what = coerce.kind_of(item)
+            yield dead(item, f"an observation: expected an object, received {what}")
             continue
         own = item.get("id")
         known = observed.setdefault(own if isinstance(own, str) else f"#{number}", {})
-        known.update((key, each) for key, each in item.items() if each not in (None, "{}", {}, []))
+        nothing: tuple[Json, ...] = (None, "{}", {}, [])
+        known.update((key, given) for key, given in item.items() if given not in nothing)
     yield from _calls(list(observed.values()), trace)
 
 
 def _observations(value: dict[str, Json]) -> list[Json]:
     """Without and with input and output, so that the fuller one comes later."""
     trace = value.get("trace")
-    nested = trace.get("observations") if isinstance(trace, dict) else None
+    nested = coerce.first(trace, "observations")
     return [item for items in (nested, value.get("observations"))
             if isinstance(items, list) for item in items]  # fmt: skip
 
@@ -87,7 +86,7 @@ def _score_alone(value: dict[str, Json]) -> Iterator[Record]:
     if about is None:
         yield Other()
         return
-    signal = langfuse_call.score(value, corrected=False)
+    signal = langfuse_call.score(value, False)
     yield replace(signal, request_id=f"{get(value, 'traceId')}:{about}")
 
 
@@ -111,7 +110,7 @@ def _calls(observed: list[dict[str, Json]], trace: dict[str, Json]) -> Iterator[
                 outside = langfuse_call.from_observation(around, trace)
                 calls[own] = langfuse_call.completed(calls[own], outside)
         except UnreadableError as error:
-            yield Dead(str(error), dump_bytes(item))
+            yield dead(item, error)
     yield from _with_feedback(calls, trace)
 
 
@@ -129,13 +128,12 @@ def _with_feedback(calls: dict[str, Call], trace: dict[str, Json]) -> Iterator[R
     last = max(calls, key=lambda own: str(calls[own].started_at), default=None)
     for name in ("scores", "corrections"):
         items = trace.get(name)
-        for item in items if isinstance(items, list) else []:
+        for item in coerce.sequence(items):
             if not isinstance(item, dict) or last is None:
                 continue
-            try:
-                signal = langfuse_call.score(item, corrected=name == "corrections")
-            except UnreadableError as error:
-                yield Dead(str(error), dump_bytes(item))
+            signal = or_dead(item, langfuse_call.score, item, name == "corrections")
+            if isinstance(signal, Dead):
+                yield signal
                 continue
             about = get(item, "observationId")
             known = isinstance(about, str) and about in calls

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.logs.formats.exchange import decode
+from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce
-from tasks.logs.shapes.payloads import read_input, read_output
+from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.records import Call, Feedback, Json
 
 _CAMEL = re.compile(r"([A-Z])")
@@ -30,21 +31,15 @@ def get(item: dict[str, Json], name: str) -> Json:
 
 def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
     """Raises UnreadableError where a field cannot be held."""
-    metadata = decode(item.get("metadata"))
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = coerce.mapping(decode(item.get("metadata")))
     recorded = metadata.get("attributes")
-    attributes = recorded if isinstance(recorded, dict) else {}
-    answer = read_output(item.get("output"))
+    attributes = coerce.mapping(recorded)
     started = coerce.moment("startTime", get(item, "startTime"))
     ended = coerce.moment("endTime", get(item, "endTime"))
     first = coerce.moment("completionStartTime", get(item, "completionStartTime"))
-    given = decode(get(item, "modelParameters"))
-    given = given if isinstance(given, dict) else {}
-    failed = item.get("level") == "ERROR"
-    silent = answer.message is None and item.get("output") not in (None, "")
-    error_type = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
-    finish = answer.finish_reason or given.get("finishReason")
-    return Call(
+    given = coerce.mapping(decode(get(item, "modelParameters")))
+    error = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
+    call = Call(
         request_id=f"{get(item, 'traceId')}:{item.get('id')}",
         started_at=started,
         provider=coerce.text("provider", next(
@@ -57,9 +52,7 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         user=coerce.text("userId", get(trace, "userId") or get(item, "userId")),
         operation="chat",
         messages=read_input(item.get("input")),
-        response=answer.message,
-        tool_calls=answer.tool_calls,
-        finish_reason=_reason(coerce.text("finishReason", finish)),
+        finish_reason=coerce.text("finishReason", given.get("finishReason")),
         params={k: v for k, v in given.items() if v not in (None, "") and k not in _NOT_PARAMS}
         or None,
         **_tokens(item),
@@ -67,10 +60,10 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         else coerce.number("timeToFirstToken", get(item, "timeToFirstToken")),
         latency_s=(ended - started).total_seconds() if ended and started else None,
         cost_usd=_cost(item),
-        status="error" if failed or silent else "ok",
-        error_type=error_type if failed else "no_completion" if silent else None,
-        tags=_tags(item, trace, metadata, answer.response_id),
+        tags=_tags(item, trace, metadata),
     )  # fmt: skip
+    answer = read_output(item.get("output"))
+    return finish(call, answer, error=error if item.get("level") == "ERROR" else None)
 
 
 def completed(inner: Call, outer: Call) -> Call:
@@ -89,14 +82,9 @@ def completed(inner: Call, outer: Call) -> Call:
     return replace(inner, **said)
 
 
-def _reason(said: str | None) -> str | None:
-    return {"tool-calls": "tool_calls", "max_tokens": "length"}.get(said, said) if said else None
-
-
 def _tokens(item: dict[str, Json]) -> dict[str, Any]:
     """The sums that Langfuse makes where it gives them, else its rule: all keys input*, output*."""
-    details = decode(get(item, "usageDetails"))
-    details = details if isinstance(details, dict) else {}
+    details = coerce.mapping(decode(get(item, "usageDetails")))
     older = item.get("usage")
     if not details and isinstance(older, dict):
         details = {key: older.get(key) for key in ("input", "output", "total")}
@@ -122,13 +110,13 @@ def _tokens(item: dict[str, Json]) -> dict[str, Any]:
 
 def _cost(item: dict[str, Json]) -> float | None:
     details = decode(get(item, "costDetails"))
-    total = details.get("total") if isinstance(details, dict) else None
+    total = coerce.first(details, "total")
     said = get(item, "totalCost") or total or get(item, "calculatedTotalCost")
     return coerce.number("totalCost", said)
 
 
 def _tags(
-    item: dict[str, Json], trace: dict[str, Json], metadata: dict[str, Json], answer_id: Json
+    item: dict[str, Json], trace: dict[str, Json], metadata: dict[str, Json]
 ) -> dict[str, Json]:
     tags = {key: value for key, value in metadata.items() if key not in _TELEMETRY}
     about = {
@@ -138,13 +126,12 @@ def _tags(
         "status_message": get(item, "statusMessage"),
         "trace_name": trace.get("name"),
         "trace_tags": trace.get("tags"),
-        "response_id": answer_id,
     }
     tags.update({key: value for key, value in about.items() if value not in (None, "", [])})
     return tags
 
 
-def score(item: dict[str, Json], *, corrected: bool) -> Feedback:
+def score(item: dict[str, Json], corrected: bool) -> Feedback:
     """Numbers and yes/no are values; the label of a category is a comment."""
     words = item.get("longStringValue") or get(item, "stringValue")
     comment = coerce.text("comment", item.get("comment"))

@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.apis import APIS, CHAT
-from tasks.logs.formats.exchange import Answer, Body, Exchange, decode
+from tasks.logs.formats.apis import CHAT, api_of
+from tasks.logs.formats.exchange import Body, Exchange, decode
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.guardrails import BLOCKED, verdict
+from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
+from tasks.logs.shapes.guardrails import verdict
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "litellm"
-VERSION = "litellm@2"
+VERSION = "litellm@3"
 
 _READ = frozenset({
     "id", "request_id", "call_type", "status", "custom_llm_provider", "startTime", "endTime",
@@ -47,8 +47,7 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     if "call_type" not in value and "startTime" not in value:
         raise UnreadableError("neither call_type nor startTime of a LiteLLM log is in it")
     if "mcp" in str(value.get("call_type")):
@@ -58,20 +57,15 @@ def records(value: Json) -> Iterator[Record]:
 
 
 def _call(value: dict[str, Json]) -> Call:
-    metadata = _nested(value.get("metadata"))
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = coerce.mapping(_nested(value.get("metadata")))
     question = _nested(value.get("messages"))
     if question is None:
         proxied = _nested(value.get("proxy_server_request"))
         question = proxied if isinstance(proxied, dict) else None
     answer = _answer(_nested(value.get("response")))
-    verdicts = _verdicts(value, metadata)
-    error_type, http_status = _error(value, metadata, answer, verdicts)
-    counts = _counts(value, metadata, answer)
+    error, http_status = _error(value, metadata)
     started, latency, ttft = _times(value)
-    blocked = any(each["action"] == BLOCKED for each in verdicts)
-    finish = "content_filter" if blocked and not answer.finish_reason else answer.finish_reason
-    return Call(
+    call = Call(
         request_id=coerce.text("id", value.get("id") or value.get("request_id")),
         started_at=started,
         provider=coerce.text("custom_llm_provider", value.get("custom_llm_provider")),
@@ -80,21 +74,17 @@ def _call(value: dict[str, Json]) -> Call:
         user=coerce.text("end_user", value.get("end_user") or value.get("user")),
         operation=_OPERATIONS.get(str(value.get("call_type")), str(value.get("call_type") or "")),
         messages=_messages(question),
-        response=answer.flat_message,
-        tool_calls=answer.tool_calls,
-        finish_reason=finish,
         params=_nested(value.get("model_parameters")),
-        **counts,
+        **_counts(value, metadata),
         ttft_s=ttft,
         latency_s=latency,
         cost_usd=coerce.number("response_cost", value.get("response_cost", value.get("spend"))),
-        status="ok" if error_type is None else "error",
-        error_type=error_type,
         http_status=http_status,
         retries=coerce.small_integer("retries", metadata.get("attempted_retries")),
-        guardrail_verdicts=verdicts or None,
-        tags=_tags(value, metadata, answer),
+        guardrail_verdicts=_verdicts(value, metadata),
+        tags=_tags(value, metadata),
     )
+    return finish(call, answer, error=error)
 
 
 def _nested(value: Json) -> Json:
@@ -106,20 +96,24 @@ def _nested(value: Json) -> Json:
 def _messages(value: Json) -> Json:
     if isinstance(value, dict) and ("messages" in value or "input" in value):
         asked = Exchange(Body(value), Body(None))
-        return (exchanges.api_of(asked, APIS) or CHAT).read_messages(value)
+        return (api_of(asked) or CHAT).read_messages(value)
     return None if value is None else message_list("messages", value)
 
 
 def _answer(value: Json) -> Answer:
+    if value is None:
+        return NOT_RECORDED
     if isinstance(value, str):
         return Answer(message={"role": "assistant", "content": value})
-    api = exchanges.api_of(Exchange(Body(None), Body(value)), APIS)
-    return Answer(leftover=value) if api is None else api.read_answer(value)
+    api = api_of(Exchange(Body(None), Body(value)))
+    answer = Answer(body=value) if api is None else api.read_answer(value)
+    answer.response_id = None  # that of a cached answer is of another call
+    return answer
 
 
-def _counts(value: dict[str, Json], metadata: dict[str, Json], answer: Answer) -> dict[str, Any]:
+def _counts(value: dict[str, Json], metadata: dict[str, Json]) -> dict[str, Any]:
     """The line's own counts; cached and reasoning tokens stand only in the usage."""
-    details = usage.tokens(metadata.get("usage_object")) or answer.tokens
+    details = usage.tokens(metadata.get("usage_object"))
     own = usage.tokens({**value, "prompt_tokens_details": None})
     return {name: own.get(name) if own.get(name) is not None else details.get(name)
             for name in own}  # fmt: skip
@@ -136,21 +130,11 @@ def _times(value: dict[str, Json]) -> tuple[datetime | None, float | None, float
     return start, latency, ttft
 
 
-def _error(
-    value: dict[str, Json],
-    metadata: dict[str, Json],
-    answer: Answer,
-    verdicts: list[dict[str, Json]],
-) -> tuple[str | None, int | None]:
-    """(class, HTTP status) of a failure; none where a guardrail stopped the call."""
-    if any(each["action"] == BLOCKED for each in verdicts):
-        return None, None
+def _error(value: dict[str, Json], metadata: dict[str, Json]) -> tuple[str | None, int | None]:
+    """(class, HTTP status) of a failure."""
     if value.get("status") != "failure":
-        # a response that was not logged is no missing completion
-        empty = answer.leftover is not None or answer.error is not None
-        return ("no_completion" if empty else None), None
-    about = value.get("error_information") or metadata.get("error_information")
-    about = about if isinstance(about, dict) else {}
+        return None, None
+    about = coerce.mapping(value.get("error_information") or metadata.get("error_information"))
     code = str(about.get("error_code") or "")
     name = coerce.text("error_class", about.get("error_class")) or code or "failure"
     return name, int(code) if code.isdecimal() and len(code) == 3 else None
@@ -159,8 +143,9 @@ def _error(
 def _verdicts(value: dict[str, Json], metadata: dict[str, Json]) -> list[dict[str, Json]]:
     """A guardrail that stepped in where the call went on changed the text, and blocked nothing."""
     failed = value.get("status") == "failure"
-    found = _nested(value.get("guardrail_information")) or metadata.get("guardrail_information")
-    items = found if isinstance(found, list) else [] if found is None else [found]
+    key = "guardrail_information"
+    information = _nested(value.get(key)) or metadata.get(key)
+    items = information if isinstance(information, list) else [information]
     verdicts: list[dict[str, Json]] = []
     for item in items:
         if isinstance(item, dict):
@@ -173,7 +158,7 @@ def _verdicts(value: dict[str, Json], metadata: dict[str, Json]) -> list[dict[st
     return verdicts
 
 
-def _tags(value: dict[str, Json], metadata: dict[str, Json], answer: Answer) -> dict[str, Json]:
+def _tags(value: dict[str, Json], metadata: dict[str, Json]) -> dict[str, Json]:
     tags: dict[str, Any] = {
         key: item for key, item in value.items() if key not in _READ and item not in _NOTHING
     }
@@ -186,6 +171,4 @@ def _tags(value: dict[str, Json], metadata: dict[str, Json], answer: Answer) -> 
     for key in ("user_api_key_alias", "user_api_key_team_alias", "applied_guardrails"):
         if metadata.get(key) not in _NOTHING:
             tags[key] = metadata[key]
-    if answer.other_choices:
-        tags["other_choices"] = answer.other_choices
     return tags

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.records import Call, Json, Other, Record
 
 NAME = "llama_cpp"
@@ -38,7 +39,7 @@ def matches_lines(lines: Sequence[str]) -> bool:
     return any(_SIGNS.search(line) for line in lines)
 
 
-class LineReader:
+class LlamaCppReader:
     """Reads one log from its start."""
 
     def __init__(self) -> None:
@@ -69,10 +70,10 @@ class LineReader:
                 return
         access = _ACCESS.search(line)
         if access and int(access[2]) >= 400 and access[1].endswith(_GENERATING):
-            yield Call(
-                provider="llama.cpp", operation="chat", status="error", error_type=access[2],
-                http_status=int(access[2]), tags={"path": access[1], "line": self._number},
-            )  # fmt: skip
+            yield finish(Call(
+                provider="llama.cpp", operation="chat", http_status=int(access[2]),
+                tags={"path": access[1], "line": self._number},
+            ))  # fmt: skip
         else:
             yield Other()
 
@@ -91,13 +92,13 @@ class LineReader:
             whole = self._prompts.pop(self._slot[1], None)
         self._timings = {}
         cached = whole - evaluated if whole is not None and evaluated is not None else None
-        return Call(
+        return finish(Call(
             provider="llama.cpp", operation="chat", started_at=_started(line, total_ms),
             input_tokens=evaluated if whole is None else whole, output_tokens=generated,
             cached_tokens=cached if cached is not None and cached >= 0 else None,
             ttft_s=None if prompt_ms is None else prompt_ms / 1000.0, latency_s=total_ms / 1000.0,
-            status="ok", tags=tags,
-        )  # fmt: skip
+            tags=tags,
+        ))  # fmt: skip
 
 
 def _started(line: str, total_ms: float) -> datetime | None:
@@ -106,5 +107,5 @@ def _started(line: str, total_ms: float) -> datetime | None:
     return coerce.from_epoch("timestamp", int(stamp[1]) - total_ms / 1000.0) if stamp else None
 
 
-def reader() -> LineReader:
-    return LineReader()
+def reader() -> LlamaCppReader:
+    return LlamaCppReader()

@@ -15,13 +15,15 @@ from typing import Any
 
 from tasks.logs.formats import otlp_call, otlp_span, spans
 from tasks.logs.formats.exchange import decode
-from tasks.logs.reading.json_text import dump_bytes, parse
+from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.payloads import read_input, read_output
+from tasks.logs.shapes.answers import finish
+from tasks.logs.shapes.dead import dead, or_dead
+from tasks.logs.shapes.json_text import nested, parse
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "mlflow"
-VERSION = "mlflow@2"
+VERSION = "mlflow@3"
 
 _CALLS = ("LLM", "CHAT_MODEL")
 _MAX_DEPTH = 100
@@ -30,8 +32,8 @@ _NOT_TAGS = ("mlflow.", "model", "temperature", "max_tokens")
 
 
 def matches(value: Json) -> bool:
-    found = _spans(value)
-    first = found[0] if found else None
+    recorded = _spans(value)
+    first = recorded[0] if recorded else None
     if not isinstance(first, dict):
         return False
     if isinstance(value, dict) and isinstance(value.get("info"), dict) and "data" in value:
@@ -41,21 +43,19 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    found = _spans(value)
-    if found is None or not isinstance(value, dict):
+    recorded = _spans(value)
+    if recorded is None or not isinstance(value, dict):
         raise UnreadableError("no spans of an MLflow trace are in it")
-    info = value.get("info")
-    about = info if isinstance(info, dict) else {}
+    about = coerce.mapping(value.get("info"))
     read: list[tuple[dict[str, Json], dict[str, Json]]] = []
-    for item in found:
+    for item in recorded:
         if not isinstance(item, dict):
-            yield Dead(f"a span: expected an object, received {coerce.kind_of(item)}",
-                       dump_bytes(item))  # fmt: skip
+            yield dead(item, f"a span: expected an object, received {coerce.kind_of(item)}")
             continue
         span = _with_hex_ids(spans.to_otlp(item))
         pairs = span.get("attributes")
-        given = pairs if isinstance(pairs, dict) else {}
-        read.append((span, {key: _value(each) for key, each in given.items()}))
+        given = coerce.mapping(pairs)
+        read.append((span, {key: _value(text) for key, text in given.items()}))
     pairs_of_ids = [(otlp_span.span_id(span), otlp_span.parent_id(span))
                     for span, given in read if _is_call(given)]  # fmt: skip
     outer = spans.wrapping(pairs_of_ids)
@@ -64,10 +64,11 @@ def records(value: Json) -> Iterator[Record]:
         if not _is_call(given) or otlp_span.span_id(span) in outer:
             yield Other()
             continue
-        try:
-            calls.append(_call(span, given, about))
-        except UnreadableError as error:
-            yield Dead(str(error), dump_bytes(span))
+        call = or_dead(span, _call, span, given, about)
+        if isinstance(call, Dead):
+            yield call
+        else:
+            calls.append(call)
     yield from _with_feedback(calls, about.get("assessments", value.get("assessments")))
 
 
@@ -75,8 +76,8 @@ def _spans(value: Json) -> list[Json] | None:
     if not isinstance(value, dict):
         return None
     data = decode(value.get("data", value))
-    found = data.get("spans") if isinstance(data, dict) else None
-    return found if isinstance(found, list) else None
+    recorded = coerce.first(data, "spans")
+    return recorded if isinstance(recorded, list) else None
 
 
 def _is_call(given: dict[str, Json]) -> bool:
@@ -100,39 +101,28 @@ def _hex(value: Json) -> Json:
 
 def _value(text: Json) -> Json:
     """JSON text, twice where there is text inside the text; what is no JSON stays."""
-    for _ in range(2):
-        if not isinstance(text, str):
-            break
-        try:
-            text = parse(text.encode(), _MAX_DEPTH)
-        except UnreadableError:
-            break
-    return text
+    try:
+        return nested(parse(text.encode(), _MAX_DEPTH)) if isinstance(text, str) else text
+    except UnreadableError:
+        return text
 
 
 def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json]) -> Call:
-    asked = given.get("mlflow.spanInputs")
-    inputs = asked if isinstance(asked, dict) else {}
-    said = given.get("mlflow.spanOutputs")
-    answer = read_output(said)
+    inputs = coerce.mapping(given.get("mlflow.spanInputs"))
     tags: dict[str, Json] = {"span_name": span.get("name")}
     started, latency = otlp_span.read_times(span, tags)
     events = otlp_span.read_events(span.get("events"))
-    state, error_type = otlp_call.outcome({}, events, span.get("status"), tags)
-    if state == "ok" and answer.message is None and said is not None:
-        state, error_type = "error", "no_completion"
-    counts = usage.tokens(given.get("mlflow.chat.tokenUsage")) or answer.tokens
+    error = otlp_call.error_of({}, events, span.get("status"), tags)
     cost = given.get("mlflow.llm.cost")
+    answer = read_output(given.get("mlflow.spanOutputs"))
     model = given.get("mlflow.llm.model") or answer.model or given.get("model")
     params = {key: item for key, item in inputs.items() if key not in _NOT_PARAMS}
     if given.get("mlflow.chat.tools") is not None:
         params["tools"] = given["mlflow.chat.tools"]
     metadata = _metadata(about)
     name, version = _prompt(given.get("mlflow.linkedPrompts"))
-    if answer.response_id is not None:
-        tags["response_id"] = answer.response_id
     tags.update((key, item) for key, item in given.items() if not key.startswith(_NOT_TAGS))
-    return Call(
+    call = Call(
         request_id=otlp_span.span_id(span),
         started_at=started,
         latency_s=latency,
@@ -143,22 +133,17 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
         session_id=coerce.text("session", metadata.get("mlflow.trace.session")),
         user=coerce.text("user", metadata.get("mlflow.trace.user")),
         operation="chat",
-        messages=read_input(asked),
-        response=answer.message,
-        tool_calls=answer.tool_calls,
-        finish_reason=answer.finish_reason,
+        messages=read_input(given.get("mlflow.spanInputs")),
         params=params or None,
-        **counts,
+        **usage.tokens(given.get("mlflow.chat.tokenUsage")),
         cost_usd=coerce.number("cost", cost.get("total_cost")) if isinstance(cost, dict) else None,
-        status=state,
-        error_type=error_type,
         tags={key: item for key, item in tags.items() if item is not None},
     )
+    return finish(call, answer, error=error)
 
 
 def _metadata(about: dict[str, Json]) -> dict[str, Json]:
-    found = about.get("trace_metadata", about.get("request_metadata"))
-    return found if isinstance(found, dict) else {}
+    return coerce.mapping(coerce.first(about, "trace_metadata", "request_metadata"))
 
 
 def _prompt(linked: Json) -> tuple[str | None, str | None]:
@@ -171,14 +156,13 @@ def _prompt(linked: Json) -> tuple[str | None, str | None]:
 def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
     given: dict[int, list[Feedback]] = {}
     ids = [(call.request_id or "").rpartition(":")[2] for call in calls]
-    for item in assessments if isinstance(assessments, list) else []:
+    for item in coerce.sequence(assessments):
         if not isinstance(item, dict):
-            yield Dead("an assessment that is no object", dump_bytes(item))
+            yield dead(item, "an assessment that is no object")
         elif calls:
-            try:
-                signal = _assessment(item)
-            except UnreadableError as error:
-                yield Dead(str(error), dump_bytes(item))
+            signal = or_dead(item, _assessment, item)
+            if isinstance(signal, Dead):
+                yield signal
                 continue
             own = _hex(item.get("span_id"))
             given.setdefault(ids.index(own) if own in ids else len(calls) - 1, []).append(signal)
@@ -188,7 +172,7 @@ def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
 
 def _assessment(item: dict[str, Json]) -> Feedback:
     holder: Any = item.get("feedback") or item.get("expectation") or {}
-    value = holder.get("value") if isinstance(holder, dict) else None
+    value = coerce.first(holder, "value")
     source = item.get("source")
     words = value if isinstance(value, str) else None
     corrected = words if "expectation" in item else None

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tasks.logs.formats import exchange as exchanges
-from tasks.logs.formats.apis import ANTHROPIC, APIS, CHAT
+from tasks.logs.formats.apis import ANTHROPIC, CHAT, api_of
 from tasks.logs.formats.exchange import Body, Exchange
 from tasks.logs.formats.exchange_call import call_of
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "openai_batch"
-VERSION = "openai_batch@2"
+VERSION = "openai_batch@3"
 
 
 def matches(value: Json) -> bool:
@@ -63,8 +63,7 @@ def joined(value: Json, requests: Mapping[str, Json]) -> Iterator[Record]:
     if is_input(value):
         yield Other()
         return
-    line = requests.get(custom_id or "")
-    asked = line if isinstance(line, dict) else {}
+    asked = coerce.mapping(requests.get(custom_id or ""))
     body = asked.get("body", asked.get("params"))
     result = value.get("result")
     if isinstance(result, dict):
@@ -82,10 +81,10 @@ def _openai(value: dict[str, Json], request: Body, custom_id: str | None, url: J
         "custom_id": custom_id,
         "id": value.get("id"),
         "error": value.get("error"),
-        "upstream_request_id": wrapped.get("request_id") if isinstance(wrapped, dict) else None,
+        "upstream_request_id": coerce.first(wrapped, "request_id"),
     }
     exchange = Exchange(request, response, around, url)
-    return call_of(exchange, exchanges.api_of(exchange, APIS) or CHAT)
+    return call_of(exchange, api_of(exchange) or CHAT)
 
 
 def _anthropic(result: dict[str, Json], request: Body, custom_id: str | None) -> Call:

@@ -6,8 +6,9 @@ part of completion_tokens there.
 
 from __future__ import annotations
 
-from tasks.logs.formats.exchange import Answer, Api, without_completion
+from tasks.logs.formats.exchange import Api
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.parts import message_of
 from tasks.logs.shapes.records import Json
@@ -42,42 +43,37 @@ def read_answer(value: Json) -> Answer:
     if isinstance(value, list):
         value = _from_chunks(value)
     if not isinstance(value, dict):
-        return without_completion(value)
+        return Answer(body=value)
     choices = value.get("choices")
-    choices = choices if isinstance(choices, list) else []
+    choices = coerce.sequence(choices)
     messages = [_message(choice) for choice in choices]
-    found = messages[0] if messages else None
     first = choices[0] if choices and isinstance(choices[0], dict) else {}
-    error = value.get("error")
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
     return Answer(
-        message=found,
+        message=messages[0] if messages else None,
         response_id=coerce.text("id", value.get("id")),
         model=coerce.text("model", value.get("model")),
         created=value.get("created"),
         finish_reason=coerce.text("finish_reason", first.get("finish_reason")),
         tokens=usage.tokens(value.get("usage") or _of_groq(value)),
-        other_choices=[message for message in messages[1:] if message is not None],
-        error=error,
-        leftover=None if found is not None or error else value,
-        tags=rest if found is not None else {},
+        other_choices=[message for message in messages[1:] if message],
+        error=value.get("error"),
+        body=value,
+        tags=rest,
     )
 
 
 def _of_groq(value: dict[str, Json]) -> Json:
     """Groq's streams have the counts in an object of their own."""
     own = value.get("x_groq")
-    return own.get("usage") if isinstance(own, dict) else None
+    return coerce.first(own, "usage")
 
 
 def _message(choice: Json) -> dict[str, Json] | None:
     if not isinstance(choice, dict):
         return None
     message = choice.get("message")
-    if isinstance(message, dict) and any(
-        message.get(key) is not None
-        for key in ("content", "tool_calls", "function_call", "refusal", "audio", "reasoning")
-    ):
+    if isinstance(message, dict):
         kept = {key: item for key, item in message.items() if item is not None and item != []}
         return {"role": "assistant", "content": None, **kept}
     if isinstance(choice.get("text"), str):
@@ -96,7 +92,7 @@ def _from_chunks(chunks: list[Json]) -> Json:
             if key != "choices" and value is not None:
                 whole[key] = value
         choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else []:
+        for choice in coerce.sequence(choices):
             if isinstance(choice, dict):
                 index = choice.get("index")
                 _add_delta(pieces.setdefault(index if isinstance(index, int) else 0, {}), choice)
@@ -153,7 +149,7 @@ def _add_call(calls: dict[Json, Json], delta: dict[str, Json]) -> None:
 
 
 def _is_embeddings(value: Json) -> bool:
-    items = value.get("data") if isinstance(value, dict) else None
+    items = coerce.first(value, "data")
     first = items[0] if isinstance(items, list) and items else None
     return isinstance(first, dict) and "embedding" in first
 

@@ -12,7 +12,7 @@ from tasks.logs.formats.spans import is_span
 from tasks.logs.shapes.records import Json, UnreadableError
 
 NAME = "openinference"
-VERSION = "openinference@2"
+VERSION = "openinference@3"
 
 records = otlp.records
 
@@ -27,7 +27,7 @@ def matches(value: Json) -> bool:
 
 def _is_ours(span: Json) -> bool:
     try:
-        found = attributes(span.get("attributes")) if isinstance(span, dict) else {}
+        attrs = attributes(span.get("attributes")) if isinstance(span, dict) else {}
     except UnreadableError:
         return False
-    return KIND in found
+    return KIND in attrs

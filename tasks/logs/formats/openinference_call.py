@@ -8,14 +8,16 @@ output.value. Source: the OpenInference semantic conventions.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from tasks.logs.formats import otlp_call, otlp_span
-from tasks.logs.formats.exchange import Answer
-from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
+from tasks.logs.formats.otlp_values import Attributes, take, take_indexed
+from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce
-from tasks.logs.shapes.messages import join_text
-from tasks.logs.shapes.payloads import read_input, read_output
+from tasks.logs.shapes.answers import Answer, finish, says_something
+from tasks.logs.shapes.json_text import nested
+from tasks.logs.shapes.messages import join_text, tool_call
 from tasks.logs.shapes.records import Call, Json, Other, Record
 
 KIND = "openinference.span.kind"
@@ -36,13 +38,13 @@ _MODELS = ("llm.response.model_name", "llm.model_name", "llm.request.model_name"
 _NOT_TAGS = frozenset({KIND, "input.mime_type", "output.mime_type"})
 
 
-def is_call(found: Attributes) -> bool:
-    return str(found.get(KIND)).upper() == "LLM"
+def is_call(attrs: Attributes) -> bool:
+    return str(attrs.get(KIND)).upper() == "LLM"
 
 
-def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> Iterable[Record]:
-    """Takes the attributes out of `found`; what is left becomes tags."""
-    if not is_call(found):
+def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> Iterable[Record]:
+    """Takes the attributes out of `attrs`; what is left becomes tags."""
+    if not is_call(attrs):
         yield Other()
         return
     events = otlp_span.read_events(span.get("events"))
@@ -51,30 +53,23 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
         if span.get(key):
             tags[name] = span[key]
     started, latency = otlp_span.read_times(span, tags)
-    params = structured(take(found, "llm.invocation_parameters"))
-    params = params if isinstance(params, dict) else {}
-    texts: dict[str, Any] = {name: coerce.text(name, take(found, *names))
+    params = coerce.mapping(nested(take(attrs, "llm.invocation_parameters")))
+    texts: dict[str, Any] = {name: coerce.text(name, take(attrs, *names))
                              for name, names in _TEXTS.items()}  # fmt: skip
-    integers: dict[str, Any] = {name: coerce.integer(key, take(found, key))
+    integers: dict[str, Any] = {name: coerce.integer(key, take(attrs, key))
                                 for name, key in _INTEGERS.items()}  # fmt: skip
-    state, error_type = otlp_call.outcome(found, events, span.get("status"), tags)
-    messages, answer, spoken = _said(found)
-    if state == "ok" and answer.message is None and spoken:
-        state, error_type = "error", "no_completion"
-    model = coerce.text("llm.model_name", take(found, *_MODELS))
-    finish = answer.finish_reason or coerce.text(
-        "finish_reason", take(found, "llm.finish_reason", "llm.response.finish_reason")
+    error = otlp_call.error_of(attrs, events, span.get("status"), tags)
+    messages, answer = _said(attrs)
+    model = coerce.text("llm.model_name", take(attrs, *_MODELS))
+    reason = answer.finish_reason or coerce.text(
+        "finish_reason", take(attrs, "llm.finish_reason", "llm.response.finish_reason")
     )
-    provider = coerce.text("llm.system", take(found, "llm.system", "llm.provider"))
-    tools = [each.get("tool.json_schema") for each in take_indexed(found, "llm.tools")]
+    provider = coerce.text("llm.system", take(attrs, "llm.system", "llm.provider"))
+    tools = [item.get("tool.json_schema") for item in take_indexed(attrs, "llm.tools")]
     if tools:
-        params = {**params, "tools": [structured(tool) for tool in tools]}
-    if answer.response_id is not None:
-        tags["response_id"] = answer.response_id
-    if answer.other_choices:
-        tags["other_choices"] = answer.other_choices
-    left = {key: value for key, value in found.items() if key not in _NOT_TAGS}
-    yield Call(
+        params = {**params, "tools": [nested(tool) for tool in tools]}
+    left = {key: value for key, value in attrs.items() if key not in _NOT_TAGS}
+    call = Call(
         **texts,
         **integers,
         request_id=otlp_span.span_id(span),
@@ -85,39 +80,33 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
         model=model or answer.model or coerce.text("model", params.get("model")),
         operation="chat",
         messages=messages,
-        response=answer.message,
-        tool_calls=answer.tool_calls,
-        finish_reason=finish,
+        finish_reason=reason,
         params={k: v for k, v in params.items() if k not in ("model", "messages")} or None,
-        cost_usd=coerce.number("llm.cost.total", take(found, "llm.cost.total")),
-        status=state,
-        error_type=error_type,
+        cost_usd=coerce.number("llm.cost.total", take(attrs, "llm.cost.total")),
         tags={**otlp_call.resource_tags(about), **tags, **left},
     )
+    yield finish(call, answer, error=error)
 
 
-def _said(found: Attributes) -> tuple[Json, Answer, bool]:
-    """(input messages, answer, was an output recorded at all)."""
-    asked = [_message(each) for each in take_indexed(found, "llm.input_messages")]
-    given = [_message(each) for each in take_indexed(found, "llm.output_messages")]
-    for prompt in take_indexed(found, "llm.prompts"):
+def _said(attrs: Attributes) -> tuple[Json, Answer]:
+    """(input messages, answer)."""
+    asked = [_message(item) for item in take_indexed(attrs, "llm.input_messages")]
+    given = [_message(item) for item in take_indexed(attrs, "llm.output_messages")]
+    for prompt in take_indexed(attrs, "llm.prompts"):
         asked.append({"role": "user", "content": prompt.get("prompt.text")})
-    for choice in take_indexed(found, "llm.choices"):
+    for choice in take_indexed(attrs, "llm.choices"):
         given.append({"role": "assistant", "content": choice.get("completion.text")})
-    raw_in, raw_out = take(found, "input.value"), take(found, "output.value")
-    whole = read_output(raw_out)
-    spoken = bool(given) or raw_out is not None
-    filled = [each for each in given if each.get("content") or each.get("tool_calls")]
-    answer = whole
+    raw_in, raw_out = take(attrs, "input.value"), take(attrs, "output.value")
+    answer = read_output(raw_out)
     if given:
-        answer = Answer(
+        filled = [message for message in given if says_something(message)]
+        answer = replace(
+            answer,
             message=filled[0] if filled else None,
-            response_id=whole.response_id,
-            model=whole.model,
-            finish_reason=whole.finish_reason,
             other_choices=list(filled[1:]),
+            recorded=True,
         )
-    return asked or read_input(raw_in), answer, spoken
+    return asked or read_input(raw_in), answer
 
 
 def _message(flat: dict[str, Json]) -> dict[str, Json]:
@@ -130,20 +119,17 @@ def _message(flat: dict[str, Json]) -> dict[str, Json]:
         "content": rest.get("message.content"),
     }
     if contents:
-        message["content"] = join_text([_content(each) for each in contents])
+        message["content"] = join_text([_content(item) for item in contents])
     for key in ("name", "tool_call_id"):
         if rest.get(f"message.{key}") is not None:
             message[key] = rest[f"message.{key}"]
     if calls:
         message["tool_calls"] = [
-            {
-                "id": call.get("tool_call.id"),
-                "type": "function",
-                "function": {
-                    "name": call.get("tool_call.function.name"),
-                    "arguments": call.get("tool_call.function.arguments"),
-                },
-            }
+            tool_call(
+                call.get("tool_call.id"),
+                call.get("tool_call.function.name"),
+                call.get("tool_call.function.arguments"),
+            )
             for call in calls
         ]
     return message

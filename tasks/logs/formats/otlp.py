@@ -10,17 +10,18 @@ Source: opentelemetry-proto (JSON mapping) and the GenAI semantic conventions, o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from tasks.logs.formats import openinference_call, otlp_call, otlp_span, otlp_values, spans
 from tasks.logs.formats.openinference_call import KIND
 from tasks.logs.formats.otlp_values import Attributes, attributes
-from tasks.logs.reading.json_text import dump_bytes
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
 
 NAME = "otlp"
-VERSION = "otlp@2"
+VERSION = "otlp@3"
 
 # the JSON mapping of protocol buffers allows both spellings; the third name is from before 1.0
 _SPANS = ("resourceSpans", "resource_spans")
@@ -44,8 +45,7 @@ def matches(value: Json) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     if spans.is_span(value):
         yield from _spans([(value, _resource_attributes(value.get("resource")))])
         return
@@ -54,7 +54,7 @@ def records(value: Json) -> Iterator[Record]:
     yield from _spans(_walk(value, _SPANS, _SCOPE_SPANS, ("spans",)))
     if any(key in value for key in _LOGS):
         yield from _logs(_walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
-    metrics = otlp_values.first(value, _METRICS)
+    metrics = coerce.first(value, *_METRICS)
     if metrics:
         yield Other(len(metrics) if isinstance(metrics, list) else 1)
 
@@ -69,20 +69,19 @@ def _walk(
     value: dict[str, Json], outer: tuple[str, ...], middle: tuple[str, ...], inner: tuple[str, ...]
 ) -> Iterator[_Item | Dead]:
     """resource → scope → item; whatever is not the object it should be is a dead letter."""
-    for resource in _objects(otlp_values.first(value, outer)):
+    for resource in _objects(coerce.first(value, *outer)):
         if isinstance(resource, Dead):
             yield resource
             continue
-        try:
-            about = _resource_attributes(resource.get("resource"))
-        except UnreadableError as error:
-            yield Dead(f"resource: {error}", dump_bytes(resource.get("resource")))
+        about = or_dead(resource, _resource_attributes, resource.get("resource"))
+        if isinstance(about, Dead):
+            yield replace(about, error=f"resource: {about.error}")
             about = {}
-        for scope in _objects(otlp_values.first(resource, middle)):
+        for scope in _objects(coerce.first(resource, *middle)):
             if isinstance(scope, Dead):
                 yield scope
                 continue
-            for item in _objects(otlp_values.first(scope, inner)):
+            for item in _objects(coerce.first(scope, *inner)):
                 yield item if isinstance(item, Dead) else (item, about)
 
 
@@ -97,24 +96,26 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             span = spans.to_otlp(item[0])
             read.append((span, attributes(span.get("attributes")), item[1]))
         except UnreadableError as error:
-            read.append(Dead(str(error), dump_bytes(item[0])))
+            read.append(dead(item[0], error))
     outer = _outer(read) if len(read) > 1 else ()
-    for each in read:
-        if isinstance(each, Dead):
-            yield each
-        elif outer and otlp_span.span_id(each[0]) in outer:
+    for whole in read:
+        if isinstance(whole, Dead):
+            yield whole
+            continue
+        span, attrs, _ = whole
+        if outer and otlp_span.span_id(span) in outer:
             yield Other()
         else:
-            known = KIND not in each[1] or otlp_call.is_call(each[1])
+            known = KIND not in attrs or otlp_call.is_call(attrs)
             reader = otlp_call.from_span if known else openinference_call.from_span
-            yield from _guarded(each[0], reader, *each)
+            yield from _guarded(span, reader, *whole)
 
 
 def _outer(read: Iterable[_Read | Dead]) -> set[str]:
     return spans.wrapping(
-        (otlp_span.span_id(each[0]), otlp_span.parent_id(each[0]))
-        for each in read
-        if not isinstance(each, Dead) and _is_call(each[1])
+        (otlp_span.span_id(item[0]), otlp_span.parent_id(item[0]))
+        for item in read
+        if not isinstance(item, Dead) and _is_call(item[1])
     )
 
 
@@ -125,12 +126,10 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         if isinstance(item, Dead):
             yield item
             continue
-        try:
-            message = otlp_call.message_event(item[0])
-        except UnreadableError as error:
-            yield Dead(str(error), dump_bytes(item[0]))
-            continue
-        if message is None:
+        message = or_dead(item[0], otlp_call.message_event, item[0])
+        if isinstance(message, Dead):
+            yield message
+        elif message is None:
             yield from _guarded(item[0], otlp_call.from_log, *item)
         else:
             own = otlp_span.span_id(item[0]) or ""
@@ -141,30 +140,27 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         yield from _guarded(logs, otlp_call.from_messages, logs, events, about)
 
 
-def _is_call(found: Attributes) -> bool:
-    return otlp_call.is_call(found) or openinference_call.is_call(found)
+def _is_call(attrs: Attributes) -> bool:
+    return otlp_call.is_call(attrs) or openinference_call.is_call(attrs)
 
 
 def _guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:
     """All records of an item that `read` finds in its parts, or none and a dead letter."""
-    try:
-        return list(read(*parts))
-    except UnreadableError as error:
-        return [Dead(str(error), dump_bytes(item))]
+    found = or_dead(item, lambda: list(read(*parts)))
+    return [found] if isinstance(found, Dead) else found
 
 
 def _objects(items: Json) -> Iterator[dict[str, Json] | Dead]:
     if items is None:
         return
     if not isinstance(items, list):
-        yield Dead(f"expected a list, received {coerce.kind_of(items)}", dump_bytes(items))
+        yield dead(items, f"expected a list, received {coerce.kind_of(items)}")
         return
     for item in items:
         if isinstance(item, dict):
             yield item
         else:
-            error = f"expected an object, received {coerce.kind_of(item)}"
-            yield Dead(error, dump_bytes(item))
+            yield dead(item, f"expected an object, received {coerce.kind_of(item)}")
 
 
 def _resource_attributes(resource: Json) -> Attributes:

@@ -18,10 +18,11 @@ from tasks.logs.formats.otlp_values import (
     any_value,
     attributes,
     by_name,
-    structured,
     take_fields,
 )
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import finish
+from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 _DETAILS = "gen_ai.client.inference.operation.details"
@@ -87,10 +88,10 @@ _READERS: dict[str, Callable[[str, Json], Json]] = {
 _NAMES = by_name({**_TEXTS, **_INTEGERS, **_NUMBERS, **_HTTP_STATUS})
 
 
-def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> Iterable[Record]:
-    """Takes the attributes out of `found`; what is left becomes tags."""
+def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> Iterable[Record]:
+    """Takes the attributes out of `attrs`; what is left becomes tags."""
     events = read_events(span.get("events"))
-    if not is_call(found):
+    if not is_call(attrs):
         yield Other()
         # the verdict on an agent's answer is feedback even though the span is no call
         yield from _feedback(events, span_id(span))
@@ -101,39 +102,39 @@ def from_span(span: dict[str, Json], found: Attributes, about: Attributes) -> It
             tags[name] = span[key]
     status = span.get("status")
     times = read_times(span, tags)
-    yield _call(found, about, events, span_id(span), times, status, tags)
+    yield _call(attrs, about, events, span_id(span), times, status, tags)
 
 
 def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
     """The event that describes a call whole is one; an evaluation result is feedback."""
-    found = attributes(log.get("attributes"))
-    name = event_name(log, found)
+    attrs = attributes(log.get("attributes"))
+    name = event_name(log, attrs)
     call_id = span_id(log)
     if name == _EVALUATION:
-        yield _evaluation(found, call_id, time_or_none(log.get("timeUnixNano")))
+        yield _evaluation(attrs, call_id, time_or_none(log.get("timeUnixNano")))
     elif name == _DETAILS:
         body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
         if isinstance(body, dict):
-            found = {**body, **found}
+            attrs = {**body, **attrs}
         tags: dict[str, Json] = {}
         times = read_times({"startTimeUnixNano": log.get("timeUnixNano")}, tags)
-        yield _call(found, about, [], call_id, times, None, tags)
+        yield _call(attrs, about, [], call_id, times, None, tags)
     else:
         yield Other()
 
 
-def event_name(log: dict[str, Json], found: Attributes) -> Json:
-    return log.get("eventName") or log.get("event_name") or found.pop("event.name", None)
+def event_name(log: dict[str, Json], attrs: Attributes) -> Json:
+    return log.get("eventName") or log.get("event_name") or attrs.pop("event.name", None)
 
 
 def message_event(log: dict[str, Json]) -> tuple[str, Attributes] | None:
     """A log record that is one message of a span, as conventions before 1.37 had it."""
-    found = attributes(log.get("attributes"))
-    name = event_name(log, found)
+    attrs = attributes(log.get("attributes"))
+    name = event_name(log, attrs)
     if span_id(log) is None or not (name == "gen_ai.choice" or name in otlp_messages.ROLE_EVENTS):
         return None
     body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
-    return str(name), {**found, **(body if isinstance(body, dict) else {})}
+    return str(name), {**attrs, **coerce.mapping(body)}
 
 
 def from_messages(
@@ -141,29 +142,29 @@ def from_messages(
 ) -> Iterable[Record]:
     """The call whose messages the log records are, in order; the span has its counts."""
     named = ("gen_ai.system", "gen_ai.provider.name")
-    found = {key: said[key] for _, said in events for key in named if key in said}
+    attrs = {key: said[key] for _, said in events for key in named if key in said}
     plain = [(name, {k: v for k, v in said.items() if k not in named}, None)
              for name, said in events]  # fmt: skip
     tags: dict[str, Json] = {}
     times = read_times({"startTimeUnixNano": logs[0].get("timeUnixNano")}, tags)
-    yield _call(found, about, [*plain], span_id(logs[0]), times, None, tags)
+    yield _call(attrs, about, [*plain], span_id(logs[0]), times, None, tags)
 
 
-def is_call(found: Attributes) -> bool:
+def is_call(attrs: Attributes) -> bool:
     """A span of one model call; parents that repeat their children's tokens are none."""
-    if found.get("traceloop.span.kind") in ("workflow", "task", "agent", "tool"):
+    if attrs.get("traceloop.span.kind") in ("workflow", "task", "agent", "tool"):
         return False
-    operation = found.get("gen_ai.operation.name") or found.get("llm.request.type")
+    operation = attrs.get("gen_ai.operation.name") or attrs.get("llm.request.type")
     if isinstance(operation, str) and operation.lower() in _CALL_OPERATIONS:
         return True
     if isinstance(operation, str) and operation.lower() in _OTHER_OPERATIONS:
         return False
-    named = "gen_ai.request.model" in found or "gen_ai.response.model" in found
-    return named and any(sign in found for sign in _SIGNS_OF_A_CALL)
+    named = "gen_ai.request.model" in attrs or "gen_ai.response.model" in attrs
+    return named and any(sign in attrs for sign in _SIGNS_OF_A_CALL)
 
 
 def _call(
-    found: Attributes,
+    attrs: Attributes,
     about: Attributes,
     events: list[Event],
     call_id: str | None,
@@ -172,96 +173,97 @@ def _call(
     tags: dict[str, Json],
 ) -> Call:
     feedback = tuple(_feedback(events, None)) if events else ()
-    said = otlp_messages.take_messages(found, [(name, about) for name, about, _ in events])
+    said = [*((name, about) for name, about, _ in events), *otlp_messages.own_events(attrs)]
+    messages = otlp_messages.take_input(attrs, said)
+    answer = otlp_messages.take_answer(attrs, said)
+    if foreign := otlp_messages.foreign_events(said):
+        tags["events"] = foreign
     values: dict[str, Any] = {
-        name: _READERS[name](name, value) for name, value in take_fields(found, _NAMES).items()
+        name: _READERS[name](name, value) for name, value in take_fields(attrs, _NAMES).items()
     }
     values["release"] = values.get("release") or coerce.text(
         "release", about.get("flywheel.release", about.get("service.version"))
     )
-    response_model = coerce.text("model", found.pop("gen_ai.response.model", None))
-    request_model = coerce.text("model", found.get("gen_ai.request.model"))
+    response_model = coerce.text("model", attrs.pop("gen_ai.response.model", None))
+    request_model = coerce.text("model", attrs.get("gen_ai.request.model"))
     if response_model is None or response_model == request_model:
-        found.pop("gen_ai.request.model", None)
-    state, error_type = outcome(found, events, status, tags)
-    finish = structured(found.pop("gen_ai.response.finish_reasons", None))
-    reason = finish[0] if isinstance(finish, list) and finish else finish
-    return Call(
+        attrs.pop("gen_ai.request.model", None)
+    error = error_of(attrs, events, status, tags)
+    reasons = nested(attrs.pop("gen_ai.response.finish_reasons", None))
+    reason = reasons[0] if isinstance(reasons, list) and reasons else reasons
+    call = Call(
         **values,
         request_id=call_id,
         started_at=times[0],
         latency_s=times[1],
         model=response_model or request_model,
-        messages=said.messages,
-        response=said.response,
-        tool_calls=said.response.get("tool_calls") if said.response else None,
-        finish_reason=coerce.text("finish_reason", reason or said.finish_reason),
-        params=_params(found) or None,
-        status=state,
-        error_type=error_type,
-        tags={**resource_tags(about), **tags, **said.tags, **found},
+        messages=messages,
+        finish_reason=coerce.text("finish_reason", reason or None),
+        params=_params(attrs) or None,
+        tags={**resource_tags(about), **tags, **attrs},
         feedback=feedback,
     )
+    return finish(call, answer, error=error)
 
 
-def outcome(
-    found: Attributes,
+def error_of(
+    attrs: Attributes,
     events: list[Event],
     status: Json,
     tags: dict[str, Json],
-) -> tuple[str, str | None]:
+) -> str | None:
     """Status code 2 is an error. Its class: error.type, else the exception's, else _OTHER."""
-    code = status.get("code") if isinstance(status, dict) else None
-    message = status.get("message") if isinstance(status, dict) else None
+    code = coerce.first(status, "code")
+    message = coerce.first(status, "message")
     if message:
         tags["status_message"] = message
-    error_type = coerce.text("error_type", found.pop("error.type", None))
+    error_type = coerce.text("error_type", attrs.pop("error.type", None))
     if error_type is None:
         raised = (about.get("exception.type") for name, about, _ in events if name == "exception")
         error_type = next((coerce.text("error_type", kind) for kind in raised if kind), None)
     failed = code in (2, "2", "STATUS_CODE_ERROR")
     # an exception that was caught leaves the span in order
     if not failed and (code in (1, "1", "STATUS_CODE_OK") or error_type is None):
-        return "ok", None
-    return "error", error_type or "_OTHER"
+        return None
+    return error_type or "_OTHER"
 
 
-def _params(found: Attributes) -> dict[str, Json]:
-    params = {name: v for name, v in take_fields(found, _PARAM_NAMES).items() if v is not None}
-    tools = structured(found.pop("gen_ai.tool.definitions", None))
+def _params(attrs: Attributes) -> dict[str, Json]:
+    params = {name: v for name, v in take_fields(attrs, _PARAM_NAMES).items() if v is not None}
+    tools = nested(attrs.pop("gen_ai.tool.definitions", None))
     if tools is not None:
         params["tools"] = tools
     return params
 
 
 def _feedback(events: list[Event], call_id: str | None) -> Iterable[Feedback]:
-    for name, found, at in events:
+    for name, attrs, at in events:
         if name == _EVALUATION:
-            yield _evaluation(dict(found), call_id, at, alone=False)
+            yield _evaluation(dict(attrs), call_id, at, alone=False)
 
 
 def _evaluation(
-    found: Attributes, call_id: str | None, at: datetime | None, *, alone: bool = True
+    attrs: Attributes, call_id: str | None, at: datetime | None, *, alone: bool = True
 ) -> Feedback:
     """gen_ai.evaluation.result. On its own it must name its call by span, else by response."""
-    call_id = call_id or coerce.text("gen_ai.response.id", found.get("gen_ai.response.id"))
+    call_id = call_id or coerce.text("gen_ai.response.id", attrs.get("gen_ai.response.id"))
     if alone and call_id is None:
         raise UnreadableError(
             "an evaluation result without span or response id: it speaks of no call"
         )
-    corrected = coerce.text("corrected", found.get("flywheel.feedback.corrected"))
-    kind = coerce.text("gen_ai.evaluation.name", found.get("gen_ai.evaluation.name"))
-    comment = found.get("gen_ai.evaluation.explanation", found.get("gen_ai.evaluation.score.label"))
+    corrected = coerce.text("corrected", attrs.get("flywheel.feedback.corrected"))
+    kind = coerce.text("gen_ai.evaluation.name", attrs.get("gen_ai.evaluation.name"))
+    comment = attrs.get("gen_ai.evaluation.explanation", attrs.get("gen_ai.evaluation.score.label"))
     return Feedback(
         kind=kind or ("correction" if corrected else "evaluation"),
         request_id=call_id,
         value=coerce.number(
-            "gen_ai.evaluation.score.value", found.get("gen_ai.evaluation.score.value")
+            "gen_ai.evaluation.score.value", attrs.get("gen_ai.evaluation.score.value")
         ),
         comment=coerce.text("comment", comment),
         corrected=corrected,
         given_at=at,
-        by=coerce.text("by", found.get("enduser.id", found.get("user.id"))),
+        by=coerce.text("by", attrs.get("enduser.id", attrs.get("user.id"))),
     )
 
 

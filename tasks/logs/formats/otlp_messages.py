@@ -9,12 +9,14 @@ ai.response.text (Vercel AI SDK), events of the span or of its `events` attribut
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from tasks.logs.formats.otlp_values import Attributes, structured, take, take_indexed
-from tasks.logs.shapes.messages import from_parts, join_text, message_list
+from tasks.logs.formats.otlp_values import Attributes, take, take_indexed
+from tasks.logs.formats.payloads import read_input
+from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import Answer, says_something
+from tasks.logs.shapes.json_text import nested
+from tasks.logs.shapes.messages import from_parts, join_text, message_list, tool_call
 from tasks.logs.shapes.parts import answer_of
-from tasks.logs.shapes.payloads import read_input
 from tasks.logs.shapes.records import Json
 
 ROLE_EVENTS = {
@@ -27,65 +29,61 @@ _KNOWN_EVENTS = frozenset({
 })  # fmt: skip
 
 
-# not frozen: one is made for every span
-@dataclass(slots=True)
-class Said:
-    """Input and output of a call; further choices and foreign events end in `tags`."""
-
-    messages: list[Json] | None
-    response: dict[str, Json] | None
-    finish_reason: str | None
-    tags: dict[str, Json] = field(default_factory=dict)
-
-
-def take_messages(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> Said:
-    """Takes the message attributes out of `found`."""
+def take_input(attrs: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
+    """Takes the input messages out of `attrs`, where they are not in the events."""
     for name, about in events:
         if name == "gen_ai.client.inference.operation.details":
             # as a span event it describes this very call
             for key, value in about.items():
-                found.setdefault(key, value)
-    events = [*events, *_own_events(found)]
-    system = _system(found)
-    messages = _input(found, events)
+                attrs.setdefault(key, value)
+    system = nested(take(attrs, "gen_ai.system_instructions", "gen_ai.system.instructions"))
+    if isinstance(system, list):
+        system = join_text(system)
+    messages = _input(attrs, events)
     if system is not None:
         messages = [{"role": "system", "content": system}, *(messages or [])]
-    choices = _output(found, events)
-    tags: dict[str, Json] = {}
-    if len(choices) > 1:
-        tags["other_choices"] = choices[1:]
-    foreign = [{"name": name, **about} for name, about in events if name not in _KNOWN_EVENTS]
-    if foreign:
-        tags["events"] = foreign
+    return messages
+
+
+def take_answer(attrs: Attributes, events: Sequence[tuple[str, Attributes]]) -> Answer:
+    """Takes the output out of `attrs`.
+
+    A choice of an event without a content hides it, as tracers do unless told otherwise.
+    """
+    choices = _output(attrs)
+    recorded = choices is not None
+    if choices is None:
+        choices = _output_of_events(events)
+        recorded = any(says_something(choice) for choice in choices)
     first = choices[0] if choices else None
     reason = first.pop("finish_reason", None) if first else None
-    return Said(messages, first, reason if isinstance(reason, str) else None, tags)
+    return Answer(
+        message=first,
+        finish_reason=reason if isinstance(reason, str) else None,
+        other_choices=choices[1:],
+        recorded=recorded,
+    )
 
 
-def _own_events(found: Attributes) -> list[tuple[str, Attributes]]:
+def own_events(attrs: Attributes) -> list[tuple[str, Attributes]]:
     """Logfire and Pydantic AI keep the message events in an attribute, as JSON text."""
-    items = structured(found.get("events"))
+    items = nested(attrs.get("events"))
     if not isinstance(items, list) or not all(
         isinstance(item, dict) and isinstance(item.get("event.name"), str) for item in items
     ):
         return []
-    del found["events"]
+    del attrs["events"]
     return [(item["event.name"], item) for item in items]
 
 
-def _system(found: Attributes) -> Json:
-    value = structured(take(found, "gen_ai.system_instructions", "gen_ai.system.instructions"))
-    return join_text(value) if isinstance(value, list) else value
-
-
-def _input(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
-    value = structured(found.pop("gen_ai.input.messages", None))
+def _input(attrs: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json] | None:
+    value = nested(attrs.pop("gen_ai.input.messages", None))
     if value is not None:
         return message_list("gen_ai.input.messages", value)
-    indexed = take_indexed(found, "gen_ai.prompt")
+    indexed = take_indexed(attrs, "gen_ai.prompt")
     if indexed:
         return [_openllmetry(message) for message in indexed]
-    vercel = found.pop("ai.prompt.messages", None)
+    vercel = attrs.pop("ai.prompt.messages", None)
     if vercel is not None:
         return read_input(vercel)
     return _input_of_events(events) or None
@@ -97,36 +95,45 @@ def _input_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
         if name in ROLE_EVENTS:
             messages.extend(from_parts({"role": ROLE_EVENTS[name], **_event_message(about)}))
         elif name == "gen_ai.content.prompt":
-            prompt = structured(about.get("gen_ai.prompt"))
+            prompt = nested(about.get("gen_ai.prompt"))
             if prompt is not None:
                 messages.extend(message_list("gen_ai.prompt", prompt))
     return messages
 
 
-def _output(found: Attributes, events: Sequence[tuple[str, Attributes]]) -> list[Json]:
-    value = structured(found.pop("gen_ai.output.messages", None))
+def _output(attrs: Attributes) -> list[Json] | None:
+    value = nested(attrs.pop("gen_ai.output.messages", None))
     if value is not None:
         return _choices(value)
-    indexed = take_indexed(found, "gen_ai.completion")
+    indexed = take_indexed(attrs, "gen_ai.completion")
     if indexed:
         return [{"role": "assistant", **_openllmetry(message)} for message in indexed]
-    vercel = _vercel_answer(found)
-    choices: list[Json] = [] if vercel is None else [vercel]
+    vercel = _vercel_answer(attrs)
+    return None if vercel is None else [vercel]
+
+
+def _output_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
+    choices: list[Json] = []
     for name, about in events:
         if name == "gen_ai.choice":
             choices.append(_choice_event(about))
         elif name == "gen_ai.content.completion":
-            completion = structured(about.get("gen_ai.completion"))
+            completion = nested(about.get("gen_ai.completion"))
             choices.extend([] if completion is None else _choices(completion))
     return choices
 
 
-def _vercel_answer(found: Attributes) -> dict[str, Json] | None:
+def _vercel_answer(attrs: Attributes) -> dict[str, Json] | None:
     """The AI SDK has the text and the tool calls of the answer apart."""
-    text = found.pop("ai.response.text", None)
-    calls = structured(found.pop("ai.response.toolCalls", None))
+    text = attrs.pop("ai.response.text", None)
+    calls = nested(attrs.pop("ai.response.toolCalls", None))
     blocks = [{"type": "text", "text": text}] if text else []
-    return answer_of([*blocks, *(calls if isinstance(calls, list) else [])])
+    return answer_of([*blocks, *coerce.sequence(calls)])
+
+
+def foreign_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
+    """Those that nothing here reads."""
+    return [{"name": name, **about} for name, about in events if name not in _KNOWN_EVENTS]
 
 
 def _choices(value: Json) -> list[Json]:
@@ -147,7 +154,7 @@ def _choices(value: Json) -> list[Json]:
 
 
 def _choice_event(about: Attributes) -> Json:
-    inner = structured(about.get("message"))
+    inner = nested(about.get("message"))
     message = inner if isinstance(inner, dict) else _event_message(about)
     choice: dict[str, Json] = {"role": "assistant", **next(iter(from_parts(message)), {})}
     if about.get("finish_reason"):
@@ -157,7 +164,7 @@ def _choice_event(about: Attributes) -> Json:
 
 def _event_message(about: Attributes) -> dict[str, Json]:
     """The attributes of a message event, bare or with the gen_ai.event.content of some SDKs."""
-    whole = structured(about.get("gen_ai.event.content"))
+    whole = nested(about.get("gen_ai.event.content"))
     if isinstance(whole, dict):
         inner = whole.get("message")
         return inner if isinstance(inner, dict) else whole
@@ -166,7 +173,7 @@ def _event_message(about: Attributes) -> dict[str, Json]:
     }
     if "id" in message:
         message["tool_call_id"] = message.pop("id")
-    calls = structured(about.get("tool_calls"))
+    calls = nested(about.get("tool_calls"))
     return {**message, "tool_calls": calls} if calls else message
 
 
@@ -176,18 +183,13 @@ def _openllmetry(message: dict[str, Json]) -> Json:
     calls = take_indexed(rest, "tool_calls")
     folded: dict[str, Json] = {}
     for key, value in rest.items():
-        folded[key] = structured(value) if key == "content" else value
+        folded[key] = nested(value) if key == "content" else value
     if isinstance(folded.get("content"), list):
         folded["content"] = join_text(folded["content"])
     elif not isinstance(folded.get("content"), str | None):
         folded["content"] = rest["content"]  # an answer that is a JSON object stays text
     if calls:
         folded["tool_calls"] = [
-            {
-                "id": call.get("id"),
-                "type": "function",
-                "function": {"name": call.get("name"), "arguments": call.get("arguments")},
-            }
-            for call in calls
+            tool_call(call.get("id"), call.get("name"), call.get("arguments")) for call in calls
         ]
     return folded

@@ -62,7 +62,7 @@ def read_events(value: Json) -> list[Event]:
     for event in value:
         if not isinstance(event, dict):
             raise UnreadableError(f"events: expected an object, received {coerce.kind_of(event)}")
-        found = attributes(event.get("attributes"))
+        attrs = attributes(event.get("attributes"))
         name = coerce.text("event name", event.get("name")) or ""
-        events.append((name, found, time_or_none(event.get("timeUnixNano"))))
+        events.append((name, attrs, time_or_none(event.get("timeUnixNano"))))
     return events

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from tasks.logs.reading.json_text import parse
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Json, UnreadableError
 
@@ -13,15 +12,6 @@ Attributes = dict[str, Json]
 
 _PLAIN_KINDS = frozenset({"stringValue", "doubleValue", "boolValue"})
 _INDEXED = re.compile(r"([0-9]{1,6})\.(.+)")
-_MAX_DEPTH = 100
-
-
-def first(value: dict[str, Json], names: Iterable[str]) -> Json:
-    """The value under the first of the names that is there."""
-    for name in names:
-        if name in value:
-            return value[name]
-    return None
 
 
 def any_value(value: Json) -> Json:
@@ -69,54 +59,54 @@ def attributes(pairs: Json) -> Attributes:
         return _flat(pairs)
     if not isinstance(pairs, list):
         raise UnreadableError(f"attributes: expected a list, received {coerce.kind_of(pairs)}")
-    found: Attributes = {}
+    attrs: Attributes = {}
     for pair in pairs:
         if type(pair) is not dict or type(key := pair.get("key")) is not str:
             raise UnreadableError("attributes: an entry without a key")
         value = pair.get("value", {})
         if type(value) is dict and len(value) == 1:  # all but a few
             ((kind, content),) = value.items()
-            found[key] = content if kind in _PLAIN_KINDS else any_value(value)
+            attrs[key] = content if kind in _PLAIN_KINDS else any_value(value)
         else:
-            found[key] = any_value(value)
-    return found
+            attrs[key] = any_value(value)
+    return attrs
 
 
 def _flat(pairs: dict[str, Json]) -> Attributes:
     """Only what hangs below a name without a dot is nesting: {"llm": {"model_name": …}}."""
-    found: Attributes = {}
+    attrs: Attributes = {}
     for key, value in pairs.items():
         if "." not in key and isinstance(value, dict) and value:
-            _flatten(found, key, value)
+            _flatten(attrs, key, value)
         else:
-            found[key] = value
-    return found
+            attrs[key] = value
+    return attrs
 
 
-def _flatten(found: Attributes, prefix: str, value: Json) -> None:
-    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
-        value = {str(index): each for index, each in enumerate(value)}
+def _flatten(attrs: Attributes, prefix: str, value: Json) -> None:
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        value = {str(index): item for index, item in enumerate(value)}
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            _flatten(found, f"{prefix}.{key}", inner)
+            _flatten(attrs, f"{prefix}.{key}", inner)
     else:
-        found[prefix] = value
+        attrs[prefix] = value
 
 
-def take(found: Attributes, *names: str) -> Json:
+def take(attrs: Attributes, *names: str) -> Json:
     """The value under the first name there is, taken out; equal values under other names too.
 
     A different value under another name stays, so that nothing is lost.
     """
     result: Json = None
     for name in names:
-        value = found.get(name)
+        value = attrs.get(name)
         if value is None:  # most of the time
             continue
         if result is None:
             result = value
         if value == result:
-            del found[name]
+            del attrs[name]
     return result
 
 
@@ -128,31 +118,21 @@ def by_name(fields: Mapping[str, tuple[str, ...]]) -> ByName:
     return {name: (field, names) for field, names in fields.items() for name in names}
 
 
-def take_fields(found: Attributes, fields: ByName) -> dict[str, Json]:
+def take_fields(attrs: Attributes, fields: ByName) -> dict[str, Json]:
     """`take` for every field that has any of its names here: a span has few of all the names."""
     taken: dict[str, Json] = {}
-    for name in [name for name in found if name in fields]:
+    for name in [name for name in attrs if name in fields]:
         field, names = fields[name]
         if field not in taken:
-            taken[field] = found.pop(name) if len(names) == 1 else take(found, *names)
+            taken[field] = attrs.pop(name) if len(names) == 1 else take(attrs, *names)
     return taken
 
 
-def structured(value: Json) -> Json:
-    """A value that may be JSON text, as it must be on spans: parsed; other text stays text."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        try:
-            return parse(value.encode(), _MAX_DEPTH)
-        except UnreadableError:
-            return value
-    return value
-
-
-def take_indexed(found: Attributes, prefix: str) -> list[dict[str, Json]]:
+def take_indexed(attrs: Attributes, prefix: str) -> list[dict[str, Json]]:
     """`prefix.0.role`, `prefix.0.content`, … → one object an index, in order of the index."""
     objects: dict[int, dict[str, Json]] = {}
-    for key in [key for key in found if key.startswith(prefix + ".")]:
+    for key in [key for key in attrs if key.startswith(prefix + ".")]:
         match = _INDEXED.fullmatch(key[len(prefix) + 1 :])
         if match is not None:
-            objects.setdefault(int(match[1]), {})[match[2]] = found.pop(key)
+            objects.setdefault(int(match[1]), {})[match[2]] = attrs.pop(key)
     return [objects[index] for index in sorted(objects)]

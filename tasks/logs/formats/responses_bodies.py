@@ -7,8 +7,9 @@ streaming events.
 
 from __future__ import annotations
 
-from tasks.logs.formats.exchange import Answer, Api, without_completion
+from tasks.logs.formats.exchange import Api
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.parts import answer_of, message_of
 from tasks.logs.shapes.records import Json
@@ -23,7 +24,7 @@ _ENDINGS = ("response.completed", "response.incomplete", "response.failed")
 
 def is_response(value: Json) -> bool:
     if isinstance(value, list):
-        return any(isinstance(each, dict) and each.get("type") in _ENDINGS for each in value)
+        return any(coerce.first(event, "type") in _ENDINGS for event in value)
     if not isinstance(value, dict):
         return False
     return value.get("object") == "response" and isinstance(value.get("output"), list)
@@ -51,17 +52,16 @@ def _item(item: Json) -> list[Json]:
 
 def read_answer(value: Json) -> Answer:
     if isinstance(value, list):
-        ended = [each for each in value if isinstance(each, dict) and each.get("type") in _ENDINGS]
+        ended = [event for event in value if coerce.first(event, "type") in _ENDINGS]
         value = ended[-1].get("response") if ended else value
     if not isinstance(value, dict):
-        return without_completion(value)
+        return Answer(body=value)
     items = value.get("output")
     blocks: list[Json] = []
-    for item in items if isinstance(items, list) else []:
-        inner = item.get("content") if isinstance(item, dict) else None
+    for item in coerce.sequence(items):
+        inner = coerce.first(item, "content")
         said = isinstance(item, dict) and item.get("type") == "message"
         blocks.extend(inner if said and isinstance(inner, list) else [item])
-    error = value.get("error")
     message = answer_of(blocks)
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
     return Answer(
@@ -71,18 +71,17 @@ def read_answer(value: Json) -> Answer:
         created=value.get("created_at"),
         finish_reason=_finish_reason(value, message),
         tokens=usage.tokens(value.get("usage")),
-        error=error,
-        leftover=None if message is not None or error else value,
-        tags=rest if message is not None else {},
+        error=value.get("error"),
+        body=value,
+        tags=rest,
     )
 
 
 def _finish_reason(value: dict[str, Json], message: dict[str, Json] | None) -> str | None:
     why = value.get("incomplete_details")
-    reason = why.get("reason") if isinstance(why, dict) else None
+    reason = coerce.first(why, "reason")
     if reason is not None:
-        named = {"max_output_tokens": "length"}
-        return named.get(reason, reason) if isinstance(reason, str) else None
+        return reason if isinstance(reason, str) else None
     if message is None or value.get("status") not in ("completed", None):
         return None
     return "tool_calls" if message.get("tool_calls") else "stop"

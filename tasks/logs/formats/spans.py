@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from tasks.logs.formats.otlp_values import first
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Json
 
@@ -40,19 +39,19 @@ def to_otlp(span: dict[str, Json]) -> dict[str, Json]:
         return span
     context = span.get("context")
     ids: dict[str, Json] = context if isinstance(context, dict) else span
-    found: dict[str, Json] = {
+    named: dict[str, Json] = {
         **span,
         "traceId": _bare(ids.get("trace_id")),
         "spanId": _bare(ids.get("span_id")),
-        "parentSpanId": _bare(first(span, ("parentSpanId", "parent_span_id", "parent_id"))),
+        "parentSpanId": _bare(coerce.first(span, "parentSpanId", "parent_span_id", "parent_id")),
         "status": _status(span),
     }
     for name, others in _TIMES.items():
-        found[name] = _nanoseconds(name, first(span, others))
+        named[name] = _nanoseconds(name, coerce.first(span, *others))
     events = span.get("events")
     if isinstance(events, list):
-        found["events"] = [_event(each) for each in events]
-    return found
+        named["events"] = [_event(event) for event in events]
+    return named
 
 
 def wrapping(calls: Iterable[tuple[Json, Json]]) -> set[str]:
@@ -72,8 +71,8 @@ def _bare(value: Json) -> Json:
 def _status(span: dict[str, Json]) -> Json:
     status = span.get("status")
     if isinstance(status, dict):
-        code = first(status, ("code", "status_code"))
-        return {"code": _code(code), "message": first(status, ("message", "description"))}
+        code = coerce.first(status, "code", "status_code")
+        return {"code": _code(code), "message": coerce.first(status, "message", "description")}
     code = span.get("status_code", status)
     return {"code": _code(code), "message": span.get("status_message")}
 
@@ -87,7 +86,7 @@ def _code(code: Json) -> Json:
 def _event(event: Json) -> Json:
     if not isinstance(event, dict):
         return event
-    return {**event, "timeUnixNano": _nanoseconds("event time", first(event, _EVENT_TIMES))}
+    return {**event, "timeUnixNano": _nanoseconds("event time", coerce.first(event, *_EVENT_TIMES))}
 
 
 def _nanoseconds(name: str, value: Json) -> Any:

@@ -13,7 +13,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Json, Record, UnreadableError
 
 NAME = "table"
-VERSION = "table@1"
+VERSION = "table@2"
 
 
 class Table:

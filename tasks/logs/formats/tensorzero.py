@@ -10,18 +10,20 @@ Source: TensorZero's data model reference.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from tasks.logs.formats.exchange import decode
-from tasks.logs.reading.json_text import dump
+from tasks.logs.formats.payloads import read_output
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import Answer, finish
+from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.parts import answer_of, message_of
-from tasks.logs.shapes.payloads import read_output
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "tensorzero"
-VERSION = "tensorzero@2"
+VERSION = "tensorzero@3"
 
 _READ = frozenset({
     "id", "inference_id", "function_name", "variant_name", "episode_id", "input", "output",
@@ -44,7 +46,7 @@ def matches(value: Json) -> bool:
     )
 
 
-def is_datapoint(value: dict[str, Json]) -> bool:
+def is_datapoint(value: Mapping[str, Json]) -> bool:
     return "dataset_name" in value and "function_name" in value and "input" in value
 
 
@@ -53,8 +55,7 @@ def is_feedback(value: dict[str, Json]) -> bool:
 
 
 def records(value: Json) -> Iterator[Record]:
-    if not isinstance(value, dict):
-        raise UnreadableError(f"expected an object, received {coerce.kind_of(value)}")
+    value = coerce.an_object(value)
     if not matches(value):
         raise UnreadableError("neither an inference nor a datapoint of TensorZero")
     if is_datapoint(value):
@@ -69,22 +70,23 @@ def records(value: Json) -> Iterator[Record]:
         yield _call(value, asked, "response_time_ms")
     else:
         asked = decode(value.get("input"))
-        yield _call(value, asked if isinstance(asked, dict) else {}, "processing_time_ms")
+        yield _call(value, coerce.mapping(asked), "processing_time_ms")
 
 
 def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call:
-    response = _response(decode(value.get("output")))
-    if response is None and "raw_response" in value:
-        response = read_output(value["raw_response"]).message
+    output = decode(value.get("output"))
+    answer = Answer(_response(output), body=output)
+    if answer.message is None and "raw_response" in value:
+        answer = replace(read_output(value["raw_response"]), recorded=True)
     params = decode(value.get("inference_params"))
     if isinstance(params, dict) and list(params) == ["chat_completion"]:
         params = params["chat_completion"]
     tool_params = decode(value.get("tool_params"))
     if tool_params:
-        params = {**(params if isinstance(params, dict) else {}), "tool_params": tool_params}
+        params = {**coerce.mapping(params), "tool_params": tool_params}
     labels = decode(value.get("tags"))
     inference_id = value.get("id", value.get("inference_id"))
-    return Call(
+    call = Call(
         request_id=coerce.text("id", inference_id),
         started_at=coerce.moment("timestamp", value.get("timestamp")) or _time_of(inference_id),
         provider=coerce.text("model_provider_name", value.get("model_provider_name")),
@@ -94,17 +96,14 @@ def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call
         session_id=coerce.text("episode_id", value.get("episode_id")),
         operation="chat",
         messages=read_messages(asked),
-        response=response,
-        tool_calls=response.get("tool_calls") if response else None,
         finish_reason=coerce.text("finish_reason", value.get("finish_reason")),
         params=params or None,
         **usage.tokens(value),
         ttft_s=coerce.seconds("ttft_ms", value.get("ttft_ms"), 1000.0),
         latency_s=coerce.seconds(time_key, value.get(time_key), 1000.0),
-        status="error" if response is None else "ok",
-        error_type="no_completion" if response is None else None,
         tags=_tags(value, labels),
     )
+    return finish(call, answer)
 
 
 def _time_of(inference_id: Json) -> datetime | None:
@@ -126,7 +125,7 @@ def read_messages(asked: dict[str, Json]) -> Json:
         text = system if isinstance(system, str) else dump(system)
         messages.append({"role": "system", "content": text})
     turns = asked.get("messages")
-    for item in turns if isinstance(turns, list) else []:
+    for item in coerce.sequence(turns):
         turn = item if isinstance(item, dict) else {"content": item}
         role = turn.get("role")
         content = turn.get("content")
@@ -150,7 +149,7 @@ def _response(output: Json) -> dict[str, Json] | None:
         raw = output.get("raw")
         said = raw if isinstance(raw, str) else dump(output.get("parsed"))
         return {"role": "assistant", "content": said}
-    return {"role": "assistant", "content": output} if output and isinstance(output, str) else None
+    return {"role": "assistant", "content": output} if isinstance(output, str) else None
 
 
 def _feedback(value: dict[str, Json]) -> Feedback:
@@ -172,7 +171,7 @@ def _feedback(value: dict[str, Json]) -> Feedback:
 def _tags(value: dict[str, Json], labels: Json) -> dict[str, Json]:
     tags = {key: item for key, item in value.items()
             if key not in _READ and item not in (None, "", {}, [])}  # fmt: skip
-    tags.update(labels if isinstance(labels, dict) else {})
+    tags.update(coerce.mapping(labels))
     if "model_provider_name" in value:
         tags["inference_id"] = value.get("inference_id")
     return tags

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.records import Call, Json, Other, Record
 
 NAME = "vllm"
@@ -42,7 +43,7 @@ def matches_lines(lines: Sequence[str]) -> bool:
     return any(_LINE.search(line) or _RECEIVED.search(line) for line in lines)
 
 
-class LineReader:
+class VllmReader:
     """Reads one log from its start. Requests wait for their outputs where those are logged."""
 
     def __init__(self) -> None:
@@ -90,30 +91,28 @@ class LineReader:
     def _of_access(self, status: int, path: str, line: str) -> Record:
         if status < 400 and self._requests_logged:
             return Other()
-        failed = status >= 400
         # nothing else tells two such lines apart
         tags: dict[str, Json] = {"path": path, "line": self._number}
-        return Call(
-            provider="vllm", operation="chat", status="error" if failed else "ok",
-            error_type=str(status) if failed else None, http_status=status,
+        return finish(Call(
+            provider="vllm", operation="chat", http_status=status,
             tags={**tags, **_logged_at(line)},
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
-def reader() -> LineReader:
-    return LineReader()
+def reader() -> VllmReader:
+    return VllmReader()
 
 
 def _call(request_id: str, line: str) -> Call:
     params: dict[str, Any] = {}
     for name, whole, fraction, power in _PARAM.findall(line.rpartition("SamplingParams(")[2]):
         params[name] = float(whole + fraction + power) if fraction or power else int(whole)
-    return Call(
+    return finish(Call(
         request_id=request_id, provider="vllm",
         operation="chat" if request_id.startswith("chatcmpl") else "text_completion",
-        input_tokens=_count("input_tokens", line), params=params or None, status="ok",
+        input_tokens=_count("input_tokens", line), params=params or None,
         tags=_logged_at(line),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _count(name: str, line: str) -> int | None:

@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 
 from tasks.errors import UsageError
 from tasks.logs.files.lines import iterate_lines
-from tasks.logs.files.opening import open_stream
-from tasks.logs.files.sources import LogFile
+from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.sources import find_files
 from tasks.logs.formats import openai_batch
-from tasks.logs.reading.json_text import parse
+from tasks.logs.reading.recognise import Recognised, open_log
+from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Json, UnreadableError
 from tasks.settings import IngestSettings
 
 _PLAIN_ID = re.compile(rb'"custom_id"\s*+:\s*+"([^"\\]*+)"')
 
 
-def requests_for(
+def with_requests(
+    seen: Recognised, output: LogFile, limits: IngestSettings, files: Sequence[LogFile] = ()
+) -> Recognised:
+    """The output of a batch together with its questions, from `files` or those beside it."""
+    if seen.format is None or seen.format.NAME != openai_batch.NAME:
+        return seen
+    beside = files or find_files([str(output.path.parent)]).files
+    asked = _requests_for(output, beside, limits)
+    return replace(seen, format=openai_batch.WithRequests(asked)) if asked else seen
+
+
+def _requests_for(
     output: LogFile, files: Sequence[LogFile], limits: IngestSettings
 ) -> dict[str, Json]:
     """Input lines by custom_id, of the files in the output's folder (itself too)."""
@@ -30,14 +43,14 @@ def requests_for(
         for line in _lines(output, limits, None)
         if not openai_batch.is_input(line)
     }
-    found: list[dict[str, Json]] = []
+    holding_all: list[dict[str, Json]] = []
     for file in files:
         if wanted and file.path.parent == output.path.parent:
             known = {line["custom_id"]: line for line in _lines(file, limits, wanted)
                      if openai_batch.is_input(line) and line["custom_id"] in wanted}  # fmt: skip
-            if len(known) == len(wanted) and known not in found:
-                found.append(known)
-    return found[0] if len(found) == 1 else {}
+            if len(known) == len(wanted) and known not in holding_all:
+                holding_all.append(known)
+    return holding_all[0] if len(holding_all) == 1 else {}
 
 
 def _lines(
@@ -46,9 +59,7 @@ def _lines(
     """Lines with a custom_id, but for those that plainly have none of `wanted`: a folder may hold
     a year of batches. A file whose first line is of no batch is not read any further."""
     try:
-        with open_stream(
-            file, limits.max_decompressed_bytes, limits.max_compression_ratio
-        ) as stream:
+        with open_log(file, limits) as stream:
             for line in iterate_lines(stream, limits.max_line_bytes):
                 if not line.data.strip():
                     continue
@@ -71,4 +82,4 @@ def _plainly_without(wanted: Set[str], data: bytes) -> bool:
     ids = _PLAIN_ID.findall(data)
     if len(ids) != data.count(b'"custom_id"'):
         return False
-    return not any(each.decode("utf-8", "replace") in wanted for each in ids)
+    return not any(custom_id.decode("utf-8", "replace") in wanted for custom_id in ids)

@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from tasks.errors import FlywheelError
 from tasks.logs.files.opening import LogStream
 from tasks.logs.reading.worker import Assignment, Stretch
-from tasks.store.intake.readings import Batch
+from tasks.store.intake.readings import LogRows
 
 _STRETCH_BYTES = 4 * 2**20
 _MAX_PROCESSES = 8
@@ -33,14 +33,14 @@ def num_processes(wanted: int) -> int:
 
 def parse_with_processes(
     stream: LogStream, start: int, assignment: Assignment, count: int
-) -> Iterator[Batch]:
+) -> Iterator[LogRows]:
     """Batches of the plain lines from byte `start` on. Raises FlywheelError where a process dies.
 
     `stream` stands at the beginning of the file and is used only to find line ends.
     """
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
 
-    def parse(stretch: Stretch) -> list[Batch]:
+    def parse(stretch: Stretch) -> list[LogRows]:
         worker = idle.get()
         try:
             return worker.parse(stretch)
@@ -51,8 +51,8 @@ def parse_with_processes(
         for _ in range(count):
             idle.put(stack.enter_context(_Worker(assignment)))
         threads = stack.enter_context(ThreadPoolExecutor(count))
-        pending: deque[Future[list[Batch]]] = deque()
-        stack.callback(lambda: [each.cancel() for each in pending])
+        pending: deque[Future[list[LogRows]]] = deque()
+        stack.callback(lambda: [future.cancel() for future in pending])
         for stretch in stretches(stream, start):
             pending.append(threads.submit(parse, stretch))
             if len(pending) > 2 * count:
@@ -82,7 +82,7 @@ class _Worker:
 
     def __init__(self, assignment: Assignment) -> None:
         # the same modules as here, and nothing of the folder that we happen to stand in
-        path = os.pathsep.join(each for each in sys.path if each)
+        path = os.pathsep.join(folder for folder in sys.path if folder)
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tasks.logs.reading.worker"],
             stdin=subprocess.PIPE,
@@ -99,7 +99,7 @@ class _Worker:
         self._process.kill()
         self._process.communicate()
 
-    def parse(self, stretch: Stretch) -> list[Batch]:
+    def parse(self, stretch: Stretch) -> list[LogRows]:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -109,7 +109,7 @@ class _Worker:
                 self._assignment = None
             pickle.dump(stretch, stdin)
             stdin.flush()
-            found: list[Batch] = pickle.load(stdout)  # noqa: S301 - our own process
+            batches: list[LogRows] = pickle.load(stdout)  # noqa: S301 - our own process
         except (EOFError, OSError, pickle.UnpicklingError):
             raise FlywheelError(
                 "a process that parses logs ended before its work",
@@ -117,4 +117,4 @@ class _Worker:
                 f"{self._path}",
                 next="nothing of this file was taken in; [ingest] processes = 1 parses without it",
             ) from None
-        return found
+        return batches

@@ -7,33 +7,33 @@ Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tasks.errors import UsageError
 from tasks.logs import formats
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
-from tasks.logs.files.opening import LogStream, bare_name
-from tasks.logs.formats import AnyFormat, Format, TextFormat, canonical, table
+from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.opening import LogStream, bare_name, open_stream
+from tasks.logs.formats import AnyFormat, Format, canonical, table
 from tasks.logs.formats.table import Table
 from tasks.logs.reading import refusal
-from tasks.logs.reading.json_text import parse
 from tasks.logs.reading.yaml_text import parse_yaml
+from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Json, UnreadableError
 from tasks.settings import IngestSettings
 
 Syntax = Literal["lines", "json", "yaml", "parquet", "csv", "text"]
-Opener = Callable[[], AbstractContextManager[LogStream]]
 
 _MAX_SAMPLE_LINES = 50
 _MAX_SAMPLE_BYTES = 4 * 2**20
 _PARQUET = b"PAR1"
 _CSV = (".csv", ".tsv")
 _DELIMITERS = (",", ";", "\t", "|")
-_UNRECOGNISED = "no format recognises this file"
-_AS = f" as one of {', '.join(formats.NAMES)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,58 +51,75 @@ class Recognised:
     delimiter: str = ","
 
 
-def recognise_file(
-    open_again: Opener, path: Path, limits: IngestSettings, forced: AnyFormat | None
-) -> Recognised:
+def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
+    """The format that --format names; None: by content. Raises UsageError."""
+    if name in ("", "auto"):
+        return None
+    if name == table.NAME and not columns:
+        raise UsageError(
+            "a table's columns are not named",
+            received=f"--format {name}",
+            next='[ingest.columns] of flywheel.toml, for example started_at = "TIMESTAMP"',
+        )
+    forced = formats.by_name(name, columns)
+    if forced is None:
+        near = difflib.get_close_matches(name, formats.NAMES, n=1, cutoff=0.4)
+        raise UsageError(
+            f"unknown log format {name!r}" + (f": did you mean {near[0]!r}?" if near else ""),
+            received=name,
+            allowed=", ".join(("auto", *formats.NAMES)),
+            next="leave --format out to have it recognised by content",
+        )
+    return forced
+
+
+def open_log(file: LogFile, limits: IngestSettings) -> AbstractContextManager[LogStream]:
+    return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
+
+
+def recognise_file(file: LogFile, limits: IngestSettings, forced: AnyFormat | None) -> Recognised:
     """With a forced format only the syntax is looked for."""
-    with open_again() as stream:
+    path = file.path
+    with open_log(file, limits) as stream:
         lines = _sample(stream, limits.max_line_bytes)
-    with open_again() as stream:
+    with open_log(file, limits) as stream:
         head = stream.read(MAX_KEPT_BYTES)
     if not lines:
         return Recognised("lines", None)
     refused = None if forced is not None else refusal.by_name(path.name, head)
     if refused is not None:
-        return Recognised("lines", None, f"{_UNRECOGNISED}: {refused}", head=head)
+        return _unrecognised("lines", refused, head)
     first = lines[0].data
     if first.startswith(_PARQUET):
         return _parquet(path, limits, forced, head)
-    if bare_name(path.name).endswith(_CSV) or _is_table(forced):
+    if bare_name(path.name).endswith(_CSV) or isinstance(forced, Table):
         return _csv(first, limits, head)
     values = _values(lines, limits.max_json_depth)
     one_a_line = _is_one_a_line(lines, values)
-    found = formats.recognise(list(values.values())) if one_a_line and forced is None else None
-    if found is not None:
-        return Recognised("lines", found, head=head)
-    text = _text_format(lines, forced)
+    if one_a_line and forced is None and (format := formats.recognise(list(values.values()))):
+        return Recognised("lines", format, head=head)
+    if forced is None:
+        text = formats.recognise_text([line.data.decode("utf-8", "replace") for line in lines])
+    else:
+        text = None if isinstance(forced, Format) else forced
     if text is not None:
         return Recognised("text", text, head=head)
     if one_a_line and forced is not None:
         return Recognised("lines", forced, head=head)
     if not one_a_line and first.lstrip()[:1] in (b"{", b"["):
-        return _document("json", open_again, path.name, limits, forced, head)
-    if _looks_like_yaml(lines, path.name):
-        return _document("yaml", open_again, path.name, limits, forced, head)
+        return _document("json", file, limits, forced, head)
+    named_yaml = bare_name(path.name).endswith((".yaml", ".yml"))
+    if named_yaml or any(line.data.startswith(b"interactions:") for line in lines[:5]):
+        return _document("yaml", file, limits, forced, head)
     if forced is not None:
         return Recognised("lines", forced, head=head)
-    told = next((why for value in values.values() if (why := _told(path.name, value))), _AS)
-    return Recognised("lines", None, f"{_UNRECOGNISED}{told}", head=head)
+    reasons = (refusal.by_content(path.name, value) for value in values.values())
+    return _unrecognised("lines", next(filter(None, reasons), None), head)
 
 
-def _told(name: str, value: Json) -> str:
-    """Why a value is no log, where it says so itself."""
-    told = refusal.by_content(name, value)
-    return f": {told}" if told else ""
-
-
-def _text_format(lines: list[Line], forced: AnyFormat | None) -> TextFormat | None:
-    if forced is not None:
-        return None if isinstance(forced, Format) else forced
-    return formats.recognise_text([line.data.decode("utf-8", "replace") for line in lines])
-
-
-def _is_table(forced: AnyFormat | None) -> bool:
-    return forced is not None and forced.NAME == table.NAME
+def _unrecognised(syntax: Syntax, reason: str | None, head: bytes) -> Recognised:
+    why = f": {reason}" if reason else f" as one of {', '.join(formats.NAMES)}"
+    return Recognised(syntax, None, f"no format recognises this file{why}", head=head)
 
 
 def _parquet(
@@ -112,9 +129,9 @@ def _parquet(
     if forced is None and limits.columns and _has_columns(_parquet_columns(path), limits):
         return Recognised("parquet", Table(limits.columns), head=head)
     if forced is None or forced.NAME in (canonical.NAME, table.NAME):
-        found = forced or formats.by_name(canonical.NAME, limits.columns)
-        return Recognised("parquet", found, head=head)
-    return Recognised("parquet", None, _UNRECOGNISED + ": Parquet of another format", head=head)
+        format = forced or formats.by_name(canonical.NAME, limits.columns)
+        return Recognised("parquet", format, head=head)
+    return _unrecognised("parquet", "Parquet of another format", head)
 
 
 def _parquet_columns(path: Path) -> Sequence[str]:
@@ -133,16 +150,15 @@ def _has_columns(header: Sequence[str], limits: IngestSettings) -> bool:
 def _csv(first: bytes, limits: IngestSettings, head: bytes) -> Recognised:
     """With the delimiter that finds every named column in the first line."""
     line = first.decode("utf-8", "replace")
-    headers = {each: next(csv.reader([line], delimiter=each), []) for each in _DELIMITERS}
+    headers = {sign: next(csv.reader([line], delimiter=sign), []) for sign in _DELIMITERS}
     for delimiter, header in headers.items():
         if limits.columns and _has_columns(header, limits):
-            found = Table(limits.columns)
-            return Recognised("csv", found, head=head, delimiter=delimiter)
+            return Recognised("csv", Table(limits.columns), head=head, delimiter=delimiter)
     widest = max(headers.values(), key=len)
     shown = ", ".join(name[:40] for name in widest[:12])
     wanted = f"columns {', '.join(limits.columns.values())}" if limits.columns else "columns"
     reason = f"a table needs its {wanted} named in [ingest.columns]; it has: {shown}"
-    return Recognised("csv", None, f"{_UNRECOGNISED}: {reason}", head=head)
+    return _unrecognised("csv", reason, head)
 
 
 def _sample(stream: LogStream, max_line_bytes: int) -> list[Line]:
@@ -181,16 +197,9 @@ def _is_one_a_line(lines: list[Line], values: dict[int, Json]) -> bool:
     return len(lines) == 1
 
 
-def _looks_like_yaml(lines: list[Line], name: str) -> bool:
-    if bare_name(name).endswith((".yaml", ".yml")):
-        return True
-    return any(line.data.startswith(b"interactions:") for line in lines[:5])
-
-
 def _document(
     syntax: Syntax,
-    open_again: Opener,
-    name: str,
+    file: LogFile,
     limits: IngestSettings,
     forced: AnyFormat | None,
     head: bytes,
@@ -198,18 +207,18 @@ def _document(
     # YAML takes a hundred times its size in memory, so it is held to the size of a line
     most = limits.max_document_bytes if syntax == "json" else limits.max_line_bytes
     try:
-        with open_again() as stream:
+        with open_log(file, limits) as stream:
             data = _read_all(stream, most)
         read = parse if syntax == "json" else parse_yaml
         value = read(data, limits.max_json_depth)
     except UnreadableError as error:
-        reason = str(error) if forced else f"{_UNRECOGNISED}: {error}"
-        return Recognised(syntax, None, reason, head=head)
-    found = forced or formats.recognise(value)
-    if found is None:
-        reason = f"{_UNRECOGNISED}{_told(name, value) or _AS}"
-        return Recognised(syntax, None, reason, head=head)
-    return Recognised(syntax, found, document=value, head=head)
+        if forced:
+            return Recognised(syntax, None, str(error), head=head)
+        return _unrecognised(syntax, str(error), head)
+    format = forced or formats.recognise(value)
+    if format is None:
+        return _unrecognised(syntax, refusal.by_content(file.path.name, value), head)
+    return Recognised(syntax, format, document=value, head=head)
 
 
 def _read_all(stream: LogStream, most: int) -> bytes:

@@ -17,10 +17,10 @@ from typing import BinaryIO
 
 from tasks.logs import formats
 from tasks.logs.files.opening import open_stretch
-from tasks.logs.reading.batches import batches
-from tasks.logs.reading.reading import Reading
-from tasks.logs.shapes.rows import Reader
-from tasks.store.intake.readings import Batch
+from tasks.logs.reading.batches import rows_of
+from tasks.logs.reading.locate import Reading
+from tasks.logs.shapes.rows import Provenance
+from tasks.store.intake.readings import LogRows
 
 __all__ = ["Assignment", "Stretch", "parse_stretch"]
 
@@ -31,7 +31,7 @@ class Assignment:
 
     path: Path
     format: str
-    reader: Reader
+    made_by: Provenance
     max_line_bytes: int
     max_json_depth: int
 
@@ -45,14 +45,14 @@ class Stretch:
     number: int
 
 
-def parse_stretch(assignment: Assignment, stretch: Stretch) -> list[Batch]:
+def parse_stretch(assignment: Assignment, stretch: Stretch) -> list[LogRows]:
     """The rows of these lines, as one process reading the whole file would make them."""
     parser = formats.by_name(assignment.format, {})
     assert isinstance(parser, formats.Format), f"no format of lines: {assignment.format}"
     reading = Reading(parser, assignment.max_line_bytes, assignment.max_json_depth)
     with open_stretch(assignment.path, stretch.offset, stretch.size_bytes) as stream:
         lines = reading.lines(stream, stretch.offset, stretch.number)
-        return list(batches(lines, assignment.reader, lambda: reading.bytes_done))
+        return list(rows_of(lines, assignment.made_by, lambda: reading.bytes_done))
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tasks.logs.reading.json_text import plain
+from tasks.logs.shapes.json_text import plain
 from tasks.logs.shapes.records import Json, UnreadableError
 
 #: libyaml where PyYAML was built with it

@@ -118,17 +118,15 @@ def from_epoch(name: str, value: float) -> datetime:
         microseconds = value * 1_000_000 // int(unit)
     else:
         microseconds = round(value / unit * 1e6)
-    try:
-        return _EPOCH + timedelta(microseconds=microseconds)
-    except OverflowError:
-        raise UnreadableError(f"{name}: {value} is outside the years 1 to 9999") from None
+    return from_nanoseconds(name, microseconds * 1000)
 
 
 def from_nanoseconds(name: str, value: int) -> datetime:
     try:
         return _EPOCH + timedelta(microseconds=value // 1000)
     except OverflowError:
-        raise UnreadableError(f"{name}: {value} is outside the years 1 to 9999") from None
+        shown = str(value)[:24]
+        raise UnreadableError(f"{name}: {shown} ns is outside the years 1 to 9999") from None
 
 
 def _from_iso(name: str, word: str) -> datetime:
@@ -156,6 +154,32 @@ def user_hash(user: str | None, given: str | None = None) -> str | None:
         return given
     name = given or user
     return hashlib.sha256(_USER_PREFIX + name.encode()).hexdigest() if name else None
+
+
+def mapping(value: Json) -> dict[str, Json]:
+    """The object; an empty one where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Json) -> list[Json]:
+    """The list; an empty one where it is none."""
+    return value if isinstance(value, list) else []
+
+
+def first(value: Json, *names: str) -> Json:
+    """What stands under the first name of an object that has anything under it."""
+    if isinstance(value, dict):
+        for name in names:
+            if value.get(name) is not None:
+                return value[name]
+    return None
+
+
+def an_object(value: Json) -> dict[str, Json]:
+    """Raises UnreadableError where it is none."""
+    if not isinstance(value, dict):
+        raise UnreadableError(f"expected an object, received {kind_of(value)}")
+    return value
 
 
 def kind_of(value: Json) -> str:

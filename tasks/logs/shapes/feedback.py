@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Feedback, Json, UnreadableError
 
@@ -64,10 +62,6 @@ def feedback_alone(value: dict[str, Json]) -> Feedback:
 
 def is_feedback_record(value: Json) -> bool:
     return isinstance(value, dict) and value.get("record") == "feedback"
-
-
-def of_call(feedback: Feedback, request_id: str) -> Feedback:
-    return replace(feedback, request_id=request_id)
 
 
 def _thumb(value: Json) -> float:

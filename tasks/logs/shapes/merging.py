@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from expectations.contracts import CALL_FIELDS
-from tasks.logs.reading.json_text import dump, parse
+from tasks.logs.shapes.json_text import dump, parse
 from tasks.logs.shapes.rows import Row
 
 _SPANS = ("otlp", "openinference", "mlflow", "langfuse")

@@ -7,7 +7,7 @@ for input and output messages (role + parts), and the OpenAI chat completion mes
 
 from __future__ import annotations
 
-from tasks.logs.reading.json_text import dump
+from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.records import Json, UnreadableError
 
 #: a tuple, because a hostile "type" may be no key of a set
@@ -53,7 +53,9 @@ def from_parts(message: Json) -> list[Json]:
     for part in message["parts"]:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "tool_call":
-            tool_calls.append(_tool_call(part))
+            said = part.get("arguments")
+            arguments = said if isinstance(said, str) else dump(said)
+            tool_calls.append(tool_call(part.get("id"), part.get("name"), arguments))
         elif kind == "tool_call_response":
             results.append(_tool_result(part))
         elif kind in ("reasoning", "thinking"):
@@ -99,11 +101,10 @@ def _text_of(part: dict[str, Json]) -> str:
     return value if isinstance(value, str) else dump(value)
 
 
-def _tool_call(part: dict[str, Json]) -> Json:
-    arguments = part.get("arguments")
-    text = arguments if isinstance(arguments, str) else dump(arguments)
-    function = {"name": part.get("name"), "arguments": text}
-    return {"id": part.get("id"), "type": "function", "function": function}
+def tool_call(call_id: Json, name: Json, arguments: Json) -> dict[str, Json]:
+    """The one shape of a tool call, that of the chat completions API."""
+    function = {"name": name, "arguments": arguments}
+    return {"id": call_id, "type": "function", "function": function}
 
 
 def _tool_result(part: dict[str, Json]) -> Json:

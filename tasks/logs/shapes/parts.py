@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tasks.logs.shapes import coerce
 from tasks.logs.shapes.messages import from_parts
 from tasks.logs.shapes.records import Json
 
@@ -52,28 +53,29 @@ def to_part(block: Json) -> Json:
     if kind in _CALLS:
         return {
             "type": "tool_call",
-            "id": _first(block, "call_id", "toolCallId", "id"),
-            "name": _first(block, "name", "toolName", "raw_name"),
-            "arguments": _first(block, "arguments", "input", "args", "raw_arguments"),
+            "id": coerce.first(block, "call_id", "toolCallId", "id"),
+            "name": coerce.first(block, "name", "toolName", "raw_name"),
+            "arguments": coerce.first(block, "arguments", "input", "args", "raw_arguments"),
         }
     if kind in _RESULTS:
         return {
             "type": "tool_call_response",
-            "id": _first(block, "tool_use_id", "call_id", "toolCallId", "id"),
-            "response": plain_text(_first(block, "content", "output", "result", "response")),
+            "id": coerce.first(block, "tool_use_id", "call_id", "toolCallId", "id"),
+            "response": plain_text(coerce.first(block, "content", "output", "result", "response")),
         }
     if kind in _REASONING:
-        said = _first(block, "thinking", "text", "content", "summary", "data")
+        said = coerce.first(block, "thinking", "text", "content", "summary", "data")
         return {"type": "reasoning", "content": plain_text(said)}
     if kind in _TEXTS:
-        return {"type": "text", "content": _first(block, "text", "content", "value", "arguments")}
+        said = coerce.first(block, "text", "content", "value", "arguments")
+        return {"type": "text", "content": said}
     return block
 
 
 def plain_text(value: Json) -> Json:
     """Text given as a list of text blocks becomes the text."""
     if isinstance(value, list):
-        said = [each.get("text") if isinstance(each, dict) else each for each in value]
+        said = [block.get("text") if isinstance(block, dict) else block for block in value]
         texts = [text for text in said if isinstance(text, str)]
         if len(texts) == len(said):
             return "\n".join(texts)
@@ -87,28 +89,24 @@ def _untyped(block: dict[str, Json]) -> Json:
         return {"type": kind, "content": block["text"]}
     if "toolCallId" in block and "toolName" in block:
         return to_part({"type": "tool-call", **block})
-    call = _first(block, "toolUse", "functionCall", "function_call")
+    call = coerce.first(block, "toolUse", "functionCall", "function_call")
     if isinstance(call, dict):
         return {
             "type": "tool_call",
-            "id": _first(call, "toolUseId", "id"),
+            "id": coerce.first(call, "toolUseId", "id"),
             "name": call.get("name"),
-            "arguments": _first(call, "input", "args"),
+            "arguments": coerce.first(call, "input", "args"),
         }
-    result = _first(block, "toolResult", "functionResponse", "function_response")
+    result = coerce.first(block, "toolResult", "functionResponse", "function_response")
     if isinstance(result, dict):
         return {
             "type": "tool_call_response",
-            "id": _first(result, "toolUseId", "id", "name"),
-            "response": plain_text(_first(result, "content", "response")),
+            "id": coerce.first(result, "toolUseId", "id", "name"),
+            "response": plain_text(coerce.first(result, "content", "response")),
         }
     thought = block.get("reasoningContent")
     if isinstance(thought, dict):
         inner = thought.get("reasoningText")
-        said = inner.get("text") if isinstance(inner, dict) else _first(thought, "text")
+        said = inner.get("text") if isinstance(inner, dict) else coerce.first(thought, "text")
         return {"type": "reasoning", "content": said if said is not None else thought}
     return block
-
-
-def _first(block: dict[str, Json], *names: str) -> Json:
-    return next((block[name] for name in names if block.get(name) is not None), None)

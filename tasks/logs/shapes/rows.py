@@ -20,8 +20,8 @@ from tasks.logs.shapes.records import Call, Feedback
 from tasks.model.window import OPEN, Window
 
 Row = dict[str, Any]
-#: values in the order of LANDING's columns; JSON as UTF-8 bytes
-CallRow = list[Any]
+#: of a call, in the order of LANDING's columns; JSON as UTF-8 bytes
+CallValues = list[Any]
 
 _fields_of = attrgetter(*CALL_FIELDS)
 _JSON_FIELDS = tuple(p for p, c in enumerate(LANDING.columns) if c.sql_type == "JSON")
@@ -30,7 +30,7 @@ _USER_HASH = LANDING.column_names.index("user_hash")
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Provenance:
     """What every row of one reading shares."""
 
     path: str
@@ -41,9 +41,9 @@ class Reader:
     window: Window = OPEN
 
 
-def call_row(call: Call, place: str, reader: Reader) -> CallRow:
-    """A row of `landing`. A call without an id gets one from its content."""
-    row: CallRow = list(_fields_of(call))
+def call_values(call: Call, place: str, made_by: Provenance) -> CallValues:
+    """A row of `landing`, on its way to Arrow. A call without an id gets one from its content."""
+    row: CallValues = list(_fields_of(call))
     digested = row.copy()
     for position in _JSON_FIELDS:
         value = row[position]
@@ -58,11 +58,11 @@ def call_row(call: Call, place: str, reader: Reader) -> CallRow:
     digest = hashlib.sha256(orjson.dumps(digested)).hexdigest()
     if row[_REQUEST_ID] is None:
         row[_REQUEST_ID] = f"content:{digest[:32]}"
-    row += ([f"{reader.path}:{place}"], reader.format, digest, reader.run_id, reader.now)
+    row += ([f"{made_by.path}:{place}"], made_by.format, digest, made_by.run_id, made_by.now)
     return row
 
 
-def feedback_row(feedback: Feedback, place: str, reader: Reader) -> Row:
+def feedback_row(feedback: Feedback, place: str, made_by: Provenance) -> Row:
     row: Row = {
         "request_id": feedback.request_id,
         "kind": feedback.kind,
@@ -73,25 +73,25 @@ def feedback_row(feedback: Feedback, place: str, reader: Reader) -> Row:
         "by_hash": coerce.user_hash(feedback.by),
     }
     row["feedback_id"] = hashlib.sha256(orjson.dumps(list(row.values()))).hexdigest()
-    row["source"] = f"{reader.path}:{place}"
-    row["run_id"] = reader.run_id
+    row["source"] = f"{made_by.path}:{place}"
+    row["run_id"] = made_by.run_id
     return row
 
 
 def dead_letter_row(
-    error: str, raw: bytes, line_number: int | None, byte_offset: int, reader: Reader
+    error: str, raw: bytes, line_number: int | None, byte_offset: int, made_by: Provenance
 ) -> Row:
-    head = f"{reader.path}\n{byte_offset}\n".encode("utf-8", "surrogateescape")
+    head = f"{made_by.path}\n{byte_offset}\n".encode("utf-8", "surrogateescape")
     return {
         "dead_letter_id": hashlib.sha256(head + raw).hexdigest(),
-        "source": reader.path,
+        "source": made_by.path,
         "line_number": line_number,
         "byte_offset": byte_offset,
         "raw": raw,
         "error": error,
-        "format": reader.format,
-        "parser_version": reader.parser_version,
-        "run_id": reader.run_id,
-        "created_at": reader.now,
+        "format": made_by.format,
+        "parser_version": made_by.parser_version,
+        "run_id": made_by.run_id,
+        "created_at": made_by.now,
         "state": "dead",
     }

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from expectations.contracts import RUN_STAGES, RUNS
+from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
 from tasks.store.db.connection import Store
 
@@ -33,6 +36,43 @@ def begin_run(store: Store, run_id: str, request: str, digest: str, now: datetim
     store.insert(RUNS, [row])
 
 
+@dataclass(frozen=True, slots=True)
+class BegunRun:
+    """`request` is the JSON of what was asked."""
+
+    started_at: datetime
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeys:
+    """What an evaluated run is decided on: its eval set, and the release in each role."""
+
+    eval_set_digest: str
+    release_digests: Mapping[Role, str]
+
+
+def read_run(store: Store, run_id: str) -> BegunRun | None:
+    row = store.one("SELECT started_at, request FROM runs WHERE run_id = ?", [run_id])
+    return None if row is None else BegunRun(*row)
+
+
+def run_keys(store: Store, run_id: str) -> RunKeys | None:
+    """None where the run has not been evaluated."""
+    row = store.one(
+        "SELECT eval_set_digest, champion_digest, challenger_digest FROM runs WHERE run_id = ?",
+        [run_id],
+    )
+    if row is None or None in row:
+        return None
+    return RunKeys(row[0], {"champion": row[1], "challenger": row[2]})
+
+
+def set_run_keys(store: Store, run_id: str, keys: RunKeys) -> None:
+    columns = {f"{role}_digest": digest for role, digest in keys.release_digests.items()}
+    annotate_run(store, run_id, eval_set_digest=keys.eval_set_digest, **columns)
+
+
 def began_at(store: Store, run_id: str) -> datetime | None:
     moment: datetime | None = store.scalar("SELECT started_at FROM runs WHERE run_id = ?", [run_id])
     return moment
@@ -44,6 +84,17 @@ def find_completed(store: Store, digest: str) -> str | None:
         "SELECT max(run_id) FROM runs WHERE request_digest = ? AND state = 'completed'", [digest]
     )
     return run_id
+
+
+def find_evaluated(store: Store, run_id: str, champion: str, challenger: str) -> str | None:
+    """The newest run with scores; of the beginning of an id and of releases by name, where told."""
+    newest: str | None = store.scalar(
+        "SELECT max(run_id) FROM runs JOIN run_stages USING (run_id) WHERE stage = 'evaluate' "
+        "AND starts_with(run_id, ?) AND ? IN ('', request->>'champion') "
+        "AND ? IN ('', request->>'challenger')",
+        [run_id, champion, challenger],
+    )
+    return newest
 
 
 def find_killed(store: Store, digest: str) -> str | None:
@@ -60,6 +111,20 @@ def find_killed(store: Store, digest: str) -> str | None:
         return None
     run_id: str = newest[0]
     return run_id
+
+
+def find_run(store: Store, run_id: str) -> str | None:
+    """The newest run whose id begins so; of no beginning, the newest that has a verdict."""
+    newest: str | None = store.scalar(
+        "SELECT max(run_id) FROM runs WHERE starts_with(run_id, $1) "
+        "AND ($1 <> '' OR run_id IN (SELECT run_id FROM verdicts))",
+        [run_id],
+    )
+    return newest
+
+
+def count_runs(store: Store) -> int:
+    return int(store.scalar("SELECT count(*) FROM runs"))
 
 
 def adopt_run(store: Store, run_id: str) -> None:

@@ -68,6 +68,11 @@ def _windows_of_sources(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f'ALTER TABLE sources ADD COLUMN IF NOT EXISTS "{name}" {sql_type}')
 
 
+def _whose_fault(connection: duckdb.DuckDBPyConnection) -> None:
+    for table in ("completions", "scores"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS fault VARCHAR")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -75,6 +80,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _merged_reports,
     _drift,
     _windows_of_sources,
+    _whose_fault,
 )
 
 

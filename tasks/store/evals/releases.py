@@ -1,18 +1,43 @@
-"""SQL of the `releases` table: releases as they were resolved."""
+"""The `releases` table: releases as they were resolved."""
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import Any
 
 from expectations.contracts import RELEASES
+from tasks.model.canonical import writable
+from tasks.model.release import Release
 from tasks.store.db.connection import Store
 
 
-def save_release(store: Store, row: dict[str, Any], now: datetime) -> None:
+def save_release(store: Store, release: Release, now: datetime) -> None:
     """Keep a release. The digest fixes what it is; name and reference follow the latest use."""
-    store.insert(RELEASES, [{**row, "created_at": now}], ignore_existing=True)
+    row = {
+        "release_digest": release.digest,
+        "name": release.name,
+        "model": release.model,
+        "model_digest": release.model_digest,
+        "prompt_digest": release.prompt_digest,
+        "prompts": json.dumps(release.prompts, ensure_ascii=False),
+        "sampling": json.dumps(release.sampling),
+        "engine": json.dumps(release.engine),
+        "created_at": now,
+    }
+    store.insert(RELEASES, [row], ignore_existing=True)
     store.execute(
         "UPDATE releases SET name = ?, model = ? WHERE release_digest = ?",
-        [row["name"], row["model"], row["release_digest"]],
+        [release.name, release.model, release.digest],
     )
+
+
+def read_release(store: Store, digest: str) -> Release | None:
+    row = store.one(
+        "SELECT name, release_digest, model, model_digest, prompt_digest, prompts, sampling, "
+        "engine FROM releases WHERE release_digest = ?",
+        [digest],
+    )
+    if row is None:
+        return None
+    *texts, prompts, sampling, engine = row
+    return Release(*texts, *(writable(json.loads(text)) for text in (prompts, sampling, engine)))

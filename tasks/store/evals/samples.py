@@ -5,43 +5,22 @@ Owns the SQL; decides nothing. Everything but the choice of columns is in the co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, SAMPLES
+from tasks.model.canonical import canonical_json, writable
+from tasks.model.sample import Sample
 from tasks.store.db.connection import Store
 from tasks.store.db.schema import create_table_sql
-from tasks.store.held.quarantine import Rows
+from tasks.store.held.marks import Rows
 
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """The columns of `requests` that curate needs."""
-
-    request_id: str
-    started_at: datetime | None
-    prompt_name: str | None
-    session_id: str | None
-    model: str | None
-    operation: str | None
-    status: str | None
-    messages: str | None
-    response: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackRow:
-    """The columns of `feedback` that curate needs."""
-
-    feedback_id: str
-    request_id: str
-    kind: str
-    value: float | None
-    corrected: str | None
-    given_at: datetime | None
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,57 +32,43 @@ class StoredEvalSet:
     judged_by: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRow:
-    """A sample of an eval set, as stored: messages and slices are JSON text."""
-
-    sample_id: str
-    suite: str
-    task: str | None
-    messages: str
-    system: str | None
-    target: str
-    target_kind: str
-    origin: str
-    slices: str
-    must_pass: bool
-    request_id: str | None
-    cluster_id: str
-
-
-def read_calls(store: Store) -> list[CallRow]:
-    """Every call of the history."""
-    return [
-        CallRow(*row)
-        for row in store.rows(
-            "SELECT request_id, started_at, prompt_name, session_id, model, operation, status, "
-            "messages, response FROM requests ORDER BY request_id"
-        )
-    ]
-
-
-def read_feedback(store: Store) -> list[FeedbackRow]:
-    return [
-        FeedbackRow(*row)
-        for row in store.rows(
-            "SELECT feedback_id, request_id, kind, value, corrected, given_at FROM feedback "
-            "ORDER BY feedback_id"
-        )
-    ]
-
-
-def read_eval_set(store: Store, digest: str) -> list[SampleRow]:
+def read_eval_set(store: Store, digest: str) -> list[Sample]:
     """The samples of an eval set in its order; none where there is no such set."""
     return [
-        SampleRow(*row)
-        for row in store.rows(
+        Sample(
+            sample_id=sample_id,
+            suite=suite,
+            task=task,
+            messages=tuple(writable(json.loads(messages))),
+            system=system,
+            target=target,
+            target_kind=target_kind,
+            origin=origin,
+            slices={str(name): str(value) for name, value in writable(json.loads(slices)).items()},
+            must_pass=must_pass,
+            request_id=request_id,
+            cluster_id=cluster_id,
+        )
+        for (
+            sample_id, suite, task, messages, system, target, target_kind, origin, slices,
+            must_pass, request_id, cluster_id,
+        ) in store.rows(
             "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target, s.target_kind, "
             "s.origin, s.slices, s.must_pass, s.request_id, e.cluster_id "
             "FROM eval_set_samples e JOIN samples s USING (sample_id) "
-            "WHERE e.eval_set_digest = ? ORDER BY e.position",
+            "WHERE e.eval_set_digest = ? ORDER BY e.position, s.sample_id",
             [digest],
         )
-    ]
+    ]  # fmt: skip
+
+
+def eval_set_frame(store: Store, digest: str) -> pd.DataFrame:
+    """All that is stored of an eval set and its samples, in its order."""
+    return store.frame(
+        "SELECT * FROM eval_set_samples JOIN samples USING (sample_id) "
+        "WHERE eval_set_digest = ? ORDER BY position",
+        [digest],
+    )
 
 
 def find_eval_set(store: Store, digest: str) -> StoredEvalSet | None:
@@ -130,14 +95,12 @@ CANDIDATES = Rows("eval_candidates", "sample_id", "judged_candidates")
 
 
 @contextmanager
-def candidates(store: Store, samples: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+def candidates(store: Store, samples: Sequence[Sample]) -> Iterator[None]:
     """A table of the samples for as long as they are judged."""
-    known = set(SAMPLES.column_names)
-    rows = [{key: value for key, value in row.items() if key in known} for row in samples]
     with store.transaction():
         store.execute(f"DROP TABLE IF EXISTS {CANDIDATES.table}")
         store.execute(create_table_sql(SAMPLES, CANDIDATES.table))
-        store.insert(SAMPLES, rows, table=CANDIDATES.table)
+        store.insert(SAMPLES, map(_row, samples), table=CANDIDATES.table)
     try:
         yield
     finally:
@@ -152,34 +115,44 @@ def failed_candidates(store: Store) -> dict[str, str]:
 
 
 def write_eval_set(
-    store: Store, digest: str, samples: Sequence[Mapping[str, Any]], set_row: Mapping[str, Any]
+    store: Store,
+    digest: str,
+    samples: Sequence[Sample],
+    *,
+    created_at: datetime,
+    run_id: str,
+    parent_digest: str | None,
+    rule: str,
 ) -> None:
-    """Write a set and its samples; what is there already is the same by content and stays.
+    """Write a set and its samples; what is there already is the same by content and stays."""
+    store.insert(SAMPLES, map(_row, samples), ignore_existing=True)
+    eval_set = {
+        "eval_set_digest": digest,
+        "num_samples": len(samples),
+        "created_at": created_at,
+        "run_id": run_id,
+        "parent_digest": parent_digest,
+        "rule": rule,
+    }
+    store.insert(EVAL_SETS, [eval_set], ignore_existing=True)
+    members = [
+        {
+            "eval_set_digest": digest,
+            "sample_id": sample.sample_id,
+            "position": position,
+            "cluster_id": sample.cluster_id,
+        }
+        for position, sample in enumerate(samples)
+    ]
+    store.insert(EVAL_SET_SAMPLES, members, ignore_existing=True)
 
-    `samples` are rows of the contract with `cluster_id` besides; `set_row` holds created_at,
-    run_id, parent_digest and rule.
-    """
-    known = set(SAMPLES.column_names)
-    store.insert(
-        SAMPLES,
-        [{key: value for key, value in row.items() if key in known} for row in samples],
-        ignore_existing=True,
-    )
-    store.insert(
-        EVAL_SETS,
-        [{**set_row, "eval_set_digest": digest, "num_samples": len(samples)}],
-        ignore_existing=True,
-    )
-    store.insert(
-        EVAL_SET_SAMPLES,
-        [
-            {
-                "eval_set_digest": digest,
-                "sample_id": row["sample_id"],
-                "position": position,
-                "cluster_id": row["cluster_id"],
-            }
-            for position, row in enumerate(samples)
-        ],
-        ignore_existing=True,
-    )
+
+def _row(sample: Sample) -> dict[str, Any]:
+    """Traffic is sampled in proportion: every sample stands for the same share of it, weight 1."""
+    row = asdict(sample)
+    del row["cluster_id"]
+    return row | {
+        "messages": canonical_json(sample.messages),
+        "slices": canonical_json(sample.slices),
+        "weight": 1.0,
+    }

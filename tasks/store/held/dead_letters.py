@@ -28,7 +28,7 @@ _MATCHES = (
 
 def waiting(store: Store, only: Sequence[str]) -> list[Letters]:
     """What is dead: all, or what `only` names (a source, the beginning of an id)."""
-    found: dict[tuple[str, str, str], Letters] = {}
+    by_reading: dict[tuple[str, str, str], Letters] = {}
     for source, format_name, run_id, letter_id, line_number, byte_offset in store.rows(
         "SELECT source, format, run_id, dead_letter_id, line_number, byte_offset "
         f"FROM dead_letters WHERE state = 'dead' AND {_MATCHES} "
@@ -36,9 +36,9 @@ def waiting(store: Store, only: Sequence[str]) -> list[Letters]:
         [list(only)],
     ):
         key = (source, format_name, run_id)
-        letters = found.setdefault(key, Letters(*key, {}))
+        letters = by_reading.setdefault(key, Letters(*key, {}))
         letters.units[letter_id] = (line_number, byte_offset)
-    return list(found.values())
+    return list(by_reading.values())
 
 
 def raw_bytes(store: Store, ids: Sequence[str]) -> dict[str, bytes]:
@@ -54,11 +54,7 @@ def raw_bytes(store: Store, ids: Sequence[str]) -> dict[str, bytes]:
 def known_dead_letters(store: Store, ids: Sequence[str]) -> set[str]:
     if not ids:
         return set()
-    found = store.rows(
-        "SELECT dead_letter_id FROM dead_letters WHERE dead_letter_id IN (SELECT unnest(?))",
-        [list(ids)],
-    )
-    return {dead_letter_id for (dead_letter_id,) in found}
+    return _ids(store, "dead_letter_id IN (SELECT unnest(?))", [list(ids)])
 
 
 def add_dead_letters(store: Store, rows: Sequence[dict[str, Any]]) -> None:
@@ -67,22 +63,18 @@ def add_dead_letters(store: Store, rows: Sequence[dict[str, Any]]) -> None:
 
 def waiting_at(store: Store, source: str, byte_offset: int) -> set[str]:
     """Ids of the cut-off lines that wait at this place of a file for their rest."""
-    found = store.rows(
-        "SELECT dead_letter_id FROM dead_letters "
-        "WHERE source = ? AND byte_offset = ? AND line_number IS NOT NULL AND state = 'dead'",
-        [source, byte_offset],
-    )
-    return {dead_letter_id for (dead_letter_id,) in found}
+    where = "source = ? AND byte_offset = ? AND line_number IS NOT NULL AND state = 'dead'"
+    return _ids(store, where, [source, byte_offset])
 
 
 def whole_files(store: Store, source: str) -> set[str]:
     """Ids of the dead letters that stand for the whole file."""
-    found = store.rows(
-        "SELECT dead_letter_id FROM dead_letters "
-        "WHERE source = ? AND line_number IS NULL AND state = 'dead'",
-        [source],
-    )
-    return {dead_letter_id for (dead_letter_id,) in found}
+    return _ids(store, "source = ? AND line_number IS NULL AND state = 'dead'", [source])
+
+
+def _ids(store: Store, where: str, parameters: Sequence[Any]) -> set[str]:
+    rows = store.rows(f"SELECT dead_letter_id FROM dead_letters WHERE {where}", parameters)
+    return {dead_letter_id for (dead_letter_id,) in rows}
 
 
 def mark_replayed(store: Store, ids: Sequence[str]) -> None:

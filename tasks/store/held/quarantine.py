@@ -1,31 +1,83 @@
-"""Landing rows that fail a rule: finding them, counting them, moving them into quarantine.
+"""Rows held back because they fail a rule, and their way back: calls and feedback alike.
 
-The predicates come from the suite (expectations/), so this module knows no rule by name. The raw
-row goes from table to table inside DuckDB and never through Python. Everything here works on two
-temporary tables of the connection, `judged` and `observed`, made anew by every stage run.
+A row of quarantine keeps the row it was as one JSON object. Held back is what `marks` says fails a
+critical rule; back goes what breaks no rule by now, each once. Rules come from the caller, as
+predicates. Rows go from table to table inside DuckDB; only what is shown of them passes Python.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-import duckdb
+from typing import Any
 
 from expectations.checks import quoted, sql_literal
-from expectations.contracts import LANDING, QUARANTINE, Column
-from tasks.errors import StoreError, UsageError
+from expectations.contracts import FEEDBACK, LANDING, QUARANTINE, Column, TableContract
+from tasks.errors import StoreError
 from tasks.store.db.connection import Store
+from tasks.store.held.marks import Rows
 
 #: a longer text is described by its length: cut short, a secret in it could escape masking
 MAX_OBSERVED_CHARS = 4096
 _PAGE_ROWS = 2000
+_RECORD = '"request_id", "content_digest", "sources"[1]'
+_REPEATS = f"row_number() OVER (PARTITION BY {_RECORD} ORDER BY home.rowid)"
+_MATCHES = (
+    "(len($1::VARCHAR[]) = 0 OR list_has_any([expectation, request_id], $1::VARCHAR[]) "
+    "OR len(list_filter($1::VARCHAR[], lambda name : starts_with(quarantine_id, name))) > 0)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What can be held back: rows of the table `home`.
+
+    `rows` is what new ones are judged by, `waiting` the temporary table of those looked at again.
+    `held_id` is SQL for their id in quarantine, `is_kind` for the rows there that are of this kind.
+    One whose `identity` stands in a table of `known_in` has come in by another way.
+    """
+
+    home: TableContract
+    rows: Rows
+    waiting: str
+    held_id: str
+    is_kind: str
+    identity: str
+    known_in: tuple[str, ...]
+
+    @property
+    def columns(self) -> str:
+        return ", ".join(quoted(name) for name in self.home.column_names)
+
+
+CALLS = Kind(
+    LANDING,
+    Rows(LANDING.name, "rowid", "judged"),
+    "held",
+    # the same record twice in one batch is still two rows
+    f"sha256(to_json([{_RECORD}])::VARCHAR || "
+    f"CASE WHEN {_REPEATS} > 1 THEN '#' || {_REPEATS} ELSE '' END)",
+    "NOT json_exists(\"row\", '$.feedback_id')",
+    "request_id, content_digest",
+    ("landing", "requests", "merged_reports"),
+)
+#: judged through a view of what is new (feedback.py)
+SIGNALS = Kind(
+    FEEDBACK,
+    Rows("new_feedback", "feedback_id", "judged_feedback"),
+    "held_feedback",
+    "feedback_id",
+    "json_exists(\"row\", '$.feedback_id')",
+    "feedback_id",
+    ("feedback",),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Who judged, when, by which suite."""
+    """Who judged, when, by which version of the rules."""
 
     run_id: str
     now: datetime
@@ -33,113 +85,40 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
-    """What stood in the columns that a rule looks at, in one landing row; None is NULL."""
+class Readmitted:
+    """`known`: what came in again meanwhile. `failing`: still held, by the first rule."""
 
-    row_id: int
-    values: tuple[str | None, ...]
+    tried: int
+    admitted: int
+    known: int
+    failing: Mapping[str, int]
 
-
-def count_landing(store: Store) -> int:
-    return int(store.scalar("SELECT count(*) FROM landing"))
-
-
-def count_violations(store: Store, table: str, predicates: Mapping[str, str]) -> dict[str, int]:
-    """Rows of the table for which each predicate is true."""
-    return {
-        name: int(store.scalar(f"SELECT count(*) FROM {quoted(table)} WHERE {sql}"))
-        for name, sql in predicates.items()
-    }
+    def __add__(self, other: Readmitted) -> Readmitted:
+        return Readmitted(
+            self.tried + other.tried,
+            self.admitted + other.admitted,
+            self.known + other.known,
+            Counter(self.failing) + Counter(other.failing),
+        )
 
 
-def refuse_unanswerable(store: Store, table: str, predicates: Mapping[str, str]) -> None:
-    """Ask each predicate (a name for errors → SQL) alone, to tell which one cannot be answered.
+def _first_failing(
+    store: Store, kind: Kind, rule_id: str, columns: Sequence[str]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Pages of (row id, value of each column) of the rows that fail this rule first.
 
-    Raises UsageError with DuckDB's class of error; its message would quote values of a row.
+    By row id rather than an open result: the caller writes on the same connection between.
     """
-    for name, sql in predicates.items():
-        try:
-            store.scalar(f"SELECT count(*) FROM {quoted(table)} WHERE {sql}")
-        except duckdb.Error as error:
-            raise UsageError(
-                f"{name} cannot be judged on these rows; nothing was moved",
-                received=type(error).__name__,
-                allowed="SQL that every row can answer, such as try_cast instead of cast",
-                next="mend that rule, then run again",
-            ) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A table whose rows are judged, what tells them apart, and where the marks go."""
-
-    table: str = LANDING.name
-    key: str = "rowid"
-    marks: str = "judged"
-
-
-CALLS = Rows()
-
-
-def mark_violations(
-    store: Store, critical: Mapping[str, str], warnings: Mapping[str, str], rows: Rows = CALLS
-) -> dict[str, int]:
-    """Find the rows that violate a predicate (rule id → SQL); rows by rule id.
-
-    Leaves the temporary table `rows.marks`: row_id, failed (critical ids in suite order), warned.
-    """
-    found = {name: f"violates_{place}" for place, name in enumerate((*critical, *warnings))}
-    predicates = ", ".join(
-        f"{sql} AS {found[name]}" for name, sql in {**critical, **warnings}.items()
-    )
-    # names are made only of the few rows that violate anything
-    store.execute(
-        f"CREATE OR REPLACE TEMP TABLE {rows.marks} AS SELECT row_id, "
-        f"{_ids_where_true(critical, found)} AS failed, "
-        f"{_ids_where_true(warnings, found)} AS warned "
-        f"FROM (SELECT {rows.key} AS row_id, {predicates} FROM {rows.table}) "
-        f"WHERE {' OR '.join(found.values())}"
-    )
-    counts = dict.fromkeys((*critical, *warnings), 0)
-    counts.update(
-        store.rows(
-            f"SELECT id, count(*) FROM (SELECT unnest(failed || warned) AS id FROM {rows.marks}) "
-            "GROUP BY id"
-        )
-    )
-    return counts
-
-
-def _ids_where_true(names: Iterable[str], found: Mapping[str, str]) -> str:
-    cases = [f"CASE WHEN {found[name]} THEN {sql_literal(name)} END" for name in names]
-    return f"list_filter([{', '.join(cases)}]::VARCHAR[], lambda id : id IS NOT NULL)"
-
-
-def first_failures(store: Store, rows: Rows = CALLS) -> dict[str, int]:
-    """Rows to hold back by the first critical rule they fail; the sum is all of them."""
-    return dict(
-        store.rows(
-            f"SELECT failed[1], count(*) FROM {rows.marks} WHERE len(failed) > 0 "
-            "GROUP BY 1 ORDER BY 2 DESC, 1"
-        )
-    )
-
-
-def observations(store: Store, rule_id: str, columns: Sequence[str]) -> Iterator[list[Observation]]:
-    """Pages of what the rows first failing `rule_id` hold in `columns`, for `note_observed`."""
-    shown = ", ".join(_shown_sql(LANDING.column(name)) for name in columns)
-    last = -1
-    while True:
-        # by row id rather than an open result: the caller writes on the same connection between
-        rows = store.rows(
-            f"SELECT row_id, {shown} FROM landing JOIN judged ON landing.rowid = judged.row_id "
-            f"WHERE failed[1] = ? AND row_id > ? ORDER BY row_id LIMIT {_PAGE_ROWS}",
-            [rule_id, last],
-        )
-        if not rows:
-            return
-        yield [Observation(row_id, tuple(values)) for row_id, *values in rows]
-        last = rows[-1][0]
+    shown = ", ".join(_shown_sql(kind.home.column(name)) for name in columns)
+    beyond: list[Any] = []
+    while page := store.rows(
+        f"SELECT row_id, {shown} FROM {kind.home.name} AS home JOIN {kind.rows.marks} "
+        f"ON home.{kind.rows.key} = row_id WHERE failed[1] = ? "
+        f"{'AND row_id > ?' if beyond else ''} ORDER BY row_id LIMIT {_PAGE_ROWS}",
+        [rule_id, *beyond],
+    ):
+        yield page
+        beyond = [page[-1][0]]
 
 
 def _shown_sql(column: Column) -> str:
@@ -159,82 +138,122 @@ def _shown_sql(column: Column) -> str:
     )
 
 
-def begin_observed(store: Store) -> None:
-    store.execute(
-        "CREATE OR REPLACE TEMP TABLE observed "
-        "(row_id BIGINT, column_name VARCHAR, observed VARCHAR)"
-    )
+def hold_back(
+    store: Store,
+    kind: Kind,
+    judgement: Judgement,
+    looked_at: Mapping[str, Sequence[str]],
+    show: Callable[[Sequence[str], Sequence[str | None]], str],
+) -> int:
+    """Move the marked rows that fail a critical rule into quarantine; returns how many.
 
-
-def note_observed(store: Store, column_name: str, texts: Mapping[int, str]) -> None:
-    """What to show for each row id: masked and shortened by the caller."""
-    store.execute(
-        "INSERT INTO observed SELECT unnest(?::BIGINT[]), ?, unnest(?::VARCHAR[])",
-        [list(texts), column_name, list(texts.values())],
-    )
-
-
-def hold_back(store: Store, judgement: Judgement) -> int:
-    """Move the rows that fail a critical rule from landing into quarantine; returns how many.
-
-    Call it inside a transaction. Raises StoreError when the counts of the two sides differ. A call
-    that was replayed from quarantine and fails again takes its old place there.
+    `looked_at`: rule id → the columns to show of a row that fails it first; `show` masks and
+    shortens what stood in them. Call it inside a transaction. Raises StoreError when the counts of
+    the two sides differ. What was replayed from quarantine and fails again takes its old place.
     """
-    columns = ", ".join(quoted(name) for name in QUARANTINE.column_names)
-    wanted = int(store.scalar("SELECT count(*) FROM judged WHERE len(failed) > 0"))
+    store.execute(
+        "CREATE OR REPLACE TEMP TABLE observed AS SELECT row_id, NULL::VARCHAR AS column_name, "
+        f"NULL::VARCHAR AS observed FROM {kind.rows.marks} LIMIT 0"
+    )
+    for rule_id, columns in looked_at.items():
+        for page in _first_failing(store, kind, rule_id, columns):
+            texts = [show(columns, values) for _, *values in page]
+            store.execute(
+                "INSERT INTO observed SELECT unnest(?), ?, unnest(?::VARCHAR[])",
+                [[row_id for row_id, *_ in page], ", ".join(columns), texts],
+            )
+    failed = f"FROM {kind.rows.marks} WHERE len(failed) > 0"
+    values = {
+        "quarantine_id": kind.held_id,
+        "request_id": "home.request_id",
+        "expectation": "failed[1]",
+        "also_failed": "failed[2:]",
+        "column_name": "column_name",
+        "observed": "observed",
+        "suite_version": "?",
+        "run_id": "?",
+        "created_at": "?",
+        "row": f"json_object({', '.join(map(_member_sql, kind.home.columns))})",
+        "state": "'held'",
+    }
+    wanted = int(store.scalar(f"SELECT count(*) {failed}"))
     inserted = store.scalar(
-        f"INSERT OR REPLACE INTO quarantine ({columns}) SELECT {_quarantine_values()} "
-        "FROM landing JOIN judged ON landing.rowid = judged.row_id "
-        "JOIN observed ON observed.row_id = judged.row_id WHERE len(failed) > 0",
+        f"INSERT OR REPLACE INTO quarantine ({', '.join(map(quoted, QUARANTINE.column_names))}) "
+        f"SELECT {', '.join(values[name] for name in QUARANTINE.column_names)} "
+        f"FROM {kind.home.name} AS home JOIN {kind.rows.marks} ON home.{kind.rows.key} = row_id "
+        "JOIN observed USING (row_id) WHERE len(failed) > 0",
         [judgement.suite_version, judgement.run_id, judgement.now],
     )
     deleted = store.scalar(
-        "DELETE FROM landing WHERE rowid IN (SELECT row_id FROM judged WHERE len(failed) > 0)"
+        f"DELETE FROM {kind.home.name} WHERE {kind.rows.key} IN (SELECT row_id {failed})"
     )
     if not wanted == inserted == deleted:
         raise StoreError(
             "quarantine lost count: nothing was moved",
-            received=f"{wanted} rows failed, {inserted} quarantined, {deleted} taken from landing",
+            received=f"{wanted} rows failed, {inserted} quarantined, {deleted} taken away",
             next="report this as a bug",
         )
     return wanted
 
 
-def _quarantine_values() -> str:
-    """SELECT list in the order of QUARANTINE's columns."""
-    place = (
-        'row_number() OVER (PARTITION BY "request_id", "content_digest", "sources"[1] '
-        "ORDER BY landing.rowid)"
-    )
-    key = 'to_json(["request_id", "content_digest", "sources"[1]])::VARCHAR'
-    values = {
-        # the same record twice in one batch is still two rows
-        "quarantine_id": f"sha256({key} || CASE WHEN {place} > 1 THEN '#' || {place} ELSE '' END)",
-        "request_id": 'landing."request_id"',
-        "expectation": "failed[1]",
-        "also_failed": "failed[2:]",
-        "column_name": "observed.column_name",
-        "observed": "observed.observed",
-        "suite_version": "?",
-        "run_id": "?",
-        "created_at": "?",
-        "row": f"json_object({_row_members()})",
-        "state": "'held'",
-    }
-    return ", ".join(values[name] for name in QUARANTINE.column_names)
-
-
-def _row_members() -> str:
-    """Members of the JSON object of a landing row; a cast of each gives the column back."""
-    return ", ".join(
-        f"{sql_literal(column.name)}, {_member_sql(column)}" for column in LANDING.columns
-    )
-
-
 def _member_sql(column: Column) -> str:
-    name = f"landing.{quoted(column.name)}"
+    """A member of the JSON object of a row; `_value_sql` gives the column back."""
+    name = f"home.{quoted(column.name)}"
+    value = name
     if column.sql_type == "TIMESTAMP":
-        return f"strftime({name}, '%Y-%m-%dT%H:%M:%S.%f')"
+        value = f"strftime({name}, '%Y-%m-%dT%H:%M:%S.%f')"
     if column.sql_type == "DOUBLE":  # JSON has no NaN and no infinity: they go as text
-        return f"CASE WHEN isfinite({name}) THEN to_json({name}) ELSE to_json({name}::VARCHAR) END"
-    return name
+        value = f"CASE WHEN isfinite({name}) THEN to_json({name}) ELSE to_json({name}::VARCHAR) END"
+    return f"{sql_literal(column.name)}, {value}"
+
+
+def _value_sql(column: Column) -> str:
+    member = sql_literal(f"$.{column.name}")
+    if column.sql_type == "JSON":
+        value = f'CASE WHEN json_type("row"->{member}) <> \'NULL\' THEN "row"->{member} END'
+    else:
+        arrow = "->" if column.sql_type.endswith("[]") else "->>"
+        value = f'CAST("row"{arrow}{member} AS {column.sql_type})'
+    return f"{value} AS {quoted(column.name)}"
+
+
+def look_again(store: Store, kind: Kind, only: Sequence[str]) -> None:
+    """Fill `kind.waiting` with what waits: all, or what `only` names (rule, request, id)."""
+    store.execute(
+        f"CREATE OR REPLACE TEMP TABLE {kind.waiting} AS SELECT quarantine_id, "
+        f"{', '.join(map(_value_sql, kind.home.columns))} "
+        f"FROM quarantine WHERE state = 'held' AND {kind.is_kind} AND {_MATCHES}",
+        [list(only)],
+    )
+
+
+def readmit(store: Store, kind: Kind, rules: Mapping[str, str], run_id: str) -> Readmitted:
+    """Move the rows of `kind.waiting` that violate no rule (id → predicate) back home.
+
+    Call it inside a transaction, after `look_again`. What is held twice goes in once.
+    """
+    known_ids = " UNION ALL ".join(f"SELECT {kind.identity} FROM {name}" for name in kind.known_in)
+    cases = " ".join(f"WHEN {sql} THEN {sql_literal(name)}" for name, sql in rules.items())
+    store.execute(
+        "CREATE OR REPLACE TEMP TABLE looked_at AS SELECT quarantine_id, "
+        f"CASE {cases} ELSE NULL END AS failed, "
+        f"row_number() OVER (PARTITION BY {kind.identity} ORDER BY quarantine_id) > 1 "
+        f"OR ({kind.identity}) IN ({known_ids}) AS known FROM {kind.waiting}"
+    )
+    values = kind.columns.replace('"run_id"', "?")
+    admitted = store.scalar(
+        f"INSERT INTO {kind.home.name} ({kind.columns}) SELECT {values} "
+        f"FROM {kind.waiting} JOIN looked_at USING (quarantine_id) "
+        "WHERE NOT known AND failed IS NULL",
+        [run_id],
+    )
+    store.execute(
+        "UPDATE quarantine SET state = 'replayed' WHERE quarantine_id IN "
+        "(SELECT quarantine_id FROM looked_at WHERE known OR failed IS NULL)"
+    )
+    tried, known = store.rows("SELECT count(*), count(*) FILTER (known) FROM looked_at")[0]
+    failing = store.rows(
+        "SELECT failed, count(*) FROM looked_at WHERE NOT known AND failed IS NOT NULL "
+        "GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+    return Readmitted(tried, admitted, known, dict(failing))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from expectations.contracts import DRIFT
+from tasks.model.drift import ColumnDrift, Drift
 from tasks.store.db.connection import Store
-from tasks.watch.judge import ColumnDrift
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,39 +76,33 @@ def sample_new(store: Store, window: Window, max_rows: int, seed: int, chars: in
 def _sample(
     store: Store, where: str, bound: dict[str, object], max_rows: int, seed: int, chars: int
 ) -> pa.Table:
-    found = store.connection.execute(
+    places = store.connection.execute(
         _SAMPLE.format(where=where), {**bound, "max_rows": max_rows, "seed": seed}
     ).fetchall()
-    bound = {"places": [place for (place,) in found], "max_chars": chars}
+    bound = {"places": [place for (place,) in places], "max_chars": chars}
     return store.connection.sql(_COLUMNS, params=bound).to_arrow_table()
 
 
-def write(
-    store: Store,
-    run_id: str,
-    columns: Sequence[ColumnDrift],
-    since: datetime | None,
-    now: datetime,
-) -> None:
+def write(store: Store, run_id: str, drift: Drift, now: datetime) -> None:
     """The results of a run in place of those that it may have left before."""
     store.execute("DELETE FROM drift WHERE run_id = ?", [run_id])
     rows = [
-        {**asdict(column), "run_id": run_id, "position": place, "reference_since": since,
+        {**asdict(column), "run_id": run_id, "position": place, "reference_since": drift.since,
          "created_at": now}
-        for place, column in enumerate(columns)
+        for place, column in enumerate(drift.columns)
     ]  # fmt: skip
     store.insert(DRIFT, rows)
 
 
 def read(store: Store, run_id: str) -> tuple[ColumnDrift, ...]:
     names = ", ".join(f'"{name}"' for name in ColumnDrift.__dataclass_fields__)
-    found = store.rows(f"SELECT {names} FROM drift WHERE run_id = ? ORDER BY position", [run_id])
-    return tuple(ColumnDrift(*row) for row in found)
+    rows = store.rows(f"SELECT {names} FROM drift WHERE run_id = ? ORDER BY position", [run_id])
+    return tuple(ColumnDrift(*row) for row in rows)
 
 
 def find_run(store: Store, run_id: str) -> str | None:
     """The newest run with results whose id begins so."""
-    found: str | None = store.scalar(
+    newest: str | None = store.scalar(
         "SELECT arg_max(run_id, created_at) FROM drift WHERE starts_with(run_id, ?)", [run_id]
     )
-    return found
+    return newest

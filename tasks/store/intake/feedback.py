@@ -12,10 +12,10 @@ from tasks.store.db.connection import Store
 def known_feedback(store: Store, ids: Sequence[str]) -> set[str]:
     if not ids:
         return set()
-    found = store.rows(
+    rows = store.rows(
         "SELECT feedback_id FROM feedback WHERE feedback_id IN (SELECT unnest(?))", [list(ids)]
     )
-    return {feedback_id for (feedback_id,) in found}
+    return {feedback_id for (feedback_id,) in rows}
 
 
 def add_feedback(store: Store, rows: Sequence[dict[str, Any]]) -> None:

@@ -76,7 +76,7 @@ def take_back_known(store: Store, boundary: int) -> int:
 
 def _known_rows(store: Store, boundary: int) -> list[int]:
     """Row ids beyond `boundary` of calls that were there before, in requests or in quarantine."""
-    found = store.rows(
+    rows = store.rows(
         f"SELECT new.rowid FROM landing new JOIN (SELECT {_KEY} FROM landing WHERE rowid <= ? "
         f"UNION SELECT {_KEY} FROM requests UNION SELECT {_KEY} FROM merged_reports) "
         f"USING ({_KEY}) WHERE new.rowid > ?",
@@ -89,7 +89,7 @@ def _known_rows(store: Store, boundary: int) -> list[int]:
         "WHERE q.state = 'held' AND new.rowid > ?",
         [boundary],
     )
-    return sorted({row for (row,) in found} | {row for row, same in held if same})
+    return sorted({row for (row,) in rows} | {row for row, same in held if same})
 
 
 def ids_from(store: Store, path: str, lines: Sequence[int] | None) -> set[str]:
@@ -97,7 +97,7 @@ def ids_from(store: Store, path: str, lines: Sequence[int] | None) -> set[str]:
     places = [f"{path}:{line}" for line in lines or ()]
     condition = "starts_with(place, ?)" if lines is None else "place IN (SELECT unnest(?))"
     held = "CAST(\"row\"->'sources' AS VARCHAR[])"
-    found = store.rows(
+    rows = store.rows(
         "WITH calls AS (SELECT request_id, sources FROM landing UNION ALL "
         "               SELECT request_id, sources FROM requests), "
         "places AS (SELECT request_id, unnest(sources) AS place FROM calls UNION ALL "
@@ -107,7 +107,7 @@ def ids_from(store: Store, path: str, lines: Sequence[int] | None) -> set[str]:
         f"SELECT DISTINCT request_id FROM places WHERE {condition}",
         [f"{path}:" if lines is None else places],
     )
-    return {request_id for (request_id,) in found}
+    return {request_id for (request_id,) in rows}
 
 
 def count_from(store: Store, boundary: int) -> Totals:

@@ -12,7 +12,7 @@ where calls were met again is noted with them by `landing.note_sources` after th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -30,29 +30,13 @@ _MAX_COUNT = 2**63 - 1
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows of a stretch of a file: `calls` with the columns of landing, JSON as Arrow's JSON.
-
-    `signals`: a feedback row, and whether it is a record of its own (not if it came with a call).
-    `bytes_done`: of the last batch of a file, where a later reading of it goes on.
-    """
-
-    calls: pa.Table
-    signals: list[tuple[Row, bool]]
-    dead: list[Row]
-    other_spans: int
-    bytes_done: int
-    #: calls that the run's window passed over
-    outside_window: int = 0
-    #: earliest and latest start of a call, those passed over among them
-    first_call_at: datetime | None = None
-    last_call_at: datetime | None = None
-
-
 @dataclass(slots=True)
 class Counts:
-    """rows_in = rows_out + duplicates + dead_letters + outside_window, always."""
+    """Of a reading: rows_in = rows_out + duplicates + dead_letters + outside_window, always.
+
+    `outside_window`: calls that the run's window passed over; the earliest and the latest start of
+    a call are over those too. `bytes_done`: where a later reading of the file goes on.
+    """
 
     rows_out: int = 0
     duplicates: int = 0
@@ -76,6 +60,20 @@ class Counts:
             self.last_call_at = max(self.last_call_at or last, last)
 
 
+@dataclass(frozen=True, slots=True)
+class LogRows:
+    """Rows of a stretch of a file: `calls` with the columns of landing, JSON as Arrow's JSON.
+
+    `signals`: a feedback row, and whether it is a record of its own (not if it came with a call).
+    `counts`: of what is no row, and where it ends; what the rows come to, the store tells.
+    """
+
+    calls: pa.Table
+    signals: list[tuple[Row, bool]]
+    dead: list[Row]
+    counts: Counts = field(default_factory=Counts)
+
+
 class Intake:
     """Takes the batches of one file. `dead_ids` holds every dead letter met."""
 
@@ -91,7 +89,7 @@ class Intake:
         self.counts = Counts()
         self.dead_ids: set[str] = set()
 
-    def take(self, batches: Iterable[Batch]) -> None:
+    def take(self, batches: Iterable[LogRows]) -> None:
         """All of a file. Raises what the batches raise."""
         source = iter(batches)
         while (first := next(source, None)) is not None:
@@ -106,9 +104,9 @@ class Intake:
         self.counts.input_tokens = min(_MAX_COUNT, counts.input_tokens)
         self.counts.output_tokens = min(_MAX_COUNT, counts.output_tokens)
 
-    def _fresh_calls(self, first: Batch, source: Iterator[Batch]) -> Iterator[pa.Table]:
+    def _fresh_calls(self, first: LogRows, source: Iterator[LogRows]) -> Iterator[pa.Table]:
         """Calls that this file has not had; until what is held beside them has to be written."""
-        batch: Batch | None = first
+        batch: LogRows | None = first
         try:
             while batch is not None:
                 yield self._hold_back(batch)
@@ -118,11 +116,11 @@ class Intake:
             # DuckDB would make a text of it
             self._failure = error
 
-    def _hold_back(self, batch: Batch) -> pa.Table:
-        self.counts.other_spans += batch.other_spans
-        self.counts.bytes_done = batch.bytes_done
-        self.counts.outside_window += batch.outside_window
-        self.counts.met_calls(batch.first_call_at, batch.last_call_at)
+    def _hold_back(self, batch: LogRows) -> pa.Table:
+        self.counts.other_spans += batch.counts.other_spans
+        self.counts.bytes_done = batch.counts.bytes_done
+        self.counts.outside_window += batch.counts.outside_window
+        self.counts.met_calls(batch.counts.first_call_at, batch.counts.last_call_at)
         self._signals += batch.signals
         self._dead += batch.dead
         met = self._met.add(batch.calls["content_digest"].to_pylist())

@@ -68,7 +68,7 @@ def pairs_by_id(store: Store, run_id: str) -> list[Pair]:
 def pairs_by_shared_id(store: Store, run_id: str) -> list[Pair]:
     """Row ids in landing of exactly two calls of two formats that share an id; each row in one
     pair only."""
-    found = store.rows(
+    rows = store.rows(
         "SELECT DISTINCT min(place), max(place) FROM ("
         f"  SELECT DISTINCT rowid AS place, format, run_id, unnest({_IDS}) AS id FROM landing"
         ") WHERE id IS NOT NULL GROUP BY id HAVING count(*) = 2 AND count(DISTINCT format) = 2 "
@@ -77,7 +77,7 @@ def pairs_by_shared_id(store: Store, run_id: str) -> list[Pair]:
     )
     taken: set[int] = set()
     pairs: list[Pair] = []
-    for first, second in found:
+    for first, second in rows:
         if first not in taken and second not in taken:
             pairs.append((first, second))
             taken.update((first, second))
@@ -87,7 +87,7 @@ def pairs_by_shared_id(store: Store, run_id: str) -> list[Pair]:
 def late_reports(store: Store, run_id: str, margin: timedelta) -> list[Late]:
     """Calls of the run in landing that share an id with exactly one admitted call of another
     format, and that one with no other; `margin`: how far apart they may have begun."""
-    found = store.rows(
+    rows = store.rows(
         f"WITH new AS (SELECT DISTINCT rowid AS place, format, unnest({_IDS}) AS id FROM landing "
         "  WHERE run_id = $1), "
         "span AS (SELECT min(started_at) - $2 AS first, max(started_at) + $2 AS last "
@@ -101,9 +101,9 @@ def late_reports(store: Store, run_id: str, margin: timedelta) -> list[Late]:
         "AND count(*) OVER (PARTITION BY request_id) = 1 ORDER BY 1",
         [run_id, margin],
     )
-    new = fetch(store, [place for place, _ in found])
-    admitted = _by_key(store, REQUESTS.name, "request_id", "VARCHAR", [i for _, i in found])
-    return [Late(place, new[place], admitted[request_id]) for place, request_id in found]
+    new = fetch(store, [place for place, _ in rows])
+    admitted = _by_key(store, REQUESTS.name, "request_id", "VARCHAR", [i for _, i in rows])
+    return [Late(place, new[place], admitted[request_id]) for place, request_id in rows]
 
 
 def fetch(store: Store, row_ids: Sequence[int]) -> dict[int, Row]:
@@ -122,17 +122,17 @@ def _by_key(
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
 
 
-def merge(store: Store, merges: Sequence[Merge], run_id: str) -> None:
+def merge_pairs(store: Store, merges: Sequence[Merge], run_id: str) -> None:
     """Rows, feedback and the counts of the readings, so that they add up as before."""
     if not merges:
         return
     store.execute(
         "DELETE FROM landing WHERE rowid IN (SELECT unnest(?::BIGINT[]))",
-        [[number for each in merges for number in each.pair]],
+        [[number for merge in merges for number in merge.pair]],
     )
-    store.insert(LANDING, [each.row for each in merges])
-    _note_merged(store, [(each.kept, each.other) for each in merges], run_id)
-    _count_again(store, [(each.row, each.kept, each.other) for each in merges], run_id)
+    store.insert(LANDING, [merge.row for merge in merges])
+    _note_merged(store, [(merge.kept, merge.other) for merge in merges], run_id)
+    _count_again(store, [(merge.row, merge.kept, merge.other) for merge in merges], run_id)
 
 
 def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
@@ -140,9 +140,9 @@ def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
     if not late:
         return
     pairs = pa.table({
-        "place": pa.array([each.row_id for each in late], type=pa.int64()),
-        "kept_id": [each.admitted["request_id"] for each in late],
-        "kept_digest": [each.admitted["content_digest"] for each in late],
+        "place": pa.array([report.row_id for report in late], type=pa.int64()),
+        "kept_id": [report.admitted["request_id"] for report in late],
+        "kept_digest": [report.admitted["content_digest"] for report in late],
     })  # fmt: skip
     names = [f'"{c.name}"' for c in LANDING.columns[:_NUM_CALL_FIELDS]
              if c.sql_type in _PLAIN_TYPES]  # fmt: skip
@@ -160,8 +160,8 @@ def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
         store.execute("DELETE FROM landing WHERE rowid IN (SELECT place FROM late_pairs)")
     finally:
         store.connection.unregister("late_pairs")
-    _note_merged(store, [(each.admitted, each.new) for each in late], run_id)
-    _count_again(store, [(each.admitted, each.admitted, each.new) for each in late], run_id)
+    _note_merged(store, [(report.admitted, report.new) for report in late], run_id)
+    _count_again(store, [(report.admitted, report.admitted, report.new) for report in late], run_id)
 
 
 def _note_merged(store: Store, pairs: Sequence[tuple[Row, Row]], run_id: str) -> None:

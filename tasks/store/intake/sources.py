@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,53 +43,40 @@ class Totals:
     outside_window: int
 
 
-_COLUMNS = (
-    "digest, size_bytes, mtime_ns, bytes_done, format, parser_version, etag, "
-    "since, until, first_call_at, last_call_at"
-)
-
-
-def _reading(row: Sequence[Any]) -> LastReading:
-    digest, size, mtime, done, name, version, etag, since, until, first, last = row
-    window = Window(since, until)
-    return LastReading(digest, size, mtime, done, name, version, etag, window, first, last)
-
-
 def last_reading(store: Store, path: str) -> LastReading | None:
-    row = store.one(
-        f"SELECT {_COLUMNS} FROM sources WHERE path = ? ORDER BY read_at DESC, rowid DESC LIMIT 1",
-        [path],
-    )
-    return None if row is None else _reading(row)
+    return next(_readings(store, "path = ?", path), None)
 
 
 def readings_of(store: Store, path: str, digest: str) -> list[LastReading]:
     """All readings of exactly this content at this path, the newest first."""
-    rows = store.rows(
-        f"SELECT {_COLUMNS} FROM sources WHERE path = ? AND digest = ? "
-        "ORDER BY read_at DESC, rowid DESC",
-        [path, digest],
-    )
-    return [_reading(row) for row in rows]
+    return list(_readings(store, "path = ? AND digest = ?", path, digest))
 
 
 def reading_in(store: Store, path: str, run_id: str) -> LastReading | None:
     """The reading of this path by that run."""
-    row = store.one(
-        f"SELECT {_COLUMNS} FROM sources WHERE path = ? AND run_id = ? "
-        "ORDER BY read_at DESC, rowid DESC LIMIT 1",
-        [path, run_id],
-    )
-    return None if row is None else _reading(row)
+    return next(_readings(store, "path = ? AND run_id = ?", path, run_id), None)
 
 
-def took_in(found: list[LastReading], wanted: Window) -> bool:
+def _readings(store: Store, condition: str, *parameters: str) -> Iterator[LastReading]:
+    """The newest first."""
+    for row in store.rows(
+        "SELECT digest, size_bytes, mtime_ns, bytes_done, format, parser_version, etag, "
+        "since, until, first_call_at, last_call_at "
+        f"FROM sources WHERE {condition} ORDER BY read_at DESC, rowid DESC",
+        parameters,
+    ):
+        digest, size, mtime, done, name, version, etag, since, until, first, last = row
+        window = Window(since, until)
+        yield LastReading(digest, size, mtime, done, name, version, etag, window, first, last)
+
+
+def took_in(readings: list[LastReading], wanted: Window) -> bool:
     """Whether readings of one content, the newest first, took in all calls of the window.
 
     Those by another format than the newest one's do not count.
     """
-    newest = found[0]
-    windows = [each.window for each in found if each.format == newest.format]
+    newest = readings[0]
+    windows = [past.window for past in readings if past.format == newest.format]
     return covered(wanted, newest.first_call_at, newest.last_call_at, windows)
 
 
@@ -105,10 +92,10 @@ def touch(
 
 def changed_files(store: Store, run_id: str) -> list[str]:
     """Files of this run that had changed other than by growing since they were read before."""
-    found = store.rows(
+    rows = store.rows(
         "SELECT DISTINCT path FROM sources WHERE run_id = ? AND changed ORDER BY path", [run_id]
     )
-    return [path for (path,) in found]
+    return [path for (path,) in rows]
 
 
 def add_reading(store: Store, row: dict[str, Any]) -> None:

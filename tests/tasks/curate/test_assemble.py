@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.curate.assemble import Counts, Rule, assemble, replayable
-from tasks.curate.calls import Call, Conversation, Opinion
 from tasks.curate.evalset import Draft, EvalSet, eval_set
-from tasks.curate.suites import SuiteSample
 from tasks.curate.targets import TargetResolver
+from tasks.model.canonical import canonical_json
+from tasks.model.logged_call import Conversation, LoggedCall, Opinion
 
 _RULE = Rule(max_samples=50, failure_share=0.5, near_duplicate_jaccard=0.8, seed=0)
 _LONG = "my parcel has not come and i would like to know where it is today"
@@ -24,24 +24,24 @@ def _conversation(text: str, system: str | None = None) -> Conversation:
     return Conversation(system, ({"role": "user", "content": text},))
 
 
-def _sample(text: str, target: str = "gold", **changes: object) -> SuiteSample:
-    sample = SuiteSample("route", "route", _conversation(text), target, {}, False, None, 1)
+def _sample(text: str, target: str = "gold", **changes: object) -> Draft:
+    sample = Draft("route", "route", _conversation(text), target, "gold", "suite", {})
     return replace(sample, **changes)  # type: ignore[arg-type]
 
 
 def _call(
     request_id: str, text: str, *, system: str | None = None, minutes: int = 0, **changes: object
-) -> Call:
+) -> LoggedCall:
     at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
-    call = Call(
+    call = LoggedCall(
         request_id, _conversation(text, system), f"answer to {request_id}", at, task="route"
     )
     return replace(call, **changes)  # type: ignore[arg-type]
 
 
 def _assembled(
-    samples: list[SuiteSample],
-    calls: list[Call],
+    samples: list[Draft],
+    calls: list[LoggedCall],
     *,
     rule: Rule = _RULE,
     use_logged: bool = True,
@@ -50,7 +50,7 @@ def _assembled(
     return assemble(samples, calls, resolver, rule)
 
 
-def _only(calls: list[Call], *, samples: list[SuiteSample] | None = None) -> tuple[str, str, str]:
+def _only(calls: list[LoggedCall], *, samples: list[Draft] | None = None) -> tuple[str, str, str]:
     found, _ = _assembled(samples or [], calls)
     (sample,) = [s for s in found.samples if s.request_id is not None]
     return sample.suite, sample.target_kind, sample.target
@@ -113,7 +113,7 @@ def test_calls_that_repeat_a_suite_sample_are_duplicates_of_it() -> None:
 
 
 def test_suite_samples_stay_even_when_alike_and_share_a_cluster() -> None:
-    found, counts = _assembled([_sample(_LONG), _sample(_LONG + " please", line_number=2)], [])
+    found, counts = _assembled([_sample(_LONG), _sample(_LONG + " please")], [])
     assert (counts.num_samples, counts.num_clusters) == (2, 1)
     assert len({sample.cluster_id for sample in found.samples}) == 1
 
@@ -168,7 +168,7 @@ def test_declared_clusters_are_kept_together() -> None:
 
 
 def test_mined_samples_are_capped_and_suite_samples_are_not() -> None:
-    samples = [_sample(f"suite question {n}", line_number=n) for n in range(30)]
+    samples = [_sample(f"suite question {n}") for n in range(30)]
     calls = [_call(f"q{n}", f"mined question {n}") for n in range(80)]
     _, counts = _assembled(samples, calls, rule=replace(_RULE, max_samples=10))
     assert (counts.num_samples, counts.not_selected) == (40, 70)
@@ -178,7 +178,7 @@ def test_mined_samples_are_capped_and_suite_samples_are_not() -> None:
 
 def test_slices_hold_origin_task_and_length_and_the_authors_own() -> None:
     found, _ = _assembled([_sample("x", slices={"language": "en"})], [_call("a", "y" * 300)])
-    slices = {sample.origin: sample.slices for sample in found.samples}
+    slices = {sample.origin: canonical_json(sample.slices) for sample in found.samples}
     assert slices["suite"] == '{"language":"en","origin":"suite","task":"route"}'
     assert slices["traffic"] == '{"length":"medium","origin":"traffic","task":"route"}'
 
@@ -187,7 +187,7 @@ _TEXTS = [_LONG, _LONG + " please", "hello there", "HELLO there", "question one"
 
 
 @st.composite
-def _histories(draw: st.DrawFn) -> list[Call]:
+def _histories(draw: st.DrawFn) -> list[LoggedCall]:
     count = draw(st.integers(1, 14))
     opinions = (Opinion(), Opinion(corrected="right"), Opinion(thumbs=1.0), Opinion(thumbs=-1.0))
     return [
@@ -206,9 +206,9 @@ def _histories(draw: st.DrawFn) -> list[Call]:
 @settings(deadline=None, max_examples=60)
 @given(_histories(), st.randoms(use_true_random=False), st.booleans())
 def test_the_same_history_in_any_order_gives_the_same_set_and_adds_up(
-    calls: list[Call], draw: random.Random, use_logged: bool
+    calls: list[LoggedCall], draw: random.Random, use_logged: bool
 ) -> None:
-    samples = [_sample(_LONG), _sample("hello there", line_number=2)]
+    samples = [_sample(_LONG), _sample("hello there")]
     rule = replace(_RULE, max_samples=3)
     shuffled = draw.sample(calls, len(calls))
     found, counts = _assembled(samples, calls, rule=rule, use_logged=use_logged)
@@ -248,6 +248,6 @@ def test_one_sample_twice_is_our_bug() -> None:
         eval_set([_draft(), _draft()], [0, 1])
 
 
-def _kept(calls: list[Call]) -> list[str | None]:
+def _kept(calls: list[LoggedCall]) -> list[str | None]:
     found, _ = _assembled([], calls)
     return sorted(str(sample.request_id) for sample in found.samples)

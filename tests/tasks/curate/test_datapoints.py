@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tasks.curate.suites import SuiteSample, parse_suite, read_suite
+from tasks.curate.evalset import Draft
+from tasks.curate.suites import parse_suite, read_suite
 from tasks.errors import UsageError
 
 
@@ -20,7 +21,7 @@ def datapoint(own: str = "1", **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def read(*rows: Any) -> tuple[SuiteSample, ...]:
+def read(*rows: Any) -> tuple[Draft, ...]:
     data = "\n".join(json.dumps(row) for row in rows).encode()
     return parse_suite("s", "task", data, "d.jsonl")
 

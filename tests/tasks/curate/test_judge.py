@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tasks.curate.calls import Conversation
 from tasks.curate.evalset import Draft, eval_set, without
 from tasks.curate.task import curate
 from tasks.errors import DataError, UsageError
-from tasks.rules.in_force import samples_suite
+from tasks.model.logged_call import Conversation
+from tasks.rules.in_force import samples_rules
 from tasks.store.evals.samples import read_eval_set
 from tests.expectations.sample_rows import BAD_SAMPLES
 from tests.tasks.curate.test_task import _fill, _request, _run, _suite
@@ -35,7 +35,7 @@ MINED = "origin <> 'suite' AND contains(messages::VARCHAR, 'number 3')"
 
 
 def test_every_rule_has_its_bad_rows(tmp_path: Path) -> None:
-    rules = samples_suite(_run(tmp_path).settings).rules
+    rules = samples_rules(_run(tmp_path).settings).rules
     assert set(BAD_SAMPLES) == {rule.id for rule in rules if rule.severity != "batch"}
 
 

@@ -3,13 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.curate.normalize import (
-    canonical_json,
-    conversation_text,
-    normalize,
-    text_digest,
-    well_formed,
-)
+from tasks.curate.normalize import conversation_text, normalize, text_digest
+from tasks.model.canonical import canonical_json, well_formed
 
 _ANY_TEXT = st.text(st.characters(codec=None), max_size=40)
 

@@ -30,12 +30,7 @@ def test_a_line_becomes_a_sample() -> None:
 
 def test_defaults_are_the_task_of_the_suite_and_no_must_pass() -> None:
     (sample,) = parse_suite("route", "t", b'\xef\xbb\xbf{"input": "a", "target": "b"}\r\n\n', "x")
-    assert (sample.task, sample.must_pass, sample.cluster, sample.line_number) == (
-        "t",
-        False,
-        None,
-        1,
-    )
+    assert (sample.task, sample.must_pass, sample.cluster) == ("t", False, None)
 
 
 def test_a_target_that_is_not_text_is_kept_as_canonical_json() -> None:
@@ -68,12 +63,12 @@ def test_a_bad_line_is_named_with_its_number(line: object, what: str) -> None:
     with pytest.raises(UsageError) as caught:
         _parse({"input": "good", "target": "x"}, line)
     assert what in caught.value.line()
-    assert "route.jsonl, line 2" in caught.value.line()
+    assert "route.jsonl:2" in caught.value.line()
     assert caught.value.exit_code == 2
 
 
 def test_a_line_in_another_encoding_is_named() -> None:
-    with pytest.raises(UsageError, match=r"not UTF-8.*line 1"):
+    with pytest.raises(UsageError, match=r"not UTF-8.* r:1"):
         parse_suite("route", "route", '{"input": "größe", "target": "x"}'.encode("latin-1"), "r")
 
 
@@ -87,7 +82,7 @@ def test_the_same_question_twice_is_an_error_even_with_another_target() -> None:
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"suite 'route'.*cannot be read.*\[suites.route\]"):
+    with pytest.raises(UsageError, match=r"suite 'route'.*cannot be read.*suites\.route\.samples"):
         read_suite("route", "route", tmp_path / "no.jsonl")
 
 

@@ -98,7 +98,7 @@ def test_a_set_is_written_with_its_receipt(tmp_path: Path) -> None:
         samples = read_eval_set(store, receipt.key)
         assert store.scalar("SELECT num_samples FROM eval_sets") == 25
     assert len(samples) == 25
-    assert json.loads(samples[0].messages)[0]["role"] == "user"
+    assert samples[0].messages[0]["role"] == "user"
     assert all(sample.cluster_id for sample in samples)
 
 
@@ -111,7 +111,7 @@ def test_hostile_text_comes_back_as_it_was(tmp_path: Path) -> None:
     receipt = curate(run)
     with run.open_store() as store:
         (sample,) = read_eval_set(store, receipt.key)
-    assert json.loads(sample.messages) == [{"role": "user", "content": text}]
+    assert sample.messages == ({"role": "user", "content": text},)
 
 
 def test_the_same_history_again_is_the_same_set(tmp_path: Path) -> None:

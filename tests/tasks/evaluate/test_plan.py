@@ -7,26 +7,27 @@ import pytest
 
 from tasks.errors import UsageError
 from tasks.evaluate import plan
-from tasks.releases.machine import Machine
+from tasks.model.answer import CompletionKey
+from tasks.model.sample import Sample
 from tasks.releases.prompts import AS_LOGGED, PromptSet, Turn
-from tasks.releases.resolve import Release
-from tasks.settings import EngineSettings, SamplingSettings, parse_settings
-from tasks.store.evals.completions import CompletionKey, EvalSample
+from tasks.releases.resolve import ResolvedRelease
+from tasks.scoring.suites import suite_rules
+from tasks.settings import SamplingSettings, parse_settings
+from tests.tasks.releases.engines import CPU
 
 BRIEF = PromptSet({"words": (Turn("system", "Be brief."),)}, "prompts/one")
 
 
-def _release(name: str, prompts: PromptSet = AS_LOGGED, model: str = "m") -> Release:
-    return Release(
+def _release(name: str, prompts: PromptSet = AS_LOGGED, model: str = "m") -> ResolvedRelease:
+    return ResolvedRelease(
         name=name, digest=f"digest-{name}", model="x", model_path=Path("x"), model_digest=model,
-        prompts=prompts, sampling=SamplingSettings(), engine=EngineSettings(),
-        machine=Machine("cpu", "float32"),
+        prompts=prompts, sampling=SamplingSettings(), batch_invariant=True, identity=CPU,
     )  # fmt: skip
 
 
-def _sample(number: int, task: str | None = "words", suite: str = "words") -> EvalSample:
+def _sample(number: int, task: str | None = "words", suite: str = "words") -> Sample:
     asked = {"role": "user", "content": f"q{number}"}
-    return EvalSample(f"s{number}", suite, task, (asked,), "logged", "target")
+    return Sample(f"s{number}", suite, task, (asked,), "logged", "target", "gold", "suite")
 
 
 def test_both_releases_of_a_sample_stand_side_by_side() -> None:
@@ -38,17 +39,15 @@ def test_both_releases_of_a_sample_stand_side_by_side() -> None:
 
 def test_both_releases_draw_with_the_same_seed() -> None:
     one, two, other = plan.needs([_release("a"), _release("b")], [_sample(1)], range(2))[:3]
-    assert one.ask().seed == two.ask().seed != other.ask().seed
+    assert one.ask().sampling.seed == two.ask().sampling.seed != other.ask().sampling.seed
 
 
 def test_every_sampling_key_reaches_the_engine() -> None:
-    from tasks.backends.local import _params
-
     changed = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "stop": ("x",), "top_k": 4,
                "min_p": 0.1, "repetition_penalty": 1.2, "stop_token_ids": (3,)}  # fmt: skip
     for values in (changed, {"min_tokens": 2}, {"json_schema": "{}"}):
         release = replace(_release("a"), sampling=SamplingSettings(**values))
-        params = _params(plan.needs([release], [_sample(1)], range(1))[0].ask())
+        params = plan.needs([release], [_sample(1)], range(1))[0].ask().sampling
         assert {name: getattr(params, name) for name in values} == values
     assert set(SamplingSettings.model_fields) == {*changed, "min_tokens", "json_schema"}
 
@@ -105,21 +104,21 @@ def test_release_against_itself_is_wanted_once() -> None:
 
 def test_logged_tool_call_without_content_can_be_replayed() -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
-    sample = EvalSample("s", "words", None, (call,), None, "t")
+    sample = Sample("s", "words", None, (call,), None, "t", "gold", "suite")
     (need,) = plan.needs([_release("a")], [sample], range(1))
     assert need.ask().messages == ({**call, "content": ""},)
 
 
 def test_suites_name_their_scorer_and_logged_has_its_own() -> None:
     settings = parse_settings({"suites": {"words": {"scorer": "choice"}}}, base=".")
-    samples = [_sample(1), _sample(2, suite="logged")]
-    assert plan.scorers_of(samples, settings) == {"words": "choice", "logged": "token_f1"}
+    rules = suite_rules(settings, {"words", "logged"})
+    assert {rule.name: rule.metric for rule in rules} == {"words": "choice", "logged": "token_f1"}
 
 
 def test_undeclared_suite_and_unknown_scorer_are_one_clear_line() -> None:
     settings = parse_settings({"suites": {"words": {"scorer": "chioce"}}}, base=".")
     with pytest.raises(UsageError, match="did you mean 'choice'"):
-        plan.scorers_of([_sample(1)], settings)
+        suite_rules(settings, {"words"})
     with pytest.raises(UsageError, match="does not declare") as caught:
-        plan.scorers_of([_sample(1, suite="other")], settings)
+        suite_rules(settings, {"other"})
     assert caught.value.received == "other"

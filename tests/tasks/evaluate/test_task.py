@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.base import Answer
+from tasks.backends.base import Reply
 from tasks.backends.local import LocalBackend
 from tasks.errors import UsageError
 from tasks.evaluate import task
 from tasks.evaluate.task import evaluate
+from tasks.model.failure import Failure
 from tasks.run import Run
 from tasks.settings import Settings, parse_settings
 from tasks.store.control import ledger
@@ -114,7 +115,7 @@ def test_stopped_between_chunks_loses_no_finished_chunk(
 ) -> None:
     real, calls = LocalBackend.answer, []
 
-    def stops(self: LocalBackend, asks: Any, told: Any) -> list[Answer]:
+    def stops(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
         calls.append(len(asks))
         if len(calls) == 3:
             raise KeyboardInterrupt
@@ -189,12 +190,21 @@ def store_more(settings: Settings, extra: dict[str, Any]) -> None:
     store_eval_set(settings, [*(sample(n) for n in range(NUM)), extra])
 
 
-def test_message_the_template_cannot_take_is_an_error_of_that_sample(settings: Settings) -> None:
-    text = json.dumps([{"role": "robot", "content": "beep"}])
+@pytest.mark.parametrize("role", ["robot", "KV cache"])
+def test_message_the_template_cannot_take_is_an_error_of_that_sample(
+    settings: Settings, role: str
+) -> None:
+    """Terminal, whatever its words: the next night does not ask again."""
+    text = json.dumps([{"role": role, "content": "beep"}])
     store_more(settings, sample(NUM, messages=text))
     receipt = evaluate(begin(settings, "r1"))
     assert receipt.notes["unscored"] == 2
-    assert "robot" in next(iter(receipt.notes["unscored_reasons"]))
+    assert role in next(iter(receipt.notes["unscored_reasons"]))
+    assert (receipt.notes["transient_errors"], receipt.notes["faults"]) == (0, {"release": 2})
+    assert evaluate(begin(settings, "r2")).notes["computed"] == 0
+    assert rows(settings, "SELECT DISTINCT fault FROM completions ORDER BY 1") == [
+        ("release",), (None,),
+    ]  # fmt: skip
 
 
 def test_transient_error_is_not_remembered(
@@ -202,14 +212,17 @@ def test_transient_error_is_not_remembered(
 ) -> None:
     real = LocalBackend.answer
 
-    def fails(self: LocalBackend, asks: Any, told: Any) -> list[Answer]:
+    def fails(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
         first, *rest = real(self, asks, told)
-        lost = replace(first, text=None, error="out of memory", is_transient=True)
+        lost = replace(
+            first, text=None, failure=Failure("device", "out of memory", "harness", True)
+        )
         return [lost, *rest]
 
     monkeypatch.setattr(LocalBackend, "answer", fails)
     receipt = evaluate(begin(settings, "r1"))
     assert receipt.notes["transient_errors"] == receipt.notes["errors"] == 4  # one a chunk
+    assert receipt.notes["faults"] == {"harness": 4}
     assert receipt.rows_out == 2 * NUM
     reasons = rows(settings, "SELECT DISTINCT unscored_reason FROM scores WHERE value IS NULL")
     assert reasons == [("no completion: out of memory",)]
@@ -237,6 +250,7 @@ def test_completions_are_scored_again_under_another_scorer(
 
 
 def test_run_without_its_own_eval_set_takes_the_latest(settings: Settings) -> None:
+    begin(settings, "r0")
     run = begin(settings, "r1", eval_set=None)
     assert evaluate(run).key == EVAL_SET
     with run.open_store() as store:
@@ -315,7 +329,7 @@ def test_store_is_free_while_the_model_computes(
 ) -> None:
     real, opened = LocalBackend.answer, []
 
-    def looks(self: LocalBackend, asks: Any, told: Any) -> list[Answer]:
+    def looks(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
         with Run("x", run.request, settings).open_store() as store:
             opened.append(store.scalar("SELECT count(*) FROM completions"))
         return real(self, asks, told)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
 
-from tasks.gate.answers import Answer, PairedSample
-from tasks.gate.verdict import GateRule, SuiteRule
+from tasks.model.answer import Answer, JudgedSample
+from tasks.model.sample import Sample
+from tasks.model.verdict import GateRule, SuiteRule
 from tasks.statistics.paired import Pairs
 
 GATE = GateRule(alpha=0.05, max_missing_ratio=0.1)
@@ -34,29 +35,44 @@ def sample(
     cluster: str | None = None,
     *,
     must_pass: bool = False,
-) -> PairedSample:
-    return PairedSample(
+    origin: str = "suite",
+    slices: Mapping[str, str] | None = None,
+) -> JudgedSample:
+    asked = Sample(
         sample_id=f"{suite}-{number:04}",
         suite=suite,
-        cluster_id=f"{suite} cluster {number}" if cluster is None else cluster,
-        champion=_answers(champion),
-        challenger=_answers(challenger),
+        task=suite,
+        messages=(),
+        system=None,
+        target="t",
+        target_kind="gold",
+        origin=origin,
+        slices={"parity": "odd" if number % 2 else "even"} if slices is None else slices,
         must_pass=must_pass,
-        slices={"parity": "odd" if number % 2 else "even"},
+        cluster_id=f"{suite} cluster {number}" if cluster is None else cluster,
     )
+    return JudgedSample(asked, {"champion": _answers(champion), "challenger": _answers(challenger)})
 
 
 def samples(
     champion: Sequence[float], challenger: Sequence[float], suite: str = "route"
-) -> list[PairedSample]:
+) -> list[JudgedSample]:
     return [
         sample(number, old, new, suite)
         for number, (old, new) in enumerate(zip(champion, challenger, strict=True))
     ]
 
 
-def swapped(items: Sequence[PairedSample]) -> list[PairedSample]:
-    return [replace(item, champion=item.challenger, challenger=item.champion) for item in items]
+def swapped(items: Sequence[JudgedSample]) -> list[JudgedSample]:
+    return [
+        answering(item, champion=item.answers["challenger"], challenger=item.answers["champion"])
+        for item in items
+    ]
+
+
+def answering(item: JudgedSample, **answers: tuple[Answer, ...]) -> JudgedSample:
+    """The same sample with other answers of these releases."""
+    return replace(item, answers={**item.answers, **answers})
 
 
 @st.composite

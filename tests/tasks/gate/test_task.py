@@ -13,11 +13,12 @@ from expectations.contracts import COMPLETIONS, EVAL_SET_SAMPLES, SAMPLES, SCORE
 from tasks.errors import StoreError
 from tasks.gate.task import gate
 from tasks.model.receipt import Receipt
+from tasks.model.verdict import RecordedVerdict
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.control.verdicts import StoredVerdict, read_verdict
+from tasks.store.control.verdicts import read_verdict
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
 _SUITES = {"route": {"role": "primary", "owner": "support"}}
@@ -87,7 +88,7 @@ def _answers(
         store.insert(SCORES, scores)
 
 
-def _verdict(run: Run) -> StoredVerdict:
+def _verdict(run: Run) -> RecordedVerdict:
     with run.open_store() as store:
         found = read_verdict(store, run.run_id)
     assert found is not None
@@ -108,7 +109,7 @@ def test_a_verdict_is_written_with_its_receipt(tmp_path: Path) -> None:
     assert (receipt.rows_in, receipt.rows_out, receipt.notes["verdict"]) == (100, 100, "better")
     found = _verdict(run)
     assert found.verdict == "better"
-    (suite,) = found.suites
+    (suite,) = (suite.to_json() for suite in found.suites)
     expected = {
         "suite": "route", "metric": "exact_match", "num_samples": 100, "champion": 0.5,
         "challenger": 1.0, "difference": 0.5, "margin": 0.05, "verdict": "better",
@@ -120,7 +121,7 @@ def test_a_verdict_is_written_with_its_receipt(tmp_path: Path) -> None:
     assert suite["ci_low"] < 0.5 < suite["ci_high"]
     assert suite["champion_ci"][0] < 0.5 < suite["champion_ci"][1]
     assert {"p_value", "min_detectable_effect", "method", "challenger_ci"} <= suite.keys()
-    assert [part["value"] for part in found.slices] == ["0", "1"]
+    assert [part.value for part in found.slices] == ["0", "1"]
     with run.open_store() as store:
         assert ledger.finished_stage(store, run.run_id, "gate") == receipt
 
@@ -131,7 +132,7 @@ def test_missing_unscored_and_failed_answers_stay_in_the_denominator(tmp_path: P
     _answers(run, "old", [1.0] * 99)
     _answers(run, "new", [1.0] * 97 + [None, 1.0, 1.0], failed=(98, 99))
     gate(run)
-    (suite,) = _verdict(run).suites
+    (suite,) = (suite.to_json() for suite in _verdict(run).suites)
     assert suite["num_samples"] == 100
     assert (suite["num_missing_champion"], suite["num_missing_challenger"]) == (1, 2)
     assert (suite["num_unscored_challenger"], suite["num_unscored"]) == (1, 1)
@@ -147,7 +148,7 @@ def test_only_the_seeds_of_this_run_count(tmp_path: Path) -> None:
         _answers(run, release, [0.0] * 80, seed=6)
         _answers(run, release, [1.0 if release == "old" else 0.0] * 80, seed=7)
     gate(run)
-    (suite,) = _verdict(run).suites
+    (suite,) = (suite.to_json() for suite in _verdict(run).suites)
     assert (suite["champion"], suite["challenger"]) == (0.5, 0.5)
 
 
@@ -159,7 +160,7 @@ def test_the_newest_version_of_the_suites_scorer_counts(tmp_path: Path) -> None:
         _answers(run, release, [1.0] * 80, scorer="exact_match@10")
         _answers(run, release, [0.3] * 80, scorer="token_f1@1")
     gate(run)
-    assert _verdict(run).suites[0]["champion"] == 1.0
+    assert _verdict(run).suites[0].releases["champion"].mean == 1.0
 
 
 def test_a_scorer_that_never_ran_leaves_everything_unscored(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_a_scorer_that_never_ran_leaves_everything_unscored(tmp_path: Path) -> N
     for release in ("old", "new"):
         _answers(run, release, [1.0] * 80, scorer="token_f1@1")
     assert gate(run).notes["verdict"] == "cannot_tell"
-    assert _verdict(run).suites[0]["num_unscored"] == 80
+    assert _verdict(run).suites[0].num_unscored == 80
 
 
 def test_logged_gates_only_when_no_suite_is_declared(tmp_path: Path) -> None:
@@ -184,7 +185,7 @@ def test_logged_gates_only_when_no_suite_is_declared(tmp_path: Path) -> None:
         gate(run)
         found = _verdict(run)
         assert found.verdict == verdict
-        roles = {suite["suite"]: suite["role"] for suite in found.suites}
+        roles = {suite.rule.name: suite.rule.role for suite in found.suites}
         assert roles["logged"] == ("report" if suites else "primary")
 
 

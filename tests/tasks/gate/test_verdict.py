@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.gate.answers import MISSING, UNSCORED, Answer, PairedSample, pairs_of, tally
+from tasks.gate.pairs import pairs_of, tally
 from tasks.gate.reasons import reasons
 from tasks.gate.slices import slice_results
-from tasks.gate.verdict import Decision, KnownFailures, SuiteRule, decide, suite_verdict
-from tasks.statistics.intervals import Interval
-from tests.tasks.gate.cases import GATE, GUARD, PRIMARY, REPORT, sample, samples, swapped
+from tasks.gate.verdict import decide, suite_verdict
+from tasks.model.answer import MISSING, ROLES, UNSCORED, Answer, JudgedSample
+from tasks.model.comparison import Interval
+from tasks.model.verdict import Decision, SuiteRule
+from tests.tasks.gate.cases import GATE, GUARD, PRIMARY, REPORT, answering, sample, samples, swapped
 
 _RIGHT, _WRONG = Answer(1.0), Answer(0.0)
 
 
-def _decide(items: list[PairedSample], *rules: SuiteRule, same: bool = False) -> Decision:
+def _decide(items: list[JudgedSample], *rules: SuiteRule, same: bool = False) -> Decision:
     return decide(items, rules or (PRIMARY,), GATE, is_same_release=same)
 
 
-def _better(count: int = 100, suite: str = "route") -> list[PairedSample]:
+def _better(count: int = 100, suite: str = "route") -> list[JudgedSample]:
     return samples([0.0, 1.0] * (count // 2), [1.0] * count, suite)
 
 
-def _worse(count: int = 100, suite: str = "route") -> list[PairedSample]:
+def _worse(count: int = 100, suite: str = "route") -> list[JudgedSample]:
     return swapped(_better(count, suite))
 
 
-def _equal(count: int = 200, suite: str = "route") -> list[PairedSample]:
+def _equal(count: int = 200, suite: str = "route") -> list[JudgedSample]:
     return samples([1.0] * count, [1.0] * count, suite)
 
 
@@ -158,19 +158,19 @@ def test_swapping_the_releases_never_leaves_both_better_or_both_worse(
 
 
 def test_a_missing_answer_of_the_challenger_counts_zero() -> None:
-    assert sample(1, 1.0, MISSING).difference == -1.0
-    assert sample(1, 0.0, UNSCORED).difference == 0.0
+    assert sample(1, 1.0, MISSING).difference() == -1.0
+    assert sample(1, 0.0, UNSCORED).difference() == 0.0
 
 
 def test_a_missing_answer_of_the_champion_never_speaks_for_the_challenger() -> None:
-    assert sample(1, MISSING, 1.0).difference == 0.0
-    assert sample(1, UNSCORED, MISSING).difference == 0.0
+    assert sample(1, MISSING, 1.0).difference() == 0.0
+    assert sample(1, UNSCORED, MISSING).difference() == 0.0
 
 
 def test_repeats_are_paired_by_seed_and_averaged_first() -> None:
     item = sample(1, (_RIGHT, MISSING, _WRONG), (_RIGHT, _RIGHT, _RIGHT))
-    assert item.difference == pytest.approx(1 / 3)
-    assert item.champion_score == pytest.approx(1 / 3)
+    assert item.difference() == pytest.approx(1 / 3)
+    assert item.score("champion") == pytest.approx(1 / 3)
     assert pairs_of([item, sample(2, 0.0, 0.0)]).num_pairs == 2
 
 
@@ -183,7 +183,7 @@ def test_every_answer_is_in_one_of_the_denominators() -> None:
 
 def test_too_many_missing_answers_cannot_pass() -> None:
     items = _better(200)
-    items = [replace(s, champion=(MISSING,)) if n < 30 else s for n, s in enumerate(items)]
+    items = [answering(s, champion=(MISSING,)) if n < 30 else s for n, s in enumerate(items)]
     decision = _decide(items)
     assert decision.verdict == "cannot_tell"
     assert "of 200 answers of the champion, 30 are missing and 0 could not be scored" in _text(
@@ -193,7 +193,7 @@ def test_too_many_missing_answers_cannot_pass() -> None:
 
 
 def test_too_many_missing_answers_of_the_challenger_can_still_be_worse() -> None:
-    items = [replace(s, challenger=(MISSING,)) if n < 60 else s for n, s in enumerate(_equal())]
+    items = [answering(s, challenger=(MISSING,)) if n < 60 else s for n, s in enumerate(_equal())]
     assert _decide(items).verdict == "worse"
 
 
@@ -210,7 +210,7 @@ def test_a_sample_of_an_undeclared_suite_is_an_error() -> None:
 @pytest.mark.parametrize(
     "items", [[sample(1, 0.0, 1.0)], [sample(n, 0.0, 1.0, cluster="one") for n in range(500)]]
 )
-def test_one_pair_or_one_cluster_cannot_tell(items: list[PairedSample]) -> None:
+def test_one_pair_or_one_cluster_cannot_tell(items: list[JudgedSample]) -> None:
     decision = _decide(items)
     assert decision.verdict == "cannot_tell"
     assert decision.suites[0].comparison is None
@@ -261,11 +261,13 @@ def test_slices_are_compared_one_by_one() -> None:
 
 def test_known_failures_are_counted_apart_and_cannot_make_a_verdict() -> None:
     """Production's own mistakes, on which an equal release would win too."""
-    failures = [replace(sample(n, 0.0, 1.0), is_known_failure=True) for n in range(1000, 1100)]
+    failures = [sample(n, 0.0, 1.0, origin="failure", slices={}) for n in range(1000, 1100)]
     plain, mixed = _decide(_equal()), _decide([*_equal(), *failures])
     assert (mixed.verdict, mixed.suites[0].num_samples) == ("no_worse", 200)
     assert mixed.suites[0].comparison == plain.suites[0].comparison
-    assert mixed.suites[0].known_failures == KnownFailures(100, 0.0, 1.0)
+    assert mixed.suites[0].num_known_failures == 100
+    releases = mixed.suites[0].releases
+    assert [releases[role].on_known_failures for role in ROLES] == [0.0, 1.0]
     assert "on 100 known failures of production the challenger scores 1.000" in _text(mixed)
     alone = _decide(failures)
     assert alone.verdict == "cannot_tell"
@@ -273,15 +275,14 @@ def test_known_failures_are_counted_apart_and_cannot_make_a_verdict() -> None:
 
 
 def test_a_known_failure_that_must_pass_still_blocks() -> None:
-    known = replace(sample(999, 0.0, 0.0, must_pass=True), is_known_failure=True)
+    known = sample(999, 0.0, 0.0, must_pass=True, origin="failure")
     assert _decide([*_better(), known]).verdict == "worse"
 
 
 def test_known_failures_are_a_slice_of_their_own() -> None:
-    items = [replace(item, slices={"origin": "traffic", "parity": "even"}) for item in _equal(10)]
-    failed = replace(
-        sample(99, 0.0, 1.0), is_known_failure=True, slices={"origin": "failure", "parity": "even"}
-    )
+    slices = {"origin": "traffic", "parity": "even"}
+    items = [sample(n, 1.0, 1.0, slices=slices) for n in range(10)]
+    failed = sample(99, 0.0, 1.0, origin="failure", slices={**slices, "origin": "failure"})
     found = {(part.slice, part.value): part for part in slice_results([*items, failed], 0.05)}
     assert found["origin", "failure"].num_samples == 1
     assert found["parity", "even"].num_samples == 10

@@ -24,9 +24,9 @@ with atheris.instrument_imports(include=["tasks"]):
     from tasks.logs import formats
     from tasks.logs.files.lines import iterate_lines
     from tasks.logs.files.opening import LogStream
-    from tasks.logs.reading.reading import Reading
+    from tasks.logs.reading.locate import Reading
     from tasks.logs.shapes.records import Call
-    from tasks.logs.shapes.rows import Reader, call_row
+    from tasks.logs.shapes.rows import Provenance, call_values
 
 from tests.tasks.logs.builders import clock
 
@@ -63,8 +63,8 @@ def check(content: bytes, parser: formats.Format) -> None:
         if "the parser broke" in error:
             raise AssertionError(error)
         if isinstance(each.record, Call):
-            reader = Reader("/a", parser.NAME, parser.VERSION, "run", clock())
-            assert call_row(each.record, "1", reader)[0]
+            reader = Provenance("/a", parser.NAME, parser.VERSION, "run", clock())
+            assert call_values(each.record, "1", reader)[0]
     if stream.is_compressed:
         return
     seen = {each.line_number for each in located}

@@ -34,9 +34,9 @@ from tasks.logs.formats import (
     tensorzero,
     vllm,
 )
-from tasks.logs.reading.reading import Reading
+from tasks.logs.reading.locate import Reading
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
-from tasks.logs.shapes.rows import Reader, call_row, feedback_row
+from tasks.logs.shapes.rows import Provenance, call_values, feedback_row
 from tests.tasks.logs.builders import call, clock
 from tests.tasks.logs.formats import test_anthropic as messages
 from tests.tasks.logs.formats import test_batches as batches
@@ -144,14 +144,14 @@ def test_a_mutated_record_is_read_or_refused_and_fits_the_store(name: str, data:
     format, seeds = SEEDS[name]
     value = data.draw(mutated(seeds))
     format.matches(value)
-    reader = Reader("/a", name, format.VERSION, "run", clock())
+    reader = Provenance("/a", name, format.VERSION, "run", clock())
     found: list[Any] = []
     with contextlib.suppress(UnreadableError):
         found.extend(format.records(value))
     for record in found:
         assert isinstance(record, Call | Feedback | Dead | Other)
         if isinstance(record, Call):
-            row = call_row(record, "1", reader)
+            row = call_values(record, "1", reader)
             assert row[0]
             assert all(feedback_row(each, "1", reader)["kind"] for each in record.feedback)
 
@@ -202,7 +202,7 @@ def test_text_lines_changed_anywhere_are_each_read_or_counted(format: Any, data:
     assert not [each for each in located if isinstance(each.record, Dead)]
     for each in located:
         if isinstance(each.record, Call):
-            assert call_row(each.record, "1", Reader("/a", "x", "1", "r", clock()))[0]
+            assert call_values(each.record, "1", Provenance("/a", "x", "1", "r", clock()))[0]
     num_lines = len(list(iterate_lines(io.BytesIO(content), 10**6)))
     num_seen = sum(each.record.count if isinstance(each.record, Other) else 1 for each in located)
     # a vLLM request that waits for its output is one with it; each other line is one record

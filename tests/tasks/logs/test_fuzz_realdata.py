@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tasks.logs import formats
 from tasks.logs.files.opening import LogStream
-from tasks.logs.reading.reading import Located, Reading
+from tasks.logs.reading.locate import Located, Reading
 from tasks.logs.reading.yaml_text import parse_yaml
 from tasks.logs.shapes.records import Call, Dead
-from tasks.logs.shapes.rows import Reader, call_row
+from tasks.logs.shapes.rows import Provenance, call_values
 from tests.tasks.ingest.test_realdata import FILES
 from tests.tasks.logs.builders import clock
 from tests.tasks.logs.test_fuzz import mutated
@@ -40,7 +40,7 @@ def check(located: list[Located], name: str, version: str) -> None:
     assert not broke, broke[0].record
     for each in located:
         if isinstance(each.record, Call):
-            row = call_row(each.record, "1", Reader("/a", name, version, "r", clock()))
+            row = call_values(each.record, "1", Provenance("/a", name, version, "r", clock()))
             assert row[0]
         elif isinstance(each.record, Dead):
             assert each.raw or each.record.error

@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from tasks.model import turn as facts
+from tasks.model.turn import Turn
+from tasks.record.reading import read_turn
 from tasks.run import Run
 from tasks.settings import Settings
-from tasks.store.evals import history
 from tasks.tracking.database import prepare_database
 from tasks.tracking.environment import prepare_environment
 
@@ -37,9 +37,9 @@ def home_with_mlflow(folder: Path) -> Path:
     return folder
 
 
-def read(run: Run) -> facts.Turn:
+def read(run: Run) -> Turn:
     with run.open_store(read_only=True) as store:
-        return history.read_turn(store, run.run_id, 1, {"python": "3.11", "duckdb": "2.0"})
+        return read_turn(store, run.run_id, 1, {"python": "3.11", "duckdb": "2.0"})
 
 
 def client(settings: Settings) -> Any:

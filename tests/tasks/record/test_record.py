@@ -147,24 +147,36 @@ def test_second_run_of_the_same_releases_reuses_versions_and_prompts(tmp_path: P
     assert notes[0]["prompts"] == notes[1]["prompts"]
     mlflow = client(run.settings)
     assert len(mlflow.search_model_versions("name = 'flywheel-release'")) == 2
-    version = mlflow.get_model_version_by_alias("flywheel-release", "challenger")
-    assert version.tags["flywheel.gate_run"] == notes[1]["mlflow_run_id"]
-    assert str(mlflow.get_model_version_by_alias("flywheel-release", "champion").version) == "1"
+    parent = mlflow.get_run(notes[1]["mlflow_run_id"])
+    assert parent.data.tags["flywheel.challenger"] == "flywheel-release v2"
+    assert parent.data.tags["flywheel.champion"] == "flywheel-release v1"
     # one text of `orders` in both releases, two of `tickets`
     assert len(mlflow.search_prompt_versions("flywheel-prompt-orders")) == 1
     assert len(mlflow.search_prompt_versions("flywheel-prompt-tickets")) == 2
 
 
-def test_a_release_against_itself_is_one_version_with_both_aliases(tmp_path: Path) -> None:
+def test_a_run_moves_no_alias_whatever_its_verdict(tmp_path: Path) -> None:
+    run = make_run(home_with_mlflow(tmp_path))
+    fill(run, num_samples=6, verdict="better")
+    record(run)
+    mlflow = client(run.settings)
+    mlflow.set_registered_model_alias("flywheel-release", "champion", "2")
+    again = make_run(tmp_path, run_id="20261125-000000-bbbbbb")
+    fill(again, num_samples=6)
+    record(again)
+    aliases = mlflow.get_registered_model("flywheel-release").aliases
+    assert {name: str(version) for name, version in aliases.items()} == {"champion": "2"}
+
+
+def test_a_release_against_itself_is_one_version_in_both_roles(tmp_path: Path) -> None:
     run = make_run(home_with_mlflow(tmp_path))
     fill(run, num_samples=6, same_release=True, verdict="no_worse")
     notes = record(run).notes
     assert notes["versions"]["champion"] == notes["versions"]["challenger"]
     mlflow = client(run.settings)
-    aliases = mlflow.get_registered_model("flywheel-release").aliases
-    assert {name: str(version) for name, version in aliases.items()} == {
-        "champion": "1", "challenger": "1",
-    }  # fmt: skip
+    tags = mlflow.get_run(notes["mlflow_run_id"]).data.tags
+    assert tags["flywheel.champion"] == tags["flywheel.challenger"] == "flywheel-release v1"
+    assert mlflow.get_registered_model("flywheel-release").aliases == {}
     assert len(runs(run.settings)) == 3
 
 
@@ -179,19 +191,27 @@ def test_rows_of_both_releases_have_the_same_inputs_and_our_scores(small: Run) -
         inputs.append({trace.data.spans[0].attributes["mlflow.spanInputs"]["row_id"]: (
             json.dumps(trace.data.spans[0].inputs)) for trace in traces})  # fmt: skip
         names = {a.name for trace in traces for a in trace.info.assessments}
-        assert names == {"target", "exact_match", "token_f1"}
+        assert names == {
+            "target", "tickets/exact_match", "logged/token_f1",
+            "orders/exact_match (known failures)",
+        }  # fmt: skip
     assert len(inputs[0]) == 12
     assert inputs[0] == inputs[1]
-    errors = [a.error.error_message for trace in traces for a in trace.info.assessments
-              if getattr(a, "error", None)]  # fmt: skip
-    assert errors == ["the target is empty"]
+    lacking = {a.rationale: a.value for trace in traces for a in trace.info.assessments
+               if (a.rationale or "").startswith("counts 0")}  # fmt: skip
+    assert lacking == {
+        "counts 0, as the target is empty": 0.0,
+        "counts 0, as the prompt is longer than the context": False,
+    }
 
 
-def test_rows_beyond_the_limit_are_counted_and_no_flip_is_among_them(tmp_path: Path) -> None:
+def test_rows_beyond_the_limit_are_counted_and_the_note_says_so(tmp_path: Path) -> None:
     run = make_run(home_with_mlflow(tmp_path), max_rows=5)
     fill(run, num_samples=12)
     notes = record(run).notes
     assert (notes["rows_sent"], notes["rows_capped"]) == (5, 7)
+    parent = client(run.settings).get_run(notes["mlflow_run_id"])
+    assert "holds 5 of 12 samples, drawn by" in parent.data.tags["mlflow.note.content"]
 
 
 def test_the_report_escapes_what_logs_and_models_say(small: Run) -> None:

@@ -270,6 +270,7 @@ def _verdict(run: Run, verdict: str, num_samples: int) -> dict[str, Any]:
             "slice": "origin",
             "value": value,
             "num_samples": 9,
+            "num_clusters": 4,
             "champion": 0.9,
             "challenger": 0.9 + difference,
             "difference": difference,

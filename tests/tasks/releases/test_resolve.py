@@ -4,24 +4,25 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import engine
+from engine.identity import code_digest
 from tasks.errors import UsageError
 from tasks.releases import resolve as releases
-from tasks.releases.machine import Machine, fingerprint, resolve_machine
+from tasks.releases.machine import resolve_engine
 from tasks.releases.memory import Memory
-from tasks.releases.resolve import Release, find_in_package, release_digest, resolve_release
+from tasks.releases.resolve import ResolvedRelease, find_in_package, release_digest, resolve_release
 from tasks.settings import EngineSettings, ReleaseSettings, SamplingSettings, parse_settings
 from tests.tasks.evaluate.stage import settings_for
+from tests.tasks.releases.engines import CPU
 
-CPU = Machine("cpu", "float32")
 
-
-def _resolve(folder: Path, model: str | Path, name: str = "one") -> Release:
+def _resolve(folder: Path, model: str | Path, name: str = "one") -> ResolvedRelease:
     return resolve_release(name, settings_for(folder, model), Memory(folder / "memory.json"))
 
 
@@ -29,8 +30,10 @@ def test_release_is_found_with_its_digests(tmp_path: Path, tiny_model: Path) -> 
     release = _resolve(tmp_path, tiny_model)
     assert release.model_path == tiny_model
     assert release.model_digest == engine.model_digest(tiny_model)
-    assert release.machine == CPU
-    assert release.engine_value()["version"] == engine.__version__
+    identity = release.identity
+    assert (identity.device, identity.dtype) == ("cpu", "float32")
+    assert identity.code == code_digest()
+    assert release.record().engine == identity.as_dict()
 
 
 def test_same_content_under_another_name_is_the_same_release(
@@ -41,16 +44,22 @@ def test_same_content_under_another_name_is_the_same_release(
 
 
 def test_release_digest_changes_with_everything_that_changes_an_answer() -> None:
-    def digest(machine: Machine = CPU, model: str = "m", prompt: str = "p", **changes: Any) -> str:
-        declared = ReleaseSettings.model_validate({"model": "x", **changes})
-        return release_digest(model, prompt, declared, machine)
+    def digest(model: str = "m", prompt: str = "p", sampling: Any = None, **engine: Any) -> str:
+        declared = SamplingSettings.model_validate(sampling or {})
+        return release_digest(model, prompt, declared, replace(CPU, **engine))
 
     variants = [
         digest(),
         digest(model="other"),
         digest(prompt="other"),
-        digest(Machine("cuda", "float32")),
-        digest(Machine("cpu", "bfloat16")),
+        digest(device="cuda"),
+        digest(dtype="bfloat16"),
+        digest(code="another sampler"),
+        digest(versions=(("torch", "2.13.1"),)),
+        digest(kernels="torch"),
+        digest(processor="AVX512"),
+        digest(gpu="H100 9.0"),
+        digest(num_threads=2),
         digest(sampling={"temperature": 0.5}),
         digest(sampling={"stop": ["x"]}),
         digest(sampling={"top_k": 5}),
@@ -59,24 +68,25 @@ def test_release_digest_changes_with_everything_that_changes_an_answer() -> None
         digest(sampling={"stop_token_ids": [3]}),
         digest(sampling={"min_tokens": 3}),
         digest(sampling={"json_schema": "{}"}),
-        digest(engine={"batch_invariant": False}),
-        digest(engine={"quantization": "int8"}),
-        digest(engine={"quantization": "int4"}),
+        digest(batch_invariant=False),
+        digest(quantization="int8"),
+        digest(quantization="int4"),
     ]
     assert len(set(variants)) == len(variants)
-    assert digest(Machine("cuda:0", "float32")) == digest(Machine("cuda:1", "float32"))
+    assert digest(device="cuda:0") == digest(device="cuda:1")
+    assert {field.name for field in fields(CPU)} == {
+        "code", "versions", "device", "dtype", "quantization", "batch_invariant", "kernels",
+        "processor", "gpu", "num_threads",
+    }, "a new field needs a variant above"  # fmt: skip
 
 
 def test_sampling_keys_that_are_unset_leave_the_digest_as_it_was() -> None:
     declared = ReleaseSettings.model_validate({"model": "x", "sampling": {"max_tokens": 9}})
     recorded = {"max_tokens": 9, "temperature": 0.0, "top_p": 1.0, "stop": []}
     assert declared.sampling.model_dump(mode="json") == recorded
-    engine_value = {"device": "cpu", "dtype": "float32", "batch_invariant": True}
-    engine_value |= {"quantization": "none"}
-    value = {"model": "m", "prompt": "p", "sampling": recorded,
-             "engine": engine_value | {"version": engine.__version__}}  # fmt: skip
+    value = {"model": "m", "prompt": "p", "sampling": recorded, "engine": CPU.as_dict()}
     expected = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-    assert release_digest("m", "p", declared, CPU) == expected
+    assert release_digest("m", "p", declared.sampling, CPU) == expected
     again = SamplingSettings(max_tokens=9, top_k=7).model_dump(mode="json")
     assert SamplingSettings.model_validate(again) == SamplingSettings(max_tokens=9, top_k=7)
 
@@ -193,16 +203,13 @@ def test_memory_that_cannot_be_written_is_done_without(tmp_path: Path, tiny_mode
 
 def test_auto_is_decided_once_and_remembered(tmp_path: Path) -> None:
     memory = Memory(tmp_path / "m.json")
-    machine = resolve_machine(EngineSettings(), memory)
-    assert machine.device != "auto"
-    assert machine.dtype != "auto"
-    key = f"machine auto auto {fingerprint()}"
-    assert Memory(tmp_path / "m.json").get(key) == {
-        "device": machine.device,
-        "dtype": machine.dtype,
-    }
-    memory.put(key, {"device": "cuda", "dtype": "bfloat16"})
-    assert resolve_machine(EngineSettings(), memory) == Machine("cuda", "bfloat16")
+    identity = resolve_engine(EngineSettings(), memory)
+    assert "auto" not in (identity.device, identity.dtype)
+    (key,) = json.loads((tmp_path / "m.json").read_text())["values"]
+    assert Memory(tmp_path / "m.json").get(key) == identity.as_dict()
+    other = replace(identity, device="cuda", dtype="bfloat16")
+    memory.put(key, other.as_dict())
+    assert resolve_engine(EngineSettings(), memory) == other
 
 
 def test_unknown_device_is_one_clear_line(tmp_path: Path, tiny_model: Path) -> None:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 from xml.etree import ElementTree
 
-from tasks.model import turn as facts
+from tasks.model.answer import Answer, JudgedSample
 from tasks.model.receipt import Receipt
+from tasks.model.turn import Turn
 from tasks.report import commands, flips, funnel, note, page, plot, wording
 from tasks.run import Run
 from tests.tasks.record.stores import read
@@ -30,23 +32,33 @@ def _parsed(html: str) -> _Elements:
     return parser
 
 
-def _hostile(turn: facts.Turn) -> facts.Turn:
+def _hostile(turn: Turn) -> Turn:
     """Hostile text in every place that text of others can reach."""
-    release = replace(turn.champion, name=HOSTILE, model=HOSTILE, prompts={HOSTILE: []},
+    release = replace(turn.releases["champion"], name=HOSTILE, model=HOSTILE, prompts={HOSTILE: []},
                       sampling={HOSTILE: HOSTILE}, engine={HOSTILE: HOSTILE})  # fmt: skip
-    answer = turn.pairs[1].champion
-    assert answer is not None
-    bad = replace(answer, text=None, error=HOSTILE, unscored_reason=HOSTILE, value=None)
-    pair = replace(turn.pairs[1], suite=HOSTILE, target=HOSTILE, slices={HOSTILE: HOSTILE},
-                   target_kind=HOSTILE, challenger=bad)  # fmt: skip
-    suite = replace(turn.suites[0], suite=HOSTILE, owner=HOSTILE, method=HOSTILE, role=HOSTILE)
-    part = replace(turn.slices[0], suite=HOSTILE, name=HOSTILE, value=f"{HOSTILE}\x00\x1b")
+    item, first = turn.judged[1], turn.verdict.suites[0]
+    bad = Answer(is_missing=True, error=HOSTILE, unscored_reason=HOSTILE)
+    sample = replace(item.sample, suite=HOSTILE, target=HOSTILE, slices={HOSTILE: HOSTILE},
+                     target_kind=HOSTILE)  # fmt: skip
+    judged = JudgedSample(sample, {**item.answers, "challenger": (bad,)})
+    assert first.comparison is not None
+    rule = replace(first.rule, name=HOSTILE, owner=HOSTILE, role=HOSTILE)
+    suite = replace(first, rule=rule, comparison=replace(first.comparison, method=HOSTILE))
+    verdict = turn.verdict
+    part = replace(verdict.slices[0], suite=HOSTILE, slice=HOSTILE, value=f"{HOSTILE}\x00\x1b")
+    verdict = replace(verdict, suites=(suite, *verdict.suites), slices=(part, *verdict.slices),
+                      reasons=(HOSTILE,))  # fmt: skip
     return replace(
-        turn, champion=release, pairs=(pair, *turn.pairs), suites=(suite, *turn.suites),
-        slices=(part, *turn.slices), reasons=(HOSTILE,), versions={HOSTILE: HOSTILE},
+        turn, releases={**turn.releases, "champion": release}, judged=(judged, *turn.judged),
+        verdict=verdict, versions={HOSTILE: HOSTILE},
         request={**turn.request, "logs": [HOSTILE]}, quarantined_by_reason={HOSTILE: 3},
         receipts=(Receipt("validate", "k", 3, 0, quarantined=3),),
     )  # fmt: skip
+
+
+def _decided(turn: Turn, **verdict: Any) -> Turn:
+    """The same turn with a verdict that differs in these."""
+    return replace(turn, verdict=replace(turn.verdict, **verdict))
 
 
 def test_hostile_text_never_becomes_an_element_or_an_attribute(decided: Run) -> None:
@@ -76,8 +88,9 @@ def test_page_of_one_turn_is_always_the_same(decided: Run) -> None:
 
 def test_long_texts_are_shortened_with_a_visible_mark(decided: Run) -> None:
     turn = read(decided)
-    long = replace(turn.flips[0], target="x" * 5_000)
-    html = page.render(replace(turn, pairs=(long,)), None)
+    flip = turn.flips[0]
+    long = replace(flip, sample=replace(flip.sample, target="x" * 5_000))
+    html = page.render(replace(turn, judged=(long,)), None)
     assert "shortened by 3 800 characters" in html
     assert "x" * 1_201 not in html
 
@@ -105,7 +118,7 @@ def test_page_shows_verdict_denominators_lineage_and_commands(decided: Run) -> N
         "12.0%",
         turn.eval_set.digest,
         turn.log_files[0].digest,
-        turn.champion.model_digest,
+        turn.releases["champion"].model_digest,
         "duckdb 2.0",
         "abc123",
         "has_messages: 2",
@@ -117,9 +130,9 @@ def test_page_shows_verdict_denominators_lineage_and_commands(decided: Run) -> N
 
 
 def test_page_is_whole_when_nothing_was_judged(decided: Run) -> None:
-    turn = replace(
-        read(decided), suites=(), slices=(), pairs=(), receipts=(), log_files=(),
-        reasons=(), verdict="cannot_tell",
+    turn = _decided(
+        replace(read(decided), judged=(), receipts=(), log_files=()),
+        suites=(), slices=(), reasons=(), verdict="cannot_tell",
     )  # fmt: skip
     html = page.render(turn, plot.draw(turn))
     for text in ("No suite was judged", "No difference could be computed",
@@ -131,9 +144,10 @@ def test_plot_marks_every_difference_and_counts_what_it_leaves_out(decided: Run)
     turn = read(decided)
     rows, left_out = plot.bars(turn)
     assert (len(rows), left_out) == (8, 0)
-    without = replace(turn.slices[0], difference=None)
-    many = tuple(replace(turn.slices[0], value=f"v{i}") for i in range(60))
-    rows, left_out = plot.bars(replace(turn, slices=(without, *many)))
+    slices, (first, *suites) = turn.verdict.slices, turn.verdict.suites
+    without = replace(first, comparison=None)
+    many = tuple(replace(slices[0], value=f"v{i}") for i in range(61))
+    rows, left_out = plot.bars(_decided(turn, suites=(without, *suites), slices=many))
     assert len(rows) == plot.MAX_ROWS
     assert left_out == 3 + 61 - plot.MAX_ROWS
 
@@ -141,7 +155,7 @@ def test_plot_marks_every_difference_and_counts_what_it_leaves_out(decided: Run)
 def test_plot_is_valid_xml_whatever_a_slice_is_called(decided: Run) -> None:
     turn = read(decided)
     parts = tuple(
-        replace(turn.slices[0], value=value)
+        replace(turn.verdict.slices[0], value=value)
         for value in (
             HOSTILE,
             "$\\frac{",
@@ -153,7 +167,7 @@ def test_plot_is_valid_xml_whatever_a_slice_is_called(decided: Run) -> None:
             "",
         )
     )
-    drawn = plot.draw(replace(turn, slices=parts))
+    drawn = plot.draw(_decided(turn, slices=parts))
     assert drawn is not None
     ElementTree.fromstring(drawn.svg)
     ElementTree.fromstring(drawn.inline)
@@ -163,39 +177,50 @@ def test_plot_is_valid_xml_whatever_a_slice_is_called(decided: Run) -> None:
 
 def test_interval_that_is_not_known_is_not_drawn(decided: Run) -> None:
     turn = read(decided)
-    suite = replace(turn.suites[0], ci_low=None, ci_high=None, margin=None)
-    assert plot.draw(replace(turn, suites=(suite,), slices=())) is not None
+    part = replace(turn.verdict.slices[0], ci_low=None, ci_high=None)
+    (suite, *_) = turn.verdict.suites
+    alone = _decided(turn, suites=(replace(suite, comparison=None),), slices=(part,))
+    assert plot.draw(alone) is not None
 
 
 def test_losses_come_first_and_suites_take_turns(decided: Run) -> None:
     turn = read(decided)
-    changes = flips.choose(turn.pairs, 6)
+    changes = flips.choose(turn.judged, 6)
     assert (changes.num_flips, changes.num_losses, changes.num_gains) == (10, 9, 0)
-    assert (changes.num_one_sided, changes.num_pairs) == (1, 40)
-    assert len({pair.suite for pair in changes.chosen[:3]}) == 3
+    assert (changes.num_one_sided, changes.num_samples) == (1, 40)
+    assert len({item.sample.suite for item in changes.chosen[:3]}) == 3
 
 
 def test_gains_get_a_third_of_the_room_and_must_pass_comes_first(decided: Run) -> None:
     losses = list(read(decided).flips)
-    gains = [replace(p, champion=p.challenger, challenger=p.champion) for p in losses]
-    losses[-1] = replace(losses[-1], must_pass=True)
+    gains = [
+        replace(item, answers=dict(zip(item.answers, reversed(item.answers.values()), strict=True)))
+        for item in losses
+    ]
+    losses[-1] = replace(losses[-1], sample=replace(losses[-1].sample, must_pass=True))
     changes = flips.choose([*gains, *losses], 9)
     assert len(changes.chosen) == 9
-    assert changes.chosen[0].must_pass
+    assert changes.chosen[0].sample.must_pass
     assert [flips._is_loss(pair) for pair in changes.chosen] == [True] * 6 + [False] * 3
 
 
 def test_note_escapes_tables_and_html_and_always_fits(decided: Run) -> None:
     turn = _hostile(read(decided))
-    text = note.note(turn, compare_url_path="/#/experiments/1/x", experiment_id="1")
+    links: Any = {"compare_url_path": "/#/experiments/1/x", "experiment_id": "1", "num_rows": 40}
+    text = note.note(turn, **links)
     assert "<script" not in text
     assert "](#/experiments/1/x)" in text
-    many = tuple(replace(turn.suites[1], suite=f"suite-{i}" * 10) for i in range(200))
-    text = note.note(replace(turn, suites=many), compare_url_path="/#/x", experiment_id="1")
+    one = turn.verdict.suites[1]
+    many = tuple(replace(one, rule=replace(one.rule, name=f"suite-{i}" * 10)) for i in range(200))
+    text = note.note(
+        _decided(turn, suites=many), compare_url_path="/#/x", experiment_id="1", num_rows=40
+    )
     assert len(text) <= note.MAX_CHARS
     assert "more suites in the report" in text
     reasons = tuple(f"reason {i} " * 200 for i in range(50))
-    text = note.note(replace(turn, reasons=reasons), compare_url_path="/#/x", experiment_id="1")
+    text = note.note(
+        _decided(turn, reasons=reasons), compare_url_path="/#/x", experiment_id="1", num_rows=40
+    )
     assert len(text) <= note.MAX_CHARS
     assert "and 38 more" in text
 
@@ -217,12 +242,20 @@ def test_commands_are_quoted_for_a_shell(decided: Run) -> None:
     assert "'a b; rm -rf /'" in first.line
 
 
+def test_the_same_turn_again_is_of_the_same_settings_and_window(decided: Run) -> None:
+    turn = read(decided)
+    asked = {"config": "/my app/flywheel.toml", "since": "2026-11-01", "until": ""}
+    line = commands.commands(replace(turn, request={**turn.request, **asked}), None)[0].line
+    assert " --since 2026-11-01 --config '/my app/flywheel.toml' --champion " in line
+    assert "--until" not in line
+
+
 def test_numbers_read_as_people_write_them() -> None:
     assert wording.points(-0.255) == "−25.5"
     assert wording.points(-0.0001) == "0.0"
     assert wording.points(None) == wording.percent(None) == wording.count(None) == "–"
     assert wording.count(1234567) == "1 234 567"
-    assert wording.interval(None, 1.0) == "–"
+    assert wording.interval(None) == "–"
 
 
 def test_contents_in_parts_are_read_as_text() -> None:

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from expectations.calls import calls_suite
-from expectations.checks import Batch, Present
+from expectations.calls import calls_rules
+from expectations.checks import JudgedTable, Present
 from expectations.contracts import LANDING
-from expectations.rules import Rule, Suite
-from tasks.rules import in_force as suites
-from tasks.rules.gx import judge, outcomes_of
+from expectations.rules import Rule, RuleSet
+from tasks.rules import in_force as rule_sets
+from tasks.rules.gx import judge, outcomes_of, validated
 from tasks.rules.outcomes import JudgesDisagreeError, RuleOutcome, check_agreement
 from tasks.store import Store
-from tasks.store.held import quarantine
+from tasks.store.held import marks
 from tests.expectations.call_rows import NOW, call
-from tests.tasks.rules.suites import CASES, SETTINGS, Case
+from tests.tasks.rules.rule_sets import CASES, SETTINGS, Case
 
-SUITE = calls_suite(300.0)
-BATCH = Batch("landing", NOW)
+SUITE = calls_rules(300.0)
+BATCH = JudgedTable("landing", NOW)
 Found = dict[str, tuple[int, bool]]
 
 
@@ -40,19 +40,19 @@ class Judged:
     store: Store
 
 
-def judge_with_pandas(store: Store, case: Case, batch: Batch) -> Found:
+def judge_with_pandas(store: Store, case: Case, batch: JudgedTable) -> Found:
     """Only the rules that GX has an expectation of its own for: predicates are SQL."""
     import great_expectations as gx
 
-    rules = tuple(rule for rule in case.suite.rules if rule.check.expectation(batch) is not None)
-    suite = Suite(case.suite.name, case.suite.table, rules)
+    rules = tuple(rule for rule in case.rule_set.rules if rule.check.expectation(batch) is not None)
+    rule_set = RuleSet(case.rule_set.name, case.rule_set.table, rules)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("rows")
     frame = asset.add_batch_definition_whole_dataframe("all").get_batch(
         {"dataframe": store.frame(f"SELECT * FROM {batch.table}")}
     )
-    outcomes = outcomes_of(frame.validate(suite.to_gx(batch), result_format="BASIC"), suite)
+    outcomes = outcomes_of(frame.validate(rule_set.to_gx(batch), result_format="BASIC"), rule_set)
     assert [outcome for outcome in outcomes if outcome.exception] == []
     return _found(outcomes)
 
@@ -66,22 +66,22 @@ def judged(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Judged]:
     case: Case = request.param
-    batch = Batch(case.suite.table.name, NOW)
+    batch = JudgedTable(case.rule_set.table.name, NOW)
     with Store.open(Path(tmp_path_factory.mktemp("store")) / "flywheel.duckdb") as store:
         case.insert(store)
-        outcomes = judge(store.connection, case.suite, batch).outcomes
-        predicates = {rule.id: rule.violation_sql(batch) for rule in case.suite.rules}
-        ours = quarantine.mark_violations(
-            store, predicates, {}, quarantine.Rows(batch.table, "rowid", "marks")
+        outcomes = judge(store, case.rule_set, batch)
+        predicates = {rule.id: rule.violation_sql(batch) for rule in case.rule_set.rules}
+        ours = marks.mark_violations(
+            store, marks.Rows(batch.table, "rowid", "marks"), predicates, {}
         )
-        check_agreement(outcomes, ours, case.suite)
-        assert quarantine.count_violations(store, batch.table, predicates) == ours
+        check_agreement(outcomes, ours, case.rule_set)
+        assert marks.count_violations(store, batch.table, predicates) == ours
         yield Judged(case, _found(outcomes), judge_with_pandas(store, case, batch), ours, store)
 
 
 def test_gx_over_duckdb_finds_what_our_sql_finds(judged: Judged) -> None:
     assert {name: rows for name, (rows, _) in judged.duckdb.items()} == judged.ours
-    for rule in judged.case.suite.rules:
+    for rule in judged.case.rule_set.rules:
         if rule.max_ratio == 0:
             assert judged.duckdb[rule.id][1] == (judged.ours[rule.id] == 0)
 
@@ -97,33 +97,33 @@ def test_gx_over_pandas_finds_what_gx_over_duckdb_finds(judged: Judged) -> None:
 def test_the_tables_break_every_rule_and_pandas_runs_most_kinds() -> None:
     """Otherwise an agreement would prove nothing."""
     all_suites = (
-        suites.calls_suite(SETTINGS),
-        suites.batch_suite(SETTINGS),
-        suites.feedback_suite(SETTINGS),
-        suites.samples_suite(SETTINGS),
+        rule_sets.calls_rules(SETTINGS),
+        rule_sets.batch_rules(SETTINGS),
+        rule_sets.feedback_rules(SETTINGS),
+        rule_sets.samples_rules(SETTINGS),
     )
-    assert {case.suite.name for case in CASES} == {suite.name for suite in all_suites}
-    assert {suite.name for suite in all_suites} == set(suites.NAMES)
-    rules = [rule for suite in all_suites for rule in suite.rules]
+    assert {case.rule_set.name for case in CASES} == {rule_set.name for rule_set in all_suites}
+    assert {rule_set.name for rule_set in all_suites} == set(rule_sets.NAMES)
+    rules = [rule for rule_set in all_suites for rule in rule_set.rules]
     assert sum(rule.check.expectation(BATCH) is not None for rule in rules) > len(rules) / 2
 
 
 def test_every_rule_is_broken_by_some_table(tmp_path: Path) -> None:
     broken: dict[str, set[str]] = {}
     for number, case in enumerate(CASES):
-        batch = Batch(case.suite.table.name, NOW)
+        batch = JudgedTable(case.rule_set.table.name, NOW)
         with Store.open(tmp_path / f"{number}.duckdb") as store:
             case.insert(store)
-            sql = {rule.id: rule.violation_sql(batch) for rule in case.suite.rules}
-            counts = quarantine.count_violations(store, batch.table, sql)
-        broken.setdefault(case.suite.name, set()).update(n for n, rows in counts.items() if rows)
+            sql = {rule.id: rule.violation_sql(batch) for rule in case.rule_set.rules}
+            counts = marks.count_violations(store, batch.table, sql)
+        broken.setdefault(case.rule_set.name, set()).update(n for n, rows in counts.items() if rows)
     for case in CASES:
-        assert broken[case.suite.name] == {rule.id for rule in case.suite.rules}
+        assert broken[case.rule_set.name] == {rule.id for rule in case.rule_set.rules}
 
 
 def test_gx_results_hold_no_value_of_a_row(judged: Judged) -> None:
-    batch = Batch(judged.case.suite.table.name, NOW)
-    text = str(judge(judged.store.connection, judged.case.suite, batch).result.to_json_dict())
+    batch = JudgedTable(judged.case.rule_set.table.name, NOW)
+    text = str(validated(judged.store, judged.case.rule_set, batch).to_json_dict())
     assert "DROP TABLE" not in text
     assert "call-3" not in text
 
@@ -133,12 +133,14 @@ def test_a_rule_gx_cannot_judge_is_an_exception_without_row_values(tmp_path: Pat
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(0)])
         store.execute("ALTER TABLE landing DROP COLUMN provider")
-        suite = Suite("calls", wider, (Rule("p", "critical", Present("provider"), "M.", "R."),))
-        outcome = judge(store.connection, suite, BATCH).outcome("p")
+        rule_set = RuleSet(
+            "calls", wider, (Rule("p", "critical", Present("provider"), "M.", "R."),)
+        )
+        (outcome,) = judge(store, rule_set, BATCH)
     assert not outcome.success
     assert outcome.exception is not None
     with pytest.raises(JudgesDisagreeError, match="expectation p could not be judged"):
-        check_agreement([outcome], {"p": 0}, suite)
+        check_agreement([outcome], {"p": 0}, rule_set)
 
 
 X = Rule("x", "critical", Present("model"), "M.", "R.")
@@ -149,7 +151,7 @@ X = Rule("x", "critical", Present("model"), "M.", "R.")
 )
 def test_a_disagreement_names_the_expectation_and_both_counts(outcome: RuleOutcome) -> None:
     with pytest.raises(JudgesDisagreeError, match=r"expectation x.*against 1 rows") as caught:
-        check_agreement([outcome], {"x": 1}, Suite("calls", LANDING, (X,)))
+        check_agreement([outcome], {"x": 1}, RuleSet("calls", LANDING, (X,)))
     assert caught.value.exit_code == 4
 
 
@@ -158,5 +160,6 @@ def test_a_predicate_speaks_of_rows_whose_shown_column_is_null_in_every_row(
 ) -> None:
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(0, response=None), call(1, response=None)])
-        outcome = judge(store.connection, SUITE, BATCH).outcome("has_response_when_ok")
-    assert outcome == RuleOutcome("has_response_when_ok", False, 2)
+        outcomes = judge(store, SUITE, BATCH)
+    (outcome,) = [o for o in outcomes if o.rule_id == "has_response_when_ok"]
+    assert outcome == RuleOutcome("has_response_when_ok", False, 2, num_rows=2)

@@ -6,24 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from expectations.batches import BatchLimits, profile_suite
-from expectations.calls import calls_suite
-from expectations.checks import Batch
+from expectations.batches import BatchLimits, profile_rules
+from expectations.calls import calls_rules
+from expectations.checks import JudgedTable
 from expectations.contracts import LANDING
-from expectations.rules import Suite
+from expectations.rules import RuleSet
 from tasks.errors import UsageError
 from tasks.rules.gx import judge
-from tasks.rules.in_force import calls_suite as composed
+from tasks.rules.in_force import calls_rules as composed
 from tasks.rules.outcomes import check_agreement
 from tasks.rules.predicates import RefusedPredicateError, check_predicate
 from tasks.rules.user_rules import with_own_rules
 from tasks.settings import parse_settings
 from tasks.store import Store
-from tasks.store.held import quarantine
+from tasks.store.held import marks
+from tasks.store.held.quarantine import CALLS
 from tests.expectations.call_rows import NOW, call
 
-OURS = calls_suite(300.0)
-BATCH = Batch("landing", NOW)
+OURS = calls_rules(300.0)
+BATCH = JudgedTable("landing", NOW)
 MODELS = """
 [[rules]]
 id = "our_models"
@@ -108,21 +109,21 @@ def write(folder: Path, text: str, name: str = "own.toml") -> Path:
     return folder
 
 
-def suite_of(folder: Path, text: str) -> Suite:
+def suite_of(folder: Path, text: str) -> RuleSet:
     return with_own_rules(OURS, write(folder / "rules", text), ("calls", "other"))
 
 
 def test_every_kind_of_rule_finds_its_rows_by_gx_and_by_our_sql(tmp_path: Path) -> None:
-    suite = suite_of(tmp_path, EVERY_KIND)
-    own = Suite("calls", LANDING, suite.rules[len(OURS.rules) :])
+    rule_set = suite_of(tmp_path, EVERY_KIND)
+    own = RuleSet("calls", LANDING, rule_set.rules[len(OURS.rules) :])
     rows = [change for changes in BAD.values() for change in changes]
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         good = [call(n, session_id=str(n)) for n in range(5)]
         bad = [call(10 + n, **{"session_id": f"b{n}", **row}) for n, row in enumerate(rows)]
         store.insert(LANDING, [*good, *bad])
         sql = {rule.id: rule.violation_sql(BATCH) for rule in own.rules}
-        found = quarantine.mark_violations(store, sql, {})
-        outcomes = judge(store.connection, own, BATCH).outcomes
+        found = marks.mark_violations(store, CALLS.rows, sql, {})
+        outcomes = judge(store, own, BATCH)
     assert found == {name: len(changes) for name, changes in BAD.items()}
     check_agreement(outcomes, found, own)
     assert {outcome.rule_id for outcome in outcomes if outcome.success} == {"mostly_chat"}
@@ -153,13 +154,13 @@ def test_rules_of_another_suite_are_left_to_it(tmp_path: Path) -> None:
 
 def test_a_rule_on_the_batch_as_a_whole_quarantines_nothing(tmp_path: Path) -> None:
     text = 'suite = "batch"\n[[rules]]\nid = "x"\nkind = "not_null"\ncolumn = "day"\n'
-    suite = with_own_rules(
-        profile_suite(BatchLimits()), write(tmp_path / "rules", text), ("calls", "batch")
+    rule_set = with_own_rules(
+        profile_rules(BatchLimits()), write(tmp_path / "rules", text), ("calls", "batch")
     )
-    assert suite.rule("x").severity == "warning"
+    assert rule_set.rule("x").severity == "warning"
     write(tmp_path / "rules", f'{text}severity = "critical"')
     with pytest.raises(UsageError, match=r"unknown severity.*allowed: warning, batch"):
-        with_own_rules(suite, tmp_path / "rules", ("calls", "batch"))
+        with_own_rules(rule_set, tmp_path / "rules", ("calls", "batch"))
 
 
 def rule(**changes: str) -> str:

@@ -8,9 +8,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from tasks.statistics.adjusted import holm
 from tasks.statistics.mcnemar import exact_p_value, mid_p_value, tango_interval
-from tasks.statistics.multiplicity import holm_levels
+from tasks.statistics.multiplicity import holm, holm_levels
 
 
 @pytest.mark.parametrize(("b", "c"), [(1, 0), (5, 1), (12, 29), (7, 7), (40, 20)])

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from expectations.contracts import LANDING
 from tasks.store import Store
 from tasks.store.db.arrow import table_from_values
-from tasks.store.intake.readings import Batch, Digests, Intake
+from tasks.store.intake.readings import Digests, Intake, LogRows
 from tests.tasks.logs.builders import clock
 
 
-def batch(*calls: tuple[str, str], tokens: int = 1) -> Batch:
+def batch(*calls: tuple[str, str], tokens: int = 1) -> LogRows:
     """Calls by id and digest."""
     rows = []
     for request_id, digest in calls:
@@ -27,7 +27,7 @@ def batch(*calls: tuple[str, str], tokens: int = 1) -> Batch:
             "sources": [f"a:{digest}"],
         }  # fmt: skip
         rows.append(list(row.values()))
-    return Batch(table_from_values(LANDING, rows), [], [], 0, 0)
+    return LogRows(table_from_values(LANDING, rows), [], [])
 
 
 @given(st.lists(st.lists(st.sampled_from("0123456789ab"), max_size=6), max_size=12))
@@ -59,7 +59,7 @@ def test_tokens_beyond_all_reason_do_not_stop_the_intake(tmp_path: Path) -> None
 
 
 def test_what_the_batches_raise_comes_out_as_it_is_and_nothing_stays(tmp_path: Path) -> None:
-    def broken() -> Iterator[Batch]:
+    def broken() -> Iterator[LogRows]:
         yield batch(("x", "1" * 64))
         raise KeyboardInterrupt("now")
 
@@ -81,7 +81,7 @@ def test_where_calls_were_met_again_survives_until_it_is_noted(tmp_path: Path) -
     )
     with Store.open(path) as store, store.transaction():
         intake = Intake(store)
-        intake.take([Batch(moved, [], [], 0, 0)])
+        intake.take([LogRows(moved, [], [])])
         assert (intake.counts.rows_out, intake.counts.duplicates) == (0, 1)
     with Store.open(path) as store, store.transaction():
         landing.note_sources(store)

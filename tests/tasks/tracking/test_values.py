@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.model import turn as facts
+from tasks.model.answer import Answer
+from tasks.model.verdict import SuiteResult
 from tasks.run import Run
 from tasks.tracking import links, rows, values
 from tests.tasks.record.stores import read
@@ -13,14 +14,16 @@ from tests.tasks.record.stores import read
 
 def test_a_number_that_is_not_defined_has_no_metric_but_its_name_is_kept(decided: Run) -> None:
     turn = read(decided)
-    suite = replace(turn.suites[0], ci_low=None, difference=None)
-    metrics = values.parent_metrics(replace(turn, suites=(suite,)))
+    suite = replace(turn.verdict.suites[0], comparison=None)
+    verdict = replace(turn.verdict, suites=(suite,))
+    metrics = values.parent_metrics(replace(turn, verdict=verdict))
     assert "tickets.ci_low" not in metrics.defined
-    assert set(metrics.undefined) == {"tickets.ci_low", "tickets.difference"}
+    names = ("difference", "ci_low", "ci_high", "min_detectable_effect", "correlation")
+    assert set(metrics.undefined) == {f"tickets.{name}" for name in names}
 
 
 def test_json_that_holds_nan_or_text_instead_of_numbers_is_undefined() -> None:
-    result = facts.SuiteResult.from_json(
+    result = SuiteResult.from_json(
         {
             "suite": "s",
             "difference": float("nan"),
@@ -29,27 +32,49 @@ def test_json_that_holds_nan_or_text_instead_of_numbers_is_undefined() -> None:
             "champion_ci": [1],
         }
     )
-    assert (result.difference, result.ci_low, result.num_won) == (None, None, None)
-    assert result.champion_ci == (None, None)
+    assert (result.difference, result.interval, result.num_won) == (None, None, None)
+    assert result.releases["champion"].interval is None
 
 
-def test_all_flips_are_sent_even_beyond_the_limit_and_none_when_it_is_zero(decided: Run) -> None:
+def test_every_sample_is_sent_and_above_the_limit_a_draw_that_ignores_outcomes(
+    decided: Run,
+) -> None:
     turn = read(decided)
     assert len(turn.flips) == 10
-    assert rows.choose_rows(turn, 3) == turn.flips
-    assert len(rows.choose_rows(turn, 25)) == 25
-    assert rows.choose_rows(turn, 0) == ()
-    assert rows.choose_rows(turn, 1_000) == turn.pairs
+    assert rows.choose_rows(turn.judged, 1_000) == rows.choose_rows(turn.judged, 40) == turn.judged
+    assert rows.choose_rows(turn.judged, 0) == ()
+    drawn = rows.choose_rows(turn.judged, 25)
+    assert len(drawn) == 25
+    swapped = [
+        replace(item, answers=dict(zip(item.answers, reversed(item.answers.values()), strict=True)))
+        for item in turn.judged
+    ]
+    right = [replace(i, answers={role: (Answer(1.0),) for role in i.answers}) for i in turn.judged]
+    for others in (swapped, right):
+        again = rows.choose_rows(others, 25)
+        assert [i.sample.sample_id for i in again] == [i.sample.sample_id for i in drawn]
 
 
-def test_only_scorers_that_never_graded_are_shown_as_pass_and_fail(decided: Run) -> None:
-    assert rows.binary_scorers(read(decided).pairs) == {"exact_match@1"}
+def test_only_names_that_never_graded_are_shown_as_pass_and_fail(decided: Run) -> None:
+    turn = read(decided)
+    scorers = {suite.rule.name: suite.rule.metric for suite in turn.verdict.suites}
+    assert rows.binary_names(turn.judged, scorers) == {
+        "tickets/exact_match", "orders/exact_match (known failures)",
+    }  # fmt: skip
 
 
-def test_names_mlflow_draws_as_its_own_judges_are_avoided() -> None:
-    assert links.assessment_name("exact_match@1") == "exact_match"
-    assert links.assessment_name("correctness@2") == "correctness_score"
-    assert links.assessment_name("Groundedness") == "Groundedness_score"
+def test_a_score_is_named_for_its_suite_and_known_failures_apart() -> None:
+    named = {
+        links.assessment_name(suite, scorer, is_known_failure=known)
+        for suite in ("order", "mood")
+        for scorer in ("exact_match", "correctness")
+        for known in (False, True)
+    }
+    assert len(named) == 8
+    assert "order/exact_match" in named
+    assert "order/exact_match (known failures)" in named
+    # MLflow draws these as judges of its own
+    assert not named & {"correctness", "groundedness"}
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=3))

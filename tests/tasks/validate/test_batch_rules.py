@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from expectations.batches import BatchLimits, share_rules
-from expectations.checks import Batch
+from expectations.checks import JudgedTable
 from expectations.contracts import BATCH_PROFILE, LANDING, REQUESTS
 from tasks.model.receipt import Receipt
 from tasks.run import Run, RunRequest
@@ -241,7 +241,7 @@ def test_own_batch_rules_stop_the_run_and_name_their_file(
         "no_tests": "1 of 2, allowed share 0%",
         "enough": "num_calls 2",
     }
-    assert "mend own.toml" in error.line()
+    assert "fix own.toml" in error.line()
     (folder / "own.toml").unlink()
     later = make_run("run-2")
     land(later, [call(2)])
@@ -279,5 +279,5 @@ def test_garbled_text_is_found_in_a_million_characters_of_hostile_text(store: St
     (rule,) = share_rules(BatchLimits(max_garbled_ratio=0.1))
     text = "Ãa" * 500_000 + "'; DROP TABLE landing; -- %s {0}"
     store.insert(LANDING, [call(0, **asked(text))])
-    sql = rule.violation_sql(Batch("landing", NOW))
+    sql = rule.violation_sql(JudgedTable("landing", NOW))
     assert store.scalar(f"SELECT count(*) FROM landing WHERE {sql}") == 0

@@ -9,30 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from expectations.calls import calls_suite
-from expectations.checks import Batch, Present
+from expectations.calls import calls_rules
+from expectations.checks import JudgedTable, Present
 from expectations.contracts import LANDING
-from expectations.rules import Rule, Suite
+from expectations.rules import Rule, RuleSet
 from tasks.errors import StoreError
-from tasks.rules.gx import Verdict, judge
+from tasks.rules.ask import ask
+from tasks.rules.outcomes import Judged
 from tasks.store import Store
 from tasks.validate.docs import render, write_docs
 from tasks.validate.summary import Summary
 from tests.expectations.call_rows import BAD_ROWS, NOW, call
 
-SUITE = calls_suite(300.0)
+SUITE = calls_rules(300.0)
 MARK = "raw-prompt-text-of-a-user"
 
 
 @pytest.fixture(scope="module")
-def verdict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verdict]:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
     changes = [change for rows in BAD_ROWS.values() for change in rows]
     with Store.open(Path(tmp_path_factory.mktemp("store")) / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(n, **change) for n, change in enumerate(changes)])
         for name in ("model", "status", "finish_reason", "session_id", "error_type"):
             store.execute(f"UPDATE landing SET {name} = ? WHERE rowid % 3 = 0", [f"<b>{MARK}"])
         store.execute("UPDATE landing SET messages = ? WHERE rowid % 2 = 0", [f'"{MARK}"'])
-        yield judge(store.connection, SUITE, Batch("landing", NOW))
+        yield ask(store, SUITE, JudgedTable("landing", NOW))
 
 
 def summary(run_id: str = "run-1", *, stopped: bool = False) -> Summary:
@@ -61,8 +62,8 @@ class _Page(HTMLParser):
         self.text += data
 
 
-def test_the_page_loads_nothing_and_runs_nothing(verdict: Verdict) -> None:
-    html = render([(SUITE, verdict.result)], summary(), ("run-0.html",))
+def test_the_page_loads_nothing_and_runs_nothing(judged: Judged) -> None:
+    html = render([judged], summary(), ("run-0.html",))
     page = _Page(html)
     assert page.stack == []
     tags = {tag for tag, _ in page.elements}
@@ -77,6 +78,7 @@ def test_the_page_loads_nothing_and_runs_nothing(verdict: Verdict) -> None:
             "name",
             "content",
             "http-equiv",
+            "colspan",
         }
         href = attributes.get("href") or "#"
         assert href.startswith("#") or href == "run-0.html"
@@ -85,51 +87,51 @@ def test_the_page_loads_nothing_and_runs_nothing(verdict: Verdict) -> None:
     assert "default-src 'none'" in html
 
 
-def test_the_page_holds_no_value_of_a_call(verdict: Verdict) -> None:
-    assert MARK not in render([(SUITE, verdict.result)], summary())
+def test_the_page_holds_no_value_of_a_call(judged: Judged) -> None:
+    assert MARK not in render([judged], summary())
 
 
-def test_every_expectation_is_on_the_page_with_severity_and_result(verdict: Verdict) -> None:
-    text = " ".join(_Page(render([(SUITE, verdict.result)], summary())).text.split())
+def test_every_expectation_is_on_the_page_with_severity_and_result(judged: Judged) -> None:
+    text = " ".join(_Page(render([judged], summary())).text.split())
     for rule in SUITE.rules:
         assert f"{rule.id} ({rule.severity}): {rule.meaning}" in text
     assert "unexpected values found" in text
 
 
-def test_a_missed_warning_does_not_look_like_a_failure(verdict: Verdict) -> None:
-    html = render([(SUITE, verdict.result)], summary())
-    rows = [row for row in html.split("<tr>") if "fa-times" in row]
+def test_a_missed_warning_does_not_look_like_a_failure(judged: Judged) -> None:
+    html = render([judged], summary())
+    rows = [row for row in html.split("<tr>") if "✗ fail" in row or "! warning" in row]
     warned = [row for row in rows if "(warning): " in row]
     assert len(warned) > 5
     assert len(rows) > len(warned)
     for row in rows:
-        assert ("fa-times warned" in row) == (row in warned)
-        assert ("text-danger" in row) == (row not in warned)
+        assert ("state warned" in row) == (row in warned)
+        assert ("state missed" in row) == (row not in warned)
     assert "Failed" not in html
-    missed = sum(not entry.success for entry in verdict.result.results)
+    missed = sum(not outcome.success for outcome in judged.outcomes)
     assert f"{len(SUITE.rules) - missed} of {len(SUITE.rules)} are met; " in html
     assert f"{len(warned)} missed with a warning only." in html
 
 
 def test_a_rule_that_speaks_of_warnings_is_still_critical(tmp_path: Path) -> None:
     rule = Rule("x", "critical", Present("model"), "Not y (warning): $z {a} <b>.", "R.")
-    suite = Suite("calls", LANDING, (rule,))
+    rule_set = RuleSet("calls", LANDING, (rule,))
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(0, model=None)])
-        result = judge(store.connection, suite, Batch("landing", NOW)).result
-    html = render([(suite, result)], Summary("run-1", NOW, 1, {"x": 1}, {}, False))
-    assert "fa-times text-danger" in html
+        judged = ask(store, rule_set, JudgedTable("landing", NOW))
+    html = render([judged], Summary("run-1", NOW, 1, {"x": 1}, {}, False))
+    assert "state missed" in html
     assert "$z {a} &lt;b&gt;." in html
 
 
-def test_no_two_elements_share_an_id(verdict: Verdict) -> None:
-    page = _Page(render([(SUITE, verdict.result), (SUITE, verdict.result)], summary()))
+def test_no_two_elements_share_an_id(judged: Judged) -> None:
+    page = _Page(render([judged, judged], summary()))
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
 
 
-def test_the_page_says_first_what_was_found_and_why_it_matters(verdict: Verdict) -> None:
-    text = _Page(render([(SUITE, verdict.result)], summary())).text
+def test_the_page_says_first_what_was_found_and_why_it_matters(judged: Judged) -> None:
+    text = _Page(render([judged], summary())).text
     for part in (
         "run-1",
         "2026-11-24 12:00 UTC",
@@ -140,25 +142,25 @@ def test_the_page_says_first_what_was_found_and_why_it_matters(verdict: Verdict)
     ):
         assert part in text
     assert "91passed" in text
-    stopped = _Page(render([(SUITE, verdict.result)], summary(stopped=True))).text
+    stopped = _Page(render([judged], summary(stopped=True))).text
     assert "batch stopped: nothing was moved" in stopped
 
 
-def test_a_clean_batch_says_so(verdict: Verdict) -> None:
+def test_a_clean_batch_says_so(judged: Judged) -> None:
     clean = Summary("run-1", NOW, 5, {}, {}, False)
-    assert "Every call meets every expectation." in render([(SUITE, verdict.result)], clean)
+    assert "Every call meets every expectation." in render([judged], clean)
 
 
-def test_the_page_is_small(verdict: Verdict) -> None:
-    assert len(render([(SUITE, verdict.result)], summary())) < 100_000
+def test_the_page_is_small(judged: Judged) -> None:
+    assert len(render([judged], summary())) < 100_000
 
 
 def test_the_index_is_the_newest_run_and_links_to_earlier_ones(
-    verdict: Verdict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.validate.docs._MAX_HISTORY", 2)
     for number in range(5):
-        index = write_docs(tmp_path, [(SUITE, verdict.result)], summary(f"run-{number:02}"))
+        index = write_docs(tmp_path, [judged], summary(f"run-{number:02}"))
     assert index == tmp_path / "index.html"
     text = index.read_text(encoding="utf-8")
     assert "<code>run-04</code>" in text
@@ -173,19 +175,17 @@ def test_the_index_is_the_newest_run_and_links_to_earlier_ones(
     ]
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_error(
-    verdict: Verdict, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_written_is_one_clear_error(judged: Judged, tmp_path: Path) -> None:
     (tmp_path / "data-docs").write_text("in the way")
     with pytest.raises(StoreError, match="Data Docs cannot be written"):
-        write_docs(tmp_path / "data-docs", [(SUITE, verdict.result)], summary())
+        write_docs(tmp_path / "data-docs", [judged], summary())
 
 
 def test_a_rule_that_no_row_is_under_says_so(tmp_path: Path) -> None:
     """GX gives the share of no rows as NaN%."""
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(1)])
-        found = judge(store.connection, SUITE, Batch("landing", NOW))
-    page = _Page(render([(SUITE, found.result)], summary()))
+        judged = ask(store, SUITE, JudgedTable("landing", NOW))
+    page = _Page(render([judged], summary()))
     assert "NaN" not in page.text
     assert "no row to judge" in page.text

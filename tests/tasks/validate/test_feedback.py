@@ -11,7 +11,7 @@ import pytest
 from expectations.contracts import FEEDBACK, LANDING, MERGED_REPORTS, QUARANTINE, REQUESTS
 from tasks.redact.task import redact
 from tasks.replay.task import replay
-from tasks.rules.in_force import feedback_suite
+from tasks.rules.in_force import feedback_rules
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
 from tasks.validate.batch_stop import BatchStoppedError
@@ -57,7 +57,7 @@ def ids(run: Run, table: str = "feedback") -> set[str]:
 
 
 def test_every_rule_has_its_bad_rows(make_run: MakeRun) -> None:
-    rules = feedback_suite(make_run().settings).rules
+    rules = feedback_rules(make_run().settings).rules
     assert set(BAD_FEEDBACK) == {rule.id for rule in rules if rule.severity != "batch"}
     assert set(CRITICAL) == {rule.id for rule in rules if rule.severity == "critical"}
 

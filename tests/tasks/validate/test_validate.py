@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from expectations.calls import calls_suite
+from expectations.calls import calls_rules
 from expectations.contracts import CALL_FIELDS, LANDING, REQUESTS
-from expectations.rules import Rule, Suite
+from expectations.rules import Rule, RuleSet
 from tasks.errors import UsageError
 from tasks.model.receipt import Receipt
-from tasks.rules.in_force import calls_suite as composed
+from tasks.rules.in_force import calls_rules as composed
 from tasks.rules.outcomes import JudgesDisagreeError
 from tasks.run import Run, RunRequest
 from tasks.settings import parse_settings
@@ -42,9 +42,9 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
 def few_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of the suite, for tests that turn several times: GX takes a second for all of it."""
     names = ("has_model", "messages_are_a_list", "known_status", "has_status")
-    suite = calls_suite(300.0)
-    part = Suite(suite.name, suite.table, tuple(suite.rule(name) for name in names))
-    monkeypatch.setattr("tasks.validate.task.calls_suite", lambda _: part)
+    suite = calls_rules(300.0)
+    part = RuleSet(suite.name, suite.table, tuple(suite.rule(name) for name in names))
+    monkeypatch.setattr("tasks.validate.task.calls_rules", lambda _: part)
 
 
 def land(run: Run, rows: list[dict[str, Any]]) -> None:
@@ -350,7 +350,7 @@ def test_a_rule_of_the_users_own_quarantines_and_is_part_of_the_version(
         assert table(store, "quarantine", "observed, suite_version") == [
             ("gpt", receipt.notes["suite_version"])
         ]
-    assert receipt.notes["suite_version"] != calls_suite(300.0).version
+    assert receipt.notes["suite_version"] != calls_rules(300.0).version
 
 
 def test_a_rule_that_a_row_cannot_answer_is_named_and_moves_nothing(

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.watch.judge import Calls, ColumnDrift, Limits, judge
+from tasks.model.drift import ColumnDrift
+from tasks.watch.judge import Calls, Limits, judge
 
 LIMITS = Limits(false_alarm_rate=0.05, min_psi=0.1, min_rows=100)
 

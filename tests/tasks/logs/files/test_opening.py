@@ -10,8 +10,9 @@ import pytest
 
 from tasks.errors import UsageError
 from tasks.logs.files import opening
+from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream, fingerprint, open_stream
-from tasks.logs.files.sources import LogFile, find_files
+from tasks.logs.files.sources import find_files
 
 Pack = Callable[[bytes], bytes]
 

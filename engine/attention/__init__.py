@@ -1,0 +1,1 @@
+"""What one step's attention has to do, and who may do it."""

@@ -1,0 +1,1 @@
+"""The paged KV cache: which blocks are whose, and what is in them."""

@@ -1,0 +1,54 @@
+"""From a model's name to its local path, through the Hugging Face hub's own client if it is not
+local already.
+
+Only weights in safetensors, configuration and tokenizer files are asked for: never pickles, never
+code. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.errors import ModelFetchError, ModelLoadError
+
+__all__ = ["resolve_model"]
+
+HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+
+
+def resolve_model(model: str) -> Path:
+    """The local path of a model. A name that is no path but looks like owner/name is fetched from
+    the Hugging Face hub.
+    """
+    path = Path(model).expanduser()
+    if path.exists():
+        return path
+    if not _looks_like_hub_id(model):
+        raise ModelLoadError(
+            f"Model {model!r} does not exist. Give a model folder (config.json and "
+            "*.safetensors), a .gguf file, "
+            "or a hub id such as 'owner/name'."
+        )
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = model.partition("@")
+    try:
+        return Path(
+            snapshot_download(repository, revision=revision or None, allow_patterns=HUB_PATTERNS)
+        )
+    except (
+        Exception
+    ) as error:  # the hub client raises its own, requests' and the operating system's errors
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelFetchError(
+            f"Model {model!r} is no local path, and it could not be fetched from the hub: {reason} "
+            "Download it where there is a network and give the folder."
+        ) from error
+
+
+def _looks_like_hub_id(model: str) -> bool:
+    owner, slash, name = model.partition("@")[0].partition("/")
+    return bool(slash) and all(
+        part and part.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        for part in (owner, name)
+    )

@@ -1,0 +1,186 @@
+"""From what a caller gives to Requests: types checked, text encoded, lengths and ids proved to fit
+the model.
+
+A fault of one prompt becomes the `error` of its Request; a call that is wrong as a whole raises
+InvalidRequestError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from engine.errors import EngineError, InvalidRequestError, RequestTooLongError
+from engine.loading.tokenizer import TextCodec
+from engine.requests.request import Prompt, Request, SamplingParams, Text
+from engine.requests.scoring import rolling_windows
+from engine.sampling.grammar import Grammars, GrammarState
+from engine.sampling.params import MAX_LOGPROBS, is_logprobs
+
+__all__ = ["Intake", "check_top_logprobs", "sampling_params_for"]
+
+
+class Intake:
+    """Makes requests for a model with this tokenizer (None: token ids only), vocabulary and
+    context.
+    """
+
+    def __init__(self, codec: TextCodec | None, vocab_size: int, max_position: int) -> None:
+        self.codec = codec
+        self.vocab_size = vocab_size
+        self.max_position = max_position
+        self._grammars: Grammars | None = None
+
+    @property
+    def text(self) -> TextCodec:
+        if self.codec is None:
+            raise InvalidRequestError(
+                "The model folder has no tokenizer: give token ids instead of text."
+            )
+        return self.codec
+
+    def generate_request(
+        self, index: int, prompt: Prompt, params: SamplingParams, end_ids: Collection[int] = ()
+    ) -> Request:
+        """end_ids: the model's own end tokens."""
+        request = Request(index, [], 0, 0, params, num_top=params.logprobs)
+        try:
+            if params.stop and self.codec is None:
+                raise InvalidRequestError(
+                    "Stop strings need a tokenizer, and this model folder has none."
+                )
+            self._check_ids(params.stop_token_ids, "list of stop_token_ids")
+            request.end_ids = frozenset(
+                token for token in (*end_ids, *params.stop_token_ids) if token < self.vocab_size
+            )
+            if isinstance(params.json_schema, str):
+                request.grammar = self.grammar(params.json_schema, end_ids)
+            request.token_ids = self._prompt_ids(prompt)
+            request.num_prompt = len(request.token_ids)
+            self._check_tokens(request.token_ids, "prompt")
+            context = self.max_position
+            if request.num_prompt >= context:
+                raise RequestTooLongError(
+                    f"The prompt has {request.num_prompt} tokens; the model's context is "
+                    f"{context}, "
+                    "and at least one is needed for the answer."
+                )
+            request.max_length = min(request.num_prompt + params.max_tokens, context)
+        except EngineError as error:
+            request.fail(error)
+        return request
+
+    def grammar(self, schema: str, end_ids: Collection[int]) -> GrammarState:
+        """The state before the first token. Compilers are made when first needed: they take an
+        extra.
+        """
+        if self._grammars is None:
+            self._grammars = Grammars(self.text.tokenizer, self.vocab_size, end_ids)
+        return self._grammars.start(schema)
+
+    def score_request(self, index: int, pair: tuple[Text, Text], num_top: int = 0) -> Request:
+        request = Request(index, [], 0, 0, targets=(), num_top=num_top)
+        try:
+            context, continuation = self._pair_ids(pair)
+            self._check_tokens(context, "context")
+            self._check_tokens(continuation, "continuation")
+            # The last token's own logits are not needed, so it is not run.
+            request.token_ids = [*context, *continuation[:-1]]
+            request.num_prompt = request.max_length = len(request.token_ids)
+            request.targets = tuple(continuation)
+            request.choices = request.targets[-1:]
+            request.first_target = len(context) - 1
+            limit = self.max_position
+            if request.num_tokens > limit:
+                raise RequestTooLongError(
+                    f"Context and continuation have {request.num_tokens + 1} tokens; the "
+                    f"model's context is {limit}."
+                )
+        except EngineError as error:
+            request.fail(error)
+        return request
+
+    def rolling_requests(self, index: int, text: Text) -> list[Request]:
+        """The windows of a text; one failed request where it cannot be scored."""
+        try:
+            token_ids = (
+                self.text.encode(text, with_special=False)
+                if isinstance(text, str)
+                else _token_ids(text, "text")
+            )
+            self._check_tokens(token_ids, "text")
+            windows = rolling_windows(token_ids, self.text.prefix_id, self.max_position)
+            return [self.score_request(index, window) for window in windows]
+        except EngineError as error:
+            request = Request(index, [], 0, 0, targets=())
+            request.fail(error)
+            return [request]
+
+    def _prompt_ids(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            return self.text.encode(prompt)
+        if (
+            isinstance(prompt, Sequence)
+            and prompt
+            and all(isinstance(item, dict) for item in prompt)
+        ):
+            return self.text.encode_chat([item for item in prompt if isinstance(item, dict)])
+        return _token_ids(prompt, "prompt")
+
+    def _pair_ids(self, pair: tuple[Text, Text]) -> tuple[list[int], list[int]]:
+        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+            raise InvalidRequestError("A request to score must be a pair (context, continuation).")
+        context, continuation = pair
+        if isinstance(context, str) and isinstance(continuation, str):
+            return self.text.encode_pair(context, continuation)
+        if isinstance(context, str) or isinstance(continuation, str):
+            raise InvalidRequestError(
+                "Context and continuation must both be texts or both be token ids."
+            )
+        return _token_ids(context, "context"), _token_ids(continuation, "continuation")
+
+    def _check_tokens(self, token_ids: list[int], what: str) -> None:
+        if not token_ids:
+            raise InvalidRequestError(f"The {what} is empty: it needs at least one token.")
+        self._check_ids(token_ids, what)
+
+    def _check_ids(self, token_ids: Sequence[int], what: str) -> None:
+        vocab_size = self.vocab_size
+        if token_ids and (min(token_ids) < 0 or max(token_ids) >= vocab_size):
+            wrong = next(token for token in token_ids if not 0 <= token < vocab_size)
+            raise InvalidRequestError(
+                f"The {what} holds token id {wrong}; ids from 0 to {vocab_size - 1} are possible."
+            )
+
+
+def check_top_logprobs(value: int) -> int:
+    if not is_logprobs(value):
+        raise InvalidRequestError(
+            f"top_logprobs is {value!r}, but it must be a whole number from 0 to {MAX_LOGPROBS}."
+        )
+    return value
+
+
+def sampling_params_for(
+    params: SamplingParams | Sequence[SamplingParams] | None, count: int
+) -> list[SamplingParams]:
+    if params is None or isinstance(params, SamplingParams):
+        return [params or SamplingParams()] * count
+    if not isinstance(params, Sequence) or not all(isinstance(p, SamplingParams) for p in params):
+        raise InvalidRequestError(
+            "params must be one SamplingParams, or a list with one for every prompt."
+        )
+    if len(params) != count:
+        raise InvalidRequestError(
+            f"There are {count} prompts but {len(params)} SamplingParams; give one, or one "
+            "a prompt."
+        )
+    return list(params)
+
+
+def _token_ids(value: Any, what: str) -> list[int]:
+    if isinstance(value, (list, tuple)) and set(map(type, value)) <= {int}:
+        return list(value)
+    raise InvalidRequestError(
+        f"The {what} must be a text, a list of token ids or a list of chat messages."
+    )

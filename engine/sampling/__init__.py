@@ -1,0 +1,1 @@
+"""What may be asked of a draw, and the draw itself: parameters, grammars, the sampler."""

@@ -1,0 +1,272 @@
+"""The loop of the engine: requests in, one step at a time, finished requests out.
+
+Owns a loaded model, its KV cache and its scheduler, and the life of a request between `add` and its
+finish_reason. One thread at a time drives it: LLM from a call, the server from its engine thread, a
+replica from its process. What callers give and get is llm.py's, tensors are runner.py's, order is
+scheduler.py's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from engine.cache.block_manager import BlockManager
+from engine.cache.kv_cache import BLOCK_SIZE
+from engine.errors import DeviceError, EngineError
+from engine.execution.device import default_cache_bytes, pick_device, pick_dtype
+from engine.execution.readout import RowResult
+from engine.execution.runner import Runner, bytes_per_block
+from engine.loading.hub import resolve_model
+from engine.loading.model_files import ModelFiles, load_model_files
+from engine.loading.tokenizer import TextCodec, load_tokenizer
+from engine.models.llama import LlamaModel
+from engine.models.quantised import check_quantization
+from engine.options import EngineOptions
+from engine.requests.answers import finish_reason
+from engine.requests.request import Chunk, Request
+from engine.scheduling.scheduler import Scheduler
+from engine.scheduling.stats import Counters, EngineStats
+
+__all__ = ["MAX_RUNNING", "EngineCore", "Finished", "end_ids"]
+
+logger = logging.getLogger(__name__)
+NOT_PROMISED = "batch_invariant is not promised here: kernels are %s"
+
+#: hears which requests a step has ended
+Finished = Callable[[Sequence[Request]], None]
+
+MAX_RUNNING = 256
+MAX_AHEAD = 8
+ENDED_SHARE = 10  # the device goes less far ahead if more than one in so many requests ended
+#: a step's tokens: enough to keep the device's matrix units busy
+DEFAULT_BATCH_TOKENS = {"cpu": 512, "cuda": 8192}
+
+
+class EngineCore:
+    """codec is None for a model folder without a tokenizer."""
+
+    def __init__(self, model: str | Path, options: EngineOptions) -> None:
+        started = time.perf_counter()
+        check_quantization(options.quantization)
+        torch_device = pick_device(options.device)
+        torch_dtype = pick_dtype(options.dtype, torch_device)
+        self.max_batch_tokens = _batch_tokens(options.max_batch_tokens, torch_device)
+        path = resolve_model(str(model))
+        files = load_model_files(path)
+        self.config = files.config
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # the tokenizer is busy in Python, the weights mostly outside of it
+            codec = pool.submit(load_tokenizer, files.path, files.metadata)
+            self.model = LlamaModel(
+                files.config,
+                files.read_weights(),
+                str(path),
+                torch_dtype,
+                torch_device,
+                options.quantization,
+                options.batch_invariant,
+            )
+            self.codec = codec.result()
+        self.end_ids = end_ids(files, self.codec)
+        self._num_blocks = _num_blocks(self.model, options.kv_cache_bytes)
+        self._runner = Runner(self.model, self._num_blocks)
+        if options.batch_invariant and not self.model.keeps_bits:
+            logger.warning(NOT_PROMISED, self._runner.kernels)
+        self.counters = Counters()
+        #: at most so many steps between two looks of the host; 1 for whoever waits for each token
+        self.max_ahead = MAX_AHEAD
+        self.reset()
+        self._load_s = time.perf_counter() - started
+
+    def reset(self) -> None:
+        """Drop every request; a new scheduler over a cache that holds nothing."""
+        self.blocks = BlockManager(self._num_blocks, BLOCK_SIZE)
+        self.scheduler = Scheduler(self.blocks, self.max_batch_tokens, MAX_RUNNING)
+        self._wish_ahead = 2
+
+    def stats(self) -> EngineStats:
+        return EngineStats(
+            device=str(self.model.device),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            kernels=self._runner.kernels,
+            batch_invariant=self.model.keeps_bits,
+            num_blocks=self._num_blocks,
+            block_size=BLOCK_SIZE,
+            load_s=self._load_s,
+            **{field.name: getattr(self.counters, field.name) for field in fields(Counters)},
+        )
+
+    def run(self, requests: Sequence[Request], finished: Finished) -> None:
+        """Run until every request has a finish_reason. After an interrupt the engine is as if they
+        had never been added.
+        """
+        started = time.perf_counter()
+        try:
+            for request in requests:
+                self.add(request)
+            while self.has_work:
+                finished(self.step())
+            self.check_idle()
+        except BaseException:
+            # Interrupted anywhere: blocks may be half handed out or promised but not computed.
+            self.reset()
+            raise
+        finally:
+            self.counters.run_s += time.perf_counter() - started
+
+    def close(self) -> None:
+        """Nothing to stop: the memory goes with the object."""
+
+    @property
+    def has_work(self) -> bool:
+        return self.scheduler.has_work
+
+    def check_idle(self) -> None:
+        """Prove that no block leaked, if nothing waits or runs. Raises AssertionError."""
+        if not self.has_work:
+            self.blocks.check()
+
+    def add(self, request: Request) -> None:
+        """Let the request join from the next step on."""
+        self.scheduler.add(request)
+
+    def abort(self, request: Request) -> None:
+        """Take a request out between two steps, whether it waits, runs or has ended, and give its
+        blocks back at once.
+        """
+        self.scheduler.drop(request)
+
+    def step(self) -> list[Request]:
+        """One iteration: schedule, run, postprocess. The requests it finished."""
+        num_preemptions = self.scheduler.num_preemptions
+        chunks, finished = self.scheduler.schedule()
+        self.counters.num_preemptions += self.scheduler.num_preemptions - num_preemptions
+        if not chunks:
+            return finished
+        num_steps = self._steps_ahead(chunks)
+        try:
+            if num_steps > 1:
+                results = self._runner.run_ahead(chunks, num_steps)
+            else:
+                results = self._runner.run(chunks)
+        except (RuntimeError, MemoryError) as error:
+            return finished + self._fail_largest(chunks, error)
+        self.counters.num_steps += num_steps
+        self.counters.num_run_tokens += num_steps * sum(chunk.num_tokens for chunk in chunks)
+        ended = [
+            c.request for c, rows in zip(chunks, results, strict=True) if self._advance(c, rows)
+        ]
+        if num_steps > 1:
+            is_too_far = len(ended) * ENDED_SHARE > len(chunks)
+            self._wish_ahead = max(2, num_steps // 2) if is_too_far else 2 * num_steps
+        return finished + ended
+
+    def _steps_ahead(self, chunks: Sequence[Chunk]) -> int:
+        """How many steps the device may take before the host looks: more as long as few requests
+        end meanwhile, whose last steps are in vain.
+        """
+        if self.max_ahead == 1 or not self._runner.can_run_ahead(chunks):
+            return 1
+        wanted = max(chunk.request.max_length - chunk.end for chunk in chunks)
+        room = min(self.config.max_position - chunk.start for chunk in chunks)
+        num_steps = min(self._wish_ahead, self.max_ahead, wanted, room)
+        return num_steps if num_steps > 1 and self.scheduler.reserve(chunks, num_steps) else 1
+
+    def _advance(self, chunk: Chunk, rows: Sequence[RowResult]) -> bool:
+        """Take a chunk's results over into its request; True if that finished it."""
+        request = chunk.request
+        request.num_computed = chunk.end
+        error = next((row.error for row in rows if row.error is not None), None)
+        if error is not None:
+            request.fail(error)
+            self.blocks.forget(request.block_table)
+            self._runner.attention.cache.scrub(self.blocks.unshared(request.block_table))
+        elif request.is_score:
+            self._take_scores(request, rows)
+        else:
+            for row in rows:
+                if request.finish_reason is None:
+                    self._take_token(request, row)
+            if len(rows) > 1:
+                self._commit(request, chunk.end)
+        if request.finish_reason is None:
+            return False
+        self.scheduler.finish(request)
+        return True
+
+    @staticmethod
+    def _take_scores(request: Request, rows: Sequence[RowResult]) -> None:
+        for row in rows:
+            request.logprobs.append(row.logprobs[0])
+            request.top_logprobs += [row.top] if request.num_top else []
+            request.greedy_ids.append(row.greedy_id)
+        if request.targets is not None and len(request.logprobs) == len(request.targets):
+            request.choice_logprobs = rows[-1].logprobs
+            request.finish_reason = "stop"
+
+    def _commit(self, request: Request, start: int) -> None:
+        """Account for the tokens from `start` on that the device has drawn and run by itself."""
+        request.num_computed = request.num_tokens - 1
+        self.blocks.commit(
+            request.block_table, request.token_ids, request.block_digests, start,
+            request.num_computed,
+        )  # fmt: skip
+
+    def _take_token(self, request: Request, row: RowResult) -> None:
+        request.token_ids.append(row.token_ids[0])
+        if request.params.logprobs:
+            request.logprobs.append(row.logprobs[0])
+            request.top_logprobs.append(row.top)
+        if request.grammar is not None:
+            request.grammar.accept(row.token_ids[0])
+        request.finish_reason = finish_reason(request, self.codec)
+
+    def _fail_largest(self, chunks: list[Chunk], error: Exception) -> list[Request]:
+        """A step that ran out of memory or broke in a kernel takes its largest request with it; the
+        others are tried again.
+        """
+        # The blocks of this step were made findable before they were computed; they never were.
+        self.blocks.forget_everything()
+        victim = max(chunks, key=lambda chunk: chunk.num_tokens).request
+        reason = (str(error).splitlines() or [""])[0][:300]
+        told = f"The step failed on this device: {type(error).__name__}: {reason}"
+        victim.fail(DeviceError(told))
+        self.scheduler.finish(victim)
+        self.scheduler.recompute_all()
+        return [victim]
+
+
+def end_ids(files: ModelFiles, codec: TextCodec | None) -> frozenset[int]:
+    """The model's own end tokens, as its files and its tokenizer name them."""
+    end_id = codec.end_id if codec is not None else None
+    return files.end_ids | (frozenset() if end_id is None else {end_id})
+
+
+def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
+    """As many as the bytes allow; by default no more than the longest requests can fill at once."""
+    per_block = bytes_per_block(model)
+    wanted = default_cache_bytes(model.device) if kv_cache_bytes is None else kv_cache_bytes
+    if wanted < per_block:
+        raise EngineError(
+            f"kv_cache_bytes is {wanted}, but one block of {BLOCK_SIZE} tokens needs "
+            f"{per_block} bytes."
+        )
+    num_blocks = int(wanted // per_block)
+    if kv_cache_bytes is None:
+        num_blocks = min(num_blocks, MAX_RUNNING * -(-model.config.max_position // BLOCK_SIZE))
+    return num_blocks
+
+
+def _batch_tokens(max_batch_tokens: int | None, device: torch.device) -> int:
+    if max_batch_tokens is None:
+        return DEFAULT_BATCH_TOKENS[device.type]
+    if max_batch_tokens < 1:
+        raise EngineError(f"max_batch_tokens is {max_batch_tokens}, but it must be at least 1.")
+    return max_batch_tokens

@@ -1,0 +1,329 @@
+"""Copies of the model side by side, each an EngineCore in a process of its own, behind one `run`.
+
+Owns the worker processes, what goes over their pipes, and which request goes where. A worker that
+dies takes only its own requests with it. Workers end when their pipe closes, so they cannot outlive
+this process, however it ends. What is pickled over the pipes are our own dataclasses, between
+processes that we started. Knows nothing of text or of what a step does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import time
+import weakref
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate, pairwise
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import torch
+
+from engine.cache.kv_cache import BLOCK_SIZE
+from engine.errors import EngineError, MachineError
+from engine.execution.device import default_cache_bytes, pick_device
+from engine.loading.hub import resolve_model
+from engine.loading.model_files import load_model_files
+from engine.loading.tokenizer import load_tokenizer
+from engine.options import EngineOptions
+from engine.requests.intake import Intake
+from engine.requests.request import Request
+from engine.scheduling.core import EngineCore, Finished, end_ids
+from engine.scheduling.stats import Counters, EngineStats
+
+__all__ = ["Replicas", "route"]
+
+CUT_SLACK = 0.05  # of one replica's work: how far a cut may move to keep a shared prefix whole
+JOIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Requests under keys by which the worker names them when they are done; none: forget all."""
+
+    requests: Mapping[int, Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Finished requests; none: the model is loaded, or all is forgotten. failed: why there is no
+    model.
+    """
+
+    requests: Mapping[int, Request]
+    stats: EngineStats | None
+    failed: EngineError | None = None
+
+
+class Replicas:
+    """`count` workers with one model. Same `run`, `stats`, `close` as EngineCore."""
+
+    def __init__(self, model: str | Path, options: EngineOptions, count: int) -> None:
+        devices = _devices(options.device, count)
+        files = load_model_files(resolve_model(str(model)))
+        self.config = files.config
+        self.codec = load_tokenizer(files.path, files.metadata)
+        self.end_ids = end_ids(files, self.codec)
+        self.counters = Counters()
+        if options.kv_cache_bytes is None and devices[0].type == "cpu":
+            options = replace(options, kv_cache_bytes=default_cache_bytes(devices[0]) // count)
+        num_threads = max(1, torch.get_num_threads() // count)
+        self._workers: list[_Worker] = []
+        self._end = weakref.finalize(self, _end, self._workers)
+        started = time.perf_counter()
+        with _interrupts_held():
+            for index, device in enumerate(devices):
+                chosen = replace(options, device=str(device))
+                self._workers.append(_Worker(index, files.path, chosen, num_threads))
+        try:
+            for worker in self._workers:
+                worker.wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+        self._load_s = time.perf_counter() - started
+
+    def close(self) -> None:
+        self._end()
+
+    def stats(self) -> EngineStats:
+        each = [worker.stats for worker in self._workers]
+        mine = {field.name: getattr(self.counters, field.name) for field in fields(Counters)}
+        summed = ("num_steps", "num_run_tokens", "num_preemptions", "num_blocks")
+        return replace(
+            each[0],
+            device=", ".join(stats.device for stats in each),
+            load_s=self._load_s,
+            num_replicas=len(each),
+            **(mine | {name: sum(getattr(stats, name) for stats in each) for name in summed}),
+        )
+
+    def run(self, requests: Sequence[Request], finished: Finished) -> None:
+        """As EngineCore.run."""
+        started = time.perf_counter()
+        living = [worker for worker in self._workers if worker.is_alive]
+        if not living:
+            raise MachineError("Every replica has ended. Make a new LLM.")
+        try:
+            parts = route(requests, len(living))
+            for worker, part in zip(living, parts, strict=True):
+                worker.open = {key: requests[key] for key in part}
+                if part:
+                    worker.send(Work({key: _sendable(requests[key]) for key in part}))
+            while busy := {worker.pipe: worker for worker in living if worker.open}:
+                for pipe in wait(list(busy)):
+                    finished(busy[pipe].take_done())  # type: ignore[index]
+        except BaseException:
+            self._stop_all(living)
+            raise
+        finally:
+            self.counters.run_s += time.perf_counter() - started
+
+    def _stop_all(self, workers: Sequence[_Worker]) -> None:
+        """Workers forget the call. What they had sent before is read and dropped: a worker that
+        waits to be read could not listen.
+        """
+        try:
+            for worker in workers:
+                worker.send(Work({}))
+            for worker in workers:
+                worker.drain()
+        except BaseException:  # interrupted again: no time to lose
+            self.close()
+            raise
+
+
+class _Worker:
+    """A process, our end of its pipe, and the requests it has not answered yet."""
+
+    def __init__(self, index: int, model: Path, options: EngineOptions, num_threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.open: dict[int, Request] = {}
+        self.stats: EngineStats
+        self._index, self._device = index, options.device
+        self.process: BaseProcess = context.Process(
+            target=_work,
+            args=(theirs, model, options, num_threads),
+            name=f"engine-replica-{index}",
+            daemon=True,
+        )
+        self.process.start()
+        theirs.close()  # so that the pipe ends with the process
+
+    @property
+    def is_alive(self) -> bool:
+        return not self.pipe.closed and self.process.is_alive()
+
+    def wait_until_ready(self) -> None:
+        try:
+            message = self.pipe.recv()
+        except (EOFError, OSError):
+            raise MachineError(
+                f"{self._ended()} while it loaded the model. A script has to make its LLM below "
+                "`if __name__ == '__main__':`, because every replica imports the script."
+            ) from None
+        if message.failed is not None:
+            reason = f"Replica {self._index} ({self._device}): {message.failed}"
+            raise type(message.failed)(reason)
+        self.stats = message.stats
+
+    def send(self, message: Work) -> None:
+        with contextlib.suppress(OSError):  # it died: take_done sees the end of the pipe
+            self.pipe.send(message)
+
+    def take_done(self) -> list[Request]:
+        """Take over what the worker has finished; the requests that this ended."""
+        try:
+            message = self.pipe.recv()
+        except (EOFError, OSError):
+            reason = MachineError(f"{self._ended()} before this request was done.")
+            ended = list(self.open.values())
+            for request in ended:
+                request.fail(reason)
+            self.open = {}
+            return ended
+        self.stats = message.stats
+        ended = []
+        for key, theirs in message.requests.items():
+            mine = self.open.pop(key)
+            for field in fields(Request):
+                setattr(mine, field.name, getattr(theirs, field.name))
+            ended.append(mine)
+        return ended
+
+    def drain(self) -> None:
+        self.open = {}
+        with contextlib.suppress(EOFError, OSError):
+            while self.pipe.recv().requests:
+                pass
+
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.terminate()
+
+    def wait_for_end(self, timeout_s: float) -> None:
+        self.process.join(timeout_s)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+    def _ended(self) -> str:
+        self.process.join(JOIN_S)
+        name = f"Replica {self._index} ({self._device}, process {self.process.pid})"
+        return f"{name} ended with exit code {self.process.exitcode}"
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        worker.end()
+    deadline = time.monotonic() + JOIN_S
+    for worker in workers:
+        worker.wait_for_end(max(0.0, deadline - time.monotonic()))
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes started here never see Ctrl-C: they inherit the mask. Ours comes after."""
+    resource_tracker.ensure_running()  # or the first start would, and lift the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: int) -> None:
+    """A worker's life."""
+    torch.set_num_threads(num_threads)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            core = EngineCore(model, options)
+        except EngineError as error:
+            pipe.send(Reply({}, None, error))
+            return
+        pipe.send(Reply({}, core.stats()))
+        _serve(pipe, core)
+
+
+def _serve(pipe: Connection, core: EngineCore) -> None:
+    """Step while there is work, and listen in between. Ends with EOFError when the pipe closes."""
+    key_of: dict[Request, int] = {}
+    intake = Intake(core.codec, core.config.vocab_size, core.config.max_position)
+    while True:
+        while not core.has_work or pipe.poll():
+            key_of = {request: key for key, request in pipe.recv().requests.items()}
+            for request in key_of:
+                if isinstance(request.params.json_schema, str):
+                    request.grammar = intake.grammar(request.params.json_schema, core.end_ids)
+                core.add(request)
+            if not key_of:
+                core.reset()
+                pipe.send(Reply({}, core.stats()))
+        done = core.step()
+        core.check_idle()
+        if done:
+            ended = {key_of[request]: _sendable(request) for request in done}
+            pipe.send(Reply(ended, core.stats()))
+
+
+def _sendable(request: Request) -> Request:
+    """A grammar's state belongs to its process."""
+    return replace(request, grammar=None)
+
+
+def _devices(device: str, count: int) -> list[torch.device]:
+    if not isinstance(count, int) or count < 1:
+        raise EngineError(f"replicas is {count!r}, but it must be a whole number of at least 1.")
+    chosen = pick_device(device)
+    if chosen.type == "cpu":
+        return [chosen] * count
+    if ":" in device or count > torch.cuda.device_count():
+        raise EngineError(
+            f"{count} replicas on device {device!r} are not possible: they take cuda:0, cuda:1, …, "
+            f"and torch sees {torch.cuda.device_count()} CUDA devices. Use device='cuda' and at "
+            "most that many."
+        )
+    return [torch.device("cuda", index) for index in range(count)]
+
+
+def route(requests: Sequence[Request], count: int) -> list[list[int]]:
+    """Which requests each of `count` replicas runs, as places in `requests`.
+
+    Sorted by their tokens, requests with a common prefix are neighbours. The sorted row is cut into
+    pieces of equal work (tokens to run, shared ones once), and a cut moves a little to fall between
+    requests that share fewer blocks. So a prefix is computed on one replica, or on the few that a
+    cut divides, and the same requests go the same way in every call.
+    """
+    order = sorted(range(len(requests)), key=lambda place: requests[place].token_ids)
+    ids = [requests[place].token_ids for place in order]
+    shared = [0, *(_shared_tokens(a, b) for a, b in pairwise(ids)), 0]
+    costs = [
+        requests[place].max_length - tokens for place, tokens in zip(order, shared, strict=False)
+    ]
+    done = list(accumulate(costs, initial=0))
+    slack = CUT_SLACK * done[-1] / count
+    cuts = [0]
+    for part in range(1, count):
+        target = done[-1] * part / count
+        first = max(bisect_left(done, target - slack), cuts[-1])
+        near = range(first, max(bisect_right(done, target + slack), first + 1))
+        cuts.append(min(near, key=lambda k: (shared[k], abs(done[k] - target))))
+    # in the caller's order, as one engine would run them
+    return [sorted(order[a:b]) for a, b in pairwise([*cuts, len(order)])]
+
+
+def _shared_tokens(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the common prefix, in whole blocks."""
+    tokens = 0
+    while (
+        a[tokens : tokens + BLOCK_SIZE] == b[tokens : tokens + BLOCK_SIZE]
+        and len(a) >= tokens + BLOCK_SIZE
+    ):
+        tokens += BLOCK_SIZE
+    return tokens

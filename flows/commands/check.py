@@ -1,0 +1,37 @@
+"""`flywheel check`: everything about the configuration that can be known before a run."""
+
+from __future__ import annotations
+
+import json
+
+from flows.options import Options
+from flows.stages import STAGES
+from flows.turn import request_from
+from tasks.errors import ConfigurationError, Problem, UsageError
+from tasks.preflight import find_problems
+from tasks.settings import CONFIG_NAME, read_settings
+
+
+def check(*, config: str | None, as_json: bool) -> int:
+    problems = problems_of(config)
+    if as_json:
+        told = [problem.to_dict() for problem in problems]
+        print(json.dumps({"problems": told, "success": not problems}))
+    else:
+        for problem in problems:
+            print(f"{problem.key}: {problem.message}")
+        print(f"{len(problems)} to fix" if problems else "ok: nothing to fix")
+    return UsageError.exit_code if problems else 0
+
+
+def problems_of(config: str | None) -> tuple[Problem, ...]:
+    """Of the settings file, of what any command needs, and of every release declared in it."""
+    try:
+        settings = read_settings(config)
+        every_stage = tuple(stage.name for stage in STAGES)
+        request = request_from(settings, Options(config=config), every_stage)
+    except ConfigurationError as error:
+        return error.problems
+    except UsageError as error:
+        return (Problem(CONFIG_NAME, error),)
+    return find_problems(settings, request, every_release=True)

@@ -1,0 +1,112 @@
+"""Exchanges with a model API as logs keep them: pairs, answers alone, recorded HTTP cassettes.
+
+A pair is {"request": body, "response": body, …}, each body bare or under "body". An answer may
+stand alone (stored completions carry their "messages"). A cassette is VCR's {"interactions": […]}.
+A line that speaks another API than the format's own is read as that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tasks.logs.formats import exchange as exchanges
+from tasks.logs.formats.apis import (
+    ANTHROPIC,
+    APIS,
+    CHAT,
+    CONVERSE,
+    EMBEDDINGS,
+    GEMINI,
+    RESPONSES,
+    api_of,
+)  # fmt: skip
+from tasks.logs.formats.exchange import Api, Body, Exchange
+from tasks.logs.formats.exchange_call import call_of
+from tasks.logs.shapes import coerce
+from tasks.logs.shapes.dead import dead, or_dead
+from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
+from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A format of exchanges that speak one of `apis`, the first of them where nothing tells."""
+
+    NAME: str
+    VERSION: str
+    apis: tuple[Api, ...]
+
+    def matches(self, value: Json) -> bool:
+        """One of our APIs rather than another."""
+        if not isinstance(value, dict):
+            return False
+        if isinstance(value.get("interactions"), list):
+            exchanges_of = map(exchanges.of_cassette, value["interactions"])
+            return any(exchange is not None and self._speaks(exchange) for exchange in exchanges_of)
+        if any(api.is_answer(value) for api in self.apis):
+            return True
+        answered = "response" in value or "error" in value
+        pair = isinstance(value.get("request"), dict) and answered
+        return pair and api_of(exchanges.pair_of(value)) in self.apis
+
+    def _speaks(self, exchange: Exchange) -> bool:
+        path = exchanges.path_of(exchange.uri) or ""
+        ends = [f"{end}/" for api in self.apis for end in api.paths]
+        helps = exchanges.runs_no_model(path) and any(end in path for end in ends)
+        return helps or api_of(exchange) in self.apis
+
+    def records(self, value: Json) -> Iterator[Record]:
+        """Each exchange by the API it speaks."""
+        value = coerce.an_object(value)
+        if isinstance(value.get("interactions"), list):
+            yield from map(_of_cassette, value["interactions"])
+        elif is_feedback_record(value):
+            yield feedback_alone(value)
+        elif any(api.is_answer(value) for api in APIS):
+            request = {key: value[key] for key in ("messages", "metadata") if value.get(key)}
+            yield from self._call(Exchange(Body(request), Body(value)), value.get("feedback"))
+        elif "request" in value and ("response" in value or "error" in value):
+            yield from self._call(exchanges.pair_of(value), value.get("feedback"))
+        else:
+            raise UnreadableError("neither a request with its response nor a completion")
+
+    def _call(self, exchange: Exchange, said: Json) -> Iterator[Record]:
+        feedback = or_dead(said, read_feedback, said)
+        if _is_at_work(exchange):
+            yield Other()
+        else:
+            known = () if isinstance(feedback, Dead) else feedback
+            yield call_of(exchange, api_of(exchange) or self.apis[0], known)
+        if isinstance(feedback, Dead):
+            yield feedback
+
+
+def _of_cassette(item: Json) -> Record:
+    exchange = exchanges.of_cassette(item)
+    api = None if exchange is None else api_of(exchange)
+    if exchange is not None and (exchanges.runs_no_model(exchange.uri) or _is_at_work(exchange)):
+        return Other()
+    if exchange is None or api is None:
+        return dead(item, "an exchange of the cassette that is no model call")
+    host = exchanges.host_of(exchange.uri)
+    around = {"provider": exchanges.provider_of(host, api.provider), "server.address": host}
+    return or_dead(item, call_of, replace(exchange, around=around), api)
+
+
+def _is_at_work(exchange: Exchange) -> bool:
+    """A response in the background is an answer only once it is done."""
+    value = exchange.response.value
+    status = coerce.first(value, "status")
+    return status in ("queued", "in_progress") and value.get("object") == "response"
+
+
+#: OpenAI chat completions and their like
+openai_chat = Pairs("openai_chat", "openai_chat@3", (CHAT, EMBEDDINGS))
+openai_responses = Pairs("openai_responses", "openai_responses@3", (RESPONSES,))
+#: the Messages API
+anthropic = Pairs("anthropic", "anthropic@3", (ANTHROPIC,))
+#: the Gemini API and Vertex AI
+gemini = Pairs("gemini", "gemini@2", (GEMINI,))
+#: Bedrock's Converse API; part of the format of its invocation logs
+converse = Pairs("bedrock", "bedrock@3", (CONVERSE,))

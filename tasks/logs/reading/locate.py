@@ -1,0 +1,251 @@
+"""A recognised file to located records, and up to which byte it has been taken in.
+
+Knows how to walk lines, documents and Parquet rows; what a record means is the format's.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
+from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.opening import LogStream
+from tasks.logs.formats import Format, TextReader
+from tasks.logs.reading.recognise import Recognised
+from tasks.logs.shapes.json_text import dump_bytes, parse, plain
+from tasks.logs.shapes.records import Dead, Json, Record, UnreadableError
+
+_PARQUET_BATCH_ROWS = 2_000
+_WAITS = "the last line is cut off; it is read again when the file grows"
+
+
+@dataclass(slots=True)  # not frozen: one is made for every record
+class Located:
+    """A record and where it stands. `place` follows the path in `sources`: line or #record."""
+
+    record: Record
+    line_number: int | None
+    byte_offset: int
+    place: str
+    raw: bytes
+
+
+class _CutOff(Dead):
+    """The last line, without its end and unreadable: it waits for its rest."""
+
+
+class Reading:
+    """Reads one file once. `bytes_done`: where a later reading of an appended file goes on."""
+
+    def __init__(self, format: Format | None, max_line_bytes: int, max_json_depth: int) -> None:
+        """`format` None: for text, which is read by a reader of its own."""
+        self._format = format
+        self._max_line_bytes = max_line_bytes
+        self._max_depth = max_json_depth
+        self.bytes_done = 0
+
+    def records(
+        self,
+        seen: Recognised,
+        stream: LogStream,
+        file: LogFile,
+        start: int = 0,
+        only: Container[int] | None = None,
+    ) -> Iterable[Located]:
+        """Of a file as it was recognised; what none takes is one dead letter, an empty file none.
+
+        `start` and `only`: as for `lines`, which alone can go on in the middle.
+        """
+        if seen.format is None:
+            self.bytes_done = file.size_bytes
+            return [Located(Dead(seen.reason), None, 0, "#1", seen.head)] if seen.reason else []
+        if seen.syntax == "lines":
+            return self.lines(stream, start, only=only)
+        located = self._whole(seen, stream, file)
+        return located if only is None else (x for x in located if x.line_number in only)
+
+    def _whole(self, seen: Recognised, stream: LogStream, file: LogFile) -> Iterator[Located]:
+        if seen.format is not None and not isinstance(seen.format, Format):
+            return self.text(stream, seen.format.reader(), file.size_bytes)
+        if seen.syntax == "parquet":
+            return self.parquet(file.path, file.size_bytes)
+        if seen.syntax == "csv":
+            return self.csv(stream, seen.delimiter)
+        return self.document(seen.document, file.size_bytes)
+
+    def lines(
+        self,
+        stream: LogStream,
+        start: int = 0,
+        number: int | None = None,
+        only: Container[int] | None = None,
+    ) -> Iterator[Located]:
+        """From byte `start`, which is the start of a line.
+
+        `number`: of that line, where the stream begins with it and not with the file.
+        `only`: numbers of the lines to look at.
+        """
+        if number is None:
+            number = 1 + stream.skip(start)
+        self.bytes_done = start
+        waiting = False
+        for line in iterate_lines(stream, self._max_line_bytes, offset=start, number=number):
+            number = line.number + line.ended
+            waiting = stream.problem is not None and not line.ended
+            if waiting:
+                yield self._located(line, Dead(stream.problem or ""))
+                break
+            if (only is None or line.number in only) and (line.too_long or line.data.strip()):
+                cut_off = False
+                for record in self._of_line(line):
+                    cut_off = isinstance(record, _CutOff)
+                    yield self._located(line, record)
+                if cut_off:
+                    break
+            self.bytes_done = line.next_offset
+        if stream.problem is not None and not waiting:
+            end = Line(number, self.bytes_done, b"", 0, ended=False)
+            yield self._located(end, Dead(stream.problem))
+
+    def document(self, value: Json, size_bytes: int) -> Iterator[Located]:
+        for number, record in enumerate(self._of_value(value), start=1):
+            raw = record.raw if isinstance(record, Dead) and record.raw is not None else b""
+            if isinstance(record, Dead) and record.raw is None:
+                raw = dump_bytes(value)[:MAX_KEPT_BYTES]
+            yield Located(record, None, 0, f"#{number}", raw)
+        self.bytes_done = size_bytes
+
+    def csv(self, stream: LogStream, delimiter: str) -> Iterator[Located]:
+        """Rows under a header. A broken row is a dead letter; a cell may hold line ends."""
+        csv.field_size_limit(self._max_line_bytes)
+        used: list[Line] = []
+        rows = csv.reader(self._texts(stream, used), delimiter=delimiter, strict=True)
+        header: list[str] | None = None
+        while True:
+            used.clear()
+            try:
+                row = next(rows, None)
+                broken = next((f"a line of {line.length} bytes" for line in used if line.too_long),
+                              "") or _not_utf8(row or [])  # fmt: skip
+            except csv.Error as error:
+                row, broken = [], f"not CSV: {error}"
+            if row is None:
+                break
+            if header is None and not broken:
+                header = row
+            elif row or broken:
+                yield from self._of_row(row, header or [], broken, used)
+            self.bytes_done = used[-1].next_offset if used else self.bytes_done
+        if stream.problem is not None:
+            end = Line(0, self.bytes_done, b"", 0, ended=False)
+            yield self._located(end, Dead(stream.problem))
+
+    def _texts(self, stream: LogStream, used: list[Line]) -> Iterator[str]:
+        for line in iterate_lines(stream, self._max_line_bytes):
+            used.append(line)
+            text = line.data.decode("utf-8", "surrogateescape")
+            yield "\n" if line.too_long else text + "\n"
+
+    def _of_row(
+        self, row: list[str], header: list[str], broken: str, used: list[Line]
+    ) -> Iterator[Located]:
+        if not broken and len(row) != len(header):
+            broken = f"{len(row)} cells under {len(header)} columns"
+        raw = b"\n".join(line.data for line in used)[:MAX_KEPT_BYTES]
+        place = Line(used[0].number, used[0].offset, raw, len(raw), ended=True)
+        records = [Dead(broken)] if broken else self._of_value(dict(zip(header, row, strict=True)))
+        for record in records:
+            yield self._located(place, record)
+
+    def parquet(self, path: Path, size_bytes: int) -> Iterator[Located]:
+        """A row that JSON cannot hold is a dead letter; so is the rest of a damaged file."""
+        number = 0
+        try:
+            for row in _parquet_rows(path):
+                number += 1
+                raw = b""
+                try:
+                    records = list(self._of_value(plain(row)))
+                except UnreadableError as error:
+                    records = [Dead(str(error))]
+                for record in records:
+                    if isinstance(record, Dead):
+                        raw = record.raw if record.raw is not None else dump_bytes(row)
+                    yield Located(record, number, number, str(number), raw)
+        except (OSError, ValueError, NotImplementedError) as error:
+            reason = " ".join(str(error).split())[:300]
+            dead = Dead(f"the Parquet file cannot be read after row {number}: {reason}")
+            yield Located(dead, None, number, f"#{number}", b"PAR1")
+        self.bytes_done = size_bytes
+
+    def text(self, stream: LogStream, reader: TextReader, size_bytes: int) -> Iterator[Located]:
+        """A text log, whole: what one line means may stand in another."""
+        last = Line(1, 0, b"", 0, ended=False)
+        for line in iterate_lines(stream, self._max_line_bytes):
+            last = line
+            try:
+                records = list(reader.feed(line.data.decode("utf-8", "replace")))
+            except UnreadableError as error:
+                records = [Dead(str(error))]
+            except Exception as error:  # as in _of_value
+                records = [Dead(f"the parser broke: {type(error).__name__}: {error}"[:500])]
+            for record in records:
+                yield self._located(line, record)
+        for record in reader.end():
+            yield self._located(last, record)
+        self.bytes_done = size_bytes
+        if stream.problem is not None:
+            yield self._located(last, Dead(stream.problem))
+
+    def _located(self, line: Line, record: Record) -> Located:
+        raw = record.raw if isinstance(record, Dead) and record.raw is not None else line.data
+        return Located(record, line.number, line.offset, str(line.number), raw)
+
+    def _value(self, line: Line) -> Json:
+        if line.too_long:
+            raise UnreadableError(
+                f"a line of {line.length} bytes; the limit is {self._max_line_bytes} "
+                "([ingest] max_line_bytes)"
+            )
+        return parse(line.data, self._max_depth)
+
+    def _of_line(self, line: Line) -> Iterator[Record]:
+        try:
+            value = self._value(line)
+        except UnreadableError as error:
+            if line.ended:
+                yield Dead(str(error))
+            else:
+                yield _CutOff(f"{_WAITS} ({error})")
+            return
+        yield from self._of_value(value)
+
+    def _of_value(self, value: Json) -> Iterator[Record]:
+        assert self._format is not None
+        items: Iterable[Json] = value if isinstance(value, list) else (value,)
+        for item in items:
+            raw = dump_bytes(item) if isinstance(value, list) else None
+            try:
+                yield from self._format.records(item)
+            except UnreadableError as error:
+                yield Dead(str(error), raw)
+            except Exception as error:  # a bug of ours in one record must not cost a night's logs
+                yield Dead(f"the parser broke: {type(error).__name__}: {error}"[:500], raw)
+
+
+def _not_utf8(cells: list[str]) -> str:
+    """Bytes that are no UTF-8 came through as lone surrogates."""
+    if any("\udc80" <= sign <= "\udcff" for cell in cells for sign in cell if not sign.isascii()):
+        return "not UTF-8"
+    return ""
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, object]]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_PARQUET_BATCH_ROWS):
+            yield from batch.to_pylist()

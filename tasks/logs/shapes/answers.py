@@ -1,0 +1,148 @@
+"""What a call got back, and how that ends the call: the one place for both, whatever the format.
+
+A format says what it read and hands call and answer to `finish`. An HTTP 200 without a completion
+is an error row, never an answer; a block of a guardrail is a verdict, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.logs.shapes.guardrails import BLOCKED
+from tasks.logs.shapes.messages import flatten_content
+from tasks.logs.shapes.records import Call, Json
+
+#: how much of a text that is no completion is kept for people to look at
+_MAX_KEPT_CHARS = 2000
+#: in an assistant's message: whatever may be its answer
+_SAYING = (
+    "content", "tool_calls", "function_call", "refusal", "audio", "images", "reasoning",
+    "reasoning_content",
+)  # fmt: skip
+_EMPTY: tuple[Json, ...] = (None, "", [], {})
+#: the word of an API, in small letters → ours; any other stays as it is
+_FINISH = {
+    "stop": "stop", "end_turn": "stop", "stop_sequence": "stop", "finish": "stop",
+    "finished": "stop", "complete": "stop",
+    "length": "length", "max_tokens": "length", "max_output_tokens": "length",
+    "tool_calls": "tool_calls", "tool_call": "tool_calls", "tool_use": "tool_calls",
+    "tool-calls": "tool_calls",
+    "content_filter": "content_filter", "content-filter": "content_filter",
+    "content_filtered": "content_filter", "refusal": "content_filter",
+    "guardrail_intervened": "content_filter",
+}  # fmt: skip
+
+
+@dataclass(slots=True)  # not frozen: one is made for every call
+class Answer:
+    """What came back. `message` None: there is no message in it.
+
+    `body`: what it was read from. `complete`: all is there without a message, as with embeddings.
+    `recorded` False: the log does not tell what came back. `verdicts`: of guardrails.
+    """
+
+    message: dict[str, Json] | None = None
+    response_id: str | None = None
+    model: str | None = None
+    created: Json = None
+    finish_reason: str | None = None
+    tokens: Mapping[str, int | None] | None = None
+    other_choices: list[Json] | None = None
+    error: Json = None
+    body: Json = None
+    tags: dict[str, Json] | None = None
+    complete: bool = False
+    recorded: bool = True
+    verdicts: list[dict[str, Json]] | None = None
+
+
+NOT_RECORDED = Answer(recorded=False)
+
+
+def finish(
+    call: Call, answer: Answer = NOT_RECORDED, error: Json = None, otherwise: str | None = "ok"
+) -> Call:
+    """`call`, with its end and with what it lacks and its answer says. Changes the call.
+
+    `error`: what the log says went wrong. `otherwise`: the status where nothing did. A status that
+    the log itself gives is believed, but for a success without a completion.
+    """
+    message = None if answer.message is None else flatten_content(answer.message)
+    if message is not None and not says_something(message):
+        message = None
+    call.response = message
+    if message is not None and call.tool_calls is None:
+        call.tool_calls = message.get("tool_calls")
+    call.model = call.model or answer.model
+    for name, count in (answer.tokens or {}).items():
+        if getattr(call, name) is None:
+            setattr(call, name, count)
+    reason = call.finish_reason or answer.finish_reason
+    call.finish_reason = reason and _FINISH.get(reason.lower(), reason)
+    call.guardrail_verdicts = call.guardrail_verdicts or answer.verdicts or None
+    missing = answer.recorded and message is None and not answer.complete
+    failed_over_http = (call.http_status or 0) >= 400
+    if _is_blocked(call.guardrail_verdicts):
+        call.finish_reason, missing = "content_filter", False
+        if failed_over_http:
+            call.http_status = None
+    elif error or answer.error:
+        call.error_type = _error_name(error or answer.error)
+    elif failed_over_http and call.status != "ok":
+        call.error_type = str(call.http_status)
+    elif missing:
+        call.error_type = "no_completion"
+    if call.status is None or (missing and call.status == "ok"):
+        call.status = otherwise if call.error_type is None else "error"
+    _tag(call, answer, missing)
+    return call
+
+
+def says_something(message: Mapping[str, Json]) -> bool:
+    """Whether a message holds an answer: a text, tool calls, a refusal, …; a role alone is none.
+
+    An object of another shape than a message is believed to hold one.
+    """
+    if any(message.get(key) not in _EMPTY for key in _SAYING):
+        return True
+    return bool(message) and not any(key in message for key in ("role", *_SAYING))
+
+
+def _is_blocked(verdicts: Json) -> bool:
+    return isinstance(verdicts, list) and any(
+        isinstance(verdict, dict) and verdict.get("action") == BLOCKED for verdict in verdicts
+    )
+
+
+def _error_name(error: Json) -> str:
+    """The class of an error: its code, else its type, else whatever short text it is."""
+    if isinstance(error, dict):
+        inner = error["error"] if isinstance(error.get("error"), dict) else error
+        for key in ("code", "type", "name"):
+            if isinstance(inner.get(key), str | int) and inner.get(key):
+                return str(inner[key])[:200]
+        return "error"
+    return str(error)[:200] if isinstance(error, str | int) else "error"
+
+
+def _tag(call: Call, answer: Answer, missing: bool) -> None:
+    tags: dict[str, Any] = {}
+    if missing and not answer.error:
+        body = answer.body
+        if body is None:  # of a message that says nothing, whatever stands in it beside its role
+            message = {**(answer.message or {}), "role": None}
+            body = {key: item for key, item in message.items() if item not in _EMPTY}
+        if body not in _EMPTY:
+            tags["response_body"] = body[:_MAX_KEPT_CHARS] if isinstance(body, str) else body
+    else:
+        tags.update(answer.tags or {})
+    if answer.error:
+        tags["error"] = answer.error
+    if answer.response_id is not None and answer.response_id != call.request_id:
+        tags["response_id"] = answer.response_id
+    if answer.other_choices:
+        tags["other_choices"] = answer.other_choices
+    if tags:
+        call.tags = {**tags, **call.tags}

@@ -1,0 +1,36 @@
+"""What two releases' scores on the same samples say: an interval, and the comparison around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A two-sided interval."""
+
+    low: float
+    high: float
+
+    def hull(self, other: Interval) -> Interval:
+        """The smallest interval that holds both."""
+        return Interval(min(self.low, other.low), max(self.high, other.high))
+
+    def clipped(self, low: float, high: float) -> Interval:
+        return Interval(min(max(self.low, low), high), max(min(self.high, high), low))
+
+    def flipped(self) -> Interval:
+        """The interval of the negated quantity."""
+        return Interval(-self.high, -self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two clusters or more can say of the mean difference. `correlation` None: undefined."""
+
+    difference: float
+    interval: Interval
+    p_value: float | None
+    correlation: float | None
+    min_detectable_effect: float | None
+    method: str

@@ -1,0 +1,186 @@
+"""What can be known before the first stage: settings, rules, suites, prompts, models, in one check.
+
+Every problem is told by the key to change, all of them at once. Nothing is computed, opened for
+writing or fetched, and nothing is imported that takes long (torch, Great Expectations, MLflow): a
+model is looked for, not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from tasks.curate.suites import suite_lines
+from tasks.errors import ConfigurationError, Problem, UsageError
+from tasks.logs.files.sources import find_files
+from tasks.logs.files.urls import STDIN, is_url
+from tasks.privacy.masking import Redactor
+from tasks.privacy.persons import PERSON, require_installed
+from tasks.releases.prompts import AS_LOGGED, load_prompts
+from tasks.releases.resolve import find_local_model
+from tasks.rules import in_force
+from tasks.run import RunRequest
+from tasks.scoring import scorer_version
+from tasks.settings import ReleaseSettings, Settings
+from tasks.tracking.environment import tracking_location
+
+
+def require(settings: Settings, request: RunRequest) -> None:
+    """Raises ConfigurationError with all that stands in the way of the stages asked for."""
+    if problems := find_problems(settings, request, every_release=False):
+        raise ConfigurationError(problems)
+
+
+def find_problems(
+    settings: Settings, request: RunRequest, *, every_release: bool
+) -> tuple[Problem, ...]:
+    """What the stages asked for would stumble over. Of releases those asked for, or every one."""
+    check = _Check(settings, request, every_release)
+    for stage, look in _LOOKS.items():
+        if stage in request.stages:
+            look(check)
+    # several stages may stumble over the same
+    return tuple({(p.key, p.message): p for p in check.problems}.values())
+
+
+class _Check:
+    """The problems found so far, and what was asked."""
+
+    def __init__(self, settings: Settings, request: RunRequest, every_release: bool) -> None:
+        self.settings = settings
+        self.request = request
+        self.every_release = every_release
+        self.problems: list[Problem] = []
+        self._tasks: dict[str, str] | None = None
+
+    @contextmanager
+    def of(self, key: str) -> Iterator[None]:
+        """What the block raises is a problem of this key."""
+        try:
+            yield
+        except UsageError as error:
+            self.problems.append(Problem(key, error))
+
+    def logs(self) -> None:
+        for pattern in self.request.logs:
+            if pattern != STDIN and not is_url(pattern):
+                with self.of("logs"):
+                    find_files([pattern], self.settings.home_path)
+
+    def rules(self) -> None:
+        for rules in (in_force.calls_rules, in_force.batch_rules, in_force.feedback_rules):
+            with self.of("validate.rules"):
+                rules(self.settings)
+
+    def redaction(self) -> None:
+        redact = self.settings.redact
+        with self.of("redact.kinds"):
+            Redactor(kind for kind in redact.kinds if kind != PERSON)
+        if PERSON in redact.kinds:
+            with self.of("redact.person_model"):
+                require_installed(redact.person_model)
+
+    def suites(self) -> None:
+        with self.of("validate.rules"):
+            in_force.samples_rules(self.settings)
+        self.suite_of_task()
+
+    def suite_of_task(self) -> dict[str, str]:
+        """task → the suite that asks it, of all samples that can be read; read once."""
+        if self._tasks is None:
+            self._tasks = {}
+            for name, suite in self.settings.suites.items():
+                path = self.settings.path(suite.samples)
+                for line in suite_lines(name, suite.task or name, path) if suite.samples else ():
+                    if isinstance(line, UsageError):
+                        self.problems.append(Problem(f"suites.{name}.samples", line))
+                    else:
+                        self._tasks.setdefault(line.task or name, name)
+        return self._tasks
+
+    def scorers(self) -> None:
+        for name, suite in self.settings.suites.items():
+            with self.of(f"suites.{name}.scorer"):
+                scorer_version(suite.scorer)
+
+    def evaluation(self) -> None:
+        self.scorers()
+        self.releases()
+
+    def releases(self) -> None:
+        """Those of the roles, or all that are declared: model and prompts are there."""
+        declared = self.settings.releases
+        roles = {"champion": self.request.champion, "challenger": self.request.challenger}
+        named = dict.fromkeys(name for name in roles.values() if name)
+        if not declared or not (named or self.every_release):
+            self.problems.append(_nothing_to_judge(declared))
+        for role, name in roles.items():
+            if name:
+                with self.of(role):
+                    self.settings.release(name)
+        for name in declared if self.every_release else named:
+            if name in declared:
+                self.release(name, declared[name])
+
+    def release(self, name: str, release: ReleaseSettings) -> None:
+        with self.of(f"releases.{name}.model"):
+            path = find_local_model(name, release, self.settings)
+            if path is not None and path.is_dir() and not any(path.glob("*.safetensors")):
+                raise UsageError(
+                    f"the model folder of release {name!r} holds no weights",
+                    received=str(path),
+                    allowed="config.json and *.safetensors",
+                    next=f"correct releases.{name}.model",
+                )
+        with self.of(f"releases.{name}.prompt"):
+            prompts = AS_LOGGED
+            if release.prompt:
+                prompts = load_prompts(self.settings.path(release.prompt), name)
+            for task, suite in self.suite_of_task().items():
+                if not prompts.covers(task):
+                    raise UsageError(
+                        f"release {name!r} has no prompt for the task {task!r} of suite {suite!r}",
+                        received=prompts.source,
+                        allowed="tasks with a prompt: " + ", ".join(sorted(prompts.by_task)),
+                        next=f"add {task}.md or default.md",
+                    )
+        if release.sampling.json_schema and find_spec("llguidance") is None:
+            with self.of(f"releases.{name}.sampling.json_schema"):
+                raise UsageError(
+                    "answers in a JSON schema need llguidance, which is not installed",
+                    next="pip install 'llm-flywheel[structured]'",
+                )
+
+    def tracking(self) -> None:
+        with self.of("mlflow.tracking_uri"):
+            tracking_location(self.settings)
+
+
+#: stage → what can be looked at before it, in the order of a turn
+_LOOKS: dict[str, Callable[[_Check], None]] = {
+    "ingest": _Check.logs,
+    "replay": _Check.rules,
+    "validate": _Check.rules,
+    "redact": _Check.redaction,
+    "curate": _Check.suites,
+    "evaluate": _Check.evaluation,
+    "gate": _Check.scorers,
+    "record": _Check.tracking,
+}
+
+
+def _nothing_to_judge(declared: dict[str, ReleaseSettings]) -> Problem:
+    if not declared:
+        error = UsageError(
+            "no release is declared",
+            received="no flywheel.toml, or one without releases",
+            next="flywheel init, then name a model in releases.NAME.model",
+        )
+        return Problem("releases", error)
+    error = UsageError(
+        "no release to judge",
+        allowed=", ".join(sorted(declared)),
+        next="flywheel run --champion NAME --challenger NAME, or set both in flywheel.toml",
+    )
+    return Problem("champion", error)

@@ -1,0 +1,65 @@
+"""One finished turn, read back from the store by the keys of its run.
+
+However often it is read it comes out the same: what each answer counts is asked of the function
+the gate asks, by the scorer versions that the verdict names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from tasks.errors import StoreError
+from tasks.model.turn import Turn
+from tasks.scoring.effective import counted_scorers, judged_samples
+from tasks.store import Store
+from tasks.store.control import ledger, verdicts
+from tasks.store.evals import lineage
+from tasks.store.evals.answers import read_answers
+from tasks.store.evals.releases import read_release
+from tasks.store.evals.samples import read_eval_set
+
+
+def read_turn(store: Store, run_id: str, repeats: int, versions: Mapping[str, str]) -> Turn:
+    """All that is known of a run that has a verdict. Raises StoreError where a part is missing."""
+    begun = ledger.read_run(store, run_id)
+    keys = ledger.run_keys(store, run_id)
+    verdict = verdicts.read_verdict(store, run_id)
+    if begun is None or keys is None or verdict is None:
+        raise StoreError(
+            "there is nothing to record: the run has no verdict yet",
+            received=run_id,
+            next="flywheel run, which decides before it records",
+        )
+    request = json.loads(begun.request)
+    eval_set = lineage.read_eval_set_facts(store, keys.eval_set_digest)
+    if eval_set is None:
+        raise StoreError("the eval set of the run is not in the store", received=run_id)
+    releases = {}
+    for role, digest in keys.release_digests.items():
+        release = read_release(store, digest)
+        if release is None:
+            raise StoreError(f"the {role} of the run is not in the store", received=digest)
+        releases[role] = release
+    first_seed = int(request.get("seed", 0))
+    seeds = range(first_seed, first_seed + repeats)
+    samples = read_eval_set(store, eval_set.digest)
+    stored = {
+        role: read_answers(store, eval_set.digest, digest, seeds)
+        for role, digest in keys.release_digests.items()
+    }
+    metrics = {suite.rule.name: suite.scorer for suite in verdict.suites}
+    scorers = counted_scorers(samples, stored.values(), metrics)
+    return Turn(
+        run_id=run_id,
+        started_at=begun.started_at,
+        request=request,
+        releases=releases,
+        eval_set=eval_set,
+        verdict=verdict,
+        judged=judged_samples(samples, stored, seeds, scorers),
+        receipts=tuple(ledger.receipts(store, run_id)),
+        quarantined_by_reason=lineage.quarantined_by_reason(store, run_id),
+        log_files=lineage.log_files_of(store, eval_set.digest, run_id),
+        versions=dict(versions),
+    )

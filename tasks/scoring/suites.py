@@ -1,0 +1,41 @@
+"""Which suites a run judges by, each with its scorer, role and margin.
+
+The one place that knows what the suite of logged answers is, and that refuses a suite that nobody
+declared: evaluate, gate and the check before a run read its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tasks.errors import UsageError
+from tasks.model.verdict import SuiteRole, SuiteRule
+from tasks.scoring import scorer_version
+from tasks.settings import CONFIG_NAME, Settings
+
+#: calls for which only the logged answer is known, and how those are judged
+LOGGED_SUITE, LOGGED_SCORER = "logged", "token_f1"
+
+
+def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule, ...]:
+    """Every declared suite, and `logged` where it is `present` in the eval set.
+
+    Raises UsageError on a present suite that is not declared, and on a scorer that is not known.
+    """
+    undeclared = sorted(set(present) - {*settings.suites, LOGGED_SUITE})
+    if undeclared:
+        raise UsageError(
+            f"the eval set has samples of a suite that {CONFIG_NAME} does not declare",
+            received=", ".join(undeclared),
+            allowed=", ".join(sorted({*settings.suites, LOGGED_SUITE})),
+            next=f"add [suites.{undeclared[0]}], or `flywheel curate` for a new eval set",
+        )
+    rules = []
+    for name, suite in settings.suites.items():
+        scorer_version(suite.scorer, key=f"suites.{name}.scorer")
+        rules.append(SuiteRule(name, suite.role, settings.margin(name), suite.scorer, suite.owner))
+    if LOGGED_SUITE in present and LOGGED_SUITE not in settings.suites:
+        # besides suites that were written to be gated by, it only informs
+        role: SuiteRole = "report" if settings.suites else "primary"
+        rules.append(SuiteRule(LOGGED_SUITE, role, settings.margin(LOGGED_SUITE), LOGGED_SCORER))
+    return tuple(rules)

@@ -1,0 +1,111 @@
+"""Completions with their scores: kept by evaluate, read by whoever judges. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from expectations.contracts import COMPLETIONS, SCORES
+from tasks.model.answer import Answer, CompletionKey
+from tasks.model.failure import Fault
+from tasks.store.db.connection import Store
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCompletion:
+    """A completion as scoring needs it."""
+
+    key: CompletionKey
+    text: str | None
+    error: str | None
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionTotals:
+    """Sums over the completions one run computed for given releases."""
+
+    computed: int
+    errors: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+
+def read_completions(
+    store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
+) -> list[StoredCompletion]:
+    """Completions of these releases on the eval set, whichever run computed them."""
+    rows = store.rows(
+        "SELECT c.release_digest, c.sample_id, c.seed, c.text, c.error, c.fault "
+        "FROM completions c JOIN eval_set_samples e USING (sample_id) "
+        "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
+        "AND c.seed >= ? AND c.seed < ? ORDER BY c.release_digest, e.position, c.seed",
+        [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
+    )
+    return [
+        StoredCompletion(CompletionKey(digest, sample_id, seed), *completion)
+        for digest, sample_id, seed, *completion in rows
+    ]
+
+
+def read_answers(
+    store: Store, eval_set_digest: str, release_digest: str, seeds: range
+) -> dict[tuple[str, int], list[Answer]]:
+    """(sample id, seed) → what the release said, once a score of it; once without any score."""
+    answers: dict[tuple[str, int], list[Answer]] = {}
+    for sample_id, seed, *fields in store.rows(
+        "SELECT c.sample_id, c.seed, s.value, c.text, c.error, c.finish_reason, c.input_tokens, "
+        "c.output_tokens, s.scorer, s.unscored_reason, s.answer, s.explanation "
+        "FROM completions c JOIN eval_set_samples e USING (sample_id) "
+        "LEFT JOIN scores s ON s.release_digest = c.release_digest "
+        "AND s.sample_id = c.sample_id AND s.seed = c.seed "
+        "WHERE e.eval_set_digest = ? AND c.release_digest = ? AND c.seed >= ? AND c.seed < ? "
+        "ORDER BY c.sample_id, c.seed, s.scorer",
+        [eval_set_digest, release_digest, seeds.start, seeds.stop],
+    ):
+        value, *rest = fields
+        answers.setdefault((sample_id, seed), []).append(Answer(value, False, *rest))
+    return answers
+
+
+def save_completions(store: Store, rows: Iterable[dict[str, Any]]) -> int:
+    """Keep completions; one that is there already stays as it is. Returns rows handed in."""
+    return store.insert(COMPLETIONS, rows, ignore_existing=True)
+
+
+def save_scores(store: Store, rows: Sequence[dict[str, Any]]) -> int:
+    """Keep scores; a later judgement of the same completion replaces the earlier one."""
+    if not rows:
+        return 0
+    from tasks.store.db.arrow import table_from_rows
+
+    names = [column.name for column in SCORES.columns]
+    changes = ", ".join(f'"{n}" = excluded."{n}"' for n in names if n not in SCORES.key)
+    columns = ", ".join(f'"{n}"' for n in names)
+    keys = ", ".join(f'"{n}"' for n in SCORES.key)
+    store.connection.register("incoming_scores", table_from_rows(SCORES, rows))
+    try:
+        store.execute(
+            f"INSERT INTO scores ({columns}) SELECT {columns} FROM incoming_scores "
+            f"ON CONFLICT ({keys}) DO UPDATE SET {changes}"
+        )
+    finally:
+        store.connection.unregister("incoming_scores")
+    return len(rows)
+
+
+def completion_totals(
+    store: Store, run_id: str, eval_set_digest: str, release_digests: Sequence[str]
+) -> CompletionTotals:
+    """What this run computed, over all its attempts: from the store, not from memory."""
+    row = store.one(
+        "SELECT count(*), count(c.error), coalesce(sum(c.input_tokens), 0), "
+        "coalesce(sum(c.cached_tokens), 0), coalesce(sum(c.output_tokens), 0) "
+        "FROM completions c JOIN eval_set_samples e USING (sample_id) WHERE c.run_id = ? "
+        "AND e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest)",
+        [run_id, eval_set_digest, list(release_digests)],
+    )
+    assert row is not None
+    return CompletionTotals(*(int(value) for value in row))

@@ -1,0 +1,49 @@
+"""Where an eval set comes from: its own row, and the log files behind its samples."""
+
+from __future__ import annotations
+
+import json
+
+from tasks.model.canonical import writable
+from tasks.model.turn import EvalSet, LogFile
+from tasks.store.db.connection import Store
+
+#: files the eval set's calls came from, and files this run read; `sources` entries are file:line
+_LOG_FILES = """
+WITH used AS (
+    SELECT DISTINCT regexp_replace(unnest(r.sources), ':[0-9]+$', '') AS path
+    FROM eval_set_samples e JOIN samples s USING (sample_id)
+    JOIN requests r ON r.request_id = s.request_id
+    WHERE e.eval_set_digest = ?
+)
+SELECT f.path, f.digest, f.format, f.rows_out, f.run_id = ?
+FROM sources f
+WHERE f.run_id = ? OR f.path IN (SELECT path FROM used)
+ORDER BY f.path, f.read_at
+"""
+
+
+def read_eval_set_facts(store: Store, digest: str) -> EvalSet | None:
+    row = store.one(
+        "SELECT parent_digest, num_samples, created_at, rule FROM eval_sets "
+        "WHERE eval_set_digest = ?",
+        [digest],
+    )
+    if row is None:
+        return None
+    return EvalSet(digest, row[0], row[1], row[2], writable(json.loads(row[3])))
+
+
+def log_files_of(store: Store, eval_set_digest: str, run_id: str) -> tuple[LogFile, ...]:
+    rows = store.rows(_LOG_FILES, [eval_set_digest, run_id, run_id])
+    return tuple(LogFile(*row) for row in rows)
+
+
+def quarantined_by_reason(store: Store, run_id: str) -> dict[str, int]:
+    return dict(
+        store.rows(
+            "SELECT expectation, count(*) FROM quarantine WHERE run_id = ? "
+            "GROUP BY 1 ORDER BY 2 DESC, 1",
+            [run_id],
+        )
+    )

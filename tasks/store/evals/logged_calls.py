@@ -1,0 +1,47 @@
+"""The history as curate reads it: calls a text model could be asked again, with their feedback."""
+
+from __future__ import annotations
+
+from tasks.model.logged_call import (
+    LoggedCall,
+    Signal,
+    is_question,
+    opinion_of,
+    read_conversation,
+    read_response,
+)
+from tasks.store.db.connection import Store
+
+
+def count_calls(store: Store) -> int:
+    return int(store.scalar("SELECT count(*) FROM requests"))
+
+
+def read_questions(store: Store) -> list[LoggedCall]:
+    """Every call of the history that is a question to a text model, by id."""
+    signals: dict[str, list[Signal]] = {}
+    for request_id, *signal in store.rows(
+        "SELECT request_id, feedback_id, kind, value, corrected, given_at FROM feedback"
+    ):
+        signals.setdefault(request_id, []).append(Signal(*signal))
+    calls = []
+    for request_id, started_at, task, session_id, model, operation, status, *said in store.rows(
+        "SELECT request_id, started_at, prompt_name, session_id, model, operation, status, "
+        "messages, response FROM requests ORDER BY request_id"
+    ):
+        messages, response = said
+        conversation = read_conversation(messages) if is_question(operation) else None
+        if conversation is not None:
+            call = LoggedCall(
+                request_id=request_id,
+                conversation=conversation,
+                response=read_response(response),
+                started_at=started_at,
+                task=task or None,
+                session_id=session_id or None,
+                model=model,
+                is_error=status == "error",
+                opinion=opinion_of(signals.get(request_id, ())),
+            )
+            calls.append(call)
+    return calls

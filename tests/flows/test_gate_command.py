@@ -1,0 +1,70 @@
+"""`flywheel gate`: a verdict on stored scores, and nothing computed for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.flows.application import Application
+
+_COMPUTED = ("eval_sets", "samples", "completions", "scores", "releases")
+
+
+def rows(application: Application, *tables: str) -> dict[str, int]:
+    with duckdb.connect(str(application.home / "flywheel.duckdb"), read_only=True) as store:
+        return {name: store.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
+                for name in tables}  # fmt: skip
+
+
+def stages(result: dict[str, Any]) -> list[str]:
+    return [stage["stage"] for stage in result["stages"]]
+
+
+@pytest.mark.slow
+def test_it_decides_on_the_scores_of_the_last_evaluated_run_and_computes_nothing(
+    application: Application,
+):
+    nothing = application.call("gate")
+    assert nothing.code == 2
+    assert "no run has evaluated" in nothing.err
+    assert "next: flywheel eval" in nothing.err
+    application.call("ingest")
+    application.call("validate")
+    assert application.call("gate").code == 2
+    evaluated = application.call("eval", "--seed", "3", "--json").json["run_id"]
+    before = rows(application, *_COMPUTED)
+
+    # a suite file and prompts that are gone do not concern a decision on what is stored
+    for name in ("suites", "prompts"):
+        (application.folder / name).rename(application.folder / f"no {name}")
+    decided = application.call("gate", "--json")
+    for name in ("suites", "prompts"):
+        (application.folder / f"no {name}").rename(application.folder / name)
+    assert decided.code in (0, 1), decided.err
+    assert stages(decided.json) == ["gate"]
+    assert decided.json["scores_of"] == evaluated
+    assert decided.json["run_id"] != evaluated
+    assert rows(application, *_COMPUTED) == before
+    seeds = application.call("sql", "select request->>'seed' from runs where run_id in "
+                             f"('{evaluated}', '{decided.json['run_id']}')", "--json")  # fmt: skip
+    assert seeds.json["rows"] == [["3"], ["3"]]
+
+    # the settings of today: a wider margin may decide otherwise, on the same scores
+    again = application.call("gate", evaluated[:-1], "--json", FLYWHEEL_GATE__MARGIN="0.4")
+    old, new = decided.json["suites"][0], again.json["suites"][0]
+    assert (old["margin"], new["margin"]) == (0.05, 0.4)
+    assert (old["difference"], old["ci_low"]) == (new["difference"], new["ci_low"])
+    assert "Decided on the scores of run " + evaluated in application.call("gate").out
+
+    # a turn decides the same on the same scores
+    turned = application.call("run", "--inline", "--seed", "3", "--json").json
+    assert turned["verdict"] == decided.json["verdict"]
+
+    other = application.call("gate", "--challenger", "champion")
+    assert other.code == 2
+    assert "flywheel eval --challenger champion" in other.err
+    unknown = application.call("gate", "19990101")
+    assert unknown.code == 2
+    assert "19990101" in unknown.err

@@ -1,0 +1,170 @@
+"""What can be known before a run is known before it: every problem, by its key, at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import ConfigurationError
+from tasks.preflight import find_problems, require
+from tasks.run import RunRequest
+from tasks.settings import Settings, parse_settings
+
+_TURN = ("ingest", "validate", "redact", "curate", "evaluate", "gate", "record")
+_GOOD_LINE = {"input": "where is my order?", "target": "order"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An application in which nothing is wrong."""
+    for name in ("model", "suites", "prompts", "logs", "expectations"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"")
+    (tmp_path / "prompts" / "one.md").write_text("Name the queue.")
+    (tmp_path / "suites" / "order.jsonl").write_text(json.dumps(_GOOD_LINE) + "\n")
+    (tmp_path / "logs" / "a.jsonl").write_text("{}\n")
+    return tmp_path
+
+
+def settings_of(folder: Path, **changes: Any) -> Settings:
+    values: dict[str, Any] = {
+        "logs": ["logs/*.jsonl"],
+        "champion": "now",
+        "challenger": "next",
+        "releases": {
+            "now": {"model": "model", "prompt": "prompts/one.md"},
+            "next": {"model": "model"},
+        },
+        "suites": {"order": {"samples": "suites/order.jsonl", "scorer": "exact_match"}},
+        **changes,
+    }
+    return parse_settings(values, base=str(folder))
+
+
+def problems(settings: Settings, *stages: str, every_release: bool = False) -> dict[str, str]:
+    request = RunRequest(
+        logs=tuple(str(settings.path(pattern)) for pattern in settings.logs),
+        champion=settings.champion,
+        challenger=settings.challenger,
+        stages=stages or _TURN,
+    )
+    found = find_problems(settings, request, every_release=every_release)
+    assert len({problem.key for problem in found}) == len(found), "keys in this test are distinct"
+    return {problem.key: problem.message for problem in found}
+
+
+def test_nothing_wrong_is_no_problem(folder: Path):
+    assert problems(settings_of(folder), every_release=True) == {}
+
+
+def test_every_problem_is_told_at_once_by_its_key(folder: Path):
+    (folder / "expectations" / "own.toml").write_text('suite = "calls"\n[[rules]]\nid = "a"\n')
+    wrong = settings_of(
+        folder,
+        logs=["none/*.jsonl"],
+        challenger="nxt",
+        redact={"kinds": ["secrets"]},
+        mlflow={"tracking_uri": "file:///runs"},
+        releases={
+            "now": {"model": "gone/model.gguf", "prompt": "prompts/none.md"},
+            "next": {"model": "logs"},
+        },
+        suites={
+            "order": {"samples": "suites/none.jsonl", "scorer": "exact_mach"},
+            "mood": {"scorer": "numerical"},
+        },
+    )
+    told = problems(wrong, every_release=True)
+    parts = {
+        "logs": "no log file matches",
+        "validate.rules": "own.toml",
+        "redact.kinds": "did you mean 'secret'",
+        "suites.order.samples": "cannot be read",
+        "suites.order.scorer": "did you mean 'exact_match'",
+        "suites.mood.scorer": "did you mean 'numeric'",
+        "challenger": "did you mean 'next'",
+        "releases.now.model": "does not exist",
+        "releases.now.prompt": "does not exist",
+        "releases.next.model": "holds no weights",
+        "mlflow.tracking_uri": "of a kind that cannot be used",
+    }
+    assert list(told) == list(parts)
+    for key, part in parts.items():
+        assert part in told[key]
+    # a key is written as in the file, never by the name of a section that nobody has
+    assert "[suites" not in "".join(told.values())
+
+
+def test_every_wrong_line_of_a_suite_is_told_with_its_place(folder: Path):
+    path = folder / "suites" / "order.jsonl"
+    lines = ['{"input": "a", "taget": "b"}', json.dumps(_GOOD_LINE), "{cut", '{"input": "c"}',
+             json.dumps(_GOOD_LINE)]  # fmt: skip
+    path.write_text("\n".join(lines) + "\n")
+    request = RunRequest(champion="now", challenger="now", stages=("curate",))
+    found = find_problems(settings_of(folder), request, every_release=False)
+    assert {problem.key for problem in found} == {"suites.order.samples"}
+    told = [problem.message for problem in found]
+    for number, part in ((1, "did you mean 'target'"), (3, "not JSON"), (4, "no target"),
+                         (5, "line 5 repeats line 2")):  # fmt: skip
+        assert sum(f"{path}:{number}" in line and part in line for line in told) == 1, told
+    assert len(told) == 4
+
+
+def test_a_prompt_folder_without_a_prompt_for_a_task_of_a_suite(folder: Path):
+    (folder / "prompts" / "folder").mkdir()
+    (folder / "prompts" / "folder" / "mood.md").write_text("Name the mood.")
+    releases = {"now": {"model": "model", "prompt": "prompts/folder"}, "next": {"model": "model"}}
+    told = problems(settings_of(folder, releases=releases))
+    assert list(told) == ["releases.now.prompt"]
+    assert "no prompt for the task 'order' of suite 'order'" in told["releases.now.prompt"]
+
+
+def test_only_what_the_stages_need_is_asked_for(folder: Path):
+    (folder / "suites" / "order.jsonl").unlink()
+    (folder / "expectations" / "own.toml").write_text("[[")
+    wrong = settings_of(
+        folder,
+        releases={"now": {"model": "gone.gguf"}, "next": {"model": "model"}, "x": {"model": "no"}},
+        suites={"order": {"samples": "suites/order.jsonl", "scorer": "none"}},
+        redact={"kinds": ["none"]},
+    )
+    assert set(problems(wrong, "ingest")) == set()
+    assert set(problems(wrong, "validate")) == {"validate.rules"}
+    assert set(problems(wrong, "redact")) == {"redact.kinds"}
+    assert set(problems(wrong, "curate")) == {"validate.rules", "suites.order.samples"}
+    assert set(problems(wrong, "gate")) == {"suites.order.scorer"}
+    # the model of a release that nobody asked for is of no concern, unless all are looked at
+    assert "releases.now.model" in problems(wrong, "evaluate")
+    assert "releases.x.model" not in problems(wrong, "evaluate")
+    assert "releases.x.model" in problems(wrong, "evaluate", every_release=True)
+
+
+def test_a_hub_id_is_not_looked_up(folder: Path):
+    releases = {"now": {"model": "owner/name"}, "next": {"model": "model"}}
+    assert problems(settings_of(folder, releases=releases)) == {}
+
+
+def test_no_release_and_none_named_are_told(folder: Path):
+    assert list(problems(settings_of(folder, releases={}, champion="", challenger=""))) == [
+        "releases"
+    ]
+    unnamed = settings_of(folder, champion="", challenger="")
+    assert list(problems(unnamed)) == ["champion"]
+    assert problems(unnamed, every_release=True) == {}
+
+
+def test_the_line_of_the_error_tells_the_first_and_how_many_there_are(folder: Path):
+    suites = {"order": {"scorer": "none"}, "mood": {"scorer": "neither"}}
+    request = RunRequest(champion="now", challenger="next", stages=("gate",))
+    with pytest.raises(ConfigurationError) as refused:
+        require(settings_of(folder, suites=suites), request)
+    line = refused.value.line()
+    assert line.startswith("suites.order.scorer: unknown scorer 'none'")
+    assert line.endswith("next: flywheel check, which tells all 2 problems")
+    assert refused.value.exit_code == 2
+    assert [problem.key for problem in refused.value.problems] == [
+        "suites.order.scorer", "suites.mood.scorer",
+    ]  # fmt: skip
