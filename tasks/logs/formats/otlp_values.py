@@ -32,12 +32,23 @@ def any_value(value: Json) -> Json:
             case "boolValue" | "bool_value":
                 return content
             case "arrayValue" | "array_value":
-                items = coerce.first(content, "values")
-                return [any_value(item) for item in items or []]
+                items = _values(kind, content)
+                if not isinstance(items, list | None):
+                    received = coerce.kind_of(items)
+                    raise UnreadableError(f"{kind}: expected a list, received {received}")
+                return [any_value(item) for item in items or ()]
             case "kvlistValue" | "kvlist_value":
-                pairs = coerce.first(content, "values")
-                return attributes(pairs)
+                return attributes(_values(kind, content))
     return None
+
+
+def _values(kind: str, content: Json) -> Json:
+    """What stands in an array or a list of pairs; an empty one may leave it out, or be null."""
+    if content is None:
+        return None
+    if not isinstance(content, dict):
+        raise UnreadableError(f"{kind}: expected an object, received {coerce.kind_of(content)}")
+    return content.get("values")
 
 
 def attributes(pairs: Json) -> Attributes:

@@ -8,7 +8,6 @@ import math
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,13 +18,8 @@ from engine import LLM
 from engine.errors import InvalidRequestError
 from tests.conftest import REPOSITORY
 
-needs_lm_eval = pytest.mark.skipif(
-    find_spec("lm_eval") is None,
-    reason="lm-eval is not installed: pip install 'llm-flywheel[lm-eval]'",
-)
-needs_backend = pytest.mark.skipif(
-    find_spec("accelerate") is None, reason="lm-eval's Hugging Face backend needs accelerate"
-)
+needs_lm_eval = pytest.mark.needs("lm_eval")
+needs_backend = pytest.mark.needs("accelerate")  # lm-eval's Hugging Face backend
 
 
 @pytest.fixture(scope="module")

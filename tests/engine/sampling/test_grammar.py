@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from engine import LLM, SamplingParams
 from engine.errors import InvalidRequestError
+from engine.sampling import grammar
+from tests.work import Work, assert_linear
 
 needs_library = pytest.mark.skipif(
     importlib.util.find_spec("llguidance") is None, reason="the extra `structured` is not installed"
@@ -72,8 +74,6 @@ def test_cut_answer_says_so_and_is_still_a_beginning(chatty: LLM):
 
 @needs_library
 def test_schema_is_compiled_once_and_few_are_kept(chatty: LLM):
-    from engine.sampling import grammar
-
     grammars = grammar.Grammars(chatty.tokenizer, 259, [2])
     first = grammars.start(json.dumps(PERSON))
     assert grammars.start(json.dumps(PERSON))._prototype is first._prototype
@@ -107,20 +107,56 @@ REFUSED = {
 }
 
 
+@pytest.fixture
+def library(chatty: LLM, monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """llguidance, and what it is asked for; nothing is compiled yet."""
+    installed = importlib.util.find_spec("llguidance") is not None
+    spy = Mock(wraps=importlib.import_module("llguidance") if installed else None)
+    monkeypatch.setattr(grammar, "_llguidance", lambda: spy)
+    monkeypatch.setattr(chatty._intake, "_grammars", None)
+    return spy
+
+
+def asked(library: Mock) -> list[str]:
+    return [call[0] for call in library.mock_calls if "." not in call[0].removeprefix("LLMatcher.")]
+
+
+#: of the library, once for a schema: it counts the work of building and of each token by itself
+COMPILED_ONCE = ["LLMatcher.grammar_from_json_schema", "LLParserLimits", "LLMatcher"]
+
+
 @pytest.mark.parametrize(
-    ("schema", "reason"),
+    ("schema", "reason", "work"),
     [
-        *(pytest.param(*case, id=name) for name, case in HOSTILE.items()),
-        *(pytest.param(*case, id=name, marks=needs_library) for name, case in REFUSED.items()),
+        *(pytest.param(*case, [], id=name) for name, case in HOSTILE.items()),
+        *(
+            pytest.param(*case, COMPILED_ONCE, id=name, marks=needs_library)
+            for name, case in REFUSED.items()
+        ),
     ],
 )
-def test_hostile_schema_is_refused_and_the_others_finish(chatty: LLM, schema: str, reason: str):
-    started = time.perf_counter()
+def test_hostile_schema_is_refused_and_the_others_finish(
+    chatty: LLM, library: Mock, schema: str, reason: str, work: list[str]
+):
     bad, good = chatty.generate(["a", "b"], [follow(schema), SamplingParams(max_tokens=3)])
     assert reason in (bad.error or "")
     assert bad.finish_reason == "error"
     assert good.error is None
-    assert time.perf_counter() - started < 5
+    # what is refused before the library sees it costs it nothing
+    assert asked(library) == work
+
+
+@pytest.mark.parametrize(
+    "schema_of",
+    [
+        lambda n: {"enum": [f"x{i}" for i in range(n)]},
+        lambda n: {"properties": {f"x{i}": {"allOf": []} for i in range(n)}},
+        lambda n: {"items": [{"type": "string"}] * n},
+    ],
+    ids=["enum", "properties", "list"],
+)
+def test_a_schema_is_checked_in_linear_work(schema_of: Any):
+    assert_linear(lambda n: Work().of(lambda: grammar._check(json.dumps(schema_of(n)))), 400)
 
 
 @needs_library
@@ -134,10 +170,24 @@ def test_hostile_schema_is_refused_and_the_others_finish(chatty: LLM, schema: st
     ],
     ids=["regex", "arrays", "length", "enum"],
 )
-def test_large_but_harmless_schema_costs_little(chatty: LLM, schema: dict[str, Any]):
-    started = time.perf_counter()
+def test_large_but_harmless_schema_costs_little(
+    chatty: LLM, library: Mock, monkeypatch: pytest.MonkeyPatch, schema: dict[str, Any]
+):
+    masks = Mock(side_effect=grammar.GrammarState.allowed, autospec=True)
+    monkeypatch.setattr(grammar.GrammarState, "allowed", lambda state: masks(state))
     chatty.generate(["a"], follow(schema, max_tokens=4))
-    assert time.perf_counter() - started < 5
+    assert asked(library) == COMPILED_ONCE
+    assert 1 <= masks.call_count <= 4
+    library.LLParserLimits.assert_called_once_with(**grammar.LIMITS)
+    assert library.LLMatcher.call_args.kwargs["limits"].initial_lexer_fuel == 500_000
+    assert library.LLMatcher.call_args.kwargs["limits"].step_lexer_fuel == 200_000
+
+
+@needs_library
+def test_the_work_of_the_library_is_bounded_below_its_defaults():
+    defaults = importlib.import_module("llguidance").LLParserLimits()
+    for name, limit in grammar.LIMITS.items():
+        assert limit <= getattr(defaults, name)
 
 
 def test_missing_extra_prints_the_install_line(chatty: LLM, monkeypatch: pytest.MonkeyPatch):

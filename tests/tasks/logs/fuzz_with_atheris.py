@@ -1,6 +1,10 @@
 """Coverage-guided fuzzing of one parser; needs atheris, which is not among the project's packages.
 
-    python -m tests.tasks.logs.fuzz_with_atheris FORMAT SAMPLES.jsonl [libFuzzer's options]
+    python -m tests.tasks.logs.fuzz_with_atheris FORMAT SAMPLES.jsonl -artifact_prefix=FOLDER/
+
+libFuzzer leaves what broke a parser in FOLDER (without the option, where it was started). Its path
+as a further argument replays it on the same SAMPLES; once mended, it belongs among the inputs of
+test_fuzz_with_atheris.
 
 SAMPLES: one JSON value a line. The fuzzer's bytes choose a sample, places in it and what to put
 there; lines made of the result, and the bytes by themselves, must be read or refused, and counted.
@@ -16,7 +20,7 @@ from typing import Any
 
 import atheris
 
-with atheris.instrument_imports(include=["tasks.ingest"]):
+with atheris.instrument_imports(include=["tasks"]):
     from tasks.logs import formats
     from tasks.logs.files.lines import iterate_lines
     from tasks.logs.files.opening import LogStream
@@ -70,17 +74,17 @@ def check(content: bytes, parser: formats.Format) -> None:
             assert isinstance(json.loads(line.data), list | dict)
 
 
+def one_input(data: bytes, parser: formats.Format, samples: list[Any]) -> None:
+    value = mutated(atheris.FuzzedDataProvider(data), samples)
+    parser.matches(value)
+    check(json.dumps(value).encode() + b"\n" + data, parser)
+
+
 def main() -> None:
     parser = formats.by_name(sys.argv[1], {})
     assert isinstance(parser, formats.Format)
     samples = [json.loads(line) for line in Path(sys.argv[2]).read_bytes().splitlines()]
-
-    def one_input(data: bytes) -> None:
-        value = mutated(atheris.FuzzedDataProvider(data), samples)
-        parser.matches(value)
-        check(json.dumps(value).encode() + b"\n" + data, parser)
-
-    atheris.Setup([sys.argv[0], *sys.argv[3:]], one_input)
+    atheris.Setup([sys.argv[0], *sys.argv[3:]], lambda data: one_input(data, parser, samples))
     atheris.Fuzz()
 
 

@@ -97,7 +97,8 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     ]),
     "otlp": (otlp, [
         spans.document(spans.span(
-            {"gen_ai.output.messages": json.dumps(spans.OUT), "gen_ai.prompt.0.content": "x"},
+            {"gen_ai.output.messages": json.dumps(spans.OUT), "gen_ai.prompt.0.content": "x",
+             "gen_ai.response.finish_reasons": ["stop"], "user": {"id": 1}},
             events=[spans.event("gen_ai.evaluation.result"), spans.event("gen_ai.choice")],
         )),
         spans.log("gen_ai.client.inference.operation.details", {"gen_ai.request.model": "m"}),

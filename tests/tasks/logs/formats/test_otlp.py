@@ -232,6 +232,23 @@ def test_status_message_is_kept():
 
 
 @pytest.mark.parametrize(
+    "broken",
+    [
+        {"arrayValue": {"values": 2**63}}, {"arrayValue": {"values": 0}}, {"arrayValue": 5},
+        {"arrayValue": {"values": ""}}, {"kvlistValue": 5}, {"kvlistValue": {"values": 0}},
+    ],
+)  # fmt: skip
+def test_an_attribute_of_the_wrong_shape_costs_its_own_span_alone(broken: Any):
+    bad = span(spanId="bad")
+    bad["attributes"].append({"key": "gen_ai.response.finish_reasons", "value": broken})
+    read, dead, other = otlp.records(document(span(), bad, span(spanId="s3")))
+    assert isinstance(read, Call)
+    assert isinstance(other, Call)
+    assert isinstance(dead, Dead)
+    assert "Value: expected" in dead.error or "attributes: expected" in dead.error
+
+
+@pytest.mark.parametrize(
     "found",
     [
         {"gen_ai.operation.name": "execute_tool"},
@@ -373,7 +390,8 @@ def test_what_is_no_otlp_is_unreadable(foreign: Any):
 def test_every_kind_of_value():
     assert any_value({"intValue": 5}) == any_value({"intValue": "5"}) == 5
     assert any_value({"bytesValue": "aGk="}) == "aGk="
-    assert any_value({"arrayValue": {}}) == []
+    assert any_value({"arrayValue": {}}) == any_value({"arrayValue": None}) == []
+    assert any_value({"kvlistValue": {}}) == any_value({"kvlistValue": None}) == {}
     assert any_value(value({"a": [1, 2.5, True, "x"]})) == {"a": [1, 2.5, True, "x"]}
     assert any_value({}) is None
 
