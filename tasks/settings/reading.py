@@ -11,13 +11,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.errors import UsageError
+from tasks.errors import UsageError, did_you_mean
 from tasks.settings.sections import (
     CONFIG_NAME,
     ReleaseSettings,
     Settings,
     SuiteSettings,
-    did_you_mean,
 )
 
 _PREFIX = "FLYWHEEL_"
