@@ -93,7 +93,8 @@ class _Lines:
         if now - pace.said_s >= max(_LINE_EVERY_S, _SHARE_OF_ELAPSED * (now - pace.began_s)):
             pace.said_s = now
             of_total = f" of {total:,}" if total else ""
-            self._say(f"{stage}: {done:,}{of_total}{rate_and_left} {note}".rstrip())
+            of_what = f" ({note})" if note else ""
+            self._say(f"{stage}: {done:,}{of_total}{rate_and_left}{of_what}")
 
     @staticmethod
     def _say(text: str) -> None:

@@ -13,7 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -94,3 +95,9 @@ class StoreBusyError(StoreError):
 
 class StoreUnreachableError(StoreError):
     transient = True
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What to say after a word that is not known; nothing where none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else ""

@@ -14,7 +14,6 @@ the author and are not read.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 from tasks.curate import datapoints
 from tasks.curate.evalset import Draft
-from tasks.errors import UsageError
+from tasks.errors import UsageError, did_you_mean
 from tasks.logs.formats import tensorzero
 from tasks.model.canonical import canonical_json, well_formed
 from tasks.model.logged_call import Conversation, conversation_from
@@ -140,8 +139,7 @@ def _json(line: bytes, where: str) -> Mapping[str, Any]:
 def _known(record: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     for key in record:
         if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
-            hint = f": did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(key, KEYS)
             raise _bad(f"unknown key {key!r} in a suite line{hint}", where, key, ", ".join(KEYS))
     return record
 

@@ -8,7 +8,6 @@ can test a guess. Masking a masked text changes nothing.
 
 from __future__ import annotations
 
-import difflib
 import hmac
 from bisect import bisect_left
 from collections import Counter
@@ -18,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from tasks.errors import UsageError
+from tasks.errors import UsageError, did_you_mean
 from tasks.privacy.patterns import FINDERS, KINDS, Finder, is_secret_name
 from tasks.privacy.persons import PERSON, person_finder
 
@@ -198,9 +197,8 @@ def _is_masked(text: str) -> bool:
 
 
 def _unknown(kind: str) -> UsageError:
-    near = difflib.get_close_matches(kind, ALL_KINDS, n=1, cutoff=0.4)
     return UsageError(
-        f"unknown kind of redaction {kind!r}" + (f": did you mean {near[0]!r}?" if near else ""),
+        f"unknown kind of redaction {kind!r}{did_you_mean(kind, ALL_KINDS)}",
         received=kind,
         allowed=", ".join(ALL_KINDS),
         next="correct kinds in [redact] of flywheel.toml",

@@ -5,11 +5,12 @@ A field is a column, or a member of a column that holds an object ("tags.custome
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import orjson
+
+from tasks.errors import did_you_mean
 
 if TYPE_CHECKING:
     from tasks.privacy.masking import Redactor
@@ -36,8 +37,7 @@ def check_fields(fields: Mapping[str, str]) -> None:
     for field, action in fields.items():
         column, _, member = field.partition(".")
         if column not in FIELDS:
-            near = difflib.get_close_matches(column, FIELDS, n=1)
-            hint = f": did you mean {near[0]!r}?" if near else f"; there are {', '.join(FIELDS)}"
+            hint = did_you_mean(column, FIELDS) or f"; there are {', '.join(FIELDS)}"
             raise ValueError(f"fields: nothing is redacted in {field!r}{hint}")
         if member and column not in JSON_COLUMNS:
             raise ValueError(f"fields: {field!r}: {column} has no members")

@@ -5,7 +5,6 @@ Must not know: files, sets of rules.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from expectations.checks import AtLeast, Between, Check, Matches, Never, OneOf, Present, Unique
 from expectations.contracts import TableContract
-from tasks.errors import UsageError
+from tasks.errors import UsageError, did_you_mean
 from tasks.rules.predicates import RefusedPredicateError, check_predicate
 from tasks.store.db.user_sql import RefusedSqlError, check_pattern
 
@@ -139,17 +138,14 @@ KINDS: dict[str, tuple[tuple[str, ...], Callable[[Reader], Check]]] = {
 def column_of(name: object, table: TableContract, place: Place) -> str:
     if name in table.column_names:
         return str(name)
-    near = difflib.get_close_matches(str(name), table.column_names, n=1)
-    hint = f": did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(str(name), table.column_names)
     raise place.error(f"{table.name} has no such column{hint}", name, ", ".join(table.column_names))
 
 
 def known_keys(values: Mapping[str, Any], allowed: tuple[str, ...], place: Place) -> None:
     for key in values:
         if key not in allowed:
-            near = difflib.get_close_matches(key, allowed, n=1)
-            hint = f": did you mean {near[0]!r}?" if near else ""
-            raise place.error(f"unknown key{hint}", key, ", ".join(allowed))
+            raise place.error(f"unknown key{did_you_mean(key, allowed)}", key, ", ".join(allowed))
 
 
 def is_number(value: object) -> bool:

@@ -6,9 +6,7 @@ explainable. Knows nothing of stores, releases or engines.
 
 from __future__ import annotations
 
-import difflib
-
-from tasks.errors import UsageError
+from tasks.errors import UsageError, did_you_mean
 from tasks.scoring.base import Score, Scorer, unscored
 from tasks.scoring.choice import choice
 from tasks.scoring.exact_match import exact_match
@@ -34,9 +32,8 @@ def scorer_version(name: str, key: str = "suites.NAME.scorer") -> str:
     """`exact_match` → `exact_match@1`. Raises UsageError on a name that is not known; `key` is the
     setting it stands in."""
     if name not in SCORERS:
-        near = difflib.get_close_matches(name, SCORERS, n=1)
         raise UsageError(
-            f"unknown scorer {name!r}" + (f": did you mean {near[0]!r}?" if near else ""),
+            f"unknown scorer {name!r}" + did_you_mean(name, SCORERS),
             received=name,
             allowed=", ".join(sorted(SCORERS)),
             next=f"correct `{key}` in flywheel.toml",

@@ -12,13 +12,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tasks.errors import ConfigurationError, Problem, UsageError
+from tasks.errors import ConfigurationError, Problem, UsageError, did_you_mean
 from tasks.settings.sections import (
     CONFIG_NAME,
     ReleaseSettings,
     Settings,
     SuiteSettings,
-    did_you_mean,
 )
 
 _PREFIX = "FLYWHEEL_"

@@ -5,11 +5,9 @@ The descriptions are also what `flywheel init` writes and docs/settings.md lists
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +22,7 @@ from pydantic import (
 
 from engine import EngineError, SamplingParams
 from expectations.contracts import CALL_FIELDS
-from tasks.errors import UsageError
+from tasks.errors import UsageError, did_you_mean
 from tasks.privacy.policy import check_fields
 
 CONFIG_NAME = "flywheel.toml"
@@ -68,8 +66,7 @@ class IngestSettings(_Section):
         allowed = (*CALL_FIELDS, "user")
         for name in self.columns:
             if name not in allowed:
-                near = difflib.get_close_matches(name, allowed, n=1)
-                hint = f": did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(name, allowed)
                 raise ValueError(f"columns: a call has no field {name!r}{hint}")
         return self
 
@@ -349,8 +346,3 @@ class Settings(_Section):
     def margin(self, suite: str) -> float:
         settings = self.suites.get(suite)
         return self.gate.margin if settings is None or settings.margin is None else settings.margin
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f": did you mean {near[0]!r}?" if near else ""

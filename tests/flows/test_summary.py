@@ -159,8 +159,8 @@ def test_lines_tell_rate_and_time_left_and_come_rarer_the_longer_it_takes(capsys
         progress("evaluate", done, 4_000, "both")
     progress("evaluate", 1, 1, "finished")
     assert capsys.readouterr().err.splitlines()[1:] == [
-        "evaluate: 160 of 4,000, 8.0/s, about 8 min 0 s left both",
-        "evaluate: 1,920 of 4,000, 8.0/s, about 4 min 20 s left both",
+        "evaluate: 160 of 4,000, 8.0/s, about 8 min 0 s left (both)",
+        "evaluate: 1,920 of 4,000, 8.0/s, about 4 min 20 s left (both)",
         "evaluate: done in 300.0 s",
     ]
 

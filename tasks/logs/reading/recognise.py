@@ -7,14 +7,13 @@ Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tasks.errors import UsageError
+from tasks.errors import UsageError, did_you_mean
 from tasks.logs import formats
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.logs.files.log_file import LogFile
@@ -63,9 +62,8 @@ def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
         )
     forced = formats.by_name(name, columns)
     if forced is None:
-        near = difflib.get_close_matches(name, formats.NAMES, n=1, cutoff=0.4)
         raise UsageError(
-            f"unknown log format {name!r}" + (f": did you mean {near[0]!r}?" if near else ""),
+            f"unknown log format {name!r}" + did_you_mean(name, formats.NAMES),
             received=name,
             allowed=", ".join(("auto", *formats.NAMES)),
             next="leave --format out to have it recognised by content",
