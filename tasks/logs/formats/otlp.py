@@ -146,8 +146,10 @@ def _is_call(attrs: Attributes) -> bool:
 
 def _guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:
     """All records of an item that `read` finds in its parts, or none and a dead letter."""
-    found = or_dead(item, lambda: list(read(*parts)))
-    return [found] if isinstance(found, Dead) else found
+    try:
+        return list(read(*parts))
+    except UnreadableError as error:
+        return [dead(item, error)]
 
 
 def _objects(items: Json) -> Iterator[dict[str, Json] | Dead]:

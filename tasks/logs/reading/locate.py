@@ -204,17 +204,14 @@ class Reading:
         raw = record.raw if isinstance(record, Dead) and record.raw is not None else line.data
         return Located(record, line.number, line.offset, str(line.number), raw)
 
-    def _value(self, line: Line) -> Json:
-        if line.too_long:
-            raise UnreadableError(
-                f"a line of {line.length} bytes; the limit is {self._max_line_bytes} "
-                "([ingest] max_line_bytes)"
-            )
-        return parse(line.data, self._max_depth)
-
     def _of_line(self, line: Line) -> Iterator[Record]:
         try:
-            value = self._value(line)
+            if line.too_long:
+                raise UnreadableError(
+                    f"a line of {line.length} bytes; the limit is {self._max_line_bytes} "
+                    "([ingest] max_line_bytes)"
+                )
+            value = parse(line.data, self._max_depth)
         except UnreadableError as error:
             if line.ended:
                 yield Dead(str(error))
