@@ -49,7 +49,10 @@ def take_in(
         now=run.clock(),
         window=window,
     )
-    start = _start(unread, seen, made_by)
+    # only lines can be appended to; a document or table that grew is another one
+    last = unread.appended_to
+    appended = last is not None and seen.syntax == "lines" and last.format == made_by.format
+    start = last.bytes_done if last is not None and appended else 0
     superseded = _superseded(store, unread, seen, start)
     intake = Intake(store)
     intake.counts.bytes_done = file.size_bytes
@@ -58,14 +61,6 @@ def take_in(
         digest = unread.digest or stream.digest()
     deadletters.mark_replayed(store, sorted(superseded - intake.dead_ids))
     readings.add_reading(store, _row(unread, digest, made_by, intake.counts, start))
-
-
-def _start(unread: Unread, seen: Recognised, made_by: Provenance) -> int:
-    """Only lines can be appended to; a document or table that grew is another one."""
-    last = unread.appended_to
-    if last is None or seen.syntax != "lines" or last.format != made_by.format:
-        return 0
-    return last.bytes_done
 
 
 def _superseded(store: Store, unread: Unread, seen: Recognised, start: int) -> set[str]:

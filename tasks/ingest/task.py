@@ -43,7 +43,9 @@ def ingest(run: Run) -> Receipt:
     spool.clear_downloads(home)
     with run.open_store() as store:
         store.hold_memory(_MAX_STORE_BYTES)
-        wanted = _window(run, store)
+        # ages count back from when the run began, so a resumed run has the same window
+        began = ledger.began_at(store, run.run_id) or run.clock()
+        wanted = window(run.request.since, run.request.until, began)
         logs = find_files(run.request.logs, home)
         unreads = Unreads(run, store, forced, wanted)
         for number, file in enumerate(logs.files):
@@ -65,22 +67,17 @@ def ingest(run: Run) -> Receipt:
     return receipt
 
 
-def _window(run: Run, store: Store) -> Window:
-    """Ages count back from when the run began, so a resumed run has the same window."""
-    began = ledger.began_at(store, run.run_id) or run.clock()
-    return window(run.request.since, run.request.until, began)
-
-
 def _refuse_if_none_recognised(store: Store, logs: LogFiles) -> None:
     """Their dead letters are committed by now; the run stops, because nothing was meant."""
     last = [readings.last_reading(store, file.source) for file in logs.files]
     filled = [reading for reading in last if reading is not None and reading.size_bytes]
     if filled and all(reading.format == formats.UNKNOWN for reading in filled):
+        names = [_name(file) for file in logs.files if file.size_bytes]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        which = "any of the files" if len(filled) > 1 else "the file"
         raise UsageError(
-            "no log format recognises any of the files"
-            if len(filled) > 1
-            else "no log format recognises the file",
-            received=_some([_name(file) for file in logs.files if file.size_bytes]),
+            f"no log format recognises {which}",
+            received=", ".join(names[:3]) + more,
             allowed=", ".join(formats.NAMES),
             next="flywheel run --format NAME to force one; the reason stands in dead_letters",
         )
@@ -88,11 +85,6 @@ def _refuse_if_none_recognised(store: Store, logs: LogFiles) -> None:
 
 def _name(file: LogFile) -> str:
     return file.source.rpartition("/")[2]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 def _merge_reports(store: Store, run_id: str) -> None:

@@ -74,7 +74,8 @@ class LogStream:
         head = handle.read(min(4, size_bytes))
         handle.seek(0)
         self._inflate = zlib.decompressobj(wbits=31) if head.startswith(_GZIP) else None
-        self._zstd = _open_zstd(self._raw) if head == _ZSTD else None
+        compressed = pa.PythonFile(_Compressed(self._raw), "r")
+        self._zstd = pa.CompressedInputStream(compressed, "zstd") if head == _ZSTD else None
         self.is_compressed = self._inflate is not None or self._zstd is not None
         self._pending = b""
         self._sha256 = hashlib.sha256()
@@ -179,10 +180,6 @@ class _Compressed(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         return self._read(size)
-
-
-def _open_zstd(read: Callable[[int], bytes]) -> pa.CompressedInputStream:
-    return pa.CompressedInputStream(pa.PythonFile(_Compressed(read), "r"), "zstd")
 
 
 def bare_name(name: str) -> str:

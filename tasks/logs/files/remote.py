@@ -31,14 +31,21 @@ def find(pattern: str) -> list[LogFile]:
     try:
         fs, path = _file_system(pattern)
         fs.invalidate_cache()
-        entries = _entries(fs, path)
+        if glob.has_magic(path):
+            entries = list(fs.glob(path, detail=True).values())
+        elif (entry := fs.info(path))["type"] == "file":
+            entries = [entry]
+        else:
+            entries = list(fs.find(path, detail=True).values())
     except FileNotFoundError:
         return []
     except UsageError:
         raise
     except Exception as error:
         raise _unreachable(pattern, error) from None
-    return [_log_file(fs, entry) for entry in entries if _is_log(entry)]
+    files = (entry for entry in entries if entry["type"] == "file")
+    return [_log_file(fs, file) for file in files
+            if not PurePosixPath(file["name"]).name.startswith(".")]  # fmt: skip
 
 
 def download(remote: Remote, size_bytes: int, target: Path) -> None:
@@ -88,17 +95,6 @@ def _file_system(pattern: str) -> tuple[Any, str]:
             next=_EXTRA if protocol in _IN_EXTRA else f"pip install {package}",
         ) from None
     return located
-
-
-def _entries(fs: Any, path: str) -> list[Mapping[str, Any]]:
-    if glob.has_magic(path):
-        return list(fs.glob(path, detail=True).values())
-    entry = fs.info(path)
-    return [entry] if entry["type"] == "file" else list(fs.find(path, detail=True).values())
-
-
-def _is_log(entry: Mapping[str, Any]) -> bool:
-    return entry["type"] == "file" and not PurePosixPath(entry["name"]).name.startswith(".")
 
 
 def _log_file(fs: Any, entry: Mapping[str, Any]) -> LogFile:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from tasks.logs.formats.exchange import Api, decode
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer
-from tasks.logs.shapes.messages import from_parts
-from tasks.logs.shapes.parts import answer_of, message_of
+from tasks.logs.shapes.parts import answer_of, conversation
 from tasks.logs.shapes.records import Json
 
 _READ = frozenset({
@@ -40,20 +39,9 @@ def is_question(value: dict[str, Json]) -> bool:
 
 
 def read_messages(request: dict[str, Json]) -> Json:
-    value = request.get("messages", request.get("prompt"))
-    messages: list[Json] = []
-    if request.get("system") is not None:
-        messages.extend(message_of("system", request["system"]))
-    if isinstance(value, str):
-        messages.append({"role": "user", "content": value})
-    elif isinstance(value, list):
-        for item in value:
-            role = coerce.first(item, "role")
-            if isinstance(role, str):
-                messages.extend(message_of(role, item.get("content")))
-            else:
-                messages.extend(from_parts(item))
-    return messages or None
+    asked = request.get("messages", request.get("prompt"))
+    turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+    return conversation(request.get("system"), turns)
 
 
 def read_answer(value: Json) -> Answer:
@@ -86,9 +74,9 @@ def _from_events(events: list[Json]) -> Json:
         if kind == "message_start" and isinstance(event.get("message"), dict):
             whole.update(event["message"])
         elif kind == "content_block_start" and isinstance(event.get("content_block"), dict):
-            blocks[_index(event)] = dict(event["content_block"])
+            blocks[coerce.index(event)] = dict(event["content_block"])
         elif kind == "content_block_delta" and isinstance(event.get("delta"), dict):
-            _add_delta(blocks.setdefault(_index(event), {"type": "text"}), event["delta"])
+            _add_delta(blocks.setdefault(coerce.index(event), {"type": "text"}), event["delta"])
         elif kind == "message_delta":
             delta, counts = event.get("delta"), event.get("usage")
             whole.update(coerce.mapping(delta))
@@ -102,11 +90,6 @@ def _from_events(events: list[Json]) -> Json:
     if blocks:
         whole["content"] = [_closed(blocks[index]) for index in sorted(blocks)]
     return whole
-
-
-def _index(event: dict[str, Json]) -> int:
-    index = event.get("index")
-    return index if isinstance(index, int) else 0
 
 
 def _add_delta(block: dict[str, Json], delta: dict[str, Json]) -> None:

@@ -83,15 +83,16 @@ def _call(value: Json) -> Call:
     # texts that are not delivered, or stand in S3, are no missing completion
     answer.recorded = body is not None
     answer.tokens = _counts(asked, said, answer)
-    identity = coerce.mapping(value.get("identity"))
     metrics = _metrics(body)
     known = coerce.mapping(request)
+    request_id = coerce.text("requestId", value.get("requestId"))
+    digest = hashlib.sha256(dump(value).encode()).hexdigest()[:16]
     call = Call(
-        request_id=_id(value),
+        request_id=f"{request_id or 'bedrock'}:{digest}",
         started_at=coerce.moment("timestamp", value.get("timestamp")),
         provider="aws.bedrock",
         model=coerce.text("modelId", value["modelId"]),
-        user=coerce.text("identity.arn", identity.get("arn")),
+        user=coerce.text("identity.arn", coerce.first(value.get("identity"), "arn")),
         operation="embeddings" if answer.complete else api.operation,
         messages=api.read_messages(known),
         params=api.params(known),
@@ -122,11 +123,6 @@ def _chunk(chunk: dict[str, Json]) -> Json:
         return exchanges.decode(base64.b64decode(data, validate=True).decode())
     except ValueError:
         return chunk
-
-
-def _id(value: dict[str, Json]) -> str:
-    digest = hashlib.sha256(dump(value).encode()).hexdigest()[:16]
-    return f"{coerce.text('requestId', value.get('requestId')) or 'bedrock'}:{digest}"
 
 
 def _counts(asked: dict[str, Json], said: dict[str, Json], answer: Answer) -> dict[str, Any]:

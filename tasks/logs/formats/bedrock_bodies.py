@@ -11,7 +11,7 @@ from tasks.logs.formats.exchange import Api, decode
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.messages import message_list
-from tasks.logs.shapes.parts import answer_of, message_of
+from tasks.logs.shapes.parts import answer_of, conversation
 from tasks.logs.shapes.records import Json
 
 _EVENTS = ("messageStart", "contentBlockStart", "contentBlockDelta", "messageStop", "metadata")
@@ -35,17 +35,10 @@ def _is_converse_question(value: dict[str, Json]) -> bool:
 
 
 def _read_messages(request: dict[str, Json]) -> Json:
-    messages: list[Json] = []
-    if request.get("system") is not None:
-        messages.extend(message_of("system", request["system"]))
     asked = request.get("messages")
     if not isinstance(asked, list) and any(name in request for name in _ASKED):
         return _read_prompt(request)
-    for item in coerce.sequence(asked):
-        turn = item if isinstance(item, dict) else {"content": item}
-        role = turn.get("role")
-        messages.extend(message_of(role if isinstance(role, str) else "user", turn.get("content")))
-    return messages or None
+    return conversation(request.get("system"), asked)
 
 
 def _read_converse(value: Json) -> Answer:
@@ -77,8 +70,7 @@ def _from_events(events: list[Json]) -> dict[str, Json]:
             if not isinstance(body, dict):
                 continue
             if kind in ("contentBlockStart", "contentBlockDelta"):
-                index = body.get("contentBlockIndex")
-                block = blocks.setdefault(index if isinstance(index, int) else 0, {})
+                block = blocks.setdefault(coerce.index(body, "contentBlockIndex"), {})
                 piece = body.get("start" if kind == "contentBlockStart" else "delta")
                 _add(block, coerce.mapping(piece))
             elif kind == "messageStop":

@@ -49,7 +49,7 @@ def records(value: Json) -> Iterator[Record]:
     if not any(key in _KNOWN for key in value):
         raise UnreadableError("no key of a call is in it (request_id, messages, response, …)")
     said = value.get("feedback")
-    feedback = or_dead(said, read_feedback, said)
+    feedback = () if said is None else or_dead(said, read_feedback, said)
     if isinstance(feedback, Dead):
         yield _call(value, ())
         yield feedback

@@ -47,16 +47,11 @@ def records(value: Json) -> Iterator[Record]:
     if not any(key in value for key in (*_MODELS, *_COUNTS.values(), *_TOOL)):
         raise UnreadableError("no gen_ai field in it: an access log of other traffic")
     known = {key: None if item == "-" else item for key, item in value.items()}
-    if _is_tool(known):
+    counted = any(known.get(key) is not None for key in (*_MODELS, *_COUNTS.values()))
+    if any(known.get(key) is not None for key in _TOOL) or not counted:
         yield Other()
     else:
         yield _call(known)
-
-
-def _is_tool(value: dict[str, Json]) -> bool:
-    if any(value.get(key) is not None for key in _TOOL):
-        return True
-    return all(value.get(key) is None for key in (*_MODELS, *_COUNTS.values()))
 
 
 def _call(value: dict[str, Json]) -> Call:
@@ -66,6 +61,7 @@ def _call(value: dict[str, Json]) -> Call:
         name: coerce.integer(key, value.get(key)) for name, key in _COUNTS.items()
     }
     tags = {key: item for key, item in value.items() if key not in _READ and item is not None}
+    path = str(value.get("x-envoy-origin-path")).partition("?")[0]
     requested = models[2]
     if requested and requested != next(model for model in models if model):
         tags["request_model"] = requested
@@ -75,7 +71,7 @@ def _call(value: dict[str, Json]) -> Call:
         provider=coerce.text("gen_ai.provider.name", value.get("gen_ai.provider.name")),
         model=next((model for model in models if model), None),
         session_id=coerce.text("session.id", value.get("session.id")),
-        operation=_operation(value.get("x-envoy-origin-path")),
+        operation=next((name for end, name in _OPERATIONS.items() if path.endswith(end)), "chat"),
         **counts,
         latency_s=coerce.seconds("duration", value.get("duration"), 1000.0),
         http_status=code or None,
@@ -84,8 +80,3 @@ def _call(value: dict[str, Json]) -> Call:
     # 0: the client went away before there was a status; Envoy gives a reason of its own
     went_away = str(value.get("response_flags") or "no_response") if code == 0 else None
     return finish(call, error=went_away)
-
-
-def _operation(path: Json) -> str:
-    plain = path.split("?")[0] if isinstance(path, str) else ""
-    return next((name for end, name in _OPERATIONS.items() if plain.endswith(end)), "chat")

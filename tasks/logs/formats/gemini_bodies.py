@@ -120,8 +120,7 @@ def _from_chunks(chunks: list[Json]) -> Json:
         candidates = chunk.get("candidates")
         for candidate in coerce.sequence(candidates):
             if isinstance(candidate, dict):
-                index = candidate.get("index")
-                _add(pieces.setdefault(index if isinstance(index, int) else 0, {}), candidate)
+                _add(pieces.setdefault(coerce.index(candidate), {}), candidate)
     if pieces:
         whole["candidates"] = [pieces[index] for index in sorted(pieces)]
     return whole

@@ -60,10 +60,15 @@ def _call(
     alone: bool,
 ) -> Call:
     meta, counts = coerce.mapping(plugin.get("meta")), coerce.mapping(plugin.get("usage"))
-    exchange = _exchange(inner, plugin)
-    api = api_of(exchange) or CHAT
-    request = coerce.mapping(exchange.request.value)
-    said = exchange.response.value
+    # payloads are JSON text, of the plugin or of all of them
+    payload = {**coerce.mapping(inner.get("payload")), **coerce.mapping(plugin.get("payload"))}
+    asked, said = (exchanges.decode(payload.get(key)) for key in ("request", "response"))
+    api = api_of(Exchange(Body(asked), Body(said))) or CHAT
+    request = coerce.mapping(asked)
+    consumer = coerce.first(entry.get("consumer"), "username", "custom_id", "id")
+    latency = meta.get("llm_latency")
+    if latency is None:  # as of a cached answer; then the time of the whole request
+        latency = coerce.first(entry.get("latencies"), "request")
     status = coerce.mapping(entry.get("response")).get("status")
     own_id = coerce.text("request.id", coerce.mapping(entry.get("request")).get("id"))
     call = Call(
@@ -71,37 +76,19 @@ def _call(
         started_at=coerce.moment("started_at", entry.get("started_at")),
         provider=coerce.text("provider_name", meta.get("provider_name")),
         model=coerce.text("model", meta.get("response_model") or meta.get("request_model")),
-        user=_consumer(coerce.mapping(entry.get("consumer"))),
+        user=coerce.text("consumer", consumer),
         operation=api.operation,
         messages=api.read_messages(request),
         params=api.params(request),
         **usage.tokens(counts),
         ttft_s=coerce.seconds("time_to_first_token", counts.get("time_to_first_token"), 1000.0),
-        latency_s=coerce.seconds("llm_latency", _latency(entry, meta), 1000.0),
+        latency_s=coerce.seconds("llm_latency", latency, 1000.0),
         cost_usd=coerce.number("cost", counts.get("cost")),
         http_status=coerce.small_integer("response.status", status),
         guardrail_verdicts=_verdicts(inner, plugin),
         tags=_tags(entry, inner, name, plugin),
     )
     return finish(call, NOT_RECORDED if said is None else api.read_answer(said))
-
-
-def _consumer(consumer: dict[str, Json]) -> str | None:
-    said = consumer.get("username") or consumer.get("custom_id") or consumer.get("id")
-    return coerce.text("consumer", said)
-
-
-def _exchange(inner: dict[str, Json], plugin: dict[str, Json]) -> Exchange:
-    """Payloads are JSON text, of the plugin or of all of them."""
-    own, shared = coerce.mapping(plugin.get("payload")), coerce.mapping(inner.get("payload"))
-    bodies = [exchanges.decode(own.get(key, shared.get(key))) for key in ("request", "response")]
-    return Exchange(Body(bodies[0]), Body(bodies[1]))
-
-
-def _latency(entry: dict[str, Json], meta: dict[str, Json]) -> Json:
-    """A cached answer has no llm_latency; then the time of the whole request."""
-    said = meta.get("llm_latency")
-    return coerce.mapping(entry.get("latencies")).get("request") if said is None else said
 
 
 def _verdicts(inner: dict[str, Json], plugin: dict[str, Json]) -> list[dict[str, Json]]:

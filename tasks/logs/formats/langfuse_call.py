@@ -39,6 +39,8 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
     first = coerce.moment("completionStartTime", get(item, "completionStartTime"))
     given = coerce.mapping(decode(get(item, "modelParameters")))
     error = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
+    total = coerce.first(decode(get(item, "costDetails")), "total")
+    cost = get(item, "totalCost") or total or get(item, "calculatedTotalCost")
     call = Call(
         request_id=f"{get(item, 'traceId')}:{item.get('id')}",
         started_at=started,
@@ -59,7 +61,7 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         ttft_s=(first - started).total_seconds() if first and started
         else coerce.number("timeToFirstToken", get(item, "timeToFirstToken")),
         latency_s=(ended - started).total_seconds() if ended and started else None,
-        cost_usd=_cost(item),
+        cost_usd=coerce.number("totalCost", cost),
         tags=_tags(item, trace, metadata),
     )  # fmt: skip
     answer = read_output(item.get("output"))
@@ -106,13 +108,6 @@ def _tokens(item: dict[str, Json]) -> dict[str, Any]:
         "cached_tokens": next((counts[key] for key in _CACHED if key in counts), None),
         "reasoning_tokens": next((counts[key] for key in _REASONING if key in counts), None),
     }
-
-
-def _cost(item: dict[str, Json]) -> float | None:
-    details = decode(get(item, "costDetails"))
-    total = coerce.first(details, "total")
-    said = get(item, "totalCost") or total or get(item, "calculatedTotalCost")
-    return coerce.number("totalCost", said)
 
 
 def _tags(

@@ -60,8 +60,11 @@ def _call(value: dict[str, Json]) -> Call:
     metadata = coerce.mapping(_nested(value.get("metadata")))
     question = _nested(value.get("messages"))
     if question is None:
-        proxied = _nested(value.get("proxy_server_request"))
-        question = proxied if isinstance(proxied, dict) else None
+        question = coerce.mapping(_nested(value.get("proxy_server_request"))) or None
+    if isinstance(question, dict) and ("messages" in question or "input" in question):
+        question = (api_of(Exchange(Body(question), Body(None))) or CHAT).read_messages(question)
+    elif question is not None:
+        question = message_list("messages", question)
     answer = _answer(_nested(value.get("response")))
     error, http_status = _error(value, metadata)
     started, latency, ttft = _times(value)
@@ -73,7 +76,7 @@ def _call(value: dict[str, Json]) -> Call:
         session_id=coerce.text("session_id", value.get("session_id") or value.get("trace_id")),
         user=coerce.text("end_user", value.get("end_user") or value.get("user")),
         operation=_OPERATIONS.get(str(value.get("call_type")), str(value.get("call_type") or "")),
-        messages=_messages(question),
+        messages=question,
         params=_nested(value.get("model_parameters")),
         **_counts(value, metadata),
         ttft_s=ttft,
@@ -91,13 +94,6 @@ def _nested(value: Json) -> Json:
     """A value that may be JSON text; what stands for nothing is None."""
     inner = decode(value)
     return None if inner in _NOTHING else inner
-
-
-def _messages(value: Json) -> Json:
-    if isinstance(value, dict) and ("messages" in value or "input" in value):
-        asked = Exchange(Body(value), Body(None))
-        return (api_of(asked) or CHAT).read_messages(value)
-    return None if value is None else message_list("messages", value)
 
 
 def _answer(value: Json) -> Answer:

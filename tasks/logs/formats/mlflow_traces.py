@@ -25,6 +25,7 @@ from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record,
 NAME = "mlflow"
 VERSION = "mlflow@3"
 
+_IDS = ("traceId", "spanId", "parentSpanId")
 _CALLS = ("LLM", "CHAT_MODEL")
 _MAX_DEPTH = 100
 _NOT_PARAMS = frozenset({"messages", "input", "prompt", "model", "contents", "system"})
@@ -52,9 +53,9 @@ def records(value: Json) -> Iterator[Record]:
         if not isinstance(item, dict):
             yield dead(item, f"a span: expected an object, received {coerce.kind_of(item)}")
             continue
-        span = _with_hex_ids(spans.to_otlp(item))
-        pairs = span.get("attributes")
-        given = coerce.mapping(pairs)
+        span = spans.to_otlp(item)
+        span = {**span, **{name: _hex(span.get(name)) for name in _IDS}}
+        given = coerce.mapping(span.get("attributes"))
         read.append((span, {key: _value(text) for key, text in given.items()}))
     pairs_of_ids = [(otlp_span.span_id(span), otlp_span.parent_id(span))
                     for span, given in read if _is_call(given)]  # fmt: skip
@@ -75,18 +76,12 @@ def records(value: Json) -> Iterator[Record]:
 def _spans(value: Json) -> list[Json] | None:
     if not isinstance(value, dict):
         return None
-    data = decode(value.get("data", value))
-    recorded = coerce.first(data, "spans")
+    recorded = coerce.first(decode(value.get("data", value)), "spans")
     return recorded if isinstance(recorded, list) else None
 
 
 def _is_call(given: dict[str, Json]) -> bool:
     return given.get("mlflow.spanType") in _CALLS
-
-
-def _with_hex_ids(span: dict[str, Json]) -> dict[str, Json]:
-    ids = {name: _hex(span.get(name)) for name in ("traceId", "spanId", "parentSpanId")}
-    return {**span, **ids}
 
 
 def _hex(value: Json) -> Json:
@@ -113,14 +108,13 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
     started, latency = otlp_span.read_times(span, tags)
     events = otlp_span.read_events(span.get("events"))
     error = otlp_call.error_of({}, events, span.get("status"), tags)
-    cost = given.get("mlflow.llm.cost")
     answer = read_output(given.get("mlflow.spanOutputs"))
     model = given.get("mlflow.llm.model") or answer.model or given.get("model")
     params = {key: item for key, item in inputs.items() if key not in _NOT_PARAMS}
     if given.get("mlflow.chat.tools") is not None:
         params["tools"] = given["mlflow.chat.tools"]
-    metadata = _metadata(about)
-    name, version = _prompt(given.get("mlflow.linkedPrompts"))
+    metadata = coerce.mapping(coerce.first(about, "trace_metadata", "request_metadata"))
+    prompt = next(iter(coerce.sequence(given.get("mlflow.linkedPrompts"))), None)
     tags.update((key, item) for key, item in given.items() if not key.startswith(_NOT_TAGS))
     call = Call(
         request_id=otlp_span.span_id(span),
@@ -128,29 +122,18 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
         latency_s=latency,
         provider=coerce.text("provider", given.get("mlflow.llm.provider")),
         model=coerce.text("model", model or inputs.get("model")),
-        prompt_name=name,
-        prompt_version=version,
+        prompt_name=coerce.text("prompt", coerce.first(prompt, "name")),
+        prompt_version=coerce.text("version", coerce.first(prompt, "version")),
         session_id=coerce.text("session", metadata.get("mlflow.trace.session")),
         user=coerce.text("user", metadata.get("mlflow.trace.user")),
         operation="chat",
         messages=read_input(given.get("mlflow.spanInputs")),
         params=params or None,
         **usage.tokens(given.get("mlflow.chat.tokenUsage")),
-        cost_usd=coerce.number("cost", cost.get("total_cost")) if isinstance(cost, dict) else None,
+        cost_usd=coerce.number("cost", coerce.first(given.get("mlflow.llm.cost"), "total_cost")),
         tags={key: item for key, item in tags.items() if item is not None},
     )
     return finish(call, answer, error=error)
-
-
-def _metadata(about: dict[str, Json]) -> dict[str, Json]:
-    return coerce.mapping(coerce.first(about, "trace_metadata", "request_metadata"))
-
-
-def _prompt(linked: Json) -> tuple[str | None, str | None]:
-    first = linked[0] if isinstance(linked, list) and linked else None
-    if not isinstance(first, dict):
-        return None, None
-    return coerce.text("prompt", first.get("name")), coerce.text("version", first.get("version"))
 
 
 def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:

@@ -94,8 +94,7 @@ def _from_chunks(chunks: list[Json]) -> Json:
         choices = chunk.get("choices")
         for choice in coerce.sequence(choices):
             if isinstance(choice, dict):
-                index = choice.get("index")
-                _add_delta(pieces.setdefault(index if isinstance(index, int) else 0, {}), choice)
+                _add_delta(pieces.setdefault(coerce.index(choice), {}), choice)
     for index in sorted(pieces):
         piece = pieces[index]
         finish, text = piece.pop("finish_reason", None), piece.pop("text", None)

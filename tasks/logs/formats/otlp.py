@@ -97,7 +97,12 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             read.append((span, attributes(span.get("attributes")), item[1]))
         except UnreadableError as error:
             read.append(dead(item[0], error))
-    outer = _outer(read) if len(read) > 1 else ()
+    outer = spans.wrapping(
+        (otlp_span.span_id(whole[0]), otlp_span.parent_id(whole[0]))
+        for whole in read
+        if len(read) > 1 and not isinstance(whole, Dead)
+        and (otlp_call.is_call(whole[1]) or openinference_call.is_call(whole[1]))
+    )  # fmt: skip
     for whole in read:
         if isinstance(whole, Dead):
             yield whole
@@ -109,14 +114,6 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             known = KIND not in attrs or otlp_call.is_call(attrs)
             reader = otlp_call.from_span if known else openinference_call.from_span
             yield from _guarded(span, reader, *whole)
-
-
-def _outer(read: Iterable[_Read | Dead]) -> set[str]:
-    return spans.wrapping(
-        (otlp_span.span_id(item[0]), otlp_span.parent_id(item[0]))
-        for item in read
-        if not isinstance(item, Dead) and _is_call(item[1])
-    )
 
 
 def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
@@ -140,14 +137,12 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         yield from _guarded(logs, otlp_call.from_messages, logs, events, about)
 
 
-def _is_call(attrs: Attributes) -> bool:
-    return otlp_call.is_call(attrs) or openinference_call.is_call(attrs)
-
-
 def _guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:
     """All records of an item that `read` finds in its parts, or none and a dead letter."""
-    found = or_dead(item, lambda: list(read(*parts)))
-    return [found] if isinstance(found, Dead) else found
+    try:
+        return list(read(*parts))
+    except UnreadableError as error:
+        return [dead(item, error)]
 
 
 def _objects(items: Json) -> Iterator[dict[str, Json] | Dead]:

@@ -213,13 +213,13 @@ def error_of(
     tags: dict[str, Json],
 ) -> str | None:
     """Status code 2 is an error. Its class: error.type, else the exception's, else _OTHER."""
-    code = coerce.first(status, "code")
-    message = coerce.first(status, "message")
-    if message:
-        tags["status_message"] = message
+    about = coerce.mapping(status)
+    code = about.get("code")
+    if about.get("message"):
+        tags["status_message"] = about["message"]
     error_type = coerce.text("error_type", attrs.pop("error.type", None))
     if error_type is None:
-        raised = (about.get("exception.type") for name, about, _ in events if name == "exception")
+        raised = (said.get("exception.type") for name, said, _ in events if name == "exception")
         error_type = next((coerce.text("error_type", kind) for kind in raised if kind), None)
     failed = code in (2, "2", "STATUS_CODE_ERROR")
     # an exception that was caught leaves the span in order

@@ -108,7 +108,11 @@ def _output(attrs: Attributes) -> list[Json] | None:
     indexed = take_indexed(attrs, "gen_ai.completion")
     if indexed:
         return [{"role": "assistant", **_openllmetry(message)} for message in indexed]
-    vercel = _vercel_answer(attrs)
+    # the AI SDK has the text and the tool calls of the answer apart
+    text = attrs.pop("ai.response.text", None)
+    calls = nested(attrs.pop("ai.response.toolCalls", None))
+    blocks = [{"type": "text", "text": text}] if text else []
+    vercel = answer_of([*blocks, *coerce.sequence(calls)])
     return None if vercel is None else [vercel]
 
 
@@ -121,14 +125,6 @@ def _output_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
             completion = nested(about.get("gen_ai.completion"))
             choices.extend([] if completion is None else _choices(completion))
     return choices
-
-
-def _vercel_answer(attrs: Attributes) -> dict[str, Json] | None:
-    """The AI SDK has the text and the tool calls of the answer apart."""
-    text = attrs.pop("ai.response.text", None)
-    calls = nested(attrs.pop("ai.response.toolCalls", None))
-    blocks = [{"type": "text", "text": text}] if text else []
-    return answer_of([*blocks, *coerce.sequence(calls)])
 
 
 def foreign_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:

@@ -50,7 +50,11 @@ def to_otlp(span: dict[str, Json]) -> dict[str, Json]:
         named[name] = _nanoseconds(name, coerce.first(span, *others))
     events = span.get("events")
     if isinstance(events, list):
-        named["events"] = [_event(event) for event in events]
+        named["events"] = [
+            {**event, "timeUnixNano": _nanoseconds("event", coerce.first(event, *_EVENT_TIMES))}
+            if isinstance(event, dict) else event
+            for event in events
+        ]  # fmt: skip
     return named
 
 
@@ -81,12 +85,6 @@ def _code(code: Json) -> Json:
     if isinstance(code, str) and not code.startswith("STATUS_CODE_"):
         return f"STATUS_CODE_{code.rpartition('.')[2].upper()}"
     return code
-
-
-def _event(event: Json) -> Json:
-    if not isinstance(event, dict):
-        return event
-    return {**event, "timeUnixNano": _nanoseconds("event time", coerce.first(event, *_EVENT_TIMES))}
 
 
 def _nanoseconds(name: str, value: Json) -> Any:

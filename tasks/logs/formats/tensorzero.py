@@ -19,7 +19,7 @@ from tasks.logs.formats.payloads import read_output
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish
 from tasks.logs.shapes.json_text import dump
-from tasks.logs.shapes.parts import answer_of, message_of
+from tasks.logs.shapes.parts import answer_of, conversation
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "tensorzero"
@@ -84,6 +84,9 @@ def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call
     tool_params = decode(value.get("tool_params"))
     if tool_params:
         params = {**coerce.mapping(params), "tool_params": tool_params}
+    system = asked.get("system")
+    if system is not None and not isinstance(system, str):
+        system = dump(system)
     labels = decode(value.get("tags"))
     inference_id = value.get("id", value.get("inference_id"))
     call = Call(
@@ -95,7 +98,7 @@ def _call(value: dict[str, Json], asked: dict[str, Json], time_key: str) -> Call
         prompt_version=coerce.text("variant_name", value.get("variant_name")),
         session_id=coerce.text("episode_id", value.get("episode_id")),
         operation="chat",
-        messages=read_messages(asked),
+        messages=conversation(system, asked.get("messages")),
         finish_reason=coerce.text("finish_reason", value.get("finish_reason")),
         params=params or None,
         **usage.tokens(value),
@@ -115,30 +118,6 @@ def _time_of(inference_id: Json) -> datetime | None:
     if known is None or known.version != 7:
         return None
     return coerce.from_epoch("id", known.int >> 80)
-
-
-def read_messages(asked: dict[str, Json]) -> Json:
-    """{"system", "messages"} → messages."""
-    messages: list[Json] = []
-    system = asked.get("system")
-    if system is not None:
-        text = system if isinstance(system, str) else dump(system)
-        messages.append({"role": "system", "content": text})
-    turns = asked.get("messages")
-    for item in coerce.sequence(turns):
-        turn = item if isinstance(item, dict) else {"content": item}
-        role = turn.get("role")
-        content = turn.get("content")
-        blocks = [_template(b) for b in content] if isinstance(content, list) else content
-        messages.extend(message_of(role if isinstance(role, str) else "user", blocks))
-    return messages or None
-
-
-def _template(block: Json) -> Json:
-    """The template itself is not at hand: its arguments are what was said."""
-    if isinstance(block, dict) and block.get("type") == "template":
-        return {"type": "text", "text": dump(block.get("arguments"))}
-    return block
 
 
 def _response(output: Json) -> dict[str, Json] | None:

@@ -64,17 +64,15 @@ class Reading:
             return [Located(Dead(seen.reason), None, 0, "#1", seen.head)] if seen.reason else []
         if seen.syntax == "lines":
             return self.lines(stream, start, only=only)
-        located = self._whole(seen, stream, file)
-        return located if only is None else (x for x in located if x.line_number in only)
-
-    def _whole(self, seen: Recognised, stream: LogStream, file: LogFile) -> Iterator[Located]:
-        if seen.format is not None and not isinstance(seen.format, Format):
-            return self.text(stream, seen.format.reader(), file.size_bytes)
-        if seen.syntax == "parquet":
-            return self.parquet(file.path, file.size_bytes)
-        if seen.syntax == "csv":
-            return self.csv(stream, seen.delimiter)
-        return self.document(seen.document, file.size_bytes)
+        if not isinstance(seen.format, Format):
+            records = self.text(stream, seen.format.reader(), file.size_bytes)
+        elif seen.syntax == "parquet":
+            records = self.parquet(file.path, file.size_bytes)
+        elif seen.syntax == "csv":
+            records = self.csv(stream, seen.delimiter)
+        else:
+            records = self.document(seen.document, file.size_bytes)
+        return (located for located in records if only is None or located.line_number in only)
 
     def lines(
         self,
@@ -204,17 +202,14 @@ class Reading:
         raw = record.raw if isinstance(record, Dead) and record.raw is not None else line.data
         return Located(record, line.number, line.offset, str(line.number), raw)
 
-    def _value(self, line: Line) -> Json:
-        if line.too_long:
-            raise UnreadableError(
-                f"a line of {line.length} bytes; the limit is {self._max_line_bytes} "
-                "([ingest] max_line_bytes)"
-            )
-        return parse(line.data, self._max_depth)
-
     def _of_line(self, line: Line) -> Iterator[Record]:
         try:
-            value = self._value(line)
+            if line.too_long:
+                raise UnreadableError(
+                    f"a line of {line.length} bytes; the limit is {self._max_line_bytes} "
+                    "([ingest] max_line_bytes)"
+                )
+            value = parse(line.data, self._max_depth)
         except UnreadableError as error:
             if line.ended:
                 yield Dead(str(error))

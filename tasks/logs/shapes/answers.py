@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tasks.logs.shapes.guardrails import BLOCKED
 from tasks.logs.shapes.messages import flatten_content
@@ -69,22 +68,27 @@ def finish(
     `error`: what the log says went wrong. `otherwise`: the status where nothing did. A status that
     the log itself gives is believed, but for a success without a completion.
     """
-    message = None if answer.message is None else flatten_content(answer.message)
-    if message is not None and not says_something(message):
-        message = None
+    message = answer.message
+    if message is not None:
+        content = message.get("content")
+        if type(content) is not str or not content:  # unlike nearly every answer
+            message = flatten_content(message)
+            message = message if says_something(message) else None
     call.response = message
     if message is not None and call.tool_calls is None:
         call.tool_calls = message.get("tool_calls")
     call.model = call.model or answer.model
-    for name, count in (answer.tokens or {}).items():
-        if getattr(call, name) is None:
-            setattr(call, name, count)
+    if answer.tokens:
+        for name, count in answer.tokens.items():
+            if getattr(call, name) is None:
+                setattr(call, name, count)
     reason = call.finish_reason or answer.finish_reason
     call.finish_reason = reason and _FINISH.get(reason.lower(), reason)
-    call.guardrail_verdicts = call.guardrail_verdicts or answer.verdicts or None
+    verdicts = call.guardrail_verdicts or answer.verdicts or None
+    call.guardrail_verdicts = verdicts
     missing = answer.recorded and message is None and not answer.complete
     failed_over_http = (call.http_status or 0) >= 400
-    if _is_blocked(call.guardrail_verdicts):
+    if verdicts is not None and _is_blocked(verdicts):
         call.finish_reason, missing = "content_filter", False
         if failed_over_http:
             call.http_status = None
@@ -96,7 +100,11 @@ def finish(
         call.error_type = "no_completion"
     if call.status is None or (missing and call.status == "ok"):
         call.status = otherwise if call.error_type is None else "error"
-    _tag(call, answer, missing)
+    tags = _tags(answer, missing)
+    if answer.response_id is not None and answer.response_id != call.request_id:
+        tags["response_id"] = answer.response_id
+    if tags:
+        call.tags = {**tags, **call.tags}
     return call
 
 
@@ -127,8 +135,8 @@ def _error_name(error: Json) -> str:
     return str(error)[:200] if isinstance(error, str | int) else "error"
 
 
-def _tag(call: Call, answer: Answer, missing: bool) -> None:
-    tags: dict[str, Any] = {}
+def _tags(answer: Answer, missing: bool) -> dict[str, Json]:
+    tags: dict[str, Json] = {}
     if missing and not answer.error:
         body = answer.body
         if body is None:  # of a message that says nothing, whatever stands in it beside its role
@@ -136,13 +144,10 @@ def _tag(call: Call, answer: Answer, missing: bool) -> None:
             body = {key: item for key, item in message.items() if item not in _EMPTY}
         if body not in _EMPTY:
             tags["response_body"] = body[:_MAX_KEPT_CHARS] if isinstance(body, str) else body
-    else:
-        tags.update(answer.tags or {})
+    elif answer.tags:
+        tags.update(answer.tags)
     if answer.error:
         tags["error"] = answer.error
-    if answer.response_id is not None and answer.response_id != call.request_id:
-        tags["response_id"] = answer.response_id
     if answer.other_choices:
         tags["other_choices"] = answer.other_choices
-    if tags:
-        call.tags = {**tags, **call.tags}
+    return tags

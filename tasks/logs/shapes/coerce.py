@@ -175,6 +175,12 @@ def first(value: Json, *names: str) -> Json:
     return None
 
 
+def index(value: dict[str, Json], name: str = "index") -> int:
+    """Which piece of a stream it belongs to; one that does not say belongs to the first."""
+    said = value.get(name)
+    return said if isinstance(said, int) else 0
+
+
 def an_object(value: Json) -> dict[str, Json]:
     """Raises UnreadableError where it is none."""
     if not isinstance(value, dict):

@@ -57,7 +57,9 @@ def from_parts(message: Json) -> list[Json]:
             arguments = said if isinstance(said, str) else dump(said)
             tool_calls.append(tool_call(part.get("id"), part.get("name"), arguments))
         elif kind == "tool_call_response":
-            results.append(_tool_result(part))
+            said = part.get("response", part.get("result"))
+            text = said if isinstance(said, str) else dump(said)
+            results.append({"role": "tool", "tool_call_id": part.get("id"), "content": text})
         elif kind in ("reasoning", "thinking"):
             reasoning.append(_text_of(part))
         elif kind in _TEXT_TYPES:
@@ -105,9 +107,3 @@ def tool_call(call_id: Json, name: Json, arguments: Json) -> dict[str, Json]:
     """The one shape of a tool call, that of the chat completions API."""
     function = {"name": name, "arguments": arguments}
     return {"id": call_id, "type": "function", "function": function}
-
-
-def _tool_result(part: dict[str, Json]) -> Json:
-    result = part.get("response", part.get("result"))
-    text = result if isinstance(result, str) else dump(result)
-    return {"role": "tool", "tool_call_id": part.get("id"), "content": text}

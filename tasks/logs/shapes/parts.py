@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.messages import from_parts
 from tasks.logs.shapes.records import Json
 
@@ -28,6 +29,16 @@ def message_of(role: str, content: Json) -> list[Json]:
     if not isinstance(content, list):
         return [{"role": role, "content": content}]
     return from_parts({"role": role, "parts": [to_part(block) for block in content]})
+
+
+def conversation(system: Json, turns: Json) -> list[Json] | None:
+    """A system text or blocks, and turns with a role and a content; None where there is neither."""
+    messages: list[Json] = [] if system is None else message_of("system", system)
+    for item in coerce.sequence(turns):
+        turn = item if isinstance(item, dict) else {"content": item}
+        role = turn.get("role")
+        messages.extend(message_of(role if isinstance(role, str) else "user", turn.get("content")))
+    return messages or None
 
 
 def answer_of(blocks: Sequence[Json]) -> dict[str, Json] | None:
@@ -69,6 +80,8 @@ def to_part(block: Json) -> Json:
     if kind in _TEXTS:
         said = coerce.first(block, "text", "content", "value", "arguments")
         return {"type": "text", "content": said}
+    if kind == "template":  # it is not at hand: its arguments are what was said
+        return {"type": "text", "content": dump(block.get("arguments"))}
     return block
 
 

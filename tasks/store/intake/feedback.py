@@ -37,20 +37,10 @@ def texts_of_run(store: Store, run_id: str) -> list[tuple[str, str | None, str |
 
 
 def replace_texts(store: Store, changed: Sequence[tuple[str, str | None, str | None]]) -> None:
-    import pyarrow as pa
-
-    if not changed:
-        return
-    columns = list(zip(*changed, strict=True))
-    table = pa.table(
-        [pa.array(column, type=pa.string()) for column in columns],
-        names=["feedback_id", "comment", "corrected"],
-    )
-    store.connection.register("changed_feedback", table)
-    try:
+    if changed:
         store.execute(
-            "UPDATE feedback SET comment = c.comment, corrected = c.corrected "
-            "FROM changed_feedback c WHERE feedback.feedback_id = c.feedback_id"
+            "UPDATE feedback SET comment = c.comment, corrected = c.corrected FROM ("
+            "  SELECT unnest(?::VARCHAR[]) AS feedback_id, unnest(?::VARCHAR[]) AS comment, "
+            "  unnest(?::VARCHAR[]) AS corrected) c WHERE feedback.feedback_id = c.feedback_id",
+            [list(column) for column in zip(*changed, strict=True)],
         )
-    finally:
-        store.connection.unregister("changed_feedback")
