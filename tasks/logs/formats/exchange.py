@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from tasks.logs.shapes import coerce
@@ -83,8 +83,7 @@ def pair_of(value: dict[str, Json]) -> Exchange:
 def of_cassette(item: Json) -> Exchange | None:
     if not isinstance(item, dict) or not isinstance(item.get("request"), dict):
         return None
-    uri = item["request"].get("uri") or item["request"].get("url")
-    return Exchange(unwrap(item["request"]), unwrap(item.get("response")), {}, uri)
+    return replace(pair_of(item), around={})
 
 
 def unwrap(value: Json) -> Body:
