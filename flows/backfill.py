@@ -11,8 +11,8 @@ from datetime import datetime, time
 
 from flows.turn import Outcome, outcome
 from tasks.errors import UsageError
+from tasks.model.run import RunRequest
 from tasks.model.window import window
-from tasks.run import RunRequest
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -47,5 +47,5 @@ def by_day(request: RunRequest, now: datetime) -> list[RunRequest]:
 def finished(settings: Settings, request: RunRequest) -> Outcome | None:
     """What the request came to, where it was turned before and that ended well."""
     with Store.open(settings.store_path) as store:
-        run_id = ledger.find_completed(store, request.digest(settings))
+        run_id = ledger.find_completed(store, request.digest(settings.digest))
         return None if run_id is None else outcome(store, run_id)

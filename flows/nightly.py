@@ -30,7 +30,8 @@ from flows.turn import Outcome, execute_stage, request_from, turn
 from tasks import preflight
 from tasks.errors import FlywheelError
 from tasks.model.receipt import Receipt
-from tasks.run import Progress, Run, RunRequest, silent
+from tasks.model.run import RunRequest
+from tasks.run import Progress, Run, silent
 from tasks.settings import Settings, read_settings
 
 T = TypeVar("T")

@@ -17,11 +17,12 @@ from flows.lock import hold
 from flows.options import Options
 from flows.stages import place_of, stage_function, stages_of
 from tasks.errors import FlywheelError, UsageError
-from tasks.logs.files.urls import STDIN, is_url
 from tasks.model.receipt import Receipt
+from tasks.model.run import RunRequest
+from tasks.model.urls import STDIN, is_url
 from tasks.model.verdict import SuiteResult
 from tasks.model.window import window
-from tasks.run import Progress, Run, RunRequest, silent, utc_now
+from tasks.run import Progress, Run, silent, utc_now
 from tasks.settings import Settings, find_config
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
@@ -124,7 +125,7 @@ def _begin_or_resume(
     settings: Settings, request: RunRequest, progress: Progress
 ) -> tuple[Run, str | None]:
     now = utc_now()
-    digest = request.digest(settings)
+    digest = request.digest(settings.digest)
     with Store.open(settings.store_path) as store, store.transaction():
         killed = ledger.find_killed(store, digest)
         run_id = killed or ledger.new_run_id(now)

@@ -14,13 +14,13 @@ from importlib.util import find_spec
 from tasks.curate.suites import suite_lines
 from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.logs.files.sources import find_files
-from tasks.logs.files.urls import STDIN, is_url
+from tasks.model.run import RunRequest
+from tasks.model.urls import STDIN, is_url
 from tasks.privacy.masking import Redactor
 from tasks.privacy.persons import PERSON, require_installed
 from tasks.releases.prompts import AS_LOGGED, load_prompts
 from tasks.releases.resolve import find_local_model
 from tasks.rules import in_force
-from tasks.run import RunRequest
 from tasks.scoring import scorer_version
 from tasks.settings import ReleaseSettings, Settings
 from tasks.tracking.environment import tracking_location

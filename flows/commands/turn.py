@@ -19,7 +19,8 @@ from flows.summary import print_summary
 from flows.turn import Outcome, outcome, request_from, request_to_decide, turn
 from tasks import preflight
 from tasks.errors import UsageError
-from tasks.run import RunRequest, utc_now
+from tasks.model.run import RunRequest
+from tasks.run import utc_now
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
 from tasks.store.control import ledger

@@ -12,8 +12,9 @@ import pytest
 from tasks.curate.task import curate
 from tasks.ingest.task import ingest
 from tasks.model.receipt import Receipt
+from tasks.model.run import RunRequest
 from tasks.redact.task import redact
-from tasks.run import Run, RunRequest
+from tasks.run import Run
 from tasks.settings import read_settings
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -33,7 +34,7 @@ def turn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, Recei
     run = Run("r1", RunRequest(logs=logs, champion="support-v1"), settings)
     with run.open_store() as store:
         text = run.request.to_json()
-        ledger.begin_run(store, run.run_id, text, run.request.digest(settings), run.clock())
+        ledger.begin_run(store, run.run_id, text, run.request.digest(settings.digest), run.clock())
     return run, {name: stage(run) for name, stage in STAGES.items()}
 
 
@@ -96,7 +97,7 @@ def test_second_turn_finds_nothing_new(turn: tuple[Run, dict[str, Receipt]]) -> 
     again = replace(run, run_id="r2")
     with again.open_store() as store:
         text = again.request.to_json()
-        ledger.begin_run(store, "r2", text, again.request.digest(run.settings), run.clock())
+        ledger.begin_run(store, "r2", text, again.request.digest(run.settings.digest), run.clock())
     receipt = ingest(again)
     assert (receipt.rows_in, receipt.rows_out) == (0, 0)
 

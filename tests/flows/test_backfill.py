@@ -14,7 +14,7 @@ import pytest
 
 from flows.backfill import by_day
 from tasks.errors import UsageError
-from tasks.run import RunRequest
+from tasks.model.run import RunRequest
 from tests.flows.application import Application, call_record
 
 NOW = datetime.fromisoformat("2026-11-24T12:30:00")

@@ -16,8 +16,9 @@ from flows.stages import STAGES, Stage, stage_function, stages_of
 from flows.turn import request_from, turn
 from tasks.errors import ConfigurationError, DataError, StoreBusyError
 from tasks.model.receipt import Receipt
+from tasks.model.run import RunRequest
 from tasks.preflight import require
-from tasks.run import Run, RunRequest
+from tasks.run import Run
 from tasks.settings import Settings, parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger

@@ -24,10 +24,11 @@ from expectations.contracts import (
 )
 from tasks.gate.task import gate
 from tasks.model.answer import ROLES
+from tasks.model.run import RunRequest
 from tasks.model.turn import Turn
 from tasks.record.reading import read_turn
 from tasks.report import page
-from tasks.run import Run, RunRequest
+from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store.control import ledger
 from tasks.tracking import publish

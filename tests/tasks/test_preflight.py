@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tasks.errors import ConfigurationError
+from tasks.model.run import RunRequest
 from tasks.preflight import find_problems, require
-from tasks.run import RunRequest
 from tasks.settings import Settings, parse_settings
 
 _TURN = ("ingest", "validate", "redact", "curate", "evaluate", "gate", "record")

@@ -13,7 +13,7 @@ from typing import Any
 
 from tasks.errors import StoreUnreachableError, UsageError
 from tasks.logs.files.log_file import LogFile, Remote
-from tasks.logs.files.urls import protocol_of, without_password
+from tasks.model.urls import protocol_of, without_password
 
 _EXTRA = "pip install 'llm-flywheel[object-storage]'"
 _IN_EXTRA = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")

@@ -15,7 +15,8 @@ from expectations.contracts import FEEDBACK, REQUESTS
 from tasks.curate.task import curate
 from tasks.errors import UsageError
 from tasks.model.receipt import Receipt
-from tasks.run import Run, RunRequest
+from tasks.model.run import RunRequest
+from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger

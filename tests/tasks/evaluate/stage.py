@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, SAMPLES
-from tasks.run import Run, RunRequest, silent
+from tasks.model.run import RunRequest
+from tasks.run import Run, silent
 from tasks.settings import Settings, parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -85,7 +86,7 @@ def begin(
     run = Run(run_id, request, settings, progress, lambda: NOW)
     with run.open_store() as store, store.transaction():
         if store.scalar("SELECT count(*) FROM runs WHERE run_id = ?", [run_id]) == 0:
-            ledger.begin_run(store, run_id, request.to_json(), request.digest(settings), NOW)
+            ledger.begin_run(store, run_id, request.to_json(), request.digest(settings.digest), NOW)
             if eval_set is not None:
                 ledger.annotate_run(store, run_id, eval_set_digest=eval_set)
     return run

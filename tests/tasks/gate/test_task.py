@@ -13,8 +13,9 @@ from expectations.contracts import COMPLETIONS, EVAL_SET_SAMPLES, SAMPLES, SCORE
 from tasks.errors import StoreError
 from tasks.gate.task import gate
 from tasks.model.receipt import Receipt
+from tasks.model.run import RunRequest
 from tasks.model.verdict import RecordedVerdict
-from tasks.run import Run, RunRequest
+from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger

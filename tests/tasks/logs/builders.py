@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tasks.run import Run, RunRequest
+from tasks.model.run import RunRequest
+from tasks.run import Run
 from tasks.settings import parse_settings
 
 _ticks = itertools.count()

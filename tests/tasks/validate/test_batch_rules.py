@@ -14,7 +14,8 @@ from expectations.batches import BatchLimits, share_rules
 from expectations.checks import JudgedTable
 from expectations.contracts import BATCH_PROFILE, LANDING, REQUESTS
 from tasks.model.receipt import Receipt
-from tasks.run import Run, RunRequest
+from tasks.model.run import RunRequest
+from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from expectations.contracts import FEEDBACK, LANDING, MERGED_REPORTS, QUARANTINE, REQUESTS
+from tasks.model.run import RunRequest
 from tasks.redact.task import redact
 from tasks.replay.task import replay
 from tasks.rules.in_force import feedback_rules
-from tasks.run import Run, RunRequest
+from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.validate.batch_stop import BatchStoppedError
 from tasks.validate.task import validate

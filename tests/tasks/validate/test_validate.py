@@ -14,9 +14,10 @@ from expectations.contracts import CALL_FIELDS, LANDING, REQUESTS
 from expectations.rules import Rule, RuleSet
 from tasks.errors import UsageError
 from tasks.model.receipt import Receipt
+from tasks.model.run import RunRequest
 from tasks.rules.in_force import calls_rules as composed
 from tasks.rules.outcomes import JudgesDisagreeError
-from tasks.run import Run, RunRequest
+from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger
