@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -32,7 +32,7 @@ from engine.options import EngineOptions
 from engine.requests.answers import finish_reason
 from engine.requests.request import Chunk, Request
 from engine.scheduling.scheduler import Scheduler
-from engine.scheduling.stats import Counters, EngineStats
+from engine.scheduling.stats import EngineStats
 
 __all__ = ["MAX_RUNNING", "EngineCore", "Finished", "end_ids"]
 
@@ -79,11 +79,18 @@ class EngineCore:
         self._runner = Runner(self.model, self._num_blocks)
         if options.batch_invariant and not self.model.keeps_bits:
             logger.warning(NOT_PROMISED, self._runner.kernels)
-        self.counters = Counters()
+        self.counters = EngineStats(
+            device=str(self.model.device),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            kernels=self._runner.kernels,
+            batch_invariant=self.model.keeps_bits,
+            num_blocks=self._num_blocks,
+            block_size=BLOCK_SIZE,
+        )
         #: at most so many steps between two looks of the host; 1 for whoever waits for each token
         self.max_ahead = MAX_AHEAD
         self.reset()
-        self._load_s = time.perf_counter() - started
+        self.counters.load_s = time.perf_counter() - started
 
     def reset(self) -> None:
         """Drop every request; a new scheduler over a cache that holds nothing."""
@@ -92,16 +99,7 @@ class EngineCore:
         self._wish_ahead = 2
 
     def stats(self) -> EngineStats:
-        return EngineStats(
-            device=str(self.model.device),
-            dtype=str(self.model.dtype).removeprefix("torch."),
-            kernels=self._runner.kernels,
-            batch_invariant=self.model.keeps_bits,
-            num_blocks=self._num_blocks,
-            block_size=BLOCK_SIZE,
-            load_s=self._load_s,
-            **{field.name: getattr(self.counters, field.name) for field in fields(Counters)},
-        )
+        return replace(self.counters)
 
     def run(self, requests: Sequence[Request], finished: Finished) -> None:
         """Run until every request has a finish_reason. After an interrupt the engine is as if they

@@ -36,7 +36,7 @@ from engine.options import EngineOptions
 from engine.requests.intake import Intake
 from engine.requests.request import Request
 from engine.scheduling.core import EngineCore, Finished, end_ids
-from engine.scheduling.stats import Counters, EngineStats
+from engine.scheduling.stats import EngineStats
 
 __all__ = ["Replicas", "route"]
 
@@ -68,7 +68,6 @@ class Replicas:
         self.config = files.config
         self.codec = load_tokenizer(files.path, files.metadata)
         self.end_ids = end_ids(files, self.codec)
-        self.counters = Counters()
         if options.kv_cache_bytes is None and devices[0].type == "cpu":
             options = replace(options, kv_cache_bytes=default_cache_bytes(devices[0]) // count)
         num_threads = max(1, torch.get_num_threads() // count)
@@ -90,19 +89,17 @@ class Replicas:
         except BaseException:
             self.close()
             raise
-        self._load_s = time.perf_counter() - started
+        self.counters = replace(
+            self._workers[0].stats,
+            device=", ".join(worker.stats.device for worker in self._workers),
+            load_s=time.perf_counter() - started,
+            num_replicas=count,
+        )
 
     def stats(self) -> EngineStats:
-        each = [worker.stats for worker in self._workers]
-        mine = {field.name: getattr(self.counters, field.name) for field in fields(Counters)}
         summed = ("num_steps", "num_run_tokens", "num_preemptions", "num_blocks")
-        return replace(
-            each[0],
-            device=", ".join(stats.device for stats in each),
-            load_s=self._load_s,
-            num_replicas=len(each),
-            **(mine | {name: sum(getattr(stats, name) for stats in each) for name in summed}),
-        )
+        sums = {name: sum(getattr(w.stats, name) for w in self._workers) for name in summed}
+        return replace(self.counters, **sums)
 
     def run(self, requests: Sequence[Request], finished: Finished) -> None:
         """As EngineCore.run."""
