@@ -114,8 +114,11 @@ class Answer:
         }
 
     def whole(self) -> dict[str, Any]:
-        body = self._chat_choice if self.ask.is_chat else self._completion_choice
-        return {**self._head, "choices": [body(c) for c in self.choices], "usage": self.usage()}
+        return {
+            **self._head,
+            "choices": [self._whole_choice(choice) for choice in self.choices],
+            "usage": self.usage(),
+        }
 
     def first_pieces(self) -> list[dict[str, Any]]:
         """Before anything was generated: the role of a chat, the prompt of an echo."""
@@ -169,21 +172,15 @@ class Answer:
         piece = {**self._head, "choices": [{"index": choice.index, **content, **rest}]}
         return piece | ({"usage": None} if self.ask.include_usage else {})
 
-    def _chat_choice(self, choice: Choice) -> dict[str, Any]:
-        return {
-            "index": choice.index,
-            "message": {"role": "assistant", "content": choice.text, "refusal": None},
-            "logprobs": self._logprobs(choice, 0),
-            "finish_reason": choice.finish_reason,
-        }
-
-    def _completion_choice(self, choice: Choice) -> dict[str, Any]:
-        return {
-            "index": choice.index,
-            "text": (self._echo(choice) if self.ask.echo else "") + choice.text,
-            "logprobs": self._logprobs(choice, 0),
-            "finish_reason": choice.finish_reason,
-        }
+    def _whole_choice(self, choice: Choice) -> dict[str, Any]:
+        content: dict[str, Any]
+        if self.ask.is_chat:
+            message = {"role": "assistant", "content": choice.text, "refusal": None}
+            content = {"message": message}
+        else:
+            content = {"text": (self._echo(choice) if self.ask.echo else "") + choice.text}
+        rest = {"logprobs": self._logprobs(choice, 0), "finish_reason": choice.finish_reason}
+        return {"index": choice.index, **content, **rest}
 
     def _echo(self, choice: Choice) -> str:
         prompt = self.ask.prompts[choice.index // self.ask.num_choices]
