@@ -170,11 +170,10 @@ class _Server:
         choice_of = {request: c for c in answer.choices for request in c.requests}
         try:
             async for update in exchange:
-                self.metrics.take(update, exchange.submitted_s)
+                self.metrics.take(update, exchange)
                 choice = choice_of[update.request]
                 yield choice, update, choice.take(update)
         finally:
-            self.metrics.forget(list(exchange.open))
             self.engine.cancel(exchange)
 
     async def _whole(self, answer: Answer, exchange: Exchange) -> dict[str, Any]:

@@ -41,10 +41,13 @@ class Update:
 
 
 class Exchange:
-    """Requests that were submitted together, and the updates of all of them."""
+    """Requests that were submitted together, and the updates of all of them. submitted_s, first_s
+    of those that have a token: on the clock of time.perf_counter.
+    """
 
     def __init__(self, requests: Sequence[Request]) -> None:
         self.submitted_s = time.perf_counter()
+        self.first_s: dict[Request, float] = {}
         self.open = set(requests)
         self.updates: asyncio.Queue[Update] = asyncio.Queue()
 
