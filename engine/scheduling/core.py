@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from engine.cache.block_manager import BlockManager
 from engine.cache.kv_cache import BLOCK_SIZE
 from engine.errors import DeviceError, EngineError
@@ -57,7 +55,13 @@ class EngineCore:
         check_quantization(options.quantization)
         torch_device = pick_device(options.device)
         torch_dtype = pick_dtype(options.dtype, torch_device)
-        self.max_batch_tokens = _batch_tokens(options.max_batch_tokens, torch_device)
+        self.max_batch_tokens = DEFAULT_BATCH_TOKENS[torch_device.type]
+        if options.max_batch_tokens is not None:
+            self.max_batch_tokens = options.max_batch_tokens
+        if self.max_batch_tokens < 1:
+            raise EngineError(
+                f"max_batch_tokens is {self.max_batch_tokens}, but it must be at least 1."
+            )
         path = resolve_model(str(model))
         files = load_model_files(path)
         self.config = files.config
@@ -187,35 +191,27 @@ class EngineCore:
             self.blocks.forget(request.block_table)
             self._runner.attention.cache.scrub(self.blocks.unshared(request.block_table))
         elif request.is_score:
-            self._take_scores(request, rows)
+            for row in rows:
+                request.logprobs.append(row.logprobs[0])
+                request.top_logprobs += [row.top] if request.num_top else []
+                request.greedy_ids.append(row.greedy_id)
+            if request.targets is not None and len(request.logprobs) == len(request.targets):
+                request.choice_logprobs = rows[-1].logprobs
+                request.finish_reason = "stop"
         else:
             for row in rows:
                 if request.finish_reason is None:
                     self._take_token(request, row)
-            if len(rows) > 1:
-                self._commit(request, chunk.end)
+            if len(rows) > 1:  # the device has drawn and run the tokens after the chunk by itself
+                request.num_computed = request.num_tokens - 1
+                self.blocks.commit(
+                    request.block_table, request.token_ids, request.block_digests, chunk.end,
+                    request.num_computed,
+                )  # fmt: skip
         if request.finish_reason is None:
             return False
         self.scheduler.finish(request)
         return True
-
-    @staticmethod
-    def _take_scores(request: Request, rows: Sequence[RowResult]) -> None:
-        for row in rows:
-            request.logprobs.append(row.logprobs[0])
-            request.top_logprobs += [row.top] if request.num_top else []
-            request.greedy_ids.append(row.greedy_id)
-        if request.targets is not None and len(request.logprobs) == len(request.targets):
-            request.choice_logprobs = rows[-1].logprobs
-            request.finish_reason = "stop"
-
-    def _commit(self, request: Request, start: int) -> None:
-        """Account for the tokens from `start` on that the device has drawn and run by itself."""
-        request.num_computed = request.num_tokens - 1
-        self.blocks.commit(
-            request.block_table, request.token_ids, request.block_digests, start,
-            request.num_computed,
-        )  # fmt: skip
 
     def _take_token(self, request: Request, row: RowResult) -> None:
         request.token_ids.append(row.token_ids[0])
@@ -260,11 +256,3 @@ def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
     if kv_cache_bytes is None:
         num_blocks = min(num_blocks, MAX_RUNNING * -(-model.config.max_position // BLOCK_SIZE))
     return num_blocks
-
-
-def _batch_tokens(max_batch_tokens: int | None, device: torch.device) -> int:
-    if max_batch_tokens is None:
-        return DEFAULT_BATCH_TOKENS[device.type]
-    if max_batch_tokens < 1:
-        raise EngineError(f"max_batch_tokens is {max_batch_tokens}, but it must be at least 1.")
-    return max_batch_tokens
