@@ -134,23 +134,18 @@ class LLM:
             ready = [request for request in requests if request.finish_reason is None]
             failed = [request for request in requests if request.finish_reason is not None]
             total = sum(request.num_answers for request in requests)
-            num_done = self._report(0, failed, total, progress)
+            num_done = 0
 
             def finished(ended: Sequence[Request]) -> None:
                 nonlocal num_done
-                num_done = self._report(num_done, ended, total, progress)
+                num_new = sum(request.num_answers for request in ended)
+                num_done += num_new
+                if progress is not None and num_new:
+                    progress(num_done, total)
 
+            finished(failed)
             self._engine.run(ready, finished)
             self._engine.counters.add_finished(requests)
-
-    @staticmethod
-    def _report(
-        num_done: int, finished: Sequence[Request], total: int, progress: Progress | None
-    ) -> int:
-        num_new = sum(request.num_answers for request in finished)
-        if progress is not None and num_new:
-            progress(num_done + num_new, total)
-        return num_done + num_new
 
 
 def _check_list(value: object, name: str, of_what: str) -> None:

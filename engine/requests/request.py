@@ -175,14 +175,9 @@ class Request:
         return self.token_ids[self.num_prompt :]
 
     @property
-    def max_cached(self) -> int:
-        """How many tokens may come from the prefix cache: those whose logits nobody needs."""
-        return self.next_logits
-
-    @property
     def next_logits(self) -> int:
-        """First position whose logits are still needed. A preempted score request keeps what it
-        has.
+        """First position whose logits are still needed; all before it may come from the prefix
+        cache. A preempted score request keeps what it has.
         """
         return self.first_target + len(self.logprobs) if self.is_score else len(self.token_ids) - 1
 

@@ -12,10 +12,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from engine.cache.block_manager import BlockManager
 from engine.cache.kv_cache import BLOCK_SIZE
@@ -32,7 +30,7 @@ from engine.options import EngineOptions
 from engine.requests.answers import finish_reason
 from engine.requests.request import Chunk, Request
 from engine.scheduling.scheduler import Scheduler
-from engine.scheduling.stats import Counters, EngineStats
+from engine.scheduling.stats import EngineStats
 
 __all__ = ["MAX_RUNNING", "EngineCore", "Finished", "end_ids"]
 
@@ -57,7 +55,13 @@ class EngineCore:
         check_quantization(options.quantization)
         torch_device = pick_device(options.device)
         torch_dtype = pick_dtype(options.dtype, torch_device)
-        self.max_batch_tokens = _batch_tokens(options.max_batch_tokens, torch_device)
+        self.max_batch_tokens = DEFAULT_BATCH_TOKENS[torch_device.type]
+        if options.max_batch_tokens is not None:
+            self.max_batch_tokens = options.max_batch_tokens
+        if self.max_batch_tokens < 1:
+            raise EngineError(
+                f"max_batch_tokens is {self.max_batch_tokens}, but it must be at least 1."
+            )
         path = resolve_model(str(model))
         files = load_model_files(path)
         self.config = files.config
@@ -79,11 +83,18 @@ class EngineCore:
         self._runner = Runner(self.model, self._num_blocks)
         if options.batch_invariant and not self.model.keeps_bits:
             logger.warning(NOT_PROMISED, self._runner.kernels)
-        self.counters = Counters()
+        self.counters = EngineStats(
+            device=str(self.model.device),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            kernels=self._runner.kernels,
+            batch_invariant=self.model.keeps_bits,
+            num_blocks=self._num_blocks,
+            block_size=BLOCK_SIZE,
+        )
         #: at most so many steps between two looks of the host; 1 for whoever waits for each token
         self.max_ahead = MAX_AHEAD
         self.reset()
-        self._load_s = time.perf_counter() - started
+        self.counters.load_s = time.perf_counter() - started
 
     def reset(self) -> None:
         """Drop every request; a new scheduler over a cache that holds nothing."""
@@ -92,16 +103,7 @@ class EngineCore:
         self._wish_ahead = 2
 
     def stats(self) -> EngineStats:
-        return EngineStats(
-            device=str(self.model.device),
-            dtype=str(self.model.dtype).removeprefix("torch."),
-            kernels=self._runner.kernels,
-            batch_invariant=self.model.keeps_bits,
-            num_blocks=self._num_blocks,
-            block_size=BLOCK_SIZE,
-            load_s=self._load_s,
-            **{field.name: getattr(self.counters, field.name) for field in fields(Counters)},
-        )
+        return replace(self.counters)
 
     def run(self, requests: Sequence[Request], finished: Finished) -> None:
         """Run until every request has a finish_reason. After an interrupt the engine is as if they
@@ -136,12 +138,6 @@ class EngineCore:
     def add(self, request: Request) -> None:
         """Let the request join from the next step on."""
         self.scheduler.add(request)
-
-    def abort(self, request: Request) -> None:
-        """Take a request out between two steps, whether it waits, runs or has ended, and give its
-        blocks back at once.
-        """
-        self.scheduler.drop(request)
 
     def step(self) -> list[Request]:
         """One iteration: schedule, run, postprocess. The requests it finished."""
@@ -189,35 +185,27 @@ class EngineCore:
             self.blocks.forget(request.block_table)
             self._runner.attention.cache.scrub(self.blocks.unshared(request.block_table))
         elif request.is_score:
-            self._take_scores(request, rows)
+            for row in rows:
+                request.logprobs.append(row.logprobs[0])
+                request.top_logprobs += [row.top] if request.num_top else []
+                request.greedy_ids.append(row.greedy_id)
+            if request.targets is not None and len(request.logprobs) == len(request.targets):
+                request.choice_logprobs = rows[-1].logprobs
+                request.finish_reason = "stop"
         else:
             for row in rows:
                 if request.finish_reason is None:
                     self._take_token(request, row)
-            if len(rows) > 1:
-                self._commit(request, chunk.end)
+            if len(rows) > 1:  # the device has drawn and run the tokens after the chunk by itself
+                request.num_computed = request.num_tokens - 1
+                self.blocks.commit(
+                    request.block_table, request.token_ids, request.block_digests, chunk.end,
+                    request.num_computed,
+                )  # fmt: skip
         if request.finish_reason is None:
             return False
         self.scheduler.finish(request)
         return True
-
-    @staticmethod
-    def _take_scores(request: Request, rows: Sequence[RowResult]) -> None:
-        for row in rows:
-            request.logprobs.append(row.logprobs[0])
-            request.top_logprobs += [row.top] if request.num_top else []
-            request.greedy_ids.append(row.greedy_id)
-        if request.targets is not None and len(request.logprobs) == len(request.targets):
-            request.choice_logprobs = rows[-1].logprobs
-            request.finish_reason = "stop"
-
-    def _commit(self, request: Request, start: int) -> None:
-        """Account for the tokens from `start` on that the device has drawn and run by itself."""
-        request.num_computed = request.num_tokens - 1
-        self.blocks.commit(
-            request.block_table, request.token_ids, request.block_digests, start,
-            request.num_computed,
-        )  # fmt: skip
 
     def _take_token(self, request: Request, row: RowResult) -> None:
         request.token_ids.append(row.token_ids[0])
@@ -245,8 +233,8 @@ class EngineCore:
 
 def end_ids(files: ModelFiles, codec: TextCodec | None) -> frozenset[int]:
     """The model's own end tokens, as its files and its tokenizer name them."""
-    end_id = codec.end_id if codec is not None else None
-    return files.end_ids | (frozenset() if end_id is None else {end_id})
+    end_id = codec.tokenizer.eos_token_id if codec is not None else None
+    return files.end_ids | ({end_id} if isinstance(end_id, int) else set())
 
 
 def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
@@ -262,11 +250,3 @@ def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:
     if kv_cache_bytes is None:
         num_blocks = min(num_blocks, MAX_RUNNING * -(-model.config.max_position // BLOCK_SIZE))
     return num_blocks
-
-
-def _batch_tokens(max_batch_tokens: int | None, device: torch.device) -> int:
-    if max_batch_tokens is None:
-        return DEFAULT_BATCH_TOKENS[device.type]
-    if max_batch_tokens < 1:
-        raise EngineError(f"max_batch_tokens is {max_batch_tokens}, but it must be at least 1.")
-    return max_batch_tokens

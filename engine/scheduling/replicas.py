@@ -3,7 +3,8 @@
 Owns the worker processes, what goes over their pipes, and which request goes where. A worker that
 dies takes only its own requests with it. Workers end when their pipe closes, so they cannot outlive
 this process, however it ends. What is pickled over the pipes are our own dataclasses, between
-processes that we started. Knows nothing of text or of what a step does.
+processes that we started; a grammar's state stays in its own. Knows nothing of text or of what a
+step does.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import signal
 import time
 import weakref
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -34,7 +36,7 @@ from engine.options import EngineOptions
 from engine.requests.intake import Intake
 from engine.requests.request import Request
 from engine.scheduling.core import EngineCore, Finished, end_ids
-from engine.scheduling.stats import Counters, EngineStats
+from engine.scheduling.stats import EngineStats
 
 __all__ = ["Replicas", "route"]
 
@@ -42,11 +44,8 @@ CUT_SLACK = 0.05  # of one replica's work: how far a cut may move to keep a shar
 JOIN_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Requests under keys by which the worker names them when they are done; none: forget all."""
-
-    requests: Mapping[int, Request]
+#: requests under keys by which the worker names them when they are done; none: forget all
+Work: TypeAlias = dict[int, Request]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +68,38 @@ class Replicas:
         self.config = files.config
         self.codec = load_tokenizer(files.path, files.metadata)
         self.end_ids = end_ids(files, self.codec)
-        self.counters = Counters()
         if options.kv_cache_bytes is None and devices[0].type == "cpu":
             options = replace(options, kv_cache_bytes=default_cache_bytes(devices[0]) // count)
         num_threads = max(1, torch.get_num_threads() // count)
         self._workers: list[_Worker] = []
-        self._end = weakref.finalize(self, _end, self._workers)
+        self.close = weakref.finalize(self, _end, self._workers)
         started = time.perf_counter()
-        with _interrupts_held():
+        # Workers never see Ctrl-C: they inherit the mask. Ours comes after.
+        resource_tracker.ensure_running()  # or the first start would, and lift the mask
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
             for index, device in enumerate(devices):
                 chosen = replace(options, device=str(device))
                 self._workers.append(_Worker(index, files.path, chosen, num_threads))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
             for worker in self._workers:
                 worker.wait_until_ready()
         except BaseException:
             self.close()
             raise
-        self._load_s = time.perf_counter() - started
-
-    def close(self) -> None:
-        self._end()
+        self.counters = replace(
+            self._workers[0].stats,
+            device=", ".join(worker.stats.device for worker in self._workers),
+            load_s=time.perf_counter() - started,
+            num_replicas=count,
+        )
 
     def stats(self) -> EngineStats:
-        each = [worker.stats for worker in self._workers]
-        mine = {field.name: getattr(self.counters, field.name) for field in fields(Counters)}
         summed = ("num_steps", "num_run_tokens", "num_preemptions", "num_blocks")
-        return replace(
-            each[0],
-            device=", ".join(stats.device for stats in each),
-            load_s=self._load_s,
-            num_replicas=len(each),
-            **(mine | {name: sum(getattr(stats, name) for stats in each) for name in summed}),
-        )
+        sums = {name: sum(getattr(w.stats, name) for w in self._workers) for name in summed}
+        return replace(self.counters, **sums)
 
     def run(self, requests: Sequence[Request], finished: Finished) -> None:
         """As EngineCore.run."""
@@ -114,28 +112,24 @@ class Replicas:
             for worker, part in zip(living, parts, strict=True):
                 worker.open = {key: requests[key] for key in part}
                 if part:
-                    worker.send(Work({key: _sendable(requests[key]) for key in part}))
+                    worker.send({key: replace(requests[key], grammar=None) for key in part})
             while busy := {worker.pipe: worker for worker in living if worker.open}:
                 for pipe in wait(list(busy)):
                     finished(busy[pipe].take_done())  # type: ignore[index]
         except BaseException:
-            self._stop_all(living)
+            # Workers forget the call. What they had sent before is read and dropped: a worker that
+            # waits to be read could not listen.
+            try:
+                for worker in living:
+                    worker.send({})
+                for worker in living:
+                    worker.drain()
+            except BaseException:  # interrupted again: no time to lose
+                self.close()
+                raise
             raise
         finally:
             self.counters.run_s += time.perf_counter() - started
-
-    def _stop_all(self, workers: Sequence[_Worker]) -> None:
-        """Workers forget the call. What they had sent before is read and dropped: a worker that
-        waits to be read could not listen.
-        """
-        try:
-            for worker in workers:
-                worker.send(Work({}))
-            for worker in workers:
-                worker.drain()
-        except BaseException:  # interrupted again: no time to lose
-            self.close()
-            raise
 
 
 class _Worker:
@@ -203,16 +197,6 @@ class _Worker:
             while self.pipe.recv().requests:
                 pass
 
-    def end(self) -> None:
-        self.pipe.close()
-        self.process.terminate()
-
-    def wait_for_end(self, timeout_s: float) -> None:
-        self.process.join(timeout_s)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-
     def _ended(self) -> str:
         self.process.join(JOIN_S)
         name = f"Replica {self._index} ({self._device}, process {self.process.pid})"
@@ -221,25 +205,18 @@ class _Worker:
 
 def _end(workers: Sequence[_Worker]) -> None:
     for worker in workers:
-        worker.end()
+        worker.pipe.close()
+        worker.process.terminate()
     deadline = time.monotonic() + JOIN_S
     for worker in workers:
-        worker.wait_for_end(max(0.0, deadline - time.monotonic()))
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Processes started here never see Ctrl-C: they inherit the mask. Ours comes after."""
-    resource_tracker.ensure_running()  # or the first start would, and lift the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
 
 
 def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: int) -> None:
-    """A worker's life."""
+    """A worker's life: step while there is work, and listen in between, until the pipe closes."""
     torch.set_num_threads(num_threads)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
@@ -248,33 +225,24 @@ def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: in
             pipe.send(Reply({}, None, error))
             return
         pipe.send(Reply({}, core.stats()))
-        _serve(pipe, core)
-
-
-def _serve(pipe: Connection, core: EngineCore) -> None:
-    """Step while there is work, and listen in between. Ends with EOFError when the pipe closes."""
-    key_of: dict[Request, int] = {}
-    intake = Intake(core.codec, core.config.vocab_size, core.config.max_position)
-    while True:
-        while not core.has_work or pipe.poll():
-            key_of = {request: key for key, request in pipe.recv().requests.items()}
-            for request in key_of:
-                if isinstance(request.params.json_schema, str):
-                    request.grammar = intake.grammar(request.params.json_schema, core.end_ids)
-                core.add(request)
-            if not key_of:
-                core.reset()
-                pipe.send(Reply({}, core.stats()))
-        done = core.step()
-        core.check_idle()
-        if done:
-            ended = {key_of[request]: _sendable(request) for request in done}
-            pipe.send(Reply(ended, core.stats()))
-
-
-def _sendable(request: Request) -> Request:
-    """A grammar's state belongs to its process."""
-    return replace(request, grammar=None)
+        key_of: dict[Request, int] = {}
+        intake = Intake(core.codec, core.config.vocab_size, core.config.max_position)
+        while True:
+            while not core.has_work or pipe.poll():
+                work: Work = pipe.recv()
+                key_of = {request: key for key, request in work.items()}
+                for request in key_of:
+                    if isinstance(request.params.json_schema, str):
+                        request.grammar = intake.grammar(request.params.json_schema, core.end_ids)
+                    core.add(request)
+                if not key_of:
+                    core.reset()
+                    pipe.send(Reply({}, core.stats()))
+            done = core.step()
+            core.check_idle()
+            if done:
+                ended = {key_of[request]: replace(request, grammar=None) for request in done}
+                pipe.send(Reply(ended, core.stats()))
 
 
 def _devices(device: str, count: int) -> list[torch.device]:

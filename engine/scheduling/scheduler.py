@@ -78,7 +78,9 @@ class Scheduler:
         self._release(request)
 
     def drop(self, request: Request) -> None:
-        """Take a request out wherever it is; one that is not here is left alone."""
+        """Take a request out between two steps, whether it waits, runs or has ended, and give its
+        blocks back at once.
+        """
         if request in self.running:
             self.finish(request)
         elif request in self.waiting:
@@ -133,13 +135,14 @@ class Scheduler:
 
     def _admit_waiting(self, chunks: list[Chunk], failed: list[Request], budget: int) -> None:
         held: list[Request] = []
-        while self.waiting and budget > 0 and self._has_place(held):
+        while self.waiting and budget > 0 and len(held) < MAX_HELD:
+            if len(self.running) >= self.max_running:
+                break
             request = self.waiting[0]
-            shared = self.blocks.match(request.token_ids, request.block_digests, request.max_cached)
+            token_ids, digests = request.token_ids, request.block_digests
+            shared = self.blocks.match(token_ids, digests, request.next_logits)
             num_cached = len(shared) * self.blocks.block_size
-            fork = self.blocks.fork(
-                request.token_ids, request.block_digests, num_cached, request.max_cached
-            )
+            fork = self.blocks.fork(token_ids, digests, num_cached, request.next_logits)
             if fork is not None and fork.num_coming - fork.num_tokens >= MIN_FORK_TOKENS:
                 held.append(self.waiting.popleft())
                 continue
@@ -165,9 +168,6 @@ class Scheduler:
             chunks.append(self._chunk(request, min(request.num_uncomputed, budget), copy_of))
             budget -= chunks[-1].num_tokens
         self.waiting.extendleft(reversed(held))
-
-    def _has_place(self, held: list[Request]) -> bool:
-        return len(self.running) < self.max_running and len(held) < MAX_HELD
 
     def _chunk(self, request: Request, num_tokens: int, copy_of: int | None = None) -> Chunk:
         chunk = Chunk(request, request.num_computed, num_tokens, copy_of)

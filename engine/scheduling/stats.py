@@ -1,4 +1,4 @@
-"""What the engine counts while it works, and the frozen picture of it that callers get."""
+"""What an engine is and what it counts while it works; callers get a copy."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from engine.requests.request import Request
 
-__all__ = ["Counters", "EngineStats"]
+__all__ = ["EngineStats"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EngineStats:
     """Counts since the engine was made; *_s are seconds of wall time. kernels: whose they are, and
     why not our own. batch_invariant: asked for and kept; only kernels of our own do.
@@ -22,21 +22,6 @@ class EngineStats:
     batch_invariant: bool
     num_blocks: int
     block_size: int
-    num_requests: int
-    num_failed: int
-    num_steps: int
-    num_run_tokens: int
-    num_prompt_tokens: int
-    num_cached_tokens: int
-    num_output_tokens: int
-    num_preemptions: int
-    load_s: float
-    run_s: float
-    num_replicas: int = 1
-
-
-@dataclass(slots=True)
-class Counters:
     num_requests: int = 0
     num_failed: int = 0
     num_steps: int = 0
@@ -45,7 +30,9 @@ class Counters:
     num_cached_tokens: int = 0
     num_output_tokens: int = 0
     num_preemptions: int = 0
+    load_s: float = 0.0
     run_s: float = 0.0
+    num_replicas: int = 1
 
     def add_finished(self, requests: Sequence[Request]) -> None:
         self.num_requests += sum(r.num_answers for r in requests)

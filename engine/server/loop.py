@@ -41,10 +41,13 @@ class Update:
 
 
 class Exchange:
-    """Requests that were submitted together, and the updates of all of them."""
+    """Requests that were submitted together, and the updates of all of them. submitted_s, first_s
+    of those that have a token: on the clock of time.perf_counter.
+    """
 
     def __init__(self, requests: Sequence[Request]) -> None:
         self.submitted_s = time.perf_counter()
+        self.first_s: dict[Request, float] = {}
         self.open = set(requests)
         self.updates: asyncio.Queue[Update] = asyncio.Queue()
 
@@ -132,7 +135,7 @@ class EngineThread:
         for request in requests:
             if self._exchange_of.pop(request, None) is not None:
                 self._num_told.pop(request, None)
-                self.core.abort(request)
+                self.core.scheduler.drop(request)
 
     def _tell(self, requests: Sequence[Request]) -> None:
         now = time.perf_counter()

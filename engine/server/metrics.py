@@ -9,9 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from engine.requests.request import Request
 from engine.scheduling.core import EngineCore
-from engine.server.loop import Update
+from engine.server.loop import Exchange, Update
 
 __all__ = ["Metrics"]
 
@@ -22,7 +21,6 @@ TPOT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 class Metrics:
     def __init__(self, core: EngineCore, num_open: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
-        self._first: dict[Request, float] = {}
 
         def gauge(name: str, text: str, value: Callable[[], float]) -> None:
             Gauge(name, text, registry=self.registry).set_function(value)
@@ -64,21 +62,14 @@ class Metrics:
     def count(self, route: str, status: str) -> None:
         self._answers.labels(route, status).inc()
 
-    def take(self, update: Update, submitted_s: float) -> None:
-        request = update.request
-        if update.token_ids and request not in self._first:
-            self._first[request] = update.at_s
-            self._ttft.observe(update.at_s - submitted_s)
-        if update.finish_reason is not None:
-            first = self._first.pop(request, None)
-            num_tokens = request.num_tokens - request.num_prompt
-            if first is not None and num_tokens > 1:
-                self._tpot.observe((update.at_s - first) / (num_tokens - 1))
-
-    def forget(self, requests: list[Request]) -> None:
-        """Cancelled requests get no second time."""
-        for request in requests:
-            self._first.pop(request, None)
+    def take(self, update: Update, exchange: Exchange) -> None:
+        request, first_s = update.request, exchange.first_s
+        if update.token_ids and request not in first_s:
+            first_s[request] = update.at_s
+            self._ttft.observe(update.at_s - exchange.submitted_s)
+        num_tokens = request.num_tokens - request.num_prompt
+        if update.finish_reason is not None and request in first_s and num_tokens > 1:
+            self._tpot.observe((update.at_s - first_s[request]) / (num_tokens - 1))
 
 
 class _EngineCounts(Collector):

@@ -130,25 +130,13 @@ def read_completions(raw: bytes) -> Ask:
     """Raises ApiError."""
     body = _parsed(_CompletionBody, raw)
     max_tokens = 16 if body.max_tokens is None else body.max_tokens
-    echo, stream = bool(body.echo), bool(body.stream)
-    if max_tokens == 0 and not echo:
+    if max_tokens == 0 and not body.echo:
         raise ApiError(
             "max_tokens is 0; that needs echo, or there is no answer.", 400, "max_tokens"
         )
-    if stream and echo and body.logprobs is not None:
+    if body.stream and body.echo and body.logprobs is not None:
         raise ApiError("echo with logprobs cannot be streamed: leave out stream.", 400, "stream")
-    return Ask(
-        is_chat=False,
-        model=body.model,
-        prompts=_prompts(body.prompt),
-        params=_params(body, max_tokens, wants_logprobs=body.logprobs is not None),
-        max_tokens=max_tokens,
-        num_choices=body.n or 1,
-        num_top=body.logprobs,
-        echo=echo,
-        stream=stream,
-        include_usage=_include_usage(body),
-    )
+    return _ask(body, _prompts(body.prompt), max_tokens, body.logprobs, echo=bool(body.echo))
 
 
 def read_chat(raw: bytes) -> Ask:
@@ -157,19 +145,49 @@ def read_chat(raw: bytes) -> Ask:
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError("top_logprobs needs logprobs to be true.", 400, "top_logprobs")
     max_tokens = body.max_completion_tokens or body.max_tokens or NO_LIMIT
+    num_top = (body.top_logprobs or 0) if body.logprobs else None
+    schema = _schema(body.response_format or {})
+    return _ask(body, (body.messages,), max_tokens, num_top, json_schema=schema)
+
+
+def _ask(
+    body: _Body,
+    prompts: tuple[Prompt, ...],
+    max_tokens: int,
+    num_top: int | None,
+    echo: bool = False,
+    json_schema: dict[str, Any] | None = None,
+) -> Ask:
+    """What both bodies say. OpenAI's defaults: temperature 1, and a seed of chance where none is
+    given.
+    """
+    try:
+        params = SamplingParams(
+            max_tokens=max(1, max_tokens),
+            temperature=1.0 if body.temperature is None else body.temperature,
+            top_p=1.0 if body.top_p is None else body.top_p,
+            seed=secrets.randbits(63) if body.seed is None else body.seed % 2**64,
+            stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
+            logprobs=int(num_top is not None),
+            json_schema=json_schema,
+            **_extras(body.model_extra or {}),
+        )
+    except InvalidRequestError as error:
+        message = str(error).removeprefix("SamplingParams.")
+        raise ApiError(message, 400, message.partition(" ")[0]) from None
+    if body.stream_options is not None and not body.stream:
+        raise ApiError("stream_options needs stream to be true.", 400, "stream_options")
     return Ask(
-        is_chat=True,
+        is_chat=isinstance(body, _ChatBody),
         model=body.model,
-        prompts=(body.messages,),
-        params=_params(
-            body, max_tokens, wants_logprobs=bool(body.logprobs), **_format(body.response_format)
-        ),
+        prompts=prompts,
+        params=params,
         max_tokens=max_tokens,
         num_choices=body.n or 1,
-        num_top=(body.top_logprobs or 0) if body.logprobs else None,
-        echo=False,
+        num_top=num_top,
+        echo=echo,
         stream=bool(body.stream),
-        include_usage=_include_usage(body),
+        include_usage=bool(body.stream_options and body.stream_options.include_usage),
     )
 
 
@@ -206,25 +224,6 @@ def _all_ints(items: list[Any]) -> bool:
     return all(isinstance(item, int) and not isinstance(item, bool) for item in items)
 
 
-def _params(body: _Body, max_tokens: int, wants_logprobs: bool, **more: Any) -> SamplingParams:
-    """OpenAI's defaults: temperature 1, and a seed of chance where none is given."""
-    seed = secrets.randbits(63) if body.seed is None else body.seed % 2**64
-    try:
-        return SamplingParams(
-            max_tokens=max(1, max_tokens),
-            temperature=1.0 if body.temperature is None else body.temperature,
-            top_p=1.0 if body.top_p is None else body.top_p,
-            seed=seed,
-            stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
-            logprobs=int(wants_logprobs),
-            **_extras(body.model_extra or {}),
-            **more,
-        )
-    except InvalidRequestError as error:
-        message = str(error).removeprefix("SamplingParams.")
-        raise ApiError(message, 400, message.partition(" ")[0]) from None
-
-
 def _extras(extra: Mapping[str, Any]) -> dict[str, Any]:
     """Fields OpenAI does not name: SamplingParams' own are taken, the rest must mean nothing."""
     known = {field.name for field in fields(SamplingParams)} - {"logprobs", "json_schema"}
@@ -238,21 +237,15 @@ def _extras(extra: Mapping[str, Any]) -> dict[str, Any]:
     return taken
 
 
-def _format(response_format: Mapping[str, Any] | None) -> dict[str, Any]:
-    kind = (response_format or {}).get("type", "text")
+def _schema(response_format: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind = response_format.get("type", "text")
     if kind == "text":
-        return {}
+        return None
     if kind == "json_schema":
-        described = (response_format or {}).get("json_schema")
+        described = response_format.get("json_schema")
         if isinstance(described, dict) and isinstance(described.get("schema"), dict):
-            return {"json_schema": described["schema"]}
+            return dict(described["schema"])
         raise ApiError(
             "response_format.json_schema.schema must be an object.", 400, "response_format"
         )
     raise ApiError(f"response_format of type {kind!r} is not supported.", 400, "response_format")
-
-
-def _include_usage(body: _Body) -> bool:
-    if body.stream_options is not None and not body.stream:
-        raise ApiError("stream_options needs stream to be true.", 400, "stream_options")
-    return bool(body.stream_options and body.stream_options.include_usage)
