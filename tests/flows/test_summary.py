@@ -12,6 +12,7 @@ from rich.progress import Progress
 import flows.summary as summary
 from flows.failures import exit_code_of
 from flows.progress import _Bars, _bars_on, _Lines, shown
+from flows.terminal import Table, print_table
 from flows.turn import Outcome
 from tasks.errors import DataError
 from tasks.model.receipt import Receipt
@@ -102,7 +103,7 @@ def test_markdown_lets_no_text_become_markup(outcome):
 def test_missing_number_is_a_dash_and_not_a_zero(outcome):
     champion = replace(SUITE.releases["champion"], mean=None, interval=None)
     suite = replace(SUITE, releases={**SUITE.releases, "champion": champion}, comparison=None)
-    rows = summary.suite_rows(Outcome("r", (), None, (), (suite,), None, None, None))
+    rows = summary.suite_table(Outcome("r", (), None, (), (suite,), None, None, None)).rows
     assert rows[0][3] == "–"
     assert rows[0][4] == "0.710 [0.600, 0.800]"
     assert rows[0][5] == "–"
@@ -213,3 +214,14 @@ def test_every_number_is_shown_whole_at_any_width(outcome, width, monkeypatch):
         assert text.count(whole) >= count, text
     assert "…" not in text
     assert max(len(line) for line in text.splitlines() if "[" in line) <= width
+
+
+def test_a_row_too_wide_for_the_screen_is_told_cell_by_cell():
+    paper = io.StringIO()
+    rows = [("first", "x" * 90, "12"), ("second", "[b]", "3")]
+    table = Table(("name", "text", "size"), rows, texts=("name", "text"))
+    print_table(Console(file=paper, width=40, highlight=False), table)
+    text = paper.getvalue()
+    for whole in ("first\n", "size 12", "text [b]", "size 3"):
+        assert whole in text
+    assert text.count("x") == 92  # the two of the column's name
