@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from flows.terminal import Table, markdown_table, markdown_text, print_pairs, pr
 from flows.turn import Outcome
 from tasks.model.comparison import Interval
 from tasks.model.receipt import Receipt
+from tasks.model.verdict import SuiteResult
 from tasks.report import wording
 from tasks.settings import Settings
 
@@ -37,7 +38,7 @@ def stage_table(outcome: Outcome) -> Table:
     return Table(("stage", *counts, "seconds"), rows, texts=("stage",))
 
 
-def suite_table(outcome: Outcome) -> Table:
+def suite_table(suites: Sequence[SuiteResult]) -> Table:
     scores = ("champion", "challenger", "difference")
     columns = ("suite", "metric", "samples", *scores, "margin", "verdict")
     rows = [
@@ -50,7 +51,7 @@ def suite_table(outcome: Outcome) -> Table:
             wording.decimal(suite.rule.margin),
             suite.verdict,
         )
-        for suite in outcome.suites
+        for suite in suites
     ]
     return Table(columns, rows, texts=("suite", "metric", "verdict"))
 
@@ -191,11 +192,11 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
     if told := facts(outcome):
         print_pairs(console, told)
         console.print()
-    if outcome.suites:
-        print_table(console, suite_table(outcome))
-    if outcome.verdict:
-        console.print(Text(VERDICTS[outcome.verdict], style=f"bold {_COLOURS[outcome.verdict]}"))
-        for reason in outcome.reasons:
+    if decided := outcome.decided:
+        if decided.suites:
+            print_table(console, suite_table(decided.suites))
+        console.print(Text(VERDICTS[decided.verdict], style=f"bold {_COLOURS[decided.verdict]}"))
+        for reason in decided.reasons:
             console.print(Text(f"  · {reason}"))
         console.print()
     if opened := pages(outcome, settings):
@@ -205,10 +206,9 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
 
 def summary_markdown(outcome: Outcome) -> str:
     lines = [f"## {VERDICTS.get(outcome.verdict or '', 'No verdict')}", ""]
-    lines += [f"- {markdown_text(reason)}" for reason in outcome.reasons]
-    lines += [""] if outcome.reasons else []
-    if outcome.suites:
-        lines += [markdown_table(suite_table(outcome)), ""]
+    if decided := outcome.decided:
+        lines += [*(f"- {markdown_text(reason)}" for reason in decided.reasons), ""]
+        lines += [markdown_table(suite_table(decided.suites)), ""]
     lines += [markdown_table(stage_table(outcome)), ""]
     lines += [f"- **{name}**: {markdown_text(value)}" for name, value in facts(outcome)]
     return "\n".join(lines)
