@@ -130,8 +130,9 @@ def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcom
 
 def _ended(outcome: Outcome, data: T) -> State[T]:
     """Of type Completed, so that nothing takes a gate that holds for a crash."""
+    reasons = outcome.decided.reasons if outcome.decided else ()
     name = f"{'Passed' if outcome.may_ship else 'Held'}: {outcome.verdict}"
-    return Completed(name=name, message="; ".join(outcome.reasons), data=data)
+    return Completed(name=name, message="; ".join(reasons), data=data)
 
 
 def _name_flow_run(name: str) -> None:

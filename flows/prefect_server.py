@@ -144,7 +144,7 @@ def _require(url: str) -> None:
     if not _answers(url):
         raise StoreError(
             "the Prefect server does not answer",
-            received=f"PREFECT_API_URL={url}",
+            received=f"PREFECT_API_URL={without_password(url)}",
             next="start it (prefect server start), unset PREFECT_API_URL, or run with --inline",
         )
 

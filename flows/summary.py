@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows import terminal
 from flows.commands.ui import mlflow_page
+from flows.terminal import Table, markdown_table, markdown_text, print_pairs, print_table
 from flows.turn import Outcome
 from tasks.model.comparison import Interval
 from tasks.model.receipt import Receipt
+from tasks.model.verdict import SuiteResult
 from tasks.report import wording
 from tasks.settings import Settings
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 VERDICTS = {
     "better": "BETTER: the challenger may ship",
@@ -25,44 +24,24 @@ VERDICTS = {
 }
 _COLOURS = {"better": "green", "no_worse": "green", "worse": "red", "cannot_tell": "yellow"}
 
-_STAGE_COLUMNS = (
-    "stage",
-    "rows in",
-    "rows out",
-    "quarantined",
-    "duplicates",
-    "dead letters",
-    "seconds",
-)
-_SUITE_COLUMNS = (
-    "suite",
-    "metric",
-    "samples",
-    "champion",
-    "challenger",
-    "difference",
-    "margin",
-    "verdict",
-)
 
-
-def stage_rows(outcome: Outcome) -> list[tuple[str, ...]]:
-    return [
+def stage_table(outcome: Outcome) -> Table:
+    counts = ("rows in", "rows out", "quarantined", "duplicates", "dead letters")
+    rows = [
         (
             receipt.stage,
-            f"{receipt.rows_in:,}",
-            f"{receipt.rows_out:,}",
-            f"{receipt.quarantined:,}",
-            f"{receipt.duplicates:,}",
-            f"{receipt.dead_letters:,}",
+            *(f"{getattr(receipt, name.replace(' ', '_')):,}" for name in counts),
             f"{receipt.seconds:.1f}",
         )
         for receipt in outcome.receipts
     ]
+    return Table(("stage", *counts, "seconds"), rows, texts=("stage",))
 
 
-def suite_rows(outcome: Outcome) -> list[tuple[str, ...]]:
-    return [
+def suite_table(suites: Sequence[SuiteResult]) -> Table:
+    scores = ("champion", "challenger", "difference")
+    columns = ("suite", "metric", "samples", *scores, "margin", "verdict")
+    rows = [
         (
             suite.rule.name + ("" if suite.rule.is_gating else " (report only)"),
             suite.rule.metric,
@@ -72,8 +51,9 @@ def suite_rows(outcome: Outcome) -> list[tuple[str, ...]]:
             wording.decimal(suite.rule.margin),
             suite.verdict,
         )
-        for suite in outcome.suites
+        for suite in suites
     ]
+    return Table(columns, rows, texts=("suite", "metric", "verdict"))
 
 
 def facts(outcome: Outcome) -> list[tuple[str, str]]:
@@ -208,78 +188,30 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
         )
     if outcome.scores_of:
         console.print(f"Decided on the scores of run {outcome.scores_of}.")
-    _print_table(console, _STAGE_COLUMNS, stage_rows(outcome))
-    _print_pairs(console, facts(outcome))
-    if outcome.suites:
-        _print_table(console, _SUITE_COLUMNS, suite_rows(outcome))
-    if outcome.verdict:
-        console.print(Text(VERDICTS[outcome.verdict], style=f"bold {_COLOURS[outcome.verdict]}"))
-        for reason in outcome.reasons:
+    print_table(console, stage_table(outcome))
+    if told := facts(outcome):
+        print_pairs(console, told)
+        console.print()
+    if decided := outcome.decided:
+        if decided.suites:
+            print_table(console, suite_table(decided.suites))
+        console.print(Text(VERDICTS[decided.verdict], style=f"bold {_COLOURS[decided.verdict]}"))
+        for reason in decided.reasons:
             console.print(Text(f"  · {reason}"))
         console.print()
-    _print_pairs(console, pages(outcome, settings))
-
-
-def _print_table(console: Console, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A table where it fits; on a narrow terminal a paragraph a row, for no number may be cut."""
-    from rich import box
-    from rich.columns import Columns
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    unbounded = console.options.update(width=10_000)
-    for between_words in (" ", "\n"):  # headings on one line where they fit, else on several
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in columns:
-            right = name not in ("stage", "suite", "metric", "verdict")
-            heading = name.replace(" ", between_words)
-            table.add_column(heading, justify="right" if right else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(*(Text(value) for value in row))
-        if console.measure(table, options=unbounded).maximum <= console.width:
-            console.print(table)
-            return
-    for row in rows:
-        console.print(Text(row[0], style="bold"))
-        named = zip(columns[1:], row[1:], strict=True)
-        cells = [Text(f"{name} {value}") for name, value in named]
-        console.print(Padding(Columns(cells, padding=(0, 3)), (0, 0, 0, 2)))
-    console.print()
-
-
-def _print_pairs(console: Console, pairs: list[tuple[str, str]]) -> None:
-    from rich.text import Text
-
-    if not pairs:
-        return
-    width = max(len(name) for name, _ in pairs)
-    for name, value in pairs:
-        console.print(Text(f"{name:<{width}}  {value}"), soft_wrap=True)
-    console.print()
+    if opened := pages(outcome, settings):
+        print_pairs(console, opened)
+        console.print()
 
 
 def summary_markdown(outcome: Outcome) -> str:
     lines = [f"## {VERDICTS.get(outcome.verdict or '', 'No verdict')}", ""]
-    lines += [f"- {_cell(reason)}" for reason in outcome.reasons]
-    lines += [""] if outcome.reasons else []
-    if outcome.suites:
-        lines += [*_markdown_table(_SUITE_COLUMNS, suite_rows(outcome)), ""]
-    lines += [*_markdown_table(_STAGE_COLUMNS, stage_rows(outcome)), ""]
-    lines += [f"- **{name}**: {_cell(value)}" for name, value in facts(outcome)]
+    if decided := outcome.decided:
+        lines += [*(f"- {markdown_text(reason)}" for reason in decided.reasons), ""]
+        lines += [markdown_table(suite_table(decided.suites)), ""]
+    lines += [markdown_table(stage_table(outcome)), ""]
+    lines += [f"- **{name}**: {markdown_text(value)}" for name, value in facts(outcome)]
     return "\n".join(lines)
-
-
-def _markdown_table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    head = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    return head + ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
-
-
-def _cell(text: str) -> str:
-    """Text of names and data inside Markdown: no cell break, no markup of its own."""
-    for mark in ("\\", "`", "*", "_", "<", ">", "[", "]", "|"):
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
 
 
 def _with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:

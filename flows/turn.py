@@ -20,7 +20,7 @@ from tasks.errors import FlywheelError, UsageError
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
-from tasks.model.verdict import SuiteResult
+from tasks.model.verdict import RecordedVerdict
 from tasks.model.window import window
 from tasks.run import Progress, Run, silent, utc_now
 from tasks.settings import Settings, find_config
@@ -36,9 +36,7 @@ class Outcome:
 
     run_id: str
     receipts: tuple[Receipt, ...]
-    verdict: str | None
-    reasons: tuple[str, ...]
-    suites: tuple[SuiteResult, ...]
+    decided: RecordedVerdict | None
     mlflow_run_id: str | None
     report: str | None
     resumed_after: str | None
@@ -47,6 +45,10 @@ class Outcome:
 
     def receipt(self, stage: str) -> Receipt | None:
         return next((r for r in self.receipts if r.stage == stage), None)
+
+    @property
+    def verdict(self) -> str | None:
+        return None if self.decided is None else self.decided.verdict
 
     @property
     def may_ship(self) -> bool:
@@ -58,9 +60,9 @@ class Outcome:
         return {
             "run_id": self.run_id,
             "verdict": self.verdict,
-            "reasons": list(self.reasons),
+            "reasons": list(self.decided.reasons) if self.decided else [],
             "stages": [receipt.to_dict() for receipt in self.receipts],
-            "suites": [suite.to_json() for suite in self.suites],
+            "suites": [suite.to_json() for suite in self.decided.suites] if self.decided else [],
             "mlflow_run_id": self.mlflow_run_id,
             "report": self.report,
             "resumed_after": self.resumed_after,
@@ -162,14 +164,11 @@ def _one_line(error: BaseException) -> str:
 
 def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outcome:
     """Read back what a run came to."""
-    verdict = verdicts.read_verdict(store, run_id)
     receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: place_of(receipt.stage))
     return Outcome(
         run_id=run_id,
         receipts=tuple(receipts),
-        verdict=None if verdict is None else verdict.verdict,
-        reasons=() if verdict is None else verdict.reasons,
-        suites=() if verdict is None else verdict.suites,
+        decided=verdicts.read_verdict(store, run_id),
         mlflow_run_id=ledger.run_value(store, run_id, "mlflow_run_id"),
         report=ledger.run_value(store, run_id, "report"),
         resumed_after=resumed_after,

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from flows.commands.check import problems_of
+from flows.terminal import console, print_pairs
 from tasks.errors import FlywheelError, StoreError, UsageError
 from tasks.releases.resolve import find_local_model
 from tasks.settings import Settings, find_config, read_settings
@@ -47,9 +48,9 @@ def examine(*, config: str | None, as_json: bool) -> int:
         print(json.dumps({"healthy": healthy, "findings": [asdict(f) for f in findings]}))
     else:
         marks = {True: "ok", False: "NOT OK", None: "–"}
-        width = max(len(finding.subject) for finding in findings)
-        for finding in findings:
-            print(f"{marks[finding.ok]:>6}  {finding.subject:<{width}}  {finding.detail}")
+        lines = [(f"{marks[finding.ok]:>6}  {finding.subject}", finding.detail)
+                 for finding in findings]  # fmt: skip
+        print_pairs(console(), lines)
     return 0 if healthy else StoreError.exit_code if not answers else UsageError.exit_code
 
 

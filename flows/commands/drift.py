@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 
 from flows.commands.turn import no_such_run
-from flows.terminal import console
+from flows.terminal import Table, console, print_table
 from tasks.errors import UsageError
 from tasks.model.drift import ColumnDrift
 from tasks.settings import read_settings
@@ -14,7 +14,7 @@ from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.intake import drift as table
 
-_HEADINGS = ("column", "reference", "new", "PSI", "test", "adjusted p", "")
+_HEADINGS = ("column", "reference", "new", "PSI", "test", "adjusted p", "judgement")
 
 
 def show_drift(run_id: str, *, config: str | None, as_json: bool) -> int:
@@ -33,21 +33,10 @@ def show_drift(run_id: str, *, config: str | None, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"run_id": compared, "columns": [asdict(column) for column in columns]}))
         return 0
-    _print_table(compared, columns)
+    print(f"new calls of {compared}")
+    rows = [_cells(column) for column in columns]
+    print_table(console(), Table(_HEADINGS, rows, texts=("column", "test", "judgement")))
     return 0
-
-
-def _print_table(run_id: str, columns: tuple[ColumnDrift, ...]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(show_edge=False, title=f"new calls of {run_id}", title_justify="left")
-    for name in _HEADINGS:
-        right = name in ("reference", "new", "PSI", "adjusted p")
-        table.add_column(name, justify="right" if right else "left", no_wrap=name == "column")
-    for column in columns:
-        table.add_row(*(Text(cell) for cell in _cells(column)))
-    console().print(table)
 
 
 def _cells(column: ColumnDrift) -> tuple[str, ...]:

@@ -32,43 +32,41 @@ One file, `flywheel.toml`: the nearest one upwards from the working folder, or `
 the nearest known one. Paths are relative to the file. Any key can be set from outside, for
 deployments: `FLYWHEEL_GATE__MARGIN=0.02` sets `margin` in `[gate]`. `FLYWHEEL_HOME` moves the state
 folder."""
+#: keys that are written to be changed
 _EXAMPLE = {
-    ("releases", "model"): '"path/to/model"',
-    ("top", "logs"): '["logs/*.jsonl"]',
-    ("top", "champion"): '"current"',
-    ("top", "challenger"): '"next"',
-}
-#: what to show for a key without a default of its own
-_WHERE_UNSET = {("suites", "margin"): 0.05}
+    "model": '"path/to/model"', "logs": '["logs/*.jsonl"]', "champion": '"current"',
+    "challenger": '"next"',
+}  # fmt: skip
+#: what to show for the margin of a suite, the one key without a default of its own
+_WHERE_UNSET = 0.05
 
 
 def config_text() -> str:
     """The file, generated from the declarations in tasks.settings, so it cannot go stale."""
-    lines = [_HEAD, *_keys(Settings, "top")]
+    lines = [_HEAD, *_keys(Settings)]
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            lines += ["", f"[{field.alias or name}]", *_keys(field.annotation, name)]
+            lines += ["", f"[{field.alias or name}]", *_keys(field.annotation)]
     lines += [
         "",
         "# A release is what ships: model, prompt, sampling and engine. Name as many as you like.",
     ]
     for name in ("current", "next"):
-        lines += ["", f"[releases.{name}]", *_keys(ReleaseSettings, "releases")]
-        lines += [f"[releases.{name}.sampling]", *_keys(SamplingSettings, "sampling")]
-        lines += [f"[releases.{name}.engine]", *_keys(EngineSettings, "engine")]
+        lines += ["", f"[releases.{name}]", *_keys(ReleaseSettings)]
+        lines += [f"[releases.{name}.sampling]", *_keys(SamplingSettings)]
+        lines += [f"[releases.{name}.engine]", *_keys(EngineSettings)]
     lines += ["", "# A suite is one kind of task with its samples, scorer, margin and owner.", ""]
-    lines += ["# [suites.NAME]", *_keys(SuiteSettings, "suites")]
+    lines += ["# [suites.NAME]", *_keys(SuiteSettings)]
     return "\n".join(lines) + "\n"
 
 
-def _keys(model: type[BaseModel], section: str) -> list[str]:
+def _keys(model: type[BaseModel]) -> list[str]:
     lines: list[str] = []
     for name, field in _plain_fields(model):
-        example = _EXAMPLE.get((section, name))
         default = field.get_default(call_default_factory=True)
-        value = example or _toml(_WHERE_UNSET.get((section, name), default))
-        mark = "" if example else "# "
-        lines += [f"# {field.description}", f"{mark}{name} = {value}"]
+        value = _toml(_WHERE_UNSET if default is None else default)
+        shown = f"{name} = {_EXAMPLE[name]}" if name in _EXAMPLE else f"# {name} = {value}"
+        lines += [f"# {field.description}", shown]
     return lines
 
 

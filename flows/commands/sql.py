@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from flows.terminal import console
+from flows.terminal import Table, console, print_table
 from tasks.errors import UsageError
 from tasks.settings import read_settings
 from tasks.store import Store
@@ -25,17 +25,6 @@ def run_sql(query: str, *, config: str | None, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"columns": result.columns, "rows": result.rows}, default=str))
         return 0
-    _print_table(result)
+    rows = [tuple("" if value is None else str(value) for value in row) for row in result.rows]
+    print_table(console(), Table(tuple(result.columns), rows, texts=tuple(result.columns)))
     return 0
-
-
-def _print_table(result: user_sql.QueryResult) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(show_edge=False)
-    for name in result.columns:
-        table.add_column(name, overflow="fold")
-    for row in result.rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
-    console().print(table)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from flows.backfill import by_day, finished
@@ -36,16 +35,43 @@ def run_command(command: str, options: Options) -> int:
     else:
         request = request_from(settings, options, stages_of(command))
     preflight.require(settings, request)
-    show = _Show(settings, options.as_json, partial(_to_object, command))
-    with _turning(settings, in_prefect=command == "run" and not options.inline) as turn_one:
-        return _turn_all(settings, request, turn_one, show, backfill=options.backfill)
+    days = by_day(request, utc_now()) if options.backfill else []
+    in_prefect = command == "run" and not options.inline
+    with (
+        _turning(settings, in_prefect=in_prefect) as turn_one,
+        piped_in(settings, request.logs) as logs,
+    ):
+        if not options.backfill:
+            result = turn_one(replace(request, logs=logs))
+            _show(result, settings, _to_object(command, result), as_json=options.as_json)
+            return _exit_code(result, request)
+        objects, codes = [], []
+        for day in days:
+            asked = replace(day, logs=logs)
+            done = finished(settings, asked)
+            turned = " was turned before" if done else ""
+            print(f"day {day.since} to {day.until}{turned}", file=sys.stderr)
+            result = done or turn_one(asked)
+            if not options.as_json:
+                print_summary(result, settings)
+            told = _to_object(command, result)
+            objects.append({"since": day.since, "until": day.until, **told})
+            codes.append(_exit_code(result, request))
+        if options.as_json:
+            print(json.dumps({"days": objects}, default=str))
+        return max(codes)
 
 
 @contextmanager
 def _turning(settings: Settings, *, in_prefect: bool) -> Iterator[Turn]:
     """What turns a request: this process, or a Prefect that starts once for all of them."""
+
+    def turn_here(request: RunRequest) -> Outcome:
+        with shown() as progress:
+            return turn(settings, request, progress=progress)
+
     if not in_prefect:
-        yield partial(_turn_here, settings)
+        yield turn_here
         return
     from flows.prefect_server import prefect_api
 
@@ -61,51 +87,11 @@ def _turning(settings: Settings, *, in_prefect: bool) -> Iterator[Turn]:
         yield turn_in_prefect
 
 
-def _turn_here(settings: Settings, request: RunRequest) -> Outcome:
-    with shown() as progress:
-        return turn(settings, request, progress=progress)
-
-
-@dataclass(frozen=True, slots=True)
-class _Show:
-    """How results are shown: as tables, or as one JSON object."""
-
-    settings: Settings
-    as_json: bool
-    to_object: Callable[[Outcome], dict[str, Any]]
-
-    def one(self, result: Outcome) -> None:
-        if not self.as_json:
-            print_summary(result, self.settings)
-
-    def end(self, value: Mapping[str, Any]) -> None:
-        if self.as_json:
-            print(json.dumps(value, default=str))
-
-
-def _turn_all(
-    settings: Settings, request: RunRequest, turn_one: Turn, show: _Show, *, backfill: bool
-) -> int:
-    """Turn the request, or each of its days; the exit code is the worst of them."""
-    days = by_day(request, utc_now()) if backfill else []
-    with piped_in(settings, request.logs) as logs:
-        if not backfill:
-            result = turn_one(replace(request, logs=logs))
-            show.one(result)
-            show.end(show.to_object(result))
-            return _exit_code(result, request)
-        objects, codes = [], []
-        for day in days:
-            asked = replace(day, logs=logs)
-            done = finished(settings, asked)
-            turned = " was turned before" if done else ""
-            print(f"day {day.since} to {day.until}{turned}", file=sys.stderr)
-            result = done or turn_one(asked)
-            show.one(result)
-            objects.append({"since": day.since, "until": day.until, **show.to_object(result)})
-            codes.append(_exit_code(result, request))
-        show.end({"days": objects})
-    return max(codes)
+def _show(result: Outcome, settings: Settings, as_object: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(as_object, default=str))
+    else:
+        print_summary(result, settings)
 
 
 def _exit_code(result: Outcome, request: RunRequest) -> int:
@@ -137,7 +123,5 @@ def show_run(run_id: str, *, config: str | None, as_json: bool) -> int:
         if newest is None:
             raise no_such_run(run_id)
         result = outcome(store, newest)
-    show = _Show(settings, as_json, Outcome.to_dict)
-    show.one(result)
-    show.end(result.to_dict())
+    _show(result, settings, result.to_dict(), as_json=as_json)
     return 0

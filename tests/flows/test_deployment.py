@@ -22,6 +22,8 @@ from flows.artifacts import publish
 from flows.prefect_server import QUIET
 from flows.turn import Outcome
 from tasks.model.receipt import Receipt
+from tasks.model.verdict import RecordedVerdict
+from tasks.run import utc_now
 from tasks.settings import parse_settings
 from tests.flows.application import Application
 
@@ -80,7 +82,8 @@ def test_where_mlflow_is_a_server_the_report_is_linked_there(
             lambda key, **values: created.__setitem__(key, values),
         )
     recorded = Receipt("record", "m", 1, 1, notes={"run_url_path": "/#/experiments/1/runs/m"})
-    outcome = Outcome("r", (recorded,), "worse", (), (), "m", "/reports/r/report.html", None)
+    decided = RecordedVerdict("worse", (), (), (), utc_now())
+    outcome = Outcome("r", (recorded,), decided, "m", "/reports/r/report.html", None)
     uri = {"mlflow": {"tracking_uri": "https://me:secret@runs.example/"}}
     publish(outcome, parse_settings(uri, base=str(tmp_path)))
     assert created["flywheel-report"]["link"] == "https://runs.example/#/experiments/1/runs/m"

@@ -82,14 +82,15 @@ def test_record_of_another_process_with_the_same_pid_stops_nothing(tmp_path: Pat
 def test_given_server_that_does_not_answer_is_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    monkeypatch.setenv("PREFECT_API_URL", "http://me:secret@127.0.0.1:1/api")
     with (
         prefect_api(tmp_path) as wait,
         pytest.raises(
             StoreError, match=r"does not answer .* PREFECT_API_URL=http://127\.0\.0\.1:1"
-        ),
+        ) as refused,
     ):
         wait()
+    assert "secret" not in refused.value.line()
     assert not (tmp_path / "prefect").exists()
 
 

@@ -12,10 +12,12 @@ from rich.progress import Progress
 import flows.summary as summary
 from flows.failures import exit_code_of
 from flows.progress import _Bars, _bars_on, _Lines, shown
+from flows.terminal import Table, print_table
 from flows.turn import Outcome
 from tasks.errors import DataError
 from tasks.model.receipt import Receipt
-from tasks.model.verdict import SuiteResult
+from tasks.model.verdict import RecordedVerdict, SuiteResult
+from tasks.run import utc_now
 from tasks.settings import parse_settings
 
 SUITE = SuiteResult.from_json({
@@ -32,9 +34,9 @@ def outcome() -> Outcome:
         Receipt("validate", "r", 8, 7, 1, 0, 0, 1.0, {"by_reason": {"has_model": 1}}),
         Receipt("redact", "r", 7, 7, notes={"redactions": {"email": 3, "card": 0}}),
     )
-    return Outcome(
-        "run-1", receipts, "better", ("suite route: <b>0.71</b> | 0.62",), (SUITE,), "m", None, None
-    )
+    reasons = ("suite route: <b>0.71</b> | 0.62",)
+    decided = RecordedVerdict("better", reasons, (SUITE,), (), utc_now())
+    return Outcome("run-1", receipts, decided, "m", None, None)
 
 
 def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
@@ -102,7 +104,7 @@ def test_markdown_lets_no_text_become_markup(outcome):
 def test_missing_number_is_a_dash_and_not_a_zero(outcome):
     champion = replace(SUITE.releases["champion"], mean=None, interval=None)
     suite = replace(SUITE, releases={**SUITE.releases, "champion": champion}, comparison=None)
-    rows = summary.suite_rows(Outcome("r", (), None, (), (suite,), None, None, None))
+    rows = summary.suite_table((suite,)).rows
     assert rows[0][3] == "–"
     assert rows[0][4] == "0.710 [0.600, 0.800]"
     assert rows[0][5] == "–"
@@ -197,7 +199,8 @@ def test_every_number_is_shown_whole_at_any_width(outcome, width, monkeypatch):
     )
     rule = replace(SUITE.rule, name="a suite with a rather long name")
     long = replace(SUITE, rule=rule, num_samples=1234)
-    summary.print_summary(replace(outcome, suites=(SUITE, long)), parse_settings({}, base="."))
+    decided = replace(outcome.decided, suites=(SUITE, long))
+    summary.print_summary(replace(outcome, decided=decided), parse_settings({}, base="."))
     text = paper.getvalue()
     for whole, count in (
         ("0.620 [0.500, 0.700]", 2),
@@ -213,3 +216,14 @@ def test_every_number_is_shown_whole_at_any_width(outcome, width, monkeypatch):
         assert text.count(whole) >= count, text
     assert "…" not in text
     assert max(len(line) for line in text.splitlines() if "[" in line) <= width
+
+
+def test_a_row_too_wide_for_the_screen_is_told_cell_by_cell():
+    paper = io.StringIO()
+    rows = [("first", "x" * 90, "12"), ("second", "[b]", "3")]
+    table = Table(("name", "text", "size"), rows, texts=("name", "text"))
+    print_table(Console(file=paper, width=40, highlight=False), table)
+    text = paper.getvalue()
+    for whole in ("first\n", "size 12", "text [b]", "size 3"):
+        assert whole in text
+    assert text.count("x") == 92  # the two of the column's name

@@ -23,8 +23,7 @@ def api_of(exchange: Exchange, apis: tuple[Api, ...] = APIS) -> Api | None:
         known = next((api for api in apis if path.endswith(api.paths)), None)
         if known is not None:
             return known
-    response, request = exchange.response.value, exchange.request.value
-    answered = next((api for api in apis if api.is_answer(response)), None)
-    if answered is not None or path is not None or not isinstance(request, dict):
+    answered = next((api for api in apis if api.is_answer(exchange.response)), None)
+    if answered is not None or path is not None or not isinstance(exchange.request, dict):
         return answered
-    return next((api for api in apis if api.is_question(request)), None)
+    return next((api for api in apis if api.is_question(exchange.request)), None)

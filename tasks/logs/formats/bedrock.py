@@ -16,7 +16,7 @@ from typing import Any
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import APIS, CONVERSE, api_of
 from tasks.logs.formats.bedrock_bodies import TEXT_MODEL
-from tasks.logs.formats.exchange import Api, Body, Exchange
+from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.pairs import converse
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish
@@ -77,8 +77,7 @@ def _call(value: Json) -> Call:
     asked, said = coerce.mapping(value.get("input")), coerce.mapping(value.get("output"))
     request = exchanges.decode(asked.get("inputBodyJson"))
     body = _body(exchanges.decode(said.get("outputBodyJson")))
-    exchange = Exchange(Body(request), Body(body))
-    api = api_of(exchange, _APIS) or CONVERSE
+    api = api_of(Exchange(request, body), _APIS) or CONVERSE
     answer = api.read_answer(body)
     # texts that are not delivered, or stand in S3, are no missing completion
     answer.recorded = body is not None

@@ -16,8 +16,9 @@ from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.records import Json
 
-#: addresses of a model API that run no model
+_WRAPPINGS = ("parsed_body", "body", "headers")
 _STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
+#: addresses of a model API that run no model
 _HELPERS = (
     "/count_tokens",
     "/count-tokens",
@@ -28,14 +29,6 @@ _HELPERS = (
     "/health",
     ":countTokens",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body and the HTTP status that came with it."""
-
-    value: Json
-    status: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +53,16 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Request and response with whatever the line says around them."""
+    """The bodies of request and response, with whatever the line says around them.
 
-    request: Body
-    response: Body
+    `status`: the HTTP status that came with the response.
+    """
+
+    request: Json
+    response: Json
     around: dict[str, Json] = field(default_factory=dict)
     uri: Json = None
+    status: Json = None
 
 
 def runs_no_model(uri: Json) -> bool:
@@ -74,10 +71,10 @@ def runs_no_model(uri: Json) -> bool:
 
 
 def pair_of(value: dict[str, Json]) -> Exchange:
-    """A line {"request": …, "response": …}; the address may stand on the line or the request."""
-    request = value.get("request")
+    """{"request": …, "response": …}; the address may stand on the line or the request."""
+    request, response = value.get("request"), value.get("response")
     uri = coerce.first(request, "uri", "url") or value.get("url")
-    return Exchange(unwrap(request), unwrap(value.get("response")), value, uri)
+    return Exchange(unwrap(request), unwrap(response), value, uri, status_of(response))
 
 
 def of_cassette(item: Json) -> Exchange | None:
@@ -86,22 +83,23 @@ def of_cassette(item: Json) -> Exchange | None:
     return replace(pair_of(item), around={})
 
 
-def unwrap(value: Json) -> Body:
+def _is_wrapped(value: Json) -> bool:
+    bare = ("choices", "messages", "object", "contents", "candidates")
+    wraps = isinstance(value, dict) and any(key in value for key in _WRAPPINGS)
+    return wraps and not any(key in value for key in bare)
+
+
+def unwrap(value: Json) -> Json:
     """The body inside whatever a log or a cassette wraps it in."""
-    if not isinstance(value, dict):
-        return Body(decode(value))
-    status = _status(value)
-    bare = any(key in value for key in ("choices", "messages", "object", "contents", "candidates"))
-    for key in ("parsed_body", "body"):
-        if key in value and not bare:
-            return Body(decode(value[key]), status)
-    if "headers" in value and not bare:
-        return Body(None, status)
-    return Body(value)
+    if _is_wrapped(value):
+        return decode(next((value[key] for key in ("parsed_body", "body") if key in value), None))
+    return value if isinstance(value, dict) else decode(value)
 
 
-def _status(value: dict[str, Json]) -> Json:
-    """As a number, under `code` (VCR, go-vcr), or as the text "200 OK"."""
+def status_of(value: Json) -> Json:
+    """Of what wraps a body: a number, under `code` (VCR, go-vcr), or the text "200 OK"."""
+    if not _is_wrapped(value):
+        return None
     status = value.get("status_code", value.get("status"))
     if isinstance(status, dict):
         status = status.get("code")

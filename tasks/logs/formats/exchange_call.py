@@ -30,11 +30,11 @@ _LINE_OTHER = (
 
 def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -> Call:
     """Raises UnreadableError where a field cannot be held."""
-    around, asked = exchange.around, exchange.request.value
+    around, asked = exchange.around, exchange.request
     if asked not in (None, "") and not isinstance(asked, dict):
         raise UnreadableError(f"request: expected an object, received {coerce.kind_of(asked)}")
     request: dict[str, Json] = asked or {}
-    answer = api.read_answer(exchange.response.value)
+    answer = api.read_answer(exchange.response)
     metadata = _metadata(around, request)
     texts: dict[str, Any] = {
         name: coerce.text(name, _said(names, around, metadata))
@@ -52,7 +52,7 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
         tags["request_model"] = requested
     prompted = api.operation == "chat" and "prompt" in request and "messages" not in request
     operation = "text_completion" if prompted else api.operation
-    status = around.get("status_code", around.get("http_status", exchange.response.status))
+    status = around.get("status_code", around.get("http_status", exchange.status))
     call = Call(
         **texts,
         request_id=answer.response_id or own_id,

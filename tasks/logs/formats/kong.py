@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import CHAT, api_of
-from tasks.logs.formats.exchange import Body, Exchange
+from tasks.logs.formats.exchange import Exchange
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import NOT_RECORDED, finish
 from tasks.logs.shapes.guardrails import verdict
@@ -63,7 +63,7 @@ def _call(
     # payloads are JSON text, of the plugin or of all of them
     payload = {**coerce.mapping(inner.get("payload")), **coerce.mapping(plugin.get("payload"))}
     asked, said = (exchanges.decode(payload.get(key)) for key in ("request", "response"))
-    api = api_of(Exchange(Body(asked), Body(said))) or CHAT
+    api = api_of(Exchange(asked, said)) or CHAT
     request = coerce.mapping(asked)
     consumer = coerce.first(entry.get("consumer"), "username", "custom_id", "id")
     latency = meta.get("llm_latency")

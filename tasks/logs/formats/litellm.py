@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.logs.formats.apis import CHAT, api_of
-from tasks.logs.formats.exchange import Body, Exchange, decode
+from tasks.logs.formats.exchange import Exchange, decode
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
 from tasks.logs.shapes.guardrails import verdict
@@ -62,7 +62,7 @@ def _call(value: dict[str, Json]) -> Call:
     if question is None:
         question = coerce.mapping(_nested(value.get("proxy_server_request"))) or None
     if isinstance(question, dict) and ("messages" in question or "input" in question):
-        question = (api_of(Exchange(Body(question), Body(None))) or CHAT).read_messages(question)
+        question = (api_of(Exchange(question, None)) or CHAT).read_messages(question)
     elif question is not None:
         question = message_list("messages", question)
     answer = _answer(_nested(value.get("response")))
@@ -101,7 +101,7 @@ def _answer(value: Json) -> Answer:
         return NOT_RECORDED
     if isinstance(value, str):
         return Answer(message={"role": "assistant", "content": value})
-    api = api_of(Exchange(Body(None), Body(value)))
+    api = api_of(Exchange(None, value))
     answer = Answer(body=value) if api is None else api.read_answer(value)
     answer.response_id = None  # that of a cached answer is of another call
     return answer

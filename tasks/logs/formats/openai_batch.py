@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import ANTHROPIC, CHAT, api_of
-from tasks.logs.formats.exchange import Body, Exchange
+from tasks.logs.formats.exchange import Exchange
 from tasks.logs.formats.exchange_call import call_of
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
@@ -67,30 +67,30 @@ def joined(value: Json, requests: Mapping[str, Json]) -> Iterator[Record]:
     body = asked.get("body", asked.get("params"))
     result = value.get("result")
     if isinstance(result, dict):
-        yield _anthropic(result, Body(body), custom_id)
+        yield _anthropic(result, body, custom_id)
     elif "response" in value or "error" in value:
-        yield _openai(value, Body(body), custom_id, asked.get("url"))
+        yield _openai(value, body, custom_id, asked.get("url"))
     else:
         raise UnreadableError("neither response nor error of a batch line is in it")
 
 
-def _openai(value: dict[str, Json], request: Body, custom_id: str | None, url: Json) -> Call:
+def _openai(value: dict[str, Json], request: Json, custom_id: str | None, url: Json) -> Call:
     wrapped = value.get("response")
-    response = exchanges.unwrap(wrapped)
     around: dict[str, Json] = {
         "custom_id": custom_id,
         "id": value.get("id"),
         "error": value.get("error"),
         "upstream_request_id": coerce.first(wrapped, "request_id"),
     }
-    exchange = Exchange(request, response, around, url)
+    body, status = exchanges.unwrap(wrapped), exchanges.status_of(wrapped)
+    exchange = Exchange(request, body, around, url, status)
     return call_of(exchange, api_of(exchange) or CHAT)
 
 
-def _anthropic(result: dict[str, Json], request: Body, custom_id: str | None) -> Call:
+def _anthropic(result: dict[str, Json], request: Json, custom_id: str | None) -> Call:
     kind = result.get("type")
     around: dict[str, Json] = {"custom_id": custom_id}
     if kind != "succeeded":
         around["error"] = result.get("error") or {"type": kind}
-    call = call_of(Exchange(request, Body(result.get("message")), around), ANTHROPIC)
+    call = call_of(Exchange(request, result.get("message"), around), ANTHROPIC)
     return call if call.request_id else replace(call, request_id=f"batch:{custom_id}")

@@ -21,7 +21,7 @@ from tasks.logs.formats.apis import (
     RESPONSES,
     api_of,
 )  # fmt: skip
-from tasks.logs.formats.exchange import Api, Body, Exchange
+from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.exchange_call import call_of
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.dead import dead, or_dead
@@ -42,8 +42,8 @@ class Pairs:
         if not isinstance(value, dict):
             return False
         if isinstance(value.get("interactions"), list):
-            exchanges_of = map(exchanges.of_cassette, value["interactions"])
-            return any(exchange is not None and self._speaks(exchange) for exchange in exchanges_of)
+            recorded = filter(_is_exchange, value["interactions"])
+            return any(self._speaks(exchanges.pair_of(item)) for item in recorded)
         if any(api.is_answer(value) for api in self.apis):
             return True
         answered = "response" in value or "error" in value
@@ -65,7 +65,7 @@ class Pairs:
             yield feedback_alone(value)
         elif any(api.is_answer(value) for api in APIS):
             request = {key: value[key] for key in ("messages", "metadata") if value.get(key)}
-            yield from self._call(Exchange(Body(request), Body(value)), value.get("feedback"))
+            yield from self._call(Exchange(request, value), value.get("feedback"))
         elif "request" in value and ("response" in value or "error" in value):
             yield from self._call(exchanges.pair_of(value), value.get("feedback"))
         else:
@@ -82,12 +82,16 @@ class Pairs:
             yield feedback
 
 
+def _is_exchange(item: Json) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("request"), dict)
+
+
 def _of_cassette(item: Json) -> Record:
-    exchange = exchanges.of_cassette(item)
-    api = None if exchange is None else api_of(exchange)
-    if exchange is not None and (exchanges.runs_no_model(exchange.uri) or _is_at_work(exchange)):
+    exchange = exchanges.pair_of(item if _is_exchange(item) else {})
+    api = api_of(exchange)
+    if exchanges.runs_no_model(exchange.uri) or _is_at_work(exchange):
         return Other()
-    if exchange is None or api is None:
+    if api is None:
         return dead(item, "an exchange of the cassette that is no model call")
     host = exchanges.host_of(exchange.uri)
     around = {"provider": exchanges.provider_of(host, api.provider), "server.address": host}
@@ -96,7 +100,7 @@ def _of_cassette(item: Json) -> Record:
 
 def _is_at_work(exchange: Exchange) -> bool:
     """A response in the background is an answer only once it is done."""
-    value = exchange.response.value
+    value = exchange.response
     status = coerce.first(value, "status")
     return status in ("queued", "in_progress") and value.get("object") == "response"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tasks.logs.formats.apis import api_of
-from tasks.logs.formats.exchange import Body, Exchange, decode
+from tasks.logs.formats.exchange import Exchange, decode
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer
 from tasks.logs.shapes.json_text import dump
@@ -47,7 +47,7 @@ def read_output(value: Json) -> Answer:
         return Answer(message={"role": "assistant", "content": value})
     if isinstance(value, list):
         return Answer(message=_last_said(value), body=value)
-    api = api_of(Exchange(Body(None), Body(value)))
+    api = api_of(Exchange(None, value))
     if api is not None:
         return api.read_answer(value)
     return _of_object(value) if isinstance(value, dict) else Answer(message=_as_text(value))
