@@ -71,10 +71,17 @@ def assert_linear(measure: Callable[[int], int], size: int) -> None:
     assert twice <= 2.5 * once, f"{once} for {size}, {twice} for twice as much"
 
 
-def counting(patch: pytest.MonkeyPatch, work: Work, package: str, module: str) -> ModuleType:
-    """The module, imported anew with its package so that its expressions count their steps."""
-    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
-        patch.delitem(sys.modules, name)
+def counting(
+    patch: pytest.MonkeyPatch, work: Work, module: str, *, with_package: bool = False
+) -> ModuleType:
+    """The module, imported anew (with all of its package) so that its expressions count steps."""
+    package = module.rpartition(".")[0]
+    for name in sorted(sys.modules, reverse=True):  # what is inside before its package
+        if name == module or (with_package and f"{name}.".startswith(f"{package}.")):
+            parent, _, own = name.rpartition(".")
+            # the import puts the new one there; undoing the patch brings the old one back
+            patch.setattr(sys.modules[parent], own, sys.modules[name])
+            patch.delitem(sys.modules, name)
     real = re.compile
     with pytest.MonkeyPatch.context() as only_while_imported:
         only_while_imported.setattr(

@@ -133,7 +133,7 @@ def test_a_line_costs_work_in_proportion_to_its_length(
     line_of: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
 ):
     work = Work()
-    json_text = counting(monkeypatch, work, "tasks.logs.reading", "tasks.logs.reading.json_text")
+    json_text = counting(monkeypatch, work, "tasks.logs.shapes.json_text")
 
     def parse(data: bytes) -> None:
         with contextlib.suppress(UnreadableError):

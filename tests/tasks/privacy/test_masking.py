@@ -215,6 +215,6 @@ def test_texts_full_of_signs_are_stable(text: str):
 )  # fmt: skip
 def test_hostile_texts_take_linear_work(piece: str, monkeypatch: pytest.MonkeyPatch):
     work = Work()
-    masking = counting(monkeypatch, work, "tasks.privacy", "tasks.privacy.masking")
+    masking = counting(monkeypatch, work, "tasks.privacy.masking", with_package=True)
     redactor = masking.Redactor(key=KEY)
     assert_linear(lambda n: work.of(lambda: redactor.value(piece * (n // len(piece)))), 1_000)

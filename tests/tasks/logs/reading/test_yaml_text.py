@@ -61,7 +61,7 @@ def test_a_scalar_is_told_apart_in_linear_work(
 ):
     """PyYAML's own numbers to base 60 multiply ever longer integers: quadratic in one call each."""
     work = Work()
-    reading = counting(monkeypatch, work, "tasks.logs.reading", "tasks.logs.reading.yaml_text")
+    reading = counting(monkeypatch, work, "tasks.logs.reading.yaml_text")
     for constructor in ("construct_yaml_int", "construct_yaml_float"):
         monkeypatch.setitem(
             reading._PlainLoader.yaml_constructors,
