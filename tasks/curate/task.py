@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import replace
 
 from expectations.rules import RuleSet
-from tasks.curate.assemble import Counts, Rule, assemble, replayable
+from tasks.curate.assemble import Counts, assemble, replayable
 from tasks.curate.evalset import Draft, EvalSet, rule_json
 from tasks.curate.judge import judged
 from tasks.curate.suites import read_suite
@@ -43,7 +43,7 @@ def curate(run: Run) -> Receipt:
         use_logged=run.settings.curate.use_logged_targets,
     )
     usable = [call for call in calls if replayable(call, resolver)]
-    chosen, counts = assemble(suites, usable, resolver, _rule(run))
+    chosen, counts = assemble(suites, usable, resolver, run.settings.curate, run.request.seed)
     if not chosen.samples:
         raise _nothing(run.settings, num_calls, len(usable), counts)
     not_taken = {
@@ -97,16 +97,6 @@ def _all_left_out(left_out: Failures) -> DataError:
         "every sample of the eval set fails an expectation; none was written",
         received=", ".join(f"{name} {rows}" for name, rows in left_out.by_reason.items()),
         next="fix the rules or the logs, then run again",
-    )
-
-
-def _rule(run: Run) -> Rule:
-    settings = run.settings.curate
-    return Rule(
-        max_samples=settings.max_samples,
-        failure_share=settings.failure_share,
-        near_duplicate_jaccard=settings.near_duplicate_jaccard,
-        seed=run.request.seed,
     )
 
 
