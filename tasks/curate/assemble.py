@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tasks.curate.clusters import clusters_of
 from tasks.curate.dedup import near_duplicate_groups
@@ -36,9 +35,6 @@ class Counts:
     num_clusters: int
     by_suite: dict[str, int]
     by_origin: dict[str, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
