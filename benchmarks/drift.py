@@ -33,14 +33,13 @@ from scipy.stats import binomtest
 from benchmarks.process_cost import measure
 from tasks.model.drift import ColumnDrift
 from tasks.settings import DriftSettings
-from tasks.watch.judge import Calls, Limits, judge
+from tasks.watch.judge import Calls, judge
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARES = (0.05, 0.1, 0.2, 0.4)
 MAX_FALSE_ALARMS = 0.05
 MIN_FOUND = 0.95
-_DEFAULTS = DriftSettings()
-LIMITS = Limits(_DEFAULTS.false_alarm_rate, _DEFAULTS.min_psi, _DEFAULTS.min_rows)
+LIMITS = DriftSettings()
 
 
 def read_texts(path: Path) -> list[str]:
@@ -125,7 +124,7 @@ def trials(
 def largest_judgement(inside: Sequence[str]) -> float:
     """Seconds for as many calls as the settings allow on both sides."""
     rng = np.random.default_rng(0)
-    size = _DEFAULTS.max_rows
+    size = LIMITS.max_rows
     sides = []
     for _ in range(2):
         calls = drawn(size, rng)
@@ -155,7 +154,7 @@ def main() -> None:
         print(f"| {name} | {count} | {len(done)} | {low:.1%} to {high:.1%} |")
         lines.append({"new": name, "alarms": count, "of": len(done), "ci": [low, high]})
     seconds = largest_judgement(inside)
-    print(f"\n{_DEFAULTS.max_rows:,} new calls beside as many: {seconds:.1f} s")
+    print(f"\n{LIMITS.max_rows:,} new calls beside as many: {seconds:.1f} s")
     few = counts["unchanged"] <= MAX_FALSE_ALARMS * len(done)
     found = counts["20% out of scope"] >= MIN_FOUND * len(done)
     print(f"false alarms at most {MAX_FALSE_ALARMS:.0%}: {'yes' if few else 'no'}; "

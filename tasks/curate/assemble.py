@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tasks.curate.clusters import clusters_of
 from tasks.curate.dedup import near_duplicate_groups
@@ -18,16 +17,7 @@ from tasks.curate.normalize import conversation_text, normalize, text_digest
 from tasks.curate.select import Mined, length_band, select
 from tasks.curate.targets import TargetResolver
 from tasks.model.logged_call import LoggedCall
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What decides the choice."""
-
-    max_samples: int
-    failure_share: float
-    near_duplicate_jaccard: float
-    seed: int
+from tasks.settings import CurateSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +35,6 @@ class Counts:
     num_clusters: int
     by_suite: dict[str, int]
     by_origin: dict[str, int]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +59,11 @@ class _Deduplicated:
 
 
 def assemble(
-    suites: Sequence[Draft], calls: Sequence[LoggedCall], resolver: TargetResolver, rule: Rule
+    suites: Sequence[Draft],
+    calls: Sequence[LoggedCall],
+    resolver: TargetResolver,
+    settings: CurateSettings,
+    seed: int,
 ) -> tuple[EvalSet, Counts]:
     """The eval set, and what became of everything that could have been in it.
 
@@ -84,15 +75,17 @@ def assemble(
         _call_item(call, resolver) for call in sorted(calls, key=lambda call: call.request_id)
     ]
     groups = near_duplicate_groups(
-        [item.text for item in items], [item.scope for item in items], rule.near_duplicate_jaccard
+        [item.text for item in items],
+        [item.scope for item in items],
+        settings.near_duplicate_jaccard,
     )
     unique = _deduplicated(items, groups)
     mined = [i for i in unique.kept if items[i].call is not None and items[i].draft is not None]
     chosen = select(
         [_mined(items[i], len(unique.stands_for[i])) for i in mined],
-        max_samples=rule.max_samples,
-        failure_share=rule.failure_share,
-        seed=rule.seed,
+        max_samples=settings.max_samples,
+        failure_share=settings.failure_share,
+        seed=seed,
     )
     taken = [i for i in unique.kept if _is_taken(items[i], chosen)]
     drafts = [draft for i in taken if (draft := items[i].draft) is not None]

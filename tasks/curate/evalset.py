@@ -17,9 +17,6 @@ from tasks.model.canonical import canonical_json
 from tasks.model.logged_call import Conversation
 from tasks.model.sample import Sample
 
-#: raised when selection changes meaning, so that a rule tells what made its set
-RULE_VERSION = 1
-
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -94,21 +91,6 @@ def without(whole: EvalSet, sample_ids: Container[str]) -> EvalSet:
         replace(sample, cluster_id=_cluster_id(smallest[sample.cluster_id])) for sample in kept
     )
     return EvalSet(_digest(samples), samples)
-
-
-def rule_json(
-    settings: Mapping[str, Any], seed: int, counts: Mapping[str, Any], judged_by: str
-) -> str:
-    """How a set was chosen, as JSON: for people and for reproduction."""
-    return canonical_json(
-        {
-            "version": RULE_VERSION,
-            "curate": settings,
-            "seed": seed,
-            "counts": counts,
-            "judged_by": judged_by,
-        }
-    )
 
 
 def _digest(samples: Iterable[Sample]) -> str:

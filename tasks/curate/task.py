@@ -7,15 +7,16 @@ is in the modules beside this one.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from expectations.rules import RuleSet
-from tasks.curate.assemble import Counts, Rule, assemble, replayable
-from tasks.curate.evalset import Draft, EvalSet, rule_json
+from tasks.curate.assemble import Counts, assemble, replayable
+from tasks.curate.evalset import Draft, EvalSet
 from tasks.curate.judge import judged
 from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
+from tasks.model.canonical import canonical_json
 from tasks.model.receipt import Receipt
 from tasks.rules.in_force import samples_rules
 from tasks.rules.outcomes import Failures
@@ -25,6 +26,9 @@ from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals import samples as table
 from tasks.store.evals.logged_calls import count_calls, read_questions
+
+#: raised when selection changes meaning, so that a rule tells what made its set
+_RULE_VERSION = 1
 
 
 def curate(run: Run) -> Receipt:
@@ -43,7 +47,7 @@ def curate(run: Run) -> Receipt:
         use_logged=run.settings.curate.use_logged_targets,
     )
     usable = [call for call in calls if replayable(call, resolver)]
-    chosen, counts = assemble(suites, usable, resolver, _rule(run))
+    chosen, counts = assemble(suites, usable, resolver, run.settings.curate, run.request.seed)
     if not chosen.samples:
         raise _nothing(run.settings, num_calls, len(usable), counts)
     not_taken = {
@@ -53,7 +57,11 @@ def curate(run: Run) -> Receipt:
     with run.open_store() as store:
         kept, left_out = _judge(store, run, rule_set, chosen)
         if not kept.samples:
-            raise _all_left_out(left_out)
+            raise DataError(
+                "every sample of the eval set fails an expectation; none was written",
+                received=", ".join(f"{name} {rows}" for name, rows in left_out.by_reason.items()),
+                next="fix the rules or the logs, then run again",
+            )
         with store.transaction():
             receipt = _write(
                 store, run, kept, _recount(counts, kept), not_taken, left_out, rule_set
@@ -74,7 +82,7 @@ def read_suites(settings: Settings) -> tuple[Draft, ...]:
 def _judge(store: Store, run: Run, rule_set: RuleSet, chosen: EvalSet) -> tuple[EvalSet, Failures]:
     """A set that stands in the store was judged when it was made, if by the same rules."""
     stored = table.find_eval_set(store, chosen.digest)
-    if stored is not None and stored.judged_by == rule_set.version:
+    if stored is not None and stored.rule.get("judged_by") == rule_set.version:
         return chosen, Failures()
     run.progress("curate", 0, len(chosen.samples), "Great Expectations")
     min_rows = run.settings.validation.min_rows_for_ratio
@@ -92,24 +100,6 @@ def _recount(counts: Counts, kept: EvalSet) -> Counts:
     )
 
 
-def _all_left_out(left_out: Failures) -> DataError:
-    return DataError(
-        "every sample of the eval set fails an expectation; none was written",
-        received=", ".join(f"{name} {rows}" for name, rows in left_out.by_reason.items()),
-        next="fix the rules or the logs, then run again",
-    )
-
-
-def _rule(run: Run) -> Rule:
-    settings = run.settings.curate
-    return Rule(
-        max_samples=settings.max_samples,
-        failure_share=settings.failure_share,
-        near_duplicate_jaccard=settings.near_duplicate_jaccard,
-        seed=run.request.seed,
-    )
-
-
 def _write(
     store: Store,
     run: Run,
@@ -122,6 +112,14 @@ def _write(
     stored = table.find_eval_set(store, chosen.digest)
     is_new = stored is None or stored.run_id == run.run_id
     parent = stored.parent_digest if stored else table.latest_eval_set(store, run.run_id)
+    # how the set was chosen: for people and for reproduction
+    rule = {
+        "version": _RULE_VERSION,
+        "curate": run.settings.curate.model_dump(mode="json"),
+        "seed": run.request.seed,
+        "counts": asdict(counts),
+        "judged_by": rule_set.version,
+    }
     table.write_eval_set(
         store,
         chosen.digest,
@@ -129,15 +127,10 @@ def _write(
         created_at=run.clock(),
         run_id=run.run_id,
         parent_digest=parent,
-        rule=rule_json(
-            run.settings.curate.model_dump(mode="json"),
-            run.request.seed,
-            counts.to_dict(),
-            rule_set.version,
-        ),
+        rule=canonical_json(rule),
     )
     ledger.annotate_run(store, run.run_id, eval_set_digest=chosen.digest)
-    notes = counts.to_dict() | {
+    notes = asdict(counts) | {
         **not_taken,
         "by_reason": dict(left_out.by_reason),
         "warnings": dict(left_out.warnings),

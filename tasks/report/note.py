@@ -9,7 +9,7 @@ import re
 
 from tasks.model.answer import ROLES
 from tasks.model.turn import Turn
-from tasks.report import flips, funnel, wording
+from tasks.report import flips, wording
 
 MAX_CHARS = 8_000
 _MAX_REASON_CHARS = 400
@@ -23,7 +23,7 @@ def note(turn: Turn, *, compare_url_path: str, experiment_id: str, num_rows: int
     reasons = [f"- {_text(_bounded(reason))}" for reason in turn.verdict.reasons[:_MAX_REASONS]]
     if len(turn.verdict.reasons) > _MAX_REASONS:
         reasons.append(f"- … and {len(turn.verdict.reasons) - _MAX_REASONS} more, in the report")
-    changes, steps = flips.choose(turn.judged, 0), funnel.steps(turn)
+    changes = flips.choose(turn.judged, 0)
     head = [
         f"## {label}: {_text(headline)}", "", f"**{consequence}**", "",
         *reasons, "",
@@ -39,9 +39,9 @@ def note(turn: Turn, *, compare_url_path: str, experiment_id: str, num_rows: int
         "| stage | in | out | quarantined | duplicates | dead letters | seconds |",
         "|---|--:|--:|--:|--:|--:|--:|",
         *(f"| {s.stage} | {s.rows_in} | {s.rows_out} | {s.quarantined} | {s.duplicates} "
-          f"| {s.dead_letters} | {s.seconds:.1f} |" for s in steps), "",
+          f"| {s.dead_letters} | {s.seconds:.1f} |" for s in turn.receipts), "",
         *(f"{s.stage}: {s.outside_window} of {s.rows_in} outside the window asked for.\n"
-          for s in steps if s.outside_window),
+          for s in turn.receipts if s.outside_window),
         f"Eval set `{turn.eval_set.digest[:36]}`, {turn.eval_set.num_samples} samples.",
     ]  # fmt: skip
     return _fitted(head, _suite_rows(turn), tail)

@@ -37,7 +37,6 @@ def render(
             consequence=consequence,
             plot=None if plot is None else Markup(plot.inline),  # noqa: S704 - see the docstring
             plot_left_out=0 if plot is None else plot.num_left_out,
-            steps=funnel.steps(turn),
             changes=flips.choose(turn.judged, MAX_FLIPS),
             log_files=turn.log_files[:MAX_LOG_FILES],
             num_more_log_files=max(0, len(turn.log_files) - MAX_LOG_FILES),
@@ -66,5 +65,11 @@ def _template() -> Any:
         "shortened": lambda text: wording.shortened(text, MAX_TEXT_CHARS),
         "message_text": wording.message_text,
     }
-    environment.globals |= {"interval": wording.interval, "roles": ROLES}
+    environment.globals |= {
+        "interval": wording.interval,
+        "roles": ROLES,
+        "units": funnel.UNITS,
+        "shares_of": funnel.shares,
+        "reasons_of": funnel.reasons,
+    }
     return environment.get_template("report.html.j2")

@@ -8,6 +8,7 @@ the folder of the file they stand in.
 from tasks.settings.reading import find_config, parse_settings, read_settings
 from tasks.settings.sections import (
     CONFIG_NAME,
+    CurateSettings,
     DriftSettings,
     EngineSettings,
     IngestSettings,
@@ -20,6 +21,7 @@ from tasks.settings.sections import (
 
 __all__ = [
     "CONFIG_NAME",
+    "CurateSettings",
     "DriftSettings",
     "EngineSettings",
     "IngestSettings",

@@ -19,7 +19,7 @@ from tasks.settings import DriftSettings
 from tasks.store import Store
 from tasks.store.intake import drift as table
 from tasks.watch.embedding import MAX_TEXT_CHARS
-from tasks.watch.judge import Calls, Limits, judge
+from tasks.watch.judge import Calls, judge
 from tasks.watch.script import script
 
 if TYPE_CHECKING:
@@ -73,12 +73,11 @@ def examine(store: Store, last_row: int, settings: DriftSettings, run_id: str) -
     if window is None:
         return Drift((), None)
     seed = zlib.crc32(run_id.encode())
-    limits = Limits(settings.false_alarm_rate, settings.min_psi, settings.min_rows)
     reference, new = (
         _calls(sample(store, window, settings.max_rows, seed, MAX_TEXT_CHARS))
         for sample in (table.sample_reference, table.sample_new)
     )
-    return Drift(judge(reference, new, limits, np.random.default_rng(seed)), window.since)
+    return Drift(judge(reference, new, settings, np.random.default_rng(seed)), window.since)
 
 
 def notes(drift: Drift, settings: DriftSettings) -> dict[str, Any]:

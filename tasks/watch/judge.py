@@ -19,6 +19,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tasks.model.drift import ColumnDrift
+from tasks.settings import DriftSettings
 from tasks.statistics.multiplicity import holm
 from tasks.statistics.psi import LOW_TAIL, binned, psi
 from tasks.statistics.two_sample import Tested, chi_square, kolmogorov_smirnov
@@ -39,14 +40,9 @@ class Calls:
     texts: Sequence[str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    false_alarm_rate: float
-    min_psi: float
-    min_rows: int
-
-
-def judge(reference: Calls, new: Calls, limits: Limits, rng: Generator) -> tuple[ColumnDrift, ...]:
+def judge(
+    reference: Calls, new: Calls, limits: DriftSettings, rng: Generator
+) -> tuple[ColumnDrift, ...]:
     """All columns, in a fixed order. Both sides have the same columns."""
     num_columns = len(new.numbers) + len(new.categories) + 2
     # a p value must be able to fall below the share of the rate that one column gets
@@ -63,7 +59,7 @@ def judge(reference: Calls, new: Calls, limits: Limits, rng: Generator) -> tuple
     return _with_alarms(columns, limits)
 
 
-def _with_alarms(columns: Sequence[ColumnDrift], limits: Limits) -> tuple[ColumnDrift, ...]:
+def _with_alarms(columns: Sequence[ColumnDrift], limits: DriftSettings) -> tuple[ColumnDrift, ...]:
     adjusted = iter(holm([column.p_value for column in columns if column.p_value is not None]))
     judged = []
     for column in columns:
@@ -80,7 +76,7 @@ def _category(
     name: str,
     reference: Sequence[str | None],
     new: Sequence[str | None],
-    limits: Limits,
+    limits: DriftSettings,
     max_draws: int,
     rng: Generator,
 ) -> ColumnDrift:
@@ -104,7 +100,7 @@ def _number(
     name: str,
     reference: NDArray[np.float64],
     new: NDArray[np.float64],
-    limits: Limits,
+    limits: DriftSettings,
     max_draws: int,
     rng: Generator,
 ) -> ColumnDrift:
@@ -121,7 +117,7 @@ def _number(
 def _texts(
     reference: Sequence[str | None],
     new: Sequence[str | None],
-    limits: Limits,
+    limits: DriftSettings,
     max_draws: int,
     rng: Generator,
 ) -> tuple[ColumnDrift, ColumnDrift]:
@@ -163,7 +159,7 @@ def _different(
     return sides
 
 
-def _too_few(column: ColumnDrift, limits: Limits, what: str = "calls") -> str | None:
+def _too_few(column: ColumnDrift, limits: DriftSettings, what: str = "calls") -> str | None:
     for num_rows, side in ((column.num_new, "new"), (column.num_reference, "reference")):
         if num_rows < limits.min_rows:
             return f"{side}: {num_rows} {what}, at least {limits.min_rows} are needed"

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.curate.assemble import Counts, Rule, assemble, replayable
+from tasks.curate.assemble import Counts, assemble, replayable
 from tasks.curate.evalset import Draft, EvalSet, eval_set
 from tasks.curate.targets import TargetResolver
 from tasks.model.canonical import canonical_json
 from tasks.model.logged_call import Conversation, LoggedCall, Opinion
+from tasks.settings import CurateSettings
 
-_RULE = Rule(max_samples=50, failure_share=0.5, near_duplicate_jaccard=0.8, seed=0)
+_RULE = CurateSettings(max_samples=50, failure_share=0.5, near_duplicate_jaccard=0.8)
 _LONG = "my parcel has not come and i would like to know where it is today"
 
 
@@ -43,11 +44,11 @@ def _assembled(
     samples: list[Draft],
     calls: list[LoggedCall],
     *,
-    rule: Rule = _RULE,
+    rule: CurateSettings = _RULE,
     use_logged: bool = True,
 ) -> tuple[EvalSet, Counts]:
     resolver = TargetResolver({"route": "route"}, samples, use_logged=use_logged)
-    return assemble(samples, calls, resolver, rule)
+    return assemble(samples, calls, resolver, rule, seed=0)
 
 
 def _only(calls: list[LoggedCall], *, samples: list[Draft] | None = None) -> tuple[str, str, str]:
@@ -170,7 +171,7 @@ def test_declared_clusters_are_kept_together() -> None:
 def test_mined_samples_are_capped_and_suite_samples_are_not() -> None:
     samples = [_sample(f"suite question {n}") for n in range(30)]
     calls = [_call(f"q{n}", f"mined question {n}") for n in range(80)]
-    _, counts = _assembled(samples, calls, rule=replace(_RULE, max_samples=10))
+    _, counts = _assembled(samples, calls, rule=_RULE.model_copy(update={"max_samples": 10}))
     assert (counts.num_samples, counts.not_selected) == (40, 70)
     assert counts.by_origin == {"suite": 30, "traffic": 10}
     assert counts.by_suite == {"logged": 10, "route": 30}
@@ -209,7 +210,7 @@ def test_the_same_history_in_any_order_gives_the_same_set_and_adds_up(
     calls: list[LoggedCall], draw: random.Random, use_logged: bool
 ) -> None:
     samples = [_sample(_LONG), _sample("hello there")]
-    rule = replace(_RULE, max_samples=3)
+    rule = _RULE.model_copy(update={"max_samples": 3})
     shuffled = draw.sample(calls, len(calls))
     found, counts = _assembled(samples, calls, rule=rule, use_logged=use_logged)
     again, same_counts = _assembled(samples, shuffled, rule=rule, use_logged=use_logged)

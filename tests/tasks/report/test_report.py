@@ -227,12 +227,12 @@ def test_note_escapes_tables_and_html_and_always_fits(decided: Run) -> None:
 
 def test_funnel_takes_reasons_from_the_receipt_and_else_from_the_table(decided: Run) -> None:
     turn = read(decided)
-    validate = next(step for step in funnel.steps(turn) if step.stage == "validate")
-    assert validate.reasons == (("has_messages", 2), ("tokens_possible", 1))
-    bare = replace(turn, receipts=(Receipt("validate", "k", 4, 1, quarantined=3),))
-    (step,) = funnel.steps(bare)
-    assert step.reasons == validate.reasons
-    assert step.shares == (0.25, 0.75, 0.0, 0.0)
+    validate = next(receipt for receipt in turn.receipts if receipt.stage == "validate")
+    reasons = funnel.reasons(validate, turn)
+    assert reasons == (("has_messages", 2), ("tokens_possible", 1))
+    bare = Receipt("validate", "k", 4, 1, quarantined=3)
+    assert funnel.reasons(bare, turn) == reasons
+    assert funnel.shares(bare) == (0.25, 0.75, 0.0, 0.0)
 
 
 def test_commands_are_quoted_for_a_shell(decided: Run) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tasks.model.drift import ColumnDrift
-from tasks.watch.judge import Calls, Limits, judge
+from tasks.settings import DriftSettings
+from tasks.watch.judge import Calls, judge
 
-LIMITS = Limits(false_alarm_rate=0.05, min_psi=0.1, min_rows=100)
+LIMITS = DriftSettings(false_alarm_rate=0.05, min_psi=0.1, min_rows=100)
 
 
 def calls(count: int, seed: int, *, tokens: float = 100.0, model: float = 0.9, topic="billing"):
@@ -34,7 +35,7 @@ def judged(reference: Calls, new: Calls, seed: int = 0) -> dict[str, ColumnDrift
 
 def test_no_change_raises_no_more_alarms_than_stated():
     """Without the PSI's help: an alarm by p value alone is what the rate is stated for."""
-    limits = Limits(0.05, 0.0, 100)
+    limits = DriftSettings(false_alarm_rate=0.05, min_psi=0.0, min_rows=100)
     runs = 60
     alarms = 0
     for seed in range(runs):
