@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from tasks.errors import StoreError
 from tasks.gate.reasons import reasons
-from tasks.gate.slices import slice_results
-from tasks.gate.verdict import decide
+from tasks.gate.verdict import decide, slice_results
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import GateRule
 from tasks.run import Run

@@ -17,16 +17,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.gate.pairs import pairs_of, tally
-from tasks.model.answer import ROLES, JudgedSample, Role
+import numpy as np
+
+from tasks.model.answer import ROLES, Answer, JudgedSample, Role
 from tasks.model.comparison import Interval
 from tasks.model.verdict import (
     Decision,
     GateRule,
     ReleaseScore,
+    SliceResult,
     SuiteResult,
     SuiteRole,
     SuiteRule,
+    Tally,
     Verdict,
 )
 from tasks.statistics.multiplicity import holm_levels
@@ -175,3 +178,57 @@ def _is_unscored(item: JudgedSample) -> bool:
     """Whether the scorer could not judge an answer that is there, of either release."""
     answers = (answer for role in ROLES for answer in item.answers[role])
     return any(answer.value is None and not answer.is_missing for answer in answers)
+
+
+def tally(answers: Sequence[tuple[Answer, ...]]) -> Tally:
+    """A sample is missing if any repeat is, else unscored if any repeat is."""
+    num_missing = sum(any(answer.is_missing for answer in repeats) for repeats in answers)
+    num_lacking = sum(any(answer.value is None for answer in repeats) for repeats in answers)
+    return Tally(len(answers) - num_lacking, num_missing, num_lacking - num_missing)
+
+
+def pairs_of(judged: Sequence[JudgedSample]) -> Pairs:
+    """The samples as arrays. Raises ValueError on a sample without a cluster id: without it the
+    samples would silently count as independent."""
+    for item in judged:
+        if not item.sample.cluster_id:
+            raise ValueError(f"sample {item.sample.sample_id} has no cluster id")
+    _, clusters = np.unique([item.sample.cluster_id for item in judged], return_inverse=True)
+    return Pairs(
+        first=np.array([item.score("champion") for item in judged], dtype=np.float64),
+        second=np.array([item.score("challenger") for item in judged], dtype=np.float64),
+        difference=np.array([item.difference() for item in judged], dtype=np.float64),
+        clusters=np.asarray(clusters, dtype=np.int64).reshape(-1),
+    )
+
+
+def slice_results(judged: Sequence[JudgedSample], alpha: float) -> tuple[SliceResult, ...]:
+    """The same comparison for every suite × slice × value, sorted by name: where a difference comes
+    from. Descriptive, never gating: each interval stands alone at 1 - alpha, so among many slices
+    some lie off by chance. Known failures count by their origin alone: picked for failing, they
+    would tilt every other slice they lie in."""
+    parts: dict[tuple[str, str, str], list[JudgedSample]] = {}
+    for item in judged:
+        sample = item.sample
+        for name, value in sample.slices.items():
+            if sample.is_known_failure and name != "origin":
+                continue
+            parts.setdefault((sample.suite, name, value), []).append(item)
+    return tuple(_slice_result(key, parts[key], alpha) for key in sorted(parts))
+
+
+def _slice_result(
+    key: tuple[str, str, str], judged: Sequence[JudgedSample], alpha: float
+) -> SliceResult:
+    pairs = pairs_of(judged)
+    interval = compare(pairs, alpha).interval if _can_compare(pairs) else None
+    return SliceResult(
+        *key,
+        num_samples=pairs.num_pairs,
+        num_clusters=pairs.num_clusters,
+        champion=float(pairs.first.mean()),
+        challenger=float(pairs.second.mean()),
+        difference=float(pairs.difference.mean()),
+        ci_low=None if interval is None else interval.low,
+        ci_high=None if interval is None else interval.high,
+    )

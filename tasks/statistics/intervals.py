@@ -1,7 +1,8 @@
 """Intervals for a mean: of independent values, of clustered values, of a share.
 
-Owns one-sample intervals and the floor under every interval. Pure numpy, scipy for quantiles
-(imported late). Values in, values out; knows nothing of suites or releases.
+Owns one-sample intervals, the floor under every interval, and the smallest difference that they
+can see: what "no difference found" is worth. Pure numpy, scipy for quantiles (imported late).
+Values in, values out; knows nothing of suites or releases.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tasks.model.comparison import Interval
 
 Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
+_POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,23 @@ def floor_interval(
         estimate.mean - share * (estimate.mean - lowest),
         estimate.mean + share * (highest - estimate.mean),
     )
+
+
+def minimum_detectable_effect(estimate: ClusteredMean, alpha: float) -> float:
+    """Smallest true difference that this many samples, this noisy, would show.
+
+    (t(1 - alpha / 2) + t(0.8)) · SE: a true difference of that size gives an interval without 0
+    with probability 0.8. Assumes the variance seen here; a variance of zero, or a tiny one,
+    says little for few clusters, so the result is never below the share that so many clusters can
+    rule out (rule of three). At most 1, the range of a score.
+    Papers: Bloom, "Minimum detectable effects" (1995); Hanley & Lippman-Hand (1983).
+    """
+    from scipy.special import stdtrit
+
+    degrees = estimate.degrees_of_freedom
+    factor = float(stdtrit(degrees, 1 - alpha / 2) + stdtrit(degrees, _POWER))
+    unseen = unseen_share(estimate.effective_clusters, alpha)
+    return min(1.0, max(factor * estimate.standard_error, unseen))
 
 
 def wilson_interval(successes: float, trials: float, alpha: float) -> Interval:

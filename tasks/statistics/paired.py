@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.model.comparison import Comparison, Interval
-from tasks.statistics.effect import minimum_detectable_effect
 from tasks.statistics.intervals import (
     ClusteredMean,
     Labels,
     Values,
     clustered_mean,
     floor_interval,
+    minimum_detectable_effect,
     skewed_interval,
     t_interval,
     t_p_value,

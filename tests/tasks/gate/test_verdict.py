@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.gate.pairs import pairs_of, tally
 from tasks.gate.reasons import reasons
-from tasks.gate.slices import slice_results
-from tasks.gate.verdict import decide, suite_verdict
+from tasks.gate.verdict import decide, pairs_of, slice_results, suite_verdict, tally
 from tasks.model.answer import MISSING, ROLES, UNSCORED, Answer, JudgedSample
 from tasks.model.comparison import Interval
 from tasks.model.verdict import Decision, SuiteRule

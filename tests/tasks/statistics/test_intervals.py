@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from tasks.statistics.effect import minimum_detectable_effect
 from tasks.statistics.intervals import (
     Interval,
     clustered_mean,
     floor_interval,
+    minimum_detectable_effect,
     skewed_interval,
     t_interval,
     t_p_value,
