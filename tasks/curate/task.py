@@ -82,7 +82,7 @@ def read_suites(settings: Settings) -> tuple[Draft, ...]:
 def _judge(store: Store, run: Run, rule_set: RuleSet, chosen: EvalSet) -> tuple[EvalSet, Failures]:
     """A set that stands in the store was judged when it was made, if by the same rules."""
     stored = table.find_eval_set(store, chosen.digest)
-    if stored is not None and stored.judged_by == rule_set.version:
+    if stored is not None and stored.rule.get("judged_by") == rule_set.version:
         return chosen, Failures()
     run.progress("curate", 0, len(chosen.samples), "Great Expectations")
     min_rows = run.settings.validation.min_rows_for_ratio

@@ -15,7 +15,10 @@ from tasks.model.verdict import RecordedVerdict
 
 @dataclass(frozen=True, slots=True)
 class EvalSet:
+    """An eval set as it stands in the store; `run_id` made it, `rule` says how."""
+
     digest: str
+    run_id: str
     parent_digest: str | None
     num_samples: int
     created_at: datetime | None

@@ -17,22 +17,22 @@ from tasks.store.control import ledger, verdicts
 from tasks.store.evals import lineage
 from tasks.store.evals.answers import read_answers
 from tasks.store.evals.releases import read_release
-from tasks.store.evals.samples import read_eval_set
+from tasks.store.evals.samples import find_eval_set, read_eval_set
 
 
 def read_turn(store: Store, run_id: str, repeats: int, versions: Mapping[str, str]) -> Turn:
     """All that is known of a run that has a verdict. Raises StoreError where a part is missing."""
-    begun = ledger.read_run(store, run_id)
+    started_at = ledger.began_at(store, run_id)
     keys = ledger.run_keys(store, run_id)
     verdict = verdicts.read_verdict(store, run_id)
-    if begun is None or keys is None or verdict is None:
+    if started_at is None or keys is None or verdict is None:
         raise StoreError(
             "there is nothing to record: the run has no verdict yet",
             received=run_id,
             next="flywheel run, which decides before it records",
         )
-    request = json.loads(begun.request)
-    eval_set = lineage.read_eval_set_facts(store, keys.eval_set_digest)
+    request = json.loads(ledger.run_value(store, run_id, "request") or "{}")
+    eval_set = find_eval_set(store, keys.eval_set_digest)
     if eval_set is None:
         raise StoreError("the eval set of the run is not in the store", received=run_id)
     releases = {}
@@ -52,7 +52,7 @@ def read_turn(store: Store, run_id: str, repeats: int, versions: Mapping[str, st
     scorers = counted_scorers(samples, stored.values(), metrics)
     return Turn(
         run_id=run_id,
-        started_at=begun.started_at,
+        started_at=started_at,
         request=request,
         releases=releases,
         eval_set=eval_set,

@@ -1,11 +1,8 @@
-"""Where an eval set comes from: its own row, and the log files behind its samples."""
+"""Where an eval set comes from: the log files behind its samples, and what was held back."""
 
 from __future__ import annotations
 
-import json
-
-from tasks.model.canonical import writable
-from tasks.model.turn import EvalSet, LogFile
+from tasks.model.turn import LogFile
 from tasks.store.db.connection import Store
 
 #: files the eval set's calls came from, and files this run read; `sources` entries are file:line
@@ -21,17 +18,6 @@ FROM sources f
 WHERE f.run_id = ? OR f.path IN (SELECT path FROM used)
 ORDER BY f.path, f.read_at
 """
-
-
-def read_eval_set_facts(store: Store, digest: str) -> EvalSet | None:
-    row = store.one(
-        "SELECT parent_digest, num_samples, created_at, rule FROM eval_sets "
-        "WHERE eval_set_digest = ?",
-        [digest],
-    )
-    if row is None:
-        return None
-    return EvalSet(digest, row[0], row[1], row[2], writable(json.loads(row[3])))
 
 
 def log_files_of(store: Store, eval_set_digest: str, run_id: str) -> tuple[LogFile, ...]:

@@ -8,28 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, SAMPLES
 from tasks.model.canonical import canonical_json, writable
 from tasks.model.sample import Sample
+from tasks.model.turn import EvalSet
 from tasks.store.db.connection import Store
 from tasks.store.db.schema import create_table_sql
 from tasks.store.held.marks import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvalSet:
-    """An eval set that is there already."""
-
-    run_id: str
-    parent_digest: str | None
-    judged_by: str | None
 
 
 def read_eval_set(store: Store, digest: str) -> list[Sample]:
@@ -71,13 +63,16 @@ def eval_set_frame(store: Store, digest: str) -> pd.DataFrame:
     )
 
 
-def find_eval_set(store: Store, digest: str) -> StoredEvalSet | None:
+def find_eval_set(store: Store, digest: str) -> EvalSet | None:
     row = store.one(
-        "SELECT run_id, parent_digest, rule->>'$.judged_by' FROM eval_sets "
-        "WHERE eval_set_digest = ?",
+        "SELECT run_id, parent_digest, num_samples, created_at, rule "
+        "FROM eval_sets WHERE eval_set_digest = ?",
         [digest],
     )
-    return None if row is None else StoredEvalSet(*row)
+    if row is None:
+        return None
+    run_id, parent, num_samples, created_at, rule = row
+    return EvalSet(digest, run_id, parent, num_samples, created_at, writable(json.loads(rule)))
 
 
 def latest_eval_set(store: Store, run_id: str) -> str | None:
