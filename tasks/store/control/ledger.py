@@ -37,24 +37,11 @@ def begin_run(store: Store, run_id: str, request: str, digest: str, now: datetim
 
 
 @dataclass(frozen=True, slots=True)
-class BegunRun:
-    """`request` is the JSON of what was asked."""
-
-    started_at: datetime
-    request: str
-
-
-@dataclass(frozen=True, slots=True)
 class RunKeys:
     """What an evaluated run is decided on: its eval set, and the release in each role."""
 
     eval_set_digest: str
     release_digests: Mapping[Role, str]
-
-
-def read_run(store: Store, run_id: str) -> BegunRun | None:
-    row = store.one("SELECT started_at, request FROM runs WHERE run_id = ?", [run_id])
-    return None if row is None else BegunRun(*row)
 
 
 def run_keys(store: Store, run_id: str) -> RunKeys | None:
@@ -187,10 +174,7 @@ def set_stage_seconds(store: Store, run_id: str, receipt: Receipt) -> None:
 
 
 def finished_stage(store: Store, run_id: str, stage: str) -> Receipt | None:
-    text = store.scalar(
-        "SELECT receipt FROM run_stages WHERE run_id = ? AND stage = ?", [run_id, stage]
-    )
-    return None if text is None else Receipt.from_dict(json.loads(text))
+    return next((done for done in receipts(store, run_id) if done.stage == stage), None)
 
 
 def receipts(store: Store, run_id: str) -> list[Receipt]:
