@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
 
@@ -27,6 +27,8 @@ from tasks.store.db.snapshot import UnsteadyError, remove_leftovers, snapshot
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+Existing = Literal["refuse", "keep", "replace"]
 
 _POLL_S = 0.1
 #: nothing in a log may make DuckDB reach out: no extension is fetched, none loads by itself
@@ -111,12 +113,13 @@ class Store:
         rows: Iterable[dict[str, Any]],
         *,
         table: str | None = None,
-        ignore_existing: bool = False,
+        existing: Existing = "refuse",
     ) -> int:
         """Insert rows (dicts by column name; a missing column is NULL); returns rows handed in.
 
-        Goes through Arrow, so 100,000 rows take about a second. `ignore_existing` skips rows whose
-        key is there already. JSON columns take JSON text. Raises KeyError on an unknown column.
+        Goes through Arrow, so 100,000 rows take about a second. `existing`: what becomes of a row
+        whose key is there already. JSON columns take JSON text. Raises KeyError on an unknown
+        column.
         """
         batch = list(rows)
         if not batch:
@@ -124,7 +127,7 @@ class Store:
         from tasks.store.db.arrow import table_from_rows
 
         incoming = table_from_rows(contract, batch)
-        self.insert_table(contract, incoming, table=table, ignore_existing=ignore_existing)
+        self.insert_table(contract, incoming, table=table, existing=existing)
         return len(batch)
 
     def insert_table(
@@ -133,16 +136,16 @@ class Store:
         incoming: pa.Table | pa.RecordBatchReader,
         *,
         table: str | None = None,
-        ignore_existing: bool = False,
+        existing: Existing = "refuse",
     ) -> None:
         """Insert Arrow rows that have all of the contract's columns."""
         columns = ", ".join(f'"{name}"' for name in contract.column_names)
-        conflict = " ON CONFLICT DO NOTHING" if ignore_existing else ""
+        insert = {"refuse": "INSERT", "keep": "INSERT OR IGNORE", "replace": "INSERT OR REPLACE"}
         self.connection.register("incoming_rows", incoming)
         try:
             self.connection.execute(
-                f'INSERT INTO "{table or contract.name}" ({columns}) '
-                f"SELECT {columns} FROM incoming_rows{conflict}"
+                f'{insert[existing]} INTO "{table or contract.name}" ({columns}) '
+                f"SELECT {columns} FROM incoming_rows"
             )
         finally:
             self.connection.unregister("incoming_rows")

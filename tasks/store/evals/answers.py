@@ -72,28 +72,12 @@ def read_answers(
 
 def save_completions(store: Store, rows: Iterable[dict[str, Any]]) -> int:
     """Keep completions; one that is there already stays as it is. Returns rows handed in."""
-    return store.insert(COMPLETIONS, rows, ignore_existing=True)
+    return store.insert(COMPLETIONS, rows, existing="keep")
 
 
 def save_scores(store: Store, rows: Sequence[dict[str, Any]]) -> int:
     """Keep scores; a later judgement of the same completion replaces the earlier one."""
-    if not rows:
-        return 0
-    from tasks.store.db.arrow import table_from_rows
-
-    names = [column.name for column in SCORES.columns]
-    changes = ", ".join(f'"{n}" = excluded."{n}"' for n in names if n not in SCORES.key)
-    columns = ", ".join(f'"{n}"' for n in names)
-    keys = ", ".join(f'"{n}"' for n in SCORES.key)
-    store.connection.register("incoming_scores", table_from_rows(SCORES, rows))
-    try:
-        store.execute(
-            f"INSERT INTO scores ({columns}) SELECT {columns} FROM incoming_scores "
-            f"ON CONFLICT ({keys}) DO UPDATE SET {changes}"
-        )
-    finally:
-        store.connection.unregister("incoming_scores")
-    return len(rows)
+    return store.insert(SCORES, rows, existing="replace")
 
 
 def completion_totals(

@@ -24,7 +24,7 @@ def save_release(store: Store, release: Release, now: datetime) -> None:
         "engine": json.dumps(release.engine),
         "created_at": now,
     }
-    store.insert(RELEASES, [row], ignore_existing=True)
+    store.insert(RELEASES, [row], existing="keep")
     store.execute(
         "UPDATE releases SET name = ?, model = ? WHERE release_digest = ?",
         [release.name, release.model, release.digest],

@@ -120,7 +120,7 @@ def write_eval_set(
     rule: str,
 ) -> None:
     """Write a set and its samples; what is there already is the same by content and stays."""
-    store.insert(SAMPLES, map(_row, samples), ignore_existing=True)
+    store.insert(SAMPLES, map(_row, samples), existing="keep")
     eval_set = {
         "eval_set_digest": digest,
         "num_samples": len(samples),
@@ -129,7 +129,7 @@ def write_eval_set(
         "parent_digest": parent_digest,
         "rule": rule,
     }
-    store.insert(EVAL_SETS, [eval_set], ignore_existing=True)
+    store.insert(EVAL_SETS, [eval_set], existing="keep")
     members = [
         {
             "eval_set_digest": digest,
@@ -139,7 +139,7 @@ def write_eval_set(
         }
         for position, sample in enumerate(samples)
     ]
-    store.insert(EVAL_SET_SAMPLES, members, ignore_existing=True)
+    store.insert(EVAL_SET_SAMPLES, members, existing="keep")
 
 
 def _row(sample: Sample) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def _note_merged(store: Store, pairs: Sequence[tuple[Row, Row]], run_id: str) ->
         }
         for kept, other in pairs
     ]
-    store.insert(MERGED_REPORTS, gone, ignore_existing=True)
+    store.insert(MERGED_REPORTS, gone, existing="keep")
     store.execute(
         "UPDATE feedback SET request_id = m.merged_into FROM merged_reports m "
         "WHERE feedback.request_id = m.request_id AND m.run_id = ? "

@@ -84,7 +84,7 @@ def _answers(
         for key, value in zip(keys, values, strict=True)
     ]
     with run.open_store() as store:
-        store.insert(COMPLETIONS, completions, ignore_existing=True)
+        store.insert(COMPLETIONS, completions, existing="keep")
         store.insert(SCORES, scores)
 
 

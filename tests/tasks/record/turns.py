@@ -64,7 +64,7 @@ def _fill(store: Store, run: Run, num_samples: int, same_release: bool, verdict:
         champion_digest=digests[0],
         challenger_digest=digests[1],
     )
-    store.insert(SAMPLES, samples, ignore_existing=True)
+    store.insert(SAMPLES, samples, existing="keep")
     rule = json.dumps({"seed": 0, "max_samples": 200})
     eval_set = {
         "eval_set_digest": set_digest,
@@ -73,7 +73,7 @@ def _fill(store: Store, run: Run, num_samples: int, same_release: bool, verdict:
         "rule": rule,
         "num_samples": num_samples,
     }
-    store.insert(EVAL_SETS, [eval_set], ignore_existing=True)
+    store.insert(EVAL_SETS, [eval_set], existing="keep")
     members = [
         {
             "eval_set_digest": set_digest,
@@ -83,9 +83,9 @@ def _fill(store: Store, run: Run, num_samples: int, same_release: bool, verdict:
         }
         for place, sample in enumerate(samples)
     ]
-    store.insert(EVAL_SET_SAMPLES, members, ignore_existing=True)
+    store.insert(EVAL_SET_SAMPLES, members, existing="keep")
     releases = [_release(name) for name in dict.fromkeys(names)]
-    store.insert(RELEASES, releases, ignore_existing=True)
+    store.insert(RELEASES, releases, existing="keep")
     for place, release in enumerate(releases):
         _answers(store, run, release["release_digest"], samples, better=place == 0)
     _logs(store, run, samples)
@@ -180,8 +180,8 @@ def _answers(
                 "explanation": f"compared {text!r} with {sample['target']!r}",
             }
         )
-    store.insert(COMPLETIONS, completions, ignore_existing=True)
-    store.insert(SCORES, scores, ignore_existing=True)
+    store.insert(COMPLETIONS, completions, existing="keep")
+    store.insert(SCORES, scores, existing="keep")
 
 
 def _logs(store: Store, run: Run, samples: list[dict[str, Any]]) -> None:
@@ -197,7 +197,7 @@ def _logs(store: Store, run: Run, samples: list[dict[str, Any]]) -> None:
         }
         for number, sample in enumerate(samples)
     ]
-    store.insert(REQUESTS, requests, ignore_existing=True)
+    store.insert(REQUESTS, requests, existing="keep")
     source = {column.name: 0 for column in SOURCES.columns if column.sql_type == "BIGINT"} | {
         "path": path,
         "digest": digest("log"),
@@ -208,7 +208,7 @@ def _logs(store: Store, run: Run, samples: list[dict[str, Any]]) -> None:
         "run_id": run.run_id,
         "read_at": NOW,
     }
-    store.insert(SOURCES, [source], ignore_existing=True)
+    store.insert(SOURCES, [source], existing="keep")
     held = [
         {
             "quarantine_id": digest("q", run.run_id, number),

@@ -90,7 +90,7 @@ def test_row_with_an_unknown_column_or_type_is_refused(path: Path):
 def test_known_key_is_skipped_only_where_asked(path: Path):
     with Store.open(path) as store:
         store.insert(FEEDBACK, [feedback(1)])
-        store.insert(FEEDBACK, [feedback(1), feedback(2)], ignore_existing=True)
+        store.insert(FEEDBACK, [feedback(1), feedback(2)], existing="keep")
         assert store.scalar("SELECT count(*) FROM feedback") == 2
 
 
