@@ -27,7 +27,7 @@ from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.held import feedback, marks, quarantine
-from tasks.store.held.quarantine import CALLS, SIGNALS, Judgement, Kind
+from tasks.store.held.quarantine import CALLS, SIGNALS, Kind
 from tasks.store.intake import landing
 from tasks.store.intake.profile import MIN_PAST_DAYS, write_profile
 from tasks.validate.batch_stop import (
@@ -136,10 +136,11 @@ def _move(
     run_id: str,
     show: Callable[[Sequence[str], Sequence[str | None]], str],
 ) -> int:
-    rule_set = judged.rule_set
-    judgement = Judgement(run_id, judged.batch.now, rule_set.version)
+    rule_set, now = judged.rule_set, judged.batch.now
     looked_at = {rule_id: rule_set.rule(rule_id).columns for rule_id in failures.by_reason}
-    return quarantine.hold_back(store, kind, judgement, looked_at, show)
+    return quarantine.hold_back(
+        store, kind, looked_at, show, run_id=run_id, now=now, suite_version=rule_set.version
+    )
 
 
 def _look_at_profile(

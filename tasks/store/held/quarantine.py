@@ -76,15 +76,6 @@ SIGNALS = Kind(
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """Who judged, when, by which version of the rules."""
-
-    run_id: str
-    now: datetime
-    suite_version: str
-
-
-@dataclass(frozen=True, slots=True)
 class Readmitted:
     """`known`: what came in again meanwhile. `failing`: still held, by the first rule."""
 
@@ -141,9 +132,12 @@ def _shown_sql(column: Column) -> str:
 def hold_back(
     store: Store,
     kind: Kind,
-    judgement: Judgement,
     looked_at: Mapping[str, Sequence[str]],
     show: Callable[[Sequence[str], Sequence[str | None]], str],
+    *,
+    run_id: str,
+    now: datetime,
+    suite_version: str,
 ) -> int:
     """Move the marked rows that fail a critical rule into quarantine; returns how many.
 
@@ -182,7 +176,7 @@ def hold_back(
         f"SELECT {', '.join(values[name] for name in QUARANTINE.column_names)} "
         f"FROM {kind.home.name} AS home JOIN {kind.rows.marks} ON home.{kind.rows.key} = row_id "
         "JOIN observed USING (row_id) WHERE len(failed) > 0",
-        [judgement.suite_version, judgement.run_id, judgement.now],
+        [suite_version, run_id, now],
     )
     deleted = store.scalar(
         f"DELETE FROM {kind.home.name} WHERE {kind.rows.key} IN (SELECT row_id {failed})"
