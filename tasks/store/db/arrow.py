@@ -45,18 +45,12 @@ def table_from_values(contract: TableContract, rows: Sequence[Sequence[Any]]) ->
     JSON goes in as Arrow's own JSON type, which DuckDB takes over without parsing it once more.
     """
     values: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(contract.columns)
-    arrays = [
-        _json_array(column) if about.sql_type == "JSON" else _array(column, about.sql_type)
-        for about, column in zip(contract.columns, values, strict=True)
-    ]
+    arrays = []
+    for about, column in zip(contract.columns, values, strict=True):
+        if about.sql_type == "JSON":
+            # bytes, never texts: Python would encode each of them anew
+            storage = pa.array(column, type=pa.binary()).view(pa.string())
+            arrays.append(pa.ExtensionArray.from_storage(pa.json_(), storage))
+        else:
+            arrays.append(pa.array(column, type=_ARROW_TYPES[about.sql_type]))
     return pa.table(arrays, names=list(contract.column_names))
-
-
-def _array(values: Sequence[Any], sql_type: str) -> pa.Array:
-    return pa.array(values, type=_ARROW_TYPES[sql_type])
-
-
-def _json_array(values: Sequence[bytes | None]) -> pa.ExtensionArray:
-    # bytes, never texts: Python would encode each of them anew
-    storage = pa.array(values, type=pa.binary()).view(pa.string())
-    return pa.ExtensionArray.from_storage(pa.json_(), storage)
