@@ -11,13 +11,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from tasks.model.answer import JudgedSample, Role
+from tasks.model.answer import Role
 from tasks.model.turn import Turn
 from tasks.settings import Settings
 from tasks.tracking import links, values
 from tasks.tracking.session import Session, open_session
+
+if TYPE_CHECKING:
+    from tasks.tracking.registry import Registered
 
 _BATCH_PARAMS = 100
 
@@ -92,26 +96,6 @@ def publish(
         return _publish(session, settings, turn, draw, on_progress)
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What every release is recorded with: `dataset` is a DatasetInput."""
-
-    dataset: Any
-    rows: tuple[JudgedSample, ...]
-    started_ms: int
-    on_sent: Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """One release as it stands in MLflow."""
-
-    registered: Any
-    prompts: tuple[str, ...]
-    not_registered: tuple[str, ...]
-    undefined_metrics: tuple[str, ...]
-
-
 def _publish(
     session: Session,
     settings: Settings,
@@ -119,73 +103,49 @@ def _publish(
     draw: Callable[[Links], Pages],
     on_progress: OnProgress,
 ) -> Published:
-    from tasks.tracking import rows
+    from tasks.tracking import registry, rows
     from tasks.tracking.datasets import dataset_input
 
     chosen = rows.choose_rows(turn.judged, settings.mlflow.max_rows)
     ids = _create_runs(session, turn, len(chosen))
-    batch = _Batch(
-        dataset=dataset_input(turn, str(settings.store_path)),
-        rows=chosen,
-        started_ms=time.time_ns() // 1_000_000,
-        on_sent=_counted(on_progress, len(turn.releases) * len(chosen)),
-    )
-    session.client.log_inputs(ids.mlflow_run_id, datasets=[batch.dataset])
-    recorded = {
-        role: _record_release(session, turn, role, ids.child_run_ids[role], batch)
-        for role in turn.releases
+    dataset = dataset_input(turn, str(settings.store_path))
+    session.client.log_inputs(ids.mlflow_run_id, datasets=[dataset])
+    registered = {
+        role: registry.register(session, release) for role, release in turn.releases.items()
     }
-    metrics = values.parent_metrics(turn)
-    params = values.parent_params(turn)
-    _log(session, ids.mlflow_run_id, params, metrics.defined, batch.started_ms)
-    registered = {role: each.registered for role, each in recorded.items()}
+    of_children = {role: values.child_metrics(turn, role) for role in turn.releases}
+    on_sent = _counted(on_progress, len(turn.releases) * len(chosen))
+    for role, release in turn.releases.items():
+        run_id, model_id = ids.child_run_ids[role], registered[role].model_id
+        _log_inputs(session, run_id, registered[role], dataset)
+        params = values.release_params(release)
+        _log(session, run_id, params, of_children[role].defined, model_id, dataset.dataset)
+        rows.send_rows(
+            session, turn, role, chosen, mlflow_run_id=run_id, model_id=model_id, on_sent=on_sent
+        )
+    of_parent = values.parent_metrics(turn)
+    _log(session, ids.mlflow_run_id, values.parent_params(turn), of_parent.defined)
     published = Published(
         links=ids,
         rows_capped=len(turn.judged) - len(chosen),
-        versions={role: f"{each.name} v{each.version}" for role, each in registered.items()},
-        prompts=tuple(dict.fromkeys(uri for each in recorded.values() for uri in each.prompts)),
-        not_registered=tuple(name for each in recorded.values() for name in each.not_registered),
+        versions={role: f"{made.name} v{made.version}" for role, made in registered.items()},
+        prompts=tuple(
+            dict.fromkeys(prompt.uri for made in registered.values() for prompt in made.prompts)
+        ),
+        not_registered=tuple(
+            f"{turn.releases[role].name}: {task}"
+            for role, made in registered.items()
+            for task in made.too_long
+        ),
         undefined_metrics=(
-            *(name for each in recorded.values() for name in each.undefined_metrics),
-            *metrics.undefined,
+            *(f"{role}: {key}" for role, own in of_children.items() for key in own.undefined),
+            *of_parent.undefined,
         ),
     )
     _finish(session, turn, published, draw(ids))
     # last of all, so that its presence says the record is whole
     session.client.set_terminated(ids.mlflow_run_id, status="FINISHED")
     return published
-
-
-def _record_release(
-    session: Session, turn: Turn, role: Role, run_id: str, batch: _Batch
-) -> _Recorded:
-    """Registry, inputs, params, metrics and rows of one release."""
-    from mlflow.entities import LoggedModelInput
-
-    from tasks.tracking import registry, rows
-
-    release = turn.releases[role]
-    prompts, too_long = registry.register_prompts(session, release)
-    registered = registry.register_release(session, release, prompts)
-    model_id = registered.model_id
-    models = [LoggedModelInput(model_id)]
-    session.client.log_inputs(run_id, datasets=[batch.dataset], models=models)
-    _link_prompts(session, run_id, prompts)
-    metrics = values.child_metrics(turn, role)
-    _log(
-        session, run_id, values.release_params(release), metrics.defined, batch.started_ms,
-        model_id=model_id, dataset=batch.dataset.dataset,
-    )  # fmt: skip
-    rows.send_rows(
-        session, turn, role, batch.rows,
-        mlflow_run_id=run_id, model_id=model_id, on_sent=batch.on_sent,
-    )  # fmt: skip
-    return _Recorded(
-        registered=registered,
-        prompts=tuple(prompt.uri for prompt in prompts),
-        not_registered=tuple(f"{release.name}: {task}" for task in too_long),
-        undefined_metrics=tuple(f"{role}: {key}" for key in metrics.undefined),
-    )
 
 
 def _counted(on_progress: OnProgress, total: int) -> Callable[[int], None]:
@@ -286,26 +246,29 @@ def _log(
     run_id: str,
     params: Mapping[str, str],
     metrics: Mapping[str, float],
-    timestamp_ms: int,
-    *,
     model_id: str | None = None,
     dataset: Any = None,
 ) -> None:
     from mlflow.entities import Metric, Param
 
+    now_ms = time.time_ns() // 1_000_000
     of_dataset = {} if dataset is None else {
         "dataset_name": dataset.name, "dataset_digest": dataset.digest, "model_id": model_id,
     }  # fmt: skip
-    entries = [Metric(key, value, timestamp_ms, 0, **of_dataset) for key, value in metrics.items()]
+    entries = [Metric(key, value, now_ms, 0, **of_dataset) for key, value in metrics.items()]
     session.client.log_batch(run_id, metrics=entries)
     pairs = [Param(key, value) for key, value in params.items()]
     for start in range(0, len(pairs), _BATCH_PARAMS):
         session.client.log_batch(run_id, params=pairs[start : start + _BATCH_PARAMS])
 
 
-def _link_prompts(session: Session, run_id: str, prompts: Any) -> None:
-    """What MLflow's own link_prompt_version_to_run writes, without its process-wide address."""
-    linked = [{"name": prompt.name, "version": prompt.version} for prompt in prompts]
+def _log_inputs(session: Session, run_id: str, registered: Registered, dataset: Any) -> None:
+    from mlflow.entities import LoggedModelInput
+
+    models = [LoggedModelInput(registered.model_id)]
+    session.client.log_inputs(run_id, datasets=[dataset], models=models)
+    # what MLflow's own link_prompt_version_to_run writes, without its process-wide address
+    linked = [{"name": prompt.name, "version": prompt.version} for prompt in registered.prompts]
     if linked:
         session.client.set_tag(run_id, "mlflow.linkedPrompts", json.dumps(linked))
 
@@ -321,15 +284,10 @@ def _earlier_attempts(session: Session, flywheel_run_id: str) -> tuple[Published
     if not whole:
         return None, leftovers
     leftovers += [run.info.run_id for run in whole[1:]]
-    return _read_back(session, whole[0].info.run_id), leftovers
-
-
-def _read_back(session: Session, parent_run_id: str) -> Published:
-    from tempfile import TemporaryDirectory
-
     with TemporaryDirectory(prefix="flywheel-") as folder:
-        file = session.client.download_artifacts(parent_run_id, "published.json", folder)
-        return Published.from_json(Path(file).read_text(encoding="utf-8"))
+        run_id = whole[0].info.run_id
+        file = session.client.download_artifacts(run_id, "published.json", folder)
+        return Published.from_json(Path(file).read_text(encoding="utf-8")), leftovers
 
 
 def _delete_attempt(session: Session, parent_run_id: str) -> None:

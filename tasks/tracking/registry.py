@@ -6,7 +6,6 @@ twice would make a second version of it. Imports mlflow: import this module late
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -29,17 +28,7 @@ _MAX_PROMPT_CHARS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
-    """A release in MLflow; `model_id` is its logged model, which metrics and traces point at."""
-
-    name: str
-    version: str
-    model_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class PromptVersion:
-    task: str
     name: str
     version: str
 
@@ -48,11 +37,26 @@ class PromptVersion:
         return f"prompts:/{self.name}/{self.version}"
 
 
-def register_prompts(
-    session: Session, release: Release
-) -> tuple[tuple[PromptVersion, ...], tuple[str, ...]]:
-    """Every prompt of a release, registered once a text; the second: tasks too long to register."""
-    registered: list[PromptVersion] = []
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A release in MLflow; `model_id` is its logged model, which metrics and traces point at.
+
+    `too_long`: tasks whose prompts are too long to register.
+    """
+
+    name: str
+    version: str
+    model_id: str
+    prompts: tuple[PromptVersion, ...]
+    too_long: tuple[str, ...]
+
+
+def register(session: Session, release: Release) -> Registered:
+    """Every prompt of a release, once a text, then the release; found where they are registered.
+
+    Which version is champion is not ours to say.
+    """
+    made: list[PromptVersion] = []
     too_long: list[str] = []
     for task, template in sorted(release.prompts.items()):
         text = json.dumps(template, sort_keys=True)
@@ -66,40 +70,44 @@ def register_prompts(
         version = _find_prompt(session, name, digest, template)
         if version is None:
             version = _create_prompt(session, name, digest, template, release)
-        registered.append(PromptVersion(task, name, version))
-    return tuple(registered), tuple(too_long)
-
-
-def register_release(
-    session: Session, release: Release, prompts: tuple[PromptVersion, ...]
-) -> Registered:
-    """The version of this release, found or made. Which version is champion is not ours to say."""
+        made.append(PromptVersion(name, version))
+    prompts = tuple(made)
     name = links.model_name(session.experiment)
     found = _find_version(session, name, release.digest)
     if found is None:
-        with _unless_existing():
-            session.client.create_registered_model(
-                name, description="Releases: each version is a model, its prompts and settings."
-            )
-        model_id = _logged_model(session, release)
-        made = session.client.create_model_version(
-            name,
-            source=f"models:/{model_id}",
-            model_id=model_id,
-            tags=_version_tags(release, prompts),
-            description=_description(release, prompts),
+        found = _create_version(session, name, release, prompts)
+    return Registered(name, *found, prompts, tuple(too_long))
+
+
+def _create_version(
+    session: Session, name: str, release: Release, prompts: tuple[PromptVersion, ...]
+) -> tuple[str, str]:
+    """Version and id of the logged model."""
+    try:
+        session.client.create_registered_model(
+            name, description="Releases: each version is a model, its prompts and settings."
         )
-        found = Registered(name, str(made.version), model_id)
-    return found
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    model_id = _logged_model(session, release)
+    version = session.client.create_model_version(
+        name,
+        source=f"models:/{model_id}",
+        model_id=model_id,
+        tags=_version_tags(release, prompts),
+        description=_description(release, prompts),
+    )
+    return str(version.version), model_id
 
 
-def _find_version(session: Session, name: str, digest: str) -> Registered | None:
+def _find_version(session: Session, name: str, digest: str) -> tuple[str, str] | None:
     page = session.client.search_model_versions(
         f"name = '{name}' AND tag.`{DIGEST_TAG}` = '{digest}'", max_results=1
     )
     for version in page:
         model_id = version.model_id or version.source.removeprefix("models:/")
-        return Registered(name, str(version.version), model_id)
+        return str(version.version), model_id
     return None
 
 
@@ -182,12 +190,3 @@ def _create_prompt(
         tags={PROMPT_DIGEST_TAG: digest},
     )
     return str(made.version)
-
-
-@contextlib.contextmanager
-def _unless_existing() -> Any:
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
