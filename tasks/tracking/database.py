@@ -68,8 +68,8 @@ def _create(path: Path) -> None:
 
     configure_models()
     unfinished = path.with_name(f"{path.name}.new")
-    for leftover in (unfinished, *_side_files(unfinished)):
-        leftover.unlink(missing_ok=True)
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{unfinished}{suffix}").unlink(missing_ok=True)
     engine = create_engine(f"sqlite:///{unfinished}")
     try:
         _initialize_tables(engine)
@@ -82,11 +82,12 @@ def _create(path: Path) -> None:
 
 
 def _check_revision(path: Path) -> None:
-    found = _revision(path)
-    expected = _expected_revision()
+    import mlflow
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    found, expected = _revision(path), str(_get_latest_schema_revision())
     if found == expected:
         return
-    import mlflow
 
     raise StoreError(
         "MLflow's database was written by another version of MLflow",
@@ -117,13 +118,3 @@ def _revision(path: Path) -> str | None:
             received=str(path),
             next="restore it from a backup, or move it away: a new one is made",
         ) from None
-
-
-def _expected_revision() -> str:
-    from mlflow.store.db.utils import _get_latest_schema_revision
-
-    return str(_get_latest_schema_revision())
-
-
-def _side_files(path: Path) -> tuple[Path, Path]:
-    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")

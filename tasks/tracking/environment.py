@@ -35,29 +35,25 @@ _SQLITE = "sqlite:///"
 
 @dataclass(frozen=True, slots=True)
 class TrackingLocation:
-    """`database` is set for SQLite only; `artifacts` None: the server decides."""
+    """`database` is set for SQLite only; `artifact_uri` None: the server decides."""
 
     uri: str
     database: Path | None
-    artifacts: Path | None
+    artifact_uri: str | None
 
     @property
     def is_http(self) -> bool:
         return self.uri.startswith(("http://", "https://"))
 
-    @property
-    def artifact_uri(self) -> str | None:
-        return None if self.artifacts is None else self.artifacts.as_uri()
-
 
 def tracking_location(settings: Settings) -> TrackingLocation:
     """From the settings. Raises UsageError on a kind of store MLflow 3 no longer writes to."""
     uri = settings.mlflow.tracking_uri.strip()
-    artifacts = settings.home_path / "mlflow-artifacts"
-    if not uri:
-        return _sqlite(settings.home_path / "mlflow.db", artifacts)
-    if uri.startswith(_SQLITE):
-        return _sqlite(settings.path(uri.removeprefix(_SQLITE)), artifacts)
+    artifacts = (settings.home_path / "mlflow-artifacts").as_uri()
+    if not uri or uri.startswith(_SQLITE):
+        database = settings.path(uri.removeprefix(_SQLITE)) if uri else None
+        database = database or settings.home_path / "mlflow.db"
+        return TrackingLocation(f"{_SQLITE}{database}", database, artifacts)
     if uri.startswith(("http://", "https://")):
         return TrackingLocation(uri.rstrip("/"), None, None)
     if uri.startswith(("postgresql", "mysql", "mssql")):
@@ -68,10 +64,6 @@ def tracking_location(settings: Settings) -> TrackingLocation:
         allowed="empty, sqlite:///FILE, postgresql://…, http://…, https://…",
         next="correct mlflow.tracking_uri in flywheel.toml",
     )
-
-
-def _sqlite(path: Path, artifacts: Path) -> TrackingLocation:
-    return TrackingLocation(f"{_SQLITE}{path}", path, artifacts)
 
 
 def prepare_environment(environ: MutableMapping[str, str] | None = None) -> None:

@@ -19,10 +19,6 @@ def run_path(experiment_id: str, run_id: str) -> str:
     return f"/#/experiments/{experiment_id}/runs/{run_id}"
 
 
-def model_version_path(name: str, version: str) -> str:
-    return f"/#/models/{name}/versions/{version}"
-
-
 def model_name(experiment: str) -> str:
     """The registered model whose versions are the releases."""
     return f"{slug(experiment)}-release"

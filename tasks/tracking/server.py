@@ -29,10 +29,7 @@ def server_command(
             received=without_password(location.uri),
             next="open that address in a browser",
         )
-    environment = dict(os.environ)
     prepare_environment()
-    prepare_environment(environment)
-    environment |= _SERVER_ENVIRONMENT
     if location.database is not None:
         from tasks.tracking.database import prepare_database
 
@@ -42,4 +39,4 @@ def server_command(
         "--workers", "1", "--backend-store-uri", location.uri,
         "--artifacts-destination", str(location.artifact_uri),
     ]  # fmt: skip
-    return argv, environment
+    return argv, {**os.environ, **_SERVER_ENVIRONMENT}

@@ -110,14 +110,11 @@ def _is_transient(error: Exception) -> bool:
     text = str(error)
     marks = ("Max retries exceeded", "ConnectionError", "Connection refused", "timed out",
              "Connection aborted", "OperationalError")  # fmt: skip
-    return any(mark in text for mark in marks) or _status(error) in (429, 502, 503, 504)
-
-
-def _status(error: Exception) -> int:
-    try:
-        return int(error.get_http_status_code())  # type: ignore[attr-defined]
-    except (AttributeError, TypeError, ValueError):
-        return 0
+    if any(mark in text for mark in marks):
+        return True
+    with suppress(AttributeError, TypeError, ValueError):
+        return int(error.get_http_status_code()) in (429, 502, 503, 504)  # type: ignore[attr-defined]
+    return False
 
 
 def _unreachable(location: TrackingLocation, text: str) -> StoreUnreachableError:
