@@ -6,29 +6,38 @@ the next attempt finds what stands in MLflow, finishes or replaces it, and count
 
 from __future__ import annotations
 
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tasks.errors import StoreError
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
-from tasks.record.files import write_pages
 from tasks.record.reading import read_turn
-from tasks.record.versions import installed_versions
+from tasks.report import note, page, plot
 from tasks.run import Run
 from tasks.store.control import ledger
-from tasks.tracking.publish import Published, publish
+from tasks.tracking.publish import Links, Pages, Published, publish
 
 STAGE = "record"
+#: what a verdict depends on
+_DISTRIBUTIONS = (
+    "llm-flywheel", "torch", "transformers", "tokenizers", "numpy", "scipy", "duckdb",
+    "great-expectations", "mlflow", "prefect",
+)  # fmt: skip
 
 
 def record(run: Run) -> Receipt:
     """Raises StoreError where the run has no verdict or MLflow does not answer (transient)."""
     with run.open_store() as store:
-        turn = read_turn(store, run.run_id, run.settings.evaluate.repeats, installed_versions())
+        turn = read_turn(store, run.run_id, run.settings.evaluate.repeats, _installed_versions())
     folder = run.settings.home_path / "reports" / run.run_id
     published = publish(
         run.settings,
         turn,
-        draw=lambda links: write_pages(turn, folder, links),
+        draw=lambda links: _write_pages(turn, folder, links),
         on_progress=lambda done, total, note: run.progress(STAGE, done, total, note),
     )
     receipt = _receipt(run, turn, published, folder / "report.html")
@@ -50,13 +59,8 @@ def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receip
         rows_in=len(turn.judged),
         rows_out=len(turn.judged),
         notes={
-            "mlflow_run_id": published.links.mlflow_run_id,
-            "experiment_id": published.links.experiment_id,
+            **asdict(published.links),
             "report": str(report),
-            "compare_url_path": published.links.compare_url_path,
-            "run_url_path": published.links.run_url_path,
-            "child_run_ids": dict(published.links.child_run_ids),
-            "rows_sent": published.links.rows_sent,
             "rows_capped": published.rows_capped,
             "versions": dict(published.versions),
             "prompts": list(published.prompts),
@@ -64,3 +68,43 @@ def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receip
             "undefined_metrics": list(published.undefined_metrics),
         },
     )
+
+
+def _installed_versions() -> dict[str, str]:
+    """Distribution → version, of package metadata; what is not installed says so."""
+    versions = {"python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
+    """report.html and differences.{svg,png} in `folder`, each whole or not at all; the note is not
+    a file."""
+    drawn = plot.draw(turn)
+    html = page.render(
+        turn, drawn, compare_url_path=links.compare_url_path, mlflow_run_id=links.mlflow_run_id
+    )
+    contents = {"report.html": html.encode()}
+    if drawn is not None:
+        contents |= {"differences.svg": drawn.svg, "differences.png": drawn.png}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            unfinished = folder / f".{name}.new"
+            unfinished.write_bytes(content)
+            os.replace(unfinished, folder / name)
+    except OSError as error:
+        raise StoreError(
+            f"the report cannot be written: {error.strerror or error}", received=str(folder)
+        ) from None
+    text = note.note(
+        turn,
+        compare_url_path=links.compare_url_path,
+        experiment_id=links.experiment_id,
+        num_rows=links.rows_sent,
+    )
+    return Pages(text, tuple(folder / name for name in contents))
