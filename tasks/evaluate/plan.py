@@ -1,21 +1,39 @@
 """The plan of an evaluation: which completions are needed, which are missing, in which order.
 
+The `seed` of a completion's key is run seed + number of the repeat (0, 1, …), the same for champion
+and challenger, so a completion is a function of (release, sample, seed) whatever run asked for it.
+Runs whose seeds are closer than the number of repeats therefore share completions: choose seeds at
+least `repeats` apart where runs must be independent.
+
 Pure: values in, values out. Knows no SQL, no engine and no clock.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.backends.base import Ask
 from tasks.errors import UsageError
-from tasks.evaluate.seeds import sample_seed
 from tasks.model.answer import CompletionKey
 from tasks.model.sample import Sample
 from tasks.releases.prompts import DEFAULT, messages_for
 from tasks.releases.resolve import ResolvedRelease
+
+_SEED_BITS = 63  # a positive BIGINT, and within what the engine takes
+
+
+def repeat_seeds(run_seed: int, repeats: int) -> range:
+    """The seeds of a run, one a repeat."""
+    return range(run_seed, run_seed + repeats)
+
+
+def sample_seed(seed: int, sample_id: str) -> int:
+    """The engine's own seed, 0 ≤ seed < 2^63: the first 63 bits of sha256("SEED:SAMPLE_ID")."""
+    digest = hashlib.sha256(f"{seed}:{sample_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - _SEED_BITS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,17 @@ from engine import EngineError
 from tasks.backends.base import Backend, Reply
 from tasks.errors import UsageError
 from tasks.evaluate import plan
-from tasks.evaluate.plan import Need
-from tasks.evaluate.seeds import repeat_seeds
+from tasks.evaluate.plan import Need, repeat_seeds
 from tasks.model.answer import CompletionKey, Role
 from tasks.model.failure import Failure, Fault
 from tasks.model.receipt import Receipt
-from tasks.releases.machine import share_processors
 from tasks.releases.memory import Memory
-from tasks.releases.resolve import ResolvedRelease, resolve_release, unusable_model
+from tasks.releases.resolve import (
+    ResolvedRelease,
+    resolve_release,
+    share_processors,
+    unusable_model,
+)
 from tasks.run import Run
 from tasks.scoring import score, scorer_version, unscored
 from tasks.scoring.suites import suite_rules

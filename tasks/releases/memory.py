@@ -44,23 +44,18 @@ class Memory:
 
     def model_digest(self, path: Path) -> str:
         """engine.model_digest, computed again only where a file's size or time changed."""
-        key, signature = f"model {path}", file_signature(path)
+        files = {path} if path.is_file() else {f for own in PATTERNS for f in path.glob(own)}
+        signature: list[list[str | int]] = []
+        for file in sorted(files):
+            stat = file.stat()  # follows links: a hub snapshot is a folder of links
+            signature.append([file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
+        key = f"model {path}"
         known = self.get(key)
         if isinstance(known, dict) and known.get("signature") == signature and signature:
             return str(known["digest"])
         digest = engine.model_digest(path)
         self.put(key, {"signature": signature, "digest": digest})
         return digest
-
-
-def file_signature(path: Path) -> list[list[str | int]]:
-    """[name, size, mtime_ns, inode] of every file that enters a model's digest, sorted."""
-    files = {path} if path.is_file() else {f for pattern in PATTERNS for f in path.glob(pattern)}
-    found: list[list[str | int]] = []
-    for file in sorted(files):
-        stat = file.stat()  # follows links: a hub snapshot is a folder of links
-        found.append([file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
-    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluate.seeds import repeat_seeds, sample_seed
+from tasks.evaluate.plan import repeat_seeds, sample_seed
 
 
 def test_seed_of_a_sample_never_changes() -> None:

@@ -14,9 +14,14 @@ import engine
 from engine.identity import code_digest
 from tasks.errors import UsageError
 from tasks.releases import resolve as releases
-from tasks.releases.machine import resolve_engine
 from tasks.releases.memory import Memory
-from tasks.releases.resolve import ResolvedRelease, find_in_package, release_digest, resolve_release
+from tasks.releases.resolve import (
+    ResolvedRelease,
+    find_in_package,
+    release_digest,
+    resolve_engine,
+    resolve_release,
+)
 from tasks.settings import EngineSettings, ReleaseSettings, SamplingSettings, parse_settings
 from tests.tasks.evaluate.stage import settings_for
 from tests.tasks.releases.engines import CPU
