@@ -7,26 +7,11 @@ validating.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from expectations.contracts import FEEDBACK
 from tasks.store.db.connection import Store
 from tasks.store.held.quarantine import SIGNALS
 
 _IS_NEW = "run_id NOT IN (SELECT run_id FROM run_stages WHERE stage = 'validate')"
-
-
-def known_feedback(store: Store, ids: Sequence[str]) -> set[str]:
-    if not ids:
-        return set()
-    rows = store.rows(
-        "SELECT feedback_id FROM feedback WHERE feedback_id IN (SELECT unnest(?))", [list(ids)]
-    )
-    return {feedback_id for (feedback_id,) in rows}
-
-
-def add_feedback(store: Store, rows: Sequence[dict[str, Any]]) -> None:
-    store.insert(FEEDBACK, rows)
 
 
 def count_feedback(store: Store, run_id: str) -> int:
