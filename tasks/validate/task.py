@@ -57,7 +57,12 @@ def validate(run: Run) -> Receipt:
             return done
         rows_in, num_signals = landing.count_calls(store), feedback.count_new(store)
         if not rows_in and not num_signals and not run.settings.validation.max_age_h:
-            return _nothing_new(run, store, rule_sets[0])
+            notes = _notes(rule_sets[0], Failures(), None)
+            notes["note"] = "no new call: nothing to judge"
+            receipt = Receipt(STAGE, run.run_id, 0, 0, notes=notes)
+            with store.transaction():
+                ledger.finish_stage(store, run.run_id, receipt, run.clock())
+            return receipt
     run.progress(STAGE, 0, rows_in, "Great Expectations")
     with run.open_store() as store:
         now = run.clock()
@@ -76,16 +81,6 @@ def validate(run: Run) -> Receipt:
             receipt = _hold_back(run, store, judged, profile)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     run.progress(STAGE, rows_in, rows_in)
-    return receipt
-
-
-def _nothing_new(run: Run, store: Store, rule_set: RuleSet) -> Receipt:
-    notes = _notes(rule_set, Failures(), None)
-    receipt = Receipt(
-        STAGE, run.run_id, 0, 0, notes={**notes, "note": "no new call: nothing to judge"}
-    )
-    with store.transaction():
-        ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
 
