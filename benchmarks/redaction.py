@@ -34,10 +34,9 @@ import orjson
 import pyarrow as pa
 
 from benchmarks.ingest import ROOT, Prose
-from tasks.privacy.columns import redact_table
 from tasks.privacy.masking import KINDS, Redactor
 from tasks.privacy.persons import PERSON
-from tasks.privacy.policy import JSON_COLUMNS, TEXT_COLUMNS, Policy
+from tasks.privacy.policy import JSON_COLUMNS, TEXT_COLUMNS, Policy, redact_table
 
 #: the makers' names of what we look for
 LABELS = {

@@ -9,13 +9,12 @@ not depend on the order of the texts. Exact duplicates are texts equal after nor
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.curate.clusters import smallest_members
-from tasks.curate.minhash import banding, candidate_pairs, signatures
+from tasks.curate.minhash import banding, candidate_pairs, chunks, signatures
 from tasks.curate.normalize import text_digest
 from tasks.curate.shingles import Shingles, shingle, without_common
 
@@ -106,11 +105,7 @@ def _jaccard(
     small = np.where(swap, pairs[:, 1], pairs[:, 0])
     large = np.where(swap, pairs[:, 0], pairs[:, 1])
     shared = np.zeros(len(pairs), dtype=np.int64)
-    number = np.cumsum(sizes[small]) // _CHUNK
-    edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(pairs)]
-    for first, last in pairwise(edges):
-        if last == first:
-            continue
+    for first, last in chunks(sizes[small], _CHUNK):
         lengths = sizes[small[first:last]]
         offsets = np.cumsum(lengths) - lengths
         within = np.arange(lengths.sum()) - np.repeat(offsets, lengths)

@@ -54,7 +54,7 @@ def signatures(shingles: Shingles) -> NDArray[np.uint32]:
         0, 2**63, size=(NUM_HASHES, 2), dtype=np.uint64
     )
     result = np.empty((len(shingles), NUM_HASHES), dtype=np.uint32)
-    for first, last in _chunks(shingles):
+    for first, last in chunks(shingles.sizes, _CHUNK):
         values = shingles.values[shingles.starts[first] : shingles.starts[last]]
         offsets = shingles.starts[first:last] - shingles.starts[first]
         for column, (factor, shift) in enumerate(constants):
@@ -97,10 +97,10 @@ def _row_keys(columns: NDArray[np.uint32]) -> NDArray[np.uint64]:
     return key
 
 
-def _chunks(shingles: Shingles) -> Iterator[tuple[int, int]]:
-    """Ranges of texts with about _CHUNK shingles each, to bound memory."""
-    number = np.cumsum(shingles.sizes) // _CHUNK
-    edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(shingles)]
+def chunks(sizes: NDArray[np.int64], limit: int) -> Iterator[tuple[int, int]]:
+    """Ranges of things of these sizes, of about `limit` together each, to bound memory."""
+    number = np.cumsum(sizes) // limit
+    edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(sizes)]
     for first, last in pairwise(edges):
         if last > first:
             yield first, last

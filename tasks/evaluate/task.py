@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engine import EngineError
-from tasks.backends.base import Backend, Reply
+from tasks.backends.base import Backend
 from tasks.errors import UsageError
 from tasks.evaluate import plan
 from tasks.evaluate.plan import Need, repeat_seeds
@@ -125,24 +125,20 @@ def _compute_chunk(
         if reply.failure is not None and reply.failure.is_transient:
             work.transient[need.key] = reply.failure
         else:
-            kept.append(_completion_row(run, need, reply))
+            kept.append({
+                **asdict(need.key),
+                "text": reply.text,
+                "finish_reason": reply.finish_reason,
+                "input_tokens": reply.input_tokens,
+                "cached_tokens": reply.cached_tokens,
+                "output_tokens": reply.output_tokens,
+                "error": reply.failure and reply.failure.message,
+                "fault": reply.failure and reply.failure.fault,
+                "run_id": run.run_id,
+                "created_at": run.clock(),
+            })  # fmt: skip
     with run.open_store() as store, store.transaction():
         table.save_completions(store, kept)
-
-
-def _completion_row(run: Run, need: Need, reply: Reply) -> dict[str, Any]:
-    return {
-        **asdict(need.key),
-        "text": reply.text,
-        "finish_reason": reply.finish_reason,
-        "input_tokens": reply.input_tokens,
-        "cached_tokens": reply.cached_tokens,
-        "output_tokens": reply.output_tokens,
-        "error": reply.failure and reply.failure.message,
-        "fault": reply.failure and reply.failure.fault,
-        "run_id": run.run_id,
-        "created_at": run.clock(),
-    }
 
 
 def _load(release: ResolvedRelease) -> Backend:

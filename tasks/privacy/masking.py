@@ -58,7 +58,12 @@ class Redactor:
         wanted = tuple(kinds)
         for kind in wanted:
             if kind not in ALL_KINDS:
-                raise _unknown(kind)
+                raise UsageError(
+                    f"unknown kind of redaction {kind!r}{did_you_mean(kind, ALL_KINDS)}",
+                    received=kind,
+                    allowed=", ".join(ALL_KINDS),
+                    next="correct kinds in [redact] of flywheel.toml",
+                )
         # in the order of the table, whatever the order asked for: the first finder wins an overlap
         self._finders = tuple(finder for finder in FINDERS if finder.kind in wanted)
         if PERSON in wanted:
@@ -194,12 +199,3 @@ def _normalise(kind: str, text: str) -> str:
 def _is_masked(text: str) -> bool:
     kind = text[1:].partition(":")[0]
     return text.startswith("<") and text.endswith(">") and kind in (*ALL_KINDS, _HASHED)
-
-
-def _unknown(kind: str) -> UsageError:
-    return UsageError(
-        f"unknown kind of redaction {kind!r}{did_you_mean(kind, ALL_KINDS)}",
-        received=kind,
-        allowed=", ".join(ALL_KINDS),
-        next="correct kinds in [redact] of flywheel.toml",
-    )

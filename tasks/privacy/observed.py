@@ -19,20 +19,14 @@ def shown(
     `hidden`: columns whose values are not shown.
     """
     texts = [
-        _shown(value, _hide if name in hidden else mask)
+        "NULL" if value is None
+        else "(not shown)" if name in hidden
+        else " ".join(mask(value).split()) or "(blank)"
         for name, value in zip(columns, values, strict=True)
-    ]
+    ]  # fmt: skip
     if len(texts) > 1:
         texts = [f"{name}={text}" for name, text in zip(columns, texts, strict=True)]
     text = ", ".join(texts)
     if len(text) <= MAX_SHOWN_CHARS:
         return text
     return f"{text[: MAX_SHOWN_CHARS - 1]}… ({len(text)} characters)"
-
-
-def _shown(value: str | None, mask: Callable[[str], str]) -> str:
-    return "NULL" if value is None else " ".join(mask(value).split()) or "(blank)"
-
-
-def _hide(value: str) -> str:
-    return "(not shown)"

@@ -6,13 +6,15 @@ A field is a column, or a member of a column that holds an object ("tags.custome
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from tasks.errors import did_you_mean
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tasks.privacy.masking import Redactor
 
 MASK, HASH, DROP, KEEP = ACTIONS = ("mask", "hash", "drop", "keep")
@@ -69,7 +71,7 @@ class Policy:
     def text(self, column: str, value: str) -> str | None:
         match self._columns.get(column, MASK):
             case "drop":
-                self._count_dropped()
+                self._redactor.counts["dropped"] += 1
                 return None
             case "hash":
                 return self._redactor.hashed(value)
@@ -81,7 +83,7 @@ class Policy:
         """`text`: JSON, as the result is."""
         action = self._columns.get(column, MASK)
         if action == DROP:
-            self._count_dropped()
+            self._redactor.counts["dropped"] += 1
             return None
         if column in self._members:
             value = orjson.loads(text)
@@ -99,7 +101,7 @@ class Policy:
             member = value[name]
             match actions[name]:
                 case "drop":
-                    self._count_dropped()
+                    self._redactor.counts["dropped"] += 1
                 case "hash":
                     plain = member if isinstance(member, str) else orjson.dumps(member).decode()
                     redacted[name] = None if member is None else self._redactor.hashed(plain)
@@ -109,5 +111,17 @@ class Policy:
                     redacted |= self._redactor.value({name: member})
         return redacted
 
-    def _count_dropped(self) -> None:
-        self._redactor.counts["dropped"] += 1
+
+def redact_table(table: pa.Table, policy: Policy) -> pa.Table:
+    """Same rows, same columns, with the policy applied to each field."""
+    import pyarrow as pa
+
+    for names, redacted in ((JSON_COLUMNS, policy.json), (TEXT_COLUMNS, policy.text)):
+        for name in names:
+            position = table.schema.get_field_index(name)
+            values: list[Any] = [
+                None if value is None else redacted(name, value)
+                for value in table.column(position).to_pylist()
+            ]
+            table = table.set_column(position, name, pa.array(values, type=pa.string()))
+    return table

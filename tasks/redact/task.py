@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from tasks.errors import DataError
 from tasks.model.receipt import Receipt
-from tasks.privacy.columns import redact_table
 from tasks.privacy.masking import Redactor
-from tasks.privacy.policy import FEEDBACK_TEXTS, Policy
+from tasks.privacy.policy import FEEDBACK_TEXTS, Policy, redact_table
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger

@@ -30,20 +30,17 @@ def commands(turn: Turn, compare_url_path: str | None) -> tuple[Command, ...]:
     for role, release in turn.releases.items():
         again += [f"--{role}", release.name]
     again += ["--seed", str(request.get("seed", 0))]
+    digests = ", ".join(f"'{d}'" for d in sorted({r.digest for r in turn.releases.values()}))
+    scores = (
+        "select s.* from scores s join eval_set_samples e using (sample_id) where "
+        f"e.eval_set_digest = '{turn.eval_set.digest}' and s.release_digest in ({digests})"
+    )
     found = [
         Command("Run the same turn again (cached completions are reused)", shlex.join(again)),
         Command("Read the scores of this eval set",
-                shlex.join(["flywheel", "sql", _scores_sql(turn)])),
+                shlex.join(["flywheel", "sql", scores])),
         Command("Open MLflow", "flywheel ui"),
     ]  # fmt: skip
     if compare_url_path:
         found.append(Command("… then, side by side, after the address it prints", compare_url_path))
     return tuple(found)
-
-
-def _scores_sql(turn: Turn) -> str:
-    digests = ", ".join(f"'{d}'" for d in sorted({r.digest for r in turn.releases.values()}))
-    return (
-        "select s.* from scores s join eval_set_samples e using (sample_id) where "
-        f"e.eval_set_digest = '{turn.eval_set.digest}' and s.release_digest in ({digests})"
-    )

@@ -30,8 +30,11 @@ def note(turn: Turn, *, compare_url_path: str, experiment_id: str, num_rows: int
         f"[Compare row by row](#{compare_url_path.removeprefix('/#')}) "
         f"· report.html, verdict.json and differences.png are under Artifacts "
         f"· [all runs](#/experiments/{experiment_id}/runs)", "",
-        *_sampled(turn, num_rows),
     ]  # fmt: skip
+    total = len(turn.judged)
+    if num_rows != total:
+        head += [f"The comparison holds {num_rows} of {total} samples, drawn by their digests "
+                 "whatever their outcome: its means are estimates of those below.", ""]  # fmt: skip
     tail = [
         "", f"{changes.num_flips} of {changes.num_samples} answers changed their score: "
         f"{changes.num_losses} down, {changes.num_gains} up, {changes.num_one_sided} scored on one "
@@ -45,14 +48,6 @@ def note(turn: Turn, *, compare_url_path: str, experiment_id: str, num_rows: int
         f"Eval set `{turn.eval_set.digest[:36]}`, {turn.eval_set.num_samples} samples.",
     ]  # fmt: skip
     return _fitted(head, _suite_rows(turn), tail)
-
-
-def _sampled(turn: Turn, num_rows: int) -> list[str]:
-    total = len(turn.judged)
-    if num_rows == total:
-        return []
-    return [f"The comparison holds {num_rows} of {total} samples, drawn by their digests whatever "
-            "their outcome: its means are estimates of those below.", ""]  # fmt: skip
 
 
 def _suite_rows(turn: Turn) -> list[str]:

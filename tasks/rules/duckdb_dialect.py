@@ -151,11 +151,7 @@ class FlywheelDuckDBDialect(PGDialect):
         return True
 
     def get_columns(
-        self,
-        connection: Connection,
-        table_name: str,
-        schema: str | None = None,
-        **_: Any,
+        self, connection: Connection, table_name: str, schema: str | None = None, **_: Any
     ) -> list[ReflectedColumn]:
         rows = connection.exec_driver_sql(
             "SELECT column_name, data_type, is_nullable FROM duckdb_columns() "
@@ -185,44 +181,20 @@ class FlywheelDuckDBDialect(PGDialect):
         return []
 
     def get_schema_names(self, connection: Connection, **_: Any) -> list[str]:
-        return _first_column(
-            connection,
-            "SELECT DISTINCT schema_name FROM duckdb_schemas() "
-            "WHERE database_name = current_database()",
-        )
+        return _names_of(connection, "schema", "true")
 
     def get_table_names(
-        self,
-        connection: Connection,
-        schema: str | None = None,
-        **_: Any,
+        self, connection: Connection, schema: str | None = None, **_: Any
     ) -> list[str]:
-        return _first_column(
-            connection,
-            "SELECT table_name FROM duckdb_tables() "
-            "WHERE schema_name = ? AND database_name = current_database()",
-            schema or "main",
-        )
+        return _names_of(connection, "table", "schema_name = ?", schema or "main")
 
     def get_view_names(
-        self,
-        connection: Connection,
-        schema: str | None = None,
-        **_: Any,
+        self, connection: Connection, schema: str | None = None, **_: Any
     ) -> list[str]:
-        return _first_column(
-            connection,
-            "SELECT view_name FROM duckdb_views() WHERE schema_name = ? AND NOT internal "
-            "AND database_name = current_database()",
-            schema or "main",
-        )
+        return _names_of(connection, "view", "schema_name = ? AND NOT internal", schema or "main")
 
     def has_table(
-        self,
-        connection: Connection,
-        table_name: str,
-        schema: str | None = None,
-        **_: Any,
+        self, connection: Connection, table_name: str, schema: str | None = None, **_: Any
     ) -> bool:
         return table_name in (
             *self.get_table_names(connection, schema),
@@ -230,8 +202,14 @@ class FlywheelDuckDBDialect(PGDialect):
         )
 
 
-def _first_column(connection: Connection, sql: str, *parameters: str) -> list[str]:
-    return [row[0] for row in connection.exec_driver_sql(sql, parameters).fetchall()]
+def _names_of(connection: Connection, kind: str, where: str, *parameters: str) -> list[str]:
+    """Names of schemas, tables or views of the database."""
+    rows = connection.exec_driver_sql(
+        f"SELECT DISTINCT {kind}_name FROM duckdb_{kind}s() "
+        f"WHERE database_name = current_database() AND {where}",
+        parameters,
+    )
+    return [name for (name,) in rows.fetchall()]
 
 
 registry.register("postgresql.flywheelduckdb", __name__, FlywheelDuckDBDialect.__name__)

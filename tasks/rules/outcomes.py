@@ -95,21 +95,3 @@ def check_agreement(
                 ),
                 next="report this as a bug; nothing was moved",
             )
-
-
-def broken_shares(
-    rule_set: RuleSet, outcomes: Iterable[RuleOutcome], rows_in: int, min_rows: int
-) -> dict[str, str]:
-    """Batch rules over rows that are broken: rule id → what was found.
-
-    A rule that lets a share pass is never broken in fewer rows than `min_rows`.
-    """
-    broken = {}
-    for outcome in outcomes:
-        rule = rule_set.rule(outcome.rule_id)
-        too_few = rule.max_ratio > 0 and rows_in < min_rows
-        if rule.severity == "batch" and not outcome.success and not too_few:
-            broken[rule.id] = (
-                f"{outcome.unexpected_rows} of {rows_in}, allowed share {rule.max_ratio:.0%}"
-            )
-    return broken

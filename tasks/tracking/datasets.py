@@ -63,7 +63,7 @@ class EvalSetDataset(Dataset):  # type: ignore[misc]
 
     def __init__(self, source: StoreSource, eval_set: EvalSet, profile: Any) -> None:
         self._profile = profile
-        super().__init__(source, name=DATASET_NAME, digest=short_digest(eval_set.digest))
+        super().__init__(source, name=DATASET_NAME, digest=eval_set.digest[:MAX_DIGEST_CHARS])
 
     def _compute_digest(self) -> str:
         raise NotImplementedError("the digest is that of the content, given by the store")
@@ -78,10 +78,6 @@ class EvalSetDataset(Dataset):  # type: ignore[misc]
     @property
     def schema(self) -> Any:
         return None
-
-
-def short_digest(digest: str) -> str:
-    return digest[:MAX_DIGEST_CHARS]
 
 
 def dataset_input(turn: Turn, store_path: str) -> Any:

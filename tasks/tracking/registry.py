@@ -91,12 +91,28 @@ def _create_version(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     model_id = _logged_model(session, release)
+    # the version's page shows neither source nor params, so they are repeated
+    tags = {
+        DIGEST_TAG: release.digest,
+        "flywheel.release": release.name,
+        "flywheel.model": shortened(release.model, MAX_PARAM_CHARS),
+        "flywheel.model_digest": release.model_digest,
+        PROMPT_DIGEST_TAG: release.prompt_digest,
+        "flywheel.prompts": json.dumps([prompt.uri for prompt in prompts]),
+        "flywheel.sampling": json.dumps(dict(release.sampling), sort_keys=True),
+        "flywheel.engine": json.dumps(dict(release.engine), sort_keys=True),
+    }
+    uris = ", ".join(prompt.uri for prompt in prompts) or "as logged"
+    description = (
+        f"Release {release.name}: model {release.model} ({release.model_digest[:12]}), "
+        f"prompts {uris}. Digest {release.digest}."
+    )
     version = session.client.create_model_version(
         name,
         source=f"models:/{model_id}",
         model_id=model_id,
-        tags=_version_tags(release, prompts),
-        description=_description(release, prompts),
+        tags=tags,
+        description=shortened(description, 5_000),
     )
     return str(version.version), model_id
 
@@ -136,30 +152,6 @@ def _logged_model(session: Session, release: Release) -> str:
         client.finalize_logged_model(model_id=model.model_id, status=LoggedModelStatus.READY)
     model_id: str = model.model_id
     return model_id
-
-
-def _version_tags(
-    release: Release, prompts: tuple[PromptVersion, ...]
-) -> dict[str, str]:  # the version's page shows neither source nor params, so they are repeated
-    return {
-        DIGEST_TAG: release.digest,
-        "flywheel.release": release.name,
-        "flywheel.model": shortened(release.model, MAX_PARAM_CHARS),
-        "flywheel.model_digest": release.model_digest,
-        PROMPT_DIGEST_TAG: release.prompt_digest,
-        "flywheel.prompts": json.dumps([prompt.uri for prompt in prompts]),
-        "flywheel.sampling": json.dumps(dict(release.sampling), sort_keys=True),
-        "flywheel.engine": json.dumps(dict(release.engine), sort_keys=True),
-    }
-
-
-def _description(release: Release, prompts: tuple[PromptVersion, ...]) -> str:
-    uris = ", ".join(prompt.uri for prompt in prompts) or "as logged"
-    return shortened(
-        f"Release {release.name}: model {release.model} ({release.model_digest[:12]}), "
-        f"prompts {uris}. Digest {release.digest}.",
-        5_000,
-    )
 
 
 def _find_prompt(session: Session, name: str, digest: str, template: Any) -> str | None:

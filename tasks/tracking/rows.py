@@ -45,10 +45,7 @@ def choose_rows(judged: Sequence[JudgedSample], max_rows: int) -> tuple[JudgedSa
     A sample id is a digest of the sample's content: which are first has nothing to do with how a
     release did on them, and it is the same ones every night.
     """
-    if len(judged) <= max_rows:
-        return tuple(judged)
-    first = sorted(item.sample.sample_id for item in judged)[:max_rows]
-    chosen = frozenset(first)
+    chosen = set(sorted(item.sample.sample_id for item in judged)[:max_rows])
     return tuple(item for item in judged if item.sample.sample_id in chosen)
 
 

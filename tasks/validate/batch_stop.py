@@ -11,7 +11,6 @@ from expectations.rules import RuleSet
 from tasks.errors import DataError
 from tasks.rules.outcomes import Failures, Judged, RuleOutcome
 from tasks.settings import ValidateSettings
-from tasks.validate.summary import Summary
 
 _MAX_SQL_CHARS = 160
 
@@ -24,15 +23,6 @@ class BatchStoppedError(DataError):
     ) -> None:
         super().__init__(what, received=received, allowed=allowed, next=next)
         self.counts = dict(counts)
-
-
-def is_too_bad(calls: Failures, settings: ValidateSettings) -> bool:
-    """Whether more than the allowed share is bad.
-
-    Fewer rows than `min_rows_for_ratio` never stop: a share of a handful says nothing.
-    """
-    bad_allowed = settings.max_quarantined_ratio * calls.rows_in
-    return calls.rows_in >= settings.min_rows_for_ratio and calls.quarantined > bad_allowed
 
 
 def broken_figures(
@@ -69,17 +59,19 @@ def _figure(value: object) -> str:
     return str(value)
 
 
-def batch_broken(summary: Summary, judged: Sequence[Judged], docs: str | None) -> BatchStoppedError:
+def batch_broken(
+    calls: Failures, broken: Mapping[str, str], judged: Sequence[Judged], docs: str | None
+) -> BatchStoppedError:
     """The error for a batch that breaks a batch rule; the first is told in full."""
-    name, figures = next(iter(summary.broken.items()))
+    name, figures = next(iter(broken.items()))
     part = next(part for part in judged if name in {rule.id for rule in part.rule_set.rules})
     rule = part.rule_set.rule(name)
     setting = SETTINGS.get(name, "max_null_ratio")
     limit = f"fix {rule.origin}" if rule.origin else f"change [validate] {setting}"
-    others = ", ".join(list(summary.broken)[1:])
+    others = ", ".join(list(broken)[1:])
     return BatchStoppedError(
         f"the batch breaks {name}; nothing was moved, all calls wait in landing",
-        counts=summary.calls.counts() | {"success": False, "batch_rules": dict(summary.broken)},
+        counts=calls.counts() | {"success": False, "batch_rules": dict(broken)},
         received=figures + (f"; broken too: {others}" if others else ""),
         allowed=rule.meaning,
         next=(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from expectations.rules import Rule, RuleSet
 from tasks.errors import StoreError
-from tasks.rules.outcomes import Judged, RuleOutcome
-from tasks.validate.summary import Summary
+from tasks.rules.outcomes import Failures, Judged, RuleOutcome
 
 INDEX = "index.html"
 _MAX_HISTORY = 30
@@ -25,6 +25,19 @@ _EFFECTS = (
     ("batch", "missed, the run may stop"),
     ("warning", "missed with a warning only"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What fails among the calls and the feedback, and the batch rules broken by either or by the
+    profile, with what was found."""
+
+    run_id: str
+    judged_at: datetime
+    calls: Failures
+    stopped: bool
+    broken: Mapping[str, str] = field(default_factory=dict)
+    feedback: Failures = field(default_factory=Failures)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,18 +26,17 @@ from tasks.rules.outcomes import Failures, Judged, check_agreement
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.held import feedback, marks, quarantine
+from tasks.store.held import marks, quarantine
 from tasks.store.held.quarantine import CALLS, SIGNALS, Kind
-from tasks.store.intake import landing
+from tasks.store.intake import feedback, landing
 from tasks.store.intake.profile import MIN_PAST_DAYS, write_profile
 from tasks.validate.batch_stop import (
     batch_broken,
     batch_stopped,
     broken_figures,
     described,
-    is_too_bad,
 )
-from tasks.validate.summary import Summary
+from tasks.validate.docs import Summary, write_docs
 
 STAGE = "validate"
 _PSEUDONYM = re.compile(r"<(\w+):[0-9a-f]{12}>")
@@ -58,7 +57,12 @@ def validate(run: Run) -> Receipt:
             return done
         rows_in, num_signals = landing.count_calls(store), feedback.count_new(store)
         if not rows_in and not num_signals and not run.settings.validation.max_age_h:
-            return _nothing_new(run, store, rule_sets[0])
+            notes = _notes(rule_sets[0], Failures(), None)
+            notes["note"] = "no new call: nothing to judge"
+            receipt = Receipt(STAGE, run.run_id, 0, 0, notes=notes)
+            with store.transaction():
+                ledger.finish_stage(store, run.run_id, receipt, run.clock())
+            return receipt
     run.progress(STAGE, 0, rows_in, "Great Expectations")
     with run.open_store() as store:
         now = run.clock()
@@ -80,16 +84,6 @@ def validate(run: Run) -> Receipt:
     return receipt
 
 
-def _nothing_new(run: Run, store: Store, rule_set: RuleSet) -> Receipt:
-    notes = _notes(rule_set, Failures(), None)
-    receipt = Receipt(
-        STAGE, run.run_id, 0, 0, notes={**notes, "note": "no new call: nothing to judge"}
-    )
-    with store.transaction():
-        ledger.finish_stage(store, run.run_id, receipt, run.clock())
-    return receipt
-
-
 def _hold_back(
     run: Run, store: Store, judged: Sequence[Judged], profile: Mapping[str, Any]
 ) -> Receipt:
@@ -106,14 +100,19 @@ def _hold_back(
         stops, odd = _look_at_profile(store, by_table[BATCH_PROFILE.name], profile)
         broken |= stops
         of_calls = replace(of_calls, warnings={**of_calls.warnings, **odd})
-    too_bad = is_too_bad(of_calls, settings)
+    # in fewer rows a share says nothing
+    too_bad = of_calls.rows_in >= min_rows and (
+        of_calls.quarantined > settings.max_quarantined_ratio * of_calls.rows_in
+    )
     stopped = too_bad or bool(broken)
     summary = Summary(run.run_id, calls.batch.now, of_calls, stopped, broken, of_signals)
-    docs = _write_docs(run, judged, summary)
+    docs = None
+    if settings.data_docs:
+        docs = str(write_docs(run.settings.home_path / "data-docs", judged, summary))
     if too_bad:
         raise batch_stopped(of_calls, settings, calls, docs)
     if broken:
-        raise batch_broken(summary, judged, docs)
+        raise batch_broken(of_calls, broken, judged, docs)
     notes = _notes(calls.rule_set, of_calls, docs)
     notes["batch"] = described(profile, MIN_PAST_DAYS)
     show = partial(shown, mask=_masker(run), hidden=hidden_columns(run.settings.redact.fields))
@@ -164,14 +163,6 @@ def _masker(run: Run) -> Callable[[str], str]:
         return _PSEUDONYM.sub(r"<\1>", redactor.text(text))
 
     return mask
-
-
-def _write_docs(run: Run, judged: Sequence[Judged], summary: Summary) -> str | None:
-    if not run.settings.validation.data_docs:
-        return None
-    from tasks.validate.docs import write_docs
-
-    return str(write_docs(run.settings.home_path / "data-docs", judged, summary))
 
 
 def _notes(rule_set: RuleSet, failures: Failures, docs: str | None) -> dict[str, Any]:

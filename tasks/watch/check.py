@@ -74,9 +74,12 @@ def examine(store: Store, last_row: int, settings: DriftSettings, run_id: str) -
         return Drift((), None)
     seed = zlib.crc32(run_id.encode())
     reference, new = (
-        _calls(sample(store, window, settings.max_rows, seed, MAX_TEXT_CHARS))
-        for sample in (table.sample_reference, table.sample_new)
-    )
+        _calls(table.sample(
+            store, window, is_new=is_new, max_rows=settings.max_rows, seed=seed,
+            chars=MAX_TEXT_CHARS,
+        ))
+        for is_new in (False, True)
+    )  # fmt: skip
     return Drift(judge(reference, new, settings, np.random.default_rng(seed)), window.since)
 
 

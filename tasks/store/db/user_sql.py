@@ -10,13 +10,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import duckdb
 
 from expectations.contracts import TableContract
 from tasks.store.db.connection import Store
+
+_nothing = partial(duckdb.connect, config={"enable_external_access": "false"})
 
 
 class RefusedSqlError(ValueError):
@@ -74,12 +76,6 @@ def check_pattern(pattern: str) -> None:
     """Raises RefusedSqlError for what is no regular expression."""
     with _nothing() as nothing, _refusals():
         nothing.execute("SELECT regexp_matches('', ?)", [pattern])
-
-
-@contextmanager
-def _nothing() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
-        yield connection
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from expectations.contracts import DEAD_LETTERS
 from tasks.store.db.connection import Store
 
 
@@ -49,16 +48,6 @@ def raw_bytes(store: Store, ids: Sequence[str]) -> dict[str, bytes]:
             [list(ids)],
         )
     )
-
-
-def known_dead_letters(store: Store, ids: Sequence[str]) -> set[str]:
-    if not ids:
-        return set()
-    return _ids(store, "dead_letter_id IN (SELECT unnest(?))", [list(ids)])
-
-
-def add_dead_letters(store: Store, rows: Sequence[dict[str, Any]]) -> None:
-    store.insert(DEAD_LETTERS, rows)
 
 
 def waiting_at(store: Store, source: str, byte_offset: int) -> set[str]:

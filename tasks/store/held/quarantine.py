@@ -63,7 +63,7 @@ CALLS = Kind(
     "request_id, content_digest",
     ("landing", "requests", "merged_reports"),
 )
-#: judged through a view of what is new (feedback.py)
+#: judged through a view of what is new (intake/feedback.py)
 SIGNALS = Kind(
     FEEDBACK,
     Rows("new_feedback", "feedback_id", "judged_feedback"),

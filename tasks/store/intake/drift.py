@@ -59,26 +59,16 @@ def window_before(store: Store, row: int, days: float) -> Window | None:
     return None if median is None else Window(row, median - timedelta(days=days))
 
 
-def sample_reference(
-    store: Store, window: Window, max_rows: int, seed: int, chars: int
+def sample(
+    store: Store, window: Window, *, is_new: bool, max_rows: int, seed: int, chars: int
 ) -> pa.Table:
-    """One call a session, at most `max_rows`, drawn by `seed`."""
-    where = f"rowid <= $row AND {_WHEN} >= $since"
-    bound = {"row": window.last_row, "since": window.since}
-    return _sample(store, where, bound, max_rows, seed, chars)
-
-
-def sample_new(store: Store, window: Window, max_rows: int, seed: int, chars: int) -> pa.Table:
-    """The same of the calls beyond the window's last row."""
-    return _sample(store, "rowid > $row", {"row": window.last_row}, max_rows, seed, chars)
-
-
-def _sample(
-    store: Store, where: str, bound: dict[str, object], max_rows: int, seed: int, chars: int
-) -> pa.Table:
-    places = store.connection.execute(
-        _SAMPLE.format(where=where), {**bound, "max_rows": max_rows, "seed": seed}
-    ).fetchall()
+    """One call a session of the window, or of what is beyond its last row where `is_new`; at most
+    `max_rows`, drawn by `seed`."""
+    where = "rowid > $row"
+    bound: dict[str, object] = {"row": window.last_row, "max_rows": max_rows, "seed": seed}
+    if not is_new:
+        where, bound = f"rowid <= $row AND {_WHEN} >= $since", {**bound, "since": window.since}
+    places = store.connection.execute(_SAMPLE.format(where=where), bound).fetchall()
     bound = {"places": [place for (place,) in places], "max_chars": chars}
     return store.connection.sql(_COLUMNS, params=bound).to_arrow_table()
 

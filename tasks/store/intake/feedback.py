@@ -1,25 +1,17 @@
-"""Queries on `feedback`, as ingest and redact need them."""
+"""Queries on `feedback`.
+
+It stands in its table from ingest on, and counts as new until the run that took it in has finished
+validating.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from expectations.contracts import FEEDBACK
 from tasks.store.db.connection import Store
+from tasks.store.held.quarantine import SIGNALS
 
-
-def known_feedback(store: Store, ids: Sequence[str]) -> set[str]:
-    if not ids:
-        return set()
-    rows = store.rows(
-        "SELECT feedback_id FROM feedback WHERE feedback_id IN (SELECT unnest(?))", [list(ids)]
-    )
-    return {feedback_id for (feedback_id,) in rows}
-
-
-def add_feedback(store: Store, rows: Sequence[dict[str, Any]]) -> None:
-    store.insert(FEEDBACK, rows)
+_IS_NEW = "run_id NOT IN (SELECT run_id FROM run_stages WHERE stage = 'validate')"
 
 
 def count_feedback(store: Store, run_id: str) -> int:
@@ -44,3 +36,21 @@ def replace_texts(store: Store, changed: Sequence[tuple[str, str | None, str | N
             "  unnest(?::VARCHAR[]) AS corrected) c WHERE feedback.feedback_id = c.feedback_id",
             [list(column) for column in zip(*changed, strict=True)],
         )
+
+
+def show_new(store: Store) -> None:
+    """Make the view of what is new, which Great Expectations can see."""
+    store.execute(
+        f"CREATE OR REPLACE VIEW {SIGNALS.rows.table} AS "
+        f"SELECT {SIGNALS.columns} FROM feedback WHERE {_IS_NEW}"
+    )
+
+
+def count_new(store: Store) -> int:
+    return int(store.scalar(f"SELECT count(*) FROM feedback WHERE {_IS_NEW}"))
+
+
+def adopt(store: Store, run_id: str) -> None:
+    """What is judged now belongs to this run, whose redact masks it: the run that took it in may
+    have been another one, such as a `flywheel ingest` or one that was stopped."""
+    store.execute(f"UPDATE feedback SET run_id = ? WHERE {_IS_NEW}", [run_id])

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from expectations.contracts import DEAD_LETTERS, FEEDBACK, TableContract
 from tasks.store.db.connection import Store
-from tasks.store.held import dead_letters as deadletters
-from tasks.store.intake import feedback, landing
+from tasks.store.intake import landing
 
 _MAX_HELD_ROWS = 20_000
 _MAX_HELD_BYTES = 64 * 2**20
@@ -146,7 +146,7 @@ class Intake:
 
     def _flush_signals(self) -> None:
         ids = [row["feedback_id"] for row, _ in self._signals]
-        known = feedback.known_feedback(self._store, ids)
+        known = self._known(FEEDBACK, ids)
         fresh: list[Row] = []
         for row, alone in self._signals:
             is_new = row["feedback_id"] not in known
@@ -156,12 +156,12 @@ class Intake:
             if alone:
                 self.counts.rows_out += is_new
                 self.counts.duplicates += not is_new
-        feedback.add_feedback(self._store, fresh)
+        self._store.insert(FEEDBACK, fresh)
 
     def _flush_dead(self) -> None:
         ids = [row["dead_letter_id"] for row in self._dead]
         self.dead_ids.update(ids)
-        known = deadletters.known_dead_letters(self._store, ids)
+        known = self._known(DEAD_LETTERS, ids)
         fresh: list[Row] = []
         for row in self._dead:
             if row["dead_letter_id"] in known:
@@ -169,8 +169,18 @@ class Intake:
             else:
                 known.add(row["dead_letter_id"])
                 fresh.append(row)
-        deadletters.add_dead_letters(self._store, fresh)
+        self._store.insert(DEAD_LETTERS, fresh)
         self.counts.dead_letters += len(fresh)
+
+    def _known(self, table: TableContract, ids: list[str]) -> set[str]:
+        """Those that the table holds."""
+        if not ids:
+            return set()
+        (key,) = table.key
+        rows = self._store.rows(
+            f"SELECT {key} FROM {table.name} WHERE {key} IN (SELECT unnest(?))", [ids]
+        )
+        return {row_id for (row_id,) in rows}
 
 
 class Digests:

@@ -94,6 +94,14 @@ def test_known_key_is_skipped_only_where_asked(path: Path):
         assert store.scalar("SELECT count(*) FROM feedback") == 2
 
 
+def test_known_key_is_replaced_only_where_asked(path: Path):
+    with Store.open(path) as store:
+        store.insert(FEEDBACK, [{**feedback(1), "value": 1.0}, {**feedback(2), "value": 1.0}])
+        store.insert(FEEDBACK, [{**feedback(1), "value": -1.0}], existing="replace")
+        values = store.rows("SELECT feedback_id, value FROM feedback ORDER BY feedback_id")
+        assert values == [("f1", -1.0), ("f2", 1.0)]
+
+
 def insert_two_and_fail(store: Store) -> None:
     with store.transaction():
         store.insert(FEEDBACK, [feedback(1)])

@@ -17,8 +17,7 @@ from tasks.errors import StoreError
 from tasks.rules.ask import ask
 from tasks.rules.outcomes import Failures, Judged
 from tasks.store import Store
-from tasks.validate.docs import render, write_docs
-from tasks.validate.summary import Summary
+from tasks.validate.docs import Summary, render, write_docs
 from tests.expectations.call_rows import BAD_ROWS, NOW, call
 
 SUITE = calls_rules(300.0)
