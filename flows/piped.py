@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from flows.lock import hold
 from tasks.errors import FlywheelError, UsageError
 from tasks.logs.files import spool
-from tasks.logs.files.urls import STDIN
+from tasks.logs.files.log_file import STDIN
 from tasks.settings import Settings
 from tasks.store import Store
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from flows.processes import Server, end_group, remembered
 from tasks.errors import StoreError
-from tasks.logs.files.urls import without_password
+from tasks.logs.files.log_file import without_password
 
 _STARTUP_TIMEOUT_S = 120.0
 #: a server of the user's that was started a moment ago

@@ -17,7 +17,7 @@ from flows.lock import hold
 from flows.options import Options
 from flows.stages import place_of, stage_function, stages_of
 from tasks.errors import FlywheelError, UsageError
-from tasks.logs.files.urls import STDIN, is_url
+from tasks.logs.files.log_file import STDIN, is_url
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import RecordedVerdict
 from tasks.model.window import window

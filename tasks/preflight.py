@@ -13,8 +13,8 @@ from importlib.util import find_spec
 
 from tasks.curate.suites import suite_lines
 from tasks.errors import ConfigurationError, Problem, UsageError
+from tasks.logs.files.log_file import STDIN, is_url
 from tasks.logs.files.sources import find_files
-from tasks.logs.files.urls import STDIN, is_url
 from tasks.privacy.masking import Redactor
 from tasks.privacy.persons import PERSON, require_installed
 from tasks.releases.prompts import AS_LOGGED, load_prompts

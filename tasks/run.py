@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from tasks.logs.files.urls import without_password
+from tasks.logs.files.log_file import without_password
 from tasks.model.answer import Role
 from tasks.settings import Settings
 from tasks.store import Store

@@ -1,7 +1,8 @@
-"""A log file as a value: where it is, how large, and what people call it."""
+"""What a log is called, told without a password where it is an address; a log file as a value."""
 
 from __future__ import annotations
 
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,12 @@ from typing import Any
 
 from tasks.errors import UsageError
 
+#: in place of a path: standard input
+STDIN = "-"
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+#: not the container of abfs://container@account, which has no password behind it
+_USER_AND_PASSWORD = re.compile(r"(?<=://)[^/]*:[^/]*@")
 STDIN_PREFIX = "stdin-"
 
 
@@ -65,3 +72,18 @@ def unreadable(path: Path, error: OSError) -> UsageError:
         received=str(path),
         next="check its permissions, or leave it out of the pattern",
     )
+
+
+def is_url(text: str) -> bool:
+    return _URL.match(text) is not None
+
+
+def protocol_of(url: str) -> str:
+    """In small letters; "" for a path."""
+    scheme = _URL.match(url)
+    return scheme[1].lower() if scheme else ""
+
+
+def without_password(text: str) -> str:
+    """A path as it is; an address without user and password."""
+    return _USER_AND_PASSWORD.sub("", text, count=1) if is_url(text) else text

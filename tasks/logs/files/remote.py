@@ -12,8 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.errors import StoreUnreachableError, UsageError
-from tasks.logs.files.log_file import LogFile, Remote
-from tasks.logs.files.urls import protocol_of, without_password
+from tasks.logs.files.log_file import LogFile, Remote, protocol_of, without_password
 
 _EXTRA = "pip install 'llm-flywheel[object-storage]'"
 _IN_EXTRA = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")

@@ -16,8 +16,7 @@ from urllib.parse import unquote
 
 from tasks.errors import UsageError
 from tasks.logs.files import remote
-from tasks.logs.files.log_file import LogFile, look_at
-from tasks.logs.files.urls import STDIN, is_url, protocol_of, without_password
+from tasks.logs.files.log_file import STDIN, LogFile, is_url, look_at, protocol_of, without_password
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.logs.files.urls import is_url, protocol_of, without_password
+from tasks.logs.files.log_file import is_url, protocol_of, without_password
 
 
 @pytest.mark.parametrize(
