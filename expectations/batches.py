@@ -50,7 +50,17 @@ SETTINGS = {
 
 def share_rules(limits: BatchLimits) -> tuple[Rule, ...]:
     """Rules over the calls of a batch; a limit of 1 can never be exceeded and makes no rule."""
-    rules = [_few_nulls(name, ratio) for name, ratio in sorted(limits.max_null_ratio.items())]
+    rules = [
+        Rule(
+            f"few_nulls_{column}",
+            "batch",
+            Present(column),
+            f"At most {ratio:.0%} of the calls lack {column}.",
+            "A field that goes missing all at once is a change in what writes the logs.",
+            max_ratio=min(ratio, 1.0),
+        )
+        for column, ratio in sorted(limits.max_null_ratio.items())
+    ]
     if limits.max_garbled_ratio < 1:
         rules.append(
             Rule(
@@ -63,7 +73,17 @@ def share_rules(limits: BatchLimits) -> tuple[Rule, ...]:
             )
         )
     if limits.scripts and limits.max_other_script_ratio < 1:
-        rules.append(_expected_scripts(limits))
+        expected = "".join(rf"\p{{{script}}}" for script in limits.scripts)
+        rules.append(
+            Rule(
+                "expected_scripts",
+                "batch",
+                Never(("messages",), f"2 * {_letters(expected)} < {_letters(_ANY_LETTER)}"),
+                f"At least half of the letters asked are {' or '.join(limits.scripts)}.",
+                "Traffic in a language nobody planned for: the suites say nothing about it.",
+                max_ratio=limits.max_other_script_ratio,
+            )
+        )
     return tuple(rule for rule in rules if rule.max_ratio < 1)
 
 
@@ -72,29 +92,6 @@ def garbled(*columns: str) -> str:
     texts = [f"CAST({quoted(column)} AS VARCHAR)" for column in columns]
     # NULL is no text, so it is not garbled
     return " OR ".join(f"coalesce({_GARBLED.format(text)}, false)" for text in texts)
-
-
-def _few_nulls(column: str, ratio: float) -> Rule:
-    return Rule(
-        f"few_nulls_{column}",
-        "batch",
-        Present(column),
-        f"At most {ratio:.0%} of the calls lack {column}.",
-        "A field that goes missing all at once is a change in what writes the logs.",
-        max_ratio=min(ratio, 1.0),
-    )
-
-
-def _expected_scripts(limits: BatchLimits) -> Rule:
-    expected = "".join(rf"\p{{{script}}}" for script in limits.scripts)
-    return Rule(
-        "expected_scripts",
-        "batch",
-        Never(("messages",), f"2 * {_letters(expected)} < {_letters(_ANY_LETTER)}"),
-        f"At least half of the letters asked are {' or '.join(limits.scripts)}.",
-        "Traffic in a language nobody planned for: the suites say nothing about it.",
-        max_ratio=limits.max_other_script_ratio,
-    )
 
 
 def _letters(of: str) -> str:

@@ -282,8 +282,3 @@ class KnownIn(_OfColumn):
             for table in self.tables
         )
         return f"{column} NOT IN ({known})"
-
-
-def few_rows_violate(column: str, predicate: str) -> Expectation:
-    """The expectation for a predicate (expectations/gx_kinds.py), shown with `column`."""
-    return Expectation("ExpectFewRowsToViolate", {"column": column, "predicate": predicate})

@@ -40,14 +40,8 @@ class TableContract:
                 return column
         raise KeyError(f"{self.name} has no column {name!r}; it has {', '.join(self.column_names)}")
 
-    def renamed(self, name: str, description: str, key: tuple[str, ...]) -> TableContract:
-        return TableContract(name, description, self.columns, key)
 
-
-def _c(name: str, sql_type: str, description: str, nullable: bool = True) -> Column:
-    return Column(name, sql_type, description, nullable)
-
-
+_c = Column
 #: What a log format has to deliver for one LLM call: the canonical record. Anything may be NULL
 #: on arrival except what ingest itself adds: missing values are for the expectations to judge.
 _CALL_COLUMNS = (
@@ -96,9 +90,10 @@ LANDING = TableContract(
     "calls as they came in: not yet validated nor redacted; empties into requests or quarantine",
     _CALL_COLUMNS + _ARRIVAL_COLUMNS,
 )
-REQUESTS = LANDING.renamed(
+REQUESTS = TableContract(
     "requests",
     "calls that passed the expectations, with secrets and personal data out",
+    LANDING.columns,
     key=("request_id",),
 )
 FEEDBACK = TableContract(

@@ -16,8 +16,16 @@ _CALLS = ("landing", "requests", "merged_reports", "quarantine")
 
 def feedback_rules(max_clock_skew_s: float, max_lost_ratio: float = 1.0) -> RuleSet:
     """Rules over `feedback`; more than `max_lost_ratio` without a call stops the batch (1: off)."""
-    lost = (_few_lost(max_lost_ratio),) if max_lost_ratio < 1 else ()
-    return RuleSet("feedback", FEEDBACK, (*_critical(max_clock_skew_s), *_WARNINGS, *lost))
+    lost = Rule(
+        "feedback_joins_calls",
+        "batch",
+        KnownIn("request_id", _CALLS),
+        f"At most {max_lost_ratio:.0%} of the signals speak of calls that have not come in.",
+        "Nearly none finds its call: the two logs do not write the same ids.",
+        max_ratio=max_lost_ratio,
+    )
+    batch = (lost,) if max_lost_ratio < 1 else ()
+    return RuleSet("feedback", FEEDBACK, (*_critical(max_clock_skew_s), *_WARNINGS, *batch))
 
 
 def _critical(max_clock_skew_s: float) -> tuple[Rule, ...]:
@@ -100,14 +108,3 @@ _WARNINGS = (
         "It waits: a call that comes in later still meets it.",
     ),
 )
-
-
-def _few_lost(max_ratio: float) -> Rule:
-    return Rule(
-        "feedback_joins_calls",
-        "batch",
-        KnownIn("request_id", _CALLS),
-        f"At most {max_ratio:.0%} of the signals speak of calls that have not come in.",
-        "Nearly none finds its call: the two logs do not write the same ids.",
-        max_ratio=max_ratio,
-    )

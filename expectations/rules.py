@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from expectations.checks import Check, JudgedTable, few_rows_violate, quoted, sql_literal
+from expectations.checks import Check, Expectation, JudgedTable, quoted, sql_literal
 from expectations.contracts import TableContract
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class Rule:
         wanted = self.check.expectation(batch)
         condition = self._row_condition()
         if wanted is None:  # the condition is part of the predicate then
-            wanted, condition = few_rows_violate(self.columns[0], self.violation_sql(batch)), {}
+            shown = {"column": self.columns[0], "predicate": self.violation_sql(batch)}
+            wanted, condition = Expectation("ExpectFewRowsToViolate", shown), {}
         kind = getattr(gxe, wanted.kind, None) or getattr(gx_kinds, wanted.kind)
         expectation: GxExpectation = kind(
             **wanted.arguments,

@@ -18,8 +18,16 @@ _KINDS = ("gold", "corrected", "accepted", "logged")
 
 def samples_rules(max_garbled_ratio: float = 1.0) -> RuleSet:
     """Rules over the samples of one eval set; a limit of 1 makes no rule on garbled text."""
-    share = (_few_garbled(max_garbled_ratio),) if max_garbled_ratio < 1 else ()
-    return RuleSet("samples", SAMPLES, (*_CRITICAL, *_WARNINGS, *share))
+    whole = Rule(
+        "whole_samples",
+        "batch",
+        Never(("messages", "target"), garbled("messages", "target")),
+        "Samples hold no replacement characters and no UTF-8 read as another encoding.",
+        "A release would be judged by how it copes with broken text.",
+        max_ratio=max_garbled_ratio,
+    )
+    batch = (whole,) if max_garbled_ratio < 1 else ()
+    return RuleSet("samples", SAMPLES, (*_CRITICAL, *_WARNINGS, *batch))
 
 
 _CRITICAL = (
@@ -93,14 +101,3 @@ _WARNINGS = (
         "Copying would count as knowing; fine where the task is to extract.",
     ),
 )
-
-
-def _few_garbled(max_ratio: float) -> Rule:
-    return Rule(
-        "whole_samples",
-        "batch",
-        Never(("messages", "target"), garbled("messages", "target")),
-        "Samples hold no replacement characters and no UTF-8 read as another encoding.",
-        "A release would be judged by how it copes with broken text.",
-        max_ratio=max_ratio,
-    )

@@ -85,8 +85,7 @@ def _rows(
     large = file.size_bytes - start >= _MIN_BYTES_FOR_PROCESSES and not stream.is_compressed
     by_name = seen.format is formats.by_name(made_by.format, limits.columns)
     if seen.syntax == "lines" and large and count > 1 and seen.format is not None and by_name:
-        depth = limits.max_json_depth
-        work = Assignment(file.path, made_by.format, made_by, limits.max_line_bytes, depth)
+        work = Assignment(file.path, made_by, limits.max_line_bytes, limits.max_json_depth)
         return parse_with_processes(stream, start, work, count)
     parser = seen.format if isinstance(seen.format, Format) else None
     reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)

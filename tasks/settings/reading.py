@@ -7,18 +7,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tasks.errors import ConfigurationError, Problem, UsageError, did_you_mean
-from tasks.settings.sections import (
-    CONFIG_NAME,
-    ReleaseSettings,
-    Settings,
-    SuiteSettings,
-)
+from tasks.settings.sections import CONFIG_NAME, Settings
 
 _PREFIX = "FLYWHEEL_"
 #: variables with our prefix that are not settings
@@ -110,34 +105,17 @@ def _environment_value(text: str) -> Any:
 
 def _known_keys(location: tuple[str | int, ...]) -> tuple[str, ...]:
     """The keys allowed in the section at `location`."""
-    model: type[BaseModel] | None = Settings
-    named = False
+    declared: Any = Settings
     for part in location:
-        if named:  # the NAME in releases.NAME
-            named = False
-            continue
-        field = _field(model, str(part))
-        annotation = field.annotation if field else None
-        if part == "releases":
-            model, named = ReleaseSettings, True
-        elif part == "suites":
-            model, named = SuiteSettings, True
-        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-        else:
-            return ()
-    if model is None or named:
+        if get_origin(declared) is dict:  # the NAME in releases.NAME
+            declared = get_args(declared)[1]
+        elif issubclass(declared, BaseModel):
+            fields = declared.model_fields.items()
+            declared = {field.alias or name: field.annotation for name, field in fields}[str(part)]
+    if not isinstance(declared, type) or not issubclass(declared, BaseModel):
         return ()
-    return tuple(f.alias or key for key, f in model.model_fields.items() if key != "base")
-
-
-def _field(model: type[BaseModel] | None, key: str) -> Any:
-    if model is None:
-        return None
-    for name, field in model.model_fields.items():
-        if key in (field.alias or name,):
-            return field
-    return None
+    fields = declared.model_fields.items()
+    return tuple(field.alias or name for name, field in fields if name != "base")
 
 
 def _problem(item: ErrorDetails, name: str) -> Problem:

@@ -19,9 +19,8 @@ from tasks.logs.formats.bedrock_bodies import TEXT_MODEL
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.pairs import converse
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.answers import Answer, finish
+from tasks.logs.shapes.answers import Answer, finish, verdict
 from tasks.logs.shapes.dead import or_dead
-from tasks.logs.shapes.guardrails import verdict
 from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.records import Call, Json, Record, UnreadableError
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from tasks.logs.formats.exchange import Api
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.answers import Answer
-from tasks.logs.shapes.guardrails import verdict
+from tasks.logs.shapes.answers import Answer, verdict
 from tasks.logs.shapes.parts import answer_of, message_of
 from tasks.logs.shapes.records import Json
 

@@ -13,8 +13,7 @@ from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import CHAT, api_of
 from tasks.logs.formats.exchange import Exchange
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.answers import NOT_RECORDED, finish
-from tasks.logs.shapes.guardrails import verdict
+from tasks.logs.shapes.answers import NOT_RECORDED, finish, verdict
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "kong"

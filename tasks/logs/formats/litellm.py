@@ -15,8 +15,7 @@ from typing import Any
 from tasks.logs.formats.apis import CHAT, api_of
 from tasks.logs.formats.exchange import Exchange, decode
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
-from tasks.logs.shapes.guardrails import verdict
+from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish, verdict
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 

@@ -107,5 +107,4 @@ def _started(line: str, total_ms: float) -> datetime | None:
     return coerce.from_epoch("timestamp", int(stamp[1]) - total_ms / 1000.0) if stamp else None
 
 
-def reader() -> LlamaCppReader:
-    return LlamaCppReader()
+reader = LlamaCppReader

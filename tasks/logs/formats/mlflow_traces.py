@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tasks.logs.formats import otlp_call, otlp_span, spans
+from tasks.logs.formats import otlp_call, spans
 from tasks.logs.formats.exchange import decode
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce, usage
@@ -57,12 +57,12 @@ def records(value: Json) -> Iterator[Record]:
         span = {**span, **{name: _hex(span.get(name)) for name in _IDS}}
         given = coerce.mapping(span.get("attributes"))
         read.append((span, {key: _value(text) for key, text in given.items()}))
-    pairs_of_ids = [(otlp_span.span_id(span), otlp_span.parent_id(span))
+    pairs_of_ids = [(spans.span_id(span), spans.parent_id(span))
                     for span, given in read if _is_call(given)]  # fmt: skip
     outer = spans.wrapping(pairs_of_ids)
     calls: list[Call] = []
     for span, given in read:
-        if not _is_call(given) or otlp_span.span_id(span) in outer:
+        if not _is_call(given) or spans.span_id(span) in outer:
             yield Other()
             continue
         call = or_dead(span, _call, span, given, about)
@@ -105,8 +105,8 @@ def _value(text: Json) -> Json:
 def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json]) -> Call:
     inputs = coerce.mapping(given.get("mlflow.spanInputs"))
     tags: dict[str, Json] = {"span_name": span.get("name")}
-    started, latency = otlp_span.read_times(span, tags)
-    events = otlp_span.read_events(span.get("events"))
+    started, latency = spans.read_times(span, tags)
+    events = spans.read_events(span.get("events"))
     error = otlp_call.error_of({}, events, span.get("status"), tags)
     answer = read_output(given.get("mlflow.spanOutputs"))
     model = given.get("mlflow.llm.model") or answer.model or given.get("model")
@@ -117,7 +117,7 @@ def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json])
     prompt = next(iter(coerce.sequence(given.get("mlflow.linkedPrompts"))), None)
     tags.update((key, item) for key, item in given.items() if not key.startswith(_NOT_TAGS))
     call = Call(
-        request_id=otlp_span.span_id(span),
+        request_id=spans.span_id(span),
         started_at=started,
         latency_s=latency,
         provider=coerce.text("provider", given.get("mlflow.llm.provider")),

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from tasks.logs.formats import otlp_call, otlp_span
+from tasks.logs.formats import otlp_call, spans
 from tasks.logs.formats.otlp_values import Attributes, take, take_indexed
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce
@@ -47,12 +47,12 @@ def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> It
     if not is_call(attrs):
         yield Other()
         return
-    events = otlp_span.read_events(span.get("events"))
+    events = spans.read_events(span.get("events"))
     tags: dict[str, Json] = {}
     for key, name in (("parentSpanId", "parent_span_id"), ("name", "span_name")):
         if span.get(key):
             tags[name] = span[key]
-    started, latency = otlp_span.read_times(span, tags)
+    started, latency = spans.read_times(span, tags)
     params = coerce.mapping(nested(take(attrs, "llm.invocation_parameters")))
     texts: dict[str, Any] = {name: coerce.text(name, take(attrs, *names))
                              for name, names in _TEXTS.items()}  # fmt: skip
@@ -72,7 +72,7 @@ def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> It
     call = Call(
         **texts,
         **integers,
-        request_id=otlp_span.span_id(span),
+        request_id=spans.span_id(span),
         started_at=started,
         latency_s=latency,
         release=coerce.text("release", about.get("flywheel.release", about.get("service.version"))),

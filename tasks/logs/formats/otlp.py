@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tasks.logs.formats import openinference_call, otlp_call, otlp_span, otlp_values, spans
+from tasks.logs.formats import openinference_call, otlp_call, otlp_values, spans
 from tasks.logs.formats.openinference_call import KIND
 from tasks.logs.formats.otlp_values import Attributes, attributes
 from tasks.logs.shapes import coerce
@@ -98,7 +98,7 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         except UnreadableError as error:
             read.append(dead(item[0], error))
     outer = spans.wrapping(
-        (otlp_span.span_id(whole[0]), otlp_span.parent_id(whole[0]))
+        (spans.span_id(whole[0]), spans.parent_id(whole[0]))
         for whole in read
         if len(read) > 1 and not isinstance(whole, Dead)
         and (otlp_call.is_call(whole[1]) or openinference_call.is_call(whole[1]))
@@ -108,7 +108,7 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             yield whole
             continue
         span, attrs, _ = whole
-        if outer and otlp_span.span_id(span) in outer:
+        if outer and spans.span_id(span) in outer:
             yield Other()
         else:
             known = KIND not in attrs or otlp_call.is_call(attrs)
@@ -129,7 +129,7 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         elif message is None:
             yield from _guarded(item[0], otlp_call.from_log, *item)
         else:
-            own = otlp_span.span_id(item[0]) or ""
+            own = spans.span_id(item[0]) or ""
             logs, events, _ = spoken.setdefault(own, ([], [], item[1]))
             logs.append(item[0])
             events.append(message)

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from tasks.logs.formats import otlp_messages
-from tasks.logs.formats.otlp_span import Event, read_events, read_times, span_id, time_or_none
 from tasks.logs.formats.otlp_values import (
     Attributes,
     any_value,
@@ -20,6 +19,7 @@ from tasks.logs.formats.otlp_values import (
     by_name,
     take_fields,
 )
+from tasks.logs.formats.spans import Event, read_events, read_times, span_id, time_or_none
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.json_text import nested

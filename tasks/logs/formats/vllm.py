@@ -99,8 +99,7 @@ class VllmReader:
         ))  # fmt: skip
 
 
-def reader() -> VllmReader:
-    return VllmReader()
+reader = VllmReader
 
 
 def _call(request_id: str, line: str) -> Call:

@@ -27,10 +27,9 @@ __all__ = ["Assignment", "Stretch", "parse_stretch"]
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What all stretches of a file share. `format` is the name of one that needs no columns."""
+    """What all stretches of a file share. The format that `made_by` names needs no columns."""
 
     path: Path
-    format: str
     made_by: Provenance
     max_line_bytes: int
     max_json_depth: int
@@ -47,8 +46,8 @@ class Stretch:
 
 def parse_stretch(assignment: Assignment, stretch: Stretch) -> list[LogRows]:
     """The rows of these lines, as one process reading the whole file would make them."""
-    parser = formats.by_name(assignment.format, {})
-    assert isinstance(parser, formats.Format), f"no format of lines: {assignment.format}"
+    parser = formats.by_name(assignment.made_by.format, {})
+    assert isinstance(parser, formats.Format), f"no format of lines: {assignment.made_by.format}"
     reading = Reading(parser, assignment.max_line_bytes, assignment.max_json_depth)
     with open_stretch(assignment.path, stretch.offset, stretch.size_bytes) as stream:
         lines = reading.lines(stream, stretch.offset, stretch.number)

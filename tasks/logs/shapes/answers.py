@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.logs.shapes.guardrails import BLOCKED
 from tasks.logs.shapes.messages import flatten_content
 from tasks.logs.shapes.records import Call, Json
 
+_BLOCKED = "blocked"
 #: how much of a text that is no completion is kept for people to look at
 _MAX_KEPT_CHARS = 2000
 #: in an assistant's message: whatever may be its answer
@@ -58,6 +58,15 @@ class Answer:
 
 
 NOT_RECORDED = Answer(recorded=False)
+
+
+def verdict(
+    guardrail: str | None, blocked: bool, *, masked: bool = False, **details: Json
+) -> dict[str, Json]:
+    """What a guardrail decided on a call; details are kept where they say something."""
+    action = _BLOCKED if blocked else "masked" if masked else "passed"
+    said = {name: value for name, value in details.items() if value not in (None, "", [], {})}
+    return {"guardrail": guardrail or "unknown", "action": action, **said}
 
 
 def finish(
@@ -120,7 +129,7 @@ def says_something(message: Mapping[str, Json]) -> bool:
 
 def _is_blocked(verdicts: Json) -> bool:
     return isinstance(verdicts, list) and any(
-        isinstance(verdict, dict) and verdict.get("action") == BLOCKED for verdict in verdicts
+        isinstance(verdict, dict) and verdict.get("action") == _BLOCKED for verdict in verdicts
     )
 
 

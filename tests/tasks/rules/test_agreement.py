@@ -7,7 +7,7 @@ engine, which shares no code with DuckDB, runs every rule that is not a SQL pred
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -129,7 +129,7 @@ def test_gx_results_hold_no_value_of_a_row(judged: Judged) -> None:
 
 
 def test_a_rule_gx_cannot_judge_is_an_exception_without_row_values(tmp_path: Path) -> None:
-    wider = SUITE.table.renamed("landing", "", ())
+    wider = replace(SUITE.table, name="landing", key=())
     with Store.open(tmp_path / "flywheel.duckdb") as store:
         store.insert(LANDING, [call(0)])
         store.execute("ALTER TABLE landing DROP COLUMN provider")
