@@ -26,7 +26,7 @@ def die() -> None:
 
 def arm(stage: str, moment: str) -> None:
     if moment == "chunk":
-        import tasks.store.evals.completions as completions
+        import tasks.store.evals.answers as completions
 
         store_chunk = completions.save_completions
 
