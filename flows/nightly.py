@@ -7,6 +7,7 @@ the deployment in prefect.yaml: flows.nightly.nightly.
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -15,6 +16,11 @@ from flows.prefect_server import QUIET
 os.environ.update(QUIET)  # before prefect is imported: it reads them once
 
 from prefect import flow, task
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
@@ -23,9 +29,10 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Completed
 from prefect.tasks import Task
 
-from flows.artifacts import publish
+from flows.commands.ui import server_elsewhere
 from flows.options import Options
 from flows.stages import stage_named, stages_of
+from flows.summary import summary_markdown
 from flows.turn import Outcome, execute_stage, request_from, turn
 from tasks import preflight
 from tasks.errors import FlywheelError
@@ -65,10 +72,6 @@ def stage_task(name: str) -> Task[[Run], Receipt]:
         persist_result=False,
     )
     return decorate(run_stage)
-
-
-def _execute(name: str, run: Run) -> Receipt:
-    return stage_task(name)(run)
 
 
 @flow(name="nightly", description=__doc__, validate_parameters=True, persist_result=False)
@@ -122,7 +125,9 @@ def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Ou
 def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
     compared = f"{request.challenger} against {request.champion}"
     _name_flow_run(compared)
-    outcome = turn(settings, request, execute=_execute, progress=progress)
+    outcome = turn(
+        settings, request, execute=lambda name, run: stage_task(name)(run), progress=progress
+    )
     _name_flow_run(f"{compared}: {outcome.verdict}")
     publish(outcome, settings)
     return outcome
@@ -139,3 +144,34 @@ def _name_flow_run(name: str) -> None:
     """Who looks at a list of runs reads what was compared, and how it ended."""
     with get_client(sync_client=True) as client:
         client.set_flow_run_name(UUID(flow_run.get_id()), name)
+
+
+def publish(outcome: Outcome, settings: Settings) -> None:
+    """A summary, the quarantine by reason, and where the report is. They are read on other machines
+    than the one that ran the turn, so none links to a file of it."""
+    summary, of_run = summary_markdown(outcome), f"run {outcome.run_id}"
+    create_markdown_artifact(
+        key="flywheel-summary",
+        markdown=summary,
+        description=f"{of_run}: {outcome.verdict or 'no verdict'}",
+    )
+    validated = outcome.receipt("validate")
+    reasons = dict(validated.notes.get("by_reason", {})) if validated else {}
+    create_table_artifact(
+        key="flywheel-quarantine",
+        table=[{"expectation": name, "rows": rows} for name, rows in reasons.items()],
+        description="calls held back, by the first expectation they failed",
+    )
+    recorded, server = outcome.receipt("record"), server_elsewhere(settings)
+    if recorded and server:
+        create_link_artifact(
+            key="flywheel-report",
+            link=server + recorded.notes["run_url_path"],
+            link_text="report in MLflow",
+            description=f"report of {of_run}, among the artifacts",
+        )
+    elif outcome.report:
+        place = f"The whole report is a file on `{socket.gethostname()}`: `{outcome.report}`"
+        create_markdown_artifact(
+            key="flywheel-report", markdown=f"{place}\n\n{summary}", description=f"of {of_run}"
+        )

@@ -71,7 +71,9 @@ class OwnServer:
     """A Prefect API server process on a free loopback port. Starting does not wait for it."""
 
     def __init__(self, state: Path) -> None:
-        port = _free_port()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{port}/api"
         self._record = state / "server.json"
         self._log = (state / "server.log").open("wb")
@@ -168,12 +170,6 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _package_folder(name: str) -> Path:

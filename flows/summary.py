@@ -165,16 +165,11 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
         shown.append(("data docs", docs.as_uri()))
     recorded = outcome.receipt("record")
     if recorded and recorded.notes.get("compare_url_path"):
-        option = f" --config {_short(config)}" if config.parent != Path.cwd() else ""
+        here = Path.cwd()
+        shortest = config.relative_to(here) if config.is_relative_to(here) else config
+        option = f" --config {shortest}" if config.parent != here else ""
         shown += mlflow_page(settings, recorded.notes["compare_url_path"], option)
     return shown
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def print_summary(outcome: Outcome, settings: Settings) -> None:

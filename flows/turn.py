@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from flows.lock import hold
 from flows.options import Options
 from flows.stages import place_of, stage_function, stages_of
-from tasks.errors import FlywheelError, UsageError
+from tasks.errors import FlywheelError, StoreBusyError, StoreError, UsageError
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
@@ -104,6 +104,38 @@ def turn(
 
 
 @contextmanager
+def hold(home: Path) -> Iterator[None]:
+    """Hold the run lock of the state folder `home`, which falls with its process. Raises
+    StoreBusyError naming the process that has it."""
+    from filelock import FileLock, Timeout
+
+    holder = home / "run.pid"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(home / "run.lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        pid = holder.read_text().strip() if holder.exists() else "unknown"
+        raise StoreBusyError(
+            "another flywheel run is at work on this state folder",
+            received=f"{home}, held by process {pid}",
+            next="wait for it to finish, or stop it, then run the same command again",
+        ) from None
+    except OSError as error:
+        raise StoreError(
+            f"the state folder cannot be used: {error.strerror}",
+            received=str(home),
+            next="set FLYWHEEL_HOME to a folder you may write to",
+        ) from None
+    try:
+        holder.write_text(str(os.getpid()))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
 def begun(
     settings: Settings, request: RunRequest, progress: Progress
 ) -> Iterator[tuple[Run, str | None]]:
@@ -146,7 +178,11 @@ def _begin_or_resume(
 
 
 def _finish(run: Run, state: str, error: BaseException | None) -> None:
-    message = None if error is None else _one_line(error)
+    message = None
+    if isinstance(error, FlywheelError):
+        message = error.line()
+    elif error is not None:
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000]
     try:
         with run.open_store() as store:
             ledger.finish_run(store, run.run_id, state, run.clock(), error=message)
@@ -154,12 +190,6 @@ def _finish(run: Run, state: str, error: BaseException | None) -> None:
         if error is None:
             raise
         # the first error is the one to tell; the next run marks this one as abandoned
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, FlywheelError):
-        return error.line()
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000]
 
 
 def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outcome:

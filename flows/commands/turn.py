@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 from flows.backfill import by_day, finished
 from flows.options import Options
-from flows.piped import piped_in
 from flows.progress import shown
 from flows.stages import stages_of
 from flows.summary import print_summary
-from flows.turn import Outcome, outcome, request_from, request_to_decide, turn
+from flows.turn import Outcome, hold, outcome, request_from, request_to_decide, turn
 from tasks import preflight
-from tasks.errors import UsageError
+from tasks.errors import FlywheelError, UsageError
+from tasks.logs.files import spool
 from tasks.model.run import RunRequest
+from tasks.model.urls import STDIN
 from tasks.run import utc_now
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
@@ -92,6 +93,30 @@ def _show(result: Outcome, settings: Settings, as_object: dict[str, Any], *, as_
         print(json.dumps(as_object, default=str))
     else:
         print_summary(result, settings)
+
+
+@contextmanager
+def piped_in(settings: Settings, logs: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The logs with a copy of standard input, a file of the state folder, in place of `-`; it is
+    deleted once read.
+
+    What earlier commands received and did not come to read is read with it. Raises StoreBusyError
+    before anything is read from standard input, UsageError where that is closed.
+    """
+    if STDIN not in logs:
+        yield logs
+        return
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", received="--logs -")
+    with hold(settings.home_path):
+        copies = tuple(map(str, spool.keep_stdin(settings.home_path, sys.stdin.fileno())))
+    others = tuple(log for log in logs if log != STDIN)
+    try:
+        yield (*others, *copies)
+    finally:
+        # where there is no store, nothing was read; what stays is read by the next command
+        with suppress(FlywheelError), Store.open(settings.store_path, read_only=True) as store:
+            spool.discard_read(settings.home_path, store)
 
 
 def _exit_code(result: Outcome, request: RunRequest) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.model.answer import JudgedSample
 from tasks.model.comparison import Comparison
-from tasks.model.verdict import Decision, SuiteResult, Tally
+from tasks.model.verdict import Decision, SuiteResult
 from tasks.report.wording import decimal
 
 _MAX_NAMED = 5
@@ -61,7 +61,10 @@ def _suite(suite: SuiteResult) -> str:
     comparison = suite.comparison
     if comparison is None:
         return f"{scores}: an interval needs at least two clusters: {verdict}."
-    return f"{scores}: {_numbers(comparison, suite)}: {verdict}. {_sight(comparison, suite)}"
+    sight = f"Smallest difference this set can see: {comparison.min_detectable_effect:.3f}."
+    if suite.verdict == "cannot_tell" and not suite.too_many_missing:
+        sight += " More samples, or a wider margin, would tell."
+    return f"{scores}: {_numbers(comparison, suite)}: {verdict}. {sight}"
 
 
 def _known_failures(suite: SuiteResult) -> list[str]:
@@ -89,13 +92,6 @@ def _numbers(comparison: Comparison, suite: SuiteResult) -> str:
     return text
 
 
-def _sight(comparison: Comparison, suite: SuiteResult) -> str:
-    text = f"Smallest difference this set can see: {comparison.min_detectable_effect:.3f}."
-    if suite.verdict == "cannot_tell" and not suite.too_many_missing:
-        text += " More samples, or a wider margin, would tell."
-    return text
-
-
 def _lacking(suite: SuiteResult, max_missing_ratio: float) -> list[str]:
     sentences = []
     for role, effect in (
@@ -105,7 +101,9 @@ def _lacking(suite: SuiteResult, max_missing_ratio: float) -> list[str]:
         tally = suite.releases[role].tally
         if tally.num_missing or tally.num_unscored:
             sentences.append(
-                f"suite {suite.rule.name}: {_share(role, tally, suite.num_samples)}; {effect}."
+                f"suite {suite.rule.name}: of {_count(suite.num_samples, 'answer')} of the {role}, "
+                f"{tally.num_missing} are missing and {tally.num_unscored} could not be scored; "
+                f"{effect}."
             )
     if suite.too_many_missing:
         sentences.append(
@@ -113,13 +111,6 @@ def _lacking(suite: SuiteResult, max_missing_ratio: float) -> list[str]:
             "missing or unscored, so the suite cannot pass."
         )
     return sentences
-
-
-def _share(who: str, tally: Tally, num_samples: int) -> str:
-    return (
-        f"of {_count(num_samples, 'answer')} of the {who}, {tally.num_missing} are missing and "
-        f"{tally.num_unscored} could not be scored"
-    )
 
 
 def _must_pass(failed: tuple[JudgedSample, ...]) -> str:

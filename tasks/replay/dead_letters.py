@@ -106,14 +106,9 @@ def _from_file(
     with open_log(file, limits) as stream:
         records = reading.records(seen, stream, file, only=None if whole else wanted)
         for rows in rows_of(records, _made_by(run, letters.source, seen.format), lambda: 0):
-            yield _without(rows, taken)
-
-
-def _without(rows: LogRows, taken: set[str]) -> LogRows:
-    """The rows but for calls of these ids."""
-    ids = rows.calls["request_id"].to_pylist()
-    fresh = pa.array([request_id not in taken for request_id in ids], type=pa.bool_())
-    return replace(rows, calls=rows.calls.filter(fresh))
+            ids = rows.calls["request_id"].to_pylist()
+            fresh = pa.array([request_id not in taken for request_id in ids], type=pa.bool_())
+            yield replace(rows, calls=rows.calls.filter(fresh))
 
 
 def _from_bytes(

@@ -36,7 +36,8 @@ def replay(run: Run) -> Receipt:
             return done
         with store.transaction():
             letters = _read_letters(run, store)
-            calls = _readmit_held(run, store)
+            calls = _readmit(run, store, quarantine.CALLS, calls_rules(run.settings))
+            calls += _readmit(run, store, quarantine.SIGNALS, feedback_rules(run.settings))
             _refuse_if_nothing_named(run, letters, calls)
             receipt = _receipt(run, store, letters, calls)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
@@ -54,11 +55,6 @@ def _read_letters(run: Run, store: Store) -> Revived:
         run.progress(STAGE, revived.tried, total, group.source)
         read_again(run, store, group, forced, revived)
     return revived
-
-
-def _readmit_held(run: Run, store: Store) -> Readmitted:
-    calls = _readmit(run, store, quarantine.CALLS, calls_rules(run.settings))
-    return calls + _readmit(run, store, quarantine.SIGNALS, feedback_rules(run.settings))
 
 
 def _readmit(run: Run, store: Store, kind: quarantine.Kind, suite: RuleSet) -> Readmitted:

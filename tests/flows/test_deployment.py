@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.artifacts import publish
+from flows.nightly import publish
 from flows.prefect_server import QUIET
 from flows.turn import Outcome
 from tasks.model.receipt import Receipt
@@ -78,7 +78,7 @@ def test_where_mlflow_is_a_server_the_report_is_linked_there(
     created: dict[str, dict[str, Any]] = {}
     for kind in ("link", "markdown", "table"):
         monkeypatch.setattr(
-            f"flows.artifacts.create_{kind}_artifact",
+            f"flows.nightly.create_{kind}_artifact",
             lambda key, **values: created.__setitem__(key, values),
         )
     recorded = Receipt("record", "m", 1, 1, notes={"run_url_path": "/#/experiments/1/runs/m"})

@@ -36,13 +36,15 @@ from tasks.logs.formats.table import Table
 from tasks.logs.shapes.records import Json, Record
 
 
-@runtime_checkable
-class Format(Protocol):
+class _Named(Protocol):
     @property
     def NAME(self) -> str: ...  # noqa: N802 - a module constant
     @property
     def VERSION(self) -> str: ...  # noqa: N802
 
+
+@runtime_checkable
+class Format(_Named, Protocol):
     def matches(self, value: Json) -> bool: ...
     def records(self, value: Json) -> Iterator[Record]: ...
 
@@ -52,12 +54,7 @@ class TextReader(Protocol):
     def end(self) -> Iterator[Record]: ...
 
 
-class TextFormat(Protocol):
-    @property
-    def NAME(self) -> str: ...  # noqa: N802 - a module constant
-    @property
-    def VERSION(self) -> str: ...  # noqa: N802
-
+class TextFormat(_Named, Protocol):
     def matches_lines(self, lines: Sequence[str]) -> bool: ...
     def reader(self) -> TextReader: ...
 

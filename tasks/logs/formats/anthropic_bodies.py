@@ -78,13 +78,9 @@ def _from_events(events: list[Json]) -> Json:
         elif kind == "content_block_delta" and isinstance(event.get("delta"), dict):
             _add_delta(blocks.setdefault(coerce.index(event), {"type": "text"}), event["delta"])
         elif kind == "message_delta":
-            delta, counts = event.get("delta"), event.get("usage")
-            whole.update(coerce.mapping(delta))
-            before = whole.get("usage")
-            whole["usage"] = {
-                **coerce.mapping(before),
-                **coerce.mapping(counts),
-            }
+            whole.update(coerce.mapping(event.get("delta")))
+            counts = coerce.mapping(whole.get("usage")), coerce.mapping(event.get("usage"))
+            whole["usage"] = counts[0] | counts[1]
         elif kind == "error":
             whole["error"] = event.get("error")
     if blocks:

@@ -30,10 +30,6 @@ def _is_converse(value: Json) -> bool:
     return isinstance(output, dict) and "message" in output
 
 
-def _is_converse_question(value: dict[str, Json]) -> bool:
-    return "messages" in value and ("inferenceConfig" in value or "toolConfig" in value)
-
-
 def _read_messages(request: dict[str, Json]) -> Json:
     asked = request.get("messages")
     if not isinstance(asked, list) and any(name in request for name in _ASKED):
@@ -119,8 +115,10 @@ def _closed(block: dict[str, Json]) -> dict[str, Json]:
 
 
 CONVERSE = Api(
-    "aws.bedrock", ("/converse",), "chat", _is_converse, _is_converse_question, _read_messages,
-    _read_converse, _NOT_PARAMS,
+    "aws.bedrock", ("/converse",), "chat", _is_converse,
+    lambda request: "messages" in request
+    and ("inferenceConfig" in request or "toolConfig" in request),
+    _read_messages, _read_converse, _NOT_PARAMS,
 )  # fmt: skip
 
 

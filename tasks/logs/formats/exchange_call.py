@@ -45,6 +45,8 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
     own_id = coerce.text("request_id", around.get("request_id", around.get("id")))
     started = around.get("started_at", around.get("timestamp"))
     requested = coerce.text("model", request.get("model"))
+    # Bedrock and Gemini name the model in the address only
+    addressed = _MODEL.search(exchange.uri) if isinstance(exchange.uri, str) else None
     tags = _tags(around, metadata)
     if own_id is not None and answer.response_id not in (None, own_id):
         tags["request_id"] = own_id
@@ -57,7 +59,7 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
         **texts,
         request_id=answer.response_id or own_id,
         started_at=coerce.moment("started_at", answer.created if started is None else started),
-        model=answer.model or requested or _model_in(exchange.uri),
+        model=answer.model or requested or (addressed and unquote(addressed[1] or addressed[2])),
         operation=coerce.text("operation", around.get("operation")) or operation,
         messages=api.read_messages(request),
         params=api.params(request),
@@ -71,12 +73,6 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
         feedback=feedback,
     )
     return finish(call, answer, error=around.get("error"))
-
-
-def _model_in(uri: Json) -> str | None:
-    """Bedrock and Gemini name the model in the address only."""
-    named = _MODEL.search(uri) if isinstance(uri, str) else None
-    return unquote(named[1] or named[2]) if named else None
 
 
 def _metadata(around: dict[str, Json], request: dict[str, Json]) -> dict[str, Json]:

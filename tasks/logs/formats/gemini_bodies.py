@@ -27,17 +27,15 @@ _READ = frozenset({
 
 def is_answer(value: Json) -> bool:
     items = value if isinstance(value, list) else [value]
-    return bool(items) and all(isinstance(item, dict) and _is_response(item) for item in items)
-
-
-def _is_response(value: dict[str, Json]) -> bool:
-    if isinstance(value.get("candidates"), list):
-        return True
-    return "promptFeedback" in value or "prompt_feedback" in value
-
-
-def is_question(value: dict[str, Json]) -> bool:
-    return isinstance(value.get("contents"), list | str)
+    return bool(items) and all(
+        isinstance(item, dict)
+        and (
+            isinstance(item.get("candidates"), list)
+            or "promptFeedback" in item
+            or "prompt_feedback" in item
+        )
+        for item in items
+    )
 
 
 def read_messages(request: dict[str, Json]) -> Json:
@@ -63,8 +61,7 @@ def read_answer(value: Json) -> Answer:
     whole = _from_chunks(value if isinstance(value, list) else [value])
     if not isinstance(whole, dict):
         return Answer(body=value)
-    candidates = whole.get("candidates")
-    offered = coerce.sequence(candidates)
+    offered = coerce.sequence(whole.get("candidates"))
     choices = [item for item in offered if isinstance(item, dict)]
     messages = [_message(item) for item in choices]
     candidate = choices[0] if choices else {}
@@ -116,8 +113,7 @@ def _from_chunks(chunks: list[Json]) -> Json:
         if not isinstance(chunk, dict):
             return None
         whole.update({key: item for key, item in chunk.items() if item is not None})
-        candidates = chunk.get("candidates")
-        for candidate in coerce.sequence(candidates):
+        for candidate in coerce.sequence(chunk.get("candidates")):
             if isinstance(candidate, dict):
                 _add(pieces.setdefault(coerce.index(candidate), {}), candidate)
     if pieces:
@@ -153,6 +149,7 @@ def _parts(content: Json) -> Json:
 
 
 GEMINI = Api(
-    "gcp.gemini", (":generateContent", ":streamGenerateContent"), "chat", is_answer, is_question,
+    "gcp.gemini", (":generateContent", ":streamGenerateContent"), "chat", is_answer,
+    lambda request: isinstance(request.get("contents"), list | str),
     read_messages, read_answer, _NOT_PARAMS,
 )  # fmt: skip

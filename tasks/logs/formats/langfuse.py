@@ -61,8 +61,7 @@ def records(value: Json) -> Iterator[Record]:
 
 def _observations(value: dict[str, Json]) -> list[Json]:
     """Without and with input and output, so that the fuller one comes later."""
-    trace = value.get("trace")
-    nested = coerce.first(trace, "observations")
+    nested = coerce.first(value.get("trace"), "observations")
     return [item for items in (nested, value.get("observations"))
             if isinstance(items, list) for item in items]  # fmt: skip
 
@@ -127,8 +126,7 @@ def _with_feedback(calls: dict[str, Call], trace: dict[str, Json]) -> Iterator[R
     given: dict[str, list[Feedback]] = {}
     last = max(calls, key=lambda own: str(calls[own].started_at), default=None)
     for name in ("scores", "corrections"):
-        items = trace.get(name)
-        for item in coerce.sequence(items):
+        for item in coerce.sequence(trace.get(name)):
             if not isinstance(item, dict) or last is None:
                 continue
             signal = or_dead(item, langfuse_call.score, item, name == "corrections")

@@ -32,8 +32,7 @@ def get(item: dict[str, Json], name: str) -> Json:
 def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
     """Raises UnreadableError where a field cannot be held."""
     metadata = coerce.mapping(decode(item.get("metadata")))
-    recorded = metadata.get("attributes")
-    attributes = coerce.mapping(recorded)
+    attributes = coerce.mapping(metadata.get("attributes"))
     started = coerce.moment("startTime", get(item, "startTime"))
     ended = coerce.moment("endTime", get(item, "endTime"))
     first = coerce.moment("completionStartTime", get(item, "completionStartTime"))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import finish
@@ -91,20 +90,17 @@ class LlamaCppReader:
             tags = {"slot": self._slot[0], "task": self._slot[1]}
             whole = self._prompts.pop(self._slot[1], None)
         self._timings = {}
+        # older logs have the epoch in every line; the timings are printed at the end
+        stamp = _STAMP.search(line)
+        began = coerce.from_epoch("timestamp", int(stamp[1]) - total_ms / 1000.0) if stamp else None
         cached = whole - evaluated if whole is not None and evaluated is not None else None
         return finish(Call(
-            provider="llama.cpp", operation="chat", started_at=_started(line, total_ms),
+            provider="llama.cpp", operation="chat", started_at=began,
             input_tokens=evaluated if whole is None else whole, output_tokens=generated,
             cached_tokens=cached if cached is not None and cached >= 0 else None,
             ttft_s=None if prompt_ms is None else prompt_ms / 1000.0, latency_s=total_ms / 1000.0,
             tags=tags,
         ))  # fmt: skip
-
-
-def _started(line: str, total_ms: float) -> datetime | None:
-    """Older logs have the epoch in every line; the timings are printed at the end."""
-    stamp = _STAMP.search(line)
-    return coerce.from_epoch("timestamp", int(stamp[1]) - total_ms / 1000.0) if stamp else None
 
 
 reader = LlamaCppReader

@@ -30,10 +30,6 @@ def is_completion(value: Json) -> bool:
     )
 
 
-def is_question(value: dict[str, Json]) -> bool:
-    return "messages" in value or "prompt" in value
-
-
 def read_messages(request: dict[str, Json]) -> Json:
     value = request.get("messages", request.get("prompt"))
     return None if value is None else message_list("messages", value)
@@ -44,8 +40,7 @@ def read_answer(value: Json) -> Answer:
         value = _from_chunks(value)
     if not isinstance(value, dict):
         return Answer(body=value)
-    choices = value.get("choices")
-    choices = coerce.sequence(choices)
+    choices = coerce.sequence(value.get("choices"))
     messages = [_message(choice) for choice in choices]
     first = choices[0] if choices and isinstance(choices[0], dict) else {}
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
@@ -65,8 +60,7 @@ def read_answer(value: Json) -> Answer:
 
 def _of_groq(value: dict[str, Json]) -> Json:
     """Groq's streams have the counts in an object of their own."""
-    own = value.get("x_groq")
-    return coerce.first(own, "usage")
+    return coerce.first(value.get("x_groq"), "usage")
 
 
 def _message(choice: Json) -> dict[str, Json] | None:
@@ -91,8 +85,7 @@ def _from_chunks(chunks: list[Json]) -> Json:
         for key, value in chunk.items():
             if key != "choices" and value is not None:
                 whole[key] = value
-        choices = chunk.get("choices")
-        for choice in coerce.sequence(choices):
+        for choice in coerce.sequence(chunk.get("choices")):
             if isinstance(choice, dict):
                 _add_delta(pieces.setdefault(coerce.index(choice), {}), choice)
     for index in sorted(pieces):
@@ -170,10 +163,11 @@ def _read_input(request: dict[str, Json]) -> Json:
 
 
 CHAT = Api(
-    "openai", ("/completions",), "chat", is_completion, is_question, read_messages, read_answer,
+    "openai", ("/completions",), "chat", is_completion,
+    lambda request: "messages" in request or "prompt" in request, read_messages, read_answer,
     _NOT_PARAMS,
 )  # fmt: skip
 EMBEDDINGS = Api(
-    "openai", ("/embeddings",), "embeddings", _is_embeddings, lambda request: False, _read_input,
-    _read_embeddings, _NOT_PARAMS,
+    "openai", ("/embeddings",), "embeddings", _is_embeddings, lambda request: False,
+    _read_input, _read_embeddings, _NOT_PARAMS,
 )  # fmt: skip

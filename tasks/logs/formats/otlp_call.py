@@ -176,7 +176,8 @@ def _call(
     said = [*((name, about) for name, about, _ in events), *otlp_messages.own_events(attrs)]
     messages = otlp_messages.take_input(attrs, said)
     answer = otlp_messages.take_answer(attrs, said)
-    if foreign := otlp_messages.foreign_events(said):
+    known = otlp_messages.KNOWN_EVENTS
+    if foreign := [{"name": name, **about} for name, about in said if name not in known]:
         tags["events"] = foreign
     values: dict[str, Any] = {
         name: _READERS[name](name, value) for name, value in take_fields(attrs, _NAMES).items()

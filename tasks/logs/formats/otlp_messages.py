@@ -23,7 +23,7 @@ ROLE_EVENTS = {
     f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool", "developer")
 }
 #: events that are taken up elsewhere or here; all others are kept in the tags
-_KNOWN_EVENTS = frozenset({
+KNOWN_EVENTS = frozenset({
     "gen_ai.choice", "gen_ai.content.prompt", "gen_ai.content.completion",
     "gen_ai.evaluation.result", "gen_ai.client.inference.operation.details", *ROLE_EVENTS,
 })  # fmt: skip
@@ -125,11 +125,6 @@ def _output_of_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
             completion = nested(about.get("gen_ai.completion"))
             choices.extend([] if completion is None else _choices(completion))
     return choices
-
-
-def foreign_events(events: Sequence[tuple[str, Attributes]]) -> list[Json]:
-    """Those that nothing here reads."""
-    return [{"name": name, **about} for name, about in events if name not in _KNOWN_EVENTS]
 
 
 def _choices(value: Json) -> list[Json]:

@@ -37,17 +37,14 @@ def read_input(request: dict[str, Json]) -> Json:
         messages.extend(message_of("system", request["instructions"]))
     if isinstance(value, list):
         for item in value:
-            messages.extend(_item(item))
+            if isinstance(item, dict) and isinstance(item.get("role"), str):
+                messages.extend(message_of(item["role"], item.get("content")))
+            else:
+                results = isinstance(item, dict) and str(item.get("type", "")).endswith("_output")
+                messages.extend(message_of("tool" if results else "assistant", [item]))
     elif value is not None:
         messages.extend(message_list("input", value))
     return messages or None
-
-
-def _item(item: Json) -> list[Json]:
-    if isinstance(item, dict) and isinstance(item.get("role"), str):
-        return message_of(item["role"], item.get("content"))
-    results = isinstance(item, dict) and str(item.get("type", "")).endswith("_output")
-    return message_of("tool" if results else "assistant", [item])
 
 
 def read_answer(value: Json) -> Answer:
@@ -56,9 +53,8 @@ def read_answer(value: Json) -> Answer:
         value = ended[-1].get("response") if ended else value
     if not isinstance(value, dict):
         return Answer(body=value)
-    items = value.get("output")
     blocks: list[Json] = []
-    for item in coerce.sequence(items):
+    for item in coerce.sequence(value.get("output")):
         inner = coerce.first(item, "content")
         said = isinstance(item, dict) and item.get("type") == "message"
         blocks.extend(inner if said and isinstance(inner, list) else [item])
@@ -78,8 +74,7 @@ def read_answer(value: Json) -> Answer:
 
 
 def _finish_reason(value: dict[str, Json], message: dict[str, Json] | None) -> str | None:
-    why = value.get("incomplete_details")
-    reason = coerce.first(why, "reason")
+    reason = coerce.first(value.get("incomplete_details"), "reason")
     if reason is not None:
         return reason if isinstance(reason, str) else None
     if message is None or value.get("status") not in ("completed", None):

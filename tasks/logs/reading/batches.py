@@ -37,10 +37,6 @@ class _Filling:
     counts: Counts = field(default_factory=Counts)
     num_bytes: int = 0
 
-    def is_full(self) -> bool:
-        num_rows = len(self.calls) + len(self.signals) + len(self.dead)
-        return num_rows >= _MAX_ROWS or self.num_bytes >= _MAX_BYTES
-
     def rows(self, bytes_done: int) -> LogRows:
         self.counts.bytes_done = bytes_done
         calls = table_from_values(LANDING, self.calls)
@@ -54,7 +50,8 @@ def rows_of(
     filling = _Filling()
     for located in records:
         _add(filling, located, made_by)
-        if filling.is_full():
+        num_rows = len(filling.calls) + len(filling.signals) + len(filling.dead)
+        if num_rows >= _MAX_ROWS or filling.num_bytes >= _MAX_BYTES:
             yield filling.rows(bytes_done())
             filling = _Filling()
     yield filling.rows(bytes_done())

@@ -97,7 +97,9 @@ def finish(
     call.guardrail_verdicts = verdicts
     missing = answer.recorded and message is None and not answer.complete
     failed_over_http = (call.http_status or 0) >= 400
-    if verdicts is not None and _is_blocked(verdicts):
+    if isinstance(verdicts, list) and any(
+        isinstance(verdict, dict) and verdict.get("action") == _BLOCKED for verdict in verdicts
+    ):
         call.finish_reason, missing = "content_filter", False
         if failed_over_http:
             call.http_status = None
@@ -125,12 +127,6 @@ def says_something(message: Mapping[str, Json]) -> bool:
     if any(message.get(key) not in _EMPTY for key in _SAYING):
         return True
     return bool(message) and not any(key in message for key in ("role", *_SAYING))
-
-
-def _is_blocked(verdicts: Json) -> bool:
-    return isinstance(verdicts, list) and any(
-        isinstance(verdict, dict) and verdict.get("action") == _BLOCKED for verdict in verdicts
-    )
 
 
 def _error_name(error: Json) -> str:

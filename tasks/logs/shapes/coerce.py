@@ -101,7 +101,11 @@ def moment(name: str, value: Json) -> datetime | None:
     if isinstance(value, str):
         word = value.strip()
         if not _NUMBER.fullmatch(word):
-            return _from_iso(name, word)
+            normal = word[:-4] + "+00:00" if word.endswith(" UTC") else word
+            try:
+                return _to_utc(name, datetime.fromisoformat(normal))
+            except ValueError as error:
+                raise UnreadableError(f"{name}: {word[:40]!r} is not a time: {error}") from None
         value = int(word) if word.lstrip("+-").isdigit() else float(word)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnreadableError(f"{name}: expected a time, received {kind_of(value)}")
@@ -127,14 +131,6 @@ def from_nanoseconds(name: str, value: int) -> datetime:
     except OverflowError:
         shown = str(value)[:24]
         raise UnreadableError(f"{name}: {shown} ns is outside the years 1 to 9999") from None
-
-
-def _from_iso(name: str, word: str) -> datetime:
-    normal = word[:-4] + "+00:00" if word.endswith(" UTC") else word
-    try:
-        return _to_utc(name, datetime.fromisoformat(normal))
-    except ValueError as error:
-        raise UnreadableError(f"{name}: {word[:40]!r} is not a time: {error}") from None
 
 
 def _to_utc(name: str, value: datetime) -> datetime:
