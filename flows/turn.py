@@ -232,6 +232,7 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
         champion=champion,
         challenger=challenger,
         seed=settings.evaluate.seed if options.seed is None else options.seed,
+        repeats=settings.evaluate.repeats,
         stages=stages,
         since=options.since,
         until=options.until,
@@ -267,6 +268,7 @@ def request_to_decide(settings: Settings, options: Options) -> RunRequest:
         champion=asked.champion,
         challenger=asked.challenger,
         seed=asked.seed,
+        repeats=asked.repeats,
         stages=stages_of("gate"),
         scores_of=evaluated,
     )

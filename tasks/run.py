@@ -38,6 +38,13 @@ class Run:
     progress: Progress = field(default=silent, compare=False)
     clock: Callable[[], datetime] = field(default=utc_now, compare=False)
 
+    @property
+    def seeds(self) -> range:
+        """Those of the repeats. Runs whose seeds lie closer than that share completions: choose
+        them at least `repeats` apart where runs must be independent."""
+        first = self.request.seed
+        return range(first, first + (self.request.repeats or self.settings.evaluate.repeats))
+
     def open_store(self, *, read_only: bool = False) -> AbstractContextManager[Store]:
         """The store, open for the length of the `with` block."""
         return Store.open(self.settings.store_path, read_only=read_only)

@@ -1,9 +1,7 @@
 """The plan of an evaluation: which completions are needed, which are missing, in which order.
 
-The `seed` of a completion's key is run seed + number of the repeat (0, 1, …), the same for champion
-and challenger, so a completion is a function of (release, sample, seed) whatever run asked for it.
-Runs whose seeds are closer than the number of repeats therefore share completions: choose seeds at
-least `repeats` apart where runs must be independent.
+The `seed` of a completion's key is one of `Run.seeds`, the same for champion and challenger, so a
+completion is a function of (release, sample, seed) whatever run asked for it.
 
 Pure: values in, values out. Knows no SQL, no engine and no clock.
 """
@@ -23,11 +21,6 @@ from tasks.releases.prompts import DEFAULT, messages_for
 from tasks.releases.resolve import ResolvedRelease
 
 _SEED_BITS = 63  # a positive BIGINT, and within what the engine takes
-
-
-def repeat_seeds(run_seed: int, repeats: int) -> range:
-    """The seeds of a run, one a repeat."""
-    return range(run_seed, run_seed + repeats)
 
 
 def sample_seed(seed: int, sample_id: str) -> int:

@@ -16,7 +16,7 @@ from engine import EngineError
 from tasks.backends.base import Backend
 from tasks.errors import UsageError
 from tasks.evaluate import plan
-from tasks.evaluate.plan import Need, repeat_seeds
+from tasks.evaluate.plan import Need
 from tasks.model.answer import CompletionKey, Role
 from tasks.model.failure import Failure, Fault
 from tasks.model.receipt import Receipt
@@ -60,7 +60,7 @@ def evaluate(run: Run) -> Receipt:
     }
     distinct = plan.distinct(list(releases.values()))
     digests = [release.digest for release in distinct]
-    seeds = repeat_seeds(run.request.seed, run.settings.evaluate.repeats)
+    seeds = run.seeds
     with run.open_store() as store:
         eval_set = ledger.run_value(store, run.run_id, "eval_set_digest")
         eval_set = eval_set or eval_sets.latest_eval_set(store, run.run_id)

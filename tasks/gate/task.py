@@ -23,7 +23,6 @@ def gate(run: Run) -> Receipt:
     """Decide. Raises StoreError where the run has no eval set or no releases yet, and UsageError
     where the set has samples of a suite that is not declared."""
     settings = run.settings
-    seeds = range(run.request.seed, run.request.seed + settings.evaluate.repeats)
     with run.open_store() as store:
         keys = ledger.run_keys(store, run.run_id)
         if keys is None:
@@ -34,12 +33,12 @@ def gate(run: Run) -> Receipt:
             )
         samples = read_eval_set(store, keys.eval_set_digest)
         stored = {
-            role: answers.read_answers(store, keys.eval_set_digest, digest, seeds)
+            role: answers.read_answers(store, keys.eval_set_digest, digest, run.seeds)
             for role, digest in keys.release_digests.items()
         }
     rules = suite_rules(settings, {sample.suite for sample in samples})
     scorers = counted_scorers(samples, stored.values(), {rule.name: rule.metric for rule in rules})
-    judged = judged_samples(samples, stored, seeds, scorers)
+    judged = judged_samples(samples, stored, run.seeds, scorers)
     decision = decide(
         judged,
         rules,

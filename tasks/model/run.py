@@ -28,6 +28,8 @@ class RunRequest:
     champion: str = ""
     challenger: str = ""
     seed: int = 0
+    #: answers a sample, each under a seed of its own; 0, in runs of earlier builds: as set today
+    repeats: int = 0
     stages: tuple[str, ...] = ()
     since: str = ""
     until: str = ""

@@ -20,7 +20,7 @@ from tasks.store.evals.releases import read_release
 from tasks.store.evals.samples import find_eval_set, read_eval_set
 
 
-def read_turn(store: Store, run_id: str, repeats: int, versions: Mapping[str, str]) -> Turn:
+def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, str]) -> Turn:
     """All that is known of a run that has a verdict. Raises StoreError where a part is missing."""
     started_at = ledger.began_at(store, run_id)
     keys = ledger.run_keys(store, run_id)
@@ -41,8 +41,6 @@ def read_turn(store: Store, run_id: str, repeats: int, versions: Mapping[str, st
         if release is None:
             raise StoreError(f"the {role} of the run is not in the store", received=digest)
         releases[role] = release
-    first_seed = int(request.get("seed", 0))
-    seeds = range(first_seed, first_seed + repeats)
     samples = read_eval_set(store, eval_set.digest)
     stored = {
         role: read_answers(store, eval_set.digest, digest, seeds)

@@ -32,7 +32,7 @@ _DISTRIBUTIONS = (
 def record(run: Run) -> Receipt:
     """Raises StoreError where the run has no verdict or MLflow does not answer (transient)."""
     with run.open_store() as store:
-        turn = read_turn(store, run.run_id, run.settings.evaluate.repeats, _installed_versions())
+        turn = read_turn(store, run.run_id, run.seeds, _installed_versions())
     folder = run.settings.home_path / "reports" / run.run_id
     published = publish(
         run.settings,

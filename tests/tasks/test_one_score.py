@@ -130,7 +130,7 @@ def _suite(number: int) -> str:
 
 def _turn(run: Run) -> Turn:
     with run.open_store(read_only=True) as store:
-        return read_turn(store, "r", run.settings.evaluate.repeats, {})
+        return read_turn(store, "r", run.seeds, {})
 
 
 def _sent(turn: Turn, role: str) -> dict[str, list[tuple[str, float]]]:

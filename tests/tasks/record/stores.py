@@ -39,7 +39,7 @@ def home_with_mlflow(folder: Path) -> Path:
 
 def read(run: Run) -> Turn:
     with run.open_store(read_only=True) as store:
-        return read_turn(store, run.run_id, 1, {"python": "3.11", "duckdb": "2.0"})
+        return read_turn(store, run.run_id, run.seeds, {"python": "3.11", "duckdb": "2.0"})
 
 
 def client(settings: Settings) -> Any:

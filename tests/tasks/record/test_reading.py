@@ -32,7 +32,7 @@ def test_a_missing_answer_and_an_unscored_one_are_told_apart(decided: Run) -> No
 def test_scores_of_other_seeds_are_left_alone(decided: Run) -> None:
     with decided.open_store() as store:
         store.execute("UPDATE scores SET seed = 7")
-        turn = read_turn(store, decided.run_id, 1, {})
+        turn = read_turn(store, decided.run_id, range(1), {})
     assert all(item.is_lacking(role) for item in turn.judged for role in item.answers)
 
 
@@ -44,7 +44,7 @@ def test_repeats_are_averaged(decided: Run) -> None:
                 f"ORDER BY sample_id{key}"
             )
         store.execute("UPDATE scores SET value = 0.5 WHERE seed = 1 AND value IS NOT NULL")
-        turn = read_turn(store, decided.run_id, 2, {})
+        turn = read_turn(store, decided.run_id, range(2), {})
     first = turn.judged[0]
     assert (len(first.answers["champion"]), first.score("champion")) == (2, 0.75)
 
