@@ -216,28 +216,21 @@ def _rope(raw: Mapping[str, Any], source: str) -> tuple[float | None, float, Rop
     local = None if local is None else float(local)
     theta = float(parameters.get("rope_theta") or raw.get("rope_theta") or 10000.0)
     kind = parameters.get("rope_type") or parameters.get("type") or "default"
-    if kind == "default":
-        return local, theta, None
+    scaling = None
     if kind == "linear":
-        return local, theta, RopeScaling("linear", factor=float(parameters["factor"]))
-    if kind == "factors":
-        return (
-            local,
-            theta,
-            RopeScaling("factors", factors=tuple(float(f) for f in parameters["factors"])),
+        scaling = RopeScaling("linear", factor=float(parameters["factor"]))
+    elif kind == "factors":
+        scaling = RopeScaling("factors", factors=tuple(float(f) for f in parameters["factors"]))
+    elif kind == "llama3":
+        scaling = RopeScaling(
+            "llama3",
+            factor=float(parameters["factor"]),
+            low_freq_factor=float(parameters["low_freq_factor"]),
+            high_freq_factor=float(parameters["high_freq_factor"]),
+            original_max_position=int(parameters["original_max_position_embeddings"]),
         )
-    if kind == "llama3":
-        return (
-            local,
-            theta,
-            RopeScaling(
-                "llama3",
-                factor=float(parameters["factor"]),
-                low_freq_factor=float(parameters["low_freq_factor"]),
-                high_freq_factor=float(parameters["high_freq_factor"]),
-                original_max_position=int(parameters["original_max_position_embeddings"]),
-            ),
+    elif kind != "default":
+        raise UnsupportedModelError(
+            f"{source}: RoPE scaling {kind!r} is not supported. Supported: default, linear, llama3."
         )
-    raise UnsupportedModelError(
-        f"{source}: RoPE scaling {kind!r} is not supported. Supported: default, linear, llama3."
-    )
+    return local, theta, scaling
