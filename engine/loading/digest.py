@@ -28,7 +28,6 @@ PATTERNS = (
     "merges.txt",
     "chat_template.*",
 )
-CHUNK_BYTES = 1 << 20
 
 
 def model_digest(path: str | Path) -> str:
@@ -59,8 +58,5 @@ def digest_of(root: Path, files: Iterable[Path]) -> str:
 
 
 def _file_digest(file: Path) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
