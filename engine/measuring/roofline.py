@@ -88,7 +88,7 @@ class Roofline:
     def matmul_flops_per_s(self) -> dict[int, float]:
         """Of the whole model on so many rows, logits for each row included."""
         flops = 2.0 * (self.shape.layer_parameters + self.shape.head_parameters)
-        return {n: n * flops / self._matrices_s(n, n) for n in sorted(self.layer_flops_per_s)}
+        return {n: n * flops / self._matrices_s(n) for n in sorted(self.layer_flops_per_s)}
 
     def prefill_s(self, lengths: Sequence[int], num_logits: int) -> float:
         """Run whole prompts, in the largest batches; logits for some of their tokens."""
@@ -112,14 +112,14 @@ class Roofline:
             keys = [n + step for n, count in zip(lengths, counts, strict=True) if count > step]
             attention = shape.attention_flops(sum(keys)) / _at(self.layer_flops_per_s, len(keys))
             read = parameters * self.itemsize + shape.kv_bytes(sum(keys), self.itemsize)
-            computing_s = self._matrices_s(len(keys), len(keys)) + attention
+            computing_s = self._matrices_s(len(keys)) + attention
             total += max(computing_s, read / self.bytes_per_s)
         return total
 
-    def _matrices_s(self, rows: int, logit_rows: int) -> float:
+    def _matrices_s(self, rows: int) -> float:
+        """Of the whole model on so many rows, logits for each row included."""
         layers = 2.0 * self.shape.layer_parameters * rows / _at(self.layer_flops_per_s, rows)
-        head = 2.0 * self.shape.head_parameters * logit_rows
-        return layers + head / _at(self.head_flops_per_s, logit_rows)
+        return layers + 2.0 * self.shape.head_parameters * rows / _at(self.head_flops_per_s, rows)
 
 
 def best(readings: Sequence[Roofline]) -> Roofline:
