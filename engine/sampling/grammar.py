@@ -147,7 +147,10 @@ def _check(text: str) -> None:
             raise InvalidRequestError(
                 f"json_schema is more than {MAX_SCHEMA_DEPTH} levels deep; no more are allowed."
             )
-        num_joined += _num_joined(node)
+        # how many patterns may have to hold at once because of this object
+        members = node.get("allOf")
+        num_joined += len(members) if isinstance(members, list) else 0
+        num_joined += "pattern" in node and any(key in node for key in REFERENCES)
         for target in (node[key] for key in REFERENCES if key in node):
             if isinstance(target, str) and not target.startswith("#"):
                 raise InvalidRequestError(
@@ -159,13 +162,6 @@ def _check(text: str) -> None:
             f"json_schema joins {num_joined} schemas by allOf, or by a pattern beside a reference; "
             f"{MAX_JOINED} are allowed, because the work doubles with each."
         )
-
-
-def _num_joined(node: dict[str, Any]) -> int:
-    """How many patterns may have to hold at once because of this object."""
-    members = node.get("allOf")
-    beside = "pattern" in node and any(key in node for key in REFERENCES)
-    return beside + (len(members) if isinstance(members, list) else 0)
 
 
 def _nodes(schema: Any) -> Iterator[tuple[int, dict[str, Any]]]:
