@@ -168,24 +168,15 @@ def _from_gguf(metadata: dict[str, Any]) -> Any:
         )
     tokens = description["tokens"]
     keys = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
-    special = {
+    settings: dict[str, Any] = {
         name: tokens[token_id]
         for name, key in keys.items()
         if isinstance(token_id := metadata.get(f"tokenizer.ggml.{key}_token_id"), int)
         and 0 <= token_id < len(tokens)
     }
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, chat_template=metadata.get("tokenizer.chat_template"), **special
+    is_llama = description.get("tokenizer_type") == "llama"
+    if metadata.get("tokenizer.ggml.add_bos_token", is_llama) and "bos_token" in settings:
+        settings["add_bos_token"] = True
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, chat_template=metadata.get("tokenizer.chat_template"), **settings
     )
-    adds_bos = bool(
-        metadata.get("tokenizer.ggml.add_bos_token", description.get("tokenizer_type") == "llama")
-    )
-    if adds_bos and tokenizer.bos_token is not None:
-        from tokenizers import processors
-
-        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{tokenizer.bos_token} $A",
-            pair=f"{tokenizer.bos_token} $A {tokenizer.bos_token} $B",
-            special_tokens=[(tokenizer.bos_token, tokenizer.bos_token_id)],
-        )
-    return tokenizer
