@@ -89,11 +89,6 @@ class TextCodec:
             )
         return prefix
 
-    @property
-    def end_id(self) -> int | None:
-        value = self.tokenizer.eos_token_id
-        return value if isinstance(value, int) else None
-
 
 def _checked(index: int, message: Message) -> dict[str, Any]:
     """A message with a known role and its content as one text."""

@@ -139,12 +139,6 @@ class EngineCore:
         """Let the request join from the next step on."""
         self.scheduler.add(request)
 
-    def abort(self, request: Request) -> None:
-        """Take a request out between two steps, whether it waits, runs or has ended, and give its
-        blocks back at once.
-        """
-        self.scheduler.drop(request)
-
     def step(self) -> list[Request]:
         """One iteration: schedule, run, postprocess. The requests it finished."""
         num_preemptions = self.scheduler.num_preemptions
@@ -239,8 +233,8 @@ class EngineCore:
 
 def end_ids(files: ModelFiles, codec: TextCodec | None) -> frozenset[int]:
     """The model's own end tokens, as its files and its tokenizer name them."""
-    end_id = codec.end_id if codec is not None else None
-    return files.end_ids | (frozenset() if end_id is None else {end_id})
+    end_id = codec.tokenizer.eos_token_id if codec is not None else None
+    return files.end_ids | ({end_id} if isinstance(end_id, int) else set())
 
 
 def _num_blocks(model: LlamaModel, kv_cache_bytes: int | None) -> int:

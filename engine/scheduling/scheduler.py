@@ -78,7 +78,9 @@ class Scheduler:
         self._release(request)
 
     def drop(self, request: Request) -> None:
-        """Take a request out wherever it is; one that is not here is left alone."""
+        """Take a request out between two steps, whether it waits, runs or has ended, and give its
+        blocks back at once.
+        """
         if request in self.running:
             self.finish(request)
         elif request in self.waiting:

@@ -135,7 +135,7 @@ class EngineThread:
         for request in requests:
             if self._exchange_of.pop(request, None) is not None:
                 self._num_told.pop(request, None)
-                self.core.abort(request)
+                self.core.scheduler.drop(request)
 
     def _tell(self, requests: Sequence[Request]) -> None:
         now = time.perf_counter()
