@@ -7,6 +7,7 @@ code. Imports no torch.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from engine.errors import ModelFetchError, ModelLoadError
@@ -14,6 +15,8 @@ from engine.errors import ModelFetchError, ModelLoadError
 __all__ = ["resolve_model"]
 
 HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def resolve_model(model: str) -> Path:
@@ -23,7 +26,8 @@ def resolve_model(model: str) -> Path:
     path = Path(model).expanduser()
     if path.exists():
         return path
-    if not _looks_like_hub_id(model):
+    repository, _, revision = model.partition("@")
+    if not HUB_ID.fullmatch(repository):
         raise ModelLoadError(
             f"Model {model!r} does not exist. Give a model folder (config.json and "
             "*.safetensors), a .gguf file, "
@@ -31,7 +35,6 @@ def resolve_model(model: str) -> Path:
         )
     from huggingface_hub import snapshot_download
 
-    repository, _, revision = model.partition("@")
     try:
         return Path(
             snapshot_download(repository, revision=revision or None, allow_patterns=HUB_PATTERNS)
@@ -44,11 +47,3 @@ def resolve_model(model: str) -> Path:
             f"Model {model!r} is no local path, and it could not be fetched from the hub: {reason} "
             "Download it where there is a network and give the folder."
         ) from error
-
-
-def _looks_like_hub_id(model: str) -> bool:
-    owner, slash, name = model.partition("@")[0].partition("/")
-    return bool(slash) and all(
-        part and part.replace("-", "").replace("_", "").replace(".", "").isalnum()
-        for part in (owner, name)
-    )
