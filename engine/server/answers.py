@@ -38,7 +38,7 @@ class Choice:
         self.tops: list[TopLogprobs] = []
         self.text = ""
         self.finish_reason: str | None = "length" if ask.max_tokens == 0 else None
-        self._stream = TextStream(intake.codec, ask.params.stop, ask.params.min_tokens)
+        self._stream = TextStream(intake.text, ask.params.stop, ask.params.min_tokens)
 
     @property
     def requests(self) -> list[Request]:
@@ -104,7 +104,7 @@ class Answer:
         self.ask = ask
         self.choices = choices
         self._tokens = tokens
-        self._codec = intake.codec
+        self._codec = intake.text
         kind = "chat.completion" if ask.is_chat else "text_completion"
         self._head = {
             "id": f"{'chatcmpl' if ask.is_chat else 'cmpl'}-{uuid.uuid4().hex}",
@@ -186,7 +186,7 @@ class Answer:
         prompt = self.ask.prompts[choice.index // self.ask.num_choices]
         if isinstance(prompt, str):
             return prompt
-        return self._codec.decode(choice.prompt_ids) if self._codec is not None else ""
+        return self._codec.decode(choice.prompt_ids)
 
     def _logprobs(self, choice: Choice, start: int) -> dict[str, Any] | None:
         """Of the generated tokens from `start` on; of the prompt too where it is echoed."""
@@ -195,8 +195,12 @@ class Answer:
         ids, values = choice.token_ids[start:], choice.logprobs[start:]
         tops = choice.tops[start:] or [()] * len(ids)
         if self.ask.is_chat:
-            rows = zip(ids, values, tops, strict=True)
-            return {"content": [self._chat_token(*row) for row in rows], "refusal": None}
+            content = [
+                self._named(token_id, value)
+                | {"top_logprobs": [self._named(token, logprob) for token, logprob in top]}
+                for token_id, value, top in zip(ids, values, tops, strict=True)
+            ]
+            return {"content": content, "refusal": None}
         if not self.ask.echo:
             offset = sum(map(self._tokens.num_characters, choice.token_ids[:start]))
             return self._legacy(ids, values, tops, offset)
@@ -207,10 +211,6 @@ class Answer:
             [None, *prompt_tops, *tops],
             0,
         )
-
-    def _chat_token(self, token_id: int, value: float, top: TopLogprobs) -> dict[str, Any]:
-        named = [self._named(token, logprob) for token, logprob in top]
-        return {**self._named(token_id, value), "top_logprobs": named}
 
     def _named(self, token_id: int, value: float) -> dict[str, Any]:
         raw = list(self._tokens.raw(token_id))

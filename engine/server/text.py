@@ -24,7 +24,7 @@ class TextStream:
     together, is the text of the whole, cut before the first stop string after min_tokens tokens.
     """
 
-    def __init__(self, codec: TextCodec | None, stops: Sequence[str], min_tokens: int = 0) -> None:
+    def __init__(self, codec: TextCodec, stops: Sequence[str], min_tokens: int = 0) -> None:
         self._codec = codec
         self._stops = tuple(stops)
         self._longest = max((len(stop) for stop in self._stops), default=0)
@@ -46,7 +46,7 @@ class TextStream:
         return self._take((), is_last=True)
 
     def _take(self, token_ids: Sequence[int], is_last: bool) -> str:
-        if self._codec is None or self._is_stopped:
+        if self._is_stopped:
             return ""
         self._ids += token_ids
         text = self._codec.decode(self._ids) if self._ids else ""
@@ -54,17 +54,12 @@ class TextStream:
         self._pending += certain[self._num_taken :]
         self._num_taken = max(self._num_taken, len(certain))
         if len(self._ids) > 4 * WINDOW and len(certain) == len(text):
-            self._forget_all_but(WINDOW)
+            # Only where the kept tokens have text: else the next one would be decoded as the first
+            # of a text, and some tokenizers take a blank from that.
+            kept = self._ids[-WINDOW:]
+            if kept_text := self._codec.decode(kept):
+                self._ids, self._num_taken = kept, len(kept_text)
         return self._release(is_last)
-
-    def _forget_all_but(self, num_tokens: int) -> None:
-        """Only where the kept tokens have text: else the next one would be decoded as the first of
-        a text, and some tokenizers take a blank from that.
-        """
-        assert self._codec is not None
-        kept = self._ids[-num_tokens:]
-        if text := self._codec.decode(kept):
-            self._ids, self._num_taken = kept, len(text)
 
     def _release(self, is_last: bool) -> str:
         stops = () if self._num_free else self._stops
