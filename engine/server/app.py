@@ -98,7 +98,7 @@ class _Server:
         }
         self._intake = Intake(core.codec, core.config.vocab_size, core.config.max_position)
         self._end_ids = core.end_ids
-        self._capacity_tokens = core.blocks.num_blocks * core.blocks.block_size
+        self._capacity = core.blocks.num_blocks * core.blocks.block_size
         self._tokens = TokenTexts(core.codec)
         self._num_choices = 0
         # texts are encoded one after another, beside the event loop
@@ -115,8 +115,12 @@ class _Server:
             self.check_model(ask.model)
             with contextlib.ExitStack() as leaving:
                 leaving.enter_context(self._place(len(ask.prompts) * ask.num_choices))
-                answer, exchange = await self._submit(ask)
+                choices = await asyncio.get_running_loop().run_in_executor(
+                    self._encoder, make_choices, ask, self._intake, self._end_ids, self._capacity
+                )
+                exchange = self.engine.submit([r for choice in choices for r in choice.requests])
                 leaving.callback(self.engine.cancel, exchange)
+                answer = Answer(ask, choices, self.name, self._intake, self._tokens)
                 if ask.stream:
                     return _EventStream(self._events(answer, exchange, route), leaving.pop_all())
                 body = await _unless_gone(request, self._whole(answer, exchange))
@@ -152,14 +156,6 @@ class _Server:
             yield
         finally:
             self._num_choices -= num_choices
-
-    async def _submit(self, ask: Ask) -> tuple[Answer, Exchange]:
-        loop = asyncio.get_running_loop()
-        choices = await loop.run_in_executor(
-            self._encoder, make_choices, ask, self._intake, self._end_ids, self._capacity_tokens
-        )
-        exchange = self.engine.submit([r for choice in choices for r in choice.requests])
-        return Answer(ask, choices, self.name, self._intake, self._tokens), exchange
 
     async def _updates(
         self, answer: Answer, exchange: Exchange

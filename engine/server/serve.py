@@ -44,7 +44,8 @@ def serve(options: ServeOptions) -> None:
             server_header=False,
         )
         host, port = listening.getsockname()[:2]
-        print(f"Serving {name} at http://{_in_url(host)}:{port}/v1", file=sys.stderr, flush=True)
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        print(f"Serving {name} at http://{address}/v1", file=sys.stderr, flush=True)
         if not ipaddress.ip_address(host).is_loopback:
             print("Everyone who reaches this address can use it.", file=sys.stderr, flush=True)
         asyncio.run(_Server(config).serve([listening]))
@@ -78,7 +79,3 @@ def _bind(host: str, port: int) -> socket.socket:
             "(0: any that is free) or end who holds it."
         ) from None
     return listening
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
