@@ -58,14 +58,12 @@ class Intake:
             request.token_ids = self._prompt_ids(prompt)
             request.num_prompt = len(request.token_ids)
             self._check_tokens(request.token_ids, "prompt")
-            context = self.max_position
-            if request.num_prompt >= context:
+            if request.num_prompt >= self.max_position:
                 raise RequestTooLongError(
                     f"The prompt has {request.num_prompt} tokens; the model's context is "
-                    f"{context}, "
-                    "and at least one is needed for the answer."
+                    f"{self.max_position}, and at least one is needed for the answer."
                 )
-            request.max_length = min(request.num_prompt + params.max_tokens, context)
+            request.max_length = min(request.num_prompt + params.max_tokens, self.max_position)
         except EngineError as error:
             request.fail(error)
         return request
@@ -90,11 +88,10 @@ class Intake:
             request.targets = tuple(continuation)
             request.choices = request.targets[-1:]
             request.first_target = len(context) - 1
-            limit = self.max_position
-            if request.num_tokens > limit:
+            if request.num_tokens > self.max_position:
                 raise RequestTooLongError(
                     f"Context and continuation have {request.num_tokens + 1} tokens; the "
-                    f"model's context is {limit}."
+                    f"model's context is {self.max_position}."
                 )
         except EngineError as error:
             request.fail(error)
@@ -145,11 +142,11 @@ class Intake:
         self._check_ids(token_ids, what)
 
     def _check_ids(self, token_ids: Sequence[int], what: str) -> None:
-        vocab_size = self.vocab_size
-        if token_ids and (min(token_ids) < 0 or max(token_ids) >= vocab_size):
-            wrong = next(token for token in token_ids if not 0 <= token < vocab_size)
+        if token_ids and (min(token_ids) < 0 or max(token_ids) >= self.vocab_size):
+            wrong = next(token for token in token_ids if not 0 <= token < self.vocab_size)
             raise InvalidRequestError(
-                f"The {what} holds token id {wrong}; ids from 0 to {vocab_size - 1} are possible."
+                f"The {what} holds token id {wrong}; ids from 0 to {self.vocab_size - 1} are "
+                "possible."
             )
 
 
