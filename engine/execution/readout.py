@@ -73,7 +73,16 @@ def _tokens(
         if request.is_score or request.takes_first_choice or errors[row] is not None:
             continue
         try:
-            draws[row] = _draw(request)
+            step = request.num_tokens - request.num_prompt
+            is_early = step < request.params.min_tokens
+            draws[row] = Draw(
+                params=request.params,
+                history=request.token_ids,
+                step=step,
+                sample=request.sample,
+                forbidden=tuple(sorted(request.end_ids)) if is_early else (),
+                allowed=request.grammar.allowed() if request.grammar is not None else None,
+            )
         except EngineError as error:
             errors[row] = error
     if draws:
@@ -81,19 +90,6 @@ def _tokens(
         for row, token in zip(draws, choose(rows, list(draws.values())), strict=True):
             tokens[row] = (token,)
     return tokens
-
-
-def _draw(request: Request) -> Draw:
-    step = request.num_tokens - request.num_prompt
-    is_early = step < request.params.min_tokens
-    return Draw(
-        params=request.params,
-        history=request.token_ids,
-        step=step,
-        sample=request.sample,
-        forbidden=tuple(sorted(request.end_ids)) if is_early else (),
-        allowed=request.grammar.allowed() if request.grammar is not None else None,
-    )
 
 
 def _gather(

@@ -26,11 +26,6 @@ class Experts:
     matrices: Callable[[int], tuple[Matrix, Matrix]]
     kind: str
 
-    def run(self, expert: int, x: Tensor) -> Tensor:
-        """One expert's MLP on rows [n, hidden]."""
-        gate_up, down = self.matrices(expert)
-        return feed_forward(x, gate_up, down, None, None, self.kind)
-
 
 def mixture(
     x: Tensor, router: Matrix, experts: Experts, experts_per_token: int, normalise: bool
@@ -46,7 +41,8 @@ def mixture(
     results = torch.empty(len(places), x.shape[1], dtype=x.dtype, device=x.device)
     for expert, mine in enumerate(torch.split(places, counts)):
         if len(mine):
-            results[mine] = experts.run(expert, x[mine // experts_per_token])
+            rows = x[mine // experts_per_token]
+            results[mine] = feed_forward(rows, *experts.matrices(expert), None, None, experts.kind)
     weighted = results.view(*shares.shape, -1) * shares[:, :, None]
     total = weighted[:, 0]
     for place in range(1, experts_per_token):
