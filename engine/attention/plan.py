@@ -1,4 +1,6 @@
-"""What one step's attention has to do, worked out once and used in every layer.
+"""What one step's attention has to do, worked out once and used in every layer; and what the model
+asks of attention, whoever computes it: torch_attention.py, or a kernel of ours (kernels/cpu.py,
+kernels/gpu.py).
 
 Knows positions and block tables; nothing of requests, models or the values in the cache.
 """
@@ -7,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.cache.kv_cache import BLOCK_SIZE
+from engine.cache.kv_cache import BLOCK_SIZE, KVCache
 
-__all__ = ["FlatPlan", "Span", "plan_flat"]
+__all__ = ["Attention", "FlatPlan", "Span", "plan_flat"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,22 @@ class Span:
     start: int
     num_tokens: int
     block_table: Sequence[int]
+
+
+class Attention(Protocol):
+    """Holds the KV cache and reads it: torch's or one of our own kernels."""
+
+    @property
+    def cache(self) -> KVCache: ...
+
+    def plan(self, spans: Sequence[Span]) -> Any:
+        """What one step has to do, the same in every layer."""
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, plan: Any, out: Tensor, *,
+        scale: float, window: int | None = None, softcap: float | None = None,
+    ) -> None:  # fmt: skip
+        """Write k and v into the cache, then q's attention into out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,15 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.attention.plan import Span
-from engine.attention.protocol import Attention
+from engine.attention.plan import Attention, Span
 from engine.attention.torch_attention import TorchAttention
 from engine.cache.kv_cache import BLOCK_SIZE
 from engine.execution.decode_graphs import DecodeGraphs, cuda_recorder
 from engine.execution.readout import RowResult, not_finite, read_logits
 from engine.kernels import cpu, gpu
-from engine.models.batch import Batch
-from engine.models.llama import LlamaModel
+from engine.models.llama import Batch, LlamaModel
 from engine.requests.request import Chunk
 
 __all__ = ["Runner", "bytes_per_block"]
