@@ -95,28 +95,23 @@ class DecodeGraphs:
 
     def _prepared(self, chunks: Sequence[Chunk], num_steps: int) -> Callable[[], Tensor]:
         """The recorded step for so many rows, recorded if need be, with the inputs in place."""
-        rows = next(size for size in GRAPH_ROWS if size >= len(chunks))
-        used = self._fill(chunks, rows, num_steps)
-        self._inputs[:rows, :used].copy_(self._host[:rows, :used], non_blocking=True)
-        if rows not in self._replays:
-            self._replays[rows] = self._recorder(lambda: self._run(rows))
-        return self._replays[rows]
-
-    def _fill(self, chunks: Sequence[Chunk], rows: int, num_steps: int) -> int:
-        """Write the step into the host's buffer; how many columns of it are used."""
+        count = len(chunks)
+        rows = next(size for size in GRAPH_ROWS if size >= count)
         # The last step's copy from the buffer has ended: its results have been read.
         buffer = self._host.numpy()
         lengths = [-(-(chunk.start + num_steps) // BLOCK_SIZE) for chunk in chunks]
         used = TABLE + max(lengths)
-        buffer[len(chunks) : rows, :TABLE] = 0
-        buffer[len(chunks) : rows, TABLE] = self._attention.scratch_block
-        count = len(chunks)
+        buffer[count:rows, :TABLE] = 0
+        buffer[count:rows, TABLE] = self._attention.scratch_block
         buffer[:count, TOKEN] = [chunk.request.token_ids[chunk.start] for chunk in chunks]
         buffer[:count, POSITION] = [chunk.start for chunk in chunks]
         is_used = np.arange(used - TABLE) < np.array(lengths)[:, None]
         tables = (c.request.block_table[:n] for c, n in zip(chunks, lengths, strict=True))
         buffer[:count, TABLE:used][is_used] = list(chain.from_iterable(tables))
-        return used
+        self._inputs[:rows, :used].copy_(self._host[:rows, :used], non_blocking=True)
+        if rows not in self._replays:
+            self._replays[rows] = self._recorder(lambda: self._run(rows))
+        return self._replays[rows]
 
     def _run(self, rows: int) -> Tensor:
         inputs = self._inputs[:rows]
