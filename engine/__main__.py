@@ -11,13 +11,15 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
-from engine.commands.files import Files
 from engine.errors import EngineError
 from engine.options import EngineOptions
 from engine.sampling.params import SamplingParams
 from engine.server.options import Limits, ServeOptions
+
+if TYPE_CHECKING:
+    from engine.commands.jsonlines import Files
 
 T = TypeVar("T")
 
@@ -54,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         text = run.__doc__ or ""
         added = commands.add_parser(name, help=text, description=text, formatter_class=formatter)
         added.set_defaults(run=run)
-        _add_model(added)
+        group = added.add_argument_group("model")
+        group.add_argument("--model", required=True, help="folder, .gguf file or hub id")
+        _add_options(group, EngineOptions)
         return added
 
     generate = command("generate", _generate)
@@ -62,17 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     text = "a line may give each of these a value of its own"
     _add_options(generate.add_argument_group("sampling", text), SamplingParams)
     _add_files(command("score", _score), '{"context": …, "continuation": …}')
-    _add_bench(command("bench", _bench))
+    bench = command("bench", _bench)
+    bench.add_argument("--num-requests", type=int, default=64)
+    bench.add_argument("--prompt-tokens", type=int, default=128)
+    bench.add_argument("--output-tokens", type=int, default=64)
+    bench.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     serving = command("serve", _serve)
     _add_options(serving, ServeOptions)
     _add_options(serving, Limits)
     return parser
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("model")
-    group.add_argument("--model", required=True, help="folder, .gguf file or hub id")
-    _add_options(group, EngineOptions)
 
 
 def _add_options(parser: argparse._ActionsContainer, kind: type) -> None:
@@ -108,13 +110,6 @@ def _add_files(parser: argparse.ArgumentParser, line: str) -> None:
     )
 
 
-def _add_bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--num-requests", type=int, default=64)
-    parser.add_argument("--prompt-tokens", type=int, default=128)
-    parser.add_argument("--output-tokens", type=int, default=64)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-
-
 def _generate(options: argparse.Namespace) -> None:
     """Complete prompts from JSON lines."""
     from engine.commands.jsonlines import generate_lines
@@ -131,6 +126,8 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _files(options: argparse.Namespace) -> Files:
+    from engine.commands.jsonlines import Files
+
     model, engine = options.model, _made(EngineOptions, options)
     return Files(model, engine, options.replicas, options.input, options.output, options.json)
 

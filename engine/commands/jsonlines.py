@@ -12,18 +12,30 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from engine.commands.files import Files
 from engine.errors import EngineError, InvalidRequestError
 from engine.llm import LLM, Progress
+from engine.options import EngineOptions
 from engine.requests.request import Completion, SamplingParams, Score
 
-__all__ = ["generate_lines", "score_lines"]
+__all__ = ["Files", "generate_lines", "score_lines"]
 
 PARAMS = {field.name for field in fields(SamplingParams)}
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """source, target: paths, or - for standard input and output. as_json: tell how the run went."""
+
+    model: str
+    engine: EngineOptions
+    replicas: int
+    source: str
+    target: str
+    as_json: bool
 
 
 def generate_lines(files: Files, sampling: Mapping[str, Any]) -> None:
