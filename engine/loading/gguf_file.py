@@ -36,6 +36,7 @@ SCALARS = {
     11: "q",
     12: "d",
 }
+FLOATS = {"F32": np.float32, "F16": np.float16}
 LENGTH = struct.Struct("<Q")
 MAX_DIMENSIONS = 4
 CHUNK_WEIGHTS = 1 << 17  # dequantised at a time: half a MiB, so that the steps stay in the cache
@@ -89,18 +90,15 @@ class GGUFFile:
         step = max(1, CHUNK_WEIGHTS // block_length)
         try:
             for first in range(0, raw.shape[0], step):
-                part = _typed(raw[first : first + step].reshape(1, -1), kind.name)
+                part = raw[first : first + step].reshape(1, -1)
+                if kind.name in FLOATS:
+                    part = part.view(FLOATS[kind.name])
                 values[first : first + step] = dequantize(part, kind).reshape(-1, block_length)
         except NotImplementedError:
             raise ModelLoadError(
                 f"{self.path}: tensor {entry.name}: quantisation {kind.name} cannot be read."
             ) from None
         return values.reshape(entry.shape)
-
-
-def _typed(raw: NDArray[np.uint8], name: str) -> NDArray[Any]:
-    floats = {"F32": np.float32, "F16": np.float16}
-    return raw.view(floats[name]) if name in floats else raw
 
 
 class _Cursor:
