@@ -125,7 +125,14 @@ class LlamaModel:
             self._stored.append(parts)
         # The scale is rounded to the dtype first, as Gemma was trained.
         self._embedding_scale = torch.tensor(config.embedding_scale, dtype=dtype).item()
-        self._ropes = [] if self.positions is not None else _ropes(config, device)
+        #: cos and sin of the full layers; of the layers with a window too, if they have their own
+        self._ropes: list[tuple[Tensor, Tensor]] = []
+        if self.positions is None:
+            bases = [(config.rope_theta, config.rope_scaling)]
+            if config.local_rope_theta is not None:
+                bases.append((config.local_rope_theta, None))
+            size = (config.head_dim, config.max_position)
+            self._ropes = [rope_tables(*size, *base, device) for base in bases]
 
     def _take(
         self,
@@ -192,7 +199,11 @@ class LlamaModel:
         K and V into attention's cache. Rows that nobody asks about end with the last attention.
         """
         config = self.config
-        x = self._embed(batch)
+        x = self.embedding[batch.token_ids]
+        if self._embedding_scale != 1:
+            x = x * self._embedding_scale
+        if self.positions is not None:
+            x = x + self.positions[batch.positions]
         width = config.num_heads * config.head_dim
         mixed = torch.zeros(x.shape[0], width, dtype=self.dtype, device=self.device)
         num_rotated = config.num_heads + config.num_kv_heads
@@ -220,12 +231,6 @@ class LlamaModel:
                     break
             x = self.after(layer, mixed, x)
         return x
-
-    def _embed(self, batch: Batch) -> Tensor:
-        x = self.embedding[batch.token_ids]
-        if self._embedding_scale != 1:
-            x = x * self._embedding_scale
-        return x if self.positions is None else x + self.positions[batch.positions]
 
     def before(self, layer: Layer, x: Tensor) -> Tensor:
         """[rows, hidden] → q, k, v side by side, [rows, (num_heads + 2 * num_kv_heads) *
@@ -281,12 +286,3 @@ class LlamaModel:
         by_head = qkv.view(-1, heads + 2 * kv_heads, self.config.head_dim)
         q, k, v = torch.split(by_head, [heads, kv_heads, kv_heads], dim=1)
         return q, k, v
-
-
-def _ropes(config: ModelConfig, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """cos and sin of the full layers; of the layers with a window too, if they have their own."""
-    head_dim, length = config.head_dim, config.max_position
-    ropes = [rope_tables(head_dim, length, config.rope_theta, config.rope_scaling, device)]
-    if config.local_rope_theta is not None:
-        ropes.append(rope_tables(head_dim, length, config.local_rope_theta, None, device))
-    return ropes
