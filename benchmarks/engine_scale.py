@@ -82,7 +82,7 @@ def share_outside_runner(model: Path) -> float:
     core._runner.run = timed  # type: ignore[method-assign]
     params = SamplingParams(max_tokens=1000)
     for i in range(NUM_RUNNING):
-        core.add(Request(i, [i % 500 + 3, 7, 9, 11], 4, 1000, params))
+        core.add(Request([i % 500 + 3, 7, 9, 11], 4, 1000, params))
     while core.scheduler.waiting or any(r.num_uncomputed > 1 for r in core.scheduler.running):
         core.step()
     inside, started = 0.0, time.perf_counter()

@@ -90,8 +90,8 @@ class LLM:
         _check_list(prompts, "prompts", "prompts")
         each = sampling_params_for(params, len(prompts))
         requests = [
-            self._intake.generate_request(i, p, s, self._engine.end_ids)
-            for i, (p, s) in enumerate(zip(prompts, each, strict=True))
+            self._intake.generate_request(prompt, chosen, self._engine.end_ids)
+            for prompt, chosen in zip(prompts, each, strict=True)
         ]
         groups = [samples(request) for request in requests]
         self._run([request for group in groups for request in group], progress)
@@ -108,9 +108,7 @@ class LLM:
         """
         _check_list(pairs, "pairs", "(context, continuation)")
         num_top = check_top_logprobs(top_logprobs)
-        parts = share_rows(
-            [self._intake.score_request(i, pair, num_top) for i, pair in enumerate(pairs)]
-        )
+        parts = share_rows([self._intake.score_request(pair, num_top) for pair in pairs])
         self._run(list(dict.fromkeys(part.request for part in parts)), progress)
         return [score_of(part) for part in parts]
 
@@ -120,7 +118,7 @@ class LLM:
         progress counts.
         """
         _check_list(texts, "texts", "texts")
-        windows = [self._intake.rolling_requests(i, text) for i, text in enumerate(texts)]
+        windows = [self._intake.rolling_requests(text) for text in texts]
         parts = share_rows([request for group in windows for request in group])
         self._run(list(dict.fromkeys(part.request for part in parts)), progress)
         scores = iter([score_of(part) for part in parts])

@@ -122,7 +122,7 @@ def _run(core: EngineCore, workload: Workload, output_tokens: int, draw: random.
         [draw.randrange(core.config.vocab_size) for _ in range(length)]
         for _ in range(workload.num_requests)
     ]
-    waiting = [Request(i, ids, length, length + output_tokens) for i, ids in enumerate(prompts)]
+    waiting = [Request(ids, length, length + output_tokens) for ids in prompts]
     started = time.perf_counter()
     first_s: list[float] = []
     for request in waiting:

@@ -40,10 +40,10 @@ class Intake:
         return self.codec
 
     def generate_request(
-        self, index: int, prompt: Prompt, params: SamplingParams, end_ids: Collection[int] = ()
+        self, prompt: Prompt, params: SamplingParams, end_ids: Collection[int] = ()
     ) -> Request:
         """end_ids: the model's own end tokens."""
-        request = Request(index, [], 0, 0, params, num_top=params.logprobs)
+        request = Request([], 0, 0, params, num_top=params.logprobs)
         try:
             if params.stop and self.codec is None:
                 raise InvalidRequestError(
@@ -76,8 +76,8 @@ class Intake:
             self._grammars = Grammars(self.text.tokenizer, self.vocab_size, end_ids)
         return self._grammars.start(schema)
 
-    def score_request(self, index: int, pair: tuple[Text, Text], num_top: int = 0) -> Request:
-        request = Request(index, [], 0, 0, targets=(), num_top=num_top)
+    def score_request(self, pair: tuple[Text, Text], num_top: int = 0) -> Request:
+        request = Request([], 0, 0, targets=(), num_top=num_top)
         try:
             context, continuation = self._pair_ids(pair)
             self._check_tokens(context, "context")
@@ -97,7 +97,7 @@ class Intake:
             request.fail(error)
         return request
 
-    def rolling_requests(self, index: int, text: Text) -> list[Request]:
+    def rolling_requests(self, text: Text) -> list[Request]:
         """The windows of a text; one failed request where it cannot be scored."""
         try:
             token_ids = (
@@ -107,9 +107,9 @@ class Intake:
             )
             self._check_tokens(token_ids, "text")
             windows = rolling_windows(token_ids, self.text.prefix_id, self.max_position)
-            return [self.score_request(index, window) for window in windows]
+            return [self.score_request(window) for window in windows]
         except EngineError as error:
-            request = Request(index, [], 0, 0, targets=())
+            request = Request([], 0, 0, targets=())
             request.fail(error)
             return [request]
 

@@ -110,7 +110,6 @@ class Request:
     choice_logprobs            of choices, once known                                 (llm)
     """
 
-    index: int
     token_ids: list[int]
     num_prompt: int
     max_length: int
@@ -188,7 +187,6 @@ class Request:
     def another_sample(self, sample: int) -> Request:
         """The same request, before anything was computed, as another of params.n completions."""
         return Request(
-            self.index,
             list(self.token_ids),
             self.num_prompt,
             self.max_length,

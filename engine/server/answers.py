@@ -70,8 +70,8 @@ def make_choices(
     run; then nothing of the Ask is.
     """
     choices: list[Choice] = []
-    for place, prompt in enumerate(ask.prompts):
-        first = intake.generate_request(place, prompt, ask.params, end_ids)
+    for prompt in ask.prompts:
+        first = intake.generate_request(prompt, ask.params, end_ids)
         if first.failure is None and first.num_prompt >= capacity_tokens:
             too_large = (
                 f"The prompt has {first.num_prompt} tokens; the KV cache holds {capacity_tokens}, "
@@ -88,7 +88,7 @@ def make_choices(
                 choice.generate = first.another_sample(sample) if sample else first
             if ask.echo and ask.num_top is not None and len(prompt_ids) > 1:
                 pair = (prompt_ids[:1], prompt_ids[1:])
-                choice.score = intake.score_request(choice.index, pair)
+                choice.score = intake.score_request(pair)
             for request in choice.requests:
                 request.num_top = ask.num_top or 0
             choices.append(choice)

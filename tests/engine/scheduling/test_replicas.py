@@ -177,7 +177,7 @@ def is_running(pid: int) -> bool:
 
 
 def request(ids: list[int]) -> Request:
-    return Request(0, ids, len(ids), len(ids) + 4)
+    return Request(ids, len(ids), len(ids) + 4)
 
 
 @given(

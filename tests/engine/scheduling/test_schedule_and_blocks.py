@@ -62,7 +62,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(prompt=st.lists(st.integers(0, 1), min_size=1, max_size=30), count=st.integers(1, 8))
     def generate(self, prompt: list[int], count: int) -> None:
-        self.add(Request(len(self.requests), list(prompt), len(prompt), len(prompt) + count))
+        self.add(Request(list(prompt), len(prompt), len(prompt) + count))
 
     @precondition(lambda self: self.requests)
     @rule(data=st.data(), count=st.integers(1, 6))
@@ -80,7 +80,7 @@ class Machine(RuleBasedStateMachine):
     def score(self, context: list[int], continuation: list[int]) -> None:
         ids = [*context, *continuation[:-1]]
         targets = tuple(continuation)
-        self.add(Request(len(self.requests), ids, len(ids), len(ids), targets=targets,
+        self.add(Request(ids, len(ids), len(ids), targets=targets,
                          first_target=len(context) - 1, choices=targets[-1:]))  # fmt: skip
 
     @rule()

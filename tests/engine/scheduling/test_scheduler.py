@@ -14,8 +14,8 @@ from engine.scheduling.scheduler import Scheduler
 BLOCK = 4
 
 
-def make_request(index: int, prompt: list[int], num_output: int) -> Request:
-    return Request(index, list(prompt), len(prompt), len(prompt) + num_output)
+def make_request(prompt: list[int], num_output: int) -> Request:
+    return Request(list(prompt), len(prompt), len(prompt) + num_output)
 
 
 def drive(scheduler: Scheduler, requests: list[Request]) -> list[list[Chunk]]:
@@ -59,7 +59,7 @@ def test_everyone_finishes_or_is_told_why(
     work: list[tuple[list[int], int]], budget: int, places: int, num_blocks: int
 ):
     scheduler = Scheduler(BlockManager(num_blocks, BLOCK), budget, places)
-    requests = [make_request(i, prompt, n) for i, (prompt, n) in enumerate(work)]
+    requests = [make_request(prompt, n) for prompt, n in work]
     drive(scheduler, requests)
     for request, (prompt, num_output) in zip(requests, work, strict=True):
         if len(prompt) + num_output <= num_blocks * BLOCK:
@@ -74,7 +74,7 @@ def test_everyone_finishes_or_is_told_why(
 def test_requests_of_one_step_share_their_prefix():
     scheduler = Scheduler(BlockManager(16, BLOCK), 64, 8)
     prefix = list(range(8))
-    requests = [make_request(i, [*prefix, 90 + i], 1) for i in range(3)]
+    requests = [make_request([*prefix, 90 + i], 1) for i in range(3)]
     steps = drive(scheduler, requests)
     assert [chunk.num_tokens for chunk in steps[0]] == [9, 1, 1]
     assert [request.num_cached for request in requests] == [0, 8, 8]
@@ -82,7 +82,7 @@ def test_requests_of_one_step_share_their_prefix():
 
 def test_long_prompt_is_cut_and_does_not_stop_others_from_decoding():
     scheduler = Scheduler(BlockManager(32, BLOCK), 8, 8)
-    requests = [make_request(0, [1, 2], 6), make_request(1, [3] * 30, 1)]
+    requests = [make_request([1, 2], 6), make_request([3] * 30, 1)]
     steps = drive(scheduler, requests)
     assert [chunk.num_tokens for chunk in steps[0]] == [2, 6]
     assert [chunk.num_tokens for chunk in steps[1]] == [1, 7]
@@ -90,7 +90,7 @@ def test_long_prompt_is_cut_and_does_not_stop_others_from_decoding():
 
 def test_newest_is_preempted_when_blocks_run_out():
     scheduler = Scheduler(BlockManager(4, BLOCK), 64, 8)
-    requests = [make_request(0, [1] * 7, 5), make_request(1, [2] * 7, 5)]
+    requests = [make_request([1] * 7, 5), make_request([2] * 7, 5)]
     drive(scheduler, requests)
     assert scheduler.num_preemptions >= 1
     assert all(request.finish_reason == "length" for request in requests)
@@ -98,7 +98,7 @@ def test_newest_is_preempted_when_blocks_run_out():
 
 def test_recompute_all_keeps_the_order():
     scheduler = Scheduler(BlockManager(16, BLOCK), 64, 8)
-    requests = [make_request(i, [i] * 5, 2) for i in range(3)]
+    requests = [make_request([i] * 5, 2) for i in range(3)]
     for request in requests:
         scheduler.add(request)
     scheduler.schedule()
