@@ -154,7 +154,17 @@ class BlockManager:
         the same prefix: the full ones to share, all to fork.
         """
         for index in range(start // self.block_size, self.blocks_for(end)):
-            self._note(index, block_table[index], token_ids, digests, start, end)
+            block, first = block_table[index], index * self.block_size
+            num_tokens = min(end - first, self.block_size)
+            content = self._content[block]
+            if content is None:
+                # Even where the block begins as a copy: the copy is made in this step.
+                key = (self._digest_before(token_ids, digests, index), token_ids[first])
+                self._content[block] = _Content(key, token_ids, first, num_tokens, 0, self._step)
+                self._forkable.setdefault(key, {})[block] = None
+            else:
+                content.num_old = max(0, start - first)
+                content.num_tokens, content.step = num_tokens, self._step
         for index in range(start // self.block_size, end // self.block_size):
             digest = self._digest(token_ids, digests, index)
             block = block_table[index]
@@ -200,27 +210,6 @@ class BlockManager:
                 f"of {self.num_blocks} blocks; "
                 f"wrong reference counts in blocks {wrong[:8]}"
             )
-
-    def _note(
-        self,
-        index: int,
-        block: int,
-        token_ids: Sequence[int],
-        digests: list[bytes],
-        start: int,
-        end: int,
-    ) -> None:
-        first = index * self.block_size
-        num_tokens = min(end - first, self.block_size)
-        content = self._content[block]
-        if content is None:
-            # Even where the block begins as a copy: the copy is made in this step.
-            key = (self._digest_before(token_ids, digests, index), token_ids[first])
-            self._content[block] = _Content(key, token_ids, first, num_tokens, 0, self._step)
-            self._forkable.setdefault(key, {})[block] = None
-        else:
-            content.num_old = max(0, start - first)
-            content.num_tokens, content.step = num_tokens, self._step
 
     def _forget(self, block: int) -> None:
         content = self._content[block]
