@@ -35,20 +35,18 @@ def bytes_per_block(model: LlamaModel) -> int:
     return per_token * BLOCK_SIZE
 
 
-def _attention(model: LlamaModel, num_blocks: int) -> Attention:
-    config = model.config
-    sizes = (config.num_layers, num_blocks, config.num_heads, config.num_kv_heads, config.head_dim)
-    if cpu.can_run(model.device, model.dtype):
-        return cpu.NativeAttention(*sizes, model.dtype)
-    if gpu.can_run(model.device, model.dtype):
-        return gpu.TritonAttention(*sizes, model.dtype, model.device)
-    return TorchAttention(*sizes, model.dtype, model.device)
-
-
 class Runner:
     def __init__(self, model: LlamaModel, num_blocks: int) -> None:
         self.model = model
-        self.attention = _attention(model, num_blocks)
+        c, device, dtype = model.config, model.device, model.dtype
+        sizes = (c.num_layers, num_blocks, c.num_heads, c.num_kv_heads, c.head_dim)
+        self.attention: Attention
+        if cpu.can_run(device, dtype):
+            self.attention = cpu.NativeAttention(*sizes, dtype)
+        elif gpu.can_run(device, dtype):
+            self.attention = gpu.TritonAttention(*sizes, dtype, device)
+        else:
+            self.attention = TorchAttention(*sizes, dtype, device)
         #: experts are chosen row by row on the host, which cannot be recorded
         self.graphs: DecodeGraphs | None = None
         if isinstance(self.attention, gpu.TritonAttention) and not model.config.num_experts:
