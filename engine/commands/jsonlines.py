@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,7 @@ def generate_lines(files: Files, sampling: Mapping[str, Any]) -> None:
             params.append(SamplingParams(**{**sampling, **given}))
         except InvalidRequestError as error:
             raise InvalidRequestError(f"Line {number}: {error}") from None
-    with contextlib.closing(_llm(files)) as llm, _progress("generate") as told:
-        _finish(llm, lines, llm.generate(prompts, params, told), files)
+    _run(files, "generate", lines, lambda llm, told: llm.generate(prompts, params, told))
 
 
 def score_lines(files: Files) -> None:
@@ -66,9 +65,8 @@ def score_lines(files: Files) -> None:
     for number, line in enumerate(lines, 1):
         _check_keys(number, line, ("context",), {"continuation"})
         _check_keys(number, line, ("continuation",), {"context"})
-    with contextlib.closing(_llm(files)) as llm, _progress("score") as told:
-        scores = llm.score([(line["context"], line["continuation"]) for line in lines], told)
-        _finish(llm, lines, scores, files)
+    pairs = [(line["context"], line["continuation"]) for line in lines]
+    _run(files, "score", lines, lambda llm, told: llm.score(pairs, told))
 
 
 def _read(source: str) -> list[Any]:
@@ -109,10 +107,6 @@ def _check_output(files: Files) -> None:
         raise OSError(f"{target}: the folder {folder} is not there or cannot be written to.")
 
 
-def _llm(files: Files) -> LLM:
-    return LLM(files.model, **asdict(files.engine), replicas=files.replicas)
-
-
 @contextlib.contextmanager
 def _progress(title: str) -> Iterator[Progress | None]:
     """A bar on standard error, if that is a terminal."""
@@ -128,12 +122,16 @@ def _progress(title: str) -> Iterator[Progress | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _finish(
-    llm: LLM,
-    lines: Sequence[dict[str, Any]],
-    results: Sequence[Completion | Score],
+def _run(
     files: Files,
+    title: str,
+    lines: Sequence[dict[str, Any]],
+    answer: Callable[[LLM, Progress | None], Sequence[Completion | Score]],
 ) -> None:
+    engine = LLM(files.model, **asdict(files.engine), replicas=files.replicas)
+    with contextlib.closing(engine) as llm, _progress(title) as told:
+        results = answer(llm, told)
+        stats = llm.stats()
     text = "".join(
         json.dumps(_row(line, result), ensure_ascii=False, allow_nan=False) + "\n"
         for line, result in zip(lines, results, strict=True)
@@ -146,7 +144,7 @@ def _finish(
     print(f"{len(results)} requests, {failed} failed.", file=sys.stderr)
     if files.as_json:
         counts = {"output": files.target, "requests": len(results), "failed": failed}
-        print(json.dumps(counts | {"stats": asdict(llm.stats())}))
+        print(json.dumps(counts | {"stats": asdict(stats)}))
 
 
 def _row(line: Mapping[str, Any], result: Completion | Score) -> dict[str, Any]:
