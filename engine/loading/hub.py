@@ -39,9 +39,8 @@ def resolve_model(model: str) -> Path:
         return Path(
             snapshot_download(repository, revision=revision or None, allow_patterns=HUB_PATTERNS)
         )
-    except (
-        Exception
-    ) as error:  # the hub client raises its own, requests' and the operating system's errors
+    except Exception as error:
+        # the hub client raises its own, its transport's and the operating system's errors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelFetchError(
             f"Model {model!r} is no local path, and it could not be fetched from the hub: {reason} "

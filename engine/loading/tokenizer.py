@@ -46,9 +46,8 @@ class TextCodec:
             text = self.tokenizer.apply_chat_template(
                 checked, tokenize=False, add_generation_prompt=True
             )
-        except (
-            Exception
-        ) as error:  # a template is a program of the model's author and may raise anything
+        except Exception as error:
+            # a template is a program of the model's author and may raise anything
             raise InvalidRequestError(
                 f"The model's chat template refuses these messages: {error}"
             ) from error
@@ -132,9 +131,8 @@ def load_tokenizer(path: Path, metadata: dict[str, Any]) -> TextCodec | None:
         )
     except EngineError:
         raise
-    except (
-        Exception
-    ) as error:  # tokenizer files are outside input; transformers raises whatever its parsers raise
+    except Exception as error:
+        # tokenizer files are outside input; transformers raises whatever its parsers raise
         raise ModelLoadError(
             f"{path}: the tokenizer cannot be read: {type(error).__name__}: {error}"
         ) from error
