@@ -62,8 +62,7 @@ class LLM:
         else:
             self._engine = Replicas(model, options, replicas)
         config = self._engine.config
-        self._codec = self._engine.codec
-        self._intake = Intake(self._codec, config.vocab_size, config.max_position)
+        self._intake = Intake(self._engine.codec, config.vocab_size, config.max_position)
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -95,7 +94,7 @@ class LLM:
         ]
         groups = [samples(request) for request in requests]
         self._run([request for group in groups for request in group], progress)
-        return [completion(group, self._codec) for group in groups]
+        return [completion(group, self._engine.codec) for group in groups]
 
     def score(
         self,

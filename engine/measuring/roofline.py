@@ -203,7 +203,12 @@ def _bandwidth(device: torch.device) -> float:
 def _best_s(run: Callable[[], object], device: torch.device) -> float:
     """Seconds of one call: the best of several tries, each long enough for the clock."""
 
-    run = _recorded(run) if device.type == "cuda" else run
+    if device.type == "cuda":  # recorded: launching small products takes longer than they do
+        run()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            run()
+        run = graph.replay
 
     def once(repeat: int) -> float:
         _wait(device)
@@ -216,15 +221,6 @@ def _best_s(run: Callable[[], object], device: torch.device) -> float:
     once(1)
     repeat = max(1, round(MIN_TRY_S / once(1)))
     return min(once(repeat) for _ in range(NUM_TRIES))
-
-
-def _recorded(run: Callable[[], object]) -> Callable[[], object]:
-    """As a CUDA graph: launching small products one by one takes longer than they do."""
-    run()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
-    return graph.replay
 
 
 def _wait(device: torch.device) -> None:
