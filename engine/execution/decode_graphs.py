@@ -18,8 +18,9 @@ from torch import Tensor
 from engine.attention.plan import FlatPlan
 from engine.cache.kv_cache import BLOCK_SIZE
 from engine.kernels.gpu import TritonAttention
+from engine.models.batch import Batch
 from engine.models.layers import reduce_logits
-from engine.models.llama import Batch, LlamaModel
+from engine.models.llama import LlamaModel
 from engine.requests.request import Chunk
 
 __all__ = ["DecodeGraphs", "Recorder", "cuda_recorder"]

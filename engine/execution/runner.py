@@ -20,7 +20,8 @@ from engine.cache.kv_cache import BLOCK_SIZE
 from engine.execution.decode_graphs import DecodeGraphs, cuda_recorder
 from engine.execution.readout import RowResult, not_finite, read_logits
 from engine.kernels import cpu, gpu
-from engine.models.llama import Batch, LlamaModel
+from engine.models.batch import Batch
+from engine.models.llama import LlamaModel
 from engine.requests.request import Chunk
 
 __all__ = ["Runner", "bytes_per_block"]

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from engine.attention.plan import Attention
 from engine.kernels import cpu, gpu, onednn
+from engine.models.batch import Batch
 from engine.models.config import ModelConfig
 from engine.models.layers import (
     Matrix,
@@ -30,26 +31,10 @@ from engine.models.mixture import Experts, mixture
 from engine.models.quantised import Quantised, codes_and_scales, dense, quantise, split
 from engine.models.weights import Entry, check_weights, layer_parts, own_weights, whole_parts
 
-__all__ = ["Batch", "Layer", "LlamaModel"]
+__all__ = ["Layer", "LlamaModel"]
 
 EXPERTS = ("expert_gate_up", "expert_down")
 MATRICES = ("qkv", "output", "gate_up", "down", *EXPERTS)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One step, packed without padding between sequences.
-
-    token_ids   [num_tokens]
-    positions   [num_tokens]
-    attention   the step's plan
-    logit_rows  [num_logit_rows] rows whose logits are wanted
-    """
-
-    token_ids: Tensor
-    positions: Tensor
-    attention: Any
-    logit_rows: Tensor
 
 
 @dataclass(frozen=True, slots=True)
