@@ -287,7 +287,11 @@ def _earlier_attempts(session: Session, flywheel_run_id: str) -> tuple[Published
     with TemporaryDirectory(prefix="flywheel-") as folder:
         run_id = whole[0].info.run_id
         file = session.client.download_artifacts(run_id, "published.json", folder)
-        return Published.from_json(Path(file).read_text(encoding="utf-8")), leftovers
+        text = Path(file).read_text(encoding="utf-8")
+    try:
+        return Published.from_json(text), leftovers
+    except (KeyError, TypeError, ValueError):  # written by another build: recorded anew
+        return None, [*leftovers, run_id]
 
 
 def _delete_attempt(session: Session, parent_run_id: str) -> None:

@@ -96,12 +96,12 @@ def test_a_twin_is_not_told_apart_and_a_better_release_is(letters: Settings):
     prepare(letters)
     with_twin, with_better = (compared(letters, name, 0) for name in ("twin", "better"))
     # answers of its own, right and wrong ones: the comparison was between two computations
-    (route,) = [suite for suite in with_twin.suites if suite.rule.name == "route"]
+    (route,) = [suite for suite in with_twin.decided.suites if suite.rule.name == "route"]
     assert min(route.num_won or 0, route.num_lost or 0) >= 10, route
     # a draw of one: the rate over many is what the gate's own tests below bound
     assert with_twin.verdict in ("no_worse", "cannot_tell"), route
     # right one time in two against one in four, of more than 100 samples
-    assert with_better.verdict == "better", with_better.suites
+    assert with_better.verdict == "better", with_better.decided.suites
 
 
 def simulated(rounds: int, gain: float) -> list[Verdict]:

@@ -10,7 +10,7 @@ from tasks.errors import StoreError
 from tasks.record.task import record
 from tasks.run import Run
 from tasks.store.control import ledger
-from tasks.tracking.publish import Links, Pages, publish
+from tasks.tracking.publish import Links, Pages, Published, publish
 from tests.tasks.record.stores import client, count, home_with_mlflow, read, runs
 from tests.tasks.record.turns import HOSTILE, RUN_ID, fill, make_run
 
@@ -133,6 +133,19 @@ def test_killed_before_the_ledger_entry_finds_what_stands_in_mlflow(small: Run) 
     assert receipt.notes["mlflow_run_id"] == published.links.mlflow_run_id
     assert len(runs(small.settings)) == 3
     assert Path(receipt.notes["report"]).exists()
+
+
+def test_a_record_that_another_build_left_unfinished_is_made_anew(
+    small: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the ledger entry, upgraded, run again."""
+    with monkeypatch.context() as before:
+        before.setattr(Published, "to_json", lambda self: '{"links": {}, "rows_sent": 12}')
+        old = publish(small.settings, read(small), _no_pages)
+    notes = record(small).notes
+    assert notes["mlflow_run_id"] != old.links.mlflow_run_id
+    assert [run.info.run_id for run in runs(small.settings, _PARENTS)] == [notes["mlflow_run_id"]]
+    assert _num_traces(small) == 24
 
 
 def test_second_run_of_the_same_releases_reuses_versions_and_prompts(tmp_path: Path) -> None:
