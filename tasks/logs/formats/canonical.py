@@ -46,7 +46,7 @@ def records(value: Json) -> Iterator[Record]:
     if is_feedback_record(coerce.an_object(value)):
         yield feedback_alone(value)
         return
-    if not any(key in _KNOWN for key in value):
+    if _KNOWN.isdisjoint(value):
         raise UnreadableError("no key of a call is in it (request_id, messages, response, …)")
     said = value.get("feedback")
     feedback = () if said is None else or_dead(said, read_feedback, said)

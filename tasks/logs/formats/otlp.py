@@ -30,6 +30,8 @@ _METRICS = ("resourceMetrics", "resource_metrics")
 _SCOPE_SPANS = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans")
 _SCOPE_LOGS = ("scopeLogs", "scope_logs", "instrumentationLibraryLogs")
 _LOG_RECORDS = ("logRecords", "log_records")
+_LOG_ENVELOPES = frozenset(_LOGS)
+_ENVELOPES = frozenset({*_SPANS, *_LOGS, *_METRICS})
 
 #: a span or log record, and the attributes of its resource
 _Item = tuple[dict[str, Json], Attributes]
@@ -40,7 +42,7 @@ _Read = tuple[dict[str, Json], Attributes, Attributes]
 def matches(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
-    enveloped = any(isinstance(value.get(key), list) for key in (*_SPANS, *_LOGS, *_METRICS))
+    enveloped = any(isinstance(value.get(key), list) for key in _ENVELOPES)
     return enveloped or spans.is_span(value)
 
 
@@ -49,10 +51,10 @@ def records(value: Json) -> Iterator[Record]:
     if spans.is_span(value):
         yield from _spans([(value, _resource_attributes(value.get("resource")))])
         return
-    if not any(key in value for key in (*_SPANS, *_LOGS, *_METRICS)):
+    if _ENVELOPES.isdisjoint(value):
         raise UnreadableError("neither resourceSpans nor resourceLogs is in it")
     yield from _spans(_walk(value, _SPANS, _SCOPE_SPANS, ("spans",)))
-    if any(key in value for key in _LOGS):
+    if not _LOG_ENVELOPES.isdisjoint(value):
         yield from _logs(_walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
     metrics = coerce.first(value, *_METRICS)
     if metrics:
@@ -97,12 +99,7 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             read.append((span, attributes(span.get("attributes")), item[1]))
         except UnreadableError as error:
             read.append(dead(item[0], error))
-    outer = spans.wrapping(
-        (spans.span_id(whole[0]), spans.parent_id(whole[0]))
-        for whole in read
-        if len(read) > 1 and not isinstance(whole, Dead)
-        and (otlp_call.is_call(whole[1]) or openinference_call.is_call(whole[1]))
-    )  # fmt: skip
+    outer = _wrapping(read) if len(read) > 1 else set()
     for whole in read:
         if isinstance(whole, Dead):
             yield whole
@@ -114,6 +111,15 @@ def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
             known = KIND not in attrs or otlp_call.is_call(attrs)
             reader = otlp_call.from_span if known else openinference_call.from_span
             yield from _guarded(span, reader, *whole)
+
+
+def _wrapping(read: list[_Read | Dead]) -> set[str]:
+    return spans.wrapping(
+        (spans.span_id(whole[0]), spans.parent_id(whole[0]))
+        for whole in read
+        if not isinstance(whole, Dead)
+        and (otlp_call.is_call(whole[1]) or openinference_call.is_call(whole[1]))
+    )
 
 
 def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:

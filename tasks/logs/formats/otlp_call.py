@@ -173,7 +173,9 @@ def _call(
     tags: dict[str, Json],
 ) -> Call:
     feedback = tuple(_feedback(events, None)) if events else ()
-    said = [*((name, about) for name, about, _ in events), *otlp_messages.own_events(attrs)]
+    said = otlp_messages.own_events(attrs)
+    if events:
+        said = [*((name, about) for name, about, _ in events), *said]
     messages = otlp_messages.take_input(attrs, said)
     answer = otlp_messages.take_answer(attrs, said)
     known = otlp_messages.KNOWN_EVENTS

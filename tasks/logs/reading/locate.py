@@ -202,7 +202,7 @@ class Reading:
         raw = record.raw if isinstance(record, Dead) and record.raw is not None else line.data
         return Located(record, line.number, line.offset, str(line.number), raw)
 
-    def _of_line(self, line: Line) -> Iterator[Record]:
+    def _of_line(self, line: Line) -> Iterable[Record]:
         try:
             if line.too_long:
                 raise UnreadableError(
@@ -211,24 +211,26 @@ class Reading:
                 )
             value = parse(line.data, self._max_depth)
         except UnreadableError as error:
-            if line.ended:
-                yield Dead(str(error))
-            else:
-                yield _CutOff(f"{_WAITS} ({error})")
-            return
-        yield from self._of_value(value)
+            return [Dead(str(error)) if line.ended else _CutOff(f"{_WAITS} ({error})")]
+        return self._of_value(value)
 
-    def _of_value(self, value: Json) -> Iterator[Record]:
+    def _of_value(self, value: Json) -> Iterable[Record]:
+        if not isinstance(value, list):
+            return self._of_item(value, in_list=False)
+        return (record for item in value for record in self._of_item(item, in_list=True))
+
+    def _of_item(self, item: Json, *, in_list: bool) -> list[Record]:
+        """One object of the log. What could be read before it broke stands; the rest is dead."""
         assert self._format is not None
-        items: Iterable[Json] = value if isinstance(value, list) else (value,)
-        for item in items:
-            raw = dump_bytes(item) if isinstance(value, list) else None
-            try:
-                yield from self._format.records(item)
-            except UnreadableError as error:
-                yield Dead(str(error), raw)
-            except Exception as error:  # a bug of ours in one record must not cost a night's logs
-                yield Dead(f"the parser broke: {type(error).__name__}: {error}"[:500], raw)
+        records: list[Record] = []
+        try:
+            records.extend(self._format.records(item))
+        except UnreadableError as error:
+            records.append(Dead(str(error), dump_bytes(item) if in_list else None))
+        except Exception as error:  # a bug of ours in one record must not cost a night's logs
+            reason = f"the parser broke: {type(error).__name__}: {error}"[:500]
+            records.append(Dead(reason, dump_bytes(item) if in_list else None))
+        return records
 
 
 def _not_utf8(cells: list[str]) -> str:

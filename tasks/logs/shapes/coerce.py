@@ -100,7 +100,8 @@ def moment(name: str, value: Json) -> datetime | None:
         return _to_utc(name, value)
     if isinstance(value, str):
         word = value.strip()
-        if not _NUMBER.fullmatch(word):
+        # a date as nearly every log writes it needs no closer look
+        if word[4:5] == word[7:8] == "-" or not _NUMBER.fullmatch(word):
             normal = word[:-4] + "+00:00" if word.endswith(" UTC") else word
             try:
                 return _to_utc(name, datetime.fromisoformat(normal))
