@@ -14,6 +14,12 @@ class Sample:
     `sample_id` is by content, `cluster_id` names the samples of a set that depend on each other.
     `target_kind` is gold, corrected, accepted or logged; `origin` suite, failure or traffic.
     `request_id`: the logged call it was mined from.
+
+    `weight`: what it counts in its suite's means; a hand-written sample that production never asked
+    has 1, and so have the samples of production on average, each in proportion to the calls it
+    stands for. `stratum`: failed, liked or unjudged, by what people said of those calls; empty for
+    one that production never asked. `is_counted` False: drawn by outcome from calls of which the
+    other outcomes could not be drawn, so that counting it would tilt the suite; it is only shown.
     """
 
     sample_id: str
@@ -28,6 +34,9 @@ class Sample:
     must_pass: bool = False
     request_id: str | None = None
     cluster_id: str = ""
+    weight: float = 1.0
+    stratum: str = ""
+    is_counted: bool = True
 
     @property
     def is_known_failure(self) -> bool:
