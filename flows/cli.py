@@ -85,7 +85,8 @@ def evaluate(options: Options) -> int:
 @app.command()
 @taking("run_id", "champion", "challenger")
 def gate(options: Options) -> int:
-    """Decide on the stored scores of an evaluated run: better, no_worse, worse or cannot_tell."""
+    """Decide on the stored scores of an evaluated run: better, no_worse, worse, blocked or
+    cannot_tell."""
     return _turn("gate", options)
 
 

@@ -21,8 +21,12 @@ VERDICTS = {
     "no_worse": "NO WORSE: the challenger may ship",
     "worse": "WORSE: the challenger must not ship",
     "cannot_tell": "CANNOT TELL: not a pass",
+    "blocked": "BLOCKED: the challenger fails what must pass",
 }
-_COLOURS = {"better": "green", "no_worse": "green", "worse": "red", "cannot_tell": "yellow"}
+_COLOURS = {
+    "better": "green", "no_worse": "green", "worse": "red", "cannot_tell": "yellow",
+    "blocked": "red",
+}  # fmt: skip
 
 
 def stage_table(outcome: Outcome) -> Table:

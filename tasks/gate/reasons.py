@@ -2,133 +2,213 @@
 
 from __future__ import annotations
 
-from tasks.model.answer import JudgedSample
+from collections.abc import Iterator, Sequence
+
+from tasks.model.answer import ROLES, JudgedSample
 from tasks.model.comparison import Comparison
-from tasks.model.verdict import Decision, SuiteResult
-from tasks.report.wording import decimal
+from tasks.model.verdict import Decision, GateRule, MustPass, SliceResult, SuiteResult
+from tasks.report.wording import decimal, points
 
 _MAX_NAMED = 5
+#: weights cost a set so much of its samples before they are spoken of
+_NOTABLE_LOSS = 0.9
 
 
-def reasons(decision: Decision, max_missing_ratio: float) -> tuple[str, ...]:
+def reasons(decision: Decision, gate: GateRule) -> tuple[str, ...]:
     """Why the verdict is what it is: the decisive sentence first, then suite by suite."""
     sentences = [_headline(decision)]
     if decision.is_same_release:
         sentences.append("Champion and challenger are the same release: nothing can have changed.")
-    if decision.failed_must_pass:
-        sentences.append(_must_pass(decision.failed_must_pass))
+    sentences += _must_pass(decision.must_pass)
+    num_slices = sum(part.role != "report" for part in decision.slices)
+    sentences += [_slice(part, num_slices, gate) for part in decision.slices if part.holds]
     for suite in decision.suites:
         sentences.append(_suite(suite))
-        sentences += _known_failures(suite)
-        sentences += _lacking(suite, max_missing_ratio)
+        sentences += _shown(suite)
+        sentences += _lacking(suite, gate)
     return tuple(sentences)
 
 
 def _headline(decision: Decision) -> str:
     gating = [suite for suite in decision.suites if suite.rule.is_gating]
-    if decision.failed_must_pass:
-        verdict = decision.verdict
-        return (
-            f"{verdict}: {_count(len(decision.failed_must_pass), 'sample')} that must pass failed."
-        )
-    if not gating:
-        return (
-            "cannot_tell: no suite gates (every suite has role report), so nothing can be decided."
-        )
-    named = _names([s for s in gating if s.verdict == decision.verdict])
+    alarms = [part for part in decision.slices if part.is_alarm]
+    demanded = decision.must_pass
     if decision.verdict == "worse":
-        return f"worse: the challenger loses on {named}."
-    if decision.verdict == "cannot_tell":
-        return f"cannot_tell: {named} cannot tell a loss beyond the margin from none."
+        lost = [suite for suite in gating if suite.verdict == "worse"]
+        named = [_names(lost)] if lost else []
+        named += [_slice_name(part) for part in alarms[:_MAX_NAMED]]
+        return f"worse: the challenger loses on {', and on '.join(named)}."
+    if decision.verdict == "blocked":
+        told = [f"{len(demanded.new)} new"] if demanded.new else []
+        told += [f"{len(demanded.old)} that the champion fails too"] if demanded.old else []
+        failed = _count(len(demanded.failed), "sample")
+        return f"blocked: {failed} that must pass failed, {' and '.join(told)}."
     if decision.verdict == "better":
-        return f"better: the challenger wins on {named}, and loses beyond the margin on none."
-    return f"no_worse: on {_names(gating)} any loss is smaller than the margin."
+        won = _names([suite for suite in gating if suite.verdict == "better"])
+        return f"better: the challenger wins on {won}, and loses beyond the margin on none."
+    if decision.verdict == "no_worse":
+        return f"no_worse: on {_names(gating)} any loss is smaller than the margin."
+    return f"cannot_tell: {_undecided(decision, gating)}."
+
+
+def _undecided(decision: Decision, gating: Sequence[SuiteResult]) -> str:
+    if not gating:
+        return "no suite gates (every suite has role report), so nothing can be decided"
+    held = [suite for suite in gating if suite.verdict == "cannot_tell"]
+    lacking = [suite for suite in held if suite.too_many_missing or suite.num_tipping is not None]
+    others = [suite for suite in held if suite not in lacking]
+    causes = []
+    if others:
+        causes.append(f"on {_names(others)} a loss beyond the margin is neither shown nor excluded")
+    if lacking:
+        causes.append(f"on {_names(lacking)} it depends on answers that judge or harness lost")
+    guarded = [part for part in decision.slices if part.holds]
+    if guarded:
+        causes.append(f"{_slice_name(guarded[0])} is guarded and may lose more than its margin")
+    if decision.must_pass.unknown:
+        number = _count(len(decision.must_pass.unknown), "answer")
+        causes.append(f"{number} to what must pass got lost, through no fault of the challenger")
+    return "; ".join(causes)
 
 
 def _suite(suite: SuiteResult) -> str:
-    rule = suite.rule
-    verdict = (
-        f"{suite.verdict} (role report: does not gate)" if not rule.is_gating else suite.verdict
-    )
+    rule, verdict = suite.rule, str(suite.verdict)
+    if not rule.is_gating:
+        verdict += " (role report: does not gate)"
+    elif verdict == "no_worse" and rule.role == "guard" and suite.interval is not None:
+        verdict += " (a guard cannot win)" if suite.interval.low > 0 else ""
     if suite.num_samples == 0:
-        besides = " but known failures" if suite.num_known_failures else ""
+        besides = " that count" if suite.num_shown else ""
         return f"suite {rule.name}: no samples{besides}, so nothing can be said: {verdict}."
-    clusters = _count(suite.num_clusters, "independent cluster")
-    size = f"{_count(suite.num_samples, 'sample')} ({clusters})"
-    champion, challenger = suite.releases["champion"].mean, suite.releases["challenger"].mean
+    size = f"{_count(suite.num_samples, 'sample')} ({_clusters(suite)})"
+    champion, challenger = (suite.releases[role].mean for role in ROLES)
     scores = f"suite {rule.name}, {rule.metric}: challenger {decimal(challenger)} against champion "
     scores += f"{decimal(champion)} on {size}"
     comparison = suite.comparison
     if comparison is None:
         return f"{scores}: an interval needs at least two clusters: {verdict}."
-    sight = f"Smallest difference this set can see: {comparison.min_detectable_effect:.3f}."
-    if suite.verdict == "cannot_tell" and not suite.too_many_missing:
-        sight += " More samples, or a wider margin, would tell."
-    return f"{scores}: {_numbers(comparison, suite)}: {verdict}. {sight}"
+    return f"{scores}: {_numbers(comparison, suite)}: {verdict}.{_power(suite)}"
 
 
-def _known_failures(suite: SuiteResult) -> list[str]:
-    if not suite.num_known_failures:
-        return []
-    champion, challenger = (
-        suite.releases[role].on_known_failures for role in ("champion", "challenger")
-    )
-    return [
-        f"suite {suite.rule.name}: on {_count(suite.num_known_failures, 'known failure')} of "
-        f"production the challenger scores {decimal(challenger)}, the champion "
-        f"{decimal(champion)}. They were picked for failing, so they do not gate."
-    ]
-
-
-def _numbers(comparison: Comparison, suite: SuiteResult) -> str:
-    interval = comparison.interval
-    low, high = (decimal(end, signed=True) for end in (interval.low, interval.high))
-    text = (
-        f"{decimal(comparison.difference, signed=True)}, {100 * (1 - suite.level):.4g}% interval "
-        f"{low} to {high}, margin {suite.rule.margin:g}"
-    )
-    if suite.num_won is not None:
-        text += f", {suite.num_won} won and {suite.num_lost} lost"
+def _clusters(suite: SuiteResult) -> str:
+    text = _count(suite.num_clusters, "independent cluster")
+    if suite.comparison is not None:
+        worth = suite.comparison.effective_samples
+        if worth < _NOTABLE_LOSS * suite.num_clusters:
+            text += f", worth {worth:.0f} of equal weight"
     return text
 
 
-def _lacking(suite: SuiteResult, max_missing_ratio: float) -> list[str]:
-    sentences = []
-    for role, effect in (
-        ("challenger", "each counts 0"),
-        ("champion", "none of these pairs counts for the challenger"),
-    ):
-        tally = suite.releases[role].tally
-        if tally.num_missing or tally.num_unscored:
-            sentences.append(
-                f"suite {suite.rule.name}: of {_count(suite.num_samples, 'answer')} of the {role}, "
-                f"{tally.num_missing} are missing and {tally.num_unscored} could not be scored; "
-                f"{effect}."
+def _numbers(comparison: Comparison, suite: SuiteResult) -> str:
+    interval, margin = comparison.interval, suite.rule.margin
+    low, high = (decimal(end, signed=True) for end in (interval.low, interval.high))
+    text = (
+        f"{decimal(comparison.difference, signed=True)}"
+        f"{' on the pairs that are known' if suite.num_unknown else ''}, "
+        f"{100 * (1 - suite.level):.4g}% interval {low} to {high}, margin {margin:g}"
+    )
+    if suite.num_won is not None:
+        text += f", {suite.num_won} won and {suite.num_lost} lost"
+    if -margin < interval.low and interval.high < 0:
+        text += (
+            f"; worse by at most {points(-interval.low).lstrip('+')} points, within the "
+            f"{100 * margin:g} that are allowed"
+        )
+    return text
+
+
+def _power(suite: SuiteResult) -> str:
+    power = suite.power
+    if power is None or not suite.rule.is_gating:
+        return ""
+    text = f" An equal release passes this set with probability {power.pass_probability:.0%}"
+    enough = power.pass_probability >= 0.8 or power.num_samples is None
+    return f"{text}." if enough else f"{text}; {power.num_samples} such samples give 80%."
+
+
+def _shown(suite: SuiteResult) -> list[str]:
+    if not suite.num_shown:
+        return []
+    champion, challenger = (suite.releases[role].on_shown for role in ROLES)
+    return [
+        f"suite {suite.rule.name}: {_count(suite.num_shown, 'sample')} of production, on which the "
+        f"challenger scores {decimal(challenger)} and the champion {decimal(champion)}, could only "
+        "be drawn by outcome, so they are shown and do not count."
+    ]
+
+
+def _lacking(suite: SuiteResult, gate: GateRule) -> Iterator[str]:
+    for role in ROLES:
+        tally, answers = suite.releases[role].tally, f"answers of the {role}"
+        of = f"suite {suite.rule.name}: of {tally.num_answers} {answers}"
+        if tally.num_failed:
+            yield f"{of}, {tally.num_failed} failed through its own fault; each counts 0."
+        if tally.num_unknown:
+            yield (
+                f"{of}, {tally.num_missing} are missing and {tally.num_unscored} could not be "
+                "scored, through no fault of its own."
             )
     if suite.too_many_missing:
-        sentences.append(
-            f"suite {suite.rule.name}: more than {max_missing_ratio:.0%} of the answers are "
-            "missing or unscored, so the suite cannot pass."
+        yield (
+            f"suite {suite.rule.name}: more than {gate.max_missing_ratio:.0%} of a release's "
+            "answers are not known, so the suite cannot pass."
         )
+    elif suite.num_tipping is not None:
+        yield (
+            f"suite {suite.rule.name}: it would pass if at most {suite.num_tipping} of the samples "
+            "concerned had gone against the challenger as far as they can."
+        )
+    elif suite.num_unknown and suite.verdict != "cannot_tell":
+        yield f"suite {suite.rule.name}: whatever those answers were, it is {suite.verdict}."
+
+
+def _slice(part: SliceResult, num_slices: int, gate: GateRule) -> str:
+    name = f"{_slice_name(part)}: "
+    if part.num_samples == 0:
+        return f"{name}guarded with margin {part.margin:g}, and no sample is in it: cannot_tell."
+    numbers = (
+        f"challenger {decimal(part.challenger)} against champion {decimal(part.champion)} on "
+        f"{_count(part.num_samples, 'sample')}"
+    )
+    if part.interval is not None:
+        low, high = (decimal(end, signed=True) for end in (part.interval.low, part.interval.high))
+        numbers += f", interval {low} to {high}"
+    numbers += f", margin {part.margin:g}"
+    if part.is_alarm:
+        return (
+            f"{name}{numbers}: worse. Among the {num_slices} slices looked at, at most "
+            f"{gate.alpha / 2:.3g} of such alarms are false."
+        )
+    return f"{name}{numbers}: cannot_tell, and it is guarded."
+
+
+def _slice_name(part: SliceResult) -> str:
+    return f"slice {part.slice}={part.value} of suite {part.suite}"
+
+
+def _must_pass(demanded: MustPass) -> list[str]:
+    sentences = []
+    for items, told in (
+        (demanded.new, "Must pass, the champion passes and the challenger failed"),
+        (demanded.old, "Must pass, and champion and challenger both failed"),
+        (demanded.unknown, "Must pass, and what the challenger answered is not known"),
+    ):
+        if items:
+            sentences.append(f"{told}: {_sample_names(items)}.")
+    if demanded.failed:
+        sentences[-1] += " This blocks whatever the averages say."
     return sentences
 
 
-def _must_pass(failed: tuple[JudgedSample, ...]) -> str:
+def _sample_names(items: Sequence[JudgedSample]) -> str:
     named = [
-        f"{item.sample.sample_id[:12]} of suite {item.sample.suite} "
-        f"(champion {'passed' if item.score('champion') >= 1 else 'failed too'})"
-        for item in failed[:_MAX_NAMED]
+        f"{item.sample.sample_id[:12]} of suite {item.sample.suite}" for item in items[:_MAX_NAMED]
     ]
-    more = len(failed) - len(named)
-    return (
-        "Must pass, and the challenger failed: "
-        + ", ".join(named)
-        + (f" and {more} more" if more else "")
-        + ". This blocks whatever the averages say."
-    )
+    more = len(items) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
-def _names(suites: list[SuiteResult]) -> str:
+def _names(suites: Sequence[SuiteResult]) -> str:
     names = [suite.rule.name for suite in suites]
     return ("suite " if len(names) == 1 else "suites ") + ", ".join(names)
 

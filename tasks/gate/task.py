@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tasks.errors import StoreError
 from tasks.gate.reasons import reasons
-from tasks.gate.verdict import decide, slice_results
+from tasks.gate.verdict import decide
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import GateRule
 from tasks.run import Run
@@ -39,12 +39,14 @@ def gate(run: Run) -> Receipt:
     rules = suite_rules(settings, {sample.suite for sample in samples})
     scorers = counted_scorers(samples, stored.values(), {rule.name: rule.metric for rule in rules})
     judged = judged_samples(samples, stored, run.seeds, scorers)
-    decision = decide(
-        judged,
-        rules,
-        GateRule(settings.gate.alpha, settings.gate.max_missing_ratio),
-        is_same_release=len(set(keys.release_digests.values())) == 1,
+    gate_rule = GateRule(
+        settings.gate.alpha,
+        settings.gate.max_missing_ratio,
+        settings.gate.unseen_loss,
+        settings.gate.must_pass_reliability,
     )
+    is_same_release = len(set(keys.release_digests.values())) == 1
+    decision = decide(judged, rules, gate_rule, is_same_release=is_same_release)
     receipt = Receipt(
         stage="gate",
         key=run.run_id,
@@ -53,7 +55,8 @@ def gate(run: Run) -> Receipt:
         notes={
             "verdict": decision.verdict,
             "suites": {suite.rule.name: suite.verdict for suite in decision.suites},
-            "failed_must_pass": len(decision.failed_must_pass),
+            "failed_must_pass": len(decision.must_pass.failed),
+            "slices_held": sum(part.holds for part in decision.slices),
         },
     )
     with run.open_store() as store, store.transaction():
@@ -61,9 +64,9 @@ def gate(run: Run) -> Receipt:
             store,
             run.run_id,
             verdict=decision.verdict,
-            reasons=reasons(decision, settings.gate.max_missing_ratio),
+            reasons=reasons(decision, gate_rule),
             suites=decision.suites,
-            slices=slice_results(judged, settings.gate.alpha),
+            slices=decision.slices,
             now=run.clock(),
         )
         ledger.finish_stage(store, run.run_id, receipt, run.clock())

@@ -1,29 +1,37 @@
-"""The verdict: from the pairs of every suite to better, no_worse, worse or cannot_tell.
+"""The verdict: from the pairs of every suite to better, no_worse, worse, cannot_tell or blocked.
 
 By non-inferiority, never by "p > 0.05": a suite is
     no_worse     when the whole interval of the difference lies above -margin
-    better       when besides it lies above 0, on a suite with role primary
-    worse        when it is not no_worse and the whole interval lies below 0
+    better       when besides it is certain to win, on a suite with role primary
+    worse        when it is not no_worse and is certain to lose
     cannot_tell  otherwise; that is not a pass
-Several gating suites share the error rate by Holm's rule. Known failures, samples mined because
-production got them wrong, do not gate: whoever is in production loses on them by construction, so
-even its equal would look better. They are counted apart. Pure; knows no store and no settings.
+Shipping is an intersection-union test: every gating suite and every guarded slice must be no_worse,
+each at the gate's full error rate, and a release that should be stopped is stopped by the one suite
+it loses on. To say worse of any suite, or better of any, is to pick among many: each is a family of
+its own that shares the error rate (Holm). What nobody knows, answers lost by the judge or the
+harness, must not matter: the verdict holds whatever they were, or it is cannot_tell. A sample that
+must pass and fails is `blocked`. Pure; knows no store and no settings.
 Sources: Piaggio et al., "Reporting of noninferiority and equivalence randomized trials" (CONSORT
-extension, 2012); Holm (1979).
+extension, 2012); Berger, "Multiparameter hypothesis testing and acceptance sampling" (1982) for the
+intersection-union test; Holm (1979); Manski, "Partial identification" (2003) for the extremes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tasks.model.answer import ROLES, Answer, JudgedSample, Role
+from tasks.gate.evidence import Evidence, evidence_of
+from tasks.gate.must_pass import must_pass
+from tasks.gate.slices import slice_results
+from tasks.model.answer import ROLES, JudgedSample, Role
 from tasks.model.comparison import Interval
 from tasks.model.verdict import (
     Decision,
     GateRule,
+    MustPass,
+    Power,
     ReleaseScore,
     SliceResult,
     SuiteResult,
@@ -32,16 +40,10 @@ from tasks.model.verdict import (
     Tally,
     Verdict,
 )
-from tasks.statistics.multiplicity import holm_levels
-from tasks.statistics.paired import Pairs, compare, release_interval
+from tasks.statistics.families import holm
+from tasks.statistics.planning import design_of, pass_probability, samples_for
 
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The samples of one suite: those that gate, and the known failures."""
-
-    gating: list[JudgedSample]
-    known_failures: list[JudgedSample]
+_WANTED_POWER = 0.8
 
 
 def decide(
@@ -53,119 +55,129 @@ def decide(
 ) -> Decision:
     """Judge every declared suite, those without samples too, then the whole.
 
-    Raises ValueError for a sample whose suite has no rule or that has no cluster id.
+    Raises ValueError for a sample whose suite has no rule or that has no cluster id, and for a
+    score outside 0 to 1.
     """
-    parts = {rule.name: _Part([], []) for rule in rules}
+    by_suite: dict[str, list[JudgedSample]] = {rule.name: [] for rule in rules}
     for item in judged:
         sample = item.sample
-        if sample.suite not in parts:
+        if sample.suite not in by_suite:
             raise ValueError(
                 f"sample {sample.sample_id} is in an undeclared suite {sample.suite!r}"
             )
-        part = parts[sample.suite]
-        (part.known_failures if sample.is_known_failure else part.gating).append(item)
-    pairs = {name: pairs_of(part.gating) for name, part in parts.items()}
-    levels = _levels(pairs, rules, gate.alpha)
+        by_suite[sample.suite].append(item)
+    whole = {name: evidence_of(items) for name, items in by_suite.items()}
+    evidence = {name: part.part(np.flatnonzero(part.is_counted)) for name, part in whole.items()}
+    lost = {name: part.p_value_of_loss(0.0, gate.unseen_loss) for name, part in evidence.items()}
+    won = {name: part.p_value_of_gain(0.0, gate.unseen_loss) for name, part in evidence.items()}
+    losing = _certain(lost, [rule.name for rule in rules if rule.is_gating], gate.alpha)
+    winning = _certain(won, [rule.name for rule in rules if rule.role == "primary"], gate.alpha)
     suites = tuple(
         _suite_result(
-            parts[rule.name], pairs[rule.name], rule, levels[rule.name], gate.max_missing_ratio
+            by_suite[rule.name],
+            whole[rule.name],
+            rule,
+            gate,
+            is_lost=rule.name in losing,
+            is_won=rule.name in winning,
         )
         for rule in rules
     )
-    failed = tuple(
-        sorted(
-            (item for item in judged if item.sample.must_pass and item.score("challenger") < 1),
-            key=lambda item: (item.sample.suite, item.sample.sample_id),
-        )
-    )
-    return Decision(
-        _overall(suites, bool(failed), is_same_release), suites, failed, is_same_release
-    )
+    slices = slice_results(by_suite, whole, rules, gate)
+    demanded = must_pass(judged, gate)
+    verdict = _overall(suites, slices, demanded)
+    return Decision(verdict, suites, slices, demanded, is_same_release)
 
 
-def suite_verdict(interval: Interval, margin: float, role: SuiteRole) -> Verdict:
-    """The verdict one interval of (challenger - champion) supports."""
+def interval_verdict(
+    interval: Interval, margin: float, role: SuiteRole, *, is_won: bool, is_lost: bool
+) -> Verdict:
+    """What one interval of (challenger - champion) supports, where it is known whether a win or a
+    loss of any size is certain."""
     if interval.low > -margin:
-        return "better" if role == "primary" and interval.low > 0 else "no_worse"
-    return "worse" if interval.high < 0 else "cannot_tell"
+        return "better" if role == "primary" and is_won else "no_worse"
+    return "worse" if is_lost else "cannot_tell"
 
 
-def _overall(suites: Sequence[SuiteResult], blocked: bool, is_same_release: bool) -> Verdict:
+def _overall(
+    suites: Sequence[SuiteResult], slices: Sequence[SliceResult], demanded: MustPass
+) -> Verdict:
     gating = [suite for suite in suites if suite.rule.is_gating]
-    if blocked:
-        # a release cannot be worse than itself, but what must pass and fails does not ship
-        return "cannot_tell" if is_same_release else "worse"
-    if any(suite.verdict == "worse" for suite in gating):
+    holding = [part for part in slices if part.holds]
+    if any(suite.verdict == "worse" for suite in gating) or any(part.is_alarm for part in holding):
         return "worse"
+    if demanded.failed:
+        return "blocked"
     if not gating or any(suite.verdict == "cannot_tell" for suite in gating):
+        return "cannot_tell"
+    if holding or demanded.unknown:
         return "cannot_tell"
     return "better" if any(suite.verdict == "better" for suite in gating) else "no_worse"
 
 
-def _levels(pairs: dict[str, Pairs], rules: Sequence[SuiteRule], alpha: float) -> dict[str, float]:
-    """Error rate of each suite's interval: Holm over the gating suites, alpha for the others.
-
-    A suite settles when its interval lies above -margin or below 0. Per suite only one of the two
-    can be a mistake, on one side of the interval, so any mistake has a chance of at most alpha.
-    """
-    gating = [rule for rule in rules if rule.is_gating]
-
-    def decides(index: int, level: float) -> bool:
-        rule = gating[index]
-        if not _can_compare(pairs[rule.name]):
-            return False
-        interval = compare(pairs[rule.name], level).interval
-        return suite_verdict(interval, rule.margin, "guard") != "cannot_tell"
-
-    levels = holm_levels(len(gating), alpha, decides)
-    of_gating = {rule.name: level for rule, level in zip(gating, levels, strict=True)}
-    return {rule.name: of_gating.get(rule.name, alpha) for rule in rules}
-
-
-def _can_compare(pairs: Pairs) -> bool:
-    return pairs.num_pairs >= 2 and pairs.num_clusters >= 2
+def _certain(p_values: Mapping[str, float], family: Sequence[str], alpha: float) -> frozenset[str]:
+    """The suites whose p value is small enough: in the family by Holm's rule, outside it alone."""
+    adjusted = {**p_values, **dict(zip(family, holm([p_values[n] for n in family]), strict=True))}
+    # one side of a two-sided error rate
+    return frozenset(name for name, p in adjusted.items() if p <= alpha / 2)
 
 
 def _suite_result(
-    part: _Part, pairs: Pairs, rule: SuiteRule, level: float, max_missing_ratio: float
+    judged: Sequence[JudgedSample],
+    whole: Evidence,
+    rule: SuiteRule,
+    gate: GateRule,
+    *,
+    is_won: bool,
+    is_lost: bool,
 ) -> SuiteResult:
-    is_comparable = _can_compare(pairs)
-    on_failures = pairs_of(part.known_failures)
-    releases: dict[Role, ReleaseScore] = {}
-    for role, scores, failed in (
-        ("champion", pairs.first, on_failures.first),
-        ("challenger", pairs.second, on_failures.second),
-    ):
-        releases[role] = ReleaseScore(
-            mean=float(scores.mean()) if len(scores) else None,
-            interval=release_interval(scores, pairs.clusters, level) if is_comparable else None,
-            tally=tally([item.answers[role] for item in part.gating]),
-            on_known_failures=float(failed.mean()) if len(failed) else None,
+    evidence = whole.part(np.flatnonzero(whole.is_counted))
+    shown = whole.part(np.flatnonzero(~whole.is_counted))
+    counted = [item for item in judged if item.sample.is_counted]
+    comparison = evidence.comparison(gate.alpha, gate.unseen_loss)
+    releases = {
+        role: ReleaseScore(
+            mean=evidence.mean(role),
+            interval=evidence.interval(role, gate.alpha),
+            tally=tally(counted, role),
+            on_shown=shown.mean(role),
         )
-    lacking = max(release.tally.lacking_ratio for release in releases.values())
-    too_many_missing = lacking > max_missing_ratio
-    comparison = compare(pairs, level) if is_comparable else None
+        for role in ROLES
+    }
+    too_many_missing = (
+        max(release.tally.unknown_ratio for release in releases.values()) > gate.max_missing_ratio
+    )
     verdict: Verdict = "cannot_tell"
     if comparison is not None:
-        verdict = suite_verdict(comparison.interval, rule.margin, rule.role)
+        verdict = interval_verdict(
+            comparison.interval, rule.margin, rule.role, is_won=is_won, is_lost=is_lost
+        )
         if too_many_missing and verdict != "worse":
             verdict = "cannot_tell"
-    is_binary = bool(part.gating) and pairs.is_binary
+    pairs = evidence.at_worst
+    is_binary = evidence.is_binary and bool(evidence.is_known.all())
     return SuiteResult(
         rule=rule,
-        scorer=_scorer((*part.gating, *part.known_failures), rule.metric),
+        scorer=_scorer(judged, rule.metric),
         verdict=verdict,
-        level=level,
-        num_samples=pairs.num_pairs,
-        num_clusters=pairs.num_clusters,
-        num_unscored=sum(_is_unscored(item) for item in part.gating),
-        num_known_failures=len(part.known_failures),
+        level=gate.alpha,
+        num_samples=evidence.num_samples,
+        num_clusters=evidence.num_clusters,
+        num_shown=shown.num_samples,
         releases=releases,
         comparison=comparison,
+        power=None if comparison is None else _power(evidence, rule, gate),
         num_won=pairs.num_won if is_binary else None,
         num_lost=pairs.num_lost if is_binary else None,
+        num_tipping=evidence.num_tipping(rule.margin, gate.alpha, gate.unseen_loss),
         too_many_missing=too_many_missing,
     )
+
+
+def _power(evidence: Evidence, rule: SuiteRule, gate: GateRule) -> Power:
+    design = design_of(evidence.at_worst)
+    asked = (rule.margin, gate.alpha, gate.unseen_loss)
+    return Power(pass_probability(design, *asked), samples_for(design, *asked, _WANTED_POWER))
 
 
 def _scorer(judged: Sequence[JudgedSample], metric: str) -> str:
@@ -174,61 +186,11 @@ def _scorer(judged: Sequence[JudgedSample], metric: str) -> str:
     return next((a.scorer for a in answers if a.value is not None and a.scorer), metric)
 
 
-def _is_unscored(item: JudgedSample) -> bool:
-    """Whether the scorer could not judge an answer that is there, of either release."""
-    answers = (answer for role in ROLES for answer in item.answers[role])
-    return any(answer.value is None and not answer.is_missing for answer in answers)
-
-
-def tally(answers: Sequence[tuple[Answer, ...]]) -> Tally:
-    """A sample is missing if any repeat is, else unscored if any repeat is."""
-    num_missing = sum(any(answer.is_missing for answer in repeats) for repeats in answers)
-    num_lacking = sum(any(answer.value is None for answer in repeats) for repeats in answers)
-    return Tally(len(answers) - num_lacking, num_missing, num_lacking - num_missing)
-
-
-def pairs_of(judged: Sequence[JudgedSample]) -> Pairs:
-    """The samples as arrays. Raises ValueError on a sample without a cluster id: without it the
-    samples would silently count as independent."""
-    for item in judged:
-        if not item.sample.cluster_id:
-            raise ValueError(f"sample {item.sample.sample_id} has no cluster id")
-    _, clusters = np.unique([item.sample.cluster_id for item in judged], return_inverse=True)
-    return Pairs(
-        first=np.array([item.score("champion") for item in judged], dtype=np.float64),
-        second=np.array([item.score("challenger") for item in judged], dtype=np.float64),
-        difference=np.array([item.difference() for item in judged], dtype=np.float64),
-        clusters=np.asarray(clusters, dtype=np.int64).reshape(-1),
-    )
-
-
-def slice_results(judged: Sequence[JudgedSample], alpha: float) -> tuple[SliceResult, ...]:
-    """The same comparison for every suite × slice × value, sorted by name: where a difference comes
-    from. Descriptive, never gating: each interval stands alone at 1 - alpha, so among many slices
-    some lie off by chance. Known failures count by their origin alone: picked for failing, they
-    would tilt every other slice they lie in."""
-    parts: dict[tuple[str, str, str], list[JudgedSample]] = {}
-    for item in judged:
-        sample = item.sample
-        for name, value in sample.slices.items():
-            if sample.is_known_failure and name != "origin":
-                continue
-            parts.setdefault((sample.suite, name, value), []).append(item)
-    return tuple(_slice_result(key, parts[key], alpha) for key in sorted(parts))
-
-
-def _slice_result(
-    key: tuple[str, str, str], judged: Sequence[JudgedSample], alpha: float
-) -> SliceResult:
-    pairs = pairs_of(judged)
-    interval = compare(pairs, alpha).interval if _can_compare(pairs) else None
-    return SliceResult(
-        *key,
-        num_samples=pairs.num_pairs,
-        num_clusters=pairs.num_clusters,
-        champion=float(pairs.first.mean()),
-        challenger=float(pairs.second.mean()),
-        difference=float(pairs.difference.mean()),
-        ci_low=None if interval is None else interval.low,
-        ci_high=None if interval is None else interval.high,
-    )
+def tally(judged: Sequence[JudgedSample], role: Role) -> Tally:
+    """Every answer in one of its denominators."""
+    answers = [answer for item in judged for answer in item.answers[role]]
+    num_scored = sum(answer.value is not None for answer in answers)
+    num_failed = sum(answer.is_failed for answer in answers)
+    num_missing = sum(answer.is_missing and answer.counted is None for answer in answers)
+    num_unscored = len(answers) - num_scored - num_failed - num_missing
+    return Tally(num_scored, num_failed, num_missing, num_unscored)

@@ -1,9 +1,10 @@
 """Answers: what releases said to a sample, and what each counts.
 
-Owns the rule that silence never helps a release: an answer without a value, missing or unscored,
-counts 0, and where the baseline's has none the difference is at most 0. Both stay in every
-denominator. Repeats are paired seed by seed and averaged per sample before anything else. Which
-of the stored scores is an answer's value is tasks/scoring/effective.py's to say.
+Owns the rule of whose fault silence is. A release's own failure counts 0 for that release. What
+the judge or the harness lost is nobody's: it counts for no release, and whatever it may have been,
+from all wrong to all right, must lead to the same verdict. Repeats are averaged per sample before
+anything else. Which of the stored scores is an answer's value is tasks/scoring/effective.py's to
+say.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.model.failure import Fault
 from tasks.model.sample import Sample
 
 #: the part a release plays in a run; there may be more of them than these two
@@ -31,13 +33,15 @@ class CompletionKey:
 class Answer:
     """One completion with its score. `value` None: missing (no completion), or unscored.
 
-    `text` is None where there is no completion: `error` then says why, where it is known.
+    `text` is None where there is no completion: `error` then says why, where it is known, and
+    `fault` whose failure it was; None: nobody knows.
     """
 
     value: float | None = None
     is_missing: bool = False
     text: str | None = None
     error: str | None = None
+    fault: Fault | None = None
     finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -47,12 +51,18 @@ class Answer:
     explanation: str | None = None
 
     @property
-    def counted(self) -> float:
-        return 0.0 if self.value is None else self.value
+    def is_failed(self) -> bool:
+        """Whether the release itself is to blame that there is no value."""
+        return self.value is None and self.fault == "release"
+
+    @property
+    def counted(self) -> float | None:
+        """What it counts; None: nobody knows."""
+        return 0.0 if self.is_failed else self.value
 
 
-MISSING = Answer(is_missing=True)
-UNSCORED = Answer()
+MISSING = Answer(is_missing=True, fault="harness")
+UNSCORED = Answer(fault="judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +72,33 @@ class JudgedSample:
     sample: Sample
     answers: Mapping[Role, tuple[Answer, ...]]
 
-    def score(self, role: Role) -> float:
-        """What the sample counts for a release: the mean over its repeats."""
-        answers = self.answers[role]
-        return sum(answer.counted for answer in answers) / len(answers)
+    def score(self, role: Role) -> float | None:
+        """What the sample counts for a release: the mean over the repeats of which it is known."""
+        return self.spread(role)[1]
 
-    def is_lacking(self, role: Role) -> bool:
-        """Whether any repeat is missing or unscored."""
-        return any(answer.value is None for answer in self.answers[role])
+    def spread(self, role: Role) -> tuple[float, float | None, float]:
+        """The least the score may be, whatever the unknown answers were; the score; the most."""
+        counted = [answer.counted for answer in self.answers[role]]
+        known = [value for value in counted if value is not None]
+        num_unknown, total = len(counted) - len(known), sum(known)
+        low, high = total / len(counted), (total + num_unknown) / len(counted)
+        return low, total / len(known) if known else None, high
 
-    def difference(self, role: Role = "challenger", baseline: Role = "champion") -> float:
-        """`role` minus `baseline`, averaged over the repeats."""
-        differences = [
-            min(0.0, new.counted - old.counted) if old.value is None else new.counted - old.counted
-            for new, old in zip(self.answers[role], self.answers[baseline], strict=True)
-        ]
-        return sum(differences) / len(differences)
+    def has_unknown(self, role: Role) -> bool:
+        """Whether nobody knows what one of the repeats would have counted."""
+        return any(answer.counted is None for answer in self.answers[role])
+
+    def difference(self, role: Role = "challenger", baseline: Role = "champion") -> float | None:
+        """`role` minus `baseline`, of the scores as far as they are known."""
+        new, old = self.score(role), self.score(baseline)
+        return None if new is None or old is None else new - old
 
     @property
     def is_one_sided(self) -> bool:
-        """Whether one release alone has a value in every repeat."""
-        return self.is_lacking("champion") != self.is_lacking("challenger")
+        """Whether one release alone has a score."""
+        return (self.score("champion") is None) != (self.score("challenger") is None)
 
     @property
     def is_flip(self) -> bool:
         """Whether the judgement changed: another score, or one release alone has one."""
-        return self.is_one_sided or abs(self.difference()) > 1e-9
+        return self.is_one_sided or abs(self.difference() or 0.0) > 1e-9

@@ -26,11 +26,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two clusters or more can say of the mean difference. `correlation` None: undefined."""
+    """What two clusters or more can say of the mean difference.
+
+    `effective_samples`: independent samples of equal weight that would be worth as much.
+    """
 
     difference: float
     interval: Interval
-    p_value: float | None
-    correlation: float | None
-    min_detectable_effect: float | None
+    effective_samples: float
     method: str

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
 from tasks.model.answer import JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval
 
-Verdict = Literal["better", "no_worse", "worse", "cannot_tell"]
+Verdict = Literal["better", "no_worse", "worse", "cannot_tell", "blocked"]
 SuiteRole = Literal["primary", "guard", "report"]
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteRule:
-    """What was declared about a suite before the numbers were known; `metric` is its scorer."""
+    """What was declared about a suite before the numbers were known; `metric` is its scorer.
+
+    `slices`: slice → margin of those in which no value may lose more than that.
+    """
 
     name: str
     role: SuiteRole
     margin: float
     metric: str
     owner: str = ""
+    slices: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_gating(self) -> bool:
@@ -36,43 +40,75 @@ class SuiteRule:
 
 @dataclass(frozen=True, slots=True)
 class GateRule:
-    """What was declared about the gate."""
+    """What was declared about the gate; see [gate] in the settings."""
 
     alpha: float
     max_missing_ratio: float
+    unseen_loss: float
+    must_pass_reliability: float
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Denominators of one release: scored + missing + unscored samples = all of them."""
+    """Answers of one release, repeats counted one by one: these four are all of them.
+
+    `num_failed`: the release's own failures, which count 0. `num_missing` have no completion and
+    `num_unscored` no value through nobody's or the judge's fault: what they count is not known.
+    """
 
     num_scored: int
+    num_failed: int
     num_missing: int
     num_unscored: int
 
     @property
-    def lacking_ratio(self) -> float:
-        total = self.num_scored + self.num_missing + self.num_unscored
-        return (self.num_missing + self.num_unscored) / total if total else 0.0
+    def num_answers(self) -> int:
+        return self.num_scored + self.num_failed + self.num_unknown
+
+    @property
+    def num_unknown(self) -> int:
+        return self.num_missing + self.num_unscored
+
+    @property
+    def unknown_ratio(self) -> float:
+        return self.num_unknown / self.num_answers if self.num_answers else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseScore:
-    """One release on one suite. `mean` is None without samples, `interval` below two clusters."""
+    """One release on one suite, over the samples of which its score is known.
+
+    `mean` is None without any, `interval` below two clusters. `on_shown`: its mean on the samples
+    that are shown and not counted.
+    """
 
     mean: float | None
     interval: Interval | None
     tally: Tally
-    on_known_failures: float | None
+    on_shown: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """What a set of this size and scatter can decide.
+
+    `pass_probability`: that a release without any true difference passes its margin on it.
+    `num_samples`: of this kind, with which it would with probability 0.8; None: none is enough.
+    """
+
+    pass_probability: float
+    num_samples: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteResult:
-    """One suite, judged. `comparison` is None below two pairs or two clusters.
+    """One suite, judged. `comparison` and `power` are None below two pairs or two clusters.
 
-    Known failures do not gate: they are in `num_known_failures` and `on_known_failures` only.
-    `num_won` and `num_lost` count pairs where all scores are 0 or 1, else None. `scorer` is the
-    metric in the version that was counted.
+    `comparison.difference` is of the pairs that are known; its interval holds for all: it is the
+    hull over whatever the unknown answers were. `num_tipping`: so many of them may be losses before
+    a pass is none (None: there is nothing unknown, or it does not pass even if none is).
+    `num_shown` samples are not counted. `num_won` and `num_lost` count pairs where all scores are 0
+    or 1, else None. `scorer` is the metric in the version that was counted.
     """
 
     rule: SuiteRule
@@ -81,12 +117,13 @@ class SuiteResult:
     level: float
     num_samples: int
     num_clusters: int
-    num_unscored: int
-    num_known_failures: int
+    num_shown: int
     releases: Mapping[Role, ReleaseScore]
     comparison: Comparison | None
+    power: Power | None
     num_won: int | None
     num_lost: int | None
+    num_tipping: int | None
     too_many_missing: bool
 
     @property
@@ -97,9 +134,14 @@ class SuiteResult:
     def interval(self) -> Interval | None:
         return None if self.comparison is None else self.comparison.interval
 
+    @property
+    def num_unknown(self) -> int:
+        """Answers of which nobody knows what they count, of all releases."""
+        return sum(release.tally.num_unknown for release in self.releases.values())
+
     def to_json(self) -> dict[str, Any]:
         """Flat, with the keys others rely on; None where a number is not defined."""
-        comparison, rule = self.comparison, self.rule
+        comparison, rule, power = self.comparison, self.rule, self.power
         champion, challenger = self.releases["champion"], self.releases["challenger"]
         return {
             "suite": rule.name,
@@ -115,35 +157,36 @@ class SuiteResult:
             "verdict": self.verdict,
             "role": rule.role,
             "owner": rule.owner,
+            "guarded_slices": dict(rule.slices),
             "confidence": 1 - self.level,
             "champion_ci": _ends(champion.interval),
             "challenger_ci": _ends(challenger.interval),
             "num_clusters": self.num_clusters,
-            "num_scored_champion": champion.tally.num_scored,
-            "num_scored_challenger": challenger.tally.num_scored,
-            "num_missing_champion": champion.tally.num_missing,
-            "num_missing_challenger": challenger.tally.num_missing,
-            "num_unscored_champion": champion.tally.num_unscored,
-            "num_unscored_challenger": challenger.tally.num_unscored,
-            "num_unscored": self.num_unscored,
-            "too_many_missing": self.too_many_missing,
-            "known_failures": {
-                "num_samples": self.num_known_failures,
-                "champion": champion.on_known_failures,
-                "challenger": challenger.on_known_failures,
+            "effective_samples": comparison and comparison.effective_samples,
+            **{
+                f"num_{kind}_{role}": getattr(release.tally, f"num_{kind}")
+                for kind in _TALLIED
+                for role, release in self.releases.items()
             },
-            "correlation": None if comparison is None else comparison.correlation,
+            "num_tipping": self.num_tipping,
+            "too_many_missing": self.too_many_missing,
+            "not_counted": {
+                "num_samples": self.num_shown,
+                "champion": champion.on_shown,
+                "challenger": challenger.on_shown,
+            },
             "num_won": self.num_won,
             "num_lost": self.num_lost,
-            "p_value": None if comparison is None else comparison.p_value,
-            "min_detectable_effect": comparison and comparison.min_detectable_effect,
+            "pass_probability": power and power.pass_probability,
+            "num_samples_for_80": power and power.num_samples,
             "method": "" if comparison is None else comparison.method,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SuiteResult:
-        """What `to_json` gave. What is not a finite number there is None or 0 here."""
-        known = value.get("known_failures") or {}
+        """What `to_json` gave, or that of an earlier build. What is not a finite number there is
+        None or 0 here."""
+        shown = value.get("not_counted") or value.get("known_failures") or {}
 
         def release(role: Role) -> ReleaseScore:
             counts = (_count(value.get(f"num_{kind}_{role}")) for kind in _TALLIED)
@@ -151,13 +194,14 @@ class SuiteResult:
                 mean=_number(value.get(role)),
                 interval=_interval(*(value.get(f"{role}_ci") or (None,))),
                 tally=Tally(*counts),
-                on_known_failures=_number(known.get(role)),
+                on_shown=_number(shown.get(role)),
             )
 
         metric = str(value.get("metric") or "")
         difference = _number(value.get("difference"))
         interval = _interval(value.get("ci_low"), value.get("ci_high"))
-        level = _number(value.get("confidence"))
+        level, passing = _number(value.get("confidence")), _number(value.get("pass_probability"))
+        num_samples = _count(value.get("num_samples"))
         return cls(
             rule=SuiteRule(
                 name=str(value.get("suite") or ""),
@@ -165,52 +209,87 @@ class SuiteResult:
                 margin=_number(value.get("margin")) or 0.0,
                 metric=metric,
                 owner=str(value.get("owner") or ""),
+                slices=value.get("guarded_slices") or {},
             ),
             scorer=str(value.get("scorer") or metric),
             verdict=cast(Verdict, str(value.get("verdict") or "")),
             level=0.05 if level is None else 1 - level,
-            num_samples=_count(value.get("num_samples")),
+            num_samples=num_samples,
             num_clusters=_count(value.get("num_clusters")),
-            num_unscored=_count(value.get("num_unscored")),
-            num_known_failures=_count(known.get("num_samples")),
+            num_shown=_count(shown.get("num_samples")),
             releases={"champion": release("champion"), "challenger": release("challenger")},
             comparison=None
             if difference is None or interval is None
             else Comparison(
                 difference=difference,
                 interval=interval,
-                p_value=_number(value.get("p_value")),
-                correlation=_number(value.get("correlation")),
-                min_detectable_effect=_number(value.get("min_detectable_effect")),
+                effective_samples=_number(value.get("effective_samples")) or num_samples,
                 method=str(value.get("method") or ""),
             ),
-            num_won=None if _number(value.get("num_won")) is None else _count(value["num_won"]),
-            num_lost=None if _number(value.get("num_lost")) is None else _count(value["num_lost"]),
+            power=None
+            if passing is None
+            else Power(passing, _whole(value.get("num_samples_for_80"))),
+            num_won=_whole(value.get("num_won")),
+            num_lost=_whole(value.get("num_lost")),
+            num_tipping=_whole(value.get("num_tipping")),
             too_many_missing=bool(value.get("too_many_missing")),
         )
 
 
-_TALLIED = ("scored", "missing", "unscored")
+_TALLIED = ("scored", "failed", "missing", "unscored")
+
+#: guarded: declared, with a margin that no value of the slice may lose; watched: all others
+SliceRole = Literal["guarded", "watched", "report"]
 
 
 @dataclass(frozen=True, slots=True)
 class SliceResult:
-    """One value of one slice of one suite. No interval below two clusters."""
+    """One value of one slice of one suite. No interval below two clusters.
+
+    `is_alarm`: its loss beyond the margin is certain, even among all slices that are looked at. A
+    guarded slice must be no worse; of a watched one only an alarm holds the release.
+    """
 
     suite: str
     slice: str
     value: str
     num_samples: int
     num_clusters: int
-    champion: float
-    challenger: float
-    difference: float
+    champion: float | None
+    challenger: float | None
+    difference: float | None
     ci_low: float | None
     ci_high: float | None
+    margin: float = 0.0
+    role: SliceRole = "watched"
+    verdict: Verdict = "cannot_tell"
+    is_alarm: bool = False
 
     @property
     def interval(self) -> Interval | None:
         return _interval(self.ci_low, self.ci_high)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the release may not ship for it."""
+        return self.is_alarm or (self.role == "guarded" and self.verdict != "no_worse")
+
+
+@dataclass(frozen=True, slots=True)
+class MustPass:
+    """Samples that must pass and did not, in the order of suite and id.
+
+    `new`: the champion passes them. `old`: it fails them too. `unknown`: what the challenger
+    answered is lost through nobody's fault.
+    """
+
+    new: tuple[JudgedSample, ...] = ()
+    old: tuple[JudgedSample, ...] = ()
+    unknown: tuple[JudgedSample, ...] = ()
+
+    @property
+    def failed(self) -> tuple[JudgedSample, ...]:
+        return self.new + self.old
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +298,8 @@ class Decision:
 
     verdict: Verdict
     suites: tuple[SuiteResult, ...]
-    failed_must_pass: tuple[JudgedSample, ...]
+    slices: tuple[SliceResult, ...]
+    must_pass: MustPass
     is_same_release: bool
 
 
@@ -250,5 +330,10 @@ def _number(value: object) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def _whole(value: object) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
 def _count(value: object) -> int:
-    return int(_number(value) or 0)
+    return _whole(value) or 0

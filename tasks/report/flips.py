@@ -51,7 +51,8 @@ def choose(judged: Sequence[JudgedSample], limit: int) -> Changes:
 
 def _is_loss(item: JudgedSample) -> bool:
     """Scored lower, or scored by the champion only."""
-    return item.is_lacking("challenger") if item.is_one_sided else item.difference() < 0
+    difference = item.difference()
+    return item.score("challenger") is None if difference is None else difference < 0
 
 
 def _is_reworded(item: JudgedSample) -> bool:
@@ -70,6 +71,7 @@ def _in_turns(judged: Sequence[JudgedSample]) -> list[JudgedSample]:
 
 def _importance(item: JudgedSample) -> tuple[bool, float, int, str]:
     sample = item.sample
-    moved = 1.0 if item.is_one_sided else abs(item.difference())
+    difference = item.difference()
+    moved = 1.0 if difference is None else abs(difference)
     length = sum(len(str(message.get("content", ""))) for message in sample.messages)
     return (not sample.must_pass, -moved, length, sample.sample_id)

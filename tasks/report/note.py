@@ -35,6 +35,9 @@ def note(turn: Turn, *, compare_url_path: str, experiment_id: str, num_rows: int
     if num_rows != total:
         head += [f"The comparison holds {num_rows} of {total} samples, drawn by their digests "
                  "whatever their outcome: its means are estimates of those below.", ""]  # fmt: skip
+    if any(item.sample.weight != 1 for item in turn.judged):
+        head += ["Samples of production count by the calls they stand for (`flywheel.weight` of a "
+                 "trace); the comparison's own means take all rows as equal.", ""]  # fmt: skip
     tail = [
         "", f"{changes.num_flips} of {changes.num_samples} answers changed their score: "
         f"{changes.num_losses} down, {changes.num_gains} up, {changes.num_one_sided} scored on one "
@@ -52,18 +55,18 @@ def note(turn: Turn, *, compare_url_path: str, experiment_id: str, num_rows: int
 
 def _suite_rows(turn: Turn) -> list[str]:
     rows = [
-        "| suite | role | champion | challenger | difference, points (CI) | margin | smallest "
-        "visible effect | n | verdict |",
+        "| suite | role | champion | challenger | difference, points (CI) | margin | equal release "
+        "passes | n | verdict |",
         "|---|---|--:|--:|--:|--:|--:|--:|---|",
     ]
     for suite in turn.verdict.suites:
-        rule, comparison = suite.rule, suite.comparison
+        rule, power = suite.rule, suite.power
         means = (wording.percent(suite.releases[role].mean) for role in ROLES)
         rows.append(
             f"| {_text(rule.name)} | {_text(rule.role)} | {' | '.join(means)} "
             f"| {wording.points(suite.difference)} "
             f"({wording.interval(suite.interval, signed=True)}) | {wording.percent(rule.margin)} "
-            f"| {wording.percent(comparison.min_detectable_effect if comparison else None)} "
+            f"| {wording.percent(power.pass_probability if power else None)} "
             f"| {suite.num_samples} | {_text(wording.label(suite.verdict))} |"
         )
     return rows

@@ -60,9 +60,9 @@ def bars(turn: Turn) -> tuple[tuple[Bar, ...], int]:
             rows.append(Bar(plain(rule.name), True, suite.num_samples, suite.difference,
                             suite.interval, rule.margin))  # fmt: skip
         for part in sorted(slices, key=lambda part: (part.slice, part.value)):
-            if part.suite == rule.name:
+            if part.suite == rule.name and part.difference is not None:
                 rows.append(Bar(plain(f"{part.slice} = {part.value}"), False, part.num_samples,
-                                part.difference, part.interval, rule.margin))  # fmt: skip
+                                part.difference, part.interval, part.margin))  # fmt: skip
     return tuple(rows[:MAX_ROWS]), len(suites) + len(slices) - min(len(rows), MAX_ROWS)
 
 

@@ -21,6 +21,7 @@ MEANING: Mapping[str, tuple[str, str]] = {
     "no_worse": ("is no worse", "It may ship."),
     "worse": ("is worse", "It must not ship."),
     "cannot_tell": ("cannot be told apart", "This is not a pass: it must not ship yet."),
+    "blocked": ("fails what must pass", "It must not ship."),
 }
 
 
@@ -30,6 +31,8 @@ def headline(turn: Turn) -> tuple[str, str]:
     challenger, champion = (turn.releases[role].name for role in ("challenger", "champion"))
     if turn.verdict.verdict == "cannot_tell":
         return f"{challenger} and {champion} {meaning}", consequence
+    if turn.verdict.verdict == "blocked":
+        return f"{challenger} {meaning}", consequence
     return f"{challenger} {meaning} than {champion}", consequence
 
 

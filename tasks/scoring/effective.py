@@ -57,7 +57,7 @@ def judged_samples(
         if counted is None:
             reason = f"{scorer} has not judged it"
             return replace(scored[0], value=None, scorer=None, unscored_reason=reason,
-                           extracted=None, explanation=None)  # fmt: skip
+                           fault="judge", extracted=None, explanation=None)  # fmt: skip
         return counted
 
     return tuple(

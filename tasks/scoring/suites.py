@@ -33,7 +33,10 @@ def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule
     rules = []
     for name, suite in settings.suites.items():
         scorer_version(suite.scorer, key=f"suites.{name}.scorer")
-        rules.append(SuiteRule(name, suite.role, settings.margin(name), suite.scorer, suite.owner))
+        margin = settings.margin(name)
+        rules.append(
+            SuiteRule(name, suite.role, margin, suite.scorer, suite.owner, dict(suite.slices))
+        )
     if LOGGED_SUITE in present and LOGGED_SUITE not in settings.suites:
         # besides suites that were written to be gated by, it only informs
         role: SuiteRole = "report" if settings.suites else "primary"

@@ -195,8 +195,17 @@ class GateSettings(_Section):
     alpha: float = Field(0.05, gt=0, lt=0.5, description="error rate of the gate, two-sided")
     margin: float = Field(0.05, gt=0, lt=1, description="loss that is still accepted, 0 to 1")
     max_missing_ratio: float = Field(
-        0.1, ge=0, le=1, description="more missing answers than this: cannot tell"
-    )
+        0.1, ge=0, le=1,
+        description="more answers than this lost by judge or harness: cannot tell",
+    )  # fmt: skip
+    unseen_loss: float = Field(
+        0.25, ge=0, le=1,
+        description="how much a cluster of a kind that no sample shows may lose on average",
+    )  # fmt: skip
+    must_pass_reliability: float = Field(
+        0.98, gt=0, lt=1,
+        description="share of repeats in which a sample that must pass has to; of one repeat, all",
+    )  # fmt: skip
 
 
 class MlflowSettings(_Section):
@@ -285,6 +294,10 @@ class SuiteSettings(_Section):
         "guard", description="primary may win, guard must not lose, report only informs"
     )
     owner: str = Field("", description="who answers for this suite")
+    slices: dict[str, float] = Field(
+        default_factory=dict,
+        description="slice = margin: no value of that slice may lose more than its margin",
+    )
 
 
 class Settings(_Section):

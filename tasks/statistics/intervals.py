@@ -1,8 +1,9 @@
-"""Intervals for a mean: of independent values, of clustered values, of a share.
+"""Intervals for a mean: of independent values, of clustered and weighted values, of a share.
 
-Owns one-sample intervals, the floor under every interval, and the smallest difference that they
-can see: what "no difference found" is worth. Pure numpy, scipy for quantiles (imported late).
-Values in, values out; knows nothing of suites or releases.
+Owns one-sample intervals, the floor under every interval, and for each the p value that is its
+dual: an interval at 1 - alpha lies above a value exactly where the one-sided p value of "the mean
+is at most that" is below alpha / 2. Pure numpy, scipy for quantiles (imported late). Values in,
+values out; knows nothing of suites or releases.
 """
 
 from __future__ import annotations
@@ -17,54 +18,62 @@ from tasks.model.comparison import Interval
 
 Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
-_POWER = 0.8
+#: below this the cubic transformation is the identity, but for rounding
+_NO_SKEW = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class ClusteredMean:
-    """A mean with its cluster-robust standard error.
+    """A weighted mean with its cluster-robust standard error.
 
-    `degrees_of_freedom` is what the t distribution is taken with, `effective_clusters` the number
-    of clusters of equal size that would be worth as much, `skewness` that of the cluster sums.
+    `effective_values` and `effective_clusters`: how many of equal weight would be worth as much.
+    `degrees_of_freedom` is what the t distribution is taken with, `skewness` that of the cluster
+    sums.
     """
 
     mean: float
     standard_error: float
     num_values: int
     num_clusters: int
+    effective_values: float
     effective_clusters: float
     degrees_of_freedom: float
     skewness: float
 
 
-def clustered_mean(values: Values, clusters: Labels) -> ClusteredMean:
+def clustered_mean(
+    values: Values, clusters: Labels, weights: Values | None = None
+) -> ClusteredMean:
     """Mean of [num_values] float64 whose labels [num_values] int64 say which belong together.
 
-    Estimator: sample mean; sandwich standard error with CR1 correction G / (G - 1), that is
-    sqrt(G / (G - 1) · Σ_g (Σ_i∈g (x_i - mean))²) / n. With clusters of one value each it is the
-    usual s / sqrt(n). Assumes independent clusters, nothing within them. Small G: t with G - 1
-    degrees of freedom, or with G* - 1 where clusters of unequal size make the effective number
-    G* = n² / Σ n_g² smaller (at least 1). Raises ValueError below two clusters: there is no
-    standard error then, least of all zero.
+    Estimator: Σ w x / Σ w; sandwich standard error with CR1 correction G / (G - 1), that is
+    sqrt(G / (G - 1) · Σ_g (Σ_i∈g w_i (x_i - mean))²) / Σ w. With equal weights and clusters of one
+    value each it is the usual s / sqrt(n). Assumes independent clusters, nothing within them.
+    Small G: t with G* - 1 degrees of freedom, where G* = (Σ w)² / Σ_g (Σ_i∈g w_i)² is the
+    effective number of clusters (at most G; at least 1 degree). Raises ValueError below two
+    clusters: there is no standard error then, least of all zero.
     Papers: Liang & Zeger (1986); Miller, "Adding error bars to evals" (2024); Carter, Schnepel &
-    Steigerwald (2017) for the effective number of clusters.
+    Steigerwald (2017) for the effective number of clusters; Kish (1965) for weights.
     """
+    w = np.ones(len(values)) if weights is None else weights
     _, index = np.unique(clusters, return_inverse=True)
-    sizes = np.bincount(index)
-    num_clusters, num_values = len(sizes), len(values)
+    sizes = np.bincount(index, weights=w)
+    num_clusters = len(sizes)
     if num_clusters < 2:
         raise ValueError(f"a standard error needs two clusters, there are {num_clusters}")
-    mean = math.fsum(values) / num_values
-    sums: Values = np.bincount(index, weights=values - mean).astype(np.float64)
-    variance = num_clusters / (num_clusters - 1) * math.fsum(sums**2) / num_values**2
-    effective = num_values**2 / math.fsum(sizes.astype(float) ** 2)
+    total = math.fsum(w)
+    mean = math.fsum(w * values) / total
+    sums: Values = np.bincount(index, weights=w * (values - mean)).astype(np.float64)
+    variance = num_clusters / (num_clusters - 1) * math.fsum(sums**2) / total**2
+    effective = total**2 / math.fsum(sizes**2)
     # rounding leaves about 1e-17 where all values are equal
     is_constant = bool(np.ptp(values) == 0) or variance == 0
     return ClusteredMean(
         mean=mean,
         standard_error=0.0 if is_constant else math.sqrt(variance),
-        num_values=num_values,
+        num_values=len(values),
         num_clusters=num_clusters,
+        effective_values=total**2 / math.fsum(w**2),
         effective_clusters=effective,
         degrees_of_freedom=max(1.0, min(float(num_clusters), effective) - 1.0),
         skewness=0.0 if is_constant else _skewness(sums),
@@ -95,7 +104,7 @@ def skewed_interval(estimate: ClusteredMean, alpha: float) -> Interval:
     skew = estimate.skewness / math.sqrt(estimate.num_clusters)
 
     def inverse(z: float) -> float:
-        if abs(skew) < 1e-6:
+        if abs(skew) < _NO_SKEW:
             return z
         return 3 / skew * (float(np.cbrt(1 + skew * (z - skew / 6))) - 1)
 
@@ -105,12 +114,17 @@ def skewed_interval(estimate: ClusteredMean, alpha: float) -> Interval:
     )
 
 
-def t_p_value(estimate: ClusteredMean) -> float:
-    """Two-sided p value of "the mean is 0". Raises ZeroDivisionError at standard error 0."""
+def t_p_value(estimate: ClusteredMean, value: float) -> float:
+    """One-sided p of "the mean is at least `value`" by both t intervals: small where they end below
+    it. The larger of Student's and Hall's, as the interval is their hull."""
     from scipy.special import stdtr
 
-    statistic = abs(estimate.mean) / estimate.standard_error
-    return float(2 * stdtr(estimate.degrees_of_freedom, -statistic))
+    if estimate.standard_error == 0:
+        return 0.0 if estimate.mean < value else 1.0
+    t = (estimate.mean - value) / estimate.standard_error
+    skew = estimate.skewness / math.sqrt(estimate.num_clusters)
+    hall = t if abs(skew) < _NO_SKEW else ((1 + skew * t / 3) ** 3 - 1) / skew + skew / 6
+    return float(stdtr(estimate.degrees_of_freedom, max(t, hall)))
 
 
 def unseen_share(effective_clusters: float, alpha: float) -> float:
@@ -124,37 +138,42 @@ def unseen_share(effective_clusters: float, alpha: float) -> float:
     return float(1 - (alpha / 2) ** (1 / effective_clusters))
 
 
+def unseen_bound(estimate: ClusteredMean, unseen_loss: float, most: float) -> float:
+    """By how much an unseen cluster's mean may differ, at most: what is assumed of it.
+
+    One value may differ by `most`, the whole range. A cluster of many values is assumed to differ
+    by no more than `unseen_loss` (a setting) on average: with m values a cluster on average,
+    unseen_loss + (most - unseen_loss) / m.
+    """
+    values_a_cluster = estimate.num_values / estimate.num_clusters
+    return unseen_loss + max(0.0, most - unseen_loss) / values_a_cluster
+
+
 def floor_interval(
     estimate: ClusteredMean, alpha: float, lowest: float, highest: float
 ) -> Interval:
-    """The narrowest interval this many clusters can justify for values in [lowest, highest].
+    """The narrowest interval this many clusters can justify.
 
-    A share u = `unseen_share` of cases of a kind not seen yet may exist, at worst `lowest` or
-    `highest`: mean - u · (mean - lowest) to mean + u · (highest - mean). The t interval does not
-    know: with all values equal its width is zero however few they are. Used as a hull with it.
+    A share u = `unseen_share` of clusters of a kind not seen yet may exist, whose mean is at worst
+    `lowest` or `highest`: mean - u · (mean - lowest) to mean + u · (highest - mean), and never
+    short of the mean. The t interval does not know: with all values equal its width is zero
+    however few they are. Used as a hull with it.
     """
     share = unseen_share(estimate.effective_clusters, alpha)
     return Interval(
-        estimate.mean - share * (estimate.mean - lowest),
-        estimate.mean + share * (highest - estimate.mean),
+        estimate.mean - share * max(0.0, estimate.mean - lowest),
+        estimate.mean + share * max(0.0, highest - estimate.mean),
     )
 
 
-def minimum_detectable_effect(estimate: ClusteredMean, alpha: float) -> float:
-    """Smallest true difference that this many samples, this noisy, would show.
-
-    (t(1 - alpha / 2) + t(0.8)) · SE: a true difference of that size gives an interval without 0
-    with probability 0.8. Assumes the variance seen here; a variance of zero, or a tiny one,
-    says little for few clusters, so the result is never below the share that so many clusters can
-    rule out (rule of three). At most 1, the range of a score.
-    Papers: Bloom, "Minimum detectable effects" (1995); Hanley & Lippman-Hand (1983).
-    """
-    from scipy.special import stdtrit
-
-    degrees = estimate.degrees_of_freedom
-    factor = float(stdtrit(degrees, 1 - alpha / 2) + stdtrit(degrees, _POWER))
-    unseen = unseen_share(estimate.effective_clusters, alpha)
-    return min(1.0, max(factor * estimate.standard_error, unseen))
+def floor_p_value(estimate: ClusteredMean, value: float, highest: float) -> float:
+    """One-sided p of "the mean is at least `value`" by the floor alone, its dual."""
+    if estimate.mean >= value:
+        return 1.0
+    if highest <= value:  # nothing unseen could lift the mean so far
+        return 0.0
+    share = (value - estimate.mean) / (highest - estimate.mean)
+    return float((1 - share) ** estimate.effective_clusters)
 
 
 def wilson_interval(successes: float, trials: float, alpha: float) -> Interval:

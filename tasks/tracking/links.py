@@ -29,11 +29,11 @@ def prompt_name(experiment: str, task: str) -> str:
     return f"{slug(experiment)}-prompt-{slug(task)}"
 
 
-def assessment_name(suite: str, scorer: str, *, is_known_failure: bool) -> str:
-    """`order/exact_match`. Scores on known failures have a name of their own, so that nobody pools
-    them with those that gate. (`correctness` alone would be drawn as a judge of MLflow's own.)"""
+def assessment_name(suite: str, scorer: str, *, is_counted: bool) -> str:
+    """`order/exact_match`. Scores that do not count have a name of their own, so that nobody pools
+    them with those that do. (`correctness` alone would be drawn as a judge of MLflow's own.)"""
     parts = (re.sub(r"[^\w\-. ]", "_", part)[:100] or "_" for part in (suite, scorer))
-    return "/".join(parts) + (" (known failures)" if is_known_failure else "")
+    return "/".join(parts) + ("" if is_counted else " (not counted)")
 
 
 def metric_key(*parts: str) -> str:

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from mlflow.entities import (
+    AssessmentError,
     AssessmentSource,
     Expectation,
     Feedback,
@@ -52,7 +53,7 @@ def choose_rows(judged: Sequence[JudgedSample], max_rows: int) -> tuple[JudgedSa
 def row_name(item: JudgedSample, scorers: Mapping[str, str]) -> str:
     sample = item.sample
     scorer = scorers[sample.suite]
-    return assessment_name(sample.suite, scorer, is_known_failure=sample.is_known_failure)
+    return assessment_name(sample.suite, scorer, is_counted=sample.is_counted)
 
 
 def binary_names(judged: Sequence[JudgedSample], scorers: Mapping[str, str]) -> frozenset[str]:
@@ -62,7 +63,7 @@ def binary_names(judged: Sequence[JudgedSample], scorers: Mapping[str, str]) -> 
     for item in judged:
         name = row_name(item, scorers)
         names.add(name)
-        if any(item.score(role) not in (0.0, 1.0) for role in item.answers):
+        if any(item.score(role) not in (None, 0.0, 1.0) for role in item.answers):
             graded.add(name)
     return frozenset(names - graded)
 
@@ -152,8 +153,11 @@ def _trace(experiment_id: str, row: _Row, decided_at: datetime) -> tuple[TraceIn
         "status_code": "ERROR" if failed else "OK", "status_message": "", "events": [],
     })  # fmt: skip
     tags = {"mlflow.traceName": sample.task or sample.suite, "origin": sample.origin}
-    if sample.is_known_failure:  # each tag costs a row of its own
-        tags["known_failure"] = "true"
+    # each tag costs a row of its own
+    if not sample.is_counted:
+        tags["flywheel.not_counted"] = "true"
+    elif sample.weight != 1:
+        tags["flywheel.weight"] = repr(sample.weight)
     info = TraceInfo(
         trace_id=trace_id,
         trace_location=TraceLocation.from_experiment_id(experiment_id),
@@ -173,11 +177,12 @@ def _trace(experiment_id: str, row: _Row, decided_at: datetime) -> tuple[TraceIn
 
 
 def _assessments(row: _Row, trace_id: str) -> list[Expectation | Feedback]:
-    """The target, and what the sample counts: an unscored answer too, as the gate counts it."""
+    """The target, and what the sample counts; of an answer that nobody knows, why there is none."""
     sample, answers = row.item.sample, row.item.answers[row.role]
     score = row.item.score(row.role)
     lacking = [
-        f"counts 0, as {answer.unscored_reason or answer.error or 'there is no completion'}"
+        f"{'counts 0' if answer.is_failed else 'not known'}: "
+        f"{answer.unscored_reason or answer.error or 'there is no completion'}"
         for answer in answers
         if answer.value is None
     ]
@@ -193,7 +198,8 @@ def _assessments(row: _Row, trace_id: str) -> list[Expectation | Feedback]:
         ),
         Feedback(
             name=row.score_name,
-            value=bool(score) if row.is_binary else score,
+            value=bool(score) if row.is_binary and score is not None else score,
+            error=None if score is not None else AssessmentError("NOT_KNOWN", rationale[:200]),
             source=AssessmentSource("CODE", scorer),
             trace_id=trace_id,
             metadata={"mlflow.assessment.sourceRunId": row.mlflow_run_id},

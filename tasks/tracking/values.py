@@ -46,12 +46,13 @@ def child_metrics(turn: Turn, role: Role) -> Metrics:
             "ci_high": None if interval is None else interval.high,
             "num_samples": result.num_samples,
             "num_scored": release.tally.num_scored,
+            "num_failed": release.tally.num_failed,
             "num_missing": release.tally.num_missing,
             "num_unscored": release.tally.num_unscored,
-            "num_known_failures": result.num_known_failures,
+            "num_not_counted": result.num_shown,
         }
-        if result.num_known_failures:
-            values["score_on_known_failures"] = release.on_known_failures
+        if result.num_shown:
+            values["score_on_not_counted"] = release.on_shown
         metrics |= {metric_key(result.rule.name, name): value for name, value in values.items()}
     answers = [answer for item in turn.judged for answer in item.answers[role]]
     metrics["input_tokens"] = sum(answer.input_tokens or 0 for answer in answers)
@@ -64,10 +65,19 @@ def parent_metrics(turn: Turn) -> Metrics:
     metrics: dict[str, float | None] = {}
     for result in turn.verdict.suites:
         values = result.to_json()
-        for name in ("difference", "ci_low", "ci_high", "margin", "min_detectable_effect",
-                     "p_value", "correlation", "num_samples", "num_clusters", "num_unscored",
-                     "num_won", "num_lost"):  # fmt: skip
-            if values[name] is None and name in ("num_won", "num_lost", "p_value"):
+        for name in (
+            "difference",
+            "ci_low",
+            "ci_high",
+            "margin",
+            "pass_probability",
+            "effective_samples",
+            "num_samples",
+            "num_clusters",
+            "num_won",
+            "num_lost",
+        ):
+            if values[name] is None and name in ("num_won", "num_lost"):
                 continue  # of binary scores only
             metrics[metric_key(result.rule.name, name)] = values[name]
     for receipt in turn.receipts:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tasks.model.drift import ColumnDrift
 from tasks.settings import DriftSettings
-from tasks.statistics.multiplicity import holm
+from tasks.statistics.families import holm
 from tasks.statistics.psi import LOW_TAIL, binned, psi
 from tasks.statistics.two_sample import Tested, chi_square, kolmogorov_smirnov
 from tasks.watch.embedding import embed, normalized

@@ -56,7 +56,9 @@ def read_answers(
     """(sample id, seed) → what the release said, once a score of it; once without any score."""
     answers: dict[tuple[str, int], list[Answer]] = {}
     for sample_id, seed, *fields in store.rows(
-        "SELECT c.sample_id, c.seed, s.value, c.text, c.error, c.finish_reason, c.input_tokens, "
+        "SELECT c.sample_id, c.seed, s.value, c.text, c.error, "
+        "CASE WHEN c.text IS NULL OR c.error IS NOT NULL THEN c.fault ELSE s.fault END, "
+        "c.finish_reason, c.input_tokens, "
         "c.output_tokens, s.scorer, s.unscored_reason, s.answer, s.explanation "
         "FROM completions c JOIN eval_set_samples e USING (sample_id) "
         "LEFT JOIN scores s ON s.release_digest = c.release_digest "

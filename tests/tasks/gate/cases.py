@@ -13,18 +13,22 @@ from tasks.model.sample import Sample
 from tasks.model.verdict import GateRule, SuiteRule
 from tasks.statistics.paired import Pairs
 
-GATE = GateRule(alpha=0.05, max_missing_ratio=0.1)
+GATE = GateRule(alpha=0.05, max_missing_ratio=0.1, unseen_loss=0.25, must_pass_reliability=0.98)
 PRIMARY = SuiteRule("route", "primary", 0.05, "exact_match")
 GUARD = replace(PRIMARY, name="mood", role="guard")
 REPORT = replace(PRIMARY, name="logged", role="report")
 
 
 def pairs(
-    first: Sequence[float], second: Sequence[float], clusters: Sequence[int] | None = None
+    first: Sequence[float],
+    second: Sequence[float],
+    clusters: Sequence[int] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Pairs:
     one, two = np.array(first, dtype=float), np.array(second, dtype=float)
     labels = np.arange(len(one)) if clusters is None else np.array(clusters)
-    return Pairs(one, two, two - one, labels)
+    w = np.ones(len(one)) if weights is None else np.array(weights, dtype=float)
+    return Pairs(two - one, labels, w, bool(np.isin([one, two], (0.0, 1.0)).all()))
 
 
 def sample(
@@ -35,8 +39,9 @@ def sample(
     cluster: str | None = None,
     *,
     must_pass: bool = False,
-    origin: str = "suite",
     slices: Mapping[str, str] | None = None,
+    weight: float = 1.0,
+    is_counted: bool = True,
 ) -> JudgedSample:
     asked = Sample(
         sample_id=f"{suite}-{number:04}",
@@ -46,10 +51,12 @@ def sample(
         system=None,
         target="t",
         target_kind="gold",
-        origin=origin,
+        origin="suite",
         slices={"parity": "odd" if number % 2 else "even"} if slices is None else slices,
         must_pass=must_pass,
         cluster_id=f"{suite} cluster {number}" if cluster is None else cluster,
+        weight=weight,
+        is_counted=is_counted,
     )
     return JudgedSample(asked, {"champion": _answers(champion), "challenger": _answers(challenger)})
 
@@ -89,7 +96,10 @@ def any_pairs(draw: st.DrawFn) -> Pairs:
             ),
         )
     )
-    return pairs(draw(scores), draw(scores), labels)
+    weights = st.one_of(
+        st.just([1.0] * count), st.lists(st.floats(0.1, 9), min_size=count, max_size=count)
+    )
+    return pairs(draw(scores), draw(scores), labels, draw(weights))
 
 
 def _answers(value: float | Answer | tuple[Answer, ...]) -> tuple[Answer, ...]:

@@ -116,29 +116,36 @@ def test_a_verdict_is_written_with_its_receipt(tmp_path: Path) -> None:
         "challenger": 1.0, "difference": 0.5, "margin": 0.05, "verdict": "better",
         "role": "primary", "owner": "support", "num_clusters": 100, "num_scored_champion": 100,
         "num_scored_challenger": 100, "num_missing_champion": 0, "num_missing_challenger": 0,
-        "num_unscored": 0, "correlation": None, "num_won": 50, "num_lost": 0,
+        "num_failed_champion": 0, "num_unscored_challenger": 0, "num_tipping": None,
+        "num_won": 50, "num_lost": 0,
     }  # fmt: skip
     assert expected.items() <= suite.items()
     assert suite["ci_low"] < 0.5 < suite["ci_high"]
     assert suite["champion_ci"][0] < 0.5 < suite["champion_ci"][1]
-    assert {"p_value", "min_detectable_effect", "method", "challenger_ci"} <= suite.keys()
+    assert {"pass_probability", "num_samples_for_80", "method", "challenger_ci"} <= suite.keys()
+    assert "p_value" not in suite
     assert [part.value for part in found.slices] == ["0", "1"]
     with run.open_store() as store:
         assert ledger.finished_stage(store, run.run_id, "gate") == receipt
 
 
-def test_missing_unscored_and_failed_answers_stay_in_the_denominator(tmp_path: Path) -> None:
+def test_whose_fault_it_is_that_there_is_no_answer_decides_what_it_counts(tmp_path: Path) -> None:
     run = _run(tmp_path)
     _samples(run, 100)
     _answers(run, "old", [1.0] * 99)
     _answers(run, "new", [1.0] * 97 + [None, 1.0, 1.0], failed=(98, 99))
+    with run.open_store() as store:
+        store.execute("UPDATE completions SET fault = 'release' WHERE sample_id = 'route-098'")
+        store.execute("UPDATE completions SET fault = 'harness' WHERE sample_id = 'route-099'")
+        store.execute("UPDATE scores SET fault = 'judge' WHERE sample_id = 'route-097'")
     gate(run)
     (suite,) = (suite.to_json() for suite in _verdict(run).suites)
     assert suite["num_samples"] == 100
-    assert (suite["num_missing_champion"], suite["num_missing_challenger"]) == (1, 2)
-    assert (suite["num_unscored_challenger"], suite["num_unscored"]) == (1, 1)
-    assert suite["challenger"] == pytest.approx(0.97)
-    assert suite["difference"] == pytest.approx(-0.02)
+    assert (suite["num_failed_champion"], suite["num_failed_challenger"]) == (0, 1)
+    assert (suite["num_missing_champion"], suite["num_missing_challenger"]) == (1, 1)
+    assert (suite["num_unscored_champion"], suite["num_unscored_challenger"]) == (0, 1)
+    assert suite["challenger"] == pytest.approx(97 / 98)
+    assert suite["difference"] == pytest.approx(-1 / 98)
 
 
 def test_only_the_seeds_of_this_run_count(tmp_path: Path) -> None:
@@ -170,7 +177,7 @@ def test_a_scorer_that_never_ran_leaves_everything_unscored(tmp_path: Path) -> N
     for release in ("old", "new"):
         _answers(run, release, [1.0] * 80, scorer="token_f1@1")
     assert gate(run).notes["verdict"] == "cannot_tell"
-    assert _verdict(run).suites[0].num_unscored == 80
+    assert _verdict(run).suites[0].releases["challenger"].tally.num_unscored == 80
 
 
 def test_logged_gates_only_when_no_suite_is_declared(tmp_path: Path) -> None:
@@ -197,7 +204,7 @@ def test_a_failed_must_pass_blocks_and_is_named(tmp_path: Path) -> None:
     _answers(run, "new", [0.0] + [1.0] * 99)
     gate(run)
     found = _verdict(run)
-    assert found.verdict == "worse"
+    assert found.verdict == "blocked"
     assert "route-000" in " ".join(found.reasons)
 
 
