@@ -94,7 +94,9 @@ def without(whole: EvalSet, sample_ids: Container[str]) -> EvalSet:
 
 
 def _digest(samples: Iterable[Sample]) -> str:
-    return _sha256(sorted([sample.sample_id, sample.cluster_id] for sample in samples))
+    return _sha256(
+        sorted([s.sample_id, s.cluster_id, s.weight, s.stratum, s.is_counted] for s in samples)
+    )
 
 
 def _cluster_id(smallest_sample_id: str) -> str:

@@ -61,6 +61,13 @@ def _whose_fault(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS fault VARCHAR")
 
 
+def _weights(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, every sample of a set counted, and all the same."""
+    for column in ("weight DOUBLE DEFAULT 1.0", "stratum VARCHAR DEFAULT ''",
+                   "is_counted BOOLEAN DEFAULT true"):  # fmt: skip
+        connection.execute(f"ALTER TABLE eval_set_samples ADD COLUMN IF NOT EXISTS {column}")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -69,6 +76,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _drift,
     _windows_of_sources,
     _whose_fault,
+    _weights,
 )
 
 

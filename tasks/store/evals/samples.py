@@ -40,13 +40,17 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             must_pass=must_pass,
             request_id=request_id,
             cluster_id=cluster_id,
+            weight=weight,
+            stratum=stratum,
+            is_counted=is_counted,
         )
         for (
             sample_id, suite, task, messages, system, target, target_kind, origin, slices,
-            must_pass, request_id, cluster_id,
+            must_pass, request_id, cluster_id, weight, stratum, is_counted,
         ) in store.rows(
             "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target, s.target_kind, "
-            "s.origin, s.slices, s.must_pass, s.request_id, e.cluster_id "
+            "s.origin, s.slices, s.must_pass, s.request_id, e.cluster_id, "
+            "coalesce(e.weight, 1.0), coalesce(e.stratum, ''), coalesce(e.is_counted, true) "
             "FROM eval_set_samples e JOIN samples s USING (sample_id) "
             "WHERE e.eval_set_digest = ? ORDER BY e.position, s.sample_id",
             [digest],
@@ -57,7 +61,8 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
 def eval_set_frame(store: Store, digest: str) -> pd.DataFrame:
     """All that is stored of an eval set and its samples, in its order."""
     return store.frame(
-        "SELECT * FROM eval_set_samples JOIN samples USING (sample_id) "
+        "SELECT e.*, s.* EXCLUDE (sample_id, weight) "
+        "FROM eval_set_samples e JOIN samples s USING (sample_id) "
         "WHERE eval_set_digest = ? ORDER BY position",
         [digest],
     )
@@ -95,7 +100,8 @@ def candidates(store: Store, samples: Sequence[Sample]) -> Iterator[None]:
     with store.transaction():
         store.execute(f"DROP TABLE IF EXISTS {CANDIDATES.table}")
         store.execute(create_table_sql(SAMPLES, CANDIDATES.table))
-        store.insert(SAMPLES, map(_row, samples), table=CANDIDATES.table)
+        rows = (_row(sample) | {"weight": sample.weight} for sample in samples)
+        store.insert(SAMPLES, rows, table=CANDIDATES.table)
     try:
         yield
     finally:
@@ -136,6 +142,9 @@ def write_eval_set(
             "sample_id": sample.sample_id,
             "position": position,
             "cluster_id": sample.cluster_id,
+            "weight": sample.weight,
+            "stratum": sample.stratum,
+            "is_counted": sample.is_counted,
         }
         for position, sample in enumerate(samples)
     ]
@@ -143,9 +152,10 @@ def write_eval_set(
 
 
 def _row(sample: Sample) -> dict[str, Any]:
-    """Traffic is sampled in proportion: every sample stands for the same share of it, weight 1."""
+    """A sample apart from any set: what it counts there is no part of it."""
     row = asdict(sample)
-    del row["cluster_id"]
+    for of_a_set in ("cluster_id", "stratum", "is_counted"):
+        del row[of_a_set]
     return row | {
         "messages": canonical_json(sample.messages),
         "slices": canonical_json(sample.slices),

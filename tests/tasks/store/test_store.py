@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from expectations.contracts import ALL_TABLES, FEEDBACK, SOURCES
 from tasks.errors import StoreBusyError, StoreError
 from tasks.model.receipt import Receipt
+from tasks.model.sample import Sample
 from tasks.model.window import OPEN
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.db.schema import MIGRATIONS, schema_version
+from tasks.store.evals.samples import eval_set_frame, read_eval_set, write_eval_set
 from tasks.store.intake import sources
 from tests.conftest import REPOSITORY
 
@@ -68,6 +71,37 @@ def test_what_a_store_without_windows_has_read_counts_as_taken_in_whole(path: Pa
         assert sources.took_in(readings, OPEN)
         assert sources.totals(store, "r").rows_in == 7
         assert sources.changed_files(store, "r") == []
+
+
+def test_samples_of_a_set_made_before_weights_count_one_each(path: Path):
+    set_of_two = [
+        Sample(name, "s", None, ({"role": "user", "content": name},), None, "t", "gold", "suite")
+        for name in ("a", "b")
+    ]
+    with Store.open(path) as store:
+        write_eval_set(
+            store, "d", set_of_two, created_at=NOW, run_id="r", parent_digest=None, rule="{}"
+        )
+        for name in ("weight", "stratum", "is_counted"):
+            store.execute(f"ALTER TABLE eval_set_samples DROP COLUMN {name}")
+        store.execute("DELETE FROM schema_migrations WHERE version = 7")
+    with Store.open(path) as store:
+        assert read_eval_set(store, "d") == set_of_two
+        assert eval_set_frame(store, "d")["weight"].tolist() == [1.0, 1.0]
+
+
+def test_what_a_sample_counts_is_of_its_set(path: Path):
+    sample = Sample("a", "s", None, ({"role": "user", "content": "a"},), None, "t", "gold", "suite")
+    with Store.open(path) as store:
+        for digest, weight, stratum, is_counted in (
+            ("d", 2.5, "failed", True), ("e", 0.5, "liked", False),
+        ):  # fmt: skip
+            drawn = replace(sample, weight=weight, stratum=stratum, is_counted=is_counted)
+            write_eval_set(
+                store, digest, [drawn], created_at=NOW, run_id="r", parent_digest=None, rule="{}"
+            )
+            assert read_eval_set(store, digest) == [drawn]
+            assert eval_set_frame(store, digest)["weight"].tolist() == [weight]
 
 
 def test_rows_go_in_and_out_unchanged(path: Path):
