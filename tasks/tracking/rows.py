@@ -156,7 +156,7 @@ def _trace(experiment_id: str, row: _Row, decided_at: datetime) -> tuple[TraceIn
     # each tag costs a row of its own
     if not sample.is_counted:
         tags["flywheel.not_counted"] = "true"
-    elif sample.weight != 1:
+    if sample.weight != 1:
         tags["flywheel.weight"] = repr(sample.weight)
     info = TraceInfo(
         trace_id=trace_id,

@@ -39,6 +39,8 @@ __all__ = ["_one_template"]
 
 NOW = datetime(2026, 11, 24, 12)  # noqa: DTZ001 - the store keeps UTC without a zone
 SUITES = {"order": {"role": "primary"}, "mood": {"role": "guard"}}
+#: instead of a version: the release itself failed to give an answer
+FAILED = 0
 #: what is stored of one completion: None, no completion; else version of the scorer → value
 Stored = dict[int, float | None] | None
 #: release → sample → one a repeat
@@ -47,7 +49,8 @@ World = dict[str, list[list[Stored]]]
 
 def _stored() -> st.SearchStrategy[Stored]:
     value = st.one_of(st.none(), st.sampled_from((0.0, 0.25, 1.0)))
-    return st.one_of(st.none(), st.dictionaries(st.sampled_from((1, 2, 10)), value, max_size=2))
+    scored = st.dictionaries(st.sampled_from((1, 2, 10)), value, max_size=2)
+    return st.one_of(st.none(), st.just({FAILED: None}), scored)
 
 
 @st.composite
@@ -59,7 +62,8 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def fill(home: Path, world: World, **mlflow: Any) -> Run:
-    """A run that was evaluated: `new` challenges `old`; every third sample is a known failure."""
+    """A run that was evaluated: `new` challenges `old`; every third sample is not counted, every
+    fourth stands for more traffic than the others."""
     repeats = len(world["old"][0])
     values = {"evaluate": {"repeats": repeats}, "suites": SUITES, "mlflow": mlflow}
     declared = parse_settings({"home": str(home), **values}, base=str(home))
@@ -68,15 +72,16 @@ def fill(home: Path, world: World, **mlflow: Any) -> Run:
         {
             "sample_id": f"s{n}", "suite": _suite(n), "task": "t", "target": "t",
             "messages": json.dumps([{"role": "user", "content": f"question {n}"}]),
-            "target_kind": "gold", "origin": "failure" if n % 3 == 2 else "suite",
+            "target_kind": "gold", "origin": "suite",
             "slices": "{}", "must_pass": False, "weight": 1.0,
         }
         for n in range(len(world["old"]))
     ]  # fmt: skip
     members = [
-        {"eval_set_digest": "set", "sample_id": s["sample_id"], "position": n, "cluster_id": str(n)}
+        {"eval_set_digest": "set", "sample_id": s["sample_id"], "position": n,
+         "cluster_id": str(n), "weight": _weight(n), "is_counted": n % 3 != 2}
         for n, s in enumerate(samples)
-    ]
+    ]  # fmt: skip
     eval_set = {"eval_set_digest": "set", "created_at": NOW, "run_id": "r", "rule": "{}",
                 "num_samples": len(samples)}  # fmt: skip
     completions, scores = [], []
@@ -86,12 +91,17 @@ def fill(home: Path, world: World, **mlflow: Any) -> Run:
                 if stored is None:
                     continue
                 key = {"release_digest": release, "sample_id": f"s{n}", "seed": seed}
-                completions.append({**key, "text": f"{release} says {seed}", "run_id": "r",
+                failed = FAILED in stored
+                completions.append({**key, "text": None if failed else f"{release} says {seed}",
+                                    "error": "too long" if failed else None,
+                                    "fault": "release" if failed else None, "run_id": "r",
                                     "finish_reason": "stop", "created_at": NOW})  # fmt: skip
                 scores += [
                     {**key, "scorer": f"exact_match@{version}", "value": value,
-                     "unscored_reason": "it broke" if value is None else None, "explanation": "e"}
+                     "unscored_reason": "it broke" if value is None else None, "explanation": "e",
+                     "fault": "judge" if value is None else None}
                     for version, value in stored.items()
+                    if version != FAILED
                 ]  # fmt: skip
     releases = [
         {"release_digest": name, "name": name, "model": "m", "model_digest": "m",
@@ -109,8 +119,9 @@ def fill(home: Path, world: World, **mlflow: Any) -> Run:
     return run
 
 
-def expected(world: World, release: str, number: int) -> float:
-    """By hand: the suite's newest version; without a value of that version a repeat counts 0."""
+def expected(world: World, release: str, number: int) -> float | None:
+    """By hand: the suite's newest version; a repeat that the release itself failed counts 0, any
+    other without a value of that version counts for nobody."""
     versions = [
         version
         for answers in world.values()
@@ -118,10 +129,24 @@ def expected(world: World, release: str, number: int) -> float:
         if _suite(n) == _suite(number)
         for stored in repeated
         for version in stored or ()
+        if version != FAILED
     ]
     newest = max(versions, default=0)
-    values = [(stored or {}).get(newest) or 0.0 for stored in world[release][number]]
-    return sum(values) / len(values)
+    values = [0.0 if FAILED in (stored or {}) else (stored or {}).get(newest)
+              for stored in world[release][number]]  # fmt: skip
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _weight(number: int) -> float:
+    return 3.5 if number % 4 == 0 else 1.0
+
+
+def _mean(values: list[tuple[float | None, float]]) -> float | None:
+    """Weighted, of what is known."""
+    known = [(value, weight) for value, weight in values if value is not None]
+    total = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / total if known else None
 
 
 def _suite(number: int) -> str:
@@ -133,18 +158,20 @@ def _turn(run: Run) -> Turn:
         return read_turn(store, "r", run.seeds, {})
 
 
-def _sent(turn: Turn, role: str) -> dict[str, list[tuple[str, float]]]:
-    """Name of the score → (sample id, value) of the rows MLflow gets, without a server."""
+def _sent(turn: Turn, role: str) -> dict[str, list[tuple[str, float | None, float]]]:
+    """Name of the score → (sample id, value, weight) of the rows MLflow gets, without a server."""
     from tasks.tracking import rows
 
     class Tracing:
         def __init__(self) -> None:
-            self.sent: dict[str, list[tuple[str, float]]] = {}
+            self.sent: dict[str, list[tuple[str, float | None, float]]] = {}
 
         def start_trace(self, info: Any) -> None:
             _, score = info.assessments
             row_id = json.loads(info.request_preview)["row_id"]
-            self.sent.setdefault(score.name, []).append((row_id, float(score.value)))
+            value = None if score.value is None else float(score.value)
+            weight = float(info.tags.get("flywheel.weight", 1))
+            self.sent.setdefault(score.name, []).append((row_id, value, weight))
 
         def log_spans(self, *_: Any) -> None: ...
         def link_traces_to_run(self, *_: Any) -> None: ...
@@ -168,25 +195,23 @@ def test_every_reader_tells_the_score_that_was_counted(world: World) -> None:
         by_hand = {f"s{n}": expected(world, release, n) for n in range(len(world[release]))}
         assert {i.sample.sample_id: i.score(role) for i in turn.judged} == pytest.approx(by_hand)
         sent = _sent(turn, role)
-        assert dict(row for rows in sent.values() for row in rows) == pytest.approx(by_hand)
+        values_sent = {row_id: value for rows in sent.values() for row_id, value, _ in rows}
+        assert values_sent == pytest.approx(by_hand)
         for suite in turn.verdict.suites:
-            gating = [by_hand[f"s{n}"] for n in range(len(by_hand))
-                      if _suite(n) == suite.rule.name and n % 3 != 2]  # fmt: skip
+            counted = [(by_hand[f"s{n}"], _weight(n)) for n in range(len(by_hand))
+                       if _suite(n) == suite.rule.name and n % 3 != 2]  # fmt: skip
             told = suite.to_json()[role]
-            values = [value for _, value in sent.get(f"{suite.rule.name}/exact_match", ())]
-            if not gating:
-                assert (told, values) == (None, [])
-                continue
-            assert told == pytest.approx(sum(gating) / len(gating), abs=1e-9)
-            assert sum(values) / len(values) == pytest.approx(told, abs=1e-9)
-            assert f"{100 * told:.1f}%" in html
+            rows = [row[1:] for row in sent.get(f"{suite.rule.name}/exact_match", ())]
+            assert told == pytest.approx(_mean(counted), abs=1e-9)
+            assert told == pytest.approx(_mean(rows), abs=1e-9)
+            assert told is None or f"{100 * told:.1f}%" in html
     for item in turn.flips:
         shown = re.findall(rf"{item.sample.sample_id}</code>", html)
         assert len(shown) == 1
 
 
-def test_one_challenger_repeat_unscored_counts_half_everywhere(tmp_path: Path) -> None:
-    world: World = {"old": [[{1: 1.0}, {1: 1.0}]] * 2, "new": [[{1: 1.0}, {1: None}]] * 2}
+def test_one_challenger_repeat_that_failed_counts_half_everywhere(tmp_path: Path) -> None:
+    world: World = {"old": [[{1: 1.0}, {1: 1.0}]] * 2, "new": [[{1: 1.0}, {FAILED: None}]] * 2}
     run = fill(tmp_path, world)
     gate(run)
     turn = _turn(run)
@@ -194,7 +219,18 @@ def test_one_challenger_repeat_unscored_counts_half_everywhere(tmp_path: Path) -
         (0.5, -0.5, True)
     ] * 2
     assert "50.0% over 2 repeats" in page.render(turn, None)
-    assert _sent(turn, "challenger")["mood/exact_match"] == [("s0", 0.5)]
+    assert _sent(turn, "challenger")["mood/exact_match"] == [("s0", 0.5, 3.5)]
+
+
+def test_one_challenger_repeat_unscored_counts_for_nobody_anywhere(tmp_path: Path) -> None:
+    world: World = {"old": [[{1: 1.0}, {1: 1.0}]] * 2, "new": [[{1: 1.0}, {1: None}]] * 2}
+    run = fill(tmp_path, world)
+    gate(run)
+    turn = _turn(run)
+    assert [(i.score("challenger"), i.difference(), i.is_flip) for i in turn.judged] == [
+        (1.0, 0.0, False)
+    ] * 2
+    assert _sent(turn, "challenger")["mood/exact_match"] == [("s0", 1.0, 3.5)]
 
 
 def test_a_newer_version_of_the_scorer_counts_alone(tmp_path: Path) -> None:
@@ -207,7 +243,7 @@ def test_a_newer_version_of_the_scorer_counts_alone(tmp_path: Path) -> None:
 
 
 def test_means_computed_by_an_mlflow_client_equal_the_verdicts(tmp_path: Path) -> None:
-    """Pooled by nobody: what gates by suite, known failures under a name of their own."""
+    """Pooled by nobody: what counts by suite, what does not under a name of its own."""
     old: list[list[Stored]] = [[{1: float(n % 3 == 0)}, {1: 1.0}] for n in range(30)]
     new: list[list[Stored]] = [[{1: float(n % 4 != 0)}, {1: None if n == 4 else 0.25}]
                                for n in range(29)]  # fmt: skip
@@ -223,15 +259,17 @@ def test_means_computed_by_an_mlflow_client_equal_the_verdicts(tmp_path: Path) -
             max_results=100,
         )
         assert len(traces) == 30
-        values: dict[str, list[float]] = {}
+        values: dict[str, list[tuple[float | None, float]]] = {}
         for trace in traces:
+            weight = float(trace.info.tags.get("flywheel.weight", 1))
             for assessment in trace.info.assessments:
                 if assessment.name != "target":
-                    values.setdefault(assessment.name, []).append(float(assessment.value))
+                    value = None if assessment.value is None else float(assessment.value)
+                    values.setdefault(assessment.name, []).append((value, weight))
         for suite in turn.verdict.suites:
             release = suite.releases[role]
-            gating = values[f"{suite.rule.name}/exact_match"]
-            known = values[f"{suite.rule.name}/exact_match (known failures)"]
-            assert (len(gating), len(known)) == (suite.num_samples, suite.num_known_failures)
-            assert sum(gating) / len(gating) == pytest.approx(release.mean, abs=1e-9)
-            assert sum(known) / len(known) == pytest.approx(release.on_known_failures, abs=1e-9)
+            counted = values[f"{suite.rule.name}/exact_match"]
+            shown = values[f"{suite.rule.name}/exact_match (not counted)"]
+            assert (len(counted), len(shown)) == (suite.num_samples, suite.num_shown)
+            assert _mean(counted) == pytest.approx(release.mean, abs=1e-9)
+            assert _mean(shown) == pytest.approx(release.on_shown, abs=1e-9)

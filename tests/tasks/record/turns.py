@@ -81,6 +81,7 @@ def _fill(store: Store, run: Run, num_samples: int, same_release: bool, verdict:
             "sample_id": sample["sample_id"],
             "position": place,
             "cluster_id": f"cluster-{place // 2}",
+            "is_counted": sample["origin"] != "failure",
         }
         for place, sample in enumerate(samples)
     ]
@@ -163,6 +164,7 @@ def _answers(
                 "cached_tokens": 10,
                 "output_tokens": 8,
                 "error": "the prompt is longer than the context" if missing else None,
+                "fault": "release" if missing else None,
                 "run_id": run.run_id,
                 "created_at": NOW,
             }
@@ -170,13 +172,14 @@ def _answers(
         if missing:
             continue
         graded = sample["suite"] == "logged"
-        unscored = number == 9
+        unscored = not better and number == 9
         scores.append(
             {
                 **key,
                 "scorer": "token_f1@1" if graded else "exact_match@1",
                 "value": None if unscored else (1.0 if right else 0.25 if graded else 0.0),
                 "unscored_reason": "the target is empty" if unscored else None,
+                "fault": "judge" if unscored else None,
                 "answer": text,
                 "explanation": f"compared {text!r} with {sample['target']!r}",
             }
@@ -249,14 +252,14 @@ def _verdict(run: Run, verdict: str, num_samples: int) -> dict[str, Any]:
             "num_clusters": per_suite // 2,
             "num_scored_champion": per_suite,
             "num_scored_challenger": per_suite - 1,
-            "num_missing_champion": 0,
-            "num_missing_challenger": 1,
-            "num_unscored": 1,
-            "correlation": 0.41,
+            "num_failed_champion": 0,
+            "num_failed_challenger": 1,
+            "num_unscored_challenger": 1,
+            "effective_samples": per_suite / 4,
             "num_won": 1 if metric == "exact_match" else None,
             "num_lost": 7 if metric == "exact_match" else None,
-            "p_value": 0.03,
-            "min_detectable_effect": 0.12,
+            "pass_probability": 0.29,
+            "num_samples_for_80": 345,
             "method": "paired clustered t",
         }
 

@@ -113,9 +113,10 @@ def test_page_shows_verdict_denominators_lineage_and_commands(decided: Run) -> N
         "−25.5",
         "−42.0 to −9.0",
         "scored 13 / 12",
-        "missing 0 / 1 · unscored 1",
+        "failed 0 / 1 · missing 0 / 0 · unscored 0 / 1",
         "only challenger right 1 · only champion right 7",
-        "12.0%",
+        "29.0%",
+        "80% with 345 samples",
         turn.eval_set.digest,
         turn.log_files[0].digest,
         turn.releases["champion"].model_digest,
@@ -186,7 +187,7 @@ def test_interval_that_is_not_known_is_not_drawn(decided: Run) -> None:
 def test_losses_come_first_and_suites_take_turns(decided: Run) -> None:
     turn = read(decided)
     changes = flips.choose(turn.judged, 6)
-    assert (changes.num_flips, changes.num_losses, changes.num_gains) == (10, 9, 0)
+    assert (changes.num_flips, changes.num_losses, changes.num_gains) == (11, 10, 0)
     assert (changes.num_one_sided, changes.num_samples) == (1, 40)
     assert len({item.sample.suite for item in changes.chosen[:3]}) == 3
 

@@ -14,11 +14,11 @@ from tests.tasks.record.stores import read
 
 def test_a_number_that_is_not_defined_has_no_metric_but_its_name_is_kept(decided: Run) -> None:
     turn = read(decided)
-    suite = replace(turn.verdict.suites[0], comparison=None)
+    suite = replace(turn.verdict.suites[0], comparison=None, power=None)
     verdict = replace(turn.verdict, suites=(suite,))
     metrics = values.parent_metrics(replace(turn, verdict=verdict))
     assert "tickets.ci_low" not in metrics.defined
-    names = ("difference", "ci_low", "ci_high", "min_detectable_effect", "correlation")
+    names = ("difference", "ci_low", "ci_high", "pass_probability", "effective_samples")
     assert set(metrics.undefined) == {f"tickets.{name}" for name in names}
 
 
@@ -40,7 +40,7 @@ def test_every_sample_is_sent_and_above_the_limit_a_draw_that_ignores_outcomes(
     decided: Run,
 ) -> None:
     turn = read(decided)
-    assert len(turn.flips) == 10
+    assert len(turn.flips) == 11
     assert rows.choose_rows(turn.judged, 1_000) == rows.choose_rows(turn.judged, 40) == turn.judged
     assert rows.choose_rows(turn.judged, 0) == ()
     drawn = rows.choose_rows(turn.judged, 25)
@@ -59,20 +59,20 @@ def test_only_names_that_never_graded_are_shown_as_pass_and_fail(decided: Run) -
     turn = read(decided)
     scorers = {suite.rule.name: suite.rule.metric for suite in turn.verdict.suites}
     assert rows.binary_names(turn.judged, scorers) == {
-        "tickets/exact_match", "orders/exact_match (known failures)",
+        "tickets/exact_match", "orders/exact_match (not counted)",
     }  # fmt: skip
 
 
-def test_a_score_is_named_for_its_suite_and_known_failures_apart() -> None:
+def test_a_score_is_named_for_its_suite_and_what_does_not_count_apart() -> None:
     named = {
-        links.assessment_name(suite, scorer, is_known_failure=known)
+        links.assessment_name(suite, scorer, is_counted=counted)
         for suite in ("order", "mood")
         for scorer in ("exact_match", "correctness")
-        for known in (False, True)
+        for counted in (False, True)
     }
     assert len(named) == 8
     assert "order/exact_match" in named
-    assert "order/exact_match (known failures)" in named
+    assert "order/exact_match (not counted)" in named
     # MLflow draws these as judges of its own
     assert not named & {"correctness", "groundedness"}
 
