@@ -133,6 +133,11 @@ def test_slices_are_large_enough_to_look_at(suites: dict[str, tuple[Draft, ...]]
         assert min(of_value.values()) >= 9, (name, of_value)
 
 
+def test_two_orders_must_pass(suites: dict[str, tuple[Draft, ...]]) -> None:
+    marked = [sample.suite for samples in suites.values() for sample in samples if sample.must_pass]
+    assert marked == ["order", "order"]
+
+
 @pytest.mark.parametrize("version", ["v1", "v2", "worse"])
 def test_every_version_has_a_prompt_for_every_suite(settings: Settings, version: str) -> None:
     prompts = load_prompts(DATA / "prompts" / version, version)
