@@ -75,6 +75,13 @@ def curate(options: Options) -> int:
     return _turn("curate", options)
 
 
+@app.command()
+@taking(*_RELEASES)
+def plan(options: Options) -> int:
+    """What the eval set can decide and what that costs, before any token is spent."""
+    return _turn("plan", options)
+
+
 @app.command(name="eval")
 @taking(*_RELEASES)
 def evaluate(options: Options) -> int:

@@ -33,7 +33,8 @@ STAGES = (
         "validate", "check every call against the expectations", ("run", "validate", "replay")
     ),
     Stage("redact", "take out secrets and personal data", ("run", "validate", "replay")),
-    Stage("curate", "build the eval set", ("run", "curate", "eval")),
+    Stage("curate", "build the eval set", ("run", "curate", "plan", "eval")),
+    Stage("plan", "tell what the eval set can decide", ("run", "plan")),
     Stage("evaluate", "replay it on champion and challenger", ("run", "eval")),
     Stage("gate", "decide", ("run", "gate")),
     Stage("record", "record in MLflow and write the report", ("run",), retries=2),

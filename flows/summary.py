@@ -139,6 +139,42 @@ def _curate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     yield "eval set", f"{notes.get('num_samples', 0):,} samples ({origins}), {digest}"
 
 
+def _plan_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
+    yield "plan", str(notes.get("headline", ""))
+
+
+def plan_table(receipt: Receipt) -> Table:
+    """What each gating suite can decide; only where a plan was asked for."""
+    columns = ("suite", "role", "samples", "clusters", "margin", "changed answers",
+               "equal release passes", "loss of margin stopped", "80% with")  # fmt: skip
+    rows = [
+        (
+            suite["suite"],
+            suite["role"],
+            f"{suite['num_samples']:,}",
+            f"{suite['num_clusters']:,}",
+            wording.decimal(suite["margin"]),
+            f"{suite['discordance']:.0%}{'' if suite['basis'] else ' assumed'}",
+            f"{suite['pass_probability']:.0%}",
+            f"{suite['stop_probability']:.1%}",
+            "–" if suite["num_samples_for_80"] is None else f"{suite['num_samples_for_80']:,}",
+        )
+        for suite in receipt.notes["suites"]
+    ]
+    return Table(columns, rows, texts=("suite", "role"))
+
+
+def plan_cost(receipt: Receipt) -> str:
+    """At most: what is stored already is not computed again."""
+    notes = receipt.notes
+    text = f"at most {notes['num_completions']:,} completions"
+    if notes["num_tokens"] is None:
+        return f"{text}; tokens and time are known after a first run"
+    text += f", about {notes['num_tokens']:,} tokens"
+    return text if notes["seconds"] is None else f"{text}, {notes['seconds'] / 60:.1f} minutes here"
+
+
 def _evaluate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     notes = receipt.notes
     computed, cached = notes.get("computed", 0), notes.get("cached", 0)
@@ -154,6 +190,7 @@ _FACTS = {
     "validate": _validate_facts,
     "redact": _redact_facts,
     "curate": _curate_facts,
+    "plan": _plan_facts,
     "evaluate": _evaluate_facts,
 }
 
@@ -190,6 +227,11 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
     print_table(console, stage_table(outcome))
     if told := facts(outcome):
         print_pairs(console, told)
+        console.print()
+    planned = outcome.receipt("plan")
+    if planned is not None and outcome.decided is None:
+        print_table(console, plan_table(planned))
+        print_pairs(console, [("cost", plan_cost(planned))])
         console.print()
     if decided := outcome.decided:
         if decided.suites:

@@ -10,10 +10,9 @@ from tasks.errors import StoreError
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
 from tasks.model.receipt import Receipt
-from tasks.model.verdict import GateRule
 from tasks.run import Run
 from tasks.scoring.effective import counted_scorers, judged_samples
-from tasks.scoring.suites import suite_rules
+from tasks.scoring.suites import gate_rule, suite_rules
 from tasks.store.control import ledger, verdicts
 from tasks.store.evals import answers
 from tasks.store.evals.samples import read_eval_set
@@ -39,14 +38,9 @@ def gate(run: Run) -> Receipt:
     rules = suite_rules(settings, {sample.suite for sample in samples})
     scorers = counted_scorers(samples, stored.values(), {rule.name: rule.metric for rule in rules})
     judged = judged_samples(samples, stored, run.seeds, scorers)
-    gate_rule = GateRule(
-        settings.gate.alpha,
-        settings.gate.max_missing_ratio,
-        settings.gate.unseen_loss,
-        settings.gate.must_pass_reliability,
-    )
+    rule = gate_rule(settings)
     is_same_release = len(set(keys.release_digests.values())) == 1
-    decision = decide(judged, rules, gate_rule, is_same_release=is_same_release)
+    decision = decide(judged, rules, rule, is_same_release=is_same_release)
     receipt = Receipt(
         stage="gate",
         key=run.run_id,
@@ -64,7 +58,7 @@ def gate(run: Run) -> Receipt:
             store,
             run.run_id,
             verdict=decision.verdict,
-            reasons=reasons(decision, gate_rule),
+            reasons=reasons(decision, rule),
             suites=decision.suites,
             slices=decision.slices,
             now=run.clock(),

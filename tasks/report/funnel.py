@@ -10,6 +10,7 @@ from tasks.model.turn import Turn
 #: what the rows of a stage are
 UNITS = {
     "ingest": "records", "validate": "calls", "redact": "calls", "curate": "candidates",
+    "plan": "samples",
     "evaluate": "completions", "gate": "pairs", "record": "pairs",
 }  # fmt: skip
 

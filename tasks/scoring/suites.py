@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tasks.errors import UsageError
-from tasks.model.verdict import SuiteRole, SuiteRule
+from tasks.model.verdict import GateRule, SuiteRole, SuiteRule
 from tasks.scoring import scorer_version
 from tasks.settings import CONFIG_NAME, Settings
 
@@ -42,3 +42,11 @@ def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule
         role: SuiteRole = "report" if settings.suites else "primary"
         rules.append(SuiteRule(LOGGED_SUITE, role, settings.margin(LOGGED_SUITE), LOGGED_SCORER))
     return tuple(rules)
+
+
+def gate_rule(settings: Settings) -> GateRule:
+    """What [gate] declares."""
+    gate = settings.gate
+    return GateRule(
+        gate.alpha, gate.max_missing_ratio, gate.unseen_loss, gate.must_pass_reliability
+    )

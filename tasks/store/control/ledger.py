@@ -183,3 +183,13 @@ def receipts(store: Store, run_id: str) -> list[Receipt]:
         "SELECT receipt FROM run_stages WHERE run_id = ? ORDER BY finished_at", [run_id]
     )
     return [Receipt.from_dict(json.loads(text)) for (text,) in found]
+
+
+def newest_note(store: Store, stage: str, name: str) -> str | None:
+    """A note of the newest receipt of a stage that has it, as text."""
+    note: str | None = store.scalar(
+        "SELECT receipt->'notes'->>? FROM run_stages WHERE stage = ? "
+        "AND receipt->'notes'->>? IS NOT NULL ORDER BY finished_at DESC LIMIT 1",
+        [name, stage, name],
+    )
+    return note

@@ -50,3 +50,15 @@ def read_verdict(store: Store, run_id: str) -> RecordedVerdict | None:
         slices=tuple(SliceResult(**part) for part in slices),
         decided_at=row[4],
     )
+
+
+def newest_results(store: Store, before: str) -> dict[str, tuple[str, SuiteResult]]:
+    """Suite → the newest run before `before` that judged it, and what it found."""
+    results: dict[str, tuple[str, SuiteResult]] = {}
+    for run_id, suites in store.rows(
+        "SELECT run_id, suites FROM verdicts WHERE run_id < ? ORDER BY run_id", [before]
+    ):
+        for suite in writable(json.loads(suites)):
+            result = SuiteResult.from_json(suite)
+            results[result.rule.name] = (run_id, result)
+    return results

@@ -72,6 +72,12 @@ def read_answers(
     return answers
 
 
+def mean_tokens(store: Store) -> float | None:
+    """Tokens read and written for a completion, of all that are kept; None where there is none."""
+    mean: float | None = store.scalar("SELECT avg(input_tokens + output_tokens) FROM completions")
+    return mean
+
+
 def save_completions(store: Store, rows: Iterable[dict[str, Any]]) -> int:
     """Keep completions; one that is there already stays as it is. Returns rows handed in."""
     return store.insert(COMPLETIONS, rows, existing="keep")

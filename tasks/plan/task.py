@@ -1,0 +1,52 @@
+"""Plan: what the eval set can decide, and what it will cost, before any token is spent.
+
+Reads `eval_set_samples`, past `verdicts` and `completions`, writes nothing but its receipt.
+"""
+
+from __future__ import annotations
+
+from tasks.errors import StoreError
+from tasks.model.receipt import Receipt
+from tasks.plan.suite_plans import Past, headline, ship_probability, suite_plans
+from tasks.run import Run
+from tasks.scoring.suites import gate_rule, suite_rules
+from tasks.store.control import ledger, verdicts
+from tasks.store.evals import answers
+from tasks.store.evals.samples import read_eval_set
+
+STAGE = "plan"
+
+
+def plan(run: Run) -> Receipt:
+    """Raises StoreError where the run has no eval set, UsageError as `suite_rules`."""
+    settings = run.settings
+    with run.open_store() as store:
+        digest = ledger.run_value(store, run.run_id, "eval_set_digest")
+        if digest is None:
+            raise StoreError(
+                "there is nothing to plan: the run has no eval set", received=run.run_id
+            )
+        samples = read_eval_set(store, digest)
+        past = {
+            suite: Past(run_id, result)
+            for suite, (run_id, result) in verdicts.newest_results(store, run.run_id).items()
+        }
+        tokens = answers.mean_tokens(store)
+        speed = ledger.newest_note(store, "evaluate", "tokens_per_s")
+    rules = suite_rules(settings, {sample.suite for sample in samples})
+    plans = suite_plans(samples, rules, gate_rule(settings), past)
+    num_completions = len(samples) * len(run.seeds) * len(run.request.releases)
+    num_tokens = None if tokens is None else round(tokens * num_completions)
+    seconds = round(num_tokens / float(speed), 1) if num_tokens is not None and speed else None
+    notes = {
+        "headline": headline(plans),
+        "ship_probability": ship_probability(plans),
+        "suites": [suite.to_json() for suite in plans],
+        "num_completions": num_completions,
+        "num_tokens": num_tokens,
+        "seconds": seconds,
+    }
+    receipt = Receipt(STAGE, digest, rows_in=len(samples), rows_out=len(samples), notes=notes)
+    with run.open_store() as store, store.transaction():
+        ledger.finish_stage(store, run.run_id, receipt, run.clock())
+    return receipt
