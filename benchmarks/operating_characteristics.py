@@ -1,0 +1,248 @@
+"""How often the gate is wrong, and how often it lets pass what should pass: by simulation.
+
+    python -m benchmarks.operating_characteristics                2,000 runs of every case
+    python -m benchmarks.operating_characteristics --runs 200 --only families missing
+
+Every case makes answers of two releases whose true difference is known and asks `decide`, the very
+function of the gate, for its verdict; nothing is computed here but which verdicts came out. The
+error given is one standard error of the simulation. Prints a table with the bound that each share
+must keep and writes JSON to results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from benchmarks.results import FOLDER, header
+from tasks.model.answer import MISSING, Answer, JudgedSample
+from tasks.model.sample import Sample
+from tasks.model.verdict import Decision, GateRule, SuiteRule
+
+GATE = GateRule(alpha=0.05, max_missing_ratio=1.0, unseen_loss=0.25, must_pass_reliability=0.98)
+SUITE = SuiteRule("suite", "primary", 0.05, "exact_match")
+SHIPS = ("better", "no_worse")
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`draw` makes the answers of one run; `asked`: what is looked for → the bound on its share,
+    positive for "at least", negative for "at most"."""
+
+    name: str
+    about: str
+    draw: Callable[[Generator], tuple[list[JudgedSample], list[SuiteRule]]]
+    asked: dict[str, float | None]
+
+
+def binary(draw: Generator, count: int, difference: float, discordance: float = 0.1) -> Scores:
+    """[2, count]: right or wrong of champion and challenger, with so many pairs that differ."""
+    won, lost = (discordance + difference) / 2, (discordance - difference) / 2
+    kind = draw.random(count)
+    both = (draw.random(count) < 0.8).astype(float)
+    old = np.where(kind < won, 0.0, np.where(kind < won + lost, 1.0, both))
+    new = np.where(kind < won, 1.0, np.where(kind < won + lost, 0.0, both))
+    return np.array([old, new])
+
+
+def graded(draw: Generator, clusters: int, size: int, difference: float) -> tuple[Scores, Any]:
+    """[2, clusters · size] in 0 to 1, differences alike within a cluster; and the labels."""
+    labels = np.repeat(np.arange(clusters), size)
+    old = np.clip(draw.normal(0.6, 0.12, len(labels)), 0.2, 0.8)
+    move = draw.normal(0, 0.05, clusters)[labels] + draw.normal(0, 0.15, len(labels))
+    return np.array([old, np.clip(old + difference + move, 0, 1)]), labels
+
+
+def judged(
+    scores: Scores,
+    suite: str = "suite",
+    *,
+    clusters: Any = None,
+    slices: Callable[[int], dict[str, str]] = lambda _: {},
+    lost: tuple[Any, Any] = ((), ()),
+) -> list[JudgedSample]:
+    """scores: [2, count] or, with repeats, [2, count, repeats]; `lost`: positions of answers that
+    the harness lost, of champion and challenger."""
+    gone = [set(np.flatnonzero(part).tolist()) if len(part) else set() for part in lost]
+    items = []
+    for number in range(scores.shape[1]):
+        sample = Sample(
+            sample_id=f"{suite}-{number}", suite=suite, task=suite, messages=(), system=None,
+            target="", target_kind="gold", origin="suite", slices=slices(number),
+            cluster_id=f"{suite} {number if clusters is None else clusters[number]}",
+        )  # fmt: skip
+        answers = {}
+        for role, of_role, missing in zip(("champion", "challenger"), scores, gone, strict=True):
+            values = np.atleast_1d(of_role[number])
+            answers[role] = tuple(
+                MISSING if number in missing else Answer(float(value)) for value in values
+            )
+        items.append(JudgedSample(sample, answers))
+    return items
+
+
+def one_suite(count: int, difference: float, discordance: float = 0.1, **more: Any) -> Any:
+    return lambda draw: (judged(binary(draw, count, difference, discordance), **more), [SUITE])
+
+
+def families(draw: Generator, losing: int) -> tuple[list[JudgedSample], list[SuiteRule]]:
+    """Ten primary suites of 500; the first `losing` of them truly lose the margin."""
+    rules = [replace(SUITE, name=f"s{n}") for n in range(10)]
+    items = [
+        item
+        for n, rule in enumerate(rules)
+        for item in judged(binary(draw, 500, -0.05 if n < losing else 0.0), rule.name)
+    ]
+    return items, rules
+
+
+def repeated(draw: Generator, repeats: int, difference: float) -> Any:
+    """2,000 samples, each right with a probability of its own, asked several times."""
+    chance = draw.beta(4, 1, 2000)[:, None]
+    shape = (2000, repeats)
+    old = (draw.random(shape) < chance).astype(float)
+    new = (draw.random(shape) < np.clip(chance + difference, 0, 1)).astype(float)
+    return judged(np.array([old, new])), [SUITE]
+
+
+def missing(draw: Generator, of_champion: bool, count: int = 2000) -> Any:
+    lost = draw.random(count) < 0.1
+    both = (lost, ()) if of_champion else ((), lost)
+    return judged(binary(draw, count, -0.05), lost=both), [SUITE]
+
+
+def clustered(draw: Generator, difference: float) -> Any:
+    scores, labels = graded(draw, 40, 10, difference)
+    return judged(scores, clusters=labels), [SUITE]
+
+
+def sliced(draw: Generator, collapsed: bool) -> Any:
+    """Twenty slices; where one collapses, it is 40 of 2,000 samples, of which 30 are lost."""
+    scores = binary(draw, 2000, 0.0)
+    if collapsed:
+        scores[0, :40], scores[1, :40] = 1.0, (np.arange(40) >= 30).astype(float)
+    return judged(
+        scores, slices=lambda n: {"language": "pl" if n < 40 else f"l{n % 19}"}
+    ), [SUITE]  # fmt: skip
+
+
+CASES = (
+    Case("families", "ten suites of 500, no difference", lambda draw: families(draw, 0),
+         {"any suite worse": -0.027, "any suite better": -0.027, "ships": 0.48}),
+    Case("families", "ten suites of 500, one truly loses the margin",
+         lambda draw: families(draw, 1), {"ships": -0.026}),
+    Case("one look", "n = 345, no difference", one_suite(345, 0.0), {"ships": 0.78, "worse": -0.027}),
+    Case("one look", "n = 345, truly loses the margin", one_suite(345, -0.05), {"ships": -0.026}),
+    Case("one look", "n = 160, identical answers", one_suite(160, 0.0, 0.0), {"ships": 1.0}),
+    Case("one look", "n = 160, loses the margin, nothing won", one_suite(160, -0.05, 0.05),
+         {"ships": -0.026}),
+    Case("one look", "n = 80, loses the margin, nothing won", one_suite(80, -0.05, 0.05),
+         {"ships": -0.026}),
+    Case("repeats", "n = 2,000, no difference, 1 repeat", lambda draw: repeated(draw, 1, 0.0),
+         {"ships": 0.95}),
+    Case("repeats", "n = 2,000, no difference, 4 repeats", lambda draw: repeated(draw, 4, 0.0),
+         {"ships": 0.95}),
+    Case("repeats", "n = 2,000, loses 10 points, 4 repeats",
+         lambda draw: repeated(draw, 4, -0.1), {"worse": 0.99}),
+    Case("missing", "loses the margin, 10% of the champion's answers lost",
+         lambda draw: missing(draw, True), {"ships": -0.026}),
+    Case("missing", "loses the margin, 10% of the challenger's answers lost",
+         lambda draw: missing(draw, False), {"ships": -0.026}),
+    Case("clusters", "40 clusters of 10 graded, no difference",
+         lambda draw: clustered(draw, 0.0), {"ships": 0.85, "worse": -0.027}),
+    Case("clusters", "40 clusters of 10 graded, truly loses the margin",
+         lambda draw: clustered(draw, -0.05), {"ships": -0.026}),
+    Case("slices", "twenty slices, no difference", lambda draw: sliced(draw, False),
+         {"any alarm": -0.05}),
+    Case("slices", "one slice of 40 collapses among 1,960", lambda draw: sliced(draw, True),
+         {"the slice is named": 0.99, "ships": -0.01}),
+)  # fmt: skip
+
+
+def outcomes(decision: Decision) -> dict[str, bool]:
+    verdicts = [suite.verdict for suite in decision.suites]
+    alarms = [part.value for part in decision.slices if part.is_alarm]
+    return {
+        "ships": decision.verdict in SHIPS,
+        "worse": decision.verdict == "worse",
+        "any suite worse": "worse" in verdicts,
+        "any suite better": "better" in verdicts,
+        "any alarm": bool(alarms),
+        "the slice is named": alarms == ["pl"],
+    }
+
+
+def simulate(task: tuple[int, int, int]) -> dict[str, int]:
+    """Counts over a stretch of the runs of one case, by its number and seeds."""
+    from tasks.gate.verdict import decide
+
+    number, first, last = task
+    case = CASES[number]
+    counts = dict.fromkeys(case.asked, 0)
+    for run in range(first, last):
+        items, rules = case.draw(np.random.default_rng([number, run]))
+        found = outcomes(decide(items, rules, GATE, is_same_release=False))
+        for name in counts:
+            counts[name] += found[name]
+    return counts
+
+
+def lines(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    step = max(1, options.runs // 20)
+    with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
+        for number, case in enumerate(CASES):
+            if options.only and case.name not in options.only:
+                continue
+            stretches = [(number, first, min(options.runs, first + step))
+                         for first in range(0, options.runs, step)]  # fmt: skip
+            parts = list(pool.imap_unordered(simulate, stretches))
+            for name, bound in case.asked.items():
+                share = sum(part[name] for part in parts) / options.runs
+                error = math.sqrt(share * (1 - share) / options.runs)
+                yield {
+                    "case": case.name, "about": case.about, "share of runs": name,
+                    "measured": share, "error": error, "bound": bound, "runs": options.runs,
+                }  # fmt: skip
+
+
+def row(line: dict[str, Any]) -> str:
+    bound = line["bound"]
+    target = f"≥ {bound:g}" if bound >= 0 else f"≤ {-bound:g}"
+    met = line["measured"] >= bound if bound >= 0 else line["measured"] <= -bound
+    return (f"| {line['case']} | {line['about']} | {line['share of runs']} "
+            f"| {line['measured']:.4f} ± {line['error']:.4f} | {target} "
+            f"| {'yes' if met else 'NO'} |")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--only", nargs="*", default=[], help="names of cases")
+    parser.add_argument("--out", type=Path, default=FOLDER / "operating_characteristics.json")
+    options = parser.parse_args()
+    done = []
+    print("| case | | share of runs | measured | bound | met |\n|---|---|---|---|---|---|")
+    for line in lines(options):
+        done.append(line)
+        print(row(line), flush=True)
+    options.out.write_text(json.dumps({**header(), "lines": done}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
