@@ -10,8 +10,8 @@ constants below only move its power.
 A bet is on a cluster: on its weight times its mean difference. Assumes that the clusters are a
 random sample of production's, met in an order that knows nothing of their differences.
 Owns the bets and the confidence sequence; knows nothing of margins that matter, looks or releases.
-Pure numpy. Papers: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting",
-JRSS B 86 (2024); Ville (1939).
+Pure numpy. Papers: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by
+betting", JRSS B 86 (2024); Ville (1939).
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from tasks.model.comparison import Interval
 
 Values = NDArray[np.float64]
 
-#: what the first bets go by: clusters that were never met, equal on average, of this mean square.
-#: Chosen for the power of an equal release at one pair in ten discordant, margins of 0.02 to 0.08
-#: and 200 to 2,000 samples; see benchmarks/sequential.py
+#: what the first bets go by: imagined clusters of this mean square. These constants were chosen for
+#: the power of an equal release at one pair in ten discordant, margins of 0.02 to 0.08 and 200 to
+#: 2,000 samples, without much loss for unequal ones; see benchmarks/sequential.py
 PRIOR_SQUARE = 0.1
 PRIOR_CLUSTERS = 50
-_PRIOR_CLUSTERS_OF_MEAN = 500
+#: how many standard errors from 0 a mean is half believed, squared; nearer, bets go by equality
+_HALF_BELIEVED = 4.0
 #: the share of the capital that a cluster of usual weight can lose, and that any cluster can
 _STAKE = 0.5
 _MAX_STAKE = 0.95
@@ -82,8 +83,9 @@ def bet(bets: Bets, differences: Values, weights: Values) -> Bets:
     in two calls is the same, to the bit, as in one.
 
     Bets: what maximises the expected growth of the capital to second order (aGRAPA), with the mean
-    and the mean square of the clusters before, shrunk to an equal release. Raises ValueError on a
-    value outside its range: a heavier cluster than declared could lose more than was staked.
+    and the mean square of the clusters before; a mean that is not far from 0 in standard errors is
+    shrunk to 0, an equal release. Raises ValueError on a value outside its range: a heavier
+    cluster than declared could lose more than was staked.
     """
     weights = weights / bets.max_weight
     if not bool(((weights > 0) & (weights <= 1)).all()):
@@ -129,15 +131,18 @@ def _stakes(bets: Bets, before: Values) -> Values:
     """What is staked on each cluster at each candidate, positive on a mean above it; from `before`,
     [5, num_clusters], the moments of the clusters before each: [num_clusters, num_candidates]."""
     candidates = np.array(bets.candidates)
-    counts = bets.num_clusters + np.arange(before.shape[1])
-    usual = np.where(counts > 0, before[0] / np.maximum(counts, 1), 1.0)
-    mean = before[2] / (before[0] + _PRIOR_CLUSTERS_OF_MEAN * usual)
-    prior = PRIOR_CLUSTERS * usual**2
-    # mean of (w (d - candidate))², a parabola in the candidate
+    weight, weight2, total, total2, squares = before
+    counts = bets.num_clusters + np.arange(len(weight))
+    usual = np.where(counts > 0, weight / np.maximum(counts, 1), 1.0)
     scale = 1 / (counts + PRIOR_CLUSTERS)
-    square = np.multiply.outer((before[1] + prior) * scale, candidates**2)
-    square -= np.multiply.outer(2 * before[3] * scale, candidates)
-    square += ((before[4] + prior * PRIOR_SQUARE) * scale)[:, None]
+    prior = PRIOR_CLUSTERS * usual**2
+    mean_square = (squares + prior * PRIOR_SQUARE) * scale
+    belief = total**2 / (total**2 + _HALF_BELIEVED * np.maximum(counts, 1) * mean_square)
+    mean = belief * total / np.where(counts > 0, weight, 1.0)
+    # mean of (w (d - candidate))², a parabola in the candidate
+    square = np.multiply.outer((weight2 + prior) * scale, candidates**2)
+    square -= np.multiply.outer(2 * total2 * scale, candidates)
+    square += mean_square[:, None]
     stakes: Values = usual[:, None] * (mean[:, None] - candidates) / square
     most = np.minimum(_STAKE / usual, _MAX_STAKE)[:, None]
     return np.clip(stakes, -most / (1 - candidates), most / (1 + candidates))
@@ -160,9 +165,7 @@ def confidence_sequence(bets: Bets, alpha: float) -> Interval:
     )
 
 
-def _proven(
-    peaks: tuple[float, ...], candidates: tuple[float, ...], enough: float
-) -> float | None:
+def _proven(peaks: tuple[float, ...], candidates: tuple[float, ...], enough: float) -> float | None:
     """The last candidate before the first that is not disproven."""
     last = None
     for peak, candidate in zip(peaks, candidates, strict=True):

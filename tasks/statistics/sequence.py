@@ -113,7 +113,10 @@ class Evidence:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Evidence:
         """What `to_json` gave, through JSON: lists for tuples."""
-        bets = {k: tuple(v) if isinstance(v, list) else v for k, v in value["bets"].items()}
+        bets: dict[str, Any] = {
+            key: tuple(part) if isinstance(part, list) else part
+            for key, part in value["bets"].items()
+        }
         fixed = value["fixed"]
         return cls(
             plan=Plan(**value["plan"]),
@@ -176,7 +179,7 @@ def update(evidence: Evidence, batch: Batch) -> Evidence:
         raise ValueError("the weight of a sample is negative or not a number")
     order = {key: i for i, key in enumerate(random_order(batch.cluster_ids, evidence.plan.seed))}
     places = np.array([order[key] for key in batch.cluster_ids], dtype=np.int64)
-    totals = np.bincount(places, weights=weights)
+    totals = np.bincount(places, weights=weights).astype(np.float64)
     sums = np.bincount(places, weights=weights * batch.differences)
     if not bool((totals > 0).all()):
         raise ValueError("a cluster weighs nothing: leave it out")
