@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 import duckdb
 
-from expectations.contracts import ALL_TABLES, DRIFT, MERGED_REPORTS, SOURCES, TableContract
+from expectations.contracts import (
+    ALL_TABLES,
+    DRIFT,
+    EVIDENCE,
+    EVIDENCE_SAMPLES,
+    MERGED_REPORTS,
+    SOURCES,
+    TableContract,
+)
 from tasks.errors import StoreError
 
 
@@ -61,6 +69,11 @@ def _whose_fault(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS fault VARCHAR")
 
 
+def _evidence(connection: duckdb.DuckDBPyConnection) -> None:
+    for contract in (EVIDENCE, EVIDENCE_SAMPLES):
+        connection.execute(create_table_sql(contract))
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -69,6 +82,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _drift,
     _windows_of_sources,
     _whose_fault,
+    _evidence,
 )
 
 
