@@ -88,7 +88,8 @@ def bet(bets: Bets, differences: Values, weights: Values) -> Bets:
     cluster than declared could lose more than was staked.
     """
     weights = weights / bets.max_weight
-    if not bool(((weights > 0) & (weights <= 1)).all()):
+    # the sum of a cluster's weights may be off by rounding
+    if not bool(((weights > 0) & (weights <= 1 + 1e-9)).all()):
         raise ValueError(
             f"a cluster weighs more than the declared {bets.max_weight}, or not more than 0: "
             f"{weights.min() * bets.max_weight} to {weights.max() * bets.max_weight}"
@@ -97,7 +98,7 @@ def bet(bets: Bets, differences: Values, weights: Values) -> Bets:
         raise ValueError("a mean difference of a cluster lies outside [-1, 1], or is not a number")
     for start in range(0, len(differences), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
-        bets = _bet_on(bets, differences[rows], weights[rows])
+        bets = _bet_on(bets, differences[rows], np.minimum(weights[rows], 1.0))
     return bets
 
 
@@ -169,7 +170,7 @@ def _proven(peaks: tuple[float, ...], candidates: tuple[float, ...], enough: flo
     """The last candidate before the first that is not disproven."""
     last = None
     for peak, candidate in zip(peaks, candidates, strict=True):
-        if peak < enough:
+        if not peak >= enough:  # what is no number proves nothing
             break
         last = candidate
     return last

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,6 +174,13 @@ def test_a_bound_is_beyond_the_candidate_it_disproves() -> None:
 def test_what_could_lose_more_than_the_stake_is_refused(differences, weights, said) -> None:
     with pytest.raises(ValueError, match=said):
         bet(no_bets(1.0, (-MARGIN,)), np.array(differences), np.array(weights))
+
+
+def test_what_is_no_number_proves_nothing() -> None:
+    bets = no_bets(1.0, (-MARGIN,))
+    broken = (math.nan,) * len(bets.candidates)
+    interval = confidence_sequence(replace(bets, above_peak=broken, below_peak=broken), 0.05)
+    assert (interval.low, interval.high) == (-1, 1)
 
 
 @pytest.mark.parametrize("max_weight", [0.0, -1.0, math.nan, math.inf])

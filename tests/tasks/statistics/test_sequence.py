@@ -163,6 +163,14 @@ def test_a_cluster_counts_with_its_weights_as_one_difference() -> None:
     assert begin(plan).difference is None
 
 
+def test_a_weight_that_is_over_the_declared_by_rounding_alone_is_taken() -> None:
+    samples = Batch(np.zeros(3), ["a", "a", "a"], np.array([0.1, 0.2, 0.3]))
+    assert samples.weights is not None
+    assert sum(samples.weights) > 0.6
+    evidence = update(begin(Plan(0.05, 500, max_weight=0.6)), samples)
+    assert evidence.bets.moments[0] == 1.0
+
+
 def test_swapped_releases_mirror_the_interval_of_every_look() -> None:
     values = drawn(900, -0.03, np.random.default_rng(5))
     for one, other in zip(fed(values), fed(-values), strict=True):
