@@ -4,8 +4,9 @@ A gate that is looked at every night, each time with a fixed-n interval, is wron
 more often than its error rate. Here the error rate is split before the first night: a part is spent
 by a confidence sequence, which holds at every look, and the rest by one fixed-n interval, at the
 first look with as many samples as were planned. By the union bound both together are wrong, ever,
-with probability at most alpha / 2 on either side. A sequence alone would be about 1.7 times as wide
-as the fixed-n interval.
+with probability at most alpha / 2 on either side: of that, the sequence's part holds by
+construction, the other as far as the fixed-n interval holds its level. A sequence alone would be
+about 1.5 times as wide as the fixed-n interval.
 
 What counts is a cluster at its first observation. Of a set that grows, and of a window that moves,
 each night brings new clusters; of sets drawn anew from one pool, nights repeat clusters that were
@@ -210,7 +211,9 @@ def look(evidence: Evidence, fixed_interval: FixedInterval) -> Evidence:
 
 def decision(evidence: Evidence) -> Decision:
     """ship     the interval lies above -margin
-    worse    it does not, and lies below 0
+    worse    it does not, and lies below 0; before the planned look only where the mean difference
+             has reached -margin too: a release may lose less than the margin, which few samples
+             show sooner to be a loss than to be a small one
     futile   neither, and an equal release would pass the planned look with a chance below 1%; no
              error rate rests on it, so one may go on all the same
     go_on    otherwise, and where the evidence contradicts itself
@@ -220,7 +223,9 @@ def decision(evidence: Evidence) -> Decision:
         return "go_on"
     if interval.low > -margin:
         return "ship"
-    if interval.high < 0:
+    difference = evidence.difference
+    is_early = evidence.fixed is None and difference is not None and difference > -margin
+    if interval.high < 0 and not is_early:
         return "worse"
     chance = conditional_power(evidence)
     return "futile" if chance is not None and chance < _FUTILE_BELOW else "go_on"

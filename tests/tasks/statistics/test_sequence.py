@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,6 +132,22 @@ def test_the_decision_follows_from_the_interval(low: float, high: float, decided
     evidence = update(begin(PLAN), Batch(np.zeros(1), ["a"]))
     taken = Evidence(PLAN, evidence.bets, 500, Interval(low, high), 500)
     assert decision(taken) == decided
+
+
+def test_a_loss_within_the_margin_is_not_called_worse_before_the_planned_look() -> None:
+    values = np.zeros(700)
+    values[::28] = -1.0
+    plan = Plan(0.04, planned=2_000, max_weight=1.0)
+    evidence = update(begin(plan), Batch(values, named(0, 700)))
+    assert evidence.difference == pytest.approx(-25 / 700)
+    assert evidence.interval.high < 0
+    assert evidence.interval.low < -0.04
+    assert decision(evidence) == "go_on"
+    assert decision(replace(evidence, fixed=Interval(-0.1, 0.1))) == "worse"
+    more = update(evidence, Batch(np.full(20, -1.0), named(700, 20)))
+    assert more.difference is not None
+    assert more.difference < -0.04
+    assert decision(more) == "worse"
 
 
 def test_the_order_of_the_rows_and_the_other_clusters_of_the_night_do_not_matter() -> None:
