@@ -20,6 +20,7 @@ from tasks.store.control.evidence import (
     read_evidence,
     save_night,
 )
+from tasks.store.db.schema import MIGRATIONS
 
 NOW = datetime.fromisoformat("2026-11-24T12:00:00")
 KEY = EvidenceKey("a" * 64, "b" * 64, "support", "exact_match@1", 0.05)
@@ -96,7 +97,9 @@ def test_a_store_from_before_gets_the_tables(tmp_path: Path) -> None:
     with Store.open(path) as store:
         for table in ("evidence", "evidence_samples"):
             store.execute(f"DROP TABLE {table}")
-        store.execute("DELETE FROM schema_migrations WHERE version >= 7")
+        names = [migration.__name__ for migration in MIGRATIONS]
+        before = names.index("_evidence")
+        store.execute("DELETE FROM schema_migrations WHERE version > ?", [before])
     with Store.open(path) as store:
         save_night(store, KEY, fed(begin(PLAN), night(0)), night(0), run_id="r", now=NOW)
         assert len(fed_samples(store, KEY)) == 6
