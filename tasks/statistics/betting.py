@@ -33,7 +33,8 @@ PRIOR_SQUARE = 0.1
 PRIOR_CLUSTERS = 50
 #: how many standard errors from 0 a mean is half believed, squared; nearer, bets go by equality
 _HALF_BELIEVED = 4.0
-#: the share of the capital that a cluster of usual weight can lose, and that any cluster can
+#: the share of the capital that a heavy cluster can lose, and that any can. Heavy is the geometric
+#: mean of the heaviest so far and the cluster of an average sample, for either alone had less power
 _STAKE = 0.5
 _MAX_STAKE = 0.95
 _ROWS_AT_ONCE = 1024
@@ -44,15 +45,16 @@ class Bets:
     """What all bets so far have come to; enough to go on from.
 
     `max_weight`, the most that one cluster may weigh, and the candidate means [num_candidates],
-    ascending, are declared before the first bet. `moments` are the sums over clusters of w, w²,
-    w·d, w²·d and w²·d², w in shares of max_weight. above, below: [num_candidates] logarithms of
-    the capital of who bets on a mean above and below the candidate; above_peak, below_peak: the
-    largest they ever were.
+    ascending, are declared before the first bet. `heaviest` is the largest w of a cluster so far,
+    `moments` the sums over clusters of w, w², w·d, w²·d and w²·d²; w in shares of max_weight.
+    above, below: [num_candidates] logarithms of the capital of who bets on a mean above and below
+    the candidate; above_peak, below_peak: the largest they ever were.
     """
 
     max_weight: float
     candidates: tuple[float, ...]
     num_clusters: int
+    heaviest: float
     moments: tuple[float, ...]
     above: tuple[float, ...]
     below: tuple[float, ...]
@@ -72,7 +74,7 @@ def no_bets(max_weight: float, tested: tuple[float, ...]) -> Bets:
     positive |= {step / 20 for step in range(4, 20)} | {abs(mean) for mean in tested if mean}
     candidates = tuple(sorted({0.0} | positive | {-mean for mean in positive}))
     nothing = (0.0,) * len(candidates)
-    return Bets(max_weight, candidates, 0, (0.0,) * 5, nothing, nothing, nothing, nothing)
+    return Bets(max_weight, candidates, 0, 0.0, (0.0,) * 5, nothing, nothing, nothing, nothing)
 
 
 def bet(bets: Bets, differences: Values, weights: Values) -> Bets:
@@ -107,7 +109,8 @@ def _bet_on(bets: Bets, differences: Values, weights: Values) -> Bets:
     parts = weights * differences
     terms = np.stack([weights, weights**2, parts, weights * parts, parts**2])
     totals = np.cumsum(np.column_stack([bets.moments, terms]), axis=1)
-    stakes = _stakes(bets, totals[:, :-1])
+    heaviest = np.maximum.accumulate([bets.heaviest, *weights])
+    stakes = _stakes(bets, totals[:, :-1], heaviest[:-1])
     candidates = np.array(bets.candidates)
     gains = np.log1p(stakes * (parts[:, None] - weights[:, None] * candidates))
     is_above = stakes > 0
@@ -123,14 +126,16 @@ def _bet_on(bets: Bets, differences: Values, weights: Values) -> Bets:
         bets.max_weight,
         bets.candidates,
         bets.num_clusters + len(differences),
+        float(heaviest[-1]),
         tuple(totals[:, -1].tolist()),
         **capital,
     )
 
 
-def _stakes(bets: Bets, before: Values) -> Values:
-    """What is staked on each cluster at each candidate, positive on a mean above it; from `before`,
-    [5, num_clusters], the moments of the clusters before each: [num_clusters, num_candidates]."""
+def _stakes(bets: Bets, before: Values, heaviest: Values) -> Values:
+    """What is staked on each cluster at each candidate, positive on a mean above it:
+    [num_clusters, num_candidates]; from the moments, [5, num_clusters], and the largest weight,
+    [num_clusters], of the clusters before each."""
     candidates = np.array(bets.candidates)
     weight, weight2, total, total2, squares = before
     counts = bets.num_clusters + np.arange(len(weight))
@@ -139,13 +144,15 @@ def _stakes(bets: Bets, before: Values) -> Values:
     prior = PRIOR_CLUSTERS * usual**2
     mean_square = (squares + prior * PRIOR_SQUARE) * scale
     belief = total**2 / (total**2 + _HALF_BELIEVED * np.maximum(counts, 1) * mean_square)
-    mean = belief * total / np.where(counts > 0, weight, 1.0)
+    some_weight = np.where(counts > 0, weight, 1.0)
+    mean = belief * total / some_weight
     # mean of (w (d - candidate))², a parabola in the candidate
     square = np.multiply.outer((weight2 + prior) * scale, candidates**2)
     square -= np.multiply.outer(2 * total2 * scale, candidates)
     square += mean_square[:, None]
     stakes: Values = usual[:, None] * (mean[:, None] - candidates) / square
-    most = np.minimum(_STAKE / usual, _MAX_STAKE)[:, None]
+    heavy = np.where(counts > 0, np.sqrt(heaviest * weight2 / some_weight), 1.0)
+    most = np.minimum(_STAKE / heavy, _MAX_STAKE)[:, None]
     return np.clip(stakes, -most / (1 - candidates), most / (1 + candidates))
 
 

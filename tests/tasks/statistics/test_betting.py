@@ -91,7 +91,8 @@ def _capital(differences, weights, mean: float) -> dict[str, list[float]]:
         z2 = (w * d).sum() ** 2 / (t * variance) if t else 0.0
         estimate = (w * d).sum() / w.sum() * z2 / (z2 + 4) if t else 0.0
         stake = usual * (estimate - mean) / square
-        most = min(0.5 / usual, 0.95)
+        heavy = math.sqrt(w.max() * (w**2).sum() / w.sum()) if t else 1.0
+        most = min(0.5 / heavy, 0.95)
         stake = max(-most / (1 - mean), min(most / (1 + mean), stake))
         gain = 1 + stake * weights[t] * (differences[t] - mean)
         for side, is_taken in (("above", stake > 0), ("below", stake <= 0)):
