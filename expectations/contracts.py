@@ -374,6 +374,36 @@ DRIFT = TableContract(
     key=("run_id", "column_name"),
 )
 
+EVIDENCE = TableContract(
+    "evidence",
+    "what all nights so far say of one pair of releases on one suite",
+    (
+        _c("evidence_id", "VARCHAR", "sha256 of the five columns after it", False),
+        _c("champion_digest", "VARCHAR", "release in production", False),
+        _c("challenger_digest", "VARCHAR", "release that may ship", False),
+        _c("suite", "VARCHAR", "the suite", False),
+        _c("scorer", "VARCHAR", "name and version that was counted: exact_match@1", False),
+        _c("margin", "DOUBLE", "loss of mean score that may still ship", False),
+        _c("state", "JSON", "plan, bets and looks: enough to go on from", False),
+        _c("run_id", "VARCHAR", "run that fed it last", False),
+        _c("updated_at", "TIMESTAMP", "UTC", False),
+    ),
+    key=("evidence_id",),
+)
+EVIDENCE_SAMPLES = TableContract(
+    "evidence_samples",
+    "a sample that was fed to evidence, as it was observed first: never fed again",
+    (
+        _c("evidence_id", "VARCHAR", "the evidence", False),
+        _c("sample_id", "VARCHAR", "the sample", False),
+        _c("cluster_id", "VARCHAR", "its cluster, which is fed once, whole", False),
+        _c("difference", "DOUBLE", "score of the challenger - score of the champion", False),
+        _c("weight", "DOUBLE", "what it counts", False),
+        _c("run_id", "VARCHAR", "run that fed it", False),
+    ),
+    key=("evidence_id", "sample_id"),
+)
+
 #: written anew by every judgement, so it is no table of the schema
 BATCH_PROFILE = TableContract(
     "batch_profile",
@@ -407,4 +437,6 @@ ALL_TABLES = (
     RUN_STAGES,
     VERDICTS,
     DRIFT,
+    EVIDENCE,
+    EVIDENCE_SAMPLES,
 )

@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 import duckdb
 
-from expectations.contracts import ALL_TABLES, DRIFT, MERGED_REPORTS, SOURCES, TableContract
+from expectations.contracts import (
+    ALL_TABLES,
+    DRIFT,
+    EVIDENCE,
+    EVIDENCE_SAMPLES,
+    MERGED_REPORTS,
+    SOURCES,
+    TableContract,
+)
 from tasks.errors import StoreError
 
 
@@ -68,6 +76,11 @@ def _weights(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"ALTER TABLE eval_set_samples ADD COLUMN IF NOT EXISTS {column}")
 
 
+def _evidence(connection: duckdb.DuckDBPyConnection) -> None:
+    for contract in (EVIDENCE, EVIDENCE_SAMPLES):
+        connection.execute(create_table_sql(contract))
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -77,6 +90,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _windows_of_sources,
     _whose_fault,
     _weights,
+    _evidence,
 )
 
 
