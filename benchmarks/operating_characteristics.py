@@ -34,7 +34,9 @@ from tasks.model.answer import MISSING, Answer, JudgedSample
 from tasks.model.sample import Sample
 from tasks.model.verdict import Decision, GateRule, SuiteRule
 
-GATE = GateRule(alpha=0.05, max_missing_ratio=1.0, unseen_loss=0.25, must_pass_reliability=0.98)
+GATE = GateRule(
+    alpha=0.05, early=0.0, max_missing_ratio=1.0, unseen_loss=0.25, must_pass_reliability=0.98
+)
 SUITE = SuiteRule("suite", "primary", 0.05, "exact_match")
 SHIPS = ("better", "no_worse")
 Scores = NDArray[np.float64]
@@ -147,7 +149,8 @@ CASES = (
          {"any suite worse": -0.027, "any suite better": -0.027, "ships": 0.48}),
     Case("families", "ten suites of 500, one truly loses the margin",
          lambda draw: families(draw, 1), {"ships": -0.026}),
-    Case("one look", "n = 345, no difference", one_suite(345, 0.0), {"ships": 0.78, "worse": -0.027}),
+    Case("one look", "n = 345, no difference", one_suite(345, 0.0),
+         {"ships": 0.78, "worse": -0.027}),
     Case("one look", "n = 345, truly loses the margin", one_suite(345, -0.05), {"ships": -0.026}),
     Case("one look", "n = 160, identical answers", one_suite(160, 0.0, 0.0), {"ships": 1.0}),
     Case("one look", "n = 160, loses the margin, nothing won", one_suite(160, -0.05, 0.05),

@@ -38,7 +38,6 @@ from benchmarks.process_cost import measure
 from tasks.model.comparison import Interval
 from tasks.statistics.betting import confidence_sequence
 from tasks.statistics.intervals import clustered_mean, skewed_interval, t_interval
-from tasks.statistics.tango import tango_interval
 from tasks.statistics.sequence import (
     Batch,
     FixedInterval,
@@ -49,6 +48,7 @@ from tasks.statistics.sequence import (
     until_decided,
     update,
 )
+from tasks.statistics.tango import tango_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 MARGIN, ALPHA, DISCORDANCE = 0.05, 0.05, 0.1

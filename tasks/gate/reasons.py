@@ -24,6 +24,7 @@ def reasons(decision: Decision, gate: GateRule) -> tuple[str, ...]:
     sentences += [_slice(part, num_slices, gate) for part in decision.slices if part.holds]
     for suite in decision.suites:
         sentences.append(_suite(suite))
+        sentences += _standing(suite)
         sentences += _shown(suite)
         sentences += _lacking(suite, gate)
     return tuple(sentences)
@@ -56,8 +57,11 @@ def _undecided(decision: Decision, gating: Sequence[SuiteResult]) -> str:
         return "no suite gates (every suite has role report), so nothing can be decided"
     held = [suite for suite in gating if suite.verdict == "cannot_tell"]
     lacking = [suite for suite in held if suite.too_many_missing or suite.num_tipping is not None]
-    others = [suite for suite in held if suite not in lacking]
+    early = [suite for suite in held if _is_early(suite) and suite not in lacking]
+    others = [suite for suite in held if suite not in lacking and suite not in early]
     causes = []
+    if early:
+        causes.append(f"on {_names(early)} it is too early to tell, before the planned look")
     if others:
         causes.append(f"on {_names(others)} a loss beyond the margin is neither shown nor excluded")
     if lacking:
@@ -124,6 +128,33 @@ def _power(suite: SuiteResult) -> str:
     text = f" An equal release passes this set with probability {power.pass_probability:.0%}"
     enough = power.pass_probability >= 0.8 or power.num_samples is None
     return f"{text}." if enough else f"{text}; {power.num_samples} such samples give 80%."
+
+
+def _is_early(suite: SuiteResult) -> bool:
+    return suite.standing is not None and suite.standing.taken_at is None
+
+
+def _standing(suite: SuiteResult) -> list[str]:
+    """The state of the evidence over all looks at this pair of releases."""
+    standing = suite.standing
+    if standing is None or standing.difference is None:
+        return []
+    low, high = (decimal(e, signed=True) for e in (standing.interval.low, standing.interval.high))
+    looks = _count(len(standing.looks), "look")
+    text = (
+        f"suite {suite.rule.name}: {looks} at this pair of releases, "
+        f"{_count(standing.num_samples, 'sample')} in all: "
+        f"{decimal(standing.difference, signed=True)}, "
+    )
+    if standing.interval.low > standing.interval.high:
+        text += (
+            "and they contradict each other: the samples of some nights are not like the others."
+        )
+    else:
+        text += f"{low} to {high} at whatever look one stops."
+    if standing.taken_at is None:
+        return [f"{text} The planned look comes at {standing.planned}."]
+    return [f"{text} The planned look was taken at {standing.taken_at}."]
 
 
 def _shown(suite: SuiteResult) -> list[str]:

@@ -76,7 +76,7 @@ def _result(
     role: SliceRole,
     gate: GateRule,
 ) -> SliceResult:
-    comparison = part.comparison(gate.alpha, gate.unseen_loss)
+    comparison = part.comparison(gate.look_alpha, gate.unseen_loss)
     interval = None if comparison is None else comparison.interval
     champion, challenger = part.mean("champion"), part.mean("challenger")
     difference = None if champion is None or challenger is None else challenger - champion

@@ -6,14 +6,22 @@ decided by tasks/scoring/effective.py, the verdict by verdict.py beside this.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple
+
 from tasks.errors import StoreError
+from tasks.gate.nights import Fed, Night, night, standing
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
+from tasks.model.answer import ROLES, JudgedSample
 from tasks.model.receipt import Receipt
+from tasks.model.verdict import GateRule, SuiteRule
 from tasks.run import Run
 from tasks.scoring.effective import counted_scorers, judged_samples
 from tasks.scoring.suites import gate_rule, suite_rules
-from tasks.store.control import ledger, verdicts
+from tasks.store import Store
+from tasks.store.control import evidence, ledger, verdicts
+from tasks.store.control.evidence import EvidenceKey
 from tasks.store.evals import answers
 from tasks.store.evals.samples import read_eval_set
 
@@ -40,7 +48,18 @@ def gate(run: Run) -> Receipt:
     judged = judged_samples(samples, stored, run.seeds, scorers)
     rule = gate_rule(settings)
     is_same_release = len(set(keys.release_digests.values())) == 1
-    decision = decide(judged, rules, rule, is_same_release=is_same_release)
+    nights: dict[str, tuple[EvidenceKey, Night]] = {}
+    if rule.early and not is_same_release:
+        with run.open_store(read_only=True) as store:
+            planned = _planned(store, run)
+            nights = dict(_nights(store, keys, rules, judged, rule, scorers, planned))
+    decision = decide(
+        judged,
+        rules,
+        rule,
+        is_same_release=is_same_release,
+        standing={suite: standing(night) for suite, (_, night) in nights.items()},
+    )
     receipt = Receipt(
         stage="gate",
         key=run.run_id,
@@ -63,5 +82,54 @@ def gate(run: Run) -> Receipt:
             slices=decision.slices,
             now=run.clock(),
         )
+        for key, night in nights.values():
+            if night.fed:
+                samples_fed = [evidence.FedSample(**asdict(sample)) for sample in night.fed]
+                evidence.save_night(
+                    store, key, night.evidence, samples_fed, run_id=run.run_id, now=run.clock()
+                )
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+def _nights(
+    store: Store,
+    keys: ledger.RunKeys,
+    rules: Sequence[SuiteRule],
+    judged: Sequence[JudgedSample],
+    gate_rule: GateRule,
+    scorers: Mapping[str, str],
+    planned: Mapping[str, int],
+) -> Iterator[tuple[str, tuple[EvidenceKey, Night]]]:
+    """Every gating suite with what this look adds to the evidence on this pair of releases."""
+    champion, challenger = (keys.release_digests[role] for role in ROLES)
+    for rule in rules:
+        items = [item for item in judged if item.sample.suite == rule.name]
+        counted = sum(item.sample.is_counted for item in items)
+        if not rule.is_gating or not counted:
+            continue
+        key = EvidenceKey(champion, challenger, rule.name, scorers[rule.name], rule.margin)
+        before = evidence.read_evidence(store, key)
+        fed = [Fed(*astuple(sample)) for sample in evidence.fed_samples(store, key)]
+        look = night(before, fed, items, rule, gate_rule, planned.get(rule.name) or counted)
+        yield rule.name, (key, look)
+
+
+def _planned(store: Store, run: Run) -> Mapping[str, int]:
+    """Suite → the samples its one look by interval is planned at, where that is not the set.
+
+    A set of hand-written samples is what it is. One that production adds to may be too small today
+    and large enough next week: it is looked at when an equal release would pass, but not later than
+    at four times its size.
+    """
+    declared = run.settings.gate.planned_samples
+    evaluated = run.request.scores_of or run.run_id
+    receipt = ledger.finished_stage(store, evaluated, "plan")
+    planned: dict[str, int] = {}
+    for suite in receipt.notes["suites"] if receipt is not None else ():
+        size, enough = suite["num_samples"], suite["num_samples_for_80"]
+        if declared or not size:
+            planned[suite["suite"]] = declared
+        elif suite["grows"] and enough is not None:
+            planned[suite["suite"]] = min(max(size, enough), 4 * size)
+    return planned

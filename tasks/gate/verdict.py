@@ -34,6 +34,7 @@ from tasks.model.verdict import (
     Power,
     ReleaseScore,
     SliceResult,
+    Standing,
     SuiteResult,
     SuiteRole,
     SuiteRule,
@@ -52,11 +53,13 @@ def decide(
     gate: GateRule,
     *,
     is_same_release: bool,
+    standing: Mapping[str, Standing] = {},
 ) -> Decision:
     """Judge every declared suite, those without samples too, then the whole.
 
-    Raises ValueError for a sample whose suite has no rule or that has no cluster id, and for a
-    score outside 0 to 1.
+    `standing`: suite → what all looks at this pair have come to, this one with them; a suite that
+    has none is judged by this look alone. Raises ValueError for a sample whose suite has no rule or
+    that has no cluster id, and for a score outside 0 to 1.
     """
     by_suite: dict[str, list[JudgedSample]] = {rule.name: [] for rule in rules}
     for item in judged:
@@ -68,16 +71,27 @@ def decide(
         by_suite[sample.suite].append(item)
     whole = {name: evidence_of(items) for name, items in by_suite.items()}
     evidence = {name: part.part(np.flatnonzero(part.is_counted)) for name, part in whole.items()}
-    lost = {name: part.p_value_of_loss(0.0, gate.unseen_loss) for name, part in evidence.items()}
-    won = {name: part.p_value_of_gain(0.0, gate.unseen_loss) for name, part in evidence.items()}
-    losing = _certain(lost, [rule.name for rule in rules if rule.is_gating], gate.alpha)
-    winning = _certain(won, [rule.name for rule in rules if rule.role == "primary"], gate.alpha)
+    lost = {
+        name: standing[name].p_of_loss
+        if name in standing
+        else (part.p_value_of_loss(0.0, gate.unseen_loss), 1.0)
+        for name, part in evidence.items()
+    }
+    won = {
+        name: standing[name].p_of_gain
+        if name in standing
+        else (part.p_value_of_gain(0.0, gate.unseen_loss), 1.0)
+        for name, part in evidence.items()
+    }
+    losing = _certain(lost, [rule.name for rule in rules if rule.is_gating], gate)
+    winning = _certain(won, [rule.name for rule in rules if rule.role == "primary"], gate)
     suites = tuple(
         _suite_result(
             by_suite[rule.name],
             whole[rule.name],
             rule,
             gate,
+            standing.get(rule.name),
             is_lost=rule.name in losing,
             is_won=rule.name in winning,
         )
@@ -115,11 +129,18 @@ def _overall(
     return "better" if any(suite.verdict == "better" for suite in gating) else "no_worse"
 
 
-def _certain(p_values: Mapping[str, float], family: Sequence[str], alpha: float) -> frozenset[str]:
-    """The suites whose p value is small enough: in the family by Holm's rule, outside it alone."""
-    adjusted = {**p_values, **dict(zip(family, holm([p_values[n] for n in family]), strict=True))}
-    # one side of a two-sided error rate
-    return frozenset(name for name, p in adjusted.items() if p <= alpha / 2)
+def _certain(
+    p_values: Mapping[str, tuple[float, float]], family: Sequence[str], gate: GateRule
+) -> frozenset[str]:
+    """The suites of which a p value is small enough: that of the look by interval or that of the
+    bets, each by its part of the error rate; in the family by Holm's rule, outside it alone."""
+    certain: set[str] = set()
+    for kind, alpha in enumerate((gate.look_alpha, gate.alpha * gate.early)):
+        alone = {name: both[kind] for name, both in p_values.items()}
+        adjusted = alone | dict(zip(family, holm([alone[n] for n in family]), strict=True))
+        # one side of a two-sided error rate
+        certain |= {name for name, p in adjusted.items() if p <= alpha / 2}
+    return frozenset(certain)
 
 
 def _suite_result(
@@ -127,6 +148,7 @@ def _suite_result(
     whole: Evidence,
     rule: SuiteRule,
     gate: GateRule,
+    standing: Standing | None,
     *,
     is_won: bool,
     is_lost: bool,
@@ -134,11 +156,12 @@ def _suite_result(
     evidence = whole.part(np.flatnonzero(whole.is_counted))
     shown = whole.part(np.flatnonzero(~whole.is_counted))
     counted = [item for item in judged if item.sample.is_counted]
-    comparison = evidence.comparison(gate.alpha, gate.unseen_loss)
+    alpha = gate.look_alpha
+    comparison = evidence.comparison(alpha, gate.unseen_loss)
     releases = {
         role: ReleaseScore(
             mean=evidence.mean(role),
-            interval=evidence.interval(role, gate.alpha),
+            interval=evidence.interval(role, alpha),
             tally=tally(counted, role),
             on_shown=shown.mean(role),
         )
@@ -148,10 +171,11 @@ def _suite_result(
         max(release.tally.unknown_ratio for release in releases.values()) > gate.max_missing_ratio
     )
     verdict: Verdict = "cannot_tell"
-    if comparison is not None:
-        verdict = interval_verdict(
-            comparison.interval, rule.margin, rule.role, is_won=is_won, is_lost=is_lost
-        )
+    interval = None if comparison is None else comparison.interval
+    if standing is not None:
+        interval = standing.interval
+    if interval is not None and interval.low <= interval.high:
+        verdict = interval_verdict(interval, rule.margin, rule.role, is_won=is_won, is_lost=is_lost)
         if too_many_missing and verdict != "worse":
             verdict = "cannot_tell"
     pairs = evidence.at_worst
@@ -160,7 +184,7 @@ def _suite_result(
         rule=rule,
         scorer=_scorer(judged, rule.metric),
         verdict=verdict,
-        level=gate.alpha,
+        level=alpha,
         num_samples=evidence.num_samples,
         num_clusters=evidence.num_clusters,
         num_shown=shown.num_samples,
@@ -169,14 +193,15 @@ def _suite_result(
         power=None if comparison is None else _power(evidence, rule, gate),
         num_won=pairs.num_won if is_binary else None,
         num_lost=pairs.num_lost if is_binary else None,
-        num_tipping=evidence.num_tipping(rule.margin, gate.alpha, gate.unseen_loss),
+        num_tipping=evidence.num_tipping(rule.margin, alpha, gate.unseen_loss),
         too_many_missing=too_many_missing,
+        standing=standing,
     )
 
 
 def _power(evidence: Evidence, rule: SuiteRule, gate: GateRule) -> Power:
     design = design_of(evidence.at_worst)
-    asked = (rule.margin, gate.alpha, gate.unseen_loss)
+    asked = (rule.margin, gate.look_alpha, gate.unseen_loss)
     return Power(pass_probability(design, *asked), samples_for(design, *asked, _WANTED_POWER))
 
 

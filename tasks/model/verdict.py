@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -43,9 +43,15 @@ class GateRule:
     """What was declared about the gate; see [gate] in the settings."""
 
     alpha: float
+    early: float
     max_missing_ratio: float
     unseen_loss: float
     must_pass_reliability: float
+
+    @property
+    def look_alpha(self) -> float:
+        """What is left of the error rate for the one look by interval."""
+        return self.alpha * (1 - self.early)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,46 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """After how many samples, the mean difference and the interval that holds at all looks."""
+
+    num_samples: int
+    difference: float | None
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What all looks at a pair of releases have come to on one suite, this one with them.
+
+    `interval` holds at every look together; low > high: the looks contradict each other. The one
+    look by the gate's own interval is planned at `planned` samples, and was `taken_at` so many
+    (None: not yet). p_of_loss and p_of_gain, that there is none: of that look, and of the bets.
+    """
+
+    num_samples: int
+    difference: float | None
+    interval: Interval
+    planned: int
+    taken_at: int | None
+    p_of_loss: tuple[float, float]
+    p_of_gain: tuple[float, float]
+    looks: tuple[Look, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Standing:
+        looks = (Look(**{**look, "interval": Interval(**look["interval"])})
+                 for look in value["looks"])  # fmt: skip
+        return cls(**{
+            **value, "interval": Interval(**value["interval"]), "looks": tuple(looks),
+            "p_of_loss": tuple(value["p_of_loss"]), "p_of_gain": tuple(value["p_of_gain"]),
+        })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteResult:
     """One suite, judged. `comparison` and `power` are None below two pairs or two clusters.
 
@@ -108,7 +154,8 @@ class SuiteResult:
     hull over whatever the unknown answers were. `num_tipping`: so many of them may be losses before
     a pass is none (None: there is nothing unknown, or it does not pass even if none is).
     `num_shown` samples are not counted. `num_won` and `num_lost` count pairs where all scores are 0
-    or 1, else None. `scorer` is the metric in the version that was counted.
+    or 1, else None. `scorer` is the metric in the version that was counted. `standing`: what the
+    verdict rests on, where the gate looks more than once; the comparison is of this look alone.
     """
 
     rule: SuiteRule
@@ -125,6 +172,7 @@ class SuiteResult:
     num_lost: int | None
     num_tipping: int | None
     too_many_missing: bool
+    standing: Standing | None = None
 
     @property
     def difference(self) -> float | None:
@@ -180,6 +228,7 @@ class SuiteResult:
             "pass_probability": power and power.pass_probability,
             "num_samples_for_80": power and power.num_samples,
             "method": "" if comparison is None else comparison.method,
+            "evidence": self.standing and self.standing.to_json(),
         }
 
     @classmethod
@@ -233,6 +282,7 @@ class SuiteResult:
             num_lost=_whole(value.get("num_lost")),
             num_tipping=_whole(value.get("num_tipping")),
             too_many_missing=bool(value.get("too_many_missing")),
+            standing=Standing.from_json(value["evidence"]) if value.get("evidence") else None,
         )
 
 

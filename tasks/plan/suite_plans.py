@@ -36,7 +36,8 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class SuitePlan:
-    """One gating suite. `basis`: the run its scatter is taken from; empty: assumed.
+    """One gating suite; production adds to one that `grows`. `basis`: the run its scatter is taken
+    from; empty: assumed.
 
     `pass_probability`: that an equal release passes; `stop_probability`: that one which loses as
     much as the margin does not. `num_samples_for_80`: how many samples of this kind would pass an
@@ -47,6 +48,7 @@ class SuitePlan:
     role: str
     margin: float
     num_samples: int
+    grows: bool
     num_clusters: int
     effective_clusters: float
     discordance: float
@@ -104,7 +106,7 @@ def _plan(
     known = past if past is not None and _is_known(past.result, rule) else None
     discordance = _discordance(known)
     design = None if clusters < 2 else _design(samples, discordance, known)
-    asked = (rule.margin, gate.alpha, gate.unseen_loss)
+    asked = (rule.margin, gate.look_alpha, gate.unseen_loss)
     passing = 0.0 if design is None else pass_probability(design, *asked)
     at_margin = 0.0 if design is None else pass_probability(design, *asked, -rule.margin)
     alone = Design(100, 1.0, 100, True, discordance, 0.0)
@@ -113,6 +115,7 @@ def _plan(
         role=rule.role,
         margin=rule.margin,
         num_samples=len(samples),
+        grows=any(sample.request_id is not None for sample in samples),
         num_clusters=clusters,
         effective_clusters=0.0 if design is None else round(design.effective_clusters, 1),
         discordance=round(discordance, 4),

@@ -48,5 +48,5 @@ def gate_rule(settings: Settings) -> GateRule:
     """What [gate] declares."""
     gate = settings.gate
     return GateRule(
-        gate.alpha, gate.max_missing_ratio, gate.unseen_loss, gate.must_pass_reliability
+        gate.alpha, gate.early, gate.max_missing_ratio, gate.unseen_loss, gate.must_pass_reliability
     )

@@ -198,6 +198,14 @@ class GateSettings(_Section):
         0.1, ge=0, le=1,
         description="more answers than this lost by judge or harness: cannot tell",
     )  # fmt: skip
+    early: float = Field(
+        0.2, ge=0, lt=1,
+        description="part of alpha for looks besides the planned one; 0: each run by itself",
+    )  # fmt: skip
+    planned_samples: int = Field(
+        0, ge=0,
+        description="of a suite at the planned look; 0: as many as pass an equal release",
+    )  # fmt: skip
     unseen_loss: float = Field(
         0.25, ge=0, le=1,
         description="how much a cluster of a kind that no sample shows may lose on average",

@@ -173,6 +173,17 @@ def confidence_sequence(bets: Bets, alpha: float) -> Interval:
     )
 
 
+def p_value_of_loss(bets: Bets, value: float) -> float:
+    """Of "the true mean is at least `value`", valid at every look (Ville): 1 / the most that who
+    bet on a mean below it ever had. `value` is one of the candidates, else ValueError."""
+    return math.exp(-max(0.0, bets.below_peak[bets.candidates.index(value)]))
+
+
+def p_value_of_gain(bets: Bets, value: float) -> float:
+    """Of "the true mean is at most `value`", as `p_value_of_loss`."""
+    return math.exp(-max(0.0, bets.above_peak[bets.candidates.index(value)]))
+
+
 def _proven(peaks: tuple[float, ...], candidates: tuple[float, ...], enough: float) -> float | None:
     """The last candidate before the first that is not disproven."""
     last = None

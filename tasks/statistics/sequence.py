@@ -84,13 +84,15 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything known of one pair of releases on one suite. `fixed`: the planned look, once taken;
-    `fixed_num_samples` the samples it was of."""
+    `fixed_num_samples` the samples it was of; `fixed_p_values`, which the caller adds, that they
+    have no loss, and no gain."""
 
     plan: Plan
     bets: Bets
     num_samples: int = 0
     fixed: Interval | None = None
     fixed_num_samples: int = 0
+    fixed_p_values: tuple[float, float] = (1.0, 1.0)
     looks: tuple[Look, ...] = ()
 
     @property
@@ -125,6 +127,7 @@ class Evidence:
             num_samples=value["num_samples"],
             fixed=None if fixed is None else Interval(**fixed),
             fixed_num_samples=value["fixed_num_samples"],
+            fixed_p_values=tuple(value["fixed_p_values"]),
             looks=tuple(
                 Look(**{**look, "interval": Interval(**look["interval"])})
                 for look in value["looks"]

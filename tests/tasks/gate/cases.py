@@ -13,7 +13,9 @@ from tasks.model.sample import Sample
 from tasks.model.verdict import GateRule, SuiteRule
 from tasks.statistics.paired import Pairs
 
-GATE = GateRule(alpha=0.05, max_missing_ratio=0.1, unseen_loss=0.25, must_pass_reliability=0.98)
+GATE = GateRule(
+    alpha=0.05, early=0.0, max_missing_ratio=0.1, unseen_loss=0.25, must_pass_reliability=0.98
+)
 PRIMARY = SuiteRule("route", "primary", 0.05, "exact_match")
 GUARD = replace(PRIMARY, name="mood", role="guard")
 REPORT = replace(PRIMARY, name="logged", role="report")

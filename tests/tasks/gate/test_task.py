@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,15 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps 
 _SUITES = {"route": {"role": "primary", "owner": "support"}}
 
 
-def _run(tmp_path: Path, *, seed: int = 5, repeats: int = 1, suites: Any = _SUITES) -> Run:
-    values = {"home": "state", "evaluate": {"repeats": repeats}, "suites": suites}
+#: by the stage
+_WRITTEN = ("verdicts", "run_stages", "evidence", "evidence_samples")
+
+
+def _run(
+    tmp_path: Path, *, seed: int = 5, repeats: int = 1, suites: Any = _SUITES, early: float = 0.2
+) -> Run:
+    values = {"home": "state", "evaluate": {"repeats": repeats}, "suites": suites,
+              "gate": {"early": early}}  # fmt: skip
     settings = parse_settings(values, base=str(tmp_path))
     run = Run("run-1", RunRequest(seed=seed), settings, clock=lambda: _NOW)
     with run.open_store() as store:
@@ -98,7 +106,7 @@ def _verdict(run: Run) -> RecordedVerdict:
 
 def _dump(run: Run) -> list[list[tuple[Any, ...]]]:
     with run.open_store() as store:
-        return [store.rows(f"SELECT * FROM {table}") for table in ("verdicts", "run_stages")]
+        return [store.rows(f"SELECT * FROM {table}") for table in _WRITTEN]
 
 
 def test_a_verdict_is_written_with_its_receipt(tmp_path: Path) -> None:
@@ -229,6 +237,45 @@ def test_a_kill_leaves_nothing_and_the_rerun_gives_the_same(
     written = _dump(run)
     assert gate(run) == receipt
     assert _dump(run) == written
+
+
+def test_a_second_night_adds_what_is_new_to_the_evidence(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    _samples(run, 100)
+    for release in ("old", "new"):
+        _answers(run, release, [1.0] * 100)
+    gate(run)
+    first = _verdict(run).suites[0].standing
+    assert first is not None
+    assert (first.num_samples, first.taken_at, len(first.looks)) == (100, 100, 1)
+    with run.open_store() as store:
+        store.execute("UPDATE eval_set_samples SET eval_set_digest = 'later' WHERE position < 40")
+        ledger.begin_run(store, "run-2", "{}", "digest 2", _NOW)
+        ledger.annotate_run(
+            store, "run-2", eval_set_digest="later", champion_digest="old", challenger_digest="new"
+        )
+        store.execute(
+            "INSERT INTO eval_set_samples BY NAME SELECT * REPLACE ('later' AS eval_set_digest) "
+            "FROM eval_set_samples WHERE position BETWEEN 40 AND 50"
+        )
+    later = replace(run, run_id="run-2")
+    gate(later)
+    second = _verdict(later).suites[0]
+    assert second.num_samples == 51
+    assert second.standing == first
+    assert second.verdict == "no_worse", "by what all looks say, not by 51 samples"
+    assert "100 samples in all" in " ".join(_verdict(later).reasons)
+
+
+def test_each_run_by_itself_where_no_look_is_planned(tmp_path: Path) -> None:
+    run = _run(tmp_path, early=0)
+    _samples(run, 100)
+    for release in ("old", "new"):
+        _answers(run, release, [1.0] * 100)
+    gate(run)
+    (suite,) = _verdict(run).suites
+    assert (suite.standing, suite.level) == (None, pytest.approx(0.05))
+    assert _dump(run)[2:] == [[], []]
 
 
 def test_a_run_that_was_not_evaluated_is_one_clear_line(tmp_path: Path) -> None:

@@ -1,0 +1,172 @@
+"""Every look at a pair of releases adds to one evidence, and the verdict rests on all of it.
+
+A gate that asks anew every night is wrong in some night far more often than its error rate. So the
+rate is split before the first look (statistics/sequence.py): bets that hold at every look, and one
+look by the gate's own interval, at the planned number of samples. Only samples that were never
+looked at for this pair say anything new. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tasks.gate.evidence import Evidence, evidence_of
+from tasks.model.answer import JudgedSample
+from tasks.model.comparison import Interval
+from tasks.model.verdict import GateRule, Look, Standing, SuiteRule
+from tasks.statistics import sequence
+from tasks.statistics.betting import confidence_sequence, p_value_of_gain, p_value_of_loss
+from tasks.statistics.sequence import Batch
+
+#: how much heavier than the heaviest of the first look a cluster may ever be
+_HEAVIER = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A sample as it was first observed; it is counted once, ever."""
+
+    sample_id: str
+    cluster_id: str
+    difference: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What the evidence on a suite has come to with this look, and what the look fed to it.
+
+    `unknown_share`: of the weight of all samples, those that could not be bet on because nobody
+    knows what they count.
+    """
+
+    evidence: sequence.Evidence
+    fed: tuple[Fed, ...]
+    unknown_share: float = 0.0
+
+
+def night(
+    before: sequence.Evidence | None,
+    fed_before: Sequence[Fed],
+    judged: Sequence[JudgedSample],
+    rule: SuiteRule,
+    gate: GateRule,
+    planned: int,
+) -> Night:
+    """One more look. `planned`: samples of the one look by interval, declared before the first.
+
+    Samples that are not counted, or of clusters that were looked at before, say nothing new. Those
+    of which nobody knows what they count are not bet on; the planned look holds whatever they were.
+    """
+    known_ids = {sample.sample_id for sample in fed_before}
+    counted = [item for item in judged if item.sample.is_counted]
+    seen = {item.sample.cluster_id for item in counted if item.sample.sample_id in known_ids}
+    items = [item for item in counted if item.sample.cluster_id not in seen]
+    new = evidence_of(items)
+    names = [item.sample.cluster_id for item in items]
+    vague = {name for name, known in zip(names, new.is_known, strict=True) if not known}
+    fed = tuple(
+        Fed(item.sample.sample_id, item.sample.cluster_id, float(difference), item.sample.weight)
+        for item, difference in zip(items, new.worst, strict=True)
+        if item.sample.cluster_id not in vague
+    )
+    if before is None:
+        heaviest = max(_cluster_weights(fed).values(), default=1.0)
+        before = sequence.begin(
+            sequence.Plan(rule.margin, planned, heaviest * _HEAVIER, gate.alpha, gate.early)
+        )
+    unknown = sum(item.sample.weight for item in items if item.sample.cluster_id in vague)
+    total = unknown + sum(sample.weight for sample in (*fed, *fed_before))
+    share = unknown / total if total else 0.0
+    if not fed:
+        return Night(before, (), share)
+    fed = _capped(fed, before.plan.max_weight)
+    batch = Batch(
+        np.array([sample.difference for sample in fed]),
+        [sample.cluster_id for sample in fed],
+        np.array([sample.weight for sample in fed]),
+    )
+    whole = _with_earlier(new, fed_before)
+
+    def by_interval(alpha: float) -> Interval:
+        comparison = whole.comparison(alpha, gate.unseen_loss)
+        return Interval(-1.0, 1.0) if comparison is None else comparison.interval
+
+    after = sequence.look(sequence.update(before, batch), by_interval)
+    if after.fixed is not None and before.fixed is None:
+        p_values = (
+            whole.p_value_of_loss(0.0, gate.unseen_loss),
+            whole.p_value_of_gain(0.0, gate.unseen_loss),
+        )
+        after = replace(after, fixed_p_values=p_values)
+    return Night(after, fed, share)
+
+
+def standing(night: Night) -> Standing:
+    """For the verdict, and for people. What could not be bet on may have been all lost or all won:
+    the bets' part of the interval is wider by its share; the planned look has both extremes in it.
+    """
+    evidence, share = night.evidence, night.unknown_share
+    plan, bets = evidence.plan, evidence.bets
+    proven = confidence_sequence(bets, plan.alpha * plan.early)
+    interval = Interval((1 - share) * proven.low - share, (1 - share) * proven.high + share)
+    if evidence.fixed is not None:
+        interval = Interval(
+            max(interval.low, evidence.fixed.low), min(interval.high, evidence.fixed.high)
+        )
+    # early, few samples show sooner that a release loses than that it loses less than the margin
+    difference = evidence.difference
+    early_loss = difference is not None and difference <= -plan.margin
+    counts = evidence.fixed is not None or early_loss
+    fixed = evidence.fixed is not None
+    return Standing(
+        num_samples=evidence.num_samples,
+        difference=difference,
+        interval=interval,
+        planned=plan.planned,
+        taken_at=evidence.fixed_num_samples if fixed else None,
+        p_of_loss=(evidence.fixed_p_values[0], p_value_of_loss(bets, 0.0) if counts else 1.0),
+        p_of_gain=(evidence.fixed_p_values[1], p_value_of_gain(bets, 0.0)),
+        looks=tuple(Look(one.num_samples, one.difference, one.interval) for one in evidence.looks),
+    )
+
+
+def _with_earlier(new: Evidence, fed: Sequence[Fed]) -> Evidence:
+    """The new samples with those of earlier looks, as they were observed then."""
+    if not fed:
+        return new
+    differences = np.array([sample.difference for sample in fed])
+    _, clusters = np.unique([sample.cluster_id for sample in fed], return_inverse=True)
+    first = 0 if not new.num_samples else int(new.clusters.max()) + 1
+    # only differences are kept of earlier samples: 0 and the difference are scores as good as any
+    return Evidence(
+        champion=np.r_[new.champion, np.zeros(len(fed))],
+        challenger=np.r_[new.challenger, differences],
+        worst=np.r_[new.worst, differences],
+        best=np.r_[new.best, differences],
+        clusters=np.r_[new.clusters, first + clusters.reshape(-1)].astype(np.int64),
+        weights=np.r_[new.weights, [sample.weight for sample in fed]],
+        is_counted=np.ones(new.num_samples + len(fed), dtype=np.bool_),
+        is_binary=(new.is_binary or not new.num_samples)
+        and bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()),
+    )
+
+
+def _cluster_weights(fed: Sequence[Fed]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for sample in fed:
+        weights[sample.cluster_id] = weights.get(sample.cluster_id, 0.0) + sample.weight
+    return weights
+
+
+def _capped(fed: Sequence[Fed], most: float) -> tuple[Fed, ...]:
+    """A cluster heavier than was declared before the first look counts as much as was declared: its
+    weight says nothing of its difference."""
+    weights = _cluster_weights(fed)
+    return tuple(
+        replace(sample, weight=sample.weight * min(1.0, most / weights[sample.cluster_id]))
+        for sample in fed
+    )
