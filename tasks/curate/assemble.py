@@ -76,7 +76,6 @@ def assemble(
     ]
     groups = near_duplicate_groups(
         [item.text for item in items],
-        [item.scope for item in items],
         settings.near_duplicate_jaccard,
     )
     unique = _deduplicated(items, groups)
