@@ -68,10 +68,10 @@ def candidate_pairs(
 ) -> Iterator[NDArray[np.int64]]:
     """Band by band, the pairs [num_pairs, 2] int64 (smaller index first) that share the band.
 
-    classes: [num_texts] uint64; only texts of one class are paired, so that those of others take
-    none of their places in a bucket. A bucket of up to WINDOW + 1 texts gives all its pairs. In a larger one each text is paired
-    with the WINDOW next to it in the order of the whole signature, so the number of pairs grows
-    linearly; near-duplicates lie close there and chain together.
+    classes: [num_texts] uint64; only texts of one class are paired, and those of another take none
+    of their places in a bucket. A bucket of up to WINDOW + 1 texts gives all its pairs. In a larger
+    one each text is paired with the WINDOW next to it in the order of the whole signature, so the
+    number of pairs grows linearly; near-duplicates lie close there and chain together.
     """
     order = np.lexsort(signature.T[::-1])
     rank = np.empty_like(order)

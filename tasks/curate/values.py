@@ -28,7 +28,7 @@ _WORD = re.compile(r"\w+")
 _OF_THE_SENTENCE = ".,;:!?…。、'\"“”„‘’‚«»()[]{}「」`*"
 #: mathematics, currency, pictograms; not modifiers, which stand in for accents
 _SIGNS = frozenset({"Sm", "Sc", "So"})
-_NEGATIONS = frozenset(
+_NEGATING_WORDS = (
     "not no never none neither nor without cannot cant dont isnt wont t "
     "nicht nichts nie niemals kein keine keinen keinem keiner keines ohne "
     "ne pas jamais sans aucun aucune rien nunca jamás sin ningún ninguna nada "
@@ -36,8 +36,9 @@ _NEGATIONS = frozenset(
     "inte aldrig utan ikke aldri uden ei ole ilman nem nincs nélkül "
     "не нет ни без никогда нельзя nie nigdy bez żaden ne není nikdy değil yok asla "
     "لا ليس لم لن بدون לא אין בלי नहीं मत बिना কখনো না không chưa tidak bukan tanpa "
-    "不 没 沒 无 無 未 否 非 别 別 안 못 없이".split()
+    "不 没 沒 无 無 未 否 非 别 別 안 못 없이"
 )
+_NEGATIONS = frozenset(_NEGATING_WORDS.split())
 
 
 class _Values(dict[str, tuple[str, ...]]):

@@ -1,0 +1,81 @@
+"""What a set cannot do, told before anything is generated. Pure: values in, sentences out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from tasks.curate.frame import UNJUDGED, Uncovered
+from tasks.model.sample import Sample
+from tasks.model.verdict import SuiteRule
+
+_MAX_SHOWN_CHARS = 60
+_WHAT_PEOPLE_SAID = {"failed": "failed", "liked": "were liked", "unjudged": "were not judged"}
+
+
+def cautions(
+    samples: Sequence[Sample],
+    rules: Iterable[SuiteRule],
+    alpha: float,
+    uncovered: Iterable[Uncovered],
+    applications: Mapping[str, int],
+) -> list[str]:
+    """Sentences that name the suite or the session they speak of."""
+    told = [_not_counted(stratum, samples) for stratum in uncovered]
+    for rule in rules:
+        if rule.is_gating:
+            told += _of_suite(rule, [s for s in samples if s.suite == rule.name], alpha)
+    for session, number in applications.items():
+        told.append(
+            f"session {session[:_MAX_SHOWN_CHARS]!r} holds {number:,} calls, more than half of "
+            "all: the id of an application rather than of a conversation, so it ties no samples "
+            "together; log a session id for each conversation"
+        )
+    return told
+
+
+def min_clusters(alpha: float, margin: float) -> int:
+    """Clusters without any difference that it takes to exclude a loss of the margin: if it were
+    real, so many would all hide it with a chance of at most alpha / 2."""
+    return math.ceil(math.log(alpha / 2) / math.log1p(-margin))
+
+
+def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Iterator[str]:
+    weights: dict[str, list[float]] = {}
+    for sample in samples:
+        if sample.is_counted:
+            weights.setdefault(sample.cluster_id, []).append(sample.weight)
+    needed = min_clusters(alpha, rule.margin)
+    if len(weights) < needed:
+        yield (
+            f"suite {rule.name}: {len(weights):,} independent clusters of samples count, and even "
+            f"if all answers are identical it takes {needed:,} to exclude a loss of "
+            f"{rule.margin:g} (alpha {alpha:g}): the suite cannot pass; add samples, or widen "
+            f"suites.{rule.name}.margin"
+        )
+    total = math.fsum(weight for of_cluster in weights.values() for weight in of_cluster)
+    for name, of_cluster in sorted(weights.items()):
+        if len(weights) > 1 and math.fsum(of_cluster) >= total / 2:
+            yield (
+                f"suite {rule.name}: {name} ({len(of_cluster):,} of its samples) holds "
+                f"{math.fsum(of_cluster) / total:.0%} of the weight: they hang together, so the "
+                "suite says little more than one sample would"
+            )
+
+
+def _not_counted(stratum: Uncovered, samples: Sequence[Sample]) -> str:
+    shown = sum(s.suite == stratum.suite and not s.is_counted for s in samples)
+    text = (
+        f"suite {stratum.suite}: {stratum.num_calls:,} of {stratum.num_calls_of_suite:,} calls "
+        f"{_WHAT_PEOPLE_SAID[stratum.stratum]} and none of them has a known answer, so the "
+        f"{shown:,} samples of the other calls are selected by outcome: they are shown and do not "
+        "gate; "
+    )
+    if stratum.stratum == UNJUDGED:
+        return text + (
+            "write down the right answers to some of those calls drawn at random (feedback of kind "
+            "audit), or declare [curate] judged_represent_all = true"
+        )
+    return (
+        text + "write down the right answers to some of those calls (feedback of kind correction)"
+    )
