@@ -6,7 +6,6 @@ out, and the same values whatever the order of the calls.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -25,10 +24,8 @@ from tasks.curate.frame import (
     stratum_of_call,
     when,
 )
-from tasks.curate.normalize import conversation_text, normalize, text_digest
-from tasks.curate.select import length_band
+from tasks.curate.items import Item, call_item, known_answers, suite_item
 from tasks.curate.targets import TargetResolver
-from tasks.model.canonical import canonical_json
 from tasks.model.logged_call import LoggedCall
 from tasks.settings import CurateSettings
 
@@ -65,16 +62,6 @@ class Assembled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
-    """A suite sample or a call on its way. `scope`: only items of one scope are duplicates."""
-
-    text: str
-    scope: str
-    draft: Draft | None
-    call: LoggedCall | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Deduplicated:
     """`kept` are indexes of items; `stands_for` maps each to the calls it represents (suite
     samples: the calls that ask the same)."""
@@ -99,12 +86,10 @@ def assemble(
     Calls that failed are taken only where they have a target (`replayable`); the caller counts the
     others. An empty set is returned as such.
     """
-    items = [_suite_item(sample) for sample in suites]
-    items += [
-        _call_item(call, resolver) for call in sorted(calls, key=lambda call: call.request_id)
-    ]
+    items = [suite_item(sample) for sample in suites]
+    items += [call_item(call, resolver) for call in sorted(calls, key=lambda call: call.request_id)]
     groups = near_duplicate_groups(
-        [item.text for item in items], settings.near_duplicate_jaccard, _answers(items)
+        [item.text for item in items], settings.near_duplicate_jaccard, known_answers(items)
     )
     unique = _deduplicated(items, groups)
     drawn = draw_samples(
@@ -151,58 +136,7 @@ def replayable(call: LoggedCall, resolver: TargetResolver) -> bool:
     return not call.is_error or resolver.resolve(call) is not None
 
 
-def _suite_item(sample: Draft) -> _Item:
-    slices = {"origin": "suite", "task": sample.task or "", **sample.slices}
-    text = conversation_text(sample.conversation.messages)
-    return _Item(text, f"task {sample.task}", replace(sample, slices=slices), None)
-
-
-def _call_item(call: LoggedCall, resolver: TargetResolver) -> _Item:
-    text = conversation_text(call.conversation.messages)
-    target = resolver.resolve(call)
-    task = call.task if target is None else target.task
-    draft = None
-    if target is not None:
-        origin = "failure" if call.is_failure else "traffic"
-        draft = Draft(
-            suite=target.suite,
-            task=task,
-            conversation=call.conversation,
-            target=target.text,
-            target_kind=target.kind,
-            origin=origin,
-            slices={
-                "origin": origin,
-                "task": task or "(none)",
-                "length": length_band(len(text)),
-            },
-            request_id=call.request_id,
-        )
-    # without a task, the system message is what says which question this is
-    system = text_digest(normalize(call.conversation.system or ""))
-    scope = f"system {system}" if task is None else f"task {task}"
-    return _Item(text, scope, draft, call)
-
-
-def _answers(items: Sequence[_Item]) -> dict[str, set[tuple[str, str]]]:
-    """Text → the right answers that people gave to it, by scope. Not what production answered:
-    another wording of its answer does not make another question."""
-    answers: dict[str, set[tuple[str, str]]] = {}
-    for item in items:
-        if item.draft is not None and item.draft.target_kind != "logged":
-            answers.setdefault(item.text, set()).add((item.scope, _comparable(item.draft.target)))
-    return answers
-
-
-def _comparable(target: str) -> str:
-    try:
-        value = json.loads(target)
-    except (ValueError, RecursionError):
-        return normalize(target)
-    return normalize(canonical_json(value))
-
-
-def _deduplicated(items: Sequence[_Item], groups: Sequence[int]) -> _Deduplicated:
+def _deduplicated(items: Sequence[Item], groups: Sequence[int]) -> _Deduplicated:
     """All suite samples stay. Of the calls of a scope and group, none stays beside a suite sample,
     else one: of those in the stratum of all of them, with a target before without, the earliest,
     the smallest id.
@@ -226,7 +160,7 @@ def _deduplicated(items: Sequence[_Item], groups: Sequence[int]) -> _Deduplicate
     return _Deduplicated(sorted(kept), stands_for, exact, near)
 
 
-def _ranked(items: Sequence[_Item], members: Sequence[int]) -> list[int]:
+def _ranked(items: Sequence[Item], members: Sequence[int]) -> list[int]:
     """The calls among the members, the one that represents them first."""
     calls = [i for i in members if items[i].call is not None]
     stratum = stratum_of([_call(items[i]) for i in calls])
@@ -238,13 +172,13 @@ def _ranked(items: Sequence[_Item], members: Sequence[int]) -> list[int]:
     return sorted(calls, key=rank)
 
 
-def _call(item: _Item) -> LoggedCall:
+def _call(item: Item) -> LoggedCall:
     assert item.call is not None
     return item.call
 
 
 def _questions(
-    items: Sequence[_Item], index: int, members: Sequence[int], resolver: TargetResolver
+    items: Sequence[Item], index: int, members: Sequence[int], resolver: TargetResolver
 ) -> list[Question]:
     """What the calls ask, in the suite whose traffic they are; and in the suite of the sample that
     they make, where that is another one (the suite of logged answers)."""
@@ -272,7 +206,7 @@ def _questions(
     ]
 
 
-def _asked(items: Sequence[_Item], unique: _Deduplicated) -> list[Asked]:
+def _asked(items: Sequence[Item], unique: _Deduplicated) -> list[Asked]:
     """Hand-written samples that calls ask too. A call is shared by the samples of its suite with
     the very same text, else by all that it is a near-duplicate of."""
     owners: dict[int, list[int]] = {}
@@ -293,19 +227,19 @@ def _asked(items: Sequence[_Item], unique: _Deduplicated) -> list[Asked]:
     ]
 
 
-def _suite(item: _Item) -> str:
+def _suite(item: Item) -> str:
     assert item.draft is not None
     return item.draft.suite
 
 
-def _key(items: Sequence[_Item], index: int) -> str:
+def _key(items: Sequence[Item], index: int) -> str:
     """Request ids cannot be confused with it: a hand-written sample is named by its place."""
     call = items[index].call
     return f"\nsample {index}" if call is None else call.request_id
 
 
 def _weighed(
-    draft: Draft, key: str, items: Sequence[_Item], members: Sequence[int], drawn: Drawn
+    draft: Draft, key: str, items: Sequence[Item], members: Sequence[int], drawn: Drawn
 ) -> Draft:
     if key not in drawn.weights:
         return draft  # written by hand, and production never asked it
@@ -317,7 +251,7 @@ def _weighed(
     )
 
 
-def _is_taken(item: _Item, drawn: Drawn) -> bool:
+def _is_taken(item: Item, drawn: Drawn) -> bool:
     if item.draft is None:
         return False
     return item.call is None or item.call.request_id in drawn.weights
@@ -334,7 +268,7 @@ def _applications(calls: Sequence[LoggedCall]) -> dict[str, int]:
 
 
 def _ties(
-    items: Sequence[_Item],
+    items: Sequence[Item],
     index: int,
     groups: Sequence[int],
     stands_for: dict[int, list[int]],

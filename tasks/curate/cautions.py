@@ -50,8 +50,8 @@ def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Itera
         yield (
             f"suite {rule.name}: {len(weights):,} independent clusters of samples count, and even "
             f"if all answers are identical it takes {needed:,} to exclude a loss of "
-            f"{rule.margin:g} (alpha {alpha:g}): the suite cannot pass; add samples, or widen "
-            f"suites.{rule.name}.margin"
+            f"{rule.margin:g} (alpha {alpha:g}): an equal challenger cannot pass; add samples, or "
+            f"widen suites.{rule.name}.margin"
         )
     total = math.fsum(weight for of_cluster in weights.values() for weight in of_cluster)
     for name, of_cluster in sorted(weights.items()):
@@ -65,12 +65,14 @@ def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Itera
 
 def _not_counted(stratum: Uncovered, samples: Sequence[Sample]) -> str:
     shown = sum(s.suite == stratum.suite and not s.is_counted for s in samples)
+    why = "there was no place for any" if stratum.num_candidates else "none has a known answer"
     text = (
         f"suite {stratum.suite}: {stratum.num_calls:,} of {stratum.num_calls_of_suite:,} calls "
-        f"{_WHAT_PEOPLE_SAID[stratum.stratum]} and none of them has a known answer, so the "
-        f"{shown:,} samples of the other calls are selected by outcome: they are shown and do not "
-        "gate; "
+        f"{_WHAT_PEOPLE_SAID[stratum.stratum]} and {why}, so the {shown:,} samples of the other "
+        "calls are selected by outcome: they are shown and do not gate; "
     )
+    if stratum.num_candidates:
+        return text + "raise [curate] max_samples"
     if stratum.stratum == UNJUDGED:
         return text + (
             "write down the right answers to some of those calls drawn at random (feedback of kind "

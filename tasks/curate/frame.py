@@ -58,12 +58,14 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Uncovered:
-    """A stratum of a suite that none of its drawn samples stands for."""
+    """A stratum of a suite that none of its drawn samples stands for: it has no candidates, or
+    there was no place for any of them."""
 
     suite: str
     stratum: str
     num_calls: int
     num_calls_of_suite: int
+    num_candidates: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +144,21 @@ def draw_samples(
             frame.known_share = frame.num_known / frame.num_calls
     tiers: tuple[dict[str, int], ...] = ({}, {}, {})
     for name, frame in sorted(frames.items()):
-        tier = 2 if name not in gating else 1 if frame.uncovered() else 0
-        tiers[tier][name] = sum(map(len, frame.candidates().values()))
+        candidates = frame.candidates()
+        tier = 2 if name not in gating else 1 if frame.uncovered(candidates) else 0
+        tiers[tier][name] = sum(map(len, candidates.values()))
     places = places_of_suites(max_samples, tiers)
     weights: dict[str, float] = {}
     strata: list[Stratum] = []
     uncovered: list[Uncovered] = []
     for name, frame in sorted(frames.items()):
         drawn = frame.drawn(places[name], seed)
-        strata += frame.counts(drawn)
-        if drawn:
-            uncovered += frame.uncovered()
+        counts = frame.counts(drawn)
+        missed = frame.uncovered({count.stratum for count in counts if count.num_drawn})
+        strata += counts
+        uncovered += missed if drawn else ()
         # what does not count is on no scale with what does
-        scales = (frame.asked, drawn) if frame.uncovered() else ({**frame.asked, **drawn},)
-        for scale in scales:
+        for scale in (frame.asked, drawn) if missed else ({**frame.asked, **drawn},):
             weights |= zip(scale, to_mean_one(list(scale.values())), strict=True)
     return Drawn(weights, tuple(strata), tuple(uncovered))
 
@@ -209,16 +212,16 @@ class _SuiteFrame:
             return 0.0
         return question.num_calls / _chance_of_any(self.known_share, question.num_calls)
 
-    def uncovered(self) -> list[Uncovered]:
-        """Strata whose calls nothing stands for; none in the suite that never gates."""
+    def uncovered(self, covered: Collection[str]) -> list[Uncovered]:
+        """The strata with calls that are not among these; none in the suite that never gates."""
         if self.suite == LOGGED_SUITE:
             return []
         candidates = self.candidates()
         total = self.num_calls + round(math.fsum(self.asked.values()))
-        missed = [name for name in self.calls() if name not in candidates]
+        missed = [name for name in self.calls() if name not in covered]
         num_missed = {name: sum(q.num_calls for q in self.strata[name]) for name in missed}
         return [
-            Uncovered(self.suite, name, number, total)
+            Uncovered(self.suite, name, number, total, len(candidates.get(name, ())))
             for name, number in num_missed.items()
             if number > MAX_UNCOVERED_RATIO * total
         ]

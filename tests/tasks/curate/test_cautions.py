@@ -51,16 +51,19 @@ def test_a_cluster_that_holds_half_of_a_suite_is_named() -> None:
 
 def test_a_suite_selected_by_outcome_is_named_with_what_would_help() -> None:
     samples = _samples(120, is_counted=False)
-    uncovered = [Uncovered("order", "unjudged", 700, 1_000)]
+    uncovered = [Uncovered("order", "unjudged", 700, 1_000, 0)]
     told = cautions(samples, [], 0.05, uncovered, {})[0]
     assert told.startswith(
-        "suite order: 700 of 1,000 calls were not judged and none of them has a known answer, so "
+        "suite order: 700 of 1,000 calls were not judged and none has a known answer, so "
         "the 120 samples of the other calls are selected by outcome: they are shown and do not gate"
     )
     assert "judged_represent_all = true" in told
-    failed = cautions(samples, [], 0.05, [Uncovered("order", "failed", 700, 1_000)], {})[0]
+    failed = cautions(samples, [], 0.05, [Uncovered("order", "failed", 700, 1_000, 0)], {})[0]
     assert "calls failed and none" in failed
     assert "judged_represent_all" not in failed
+    crowded = cautions(samples, [], 0.05, [Uncovered("order", "failed", 700, 1_000, 9)], {})[0]
+    assert "calls failed and there was no place for any" in crowded
+    assert crowded.endswith("raise [curate] max_samples")
 
 
 def test_a_session_of_most_calls_is_named() -> None:

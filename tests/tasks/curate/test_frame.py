@@ -78,8 +78,15 @@ def test_a_stratum_without_a_known_answer_makes_the_others_a_selection_by_outcom
 ) -> None:
     questions = _questions("liked", 300) + _questions(stratum, 700, has_target=False)
     drawn = _drawn(questions)
-    assert drawn.uncovered == (Uncovered("route", stratum, 700, 1_000),)
+    assert drawn.uncovered == (Uncovered("route", stratum, 700, 1_000, 0),)
     assert drawn.suites_not_counted == {"route"}
+
+
+def test_a_stratum_for_which_there_is_no_place_is_not_stood_for_either() -> None:
+    questions = _questions("liked", 300) + _questions("failed", 100) + _questions("unjudged", 9)
+    assert not _drawn(questions, max_samples=3).uncovered
+    (missed, *others) = _drawn(questions, max_samples=2).uncovered
+    assert (missed.num_candidates > 0, others) == (True, [])
 
 
 def test_a_stratum_of_a_hundredth_is_stood_for_by_the_others() -> None:
