@@ -177,12 +177,13 @@ def test_a_greeting_asked_900_times_is_one_sample_that_stands_for_all_of_them() 
 
 @pytest.mark.parametrize("count", [19, 600])
 def test_orders_in_three_prompt_versions_are_all_samples(count: int) -> None:
-    template = (
-        "you are the assistant of a shop answer with the number of the order as json and " * 9
-    )
-    texts = [f"{template} version {'abc'[n % 3]} " * (1 + n % 3) for n in range(3)]
+    draw = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    prompts = [
+        " ".join("".join(draw.choices(letters, k=6)) for _ in range(120)) for _version in range(3)
+    ]
     calls = [
-        _call(f"q{n}", f"{texts[n % 3]} my order {70_000 + n} has not come", minutes=n)
+        _call(f"q{n}", f"{prompts[n % 3]} my order {70_000 + n} has not come", minutes=n)
         for n in range(count)
     ]
     _, counts = _assembled([], calls, rule=_RULE.model_copy(update={"max_samples": 1000}))
