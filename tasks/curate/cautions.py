@@ -34,10 +34,15 @@ def cautions(
     return told
 
 
-def min_clusters(alpha: float, margin: float) -> int:
-    """Clusters without any difference that it takes to exclude a loss of the margin: if it were
-    real, so many would all hide it with a chance of at most alpha / 2."""
-    return math.ceil(math.log(alpha / 2) / math.log1p(-margin))
+def min_clusters(alpha: float, margin: float, samples_a_cluster: float = 1.0) -> int:
+    """Clusters without any difference that it takes to exclude a loss of the margin.
+
+    Such a loss could lie in clusters of a kind that none of these showed, which lose at least one
+    of their samples each: in a share margin · samples_a_cluster of all. That none of n is of them
+    has a chance of at most alpha / 2 from this n on.
+    """
+    share = margin * samples_a_cluster
+    return 2 if share >= 1 else max(2, math.ceil(math.log(alpha / 2) / math.log1p(-share)))
 
 
 def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Iterator[str]:
@@ -45,13 +50,17 @@ def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Itera
     for sample in samples:
         if sample.is_counted:
             weights.setdefault(sample.cluster_id, []).append(sample.weight)
-    needed = min_clusters(alpha, rule.margin)
-    if len(weights) < needed:
+    sizes = [math.fsum(of_cluster) for of_cluster in weights.values()]
+    # as many of equal weight would be worth as much (Kish)
+    worth = math.fsum(sizes) ** 2 / math.fsum(s * s for s in sizes) if sizes else 0.0
+    num_samples = sum(map(len, weights.values()))
+    needed = min_clusters(alpha, rule.margin, num_samples / len(weights) if weights else 1.0)
+    if round(worth, 6) < needed:
         yield (
-            f"suite {rule.name}: {len(weights):,} independent clusters of samples count, and even "
-            f"if all answers are identical it takes {needed:,} to exclude a loss of "
-            f"{rule.margin:g} (alpha {alpha:g}): an equal challenger cannot pass; add samples, or "
-            f"widen suites.{rule.name}.margin"
+            f"suite {rule.name}: {num_samples:,} samples count, worth {worth:,.0f} independent "
+            f"ones of equal weight, and even if all answers are identical it takes {needed:,} to "
+            f"exclude a loss of {rule.margin:g} (alpha {alpha:g}): an equal challenger cannot "
+            f"pass; add samples, or widen suites.{rule.name}.margin"
         )
     total = math.fsum(weight for of_cluster in weights.values() for weight in of_cluster)
     for name, of_cluster in sorted(weights.items()):

@@ -14,6 +14,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tasks.curate.select import to_mean_one
 from tasks.model.canonical import canonical_json
 from tasks.model.logged_call import Conversation
 from tasks.model.sample import Sample
@@ -124,16 +125,16 @@ def _drawn_weights(samples: Iterable[Sample]) -> dict[tuple[str, str], float]:
 def _on_one_scale(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     """Weights 1 on average over the samples of a suite that production asks and that count, and
     over those that do not."""
-    scales: dict[tuple[str, bool], list[float]] = {}
+    scales: dict[tuple[str, bool], list[Sample]] = {}
     for sample in samples:
         if sample.stratum:
-            scales.setdefault((sample.suite, sample.is_counted), []).append(sample.weight)
-    means = {key: math.fsum(weights) / len(weights) for key, weights in scales.items()}
+            scales.setdefault((sample.suite, sample.is_counted), []).append(sample)
+    weights: dict[str, float] = {}
+    for scale in scales.values():
+        scaled = to_mean_one([sample.weight for sample in scale])
+        weights |= {sample.sample_id: weight for sample, weight in zip(scale, scaled, strict=True)}
     return tuple(
-        replace(sample, weight=sample.weight / means[sample.suite, sample.is_counted])
-        if sample.stratum
-        else sample
-        for sample in samples
+        replace(sample, weight=weights.get(sample.sample_id, sample.weight)) for sample in samples
     )
 
 

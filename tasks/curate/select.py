@@ -19,6 +19,7 @@ from itertools import accumulate
 
 #: samples that every stratum gets, if it has them and there are places
 MIN_SAMPLES = 20
+_DECIMALS = 9
 
 
 def places_of_suites(places: int, tiers: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -105,9 +106,11 @@ def length_band(num_chars: int) -> str:
 
 
 def to_mean_one(weights: Sequence[float]) -> list[float]:
-    """The weights in the same proportions, 1 on average."""
+    """The weights in the same proportions, 1 on average; rounded, so that the last bit of another
+    machine's arithmetic makes no other set and equal ones are equal. None becomes 0."""
     total = math.fsum(weights)
-    return [weight * len(weights) / total for weight in weights]
+    least = 10.0**-_DECIMALS
+    return [max(least, round(weight * len(weights) / total, _DECIMALS)) for weight in weights]
 
 
 def _lot(seed: int, key: str) -> int:

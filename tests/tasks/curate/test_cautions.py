@@ -32,21 +32,33 @@ def test_a_suite_with_too_few_samples_that_count_is_named() -> None:
     enough = _samples(72)
     assert cautions(enough, [_RULE], 0.05, (), {}) == []
     (told,) = cautions(enough[:71], [_RULE], 0.05, (), {})
-    assert "suite order: 71 independent clusters" in told
+    assert "suite order: 71 samples count, worth 71 independent ones" in told
     assert "takes 72 to exclude a loss of 0.05" in told
     assert cautions([*enough[:71], replace(enough[71], is_counted=False)], [_RULE], 0.05, (), {})
     assert cautions([*enough[:71], replace(enough[71], cluster_id="c0")], [_RULE], 0.05, (), {})
+    assert cautions([*enough[:71], replace(enough[71], weight=1.5)], [_RULE], 0.05, (), {})
     assert cautions([], [_RULE], 0.05, (), {})
     assert cautions([], [replace(_RULE, role="report")], 0.05, (), {}) == []
+
+
+def test_in_conversations_of_several_samples_fewer_of_them_can_do() -> None:
+    conversations = [replace(sample, cluster_id=f"c{n % 40}")
+                     for n, sample in enumerate(_samples(400))]  # fmt: skip
+    assert cautions(conversations, [_RULE], 0.05, (), {}) == []
+    assert min_clusters(0.05, 0.05, 10) == 6
+    assert min_clusters(0.05, 0.05, 30) == 2
+    (told,) = cautions(conversations[:5], [_RULE], 0.05, (), {})
+    assert "worth 5 independent ones" in told
 
 
 def test_a_cluster_that_holds_half_of_a_suite_is_named() -> None:
     heavy = [replace(sample, weight=100.0 if n == 3 else 1.0)
              for n, sample in enumerate(_samples(101))]  # fmt: skip
-    (told,) = cautions(heavy, [_RULE], 0.05, (), {})
+    few, told = cautions(heavy, [_RULE], 0.05, (), {})
+    assert "worth 4 independent ones" in few
     assert "suite order: c3 (1 of its samples) holds 50% of the weight" in told
     lighter = [replace(sample, weight=min(sample.weight, 99.0)) for sample in heavy]
-    assert cautions(lighter, [_RULE], 0.05, (), {}) == []
+    assert len(cautions(lighter, [_RULE], 0.05, (), {})) == 1
 
 
 def test_a_suite_selected_by_outcome_is_named_with_what_would_help() -> None:

@@ -137,7 +137,7 @@ def test_what_a_set_cannot_do_is_told_before_anything_is_generated(tmp_path: Pat
     ]  # fmt: skip
     assert "50 of 150 calls were not judged" in told[0]
     assert "the 100 samples of the other calls" in told[0]
-    assert "5 independent clusters" in told[1]
+    assert "5 samples count, worth 5 independent ones" in told[1]
     calm = _run(tmp_path, "run-2", suites={"route": {"samples": "route.jsonl", "role": "report"}},
                 curate={"judged_represent_all": True})  # fmt: skip
     assert len(curate(calm).notes["cautions"]) == 1
