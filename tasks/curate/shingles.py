@@ -22,7 +22,7 @@ WIDTH = 3
 COMMON_SHARE = 0.5
 #: … provided the family has enough texts to tell
 MIN_TEXTS_FOR_COMMON = 5
-#: with fewer than so many, one shingle of its own is but a word more at an end: mere wording
+#: with fewer than so many, what texts share may also be one question in several wordings
 MANY_TEXTS = 20
 
 #: characters of scripts that are written without blanks, as inside of a regular expression's class
@@ -100,11 +100,12 @@ def without_common(shingles: Shingles, families: NDArray[np.int64]) -> tuple[Shi
             continue
         values, counts = np.unique(np.concatenate([sets[t] for t in texts]), return_counts=True)
         common = values[counts > COMMON_SHARE * len(texts)]
-        least = 1 if len(texts) >= MANY_TEXTS else 2
-        for text in texts:
-            own = np.setdiff1d(sets[text], common, assume_unique=True)
-            if len(own) >= least and len(sets[text]) - len(own) == len(common) > 0:
-                sets[text] = own
+        own = [np.setdiff1d(sets[text], common, assume_unique=True) for text in texts]
+        if len(texts) < MANY_TEXTS and not min(map(len, own)):
+            continue  # one of them says it all, and the others say it in more words
+        for text, rest in zip(texts, own, strict=True):
+            if len(rest) and len(sets[text]) - len(rest) == len(common) > 0:
+                sets[text] = rest
                 is_changed = True
     return _packed(sets), is_changed
 

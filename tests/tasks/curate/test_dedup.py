@@ -143,6 +143,20 @@ def test_a_template_in_several_versions_is_looked_through(num_texts: int) -> Non
     assert len(set(_groups(named))) == num_texts
 
 
+def test_one_question_in_some_wordings_is_no_template() -> None:
+    """One of them says it all, and the others only more."""
+    eaten = "i have had pizza in the fridge since monday so is it safe to eat"
+    more = ("it turns out", "so it seems", "as it happens", "oh dear")
+    wordings = [eaten, *(f"{start} {eaten}" for start in more), f"{eaten} now", f"{eaten} please"]
+    assert len(set(_groups(wordings))) == 1
+
+
+def test_questions_that_fill_in_one_form_are_so_many() -> None:
+    form = "alert my bank and let them know that i'm travelling to {}"
+    places = ("peru", "china", "spain", "chad", "rome")
+    assert len(set(_groups([form.format(place) for place in places]))) == 5
+
+
 def test_many_rewordings_of_a_long_question_are_no_template() -> None:
     draw = random.Random(4)
     words = draw.choices(_WORDS, k=60)
@@ -202,7 +216,7 @@ def test_wording_around_the_same_values_does_not(one: str, other: str) -> None:
 
 
 def test_where_right_answers_differ_only_texts_of_the_same_answer_are_one() -> None:
-    texts = [f"{_SENTENCE} {word}" for word in ("please", "now", "today", "again", "soon")]
+    texts = [_SENTENCE, *(f"{_SENTENCE} {word}" for word in ("please", "now", "today", "again"))]
     answers = {
         texts[0]: [("mood", "good")],
         texts[1]: [("mood", "bad")],
