@@ -109,7 +109,8 @@ def test_thumbs_down_correction_and_incident_are_failures() -> None:
 def test_an_audit_gives_the_right_answer_and_is_no_opinion() -> None:
     opinion = opinion_of([Signal("1", "audit", corrected="right"), Signal("2", "audit")])
     assert opinion == Opinion(audited="right")
-    assert not (opinion.is_failure or opinion.is_liked)
+    assert not opinion.is_failure
+    assert not opinion.is_liked
 
 
 def test_an_incident_outweighs_a_thumbs_up() -> None:
