@@ -17,6 +17,19 @@ from tasks.settings import CONFIG_NAME, Settings
 LOGGED_SUITE, LOGGED_SCORER = "logged", "token_f1"
 
 
+def refuse_logged_gate(settings: Settings) -> None:
+    """Raises UsageError where the suite of logged answers is declared to decide."""
+    logged = settings.suites.get(LOGGED_SUITE)
+    if logged is not None and logged.role != "report":
+        raise UsageError(
+            f"the suite {LOGGED_SUITE!r} cannot gate: its targets are production's own answers, so "
+            "another wording would count as a loss",
+            received=f'suites.{LOGGED_SUITE}.role = "{logged.role}"',
+            allowed='role = "report"',
+            next=f"set suites.{LOGGED_SUITE}.role, or gate by a suite with known right answers",
+        )
+
+
 def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule, ...]:
     """Every declared suite, and `logged` where it is `present` in the eval set.
 
@@ -41,16 +54,3 @@ def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule
             SuiteRule(LOGGED_SUITE, "report", settings.margin(LOGGED_SUITE), LOGGED_SCORER)
         )
     return tuple(rules)
-
-
-def refuse_logged_gate(settings: Settings) -> None:
-    """Raises UsageError where the suite of logged answers is declared to decide."""
-    logged = settings.suites.get(LOGGED_SUITE)
-    if logged is not None and logged.role != "report":
-        raise UsageError(
-            f"the suite {LOGGED_SUITE!r} cannot gate: its targets are production's own answers, so "
-            "another wording would count as a loss",
-            received=f'suites.{LOGGED_SUITE}.role = "{logged.role}"',
-            allowed='role = "report"',
-            next=f"set suites.{LOGGED_SUITE}.role, or gate by a suite with known right answers",
-        )
