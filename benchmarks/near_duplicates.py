@@ -129,11 +129,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     texts = generate(options.texts)
-    strata = [""] * len(texts.texts)
     groups: list[int] = []
 
     def work() -> None:
-        groups.extend(near_duplicate_groups(texts.texts, strata, JACCARD))
+        groups.extend(near_duplicate_groups(texts.texts, JACCARD))
 
     cost = measure(work)
     found = compare(texts, groups)

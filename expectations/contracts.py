@@ -102,10 +102,10 @@ FEEDBACK = TableContract(
     (
         _c("feedback_id", "VARCHAR", "sha256 of the content: the same signal counts once", False),
         _c("request_id", "VARCHAR", "the call it speaks of", False),
-        _c("kind", "VARCHAR", "thumbs, correction, rating, incident, …", False),
+        _c("kind", "VARCHAR", "thumbs, correction, audit, rating, incident, …", False),
         _c("value", "DOUBLE", "thumbs: -1 or 1; rating: as given"),
         _c("comment", "VARCHAR", "free text"),
-        _c("corrected", "VARCHAR", "what the answer should have been"),
+        _c("corrected", "VARCHAR", "what the answer should have been; of an audit: the right one"),
         _c("given_at", "TIMESTAMP", "when, UTC"),
         _c("by_hash", "VARCHAR", "hash of who gave it"),
         _c("source", "VARCHAR", "file:line", False),

@@ -87,6 +87,14 @@ _WARNINGS = (
         when=(When("kind", "correction"),),
     ),
     Rule(
+        "audit_has_text",
+        "warning",
+        Present("corrected"),
+        "An audit says what the right answer is.",
+        "Without the text the call counts as one that nobody looked at.",
+        when=(When("kind", "audit"),),
+    ),
+    Rule(
         "correction_not_blank",
         "warning",
         Matches("corrected", r"\S"),

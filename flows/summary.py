@@ -137,6 +137,8 @@ def _curate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     origins = ", ".join(f"{n} from {name}" for name, n in notes.get("by_origin", {}).items())
     digest = str(notes.get("eval_set_digest", ""))[:12]
     yield "eval set", f"{notes.get('num_samples', 0):,} samples ({origins}), {digest}"
+    for caution in notes.get("cautions", ()):
+        yield "caution", caution
 
 
 def _plan_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:

@@ -22,6 +22,7 @@ from tasks.releases.prompts import AS_LOGGED, load_prompts
 from tasks.releases.resolve import find_local_model
 from tasks.rules import in_force
 from tasks.scoring import scorer_version
+from tasks.scoring.suites import LOGGED_SUITE, refuse_logged_gate
 from tasks.settings import ReleaseSettings, Settings
 from tasks.tracking.environment import tracking_location
 
@@ -84,6 +85,8 @@ class _Check:
     def suites(self) -> None:
         with self.of("validate.rules"):
             in_force.samples_rules(self.settings)
+        with self.of(f"suites.{LOGGED_SUITE}.role"):
+            refuse_logged_gate(self.settings)
         self.suite_of_task()
 
     def suite_of_task(self) -> dict[str, str]:

@@ -6,18 +6,31 @@ out, and the same values whatever the order of the calls.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.curate.clusters import clusters_of
 from tasks.curate.dedup import near_duplicate_groups
 from tasks.curate.evalset import Draft, EvalSet, eval_set
-from tasks.curate.normalize import conversation_text, normalize, text_digest
-from tasks.curate.select import Mined, length_band, select
+from tasks.curate.frame import (
+    UNJUDGED,
+    Asked,
+    Drawn,
+    Question,
+    draw_samples,
+    stratum_of,
+    stratum_of_call,
+    when,
+)
+from tasks.curate.items import Item, call_item, known_answers, suite_item
 from tasks.curate.targets import TargetResolver
 from tasks.model.logged_call import LoggedCall
 from tasks.settings import CurateSettings
+
+#: with more calls, and more than half of all, a session id names an application, no conversation
+MAX_CONVERSATION_CALLS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +51,14 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
-    """A suite sample or a call on its way. `scope`: only items of one scope are duplicates."""
+class Assembled:
+    """The set, what became of everything that could have been in it, and how it was drawn.
+    `applications`: session ids that name no conversation, with their calls."""
 
-    text: str
-    scope: str
-    draft: Draft | None
-    call: LoggedCall | None
+    eval_set: EvalSet
+    counts: Counts
+    drawn: Drawn
+    applications: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,45 +78,57 @@ def assemble(
     resolver: TargetResolver,
     settings: CurateSettings,
     seed: int,
-) -> tuple[EvalSet, Counts]:
-    """The eval set, and what became of everything that could have been in it.
+    *,
+    gating: Collection[str],
+) -> Assembled:
+    """The eval set. `gating` names the suites that decide.
 
     Calls that failed are taken only where they have a target (`replayable`); the caller counts the
     others. An empty set is returned as such.
     """
-    items = [_suite_item(sample) for sample in suites]
-    items += [
-        _call_item(call, resolver) for call in sorted(calls, key=lambda call: call.request_id)
-    ]
+    items = [suite_item(sample) for sample in suites]
+    items += [call_item(call, resolver) for call in sorted(calls, key=lambda call: call.request_id)]
     groups = near_duplicate_groups(
-        [item.text for item in items],
-        [item.scope for item in items],
-        settings.near_duplicate_jaccard,
+        [item.text for item in items], settings.near_duplicate_jaccard, known_answers(items)
     )
     unique = _deduplicated(items, groups)
-    mined = [i for i in unique.kept if items[i].call is not None and items[i].draft is not None]
-    chosen = select(
-        [_mined(items[i], len(unique.stands_for[i])) for i in mined],
+    drawn = draw_samples(
+        [
+            question
+            for i in unique.kept
+            if items[i].call is not None
+            for question in _questions(items, i, unique.stands_for[i], resolver)
+        ],
+        _asked(items, unique),
+        gating=gating,
         max_samples=settings.max_samples,
-        failure_share=settings.failure_share,
+        judged_represent_all=settings.judged_represent_all,
         seed=seed,
     )
-    taken = [i for i in unique.kept if _is_taken(items[i], chosen)]
-    drafts = [draft for i in taken if (draft := items[i].draft) is not None]
-    clusters = clusters_of([_ties(items, i, groups, unique.stands_for) for i in taken])
+    taken = [i for i in unique.kept if _is_taken(items[i], drawn)]
+    drafts = [
+        _weighed(draft, _key(items, i), items, unique.stands_for[i], drawn)
+        for i in taken
+        if (draft := items[i].draft) is not None
+    ]
+    applications = _applications(calls)
+    clusters = clusters_of(
+        [_ties(items, i, groups, unique.stands_for, applications) for i in taken]
+    )
+    num_candidates = sum(item.draft is not None for item in map(items.__getitem__, unique.kept))
     counts = Counts(
         rows_in=len(items),
         rows_out=len(unique.kept),
         exact_duplicates=unique.exact_duplicates,
         near_duplicates=unique.near_duplicates,
-        without_target=sum(items[i].draft is None for i in unique.kept),
-        not_selected=len(mined) - len(chosen),
+        without_target=len(unique.kept) - num_candidates,
+        not_selected=num_candidates - len(taken),
         num_samples=len(drafts),
         num_clusters=len(set(clusters)),
         by_suite=dict(sorted(Counter(draft.suite for draft in drafts).items())),
         by_origin=dict(sorted(Counter(draft.origin for draft in drafts).items())),
     )
-    return eval_set(drafts, clusters), counts
+    return Assembled(eval_set(drafts, clusters), counts, drawn, applications)
 
 
 def replayable(call: LoggedCall, resolver: TargetResolver) -> bool:
@@ -110,42 +136,10 @@ def replayable(call: LoggedCall, resolver: TargetResolver) -> bool:
     return not call.is_error or resolver.resolve(call) is not None
 
 
-def _suite_item(sample: Draft) -> _Item:
-    slices = {"origin": "suite", "task": sample.task or "", **sample.slices}
-    text = conversation_text(sample.conversation.messages)
-    return _Item(text, f"task {sample.task}", replace(sample, slices=slices), None)
-
-
-def _call_item(call: LoggedCall, resolver: TargetResolver) -> _Item:
-    text = conversation_text(call.conversation.messages)
-    target = resolver.resolve(call)
-    task = call.task if target is None else target.task
-    draft = None
-    if target is not None:
-        origin = "failure" if call.is_failure else "traffic"
-        draft = Draft(
-            suite=target.suite,
-            task=task,
-            conversation=call.conversation,
-            target=target.text,
-            target_kind=target.kind,
-            origin=origin,
-            slices={
-                "origin": origin,
-                "task": task or "(none)",
-                "length": length_band(len(text)),
-            },
-            request_id=call.request_id,
-        )
-    # without a task, the system message is what says which question this is
-    system = text_digest(normalize(call.conversation.system or ""))
-    scope = f"system {system}" if task is None else f"task {task}"
-    return _Item(text, scope, draft, call)
-
-
-def _deduplicated(items: Sequence[_Item], groups: Sequence[int]) -> _Deduplicated:
+def _deduplicated(items: Sequence[Item], groups: Sequence[int]) -> _Deduplicated:
     """All suite samples stay. Of the calls of a scope and group, none stays beside a suite sample,
-    else one: with a target before without, a failure before others, the earliest, the smallest id.
+    else one: of those in the stratum of all of them, with a target before without, the earliest,
+    the smallest id.
     """
     together: dict[tuple[str, int], list[int]] = {}
     for index, item in enumerate(items):
@@ -155,9 +149,7 @@ def _deduplicated(items: Sequence[_Item], groups: Sequence[int]) -> _Deduplicate
     exact = near = 0
     for members in together.values():
         from_suites = [i for i in members if items[i].call is None]
-        calls = sorted(
-            (i for i in members if items[i].call is not None), key=lambda i: _rank(items[i])
-        )
+        calls = _ranked(items, members)
         staying = from_suites or calls[:1]
         texts = {items[i].text for i in staying}
         for i in calls if from_suites else calls[1:]:
@@ -168,33 +160,119 @@ def _deduplicated(items: Sequence[_Item], groups: Sequence[int]) -> _Deduplicate
     return _Deduplicated(sorted(kept), stands_for, exact, near)
 
 
-def _rank(item: _Item) -> tuple[bool, bool, str, str]:
-    call = item.call
-    assert call is not None
-    at = "~" if call.started_at is None else call.started_at.isoformat()
-    return item.draft is None, not call.is_failure, at, call.request_id
+def _ranked(items: Sequence[Item], members: Sequence[int]) -> list[int]:
+    """The calls among the members, the one that represents them first."""
+    calls = [i for i in members if items[i].call is not None]
+    stratum = stratum_of([_call(items[i]) for i in calls])
+
+    def rank(index: int) -> tuple[bool, bool, tuple[str, str]]:
+        call = _call(items[index])
+        return stratum_of_call(call) != stratum, items[index].draft is None, when(call)
+
+    return sorted(calls, key=rank)
 
 
-def _mined(item: _Item, num_calls: int) -> Mined:
+def _call(item: Item) -> LoggedCall:
     assert item.call is not None
-    assert item.draft is not None
-    stratum = (
-        item.draft.suite,
-        item.draft.task or "",
-        item.call.model or "",
-        item.draft.slices["length"],
+    return item.call
+
+
+def _questions(
+    items: Sequence[Item], index: int, members: Sequence[int], resolver: TargetResolver
+) -> list[Question]:
+    """What the calls ask, in the suite whose traffic they are; and in the suite of the sample that
+    they make, where that is another one (the suite of logged answers)."""
+    item, calls = items[index], [_call(items[i]) for i in members]
+    num_known = sum(
+        stratum_of_call(call) != UNJUDGED or call.opinion.audited is not None for call in calls
     )
-    return Mined(item.call.request_id, stratum, item.call.is_failure, num_calls)
+    stratum = stratum_of(calls)
+    own = [i for i in members if stratum_of_call(_call(items[i])) == stratum]
+    targets = Counter(draft.suite for i in own if (draft := items[i].draft) is not None)
+    home = resolver.suite_of(_call(item))
+    made = None if item.draft is None else item.draft.suite
+    return [
+        Question(
+            key=_call(item).request_id,
+            suite=suite,
+            stratum=stratum,
+            num_calls=len(calls),
+            num_known=num_known,
+            num_own=len(own),
+            num_targets=targets[suite] if suite == made else 0,
+        )
+        for suite in sorted({home, made} - {None}, key=str)
+        if suite is not None
+    ]
 
 
-def _is_taken(item: _Item, chosen: frozenset[str]) -> bool:
+def _asked(items: Sequence[Item], unique: _Deduplicated) -> list[Asked]:
+    """Hand-written samples that calls ask too. A call is shared by the samples of its suite with
+    the very same text, else by all that it is a near-duplicate of."""
+    owners: dict[int, list[int]] = {}
+    for index in unique.kept:
+        if items[index].call is None:
+            for call in unique.stands_for[index]:
+                owners.setdefault(call, []).append(index)
+    shares: dict[int, list[float]] = {}
+    for call, samples in owners.items():
+        for suite in {_suite(items[i]) for i in samples}:
+            of_suite = [i for i in samples if _suite(items[i]) == suite]
+            same = [i for i in of_suite if items[i].text == items[call].text] or of_suite
+            for index in same:
+                shares.setdefault(index, []).append(1 / len(same))
+    return [
+        Asked(_key(items, index), _suite(items[index]), math.fsum(parts))
+        for index, parts in sorted(shares.items())
+    ]
+
+
+def _suite(item: Item) -> str:
+    assert item.draft is not None
+    return item.draft.suite
+
+
+def _key(items: Sequence[Item], index: int) -> str:
+    """Request ids cannot be confused with it: a hand-written sample is named by its place."""
+    call = items[index].call
+    return f"\nsample {index}" if call is None else call.request_id
+
+
+def _weighed(
+    draft: Draft, key: str, items: Sequence[Item], members: Sequence[int], drawn: Drawn
+) -> Draft:
+    if key not in drawn.weights:
+        return draft  # written by hand, and production never asked it
+    return replace(
+        draft,
+        weight=drawn.weights[key],
+        stratum=stratum_of([_call(items[i]) for i in members]),
+        is_counted=draft.request_id is None or draft.suite not in drawn.suites_not_counted,
+    )
+
+
+def _is_taken(item: Item, drawn: Drawn) -> bool:
     if item.draft is None:
         return False
-    return item.call is None or item.call.request_id in chosen
+    return item.call is None or item.call.request_id in drawn.weights
+
+
+def _applications(calls: Sequence[LoggedCall]) -> dict[str, int]:
+    """Session ids that name no conversation: they say nothing of which calls hang together."""
+    sessions = Counter(call.session_id for call in calls if call.session_id is not None)
+    return {
+        session: number
+        for session, number in sessions.items()
+        if number > max(MAX_CONVERSATION_CALLS, len(calls) / 2)
+    }
 
 
 def _ties(
-    items: Sequence[_Item], index: int, groups: Sequence[int], stands_for: dict[int, list[int]]
+    items: Sequence[Item],
+    index: int,
+    groups: Sequence[int],
+    stands_for: dict[int, list[int]],
+    applications: Collection[str],
 ) -> list[tuple[str, str]]:
     """What makes a taken item depend on others: its conversation, and texts nearly the same.
 
@@ -207,7 +285,7 @@ def _ties(
         same = [i for i in stands_for[index] if items[i].text == item.text]
         call = items[(same or stands_for[index])[0]].call if stands_for[index] else None
     ties = [("near-duplicates", str(groups[index]))]
-    if call is not None and call.session_id is not None:
+    if call is not None and call.session_id is not None and call.session_id not in applications:
         ties.append(("session", call.session_id))
     if item.draft is not None and item.draft.cluster is not None:
         ties.append(("declared", item.draft.cluster))

@@ -1,14 +1,18 @@
 """Near-duplicates: which texts count as one.
 
-Candidates come from MinHash bands; every candidate pair is then decided by the true Jaccard
-similarity of the two shingle sets, and what is alike is joined (single linkage). A pair at the
-threshold is missed with a chance of about 1e-4; far above it, never in practice. The result does
-not depend on the order of the texts. Exact duplicates are texts equal after normalize.normalize.
+Only texts with the same values (values.py) can be. Candidates come from MinHash bands; every
+candidate pair is then decided by the true Jaccard similarity of the two shingle sets, and what is
+alike is joined (single linkage). A pair at the threshold is missed with a chance of about 1e-4; far
+above it, never in practice. A family that is alike because its texts fill in one template is looked
+at again without the template (shingles.py), as often as that takes it apart. A group for which
+people named different right answers is no group of one question: there only texts with the same
+answers stay together. The result does not depend on the order of the texts. Exact duplicates are
+texts equal after normalize.normalize.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,38 +20,81 @@ from numpy.typing import NDArray
 from tasks.curate.clusters import smallest_members
 from tasks.curate.minhash import banding, candidate_pairs, chunks, signatures
 from tasks.curate.normalize import text_digest
-from tasks.curate.shingles import Shingles, shingle, without_common
+from tasks.curate.shingles import MIN_TEXTS_FOR_COMMON, Shingles, shingle, without_common
+from tasks.curate.values import ValueReader
 
 #: candidates whose estimate is this far below the threshold (over 4 standard errors) are not alike
 _SLACK = 0.2
 _CHUNK = 1 << 21
+#: templates inside of templates (a version, a customer, a day) that are looked through
+_MAX_LAYERS = 8
+
+#: (kind of question, right answer) of a text
+Answers = Mapping[str, Collection[tuple[Hashable, str]]]
 
 
 def near_duplicate_groups(
-    texts: Sequence[str], strata: Sequence[Hashable], threshold: float
+    texts: Sequence[str], threshold: float, answers: Answers | None = None
 ) -> list[int]:
     """For every text a group number; equal texts and near-duplicates share one.
 
-    `strata[i]` says among which texts a shared template is recognised (the kind of task).
-    Numbers run from 0 in the order of the texts' digests: they do not depend on the order given.
+    `answers`: text → what people said the right answers to it are, each with the kind of question
+    (the same text can be asked in several). Numbers run from 0 in the order of the texts' digests:
+    they do not depend on the order given.
     """
     digests = [text_digest(text) for text in texts]
-    stratum_of: dict[str, Hashable] = {}
-    text_of: dict[str, str] = {}
-    for digest, text, stratum in zip(digests, texts, strata, strict=True):
-        text_of[digest] = text
-        # one text in several strata: the smallest name, so that order does not matter
-        stratum_of[digest] = min(stratum_of.get(digest, stratum), stratum, key=str)
+    text_of = dict(zip(digests, texts, strict=True))
     unique = sorted(text_of)
     if not unique:
         return []
-    sets = without_common(
-        shingle([text_of[digest] for digest in unique]), [stratum_of[d] for d in unique]
+    reader = ValueReader()
+    classes = np.array([reader.key(text_of[digest]) for digest in unique], dtype=np.uint64)
+    roots = _layer_by_layer(shingle([text_of[digest] for digest in unique]), classes, threshold)
+    known = answers or {}
+    labels = _with_one_answer(
+        roots.tolist(), [frozenset(known.get(text_of[digest], ())) for digest in unique]
     )
-    roots = _joined(sets, threshold)
-    number = {root: index for index, root in enumerate(dict.fromkeys(roots.tolist()))}
-    group = {d: number[root] for d, root in zip(unique, roots.tolist(), strict=True)}
+    number = {label: index for index, label in enumerate(dict.fromkeys(labels))}
+    group = {digest: number[label] for digest, label in zip(unique, labels, strict=True)}
     return [group[digest] for digest in digests]
+
+
+def _layer_by_layer(
+    sets: Shingles, classes: NDArray[np.uint64], threshold: float
+) -> NDArray[np.int64]:
+    """[num_texts] int64: root of the group of every text, once templates are looked through."""
+    roots = _joined(sets, classes, threshold)
+    open_texts = np.arange(len(sets))
+    for _ in range(_MAX_LAYERS):
+        is_large = np.bincount(roots)[roots[open_texts]] >= MIN_TEXTS_FOR_COMMON
+        open_texts, sets = open_texts[is_large], sets.taken(is_large)
+        families = roots[open_texts]
+        sets, is_changed = without_common(sets, families)
+        if not is_changed:
+            break
+        again = open_texts[_joined(sets, families.astype(np.uint64), threshold)]
+        roots[open_texts] = again
+        # what stayed together without its template is one question
+        is_split = np.isin(families, families[again != families])
+        open_texts, sets = open_texts[is_split], sets.taken(is_split)
+    return roots
+
+
+def _with_one_answer(
+    roots: Sequence[int], answers: Sequence[frozenset[tuple[Hashable, str]]]
+) -> list[Hashable]:
+    """Labels as the roots are, but for groups in which right answers to one kind of question
+    differ: there each text goes with those of the same answers, and alone where it has none."""
+    by_kind: dict[tuple[int, Hashable], set[frozenset[str]]] = {}
+    for root, known in zip(roots, answers, strict=True):
+        for kind in {kind for kind, _ in known}:
+            of_kind = frozenset(answer for its, answer in known if its == kind)
+            by_kind.setdefault((root, kind), set()).add(of_kind)
+    divided = {root for (root, _), said in by_kind.items() if len(said) > 1}
+    return [
+        root if root not in divided else (root, known or text)
+        for text, (root, known) in enumerate(zip(roots, answers, strict=True))
+    ]
 
 
 def jaccard(sets: Shingles, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -58,8 +105,8 @@ def jaccard(sets: Shingles, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
     return _jaccard(sets, pairs, ids.reshape(-1), keys, len(vocabulary))
 
 
-def _joined(sets: Shingles, threshold: float) -> NDArray[np.int64]:
-    """[num_texts] int64: root of the group of every text."""
+def _joined(sets: Shingles, classes: NDArray[np.uint64], threshold: float) -> NDArray[np.int64]:
+    """[num_texts] int64: root of the group of every text; no group spans two classes."""
     signature = signatures(sets)
     vocabulary, inverse = np.unique(sets.values, return_inverse=True)
     ids = inverse.reshape(-1)
@@ -67,7 +114,7 @@ def _joined(sets: Shingles, threshold: float) -> NDArray[np.int64]:
     sizes = sets.sizes
     roots = np.arange(len(sets), dtype=np.int64)
     refused = np.zeros(0, dtype=np.int64)  # codes of pairs looked at and found different
-    for candidates in candidate_pairs(signature, banding(threshold)):
+    for candidates in candidate_pairs(signature, classes, banding(threshold)):
         pairs = candidates[roots[candidates[:, 0]] != roots[candidates[:, 1]]]
         codes, where = np.unique(pairs[:, 0] * len(sets) + pairs[:, 1], return_index=True)
         fresh = ~np.isin(codes, refused, assume_unique=True)

@@ -1,18 +1,20 @@
 """Eval sets by content: what makes a sample and a set the one they are.
 
 A sample's id covers everything in it but where it came from, so a stored sample never changes and
-a cached completion always belongs to what was asked. A set's digest covers its samples and how
-they fall into clusters; clusters are named by their smallest sample id, so the digest depends on
-nothing that is not in the set. Pure.
+a cached completion always belongs to what was asked. A set's digest covers its samples, how they
+fall into clusters and what each counts; clusters are named by their smallest sample id, so the
+digest depends on nothing that is not in the set. Pure.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tasks.curate.select import to_mean_one
 from tasks.model.canonical import canonical_json
 from tasks.model.logged_call import Conversation
 from tasks.model.sample import Sample
@@ -20,7 +22,8 @@ from tasks.model.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A sample before its set is known; `cluster` is what its author declares."""
+    """A sample before its set is known; `cluster` is what its author declares. `weight`, `stratum`
+    and `is_counted` as in a Sample."""
 
     suite: str
     task: str | None
@@ -32,10 +35,14 @@ class Draft:
     must_pass: bool = False
     request_id: str | None = None
     cluster: str | None = None
+    weight: float = 1.0
+    stratum: str = ""
+    is_counted: bool = True
 
     @property
     def sample_id(self) -> str:
-        """sha256 over all of it but `request_id` (provenance) and `cluster`."""
+        """sha256 over what is asked and how it is judged: not `request_id` (provenance) nor what
+        it is in a set."""
         return _sha256(
             [
                 self.suite,
@@ -81,16 +88,54 @@ def eval_set(drafts: Sequence[Draft], clusters: Sequence[int]) -> EvalSet:
 
 
 def without(whole: EvalSet, sample_ids: Container[str]) -> EvalSet:
-    """The set that the other samples make."""
+    """The set that the other samples make; of the drawn ones, those of a suite's stratum that are
+    left stand for those that leave. Where none is left, none of the suite's drawn ones counts."""
     kept = [sample for sample in whole.samples if sample.sample_id not in sample_ids]
     smallest: dict[str, str] = {}
     for sample in kept:
         named = smallest.get(sample.cluster_id, sample.sample_id)
         smallest[sample.cluster_id] = min(sample.sample_id, named)
-    samples = tuple(
-        replace(sample, cluster_id=_cluster_id(smallest[sample.cluster_id])) for sample in kept
-    )
+    before, after = _drawn_weights(whole.samples), _drawn_weights(kept)
+    lost = {suite for suite, stratum in before.keys() - after.keys()}
+    stretched = []
+    for sample in kept:
+        changes: dict[str, Any] = {"cluster_id": _cluster_id(smallest[sample.cluster_id])}
+        if _is_drawn(sample):
+            key = sample.suite, sample.stratum
+            changes["weight"] = sample.weight * (before[key] / after[key])
+            changes["is_counted"] = sample.is_counted and sample.suite not in lost
+        stretched.append(replace(sample, **changes))
+    samples = _on_one_scale(stretched)
     return EvalSet(_digest(samples), samples)
+
+
+def _is_drawn(sample: Sample) -> bool:
+    return sample.request_id is not None
+
+
+def _drawn_weights(samples: Iterable[Sample]) -> dict[tuple[str, str], float]:
+    """(suite, stratum) → weight of its drawn samples."""
+    weights: dict[tuple[str, str], list[float]] = {}
+    for sample in samples:
+        if _is_drawn(sample):
+            weights.setdefault((sample.suite, sample.stratum), []).append(sample.weight)
+    return {key: math.fsum(values) for key, values in weights.items()}
+
+
+def _on_one_scale(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Weights 1 on average over the samples of a suite that production asks and that count, and
+    over those that do not."""
+    scales: dict[tuple[str, bool], list[Sample]] = {}
+    for sample in samples:
+        if sample.stratum:
+            scales.setdefault((sample.suite, sample.is_counted), []).append(sample)
+    weights: dict[str, float] = {}
+    for scale in scales.values():
+        scaled = to_mean_one([sample.weight for sample in scale])
+        weights |= {sample.sample_id: weight for sample, weight in zip(scale, scaled, strict=True)}
+    return tuple(
+        replace(sample, weight=weights.get(sample.sample_id, sample.weight)) for sample in samples
+    )
 
 
 def _digest(samples: Iterable[Sample]) -> str:
@@ -117,6 +162,9 @@ def _sample(draft: Draft, sample_id: str, cluster: str) -> Sample:
         must_pass=draft.must_pass,
         request_id=draft.request_id,
         cluster_id=_cluster_id(cluster),
+        weight=draft.weight,
+        stratum=draft.stratum,
+        is_counted=draft.is_counted,
     )
 
 

@@ -63,24 +63,29 @@ def signatures(shingles: Shingles) -> NDArray[np.uint32]:
     return result
 
 
-def candidate_pairs(signature: NDArray[np.uint32], cut: Banding) -> Iterator[NDArray[np.int64]]:
+def candidate_pairs(
+    signature: NDArray[np.uint32], classes: NDArray[np.uint64], cut: Banding
+) -> Iterator[NDArray[np.int64]]:
     """Band by band, the pairs [num_pairs, 2] int64 (smaller index first) that share the band.
 
-    A bucket of up to WINDOW + 1 texts gives all its pairs. In a larger one each text is paired
-    with the WINDOW next to it in the order of the whole signature, so the number of pairs grows
-    linearly; near-duplicates lie close there and chain together.
+    classes: [num_texts] uint64; only texts of one class are paired, and those of another take none
+    of their places in a bucket. A bucket of up to WINDOW + 1 texts gives all its pairs. In a larger
+    one each text is paired with the WINDOW next to it in the order of the whole signature, so the
+    number of pairs grows linearly; near-duplicates lie close there and chain together.
     """
     order = np.lexsort(signature.T[::-1])
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     for band in range(cut.num_bands):
         columns = signature[:, band * cut.rows : (band + 1) * cut.rows]
-        key = _row_keys(columns)
+        key = _row_keys(columns, classes)
         inside = np.lexsort((rank, key))
         sorted_key = key[inside]
         pairs = []
+        sorted_class = classes[inside]
         for distance in range(1, min(WINDOW, len(key) - 1) + 1):
             same = sorted_key[:-distance] == sorted_key[distance:]
+            same &= sorted_class[:-distance] == sorted_class[distance:]
             if not same.any():
                 break
             pairs.append(np.stack((inside[:-distance][same], inside[distance:][same]), axis=1))
@@ -88,9 +93,9 @@ def candidate_pairs(signature: NDArray[np.uint32], cut: Banding) -> Iterator[NDA
             yield np.sort(np.concatenate(pairs), axis=1)
 
 
-def _row_keys(columns: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """[num_texts] uint64: a hash of each row; two rows that collide cost a comparison, no more."""
-    key = np.zeros(len(columns), dtype=np.uint64)
+def _row_keys(columns: NDArray[np.uint32], classes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """[num_texts] uint64: a hash of each row and class; a collision costs a comparison, no more."""
+    key = classes * np.uint64(0xC2B2AE3D27D4EB4F)
     for column in columns.T:
         key = (key ^ column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         key ^= key >> np.uint64(29)

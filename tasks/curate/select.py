@@ -1,51 +1,77 @@
-"""Which of the mined samples an eval set takes: failures first, then today's traffic in miniature.
+"""Which of the mined samples an eval set takes, and what each then weighs.
 
-Deterministic and independent of order: within a stratum the samples with the smallest hash of
-(seed, request id) are taken, so new calls change little of an earlier choice. Strata get places in
-proportion to their traffic by the largest remainder (Hamilton's method). Pure.
+Places go to the suites that can gate first, in equal parts; what one cannot fill goes to the
+others. Within a suite every stratum with candidates gets a minimum, and the rest is shared by the
+square root of its calls: a compromise between equal precision for each and the best precision of
+the whole, which needs no guess at variances (power allocation: Bankier, "Power allocations", 1988).
+Within a stratum candidates are drawn with a chance proportional to the calls they stand for, by
+sequential Poisson sampling (Ohlsson, "Sequential Poisson sampling", 1998) with permanent random
+numbers: deterministic, independent of order, and new calls change little of an earlier choice.
+Nothing here knows how an answer was, only how many calls there are. Pure.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import accumulate
+
+#: samples that every stratum gets, if it has them and there are places
+MIN_SAMPLES = 20
+_DECIMALS = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Mined:
-    """A sample that could be taken. `num_calls` is how many logged calls it stands for."""
-
-    key: str
-    stratum: tuple[str, ...]
-    is_failure: bool
-    num_calls: int = 1
+def places_of_suites(places: int, tiers: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Suite → places. tiers: suite → how many it can fill; those of a tier come before the next."""
+    given: dict[str, int] = {}
+    for capacity in tiers:
+        given |= allocate(places - sum(given.values()), dict.fromkeys(capacity, 1), capacity)
+    return given
 
 
-def select(
-    mined: Sequence[Mined], *, max_samples: int, failure_share: float, seed: int
-) -> frozenset[str]:
-    """Keys of at most `max_samples`: failures up to their share, then the rest by traffic.
+def places_of_strata(
+    places: int, calls: Mapping[str, float], capacity: Mapping[str, int]
+) -> dict[str, int]:
+    """Stratum → places, of those of a suite. `calls` are positive."""
+    least = {name: min(MIN_SAMPLES, number) for name, number in capacity.items()}
+    given = allocate(places, dict.fromkeys(least, 1), least)
+    roots = {name: max(1, round(math.sqrt(number) * 2**20)) for name, number in calls.items()}
+    left = {name: number - given[name] for name, number in capacity.items()}
+    further = allocate(places - sum(given.values()), roots, left)
+    return {name: number + further[name] for name, number in given.items()}
 
-    Where there are too few others, the places left go to further failures.
+
+def draw(sizes: Mapping[str, float], places: int, seed: int) -> dict[str, float]:
+    """Key of each drawn candidate → its size over its chance to be drawn; they add up to all sizes.
+
+    sizes: key of a candidate → calls it stands for, positive. One so large that its chance would
+    reach 1 is drawn for certain, and the others share the places left.
     """
-    failures = [item for item in mined if item.is_failure]
-    others = [item for item in mined if not item.is_failure]
-    num_failures = min(len(failures), int(max_samples * failure_share + 0.5))
-    num_others = min(len(others), max_samples - num_failures)
-    num_failures = min(len(failures), max_samples - num_others)
-    return frozenset(
-        _stratified(failures, num_failures, seed) + _stratified(others, num_others, seed)
-    )
+    if places >= len(sizes):
+        return {key: float(size) for key, size in sizes.items()}
+    if places < 1:
+        return {}
+    by_size = sorted(sizes, key=lambda key: (-sizes[key], key))
+    from_here = list(accumulate(sizes[key] for key in reversed(by_size)))[::-1]
+    certain = 0
+    while (
+        certain < places - 1 and sizes[by_size[certain]] * (places - certain) >= from_here[certain]
+    ):
+        certain += 1
+    weights = {key: float(sizes[key]) for key in by_size[:certain]}
+    lots = sorted((_lot(seed, key) / sizes[key], key) for key in by_size[certain:])
+    others = places - certain
+    return weights | {key: from_here[certain] / others for _, key in lots[:others]}
 
 
 def allocate(
-    places: int, traffic: Mapping[tuple[str, ...], int], capacity: Mapping[tuple[str, ...], int]
-) -> dict[tuple[str, ...], int]:
-    """Share `places` among strata in proportion to traffic, none above its capacity.
+    places: int, traffic: Mapping[str, int], capacity: Mapping[str, int]
+) -> dict[str, int]:
+    """Share `places` in proportion to traffic, none above its capacity.
 
-    What a full stratum cannot take goes to the others. Ties go to the smaller name. The sum is
-    min(places, sum of capacities). Every stratum's traffic is positive.
+    By the largest remainder (Hamilton's method). What a full one cannot take goes to the others.
+    Ties go to the smaller name. The sum is min(places, sum of capacities). All traffic is positive.
     """
     given = dict.fromkeys(traffic, 0)
     active = sorted(traffic)
@@ -79,21 +105,15 @@ def length_band(num_chars: int) -> str:
     return "very long"
 
 
-def _stratified(items: Iterable[Mined], places: int, seed: int) -> list[str]:
-    strata: dict[tuple[str, ...], list[Mined]] = {}
-    for item in items:
-        strata.setdefault(item.stratum, []).append(item)
-    given = allocate(
-        places,
-        {name: sum(item.num_calls for item in members) for name, members in strata.items()},
-        {name: len(members) for name, members in strata.items()},
-    )
-    chosen: list[str] = []
-    for name, members in strata.items():
-        members.sort(key=lambda item: _lot(seed, item.key))
-        chosen += [item.key for item in members[: given[name]]]
-    return chosen
+def to_mean_one(weights: Sequence[float]) -> list[float]:
+    """The weights in the same proportions, 1 on average; rounded, so that the last bit of another
+    machine's arithmetic makes no other set and equal ones are equal. None becomes 0."""
+    total = math.fsum(weights)
+    least = 10.0**-_DECIMALS
+    return [max(least, round(weight * len(weights) / total, _DECIMALS)) for weight in weights]
 
 
-def _lot(seed: int, key: str) -> tuple[bytes, str]:
-    return hashlib.sha256(f"{seed}\n{key}".encode()).digest(), key
+def _lot(seed: int, key: str) -> int:
+    """A number of 64 bits, above 0, that stays with a candidate from draw to draw."""
+    digest = hashlib.sha256(f"{seed}\n{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") + 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,15 +18,19 @@ from numpy.typing import NDArray
 
 #: words in a shingle
 WIDTH = 3
-#: a shingle in more than this share of the texts of a stratum is its template, not its content …
+#: a shingle in more than this share of the texts of a family is its template, not its content …
 COMMON_SHARE = 0.5
-#: … provided the stratum has enough texts to tell
-MIN_TEXTS_FOR_COMMON = 20
+#: … provided the family has enough texts to tell
+MIN_TEXTS_FOR_COMMON = 5
+#: with fewer than so many, what texts share may also be one question in several wordings
+MANY_TEXTS = 20
 
-_WORD = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    r"\uf900-\ufaff\U00020000-\U0003ffff]|\w+|[^\w\s]"
+#: characters of scripts that are written without blanks, as inside of a regular expression's class
+UNBROKEN = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    r"\uf900-\ufaff\U00020000-\U0003ffff"
 )
+_WORD = re.compile(rf"[{UNBROKEN}]|\w+|[^\w\s]")
 _PADDING = "\n"  # never a word
 _FACTORS = tuple(np.uint64(f) for f in (1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
 
@@ -46,6 +50,11 @@ class Shingles:
     def sizes(self) -> NDArray[np.int64]:
         return np.diff(self.starts)
 
+    def taken(self, mask: NDArray[np.bool_]) -> Shingles:
+        """Those of the texts where the mask [num_texts] is true."""
+        starts = np.concatenate([[0], np.cumsum(self.sizes[mask])])
+        return Shingles(self.values[np.repeat(mask, self.sizes)], starts)
+
     def __len__(self) -> int:
         return len(self.starts) - 1
 
@@ -54,10 +63,15 @@ class _WordHashes(dict[str, int]):
     """64-bit hash of a word, computed when it is first met."""
 
     def __missing__(self, word: str) -> int:
-        digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        value = int.from_bytes(digest, "little")
+        value = hash_of(word)
         self[word] = value
         return value
+
+
+def hash_of(text: str) -> int:
+    """64 bits that depend on the text alone."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def shingle(texts: Sequence[str]) -> Shingles:
@@ -67,31 +81,33 @@ def shingle(texts: Sequence[str]) -> Shingles:
     return _packed(sets)
 
 
-def without_common(shingles: Shingles, strata: Sequence[Hashable]) -> Shingles:
-    """Leave out what most texts of a stratum share (instructions pasted into every message).
+def without_common(shingles: Shingles, families: NDArray[np.int64]) -> tuple[Shingles, bool]:
+    """Leave out what most texts of a family share (instructions pasted into every message).
 
-    Otherwise a long template around short questions makes all of them near-duplicates. A text
-    that is nothing but template keeps all of it.
+    families: [num_texts] int64, labels of texts that are alike as a whole. Otherwise a long
+    template around short questions makes all of them near-duplicates. Also whether anything was
+    left out. Kept whole is a text that is nothing but template, and one that lacks a part of it:
+    it is no filled-in template but a rewording of the others.
     """
-    members: dict[Hashable, list[int]] = {}
-    for text, stratum in enumerate(strata):
-        members.setdefault(stratum, []).append(text)
+    order = np.argsort(families, kind="stable")
     sets = [
         shingles.values[start:end]
         for start, end in zip(shingles.starts[:-1], shingles.starts[1:], strict=True)
     ]
-    for texts in members.values():
+    is_changed = False
+    for texts in np.split(order, np.flatnonzero(np.diff(families[order])) + 1):
         if len(texts) < MIN_TEXTS_FOR_COMMON:
             continue
         values, counts = np.unique(np.concatenate([sets[t] for t in texts]), return_counts=True)
         common = values[counts > COMMON_SHARE * len(texts)]
-        if not len(common):
-            continue
-        for text in texts:
-            own = np.setdiff1d(sets[text], common, assume_unique=True)
-            if len(own):
-                sets[text] = own
-    return _packed(sets)
+        own = [np.setdiff1d(sets[text], common, assume_unique=True) for text in texts]
+        if len(texts) < MANY_TEXTS and not min(map(len, own)):
+            continue  # one of them says it all, and the others say it in more words
+        for text, rest in zip(texts, own, strict=True):
+            if len(rest) and len(sets[text]) - len(rest) == len(common) > 0:
+                sets[text] = rest
+                is_changed = True
+    return _packed(sets), is_changed
 
 
 def _shingle_set(text: str, hashes: _WordHashes) -> NDArray[np.uint64]:

@@ -1,7 +1,7 @@
 """What a right answer to a logged call is, and which suite therefore asks it.
 
     corrected   someone wrote what the answer should have been
-    gold        a hand-written sample asks the same and has a target
+    gold        a hand-written sample that asks the same has a target, or an audit of the call
     accepted    a thumbs-up: the logged answer
     logged      none of these: the logged answer as a mere reference, in the suite `logged`
 
@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from tasks.curate.evalset import Draft
 from tasks.curate.normalize import conversation_text
 from tasks.model.logged_call import LoggedCall
-
-LOGGED_SUITE = "logged"
+from tasks.scoring.suites import LOGGED_SUITE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +49,31 @@ class TargetResolver:
 
     def resolve(self, call: LoggedCall) -> Target | None:
         """The target of a call, or None where it has none that may be used."""
-        suite = self._suite_of_task.get(call.task or "")
-        gold = self._gold_for(call)
-        if suite is None and gold is not None:
-            suite = gold.suite  # the log does not name the task, the conversation does
+        suite, gold = self._declared(call)
         if suite is not None:
             task = gold.task if gold is not None and call.task is None else call.task
             if call.opinion.corrected is not None:
                 return Target(suite, task, call.opinion.corrected, "corrected")
             if gold is not None:
                 return Target(gold.suite, task, gold.target, "gold")
+            if call.opinion.audited is not None:
+                return Target(suite, task, call.opinion.audited, "gold")
             if call.opinion.is_liked and call.response is not None and not call.is_error:
                 return Target(suite, task, call.response, "accepted")
         return self._reference(call)
+
+    def suite_of(self, call: LoggedCall) -> str | None:
+        """The suite whose traffic a call is, whether or not a target is known; None: of none."""
+        suite, _ = self._declared(call)
+        return LOGGED_SUITE if suite is None and self._use_logged else suite
+
+    def _declared(self, call: LoggedCall) -> tuple[str | None, Draft | None]:
+        """The declared suite that asks this, and its hand-written sample that does."""
+        suite = self._suite_of_task.get(call.task or "")
+        gold = self._gold_for(call)
+        if suite is None and gold is not None:
+            suite = gold.suite  # the log does not name the task, the conversation does
+        return suite, gold
 
     def _gold_for(self, call: LoggedCall) -> Draft | None:
         by_task = self._gold.get(conversation_text(call.conversation.messages), {})
@@ -77,6 +88,8 @@ class TargetResolver:
         opinion = call.opinion
         if opinion.corrected is not None:
             return Target(LOGGED_SUITE, call.task, opinion.corrected, "corrected")
+        if opinion.audited is not None:
+            return Target(LOGGED_SUITE, call.task, opinion.audited, "gold")
         if call.response is None or call.is_error or opinion.is_disliked or opinion.incident:
             return None
         kind = "accepted" if opinion.is_liked else "logged"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, replace
+from typing import Any
 
 from expectations.rules import RuleSet
-from tasks.curate.assemble import Counts, assemble, replayable
+from tasks.curate.assemble import Assembled, Counts, assemble, replayable
+from tasks.curate.cautions import cautions
 from tasks.curate.evalset import Draft, EvalSet
 from tasks.curate.judge import judged
 from tasks.curate.suites import read_suite
@@ -21,6 +23,7 @@ from tasks.model.receipt import Receipt
 from tasks.rules.in_force import samples_rules
 from tasks.rules.outcomes import Failures
 from tasks.run import Run
+from tasks.scoring.suites import suite_rules
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -28,7 +31,7 @@ from tasks.store.evals import samples as table
 from tasks.store.evals.logged_calls import count_calls, read_questions
 
 #: raised when selection changes meaning, so that a rule tells what made its set
-_RULE_VERSION = 1
+_RULE_VERSION = 2
 
 
 def curate(run: Run) -> Receipt:
@@ -38,6 +41,7 @@ def curate(run: Run) -> Receipt:
     the set as a whole fails its expectations.
     """
     suites, rule_set = read_suites(run.settings), samples_rules(run.settings)
+    declared = suite_rules(run.settings, ())
     with run.open_store() as store:
         num_calls, calls = count_calls(store), read_questions(store)
     run.progress("curate", 0, num_calls + len(suites), "find duplicates")
@@ -47,24 +51,43 @@ def curate(run: Run) -> Receipt:
         use_logged=run.settings.curate.use_logged_targets,
     )
     usable = [call for call in calls if replayable(call, resolver)]
-    chosen, counts = assemble(suites, usable, resolver, run.settings.curate, run.request.seed)
-    if not chosen.samples:
-        raise _nothing(run.settings, num_calls, len(usable), counts)
+    assembled = assemble(
+        suites,
+        usable,
+        resolver,
+        run.settings.curate,
+        run.request.seed,
+        gating={rule.name for rule in declared if rule.is_gating},
+    )
+    if not assembled.eval_set.samples:
+        raise _nothing(run.settings, num_calls, len(usable), assembled.counts)
     not_taken = {
         "not_replayable": num_calls - len(calls),
         "errors_without_target": len(calls) - len(usable),
     }
     with run.open_store() as store:
-        kept, left_out = _judge(store, run, rule_set, chosen)
+        kept, left_out = _judge(store, run, rule_set, assembled.eval_set)
         if not kept.samples:
             raise DataError(
                 "every sample of the eval set fails an expectation; none was written",
                 received=", ".join(f"{name} {rows}" for name, rows in left_out.by_reason.items()),
                 next="fix the rules or the logs, then run again",
             )
+        told = cautions(
+            kept.samples,
+            declared,
+            run.settings.gate.alpha,
+            assembled.drawn.uncovered,
+            assembled.applications,
+        )
         with store.transaction():
             receipt = _write(
-                store, run, kept, _recount(counts, kept), not_taken, left_out, rule_set
+                store,
+                run,
+                replace(assembled, eval_set=kept, counts=_recount(assembled.counts, kept)),
+                {**not_taken, "cautions": told},
+                left_out,
+                rule_set,
             )
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
@@ -103,12 +126,12 @@ def _recount(counts: Counts, kept: EvalSet) -> Counts:
 def _write(
     store: Store,
     run: Run,
-    chosen: EvalSet,
-    counts: Counts,
-    not_taken: dict[str, int],
+    assembled: Assembled,
+    further_notes: dict[str, Any],
     left_out: Failures,
     rule_set: RuleSet,
 ) -> Receipt:
+    chosen, counts = assembled.eval_set, assembled.counts
     stored = table.find_eval_set(store, chosen.digest)
     is_new = stored is None or stored.run_id == run.run_id
     parent = stored.parent_digest if stored else table.latest_eval_set(store, run.run_id)
@@ -118,6 +141,7 @@ def _write(
         "curate": run.settings.curate.model_dump(mode="json"),
         "seed": run.request.seed,
         "counts": asdict(counts),
+        "frame": [asdict(stratum) for stratum in assembled.drawn.strata],
         "judged_by": rule_set.version,
     }
     table.write_eval_set(
@@ -131,7 +155,7 @@ def _write(
     )
     ledger.annotate_run(store, run.run_id, eval_set_digest=chosen.digest)
     notes = asdict(counts) | {
-        **not_taken,
+        **further_notes,
         "by_reason": dict(left_out.by_reason),
         "warnings": dict(left_out.warnings),
         "eval_set_digest": chosen.digest,

@@ -35,11 +35,13 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What the feedback on one call comes to. `thumbs` is the last one given."""
+    """What the feedback on one call comes to. `thumbs` is the last one given; `audited` the right
+    answer as somebody wrote it who was asked, whatever the answer was: no opinion on that."""
 
     corrected: str | None = None
     thumbs: float | None = None
     incident: bool = False
+    audited: str | None = None
 
     @property
     def is_failure(self) -> bool:
@@ -83,14 +85,17 @@ class LoggedCall:
 
 def opinion_of(signals: Iterable[Signal]) -> Opinion:
     """The last word counts: later feedback replaces earlier feedback of its kind."""
-    corrected, thumbs, incident = None, None, False
+    corrected, thumbs, incident, audited = None, None, False, None
     for signal in sorted(signals, key=_when):
         if signal.corrected is not None and signal.corrected.strip():
-            corrected = signal.corrected
+            if signal.kind == "audit":
+                audited = signal.corrected
+            else:
+                corrected = signal.corrected
         if signal.kind == "thumbs" and signal.value is not None:
             thumbs = signal.value
         incident = incident or signal.kind == "incident"
-    return Opinion(corrected, thumbs, incident)
+    return Opinion(corrected, thumbs, incident, audited)
 
 
 def _when(signal: Signal) -> tuple[str, str]:

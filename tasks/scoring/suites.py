@@ -9,19 +9,34 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tasks.errors import UsageError
-from tasks.model.verdict import GateRule, SuiteRole, SuiteRule
+from tasks.model.verdict import GateRule, SuiteRule
 from tasks.scoring import scorer_version
 from tasks.settings import CONFIG_NAME, Settings
 
-#: calls for which only the logged answer is known, and how those are judged
+#: calls for which only the logged answer is known, and how those are judged: they never gate
 LOGGED_SUITE, LOGGED_SCORER = "logged", "token_f1"
+
+
+def refuse_logged_gate(settings: Settings) -> None:
+    """Raises UsageError where the suite of logged answers is declared to decide."""
+    logged = settings.suites.get(LOGGED_SUITE)
+    if logged is not None and logged.role != "report":
+        raise UsageError(
+            f"the suite {LOGGED_SUITE!r} cannot gate: its targets are production's own answers, so "
+            "another wording would count as a loss",
+            received=f'suites.{LOGGED_SUITE}.role = "{logged.role}"',
+            allowed='role = "report"',
+            next=f"set suites.{LOGGED_SUITE}.role, or gate by a suite with known right answers",
+        )
 
 
 def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule, ...]:
     """Every declared suite, and `logged` where it is `present` in the eval set.
 
-    Raises UsageError on a present suite that is not declared, and on a scorer that is not known.
+    Raises UsageError on a present suite that is not declared, on a scorer that is not known, and
+    where `logged` shall gate.
     """
+    refuse_logged_gate(settings)
     undeclared = sorted(set(present) - {*settings.suites, LOGGED_SUITE})
     if undeclared:
         raise UsageError(
@@ -38,9 +53,9 @@ def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule
             SuiteRule(name, suite.role, margin, suite.scorer, suite.owner, dict(suite.slices))
         )
     if LOGGED_SUITE in present and LOGGED_SUITE not in settings.suites:
-        # besides suites that were written to be gated by, it only informs
-        role: SuiteRole = "report" if settings.suites else "primary"
-        rules.append(SuiteRule(LOGGED_SUITE, role, settings.margin(LOGGED_SUITE), LOGGED_SCORER))
+        rules.append(
+            SuiteRule(LOGGED_SUITE, "report", settings.margin(LOGGED_SUITE), LOGGED_SCORER)
+        )
     return tuple(rules)
 
 

@@ -172,9 +172,16 @@ class DriftSettings(_Section):
 
 
 class CurateSettings(_Section):
-    max_samples: int = Field(200, ge=1, description="samples mined from logs, at most")
-    failure_share: float = Field(
-        0.5, ge=0, le=1, description="share of them kept for failures (thumbs down, corrected)"
+    max_samples: int = Field(
+        1000,
+        ge=1,
+        description="samples mined from logs, at most, suites that gate first; every release "
+        "answers each, and with about 300 in a suite an equal release passes four times in five",
+    )
+    judged_represent_all: bool = Field(
+        False,
+        description="calls that people judged stand for those they did not; true only where who "
+        "judges does not hang on how good the answer is",
     )
     near_duplicate_jaccard: float = Field(
         0.8, gt=0, le=1, description="texts at least this alike count as one"

@@ -73,6 +73,13 @@ def test_drift_is_told_in_a_line(outcome, drift, expected):
     assert facts["drift"] == expected
 
 
+def test_what_a_set_cannot_do_is_told_a_line_each(outcome):
+    notes = {"cautions": ["suite order: too few", "session 'x' holds"], "num_samples": 3}
+    curated = Receipt("curate", "r", 7, 7, notes=notes)
+    facts = summary.facts(replace(outcome, receipts=(curated,)))
+    assert [text for name, text in facts if name == "caution"] == notes["cautions"]
+
+
 def test_summary_tells_the_window_and_the_files_that_changed(outcome, capsys):
     notes = {
         "files": 4, "new_files": 4, "changed_files": ["/a", "/b", "/c", "/d"],

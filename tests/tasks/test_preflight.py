@@ -124,6 +124,11 @@ def test_a_prompt_folder_without_a_prompt_for_a_task_of_a_suite(folder: Path):
     assert "no prompt for the task 'order' of suite 'order'" in messages["releases.now.prompt"]
 
 
+def test_logged_answers_that_shall_gate_are_told_before_anything(folder: Path):
+    wrong = settings_of(folder, suites={"logged": {"role": "primary"}})
+    assert set(problems(wrong, "curate")) == {"suites.logged.role"}
+
+
 def test_only_what_the_stages_need_is_asked_for(folder: Path):
     (folder / "suites" / "order.jsonl").unlink()
     (folder / "expectations" / "own.toml").write_text("[[")

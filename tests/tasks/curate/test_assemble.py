@@ -17,7 +17,7 @@ from tasks.model.canonical import canonical_json
 from tasks.model.logged_call import Conversation, LoggedCall, Opinion
 from tasks.settings import CurateSettings
 
-_RULE = CurateSettings(max_samples=50, failure_share=0.5, near_duplicate_jaccard=0.8)
+_RULE = CurateSettings(max_samples=50, near_duplicate_jaccard=0.8)
 _LONG = "my parcel has not come and i would like to know where it is today"
 
 
@@ -48,7 +48,8 @@ def _assembled(
     use_logged: bool = True,
 ) -> tuple[EvalSet, Counts]:
     resolver = TargetResolver({"route": "route"}, samples, use_logged=use_logged)
-    return assemble(samples, calls, resolver, rule, seed=0)
+    assembled = assemble(samples, calls, resolver, rule, seed=0, gating={"route"})
+    return assembled.eval_set, assembled.counts
 
 
 def _only(calls: list[LoggedCall], *, samples: list[Draft] | None = None) -> tuple[str, str, str]:
@@ -119,12 +120,111 @@ def test_suite_samples_stay_even_when_alike_and_share_a_cluster() -> None:
     assert len({sample.cluster_id for sample in found.samples}) == 1
 
 
-def test_of_near_duplicates_the_failure_stays_then_the_earliest() -> None:
+def test_of_near_duplicates_the_earliest_stays() -> None:
     early, late = _call("z", _LONG), _call("a", _LONG + " please", minutes=5)
     assert _kept([early, late]) == ["z"]
-    corrected = replace(late, opinion=Opinion(corrected="right"))
-    assert _kept([early, corrected]) == ["a"]
     assert _kept([early, replace(late, started_at=early.started_at)]) == ["a"]
+
+
+def test_what_most_who_judged_a_question_said_is_said_of_all_its_calls() -> None:
+    unjudged = [_call(f"u{n}", _LONG) for n in range(5)]
+    liked = [_call(f"l{n}", _LONG, opinion=Opinion(thumbs=1.0), minutes=n) for n in range(1, 3)]
+    wrong = _call("w", _LONG, opinion=Opinion(corrected="right"), minutes=9)
+    (sample,) = _assembled([], [*unjudged, *liked, wrong])[0].samples
+    assert (sample.stratum, sample.request_id, sample.target) == ("liked", "l1", "answer to l1")
+    # when they are even, the last word
+    (sample,) = _assembled([], [*unjudged, liked[0], wrong])[0].samples
+    assert (sample.stratum, sample.request_id, sample.target) == ("failed", "w", "right")
+    (sample,) = _assembled([], [*unjudged, liked[0], replace(wrong, started_at=None)])[0].samples
+    assert sample.stratum == "failed"
+    early = replace(wrong, started_at=unjudged[0].started_at)
+    (sample,) = _assembled([], [*unjudged, liked[0], early])[0].samples
+    assert sample.stratum == "liked"
+
+
+def test_near_duplicates_with_other_right_answers_are_two_samples_in_two_clusters() -> None:
+    right = [_call("a", _LONG, opinion=Opinion(corrected="refund"))]
+    other = [_call("b", _LONG + " please", opinion=Opinion(corrected="delivery"))]
+    found, counts = _assembled([], right + other)
+    assert counts.num_samples == 2
+    assert len({sample.cluster_id for sample in found.samples}) == 2
+    # the same answer in another form, or an answer of production, makes no other question
+    same = [_call("b", _LONG + " please", opinion=Opinion(corrected=" REFUND"))]
+    assert _assembled([], right + same)[1].num_samples == 1
+    assert _assembled([], [*right, _call("b", _LONG + " please")])[1].num_samples == 1
+
+
+def test_an_audited_answer_is_right_and_no_opinion() -> None:
+    audited = _call("a", "x", opinion=Opinion(audited="right"))
+    assert _only([audited]) == ("route", "gold", "right")
+    (sample,) = _assembled([], [audited])[0].samples
+    assert (sample.stratum, sample.origin) == ("unjudged", "traffic")
+    assert _only([replace(audited, task="chat")]) == ("logged", "gold", "right")
+    both = _call("a", "x", opinion=Opinion(audited="right", corrected="better"))
+    assert _only([both]) == ("route", "corrected", "better")
+
+
+def test_a_greeting_asked_900_times_is_one_sample_that_stands_for_all_of_them() -> None:
+    liked = Opinion(thumbs=1.0)
+    calls = [_call(f"h{n}", "hello there", opinion=liked) for n in range(900)]
+    calls += [_call(f"q{n}", f"where is order {n}", opinion=liked) for n in range(100)]
+    found, _ = _assembled([], calls, rule=_RULE.model_copy(update={"max_samples": 21}))
+    weights = sorted(sample.weight for sample in found.samples)
+    assert len(weights) == 21
+    assert weights[-1] == pytest.approx(0.9 * 21)
+    assert weights[:-1] == pytest.approx([0.1 * 21 / 20] * 20)
+
+
+@pytest.mark.parametrize("count", [19, 600])
+def test_orders_in_three_prompt_versions_are_all_samples(count: int) -> None:
+    draw = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    prompts = [
+        " ".join("".join(draw.choices(letters, k=6)) for _ in range(120)) for _version in range(3)
+    ]
+    calls = [
+        _call(f"q{n}", f"{prompts[n % 3]} my order {70_000 + n} has not come", minutes=n)
+        for n in range(count)
+    ]
+    _, counts = _assembled([], calls, rule=_RULE.model_copy(update={"max_samples": 1000}))
+    assert counts.num_samples == count
+
+
+def test_an_id_of_an_application_ties_nothing_together() -> None:
+    calls = [_call(f"a{n}", f"question {n}", session_id="bot") for n in range(150)]
+    calls += [_call(f"b{n}", f"other question {n}", session_id="person") for n in range(100)]
+    resolver = TargetResolver({"route": "route"}, [], use_logged=True)
+    rule = _RULE.model_copy(update={"max_samples": 1000})
+    assembled = assemble([], calls, resolver, rule, seed=0, gating={"route"})
+    assert assembled.applications == {"bot": 150}
+    assert assembled.counts.num_clusters == 151
+    few = assemble([], calls[:100], resolver, rule, seed=0, gating={"route"})
+    assert (few.applications, few.counts.num_clusters) == ({}, 1)
+
+
+def test_asked_hand_written_samples_stand_for_their_calls_and_others_for_themselves() -> None:
+    liked = Opinion(thumbs=1.0)
+    samples = [_sample("x"), _sample("y", slices={"n": "2"}), _sample("never asked")]
+    calls = [_call(f"x{n}", "x") for n in range(6)]
+    calls += [_call("y", "y", opinion=liked)]
+    calls += [_call(f"z{n}", f"mined {n}", opinion=liked) for n in range(2)]
+    found, _ = _assembled(samples, calls)
+    by_text = {s.messages[0]["content"]: (s.weight, s.stratum, s.is_counted) for s in found.samples}
+    assert by_text == {
+        "x": (pytest.approx(6 * 4 / 9), "unjudged", True),
+        "y": (pytest.approx(4 / 9), "liked", True),
+        "mined 0": (pytest.approx(4 / 9), "liked", True),
+        "mined 1": (pytest.approx(4 / 9), "liked", True),
+        "never asked": (1.0, "", True),
+    }
+
+
+def test_a_call_like_two_hand_written_samples_is_shared_by_them() -> None:
+    samples = [_sample(_LONG + " now"), _sample(_LONG + " soon"), _sample("x")]
+    calls = [_call("a", _LONG), _call("b", _LONG + " now"), *(_call(f"x{n}", "x") for n in "12")]
+    found, _ = _assembled(samples, calls)
+    weights = [s.weight for s in sorted(found.samples, key=lambda s: s.messages[0]["content"])]
+    assert weights == pytest.approx([1.5 * 3 / 4, 0.5 * 3 / 4, 2 * 3 / 4])
 
 
 def test_one_text_in_two_tasks_is_two_samples_in_one_cluster() -> None:
@@ -233,7 +333,16 @@ def test_everything_that_is_asked_or_judged_changes_the_sample_id() -> None:
         _draft(slices={}), _draft(origin="traffic"), _draft(target_kind="logged"),
     ]  # fmt: skip
     assert len({draft.sample_id for draft in variants}) == len(variants)
-    assert _draft(request_id="q").sample_id == _draft().sample_id
+    in_a_set = _draft(request_id="q", weight=2.0, stratum="failed", is_counted=False)
+    assert in_a_set.sample_id == _draft().sample_id
+
+
+def test_digest_covers_what_each_sample_counts() -> None:
+    plain = _draft("x", request_id="q")
+    others = [replace(plain, weight=2.0), replace(plain, stratum="liked"),
+              replace(plain, is_counted=False)]  # fmt: skip
+    digests = {eval_set([draft, _draft("y")], [0, 1]).digest for draft in (plain, *others)}
+    assert len(digests) == 4
 
 
 def test_digest_covers_samples_and_how_they_cluster_but_no_labels() -> None:

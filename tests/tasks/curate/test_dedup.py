@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,16 @@ from tasks.curate import dedup
 from tasks.curate.clusters import clusters_of
 from tasks.curate.dedup import jaccard, near_duplicate_groups
 from tasks.curate.minhash import MAX_MISS, NUM_HASHES, banding, candidate_pairs, signatures
+from tasks.curate.normalize import normalize
 from tasks.curate.shingles import shingle
-from tests.work import Work, assert_linear
+from tests.work import Work, assert_linear, counting
 
-_WORDS = [f"word{number}" for number in range(3000)]
+_WORDS = ["".join(letters) for letters in product("bdfgklmprstvz", "aeiou", "bdfgklm", "aeiou")]
 _SENTENCE = "my parcel has not come and i would like to know where it is today"
 
 
 def _groups(texts: list[str], threshold: float = 0.8) -> list[int]:
-    return near_duplicate_groups(texts, ["all"] * len(texts), threshold)
+    return near_duplicate_groups(texts, threshold)
 
 
 def _sets(text: str) -> set[tuple[str, ...]]:
@@ -125,7 +127,114 @@ def test_a_template_around_short_questions_does_not_make_them_duplicates() -> No
     assert len(set(_groups(texts))) == 40
     # a text with the same question stays a duplicate, and few texts are too few to see a template
     assert len(set(_groups([*texts, texts[0] + " please"], 0.7))) == 40
-    assert len(set(_groups(texts[:10]))) == 1
+    assert len(set(_groups(texts[:5]))) == 5
+    assert len(set(_groups(texts[:4]))) == 1
+
+
+@pytest.mark.parametrize("num_texts", [19, 600])
+def test_a_template_in_several_versions_is_looked_through(num_texts: int) -> None:
+    draw = random.Random(2)
+    whole = draw.choices(_WORDS, k=200)
+    versions = [" ".join([*draw.choices(_WORDS, k=changed), *whole]) for changed in (2, 9, 60)]
+    products = draw.sample(_WORDS, num_texts)
+    orders = [f"{versions[n % 3]} where is order fw-{n:05d} now" for n in range(num_texts)]
+    named = [f"{versions[n % 3]} where is my {products[n]} now" for n in range(num_texts)]
+    assert len(set(_groups(orders))) == num_texts
+    assert len(set(_groups(named))) == num_texts
+
+
+def test_one_question_in_some_wordings_is_no_template() -> None:
+    """One of them says it all, and the others only more."""
+    eaten = "i have had pizza in the fridge since monday so is it safe to eat"
+    more = ("it turns out", "so it seems", "as it happens", "oh dear")
+    wordings = [eaten, *(f"{start} {eaten}" for start in more), f"{eaten} now", f"{eaten} please"]
+    assert len(set(_groups(wordings))) == 1
+
+
+def test_questions_that_fill_in_one_form_are_so_many() -> None:
+    form = "alert my bank and let them know that i'm travelling to {}"
+    places = ("peru", "china", "spain", "chad", "rome")
+    assert len(set(_groups([form.format(place) for place in places]))) == 5
+
+
+def test_many_rewordings_of_a_long_question_are_no_template() -> None:
+    draw = random.Random(4)
+    words = draw.choices(_WORDS, k=60)
+    texts = [" ".join(words)]
+    for _ in range(40):
+        changed = list(words)
+        changed[draw.randrange(1, 59)] = draw.choice(_WORDS)
+        texts.append(" ".join(changed))
+    assert len(set(_groups(texts))) == 1
+
+
+_KEPT_APART = [
+    ("order 4711", "order 4712"),
+    ("invoice a-b7/3", "invoice a-b8/3"),
+    ("send $5 to account 9", "send $9 to account 5"),
+    ("a loss of -5 percent", "a loss of 5 percent"),
+    ("paid in €", "paid in $"),
+    ("on 2026-11-29", "on 2026-11-28"),
+    ("write to ann@mail.example", "write to bob@mail.example"),
+    ("open /etc/hosts", "open /etc/passwd"),
+    ("rename first_name", "rename last_name"),
+    ('translate "good morning"', 'translate "good evening"'),
+    ("übersetze „guten morgen“", "übersetze „guten abend“"),
+    ("翻译「早上好」", "翻译「晚上好」"),
+    ("is a > b", "is a < b"),
+    ("thanks 🙂", "thanks 😡"),
+    ("do cancel it", "do not cancel it"),
+    ("i want it", "i don't want it"),
+    ("bitte kündigen", "bitte nicht kündigen"),
+    ("请取消", "请不取消"),
+    ("订单一二三", "订单一二四"),
+    ("मुझे चाहिए", "मुझे नहीं चाहिए"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), _KEPT_APART)
+def test_values_tell_questions_apart_however_alike_the_rest_is(one: str, other: str) -> None:
+    around = " ".join(random.Random(6).choices(_WORDS, k=200))
+    texts = [normalize(f"{around} {value} {around}") for value in (one, other)]
+    assert len(set(_groups(texts))) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("order 4711", "Order  4711"),
+        ("order 4711", "order 4711, please!"),
+        ("order 4711 came", "the order 4711 came"),
+        ('say "yes" to it', "say “yes” to that"),
+        ("i don't know it", "i really don't know it"),
+    ],
+)
+def test_wording_around_the_same_values_does_not(one: str, other: str) -> None:
+    around = " ".join(random.Random(6).choices(_WORDS, k=60))
+    texts = [normalize(f"{around} {value} {around}") for value in (one, other)]
+    assert len(set(_groups(texts))) == 1
+
+
+def test_where_right_answers_differ_only_texts_of_the_same_answer_are_one() -> None:
+    texts = [_SENTENCE, *(f"{_SENTENCE} {word}" for word in ("please", "now", "today", "again"))]
+    answers = {
+        texts[0]: [("mood", "good")],
+        texts[1]: [("mood", "bad")],
+        texts[2]: [("mood", "good")],
+    }
+    first, second, third, fourth, fifth = near_duplicate_groups(texts, 0.8, answers)
+    assert first == third
+    assert len({first, second, fourth, fifth}) == 4
+
+
+def test_right_answers_to_other_kinds_of_question_and_the_same_ones_divide_nothing() -> None:
+    texts = [f"{_SENTENCE} {word}" for word in ("please", "now", "today")]
+    answers = {
+        texts[0]: [("mood", "good")],
+        texts[1]: [("route", "parcels")],
+        texts[2]: [("mood", "good"), ("route", "parcels")],
+    }
+    assert len(set(near_duplicate_groups(texts, 0.8, answers))) == 1
 
 
 def test_many_texts_and_a_giant_group_of_them_stay_linear(
@@ -133,9 +242,9 @@ def test_many_texts_and_a_giant_group_of_them_stay_linear(
 ) -> None:
     num_pairs = 0
 
-    def counted(signature: Any, cut: Any) -> Iterator[Any]:
+    def counted(signature: Any, classes: Any, cut: Any) -> Iterator[Any]:
         nonlocal num_pairs
-        for pairs in candidate_pairs(signature, cut):
+        for pairs in candidate_pairs(signature, classes, cut):
             num_pairs += len(pairs)
             yield pairs
 
@@ -144,9 +253,13 @@ def test_many_texts_and_a_giant_group_of_them_stay_linear(
     def groups_of(count: int) -> list[int]:
         draw = random.Random(0)
         texts = [" ".join(draw.choices(_WORDS, k=12)) for _ in range(count)]
-        alike = [f"{_SENTENCE} {number}" for number in range(count)]
-        strata = ["mixed"] * count + [str(n) for n in range(count)]
-        return near_duplicate_groups(texts + alike, strata, 0.8)
+        words = draw.choices(_WORDS, k=60)
+        alike = []
+        for _ in range(count):
+            words[draw.randrange(60)] = draw.choice(_WORDS)
+            alike.append(" ".join(words))
+        orders = [f"{_SENTENCE} {number}" for number in range(count)]
+        return near_duplicate_groups(texts + alike + orders, 0.8)
 
     def work(count: int) -> int:
         nonlocal num_pairs
@@ -154,10 +267,45 @@ def test_many_texts_and_a_giant_group_of_them_stay_linear(
         return Work().of(lambda: groups_of(count)) + num_pairs
 
     assert_linear(work, 300)
-    count = 10_000
+    count = 5_000
     groups = groups_of(count)
     assert len(set(groups[:count])) == count
-    assert len(set(groups[count:])) == 1
+    assert len(set(groups[count : 2 * count])) == 1
+    assert len(set(groups[2 * count :])) == count
+
+
+def test_layers_of_templates_stay_linear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every family loses one text to each look: the looks are bounded, not the texts."""
+    looks = 0
+    joined = dedup._joined
+
+    def counted(*args: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return joined(*args)
+
+    monkeypatch.setattr(dedup, "_joined", counted)
+    draw = random.Random(8)
+    layers = [" ".join(draw.choices(_WORDS, k=40 * 2**layer)) for layer in range(6)]
+    texts = [" ".join([*layers[n % 6 :], *draw.choices(_WORDS, k=3)]) for n in range(240)]
+    assert len(set(_groups(texts))) == 240
+    assert looks <= 1 + dedup._MAX_LAYERS
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000, "1" * 200_000, "\"" * 100_001, "“" * 100_000,
+                                  "'" * 100_001, "'a " * 50_000, "@" * 100_000])  # fmt: skip
+def test_values_are_read_in_linear_time(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        work = Work()
+        module = counting(patch, work, "tasks.curate.values")
+        half, whole = text[: len(text) // 20], text[: len(text) // 10]
+
+        def steps(part: str) -> int:
+            before = work.steps
+            module.ValueReader().values(part)
+            return work.steps - before
+
+        assert steps(whole) <= 2.5 * steps(half)
 
 
 def test_hostile_text_is_just_text() -> None:

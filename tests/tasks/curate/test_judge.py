@@ -112,6 +112,35 @@ def test_a_rule_that_a_sample_cannot_answer_is_named(tmp_path: Path) -> None:
         curate(_run(tmp_path, suites=_suite(tmp_path)))
 
 
+def _weighted(name: str, stratum: str, weight: float, **changes: Any) -> Draft:
+    conversation = Conversation(None, ({"role": "user", "content": name},))
+    draft = Draft("s", None, conversation, "t", "gold", "traffic", {}, request_id=name)
+    return replace(draft, stratum=stratum, weight=weight, **changes)
+
+
+def test_those_left_of_a_stratum_stand_for_those_that_leave() -> None:
+    drafts = [_weighted(f"f{n}", "failed", 0.5) for n in range(4)]
+    drafts += [_weighted(f"l{n}", "liked", 1.25) for n in range(2)]
+    drafts += [_weighted("h", "liked", 1.5, request_id=None), _weighted("o", "", 1.0)]
+    left = without(eval_set(drafts, range(8)), {drafts[0].sample_id, drafts[4].sample_id})
+    weights = {sample.messages[0]["content"]: sample.weight for sample in left.samples}
+    # 2 of 6 for the failed ones, 2.5 for the liked, 1.5 for the one written by hand: of 5 now
+    assert weights == {
+        "f1": pytest.approx(5 / 9), "f2": pytest.approx(5 / 9), "f3": pytest.approx(5 / 9),
+        "l1": pytest.approx(2.5 * 5 / 6), "h": pytest.approx(1.5 * 5 / 6), "o": 1.0,
+    }  # fmt: skip
+    assert all(sample.is_counted for sample in left.samples)
+
+
+def test_where_a_whole_stratum_leaves_the_others_of_its_suite_do_not_count() -> None:
+    drafts = [_weighted("f", "failed", 1.0), _weighted("l", "liked", 1.0)]
+    drafts += [_weighted("h", "liked", 1.0, request_id=None)]
+    drafts += [_weighted("m", "liked", 1.0, suite="other")]
+    left = without(eval_set(drafts, range(4)), {drafts[0].sample_id})
+    counted = {sample.messages[0]["content"]: sample.is_counted for sample in left.samples}
+    assert counted == {"l": False, "h": True, "m": True}
+
+
 def test_a_set_without_some_samples_is_the_set_that_the_others_make() -> None:
     drafts = [
         Draft("s", None, Conversation(None, ({"role": "user", "content": str(n)},)), "t", "gold",

@@ -20,7 +20,7 @@ from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.evals.samples import read_eval_set
+from tasks.store.evals.samples import find_eval_set, read_eval_set
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
 
@@ -101,6 +101,52 @@ def test_a_set_is_written_with_its_receipt(tmp_path: Path) -> None:
     assert len(samples) == 25
     assert samples[0].messages[0]["role"] == "user"
     assert all(sample.cluster_id for sample in samples)
+
+
+def test_the_frame_of_a_set_is_kept_with_it(tmp_path: Path) -> None:
+    run = _run(tmp_path, suites=_suite(tmp_path), curate={"max_samples": 4})
+    rows = [_request(n) for n in range(20)] + [_request(20, "suite question 3")]
+    _fill(run, rows, corrected=range(12))
+    receipt = curate(run)
+    with run.open_store() as store:
+        stored = find_eval_set(store, receipt.key)
+        samples = read_eval_set(store, receipt.key)
+    assert stored is not None
+    assert stored.rule["version"] == 2
+    assert stored.rule["frame"] == [
+        {"suite": "logged", "stratum": "unjudged", "num_calls": 8, "num_candidates": 8,
+         "num_drawn": 0},
+        {"suite": "route", "stratum": "failed", "num_calls": 12, "num_candidates": 12,
+         "num_drawn": 4},
+        {"suite": "route", "stratum": "unjudged", "num_calls": 8, "num_candidates": 0,
+         "num_drawn": 0},
+    ]  # fmt: skip
+    drawn = [sample for sample in samples if sample.request_id is not None]
+    assert [(s.stratum, s.is_counted, s.weight) for s in drawn] == [("failed", False, 1.0)] * 4
+    by_hand = {(s.weight, s.stratum, s.is_counted) for s in samples if s.request_id is None}
+    assert by_hand == {(1.0, "", True), (1.0, "unjudged", True)}
+
+
+def test_what_a_set_cannot_do_is_told_before_anything_is_generated(tmp_path: Path) -> None:
+    run = _run(tmp_path, suites=_suite(tmp_path))
+    rows = [_request(n, session_id="bot") for n in range(150)]
+    _fill(run, rows, corrected=range(100))
+    told = curate(run).notes["cautions"]
+    assert [sentence.split(":")[0] for sentence in told] == [
+        "suite route", "suite route", "session 'bot' holds 150 calls, more than half of all",
+    ]  # fmt: skip
+    assert "50 of 150 calls were not judged" in told[0]
+    assert "the 100 samples of the other calls" in told[0]
+    assert "5 samples count, worth 5 independent ones" in told[1]
+    calm = _run(tmp_path, "run-2", suites={"route": {"samples": "route.jsonl", "role": "report"}},
+                curate={"judged_represent_all": True})  # fmt: skip
+    assert len(curate(calm).notes["cautions"]) == 1
+
+
+def test_logged_answers_are_refused_as_a_gate_before_any_work(tmp_path: Path) -> None:
+    run = _run(tmp_path, suites={"logged": {"role": "guard"}})
+    with pytest.raises(UsageError, match=r"suites\.logged\.role"):
+        curate(run)
 
 
 def test_hostile_text_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,19 @@ def test_suites_name_their_scorer_and_logged_has_its_own() -> None:
     settings = parse_settings({"suites": {"words": {"scorer": "choice"}}}, base=".")
     rules = suite_rules(settings, {"words", "logged"})
     assert {rule.name: rule.metric for rule in rules} == {"words": "choice", "logged": "token_f1"}
+
+
+@pytest.mark.parametrize("suites", [{}, {"words": {}}])
+def test_logged_answers_never_gate(suites: dict[str, Any]) -> None:
+    rules = suite_rules(parse_settings({"suites": suites}, base="."), {"logged"})
+    assert [rule.is_gating for rule in rules if rule.name == "logged"] == [False]
+    for role in ("primary", "guard"):
+        declared = parse_settings({"suites": {**suites, "logged": {"role": role}}}, base=".")
+        with pytest.raises(UsageError, match=r"suites\.logged\.role"):
+            suite_rules(declared, {"logged"})
+    own = {"logged": {"role": "report", "scorer": "exact_match"}}
+    (rule,) = suite_rules(parse_settings({"suites": own}, base="."), {"logged"})
+    assert (rule.role, rule.metric) == ("report", "exact_match")
 
 
 def test_undeclared_suite_and_unknown_scorer_are_one_clear_line() -> None:

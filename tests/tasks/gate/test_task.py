@@ -188,21 +188,20 @@ def test_a_scorer_that_never_ran_leaves_everything_unscored(tmp_path: Path) -> N
     assert _verdict(run).suites[0].releases["challenger"].tally.num_unscored == 80
 
 
-def test_logged_gates_only_when_no_suite_is_declared(tmp_path: Path) -> None:
-    for folder, suites, verdict in (
-        (tmp_path / "a", {}, "no_worse"),
-        (tmp_path / "b", _SUITES, "cannot_tell"),
-    ):
+def test_logged_answers_decide_nothing_with_or_without_other_suites(tmp_path: Path) -> None:
+    for folder, suites in ((tmp_path / "a", {}), (tmp_path / "b", _SUITES)):
         folder.mkdir()
         run = _run(folder, suites=suites)
         _samples(run, 100, "logged")
-        for release in ("old", "new"):
-            _answers(run, release, [0.7] * 100, suite="logged", scorer="token_f1@1")
+        for release, score in (("old", 0.7), ("new", 0.1)):
+            _answers(run, release, [score] * 100, suite="logged", scorer="token_f1@1")
         gate(run)
         found = _verdict(run)
-        assert found.verdict == verdict
+        assert found.verdict == "cannot_tell"
         roles = {suite.rule.name: suite.rule.role for suite in found.suites}
-        assert roles["logged"] == ("report" if suites else "primary")
+        assert roles["logged"] == "report"
+        if not suites:
+            assert "no suite gates" in found.reasons[0]
 
 
 def test_a_failed_must_pass_blocks_and_is_named(tmp_path: Path) -> None:

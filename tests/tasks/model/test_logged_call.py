@@ -106,6 +106,13 @@ def test_thumbs_down_correction_and_incident_are_failures() -> None:
     assert not opinion_of([Signal("1", "thumbs", 1.0)]).is_failure
 
 
+def test_an_audit_gives_the_right_answer_and_is_no_opinion() -> None:
+    opinion = opinion_of([Signal("1", "audit", corrected="right"), Signal("2", "audit")])
+    assert opinion == Opinion(audited="right")
+    assert not opinion.is_failure
+    assert not opinion.is_liked
+
+
 def test_an_incident_outweighs_a_thumbs_up() -> None:
     assert not opinion_of([Signal("1", "thumbs", 1.0), Signal("2", "incident")]).is_liked
 

@@ -1,0 +1,266 @@
+"""The sampling frame: what production asked, by suite and by what people said of its answers.
+
+Every replayable call of a suite is in one stratum: failed, liked or unjudged. A question that was
+asked more than once (its duplicates) is one candidate that stands for all its calls, and all of
+them are in the stratum of the question. Candidates need a target; within a stratum those that have
+one stand for those that have none. The more often a question was asked, the likelier one of its
+calls came by a target, so each also stands for as many of its kind as its chance to have one says
+(inverse propensity; every call of the stratum is as likely to come by a target as any other).
+
+A stratum in which no question has a target cannot be stood for by the others, which differ from it
+in what people said of the answers. The suite's drawn samples are then selected by outcome: they are
+shown and do not count. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tasks.curate.select import draw, places_of_strata, places_of_suites, to_mean_one
+from tasks.model.logged_call import LoggedCall
+from tasks.scoring.suites import LOGGED_SUITE
+
+FAILED, LIKED, UNJUDGED = "failed", "liked", "unjudged"
+#: a stratum without a known answer may hold this share of the calls of its suite
+MAX_UNCOVERED_RATIO = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What some calls of a suite ask. `key` is the request id of the one that represents them.
+
+    num_calls: all of them. num_known: those that were judged, or whose right answer somebody gave.
+    num_own: those of the question's stratum. num_targets: of these, those with a target.
+    """
+
+    key: str
+    suite: str
+    stratum: str
+    num_calls: int
+    num_known: int
+    num_own: int
+    num_targets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """One stratum of the frame. `num_candidates` are questions with a target."""
+
+    suite: str
+    stratum: str
+    num_calls: int
+    num_candidates: int
+    num_drawn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uncovered:
+    """A stratum of a suite that none of its drawn samples stands for: it has no candidates, or
+    there was no place for any of them."""
+
+    suite: str
+    stratum: str
+    num_calls: int
+    num_calls_of_suite: int
+    num_candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A hand-written sample that production asks too, and how many calls it stands for."""
+
+    key: str
+    suite: str
+    num_calls: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """`weights` by key, of drawn questions and of asked samples. The drawn ones of a suite with an
+    `uncovered` stratum do not count."""
+
+    weights: Mapping[str, float]
+    strata: tuple[Stratum, ...]
+    uncovered: tuple[Uncovered, ...]
+
+    @property
+    def suites_not_counted(self) -> frozenset[str]:
+        return frozenset(stratum.suite for stratum in self.uncovered)
+
+
+def stratum_of(calls: Sequence[LoggedCall]) -> str:
+    """The stratum of a question: what most of those who judged it said, the last if they are even.
+
+    Which of the two is the more interesting decides nothing.
+    """
+    judged = [call for call in calls if stratum_of_call(call) != UNJUDGED]
+    if not judged:
+        return UNJUDGED
+    said = Counter(map(stratum_of_call, judged))
+    if said[FAILED] == said[LIKED]:
+        return stratum_of_call(max(judged, key=when))
+    return FAILED if said[FAILED] > said[LIKED] else LIKED
+
+
+def stratum_of_call(call: LoggedCall) -> str:
+    if call.is_failure:
+        return FAILED
+    return LIKED if call.opinion.is_liked else UNJUDGED
+
+
+def when(call: LoggedCall) -> tuple[str, str]:
+    """Calls in the order of their time, those without one last."""
+    return "~" if call.started_at is None else call.started_at.isoformat(), call.request_id
+
+
+def draw_samples(
+    questions: Iterable[Question],
+    asked: Iterable[Asked],
+    *,
+    gating: Collection[str],
+    max_samples: int,
+    judged_represent_all: bool,
+    seed: int,
+) -> Drawn:
+    """Draw from every suite, from those that can gate first, and weigh what counts.
+
+    A weight is in proportion to the calls that a sample stands for, and 1 on average over the
+    samples of its suite that production asks. `judged_represent_all`: calls that nobody judged
+    leave the frame, and the judged ones stand for them (every call is as likely to be judged as any
+    other).
+    """
+    frames: dict[str, _SuiteFrame] = {}
+    for question in sorted(questions, key=lambda question: question.key):
+        frame = frames.setdefault(question.suite, _SuiteFrame(question.suite))
+        frame.strata.setdefault(question.stratum, []).append(question)
+    for sample in sorted(asked, key=lambda sample: sample.key):
+        frame = frames.setdefault(sample.suite, _SuiteFrame(sample.suite))
+        frame.asked[sample.key] = sample.num_calls
+    for frame in frames.values():
+        if judged_represent_all and frame.suite != LOGGED_SUITE and frame.num_calls:
+            frame.known_share = frame.num_known / frame.num_calls
+    tiers: tuple[dict[str, int], ...] = ({}, {}, {})
+    for name, frame in sorted(frames.items()):
+        candidates = frame.candidates()
+        tier = 2 if name not in gating else 1 if frame.uncovered(candidates) else 0
+        tiers[tier][name] = sum(map(len, candidates.values()))
+    places = places_of_suites(max_samples, tiers)
+    weights: dict[str, float] = {}
+    strata: list[Stratum] = []
+    uncovered: list[Uncovered] = []
+    for name, frame in sorted(frames.items()):
+        drawn = frame.drawn(places[name], seed)
+        counts = frame.counts(drawn)
+        missed = frame.uncovered({count.stratum for count in counts if count.num_drawn})
+        strata += counts
+        uncovered += missed if drawn else ()
+        # what does not count is on no scale with what does
+        for scale in (frame.asked, drawn) if missed else ({**frame.asked, **drawn},):
+            weights |= zip(scale, to_mean_one(list(scale.values())), strict=True)
+    return Drawn(weights, tuple(strata), tuple(uncovered))
+
+
+@dataclass(slots=True)
+class _SuiteFrame:
+    """The questions of a suite by stratum; `asked`: calls that hand-written samples stand for.
+    `known_share`: of its calls, where only those that were judged are in the frame."""
+
+    suite: str
+    strata: dict[str, list[Question]] = field(default_factory=dict)
+    asked: dict[str, float] = field(default_factory=dict)
+    known_share: float | None = None
+
+    @property
+    def num_calls(self) -> int:
+        """Calls that no hand-written sample stands for."""
+        return sum(q.num_calls for questions in self.strata.values() for q in questions)
+
+    @property
+    def num_known(self) -> int:
+        return sum(q.num_known for questions in self.strata.values() for q in questions)
+
+    def calls(self) -> dict[str, float]:
+        """Stratum → its calls, or those that its judged questions stand for."""
+        sizes = {
+            name: math.fsum(self._size(question) for question in questions)
+            for name, questions in sorted(self.strata.items())
+        }
+        return {name: size for name, size in sizes.items() if size}
+
+    def candidates(self) -> dict[str, dict[str, float]]:
+        """Stratum → key of each question with a target → calls it stands for."""
+        candidates = {}
+        for name, questions in sorted(self.strata.items()):
+            share = sum(q.num_targets for q in questions) / sum(q.num_own for q in questions)
+            sizes = {
+                question.key: self._size(question) / _chance_of_any(share, question.num_own)
+                for question in questions
+                if question.num_targets and self._size(question)
+            }
+            if sizes:
+                candidates[name] = sizes
+        return candidates
+
+    def _size(self, question: Question) -> float:
+        """Its calls; where only judged questions are in the frame, calls of others like it too."""
+        if self.known_share is None:
+            return question.num_calls
+        if not question.num_known:
+            return 0.0
+        return question.num_calls / _chance_of_any(self.known_share, question.num_calls)
+
+    def uncovered(self, covered: Collection[str]) -> list[Uncovered]:
+        """The strata with calls that are not among these; none in the suite that never gates."""
+        if self.suite == LOGGED_SUITE:
+            return []
+        candidates = self.candidates()
+        total = self.num_calls + round(math.fsum(self.asked.values()))
+        missed = [name for name in self.calls() if name not in covered]
+        num_missed = {name: sum(q.num_calls for q in self.strata[name]) for name in missed}
+        return [
+            Uncovered(self.suite, name, number, total, len(candidates.get(name, ())))
+            for name, number in num_missed.items()
+            if number > MAX_UNCOVERED_RATIO * total
+        ]
+
+    def drawn(self, places: int, seed: int) -> dict[str, float]:
+        """Key of each drawn question → calls it stands for; together all that are not `asked`."""
+        calls, candidates = self.calls(), self.candidates()
+        shares = places_of_strata(
+            places,
+            {name: calls[name] for name in candidates},
+            {name: len(sizes) for name, sizes in candidates.items()},
+        )
+        stands_for: dict[str, float] = {}
+        for name, sizes in candidates.items():
+            weights = draw(sizes, shares[name], seed)
+            # those with a target stand for those without
+            stands_for |= _scaled(weights, calls[name])
+        return _scaled(stands_for, self.num_calls)
+
+    def counts(self, drawn: Collection[str]) -> list[Stratum]:
+        candidates = self.candidates()
+        return [
+            Stratum(
+                self.suite,
+                name,
+                sum(question.num_calls for question in questions),
+                len(candidates.get(name, ())),
+                sum(question.key in drawn for question in questions),
+            )
+            for name, questions in sorted(self.strata.items())
+        ]
+
+
+def _scaled(weights: Mapping[str, float], total: float) -> dict[str, float]:
+    """The weights in their proportions and the order of their keys, adding up to the total."""
+    scale = total / math.fsum(weights.values()) if weights else 0.0
+    return {key: weight * scale for key, weight in sorted(weights.items())}
+
+
+def _chance_of_any(share: float, number: int) -> float:
+    """That at least one of so many calls is among those of which the share is known."""
+    return -math.expm1(number * math.log1p(-share)) if share < 1 else 1.0

@@ -1,0 +1,75 @@
+"""Suite samples and logged calls in one form, among which duplicates are looked for. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tasks.curate.evalset import Draft
+from tasks.curate.normalize import conversation_text, normalize, text_digest
+from tasks.curate.select import length_band
+from tasks.curate.targets import TargetResolver
+from tasks.model.canonical import canonical_json
+from tasks.model.logged_call import LoggedCall
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A suite sample or a call on its way. `scope`: only items of one scope are duplicates."""
+
+    text: str
+    scope: str
+    draft: Draft | None
+    call: LoggedCall | None
+
+
+def suite_item(sample: Draft) -> Item:
+    slices = {"origin": "suite", "task": sample.task or "", **sample.slices}
+    text = conversation_text(sample.conversation.messages)
+    return Item(text, f"task {sample.task}", replace(sample, slices=slices), None)
+
+
+def call_item(call: LoggedCall, resolver: TargetResolver) -> Item:
+    text = conversation_text(call.conversation.messages)
+    target = resolver.resolve(call)
+    task = call.task if target is None else target.task
+    draft = None
+    if target is not None:
+        origin = "failure" if call.is_failure else "traffic"
+        draft = Draft(
+            suite=target.suite,
+            task=task,
+            conversation=call.conversation,
+            target=target.text,
+            target_kind=target.kind,
+            origin=origin,
+            slices={
+                "origin": origin,
+                "task": task or "(none)",
+                "length": length_band(len(text)),
+            },
+            request_id=call.request_id,
+        )
+    # without a task, the system message is what says which question this is
+    system = text_digest(normalize(call.conversation.system or ""))
+    scope = f"system {system}" if task is None else f"task {task}"
+    return Item(text, scope, draft, call)
+
+
+def known_answers(items: Sequence[Item]) -> dict[str, set[tuple[str, str]]]:
+    """Text → the right answers that people gave to it, by scope. Not what production answered:
+    another wording of its answer does not make another question."""
+    answers: dict[str, set[tuple[str, str]]] = {}
+    for item in items:
+        if item.draft is not None and item.draft.target_kind != "logged":
+            answers.setdefault(item.text, set()).add((item.scope, _comparable(item.draft.target)))
+    return answers
+
+
+def _comparable(target: str) -> str:
+    try:
+        value = json.loads(target)
+    except (ValueError, RecursionError):
+        return normalize(target)
+    return normalize(canonical_json(value))
