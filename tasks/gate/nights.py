@@ -22,7 +22,7 @@ from tasks.statistics.betting import confidence_sequence, p_value_of_gain, p_val
 from tasks.statistics.sequence import Batch
 
 #: how much heavier than the heaviest of the first look a cluster may ever be
-_HEAVIER = 10.0
+_HEAVIER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
