@@ -30,9 +30,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from benchmarks.results import FOLDER, header
+from tasks.curate.assemble import assemble
+from tasks.curate.targets import TargetResolver
 from tasks.model.answer import MISSING, Answer, JudgedSample
+from tasks.model.logged_call import Conversation, LoggedCall, Opinion
 from tasks.model.sample import Sample
 from tasks.model.verdict import Decision, GateRule, SuiteRule
+from tasks.settings import CurateSettings
 
 GATE = GateRule(
     alpha=0.05, early=0.0, max_missing_ratio=1.0, unseen_loss=0.25, must_pass_reliability=0.98
@@ -45,12 +49,13 @@ Scores = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Case:
     """`draw` makes the answers of one run; `asked`: what is looked for → the bound on its share,
-    positive for "at least", negative for "at most"."""
+    positive for "at least", negative for "at most"; of the bias, on either side."""
 
     name: str
     about: str
     draw: Callable[[Generator], tuple[list[JudgedSample], list[SuiteRule]]]
-    asked: dict[str, float | None]
+    asked: dict[str, float]
+    truth: float = 0.0
 
 
 def binary(draw: Generator, count: int, difference: float, discordance: float = 0.1) -> Scores:
@@ -144,7 +149,39 @@ def sliced(draw: Generator, collapsed: bool) -> Any:
     ), [SUITE]  # fmt: skip
 
 
+def mined(draw: Generator, difference: float) -> tuple[list[JudgedSample], list[SuiteRule]]:
+    """From calls to samples through curate: 1,000 calls, feedback on every one, of which 400 are
+    drawn. Production answers a question right or wrong, always the same, four in five right; so
+    does the champion. The challenger is right by a chance of its own."""
+    right = draw.random(1000) < 0.8
+    calls = [
+        LoggedCall(
+            f"call-{number}",
+            Conversation(None, ({"role": "user", "content": f"what about order {number}?"},)),
+            "answer",
+            task="suite",
+            opinion=Opinion(thumbs=1.0) if is_right else Opinion(corrected=f"right {number}"),
+        )
+        for number, is_right in enumerate(right)
+    ]
+    resolver = TargetResolver({"suite": "suite"}, [], use_logged=False)
+    seed = int(draw.integers(2**31))
+    made = assemble([], calls, resolver, CurateSettings(max_samples=400), seed, gating={"suite"})
+    new = draw.random(1000) < 0.8 + difference
+    items = []
+    for sample in made.eval_set.samples:
+        number = int(str(sample.request_id).removeprefix("call-"))
+        answers = {"champion": (Answer(float(right[number])),),
+                   "challenger": (Answer(float(new[number])),)}  # fmt: skip
+        items.append(JudgedSample(sample, answers))
+    return items, [SUITE]
+
+
 CASES = (
+    Case("mined", "400 of 1,000 calls, no difference", lambda draw: mined(draw, 0.0),
+         {"bias, points": 0.5, "worse": -0.025, "interval holds the truth": 0.94}, 0.0),
+    Case("mined", "400 of 1,000 calls, 5.6 points better", lambda draw: mined(draw, 0.056),
+         {"bias, points": 0.5, "ships": 0.95, "interval holds the truth": 0.94}, 0.056),
     Case("families", "ten suites of 500, no difference", lambda draw: families(draw, 0),
          {"any suite worse": -0.027, "any suite better": -0.027, "ships": 0.48}),
     Case("families", "ten suites of 500, one truly loses the margin",
@@ -178,10 +215,14 @@ CASES = (
 )  # fmt: skip
 
 
-def outcomes(decision: Decision) -> dict[str, bool]:
+def outcomes(decision: Decision, truth: float) -> dict[str, float]:
     verdicts = [suite.verdict for suite in decision.suites]
     alarms = [part.value for part in decision.slices if part.is_alarm]
+    first = decision.suites[0].comparison
+    assert first is not None
     return {
+        "bias, points": 100 * (first.difference - truth),
+        "interval holds the truth": first.interval.low <= truth <= first.interval.high,
         "ships": decision.verdict in SHIPS,
         "worse": decision.verdict == "worse",
         "any suite worse": "worse" in verdicts,
@@ -191,19 +232,19 @@ def outcomes(decision: Decision) -> dict[str, bool]:
     }
 
 
-def simulate(task: tuple[int, int, int]) -> dict[str, int]:
-    """Counts over a stretch of the runs of one case, by its number and seeds."""
+def simulate(task: tuple[int, int, int]) -> dict[str, list[float]]:
+    """What came out in a stretch of the runs of one case, by its number and seeds."""
     from tasks.gate.verdict import decide
 
     number, first, last = task
     case = CASES[number]
-    counts = dict.fromkeys(case.asked, 0)
+    values: dict[str, list[float]] = {name: [] for name in case.asked}
     for run in range(first, last):
         items, rules = case.draw(np.random.default_rng([number, run]))
-        found = outcomes(decide(items, rules, GATE, is_same_release=False))
-        for name in counts:
-            counts[name] += found[name]
-    return counts
+        outcome = outcomes(decide(items, rules, GATE, is_same_release=False), case.truth)
+        for name, seen in values.items():
+            seen.append(float(outcome[name]))
+    return values
 
 
 def lines(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -216,20 +257,25 @@ def lines(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                          for first in range(0, options.runs, step)]  # fmt: skip
             parts = list(pool.imap_unordered(simulate, stretches))
             for name, bound in case.asked.items():
-                share = sum(part[name] for part in parts) / options.runs
-                error = math.sqrt(share * (1 - share) / options.runs)
+                values = [value for part in parts for value in part[name]]
+                error = float(np.std(values)) / math.sqrt(len(values))
                 yield {
-                    "case": case.name, "about": case.about, "share of runs": name,
-                    "measured": share, "error": error, "bound": bound, "runs": options.runs,
+                    "case": case.name, "about": case.about, "what": name,
+                    "measured": float(np.mean(values)), "error": error, "bound": bound,
+                    "runs": len(values),
                 }  # fmt: skip
 
 
 def row(line: dict[str, Any]) -> str:
-    bound = line["bound"]
-    target = f"≥ {bound:g}" if bound >= 0 else f"≤ {-bound:g}"
-    met = line["measured"] >= bound if bound >= 0 else line["measured"] <= -bound
-    return (f"| {line['case']} | {line['about']} | {line['share of runs']} "
-            f"| {line['measured']:.4f} ± {line['error']:.4f} | {target} "
+    bound, measured = line["bound"], line["measured"]
+    if line["what"].startswith("bias"):
+        target, met = f"± {bound:g}", abs(measured) <= bound
+    elif bound >= 0:
+        target, met = f"≥ {bound:g}", measured >= bound
+    else:
+        target, met = f"≤ {-bound:g}", measured <= -bound
+    return (f"| {line['case']} | {line['about']} | {line['what']} "
+            f"| {measured:.4f} ± {line['error']:.4f} | {target} "
             f"| {'yes' if met else 'NO'} |")  # fmt: skip
 
 
@@ -240,7 +286,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FOLDER / "operating_characteristics.json")
     options = parser.parse_args()
     done = []
-    print("| case | | share of runs | measured | bound | met |\n|---|---|---|---|---|---|")
+    print("| case | | what, share of runs | measured | bound | met |\n|---|---|---|---|---|---|")
     for line in lines(options):
         done.append(line)
         print(row(line), flush=True)

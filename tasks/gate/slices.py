@@ -18,7 +18,7 @@ from tasks.model.answer import JudgedSample
 from tasks.model.verdict import GateRule, SliceResult, SliceRole, SuiteRule
 from tasks.statistics.families import false_discovery
 
-#: why a sample was taken in; samples that are shown and not counted are looked at by this alone
+#: why a sample was taken in
 _ORIGIN = "origin"
 #: of a guarded slice that no sample has
 _NO_VALUE = "(none)"
@@ -32,8 +32,9 @@ def slice_results(
 ) -> tuple[SliceResult, ...]:
     """Every suite × slice × value, sorted by name; `evidence` of all samples of a suite.
 
-    Samples that are not counted would tilt every slice they lie in, so they are in that of their
-    origin alone, which then is not watched.
+    The origin says how production's answer was, so whoever is in production wins on one value of it
+    and loses on the other by construction: it is shown and not watched. Samples that are not
+    counted would tilt every other slice they lie in, so they are in that of their origin alone.
     """
     results: list[SliceResult] = []
     tested: list[tuple[int, float]] = []  # position in `results`, p value
@@ -43,10 +44,10 @@ def slice_results(
             positions_of[name, _NO_VALUE] = []
         for (name, value), positions in sorted(positions_of.items()):
             part = evidence[rule.name].part(np.array(positions, dtype=np.int64))
-            is_shown = not part.is_counted.all()
-            role: SliceRole = "report" if is_shown or not rule.is_gating else "watched"
+            tells_all = name != _ORIGIN and rule.is_gating
+            role: SliceRole = "watched" if tells_all else "report"
             margin = rule.margin
-            if rule.is_gating and name in rule.slices:
+            if tells_all and name in rule.slices:
                 role, margin = "guarded", rule.slices[name]
             if role != "report":
                 tested.append((len(results), part.p_value_of_loss(-margin, gate.unseen_loss)))

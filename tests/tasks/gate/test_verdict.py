@@ -478,6 +478,16 @@ def test_what_is_not_counted_and_must_pass_still_blocks() -> None:
     assert _decide([*_equal(), shown]).verdict == "blocked"
 
 
+def test_the_origin_says_how_production_did_and_is_not_watched() -> None:
+    """An equal release loses where production was right and wins where it was wrong."""
+    items = [sample(n, 1.0, float(n % 5 > 0), slices={"origin": "traffic"}) for n in range(800)]
+    items += [sample(n, 0.0, float(n % 5 > 0), slices={"origin": "failure"})
+              for n in range(800, 1000)]  # fmt: skip
+    decision = _decide(items)
+    assert {part.role for part in decision.slices} == {"report"}
+    assert decision.verdict == "no_worse"
+
+
 def test_what_is_not_counted_is_a_slice_of_its_origin_alone() -> None:
     slices = {"origin": "traffic", "parity": "even"}
     items = [sample(n, 1.0, 1.0, slices=slices) for n in range(10)]
