@@ -23,6 +23,8 @@ __all__ = [
     "NativeAttention",
     "PackedMatrix",
     "can_run",
+    "gelu",
+    "gelu_mul",
     "linear",
     "pack",
     "pack_codes",
@@ -30,6 +32,7 @@ __all__ = [
     "rms_norm",
     "rotate",
     "silu_mul",
+    "soft_cap",
     "why_not",
 ]
 
@@ -141,19 +144,41 @@ def linear(
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x / rms(x) * weight over the last dimension."""
+    """x / rms(x) * weight over the last dimension; weight as x or in float32."""
     x = x.contiguous()
     out = torch.empty_like(x)
-    _call(f"fw_rms_norm_{_name(x)}", x, weight, eps, out, x.numel() // x.shape[-1], x.shape[-1])
+    _call(f"fw_rms_norm_{_name(x)}_{_name(weight)}", x, weight, eps, out,
+          x.numel() // x.shape[-1], x.shape[-1])  # fmt: skip
     return out
 
 
 def silu_mul(both: Tensor) -> Tensor:
     """[rows, 2n] of gate, then up → silu(gate) * up, [rows, n]."""
-    rows, width = both.shape
-    out = torch.empty(rows, width // 2, dtype=both.dtype)
-    _call(f"fw_silu_mul_{_name(both)}", both, out, rows, width // 2)
+    return _activated("silu_mul", both, both.shape[1] // 2)
+
+
+def gelu_mul(both: Tensor) -> Tensor:
+    """The same with gelu, in its tanh form."""
+    return _activated("gelu_mul", both, both.shape[1] // 2)
+
+
+def gelu(up: Tensor) -> Tensor:
+    """In its tanh form, of [rows, n]."""
+    return _activated("gelu", up, up.shape[1])
+
+
+def _activated(kind: str, x: Tensor, width: int) -> Tensor:
+    assert x.is_contiguous(), x.stride()
+    out = torch.empty(x.shape[0], width, dtype=x.dtype)
+    _call(f"fw_{kind}_{_name(x)}", x, out, x.shape[0], width)
     return out
+
+
+def soft_cap(values: Tensor, cap: float) -> Tensor:
+    """cap * tanh(value / cap), float32, in place."""
+    assert values.is_contiguous(), values.stride()
+    _call("fw_soft_cap", values, values.numel(), float(cap))
+    return values
 
 
 def rotate(qkv: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, heads: int) -> None:

@@ -77,6 +77,22 @@ inline void narrow(float x, bf16* out) {  // to nearest, ties to even; NaN stays
   out->bits = std::isnan(x) ? 0x7fc0 : uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
+// The first `count` values, filled up with zeros; all LANES of them where there are as many. The
+// last values of a row so go the same way as the others: a value's bits are its own.
+template <class T>
+inline vf load(const T* p, int64_t count) {
+  if (count >= LANES) return load(p);
+  float part[LANES] = {};
+  for (int64_t j = 0; j < count; j++) part[j] = widen(p[j]);
+  return load(part);
+}
+template <class T>
+inline void store(T* p, vf v, int64_t count) {
+  if constexpr (sizeof(T) == 4)
+    if (count >= LANES) return store(p, v);
+  for (int64_t j = 0; j < std::min<int64_t>(count, LANES); j++) narrow(v[j], p + j);
+}
+
 inline vf larger(vf a, vf b) {  // b where either is NaN
   const vi more = a > b;
   return (vf)(((vi)a & more) | ((vi)b & ~more));
@@ -110,6 +126,33 @@ inline vf exp_negative(vf x) {
   p = fma(p, r * r, r + 1.0f);
   const vi scale = (__builtin_convertvector(n, vi) + 127) << 23;
   return (vf)((vi)(p * (vf)scale) & ~tiny);
+}
+
+inline vf either(vi which, vf a, vf b) { return (vf)(((vi)a & which) | ((vi)b & ~which)); }
+inline vf magnitude(vf x) { return (vf)((vi)x & 0x7fffffff); }
+
+// 1 / (1 + e^-x)
+inline vf sigmoid(vf x) {
+  const vf e = exp_negative(-magnitude(x));
+  return either(x < 0.0f, e, all(1.0f)) / (1.0f + e);
+}
+
+inline vf silu(vf x) { return x * sigmoid(x); }
+
+// x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3), as x sigmoid(2u): nothing cancels
+inline vf gelu(vf x) { return x * sigmoid(1.5957691216f * fma(0.044715f * (x * x), x, x)); }
+
+// cap tanh(x / cap). Near 0 Cephes' polynomial, elsewhere 1 - 2 / (1 + e^2|y|).
+inline vf soft_cap(vf x, float cap) {
+  const vf y = x / cap, size = magnitude(y), square = y * y;
+  vf p = all(-5.70498872745e-3f);
+  p = fma(p, square, all(2.06390887954e-2f));
+  p = fma(p, square, all(-5.37397155531e-2f));
+  p = fma(p, square, all(1.33314422036e-1f));
+  p = fma(p, square, all(-3.33332819422e-1f));
+  const vf near = fma(p * square, y, y), e = exp_negative(-2.0f * size);
+  const vf far = 1.0f - 2.0f * e / (1.0f + e);
+  return cap * either(size < 0.625f, near, either(y < 0.0f, -far, far));
 }
 
 // c[R, PANEL] (+)= a[R, depth] · b[depth, PANEL]; a row of c is one chain over depth.
@@ -210,7 +253,7 @@ void attend_tile(const Attention& s, const T* queries, int64_t query_stride, con
       float* row = p + r * BLOCK;
       const int64_t position = start + r / group;
       if (s.softcap > 0)
-        for (int j = 0; j < BLOCK; j++) row[j] = s.softcap * std::tanh(row[j] / s.softcap);
+        for (int j = 0; j < BLOCK; j += LANES) store(row + j, soft_cap(load(row + j), s.softcap));
       float largest = top[r];
       if (first_key + BLOCK - 1 > position || first_key <= position - window)
         for (int j = 0; j < BLOCK; j++)
@@ -276,9 +319,9 @@ void attend(const Attention* s, const T* queries, int64_t stride, const T* keys,
   }
 }
 
-// out = x / rms(x) * weight, each [rows, n]
-template <class T>
-void rms_norm(const T* x, const T* weight, float eps, T* out, int64_t rows, int64_t n) {
+// out = x / rms(x) * weight, each [rows, n]; rounded once, from float32
+template <class T, class W>
+void rms_norm(const T* x, const W* weight, float eps, T* out, int64_t rows, int64_t n) {
 #pragma omp parallel for schedule(static) if (rows > 8)
   for (int64_t r = 0; r < rows; r++) {
     const T* row = x + r * n;
@@ -292,34 +335,17 @@ void rms_norm(const T* x, const T* weight, float eps, T* out, int64_t rows, int6
   }
 }
 
-inline vf silu(vf x) {
-  const vi negative = x < 0.0f;
-  const vf e = exp_negative((vf)((vi)x | (vi)all(-0.0f)));  // e^-|x|
-  const vf top = (vf)(((vi)e & negative) | ((vi)all(1.0f) & ~negative));
-  return x * (top / (1.0f + e));
-}
-
-// out [rows, n] = silu(gate) * up, from [rows, 2n]: gate, then up
-template <class T>
-void silu_mul(const T* both, T* out, int64_t rows, int64_t n) {
+// out [rows, n] = f(gate) * up, from [rows, 2n]: gate, then up; without a gate f(up), from [rows, n]
+template <bool IS_GATED, class T, class F>
+void activate(F f, const T* in, T* out, int64_t rows, int64_t n) {
 #pragma omp parallel for schedule(static) if (rows > 1)
   for (int64_t r = 0; r < rows; r++) {
-    const T *gate = both + r * 2 * n, *up = gate + n;
-    T* to = out + r * n;
-    float last[LANES];
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-      const vf y = silu(load(gate + i)) * load(up + i);
-      if constexpr (sizeof(T) == 4)
-        store(to + i, y);
-      else
-        for (int j = 0; j < LANES; j++) narrow(y[j], to + i + j);
+    const T* x = in + r * (IS_GATED ? 2 * n : n);
+    for (int64_t i = 0; i < n; i += LANES) {
+      vf y = f(load(x + i, n - i));
+      if constexpr (IS_GATED) y = y * load(x + n + i, n - i);
+      store(out + r * n + i, y, n - i);
     }
-    if (i == n) continue;
-    for (int64_t j = i; j < n; j++) last[j - i] = widen(gate[j]);
-    for (int64_t j = n; j < i + LANES; j++) last[j - i] = 0;
-    const vf y = silu(load(last));
-    for (int64_t j = i; j < n; j++) narrow(y[j - i] * widen(up[j]), to + j);
   }
 }
 
@@ -422,13 +448,33 @@ void fw_reduce_logits(const float* logits, int64_t rows, int64_t n, int64_t* bes
   }
 }
 
+// In place, each of the count values by itself.
+void fw_soft_cap(float* values, int64_t count, float cap) {
+  constexpr int64_t AT_ONCE = 256 * LANES;
+#pragma omp parallel for schedule(static) if (count > 4 * AT_ONCE)
+  for (int64_t first = 0; first < count; first += AT_ONCE)
+    for (int64_t i = first; i < std::min(count, first + AT_ONCE); i += LANES)
+      store(values + i, soft_cap(load(values + i, count - i), cap), count - i);
+}
+
+void fw_rms_norm_bfloat16_float32(const bf16* x, const float* weight, float eps, bf16* out,
+                                  int64_t rows, int64_t n) {
+  rms_norm(x, weight, eps, out, rows, n);
+}
+
 #define EXPORT(T, NAME)                                                                            \
-  void fw_rms_norm_##NAME(const T* x, const T* weight, float eps, T* out, int64_t rows,            \
-                          int64_t n) {                                                             \
+  void fw_rms_norm_##NAME##_##NAME(const T* x, const T* weight, float eps, T* out, int64_t rows,   \
+                                   int64_t n) {                                                    \
     rms_norm(x, weight, eps, out, rows, n);                                                        \
   }                                                                                                \
   void fw_silu_mul_##NAME(const T* both, T* out, int64_t rows, int64_t n) {                        \
-    silu_mul(both, out, rows, n);                                                                  \
+    activate<true>(silu, both, out, rows, n);                                                      \
+  }                                                                                                \
+  void fw_gelu_mul_##NAME(const T* both, T* out, int64_t rows, int64_t n) {                        \
+    activate<true>(gelu, both, out, rows, n);                                                      \
+  }                                                                                                \
+  void fw_gelu_##NAME(const T* up, T* out, int64_t rows, int64_t n) {                              \
+    activate<false>(gelu, up, out, rows, n);                                                       \
   }                                                                                                \
   void fw_rotate_##NAME(T* qkv, int64_t row_stride, const int64_t* positions, const float* cos,    \
                         const float* sin, int64_t rows, int64_t heads, int64_t head_dim,           \

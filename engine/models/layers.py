@@ -27,6 +27,7 @@ __all__ = [
     "rms_norm",
     "rope_tables",
     "rotate",
+    "soft_cap",
 ]
 
 #: a weight [out, in], as torch or as the native kernels keep it
@@ -76,10 +77,17 @@ def feed_forward(
 
 
 def activated(both: Tensor, kind: str) -> Tensor:
-    """silu(gate) * up, gelu(gate) * up or gelu(up); gate is the first half, up the second."""
+    """silu(gate) * up, gelu(gate) * up or gelu(up); gate is the first half, up the second.
+
+    On a CPU torch's gelu and silu give a value other bits at the end of a thread's share than
+    within it, and where the shares end depends on the number of threads.
+    """
+    native = _native(both)
+    if native is cpu:
+        return {"swiglu": cpu.silu_mul, "geglu": cpu.gelu_mul, "gelu": cpu.gelu}[kind](both)
     if kind == "gelu":
         return F.gelu(both, approximate="tanh")
-    if kind == "swiglu" and (native := _native(both)) is not None:
+    if kind == "swiglu" and native is not None:
         return native.silu_mul(both)  # type: ignore[no-any-return]
     gate, up = both.chunk(2, dim=-1)
     return (F.silu(gate) if kind == "swiglu" else F.gelu(gate, approximate="tanh")).mul_(up)
@@ -89,14 +97,20 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x / rms(x) * weight over the last dimension; the mean is taken in float32. A float32 weight
     is multiplied before rounding to x's dtype (Gemma), any other after (Llama).
     """
-    native = _native(x)
-    if native is not None and (native is gpu or weight.dtype == x.dtype):
+    if (native := _native(x)) is not None:
         return native.rms_norm(x, weight, eps)  # type: ignore[no-any-return]
     wide = x.float()
     scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
     if weight.dtype == torch.float32:
         return (wide * scale * weight).to(x.dtype)
     return weight * (wide * scale).to(x.dtype)
+
+
+def soft_cap(logits: Tensor, cap: float) -> Tensor:
+    """cap * tanh(logit / cap); float32, may be in place."""
+    if _native(logits) is cpu:
+        return cpu.soft_cap(logits, cap)
+    return (logits / cap).tanh_().mul_(cap)
 
 
 def rope_tables(

@@ -26,6 +26,7 @@ from engine.models.layers import (
     rms_norm,
     rope_tables,
     rotate,
+    soft_cap,
 )
 from engine.models.mixture import Experts, mixture
 from engine.models.quantised import Quantised, codes_and_scales, dense, quantise, split
@@ -248,7 +249,7 @@ class LlamaModel:
         hidden = self._norm(hidden, self.final_norm, self.final_norm_bias)
         logits = linear(hidden, self.head).float()
         cap = self.config.logit_softcap
-        return logits if cap is None else (logits / cap).tanh_().mul_(cap)
+        return logits if cap is None else soft_cap(logits, cap)
 
     def _norm(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         eps = self.config.rms_norm_eps

@@ -18,7 +18,7 @@ import torch
 import engine
 from engine import LLM, SamplingParams, identity
 from engine.identity import EngineIdentity, code_digest, engine_identity
-from engine.kernels import build, cpu
+from engine.kernels import build, cpu, onednn
 from tests.conftest import REPOSITORY
 from tests.engine.conftest import GPT2, MakeModel
 
@@ -202,13 +202,29 @@ def answers(model: Path, num_threads: int, **options: Any) -> list[object]:
     ]
 
 
-WIDE = {"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8}
+#: multiples of no vector: who shares out such a tensor ends in the middle of one
+WIDE = {
+    "hidden_size": 250, "intermediate_size": 509, "vocab_size": 1009, "head_dim": 26,
+    "num_attention_heads": 10,
+}  # fmt: skip
 FAMILIES: dict[str, dict[str, Any]] = {
     "llama": WIDE,
-    "soft caps": WIDE | {"kind": "Gemma2", "sliding_window": 24, "head_dim": 32},
-    "layer norm": GPT2 | {"n_embd": 256, "n_head": 8},
+    "soft caps": WIDE | {"kind": "Gemma2", "sliding_window": 24},
+    "layer norm": GPT2 | {"n_embd": 250, "n_inner": 1019, "n_head": 10, "vocab_size": 1009},
     "experts": WIDE | {"kind": "Mixtral", "num_local_experts": 4},
 }
+
+
+@with_own_kernels
+def test_threads_are_in_the_identity_where_onednns_products_run(monkeypatch: pytest.MonkeyPatch):
+    def told(is_onednn: bool, num_threads: int) -> EngineIdentity:
+        monkeypatch.setattr(onednn, "can_run", lambda dtype: is_onednn)
+        return engine_identity("cpu", "bfloat16", num_threads=num_threads)
+
+    assert told(True, 2).kernels.endswith(" and oneDNN")
+    assert (told(True, 2).num_threads, told(True, 3).num_threads) == (2, 3)
+    assert told(False, 2) == told(False, 3)
+    assert told(False, 2).num_threads is None
 
 
 @with_own_kernels
@@ -216,11 +232,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_threads_that_are_not_in_the_identity_change_no_bit(
-    name: str, dtype: str, make_model: MakeModel
+    name: str, dtype: str, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ):
-    """Tensors large enough for torch to share them out too, among as many threads as are given."""
-    if engine_identity("cpu", dtype).num_threads is not None:
-        pytest.skip("oneDNN's products run here, and threads are in the identity")
+    """Tensors large enough for torch to share them out too, among as many threads as are given.
+    With our own product on every processor: where oneDNN's runs, threads are in the identity.
+    """
+    monkeypatch.setattr(onednn, "can_run", lambda dtype: False)
+    assert engine_identity("cpu", dtype).num_threads is None
     folder = make_model(**FAMILIES[name])
     one, two, three = (answers(folder, count, dtype=dtype) for count in (1, 2, 3))
     assert one == two == three

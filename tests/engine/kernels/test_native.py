@@ -72,6 +72,58 @@ def test_rowwise_kernels_are_torchs(dtype: torch.dtype) -> None:
     )
 
 
+WIDE = torch.cat((torch.linspace(-40, 40, 4001), _random(999), torch.tensor([0.0, 1e-30, 1e30])))
+
+
+def test_gelu_and_the_soft_cap_are_exact_to_rounding() -> None:
+    """Of magnitudes from 1e-30 to 1e30, against float64; torch's own gelu loses its small values
+    below -3 to a difference."""
+    wide, ones = WIDE.double(), torch.ones_like(WIDE)
+    inner = (2 / torch.pi) ** 0.5 * (wide + 0.044715 * wide**3)
+    expected = wide * torch.sigmoid(2 * inner)
+    torch.testing.assert_close(expected[4001:5000], F.gelu(wide[4001:5000], approximate="tanh"))
+    got = native.gelu(WIDE[None])[0]
+    torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-35)
+    assert torch.equal(native.gelu_mul(torch.stack((WIDE, ones)).view(1, -1))[0], got)
+    for cap in (0.5, 2.5, 30.0):
+        capped = native.soft_cap(WIDE.clone(), cap)
+        assert capped.abs().max() <= cap
+        torch.testing.assert_close(
+            capped.double(), cap * torch.tanh(wide / cap), rtol=5e-7, atol=0.0
+        )
+
+
+def test_what_is_not_finite_stays_so() -> None:
+    strange = torch.tensor([[float("nan"), float("inf"), float("-inf"), 1.0]])
+    assert native.soft_cap(strange.clone(), 2.0)[0, 0].isnan()
+    assert native.soft_cap(strange.clone(), 2.0)[0, 1:3].tolist() == [2.0, -2.0]
+    assert native.gelu(strange).isfinite()[0].tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_value_has_the_same_bits_wherever_it_stands(dtype: torch.dtype) -> None:
+    """In a full vector, at the end of a row, alone."""
+    x = WIDE.to(dtype)
+    for width in (1, 3, 17, 61):
+        rows = x[: len(x) // width * width].view(-1, width).contiguous()
+        whole = rows.view(1, -1)
+        assert torch.equal(native.gelu(rows).flatten(), native.gelu(whole)[0])
+        for kernel in (native.gelu_mul, native.silu_mul):
+            by_row, at_once = (kernel(torch.cat((part, part), 1)) for part in (rows, whole))
+            assert torch.equal(by_row.flatten(), at_once[0])
+    single = torch.cat([native.soft_cap(value[None].clone(), 2.5) for value in WIDE[::40]])
+    assert torch.equal(single, native.soft_cap(WIDE.clone(), 2.5)[::40])
+
+
+def test_a_norm_with_a_float32_weight_rounds_once() -> None:
+    x, weight = _random(9, 50).bfloat16(), _random(50, seed=1)
+    scale = torch.rsqrt(x.double().square().mean(-1, keepdim=True) + 1e-5)
+    exact = x.double() * scale * weight.double()
+    got = native.rms_norm(x, weight, 1e-5)
+    torch.testing.assert_close(got.double(), exact, rtol=2**-8, atol=0.0)
+    assert torch.equal(got, exact.bfloat16())
+
+
 def test_logits_are_read_as_torch_reads_them_and_what_is_not_finite_shows() -> None:
     logits = 5 * _random(6, 1003)
     logits[1, 7] = logits[1, 900] = 99.0
