@@ -36,6 +36,7 @@ def render(
             headline=headline,
             consequence=consequence,
             plot=None if plot is None else Markup(plot.inline),  # noqa: S704 - see the docstring
+            curves=None if plot is None or not plot.curves else Markup(plot.curves),  # noqa: S704
             plot_left_out=0 if plot is None else plot.num_left_out,
             changes=flips.choose(turn.judged, MAX_FLIPS),
             log_files=turn.log_files[:MAX_LOG_FILES],

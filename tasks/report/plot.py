@@ -1,4 +1,5 @@
-"""The forest plot: paired difference with its interval, for each suite and each of its slices.
+"""The forest plot: paired difference with its interval, for each suite and each of its slices; and
+the curve of the evidence, look by look.
 
 Drawn with matplotlib's object interface (no pyplot, no window, Agg), imported late. Labels come
 from logs: they are drawn as plain text (no mathtext), without control characters, shortened.
@@ -7,17 +8,21 @@ from logs: they are drawn as plain text (no mathtext), without control character
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.model.comparison import Interval
 from tasks.model.turn import Turn
+from tasks.model.verdict import SuiteResult
 from tasks.report.wording import points
 
 MAX_ROWS = 40
 _MAX_LABEL_CHARS = 36
+_MAX_CURVES = 9
 #: stand-ins that become CSS variables when the plot is put into the page
 _INK, _FAINT, _LOSS, _GAIN, _UNSURE, _MARGIN = (
     "#1f2430", "#b9c0cc", "#c0392f", "#22804a", "#566074", "#b7791f",
@@ -42,9 +47,11 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """`inline` follows the page's colours; the others stand alone on white."""
+    """`inline` and `curves` follow the page's colours; the others stand alone on white. `curves` is
+    empty where no suite was looked at twice."""
 
     inline: str
+    curves: str
     svg: bytes
     png: bytes
     num_left_out: int
@@ -86,10 +93,18 @@ def draw(turn: Turn) -> Plot | None:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
         figure = _figure(rows)
+        curves = _curves(
+            [
+                suite
+                for suite in turn.verdict.suites
+                if suite.standing is not None and len(suite.standing.looks) > 1
+            ]
+        )
         svg, png = io.BytesIO(), io.BytesIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
         figure.savefig(png, format="png", dpi=130, facecolor="white")
-    return Plot(_inline(svg.getvalue().decode()), svg.getvalue(), png.getvalue(), left_out)
+    inline = _inline(svg.getvalue().decode(), "paired differences")
+    return Plot(inline, curves, svg.getvalue(), png.getvalue(), left_out)
 
 
 def _figure(rows: tuple[Bar, ...]) -> Any:
@@ -137,7 +152,43 @@ def _draw_row(axes: Any, place: int, row: Bar) -> None:
               transform=axes.get_yaxis_transform(), **common)  # fmt: skip
 
 
-def _inline(svg: str) -> str:
+def _curves(suites: Sequence[SuiteResult]) -> str:
+    """A panel for each suite: the interval that holds at all looks, over the samples looked at."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = suites[:_MAX_CURVES]
+    if not shown:
+        return ""
+    height = 2.3 * math.ceil(len(shown) / 3)
+    figure = Figure(figsize=(9.6, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, suite in enumerate(shown):
+        standing = suite.standing
+        assert standing is not None
+        axes = figure.add_subplot(math.ceil(len(shown) / 3), 3, place + 1)
+        samples = [look.num_samples for look in standing.looks]
+        low, high = ([100 * getattr(look.interval, end) for look in standing.looks]
+                     for end in ("low", "high"))  # fmt: skip
+        middle = [100 * (look.difference or 0.0) for look in standing.looks]
+        axes.fill_between(samples, low, high, color=_UNSURE, alpha=0.18, linewidth=0)
+        axes.plot(samples, middle, color=_INK, linewidth=1.4, marker="o", markersize=3)
+        axes.axhline(0, color=_INK, linewidth=0.8)
+        axes.axhline(-100 * suite.rule.margin, color=_MARGIN, linewidth=1.2, linestyle=(0, (3, 2)))
+        least = min(-200 * suite.rule.margin, *middle) - 1
+        axes.set_ylim(max(min(low), 3 * least), min(max(high), -3 * least))
+        axes.set_title(plain(suite.rule.name), color=_INK, fontsize=9.5)
+        axes.tick_params(colors=_INK, length=3, labelsize=8)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        for side in ("bottom", "left"):
+            axes.spines[side].set_color(_FAINT)
+    svg = io.BytesIO()
+    figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    return _inline(svg.getvalue().decode(), "evidence look by look")
+
+
+def _inline(svg: str, label: str) -> str:
     """The <svg> element alone, without size, with the page's colours."""
     element = svg[svg.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
@@ -146,4 +197,4 @@ def _inline(svg: str) -> str:
     element = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", element, count=1)
     for colour, variable in _VARIABLES.items():
         element = element.replace(colour, variable)
-    return element.replace("<svg ", '<svg role="img" aria-label="paired differences" ', 1)
+    return element.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)

@@ -311,7 +311,7 @@ class SuiteSettings(_Section):
     owner: str = Field("", description="who answers for this suite")
     slices: dict[str, float] = Field(
         default_factory=dict,
-        description="slice = margin: no value of that slice may lose more than its margin",
+        description="guarded slices with their margins: no value of one may lose more",
     )
 
 

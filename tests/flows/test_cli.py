@@ -101,7 +101,16 @@ def test_whole_turn_inline_then_nothing_new(application: Application):
     assert first.code in (0, 1), first.err
     assert result["verdict"] in ("better", "no_worse", "worse", "cannot_tell")
     stages = {stage["stage"]: stage for stage in result["stages"]}
-    assert list(stages) == ["ingest", "validate", "redact", "curate", "evaluate", "gate", "record"]
+    assert list(stages) == [
+        "ingest",
+        "validate",
+        "redact",
+        "curate",
+        "plan",
+        "evaluate",
+        "gate",
+        "record",
+    ]
     assert stages["ingest"]["rows_in"] == 24
     assert Path(result["report"]).is_file()
     assert result["mlflow_run_id"]
