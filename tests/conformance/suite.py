@@ -1,0 +1,372 @@
+"""The conformance cases: read from their files, laid out sample by sample, and compared with what a
+gate answered. The format is described in README.md beside this; nothing here knows our own gate.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent / "cases"
+VERDICTS = ("better", "no_worse", "worse", "cannot_tell", "blocked")
+SHIPS = frozenset(("better", "no_worse"))
+ROLES = ("primary", "guard", "report")
+FAULTS = ("release", "judge", "harness")
+PROPERTIES = ("again", "order", "swap", "scale_weights", "raise")
+SOURCES = ("paper", "enumeration", "arithmetic", "public error", "definition")
+_CASE_KEYS = frozenset(
+    ("id", "title", "why", "source", "alpha", "max_missing", "must_pass_reliability", "suites",
+     "samples", "verdict", "suite_verdict", "difference", "zero_inside", "refused", "same_as",
+     "swapped", "holds_under")
+)  # fmt: skip
+_GROUP_KEYS = frozenset(
+    ("n", "champion", "challenger", "suite", "cluster", "clusters", "clusters_of", "weight",
+     "slices", "must_pass", "counted")
+)  # fmt: skip
+#: of differences and interval ends; some gates print six digits
+_TOLERANCE = 2e-6
+
+#: a score in 0 to 1, or whose fault it is that there is none
+Told = float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """`slices`: guarded slice → margin."""
+
+    name: str
+    role: str = "primary"
+    margin: float = 0.05
+    slices: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One sample; `champion` and `challenger` hold one answer a repeat."""
+
+    id: str
+    suite: str
+    champion: tuple[Told, ...]
+    challenger: tuple[Told, ...]
+    cluster: str
+    weight: float = 1.0
+    slices: Mapping[str, str] = field(default_factory=dict)
+    must_pass: bool = False
+    counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a gate is asked: everything it may know."""
+
+    suites: tuple[Suite, ...]
+    items: tuple[Item, ...]
+    alpha: float = 0.05
+    max_missing: float = 0.1
+    must_pass_reliability: float = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a gate answered, in our words: `verdicts` are those its own word may mean.
+
+    `cannot_express`: what of the question the gate has no place for. `has_margin` False: a gate
+    that ships only what is better. Differences, intervals and suites are left out where it tells
+    none.
+    """
+
+    verdicts: frozenset[str] = frozenset()
+    says: str = ""
+    suites: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    differences: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    is_refused: bool = False
+    cannot_express: str = ""
+    has_margin: bool = True
+
+    @property
+    def ships(self) -> bool:
+        return bool(self.verdicts & SHIPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case as it stands in its file, and the file."""
+
+    id: str
+    file: str
+    told: Mapping[str, Any]
+    question: Question
+
+    @property
+    def verdicts(self) -> frozenset[str]:
+        return frozenset(self.told.get("verdict", ()))
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        return tuple(self.told.get("holds_under", ()))
+
+
+def load(folder: Path = FOLDER) -> list[Case]:
+    """All cases, by file and place. Raises ValueError where a file is not as README.md says."""
+    cases: list[Case] = []
+    for path in sorted(folder.glob("*.toml")):
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))["case"]
+        cases += [Case(entry["id"], path.name, entry, _question(entry)) for entry in entries]
+    ids = [case.id for case in cases]
+    for case in cases:
+        problems = list(_problems(case, ids))
+        if problems:
+            raise ValueError(f"{case.file}, case {case.id}: {'; '.join(problems)}")
+    return cases
+
+
+def questions(case: Case) -> dict[str, Question]:
+    """What a gate must be asked to judge the case: the case itself and its variants, by name."""
+    asked = {"base": case.question}
+    if "swapped" in case.told or "swap" in case.properties:
+        asked["swap"] = swapped(case.question)
+    if "again" in case.properties:
+        asked["again"] = case.question
+    if "order" in case.properties:
+        asked["order"] = replace(case.question, items=case.question.items[::-1])
+    if "scale_weights" in case.properties:
+        heavier = tuple(replace(item, weight=7 * item.weight) for item in case.question.items)
+        asked["scale_weights"] = replace(case.question, items=heavier)
+    if "raise" in case.properties:
+        asked |= {f"raise {count}": raised(case.question, count) for count in _steps(case.question)}
+    return asked
+
+
+def swapped(question: Question) -> Question:
+    items = (replace(i, champion=i.challenger, challenger=i.champion) for i in question.items)
+    return replace(question, items=tuple(items))
+
+
+def raised(question: Question, count: int) -> Question:
+    """The first `count` samples on which the challenger has no full score get one."""
+    items = list(question.items)
+    places = [place for place, item in enumerate(items) if _may_rise(item)]
+    for place in places[:count]:
+        full = tuple(1.0 for _ in items[place].challenger)
+        items[place] = replace(items[place], challenger=full)
+    return replace(question, items=tuple(items))
+
+
+def failures(
+    case: Case, replies: Mapping[str, Reply], others: Callable[[str], Reply] | None = None
+) -> list[str]:
+    """What is wrong with the replies to `questions(case)`, in words; nothing if all is right.
+    `others` gives the reply to another case by its id."""
+    base = replies["base"]
+    if case.told.get("refused"):
+        return [] if base.is_refused else [f"should be refused, is {base.says or base.verdicts}"]
+    if base.is_refused:
+        return [f"is refused: {base.says}"]
+    wrong = []
+    if not base.verdicts & case.verdicts:
+        wrong.append(f"says {_words(base.verdicts)}, not {_words(case.verdicts)}")
+    for name, allowed in case.told.get("suite_verdict", {}).items():
+        if name in base.suites and not base.suites[name] & frozenset(allowed):
+            wrong.append(f"says {_words(base.suites[name])} of {name}, not {_words(allowed)}")
+    for name, value in case.told.get("difference", {}).items():
+        told = base.differences.get(name)
+        if told is not None and not _close(told, value):
+            wrong.append(f"difference of {name} is {told:.6g}, not {value:.6g}")
+    for name in case.told.get("zero_inside", ()):
+        if name in base.intervals:
+            low, high = base.intervals[name]
+            if low > 0 or high < 0:
+                wrong.append(f"interval of {name}, {low:.4g} to {high:.4g}, leaves 0 out")
+    if "swapped" in case.told and not replies["swap"].verdicts & frozenset(case.told["swapped"]):
+        wrong.append(
+            f"arms swapped: says {_words(replies['swap'].verdicts)}, "
+            f"not {_words(case.told['swapped'])}"
+        )
+    if "swap" in case.properties:
+        wrong += [f"arms swapped: {text}" for text in _unlike(_mirrored(base), replies["swap"])]
+    for name in ("again", "order", "scale_weights"):
+        if name in case.properties:
+            wrong += [f"{name}: {text}" for text in _unlike(base, replies[name], verdict=True)]
+    ships = base.ships
+    for count in _steps(case.question) if "raise" in case.properties else ():
+        raised_ships = replies[f"raise {count}"].ships
+        if ships and not raised_ships:
+            wrong.append(f"ships, and no longer with {count} more samples won")
+        ships = raised_ships
+    if "same_as" in case.told and others is not None:
+        other = others(case.told["same_as"])
+        texts = _unlike(other, base, verdict=True)
+        wrong += [f"unlike {case.told['same_as']}: {text}" for text in texts]
+    return wrong
+
+
+def only_lacks_a_margin(case: Case, replies: Mapping[str, Reply]) -> bool:
+    """Whether the gate, which has no margin, does not ship what is no worse and no better."""
+    base = replies["base"]
+    return (
+        not base.has_margin
+        and not base.is_refused
+        and not base.ships
+        and case.verdicts == {"no_worse"}
+        and "worse" not in base.verdicts - {"cannot_tell", "blocked"} - _vague(base)
+    )
+
+
+def to_json(question: Question) -> dict[str, Any]:
+    """For a gate in another process. NaN and infinity are written as Python's json does."""
+    return {
+        "alpha": question.alpha,
+        "suites": [
+            {"name": s.name, "role": s.role, "margin": s.margin, "slices": dict(s.slices)}
+            for s in question.suites
+        ],
+        "samples": [
+            {
+                "id": i.id,
+                "suite": i.suite,
+                "champion": list(i.champion),
+                "challenger": list(i.challenger),
+                "cluster": i.cluster,
+                "weight": i.weight,
+                "slices": dict(i.slices),
+                "must_pass": i.must_pass,
+                "counted": i.counted,
+            }
+            for i in question.items
+        ],
+    }
+
+
+def reply_of_json(value: Mapping[str, Any]) -> Reply:
+    return Reply(
+        verdicts=frozenset(value.get("verdicts", ())),
+        says=value.get("says", ""),
+        suites={name: frozenset(told) for name, told in value.get("suites", {}).items()},
+        differences=value.get("differences", {}),
+        intervals={name: (low, high) for name, (low, high) in value.get("intervals", {}).items()},
+        is_refused=value.get("refused", False),
+        cannot_express=value.get("cannot_express", ""),
+        has_margin=value.get("has_margin", True),
+    )
+
+
+def _question(entry: Mapping[str, Any]) -> Question:
+    suites = tuple(Suite(**told) for told in entry.get("suites", [{"name": "main"}]))
+    items: list[Item] = []
+    for number, group in enumerate(entry["samples"]):
+        names = group.get("suite", suites[0].name)
+        for name in [names] if isinstance(names, str) else names:
+            items += [_item(group, f"{name}-{number}", name, k) for k in range(group["n"])]
+    declared = {key: entry[key] for key in ("alpha", "max_missing", "must_pass_reliability")
+                if key in entry}  # fmt: skip
+    return Question(suites, tuple(items), **declared)
+
+
+def _item(group: Mapping[str, Any], prefix: str, suite: str, number: int) -> Item:
+    if "cluster" in group:
+        cluster = f"{suite}:{group['cluster']}"
+    elif "clusters" in group:
+        cluster = f"{suite}:{number % group['clusters']}"
+    else:
+        cluster = f"{prefix}:{number // group.get('clusters_of', 1)}"
+    slices = group.get("slices", {})
+    return Item(
+        id=f"{prefix}-{number}",
+        suite=suite,
+        champion=_answers(group["champion"]),
+        challenger=_answers(group["challenger"]),
+        cluster=cluster,
+        weight=float(group.get("weight", 1)),
+        slices={k: str(number % v) if isinstance(v, int) else v for k, v in slices.items()},
+        must_pass=group.get("must_pass", False),
+        counted=group.get("counted", True),
+    )
+
+
+def _answers(told: Any) -> tuple[Told, ...]:
+    values = told if isinstance(told, list) else [told]
+    return tuple(value if isinstance(value, str) else float(value) for value in values)
+
+
+def _problems(case: Case, ids: Sequence[str]) -> list[str]:
+    told, names = case.told, {suite.name for suite in case.question.suites}
+    problems = [f"unknown key {key}" for key in told.keys() - _CASE_KEYS]
+    problems += [
+        f"unknown key {key} of samples" for g in told["samples"] for key in g.keys() - _GROUP_KEYS
+    ]
+    problems += [f"no {key}" for key in ("title", "why", "source") if not told.get(key)]
+    kinds = [part.split(":", 1)[0].strip() for part in str(told.get("source", "")).split(";")]
+    if kinds[0] not in SOURCES:
+        problems.append(f"source begins with {kinds[0]!r}, not one of {', '.join(SOURCES)}")
+    if ids.count(case.id) > 1:
+        problems.append("id is not unique")
+    if bool(told.get("verdict")) == bool(told.get("refused")):
+        problems.append("either a verdict or refused")
+    said = [*case.verdicts, *told.get("swapped", ())]
+    said += [v for values in told.get("suite_verdict", {}).values() for v in values]
+    problems += [f"unknown verdict {verdict}" for verdict in said if verdict not in VERDICTS]
+    problems += [f"unknown property {p}" for p in case.properties if p not in PROPERTIES]
+    problems += [f"unknown role {s.role}" for s in case.question.suites if s.role not in ROLES]
+    asked = [*told.get("difference", ()), *told.get("zero_inside", ()),
+             *told.get("suite_verdict", ())]  # fmt: skip
+    problems += [f"unknown suite {name}" for name in asked if name not in names]
+    answers = (a for item in case.question.items for a in (*item.champion, *item.challenger))
+    strange = {a for a in answers if isinstance(a, str)} - set(FAULTS)
+    problems += [f"unknown fault {fault}" for fault in sorted(strange)]
+    if "same_as" in told and told["same_as"] not in ids:
+        problems.append(f"same_as names no case: {told['same_as']}")
+    return problems
+
+
+def _may_rise(item: Item) -> bool:
+    return all(isinstance(a, float) for a in item.challenger) and any(
+        isinstance(a, float) and a < 1 for a in item.challenger
+    )
+
+
+def _steps(question: Question) -> list[int]:
+    most = sum(_may_rise(item) for item in question.items)
+    return sorted({count for count in (1, 2, 3, 5, most // 4, most // 2, most) if 0 < count <= most})
+
+
+def _mirrored(reply: Reply) -> Reply:
+    return replace(
+        reply,
+        differences={name: -value for name, value in reply.differences.items()},
+        intervals={name: (-high, -low) for name, (low, high) in reply.intervals.items()},
+    )
+
+
+def _unlike(one: Reply, other: Reply, *, verdict: bool = False) -> list[str]:
+    texts = []
+    if verdict and one.verdicts != other.verdicts:
+        texts.append(f"says {_words(other.verdicts)} and {_words(one.verdicts)}")
+    for name in one.differences.keys() & other.differences.keys():
+        if not _close(one.differences[name], other.differences[name]):
+            texts.append(
+                f"difference of {name} is {other.differences[name]:.6g} "
+                f"and {one.differences[name]:.6g}"
+            )
+    for name in one.intervals.keys() & other.intervals.keys():
+        ends = zip(one.intervals[name], other.intervals[name], strict=True)
+        if not all(_close(a, b) for a, b in ends):
+            texts.append(f"interval of {name} is {other.intervals[name]} and {one.intervals[name]}")
+    return texts
+
+
+def _vague(reply: Reply) -> frozenset[str]:
+    """`worse` where the gate's word may as well mean that nothing is known."""
+    return frozenset(("worse",)) if "cannot_tell" in reply.verdicts else frozenset()
+
+
+def _close(one: float, other: float) -> bool:
+    return one == other or math.isclose(one, other, rel_tol=0.0, abs_tol=_TOLERANCE)
+
+
+def _words(verdicts: Sequence[str] | frozenset[str]) -> str:
+    return " or ".join(sorted(verdicts)) or "nothing"
