@@ -8,8 +8,9 @@ from tasks.model.sample import Sample
 from tasks.model.verdict import GateRule, SuiteRule
 from tests.conformance.suite import Item, Question, Reply, Told
 
-#: what the gate lets users declare besides; its default in the settings
+#: what our gate lets users declare; the defaults of its settings
 _UNSEEN_LOSS = 0.25
+_MAX_MISSING = 0.1
 _LOST = {
     "release": Answer(is_missing=True, fault="release", error="the release gave no answer"),
     "judge": UNSCORED,
@@ -22,8 +23,12 @@ def reply(question: Question) -> Reply:
         SuiteRule(s.name, s.role, s.margin, "score", slices=s.slices)  # type: ignore[arg-type]
         for s in question.suites
     ]
+    declared = question.max_missing
     gate = GateRule(
-        question.alpha, question.max_missing, _UNSEEN_LOSS, question.must_pass_reliability
+        alpha=question.alpha,
+        max_missing_ratio=_MAX_MISSING if declared is None else declared,
+        unseen_loss=_UNSEEN_LOSS,
+        must_pass_reliability=question.must_pass_reliability,
     )
     judged = [_judged(item) for item in question.items]
     try:
