@@ -29,16 +29,13 @@ if __package__ in (None, ""):
 from benchmarks import environments, results
 from benchmarks.environments import InstallError, Peer
 from tests.conformance import ours
-from tests.conformance.suite import (
-    Case,
-    Question,
+from tests.conformance.reading import Case, Question, load, to_json
+from tests.conformance.replies import (
     Reply,
     failures,
-    load,
     only_lacks_a_margin,
     questions,
     reply_of_json,
-    to_json,
 )
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,7 +6,8 @@ from tasks.gate.verdict import decide
 from tasks.model.answer import MISSING, UNSCORED, Answer, JudgedSample
 from tasks.model.sample import Sample
 from tasks.model.verdict import GateRule, SuiteRule
-from tests.conformance.suite import Item, Question, Reply, Told
+from tests.conformance.reading import Item, Question, Told
+from tests.conformance.replies import Reply
 
 #: what our gate lets users declare; the defaults of its settings
 _UNSEEN_LOSS = 0.25

@@ -11,18 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import ours
-from tests.conformance.suite import (
-    PROPERTIES,
-    SOURCES,
-    VERDICTS,
-    Case,
+from tests.conformance.reading import PROPERTIES, SOURCES, VERDICTS, Case, load, to_json
+from tests.conformance.replies import (
     Reply,
     failures,
-    load,
     only_lacks_a_margin,
     questions,
     reply_of_json,
-    to_json,
 )
 
 CASES = {case.id: case for case in load()}
