@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -47,7 +48,9 @@ class InstallError(Exception):
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A system to measure: the file under peers/ that runs it, the packages it needs (none: this
-    environment), what it can do. unwanted: packages taken out again after the installation.
+    environment), what it can do. unwanted: packages taken out again after the installation. alone:
+    packages put in after them without what they ask for. interpreter: the Python it needs, if not
+    this one.
     """
 
     script: str
@@ -56,6 +59,8 @@ class Peer:
     work: tuple[str, ...]
     settings: tuple[tuple[str, bool], ...] = ()
     unwanted: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    interpreter: str = ""
 
 
 PEERS = {
@@ -90,14 +95,29 @@ def python(peer: Peer, cache: Path) -> Path:
         return Path(sys.executable)
     folder = cache / "environments" / peer.environment
     interpreter, done = folder / "bin" / "python", folder / "installed"
-    wanted = "\n".join(peer.packages)
+    wanted = "\n".join((*peer.packages, *peer.alone))
     if not done.exists() or done.read_text() != wanted:
-        venv.create(folder, with_pip=True, clear=True)
+        _make(folder, peer.interpreter)
         _pip(interpreter, "install", *peer.packages)
+        if peer.alone:
+            _pip(interpreter, "install", "--no-deps", *peer.alone)
         if peer.unwanted:
             _pip(interpreter, "uninstall", "--yes", *peer.unwanted)
         done.write_text(wanted)
     return interpreter
+
+
+def _make(folder: Path, interpreter: str) -> None:
+    if not interpreter:
+        venv.create(folder, with_pip=True, clear=True)
+        return
+    path = shutil.which(interpreter)
+    if path is None:
+        raise InstallError(f"{interpreter} is not installed")
+    command = [path, "-m", "venv", "--clear", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise InstallError(f"{interpreter}: {(done.stderr or done.stdout).strip().splitlines()[0]}")
 
 
 def conversations(cache: Path) -> Path:

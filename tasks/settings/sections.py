@@ -215,7 +215,7 @@ class GateSettings(_Section):
     )  # fmt: skip
     unseen_loss: float = Field(
         0.25, ge=0, le=1,
-        description="how much a cluster of a kind that no sample shows may lose on average",
+        description="loss of a cluster unlike all seen, on average; below six clusters: 1",
     )  # fmt: skip
     must_pass_reliability: float = Field(
         0.98, gt=0, lt=1,

@@ -20,6 +20,9 @@ Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
 #: below this the cubic transformation is the identity, but for rounding
 _NO_SKEW = 1e-6
+#: signs of fewer independent clusters than this cannot be significant: 1/2^5 > 0.025 (but for
+#: rounding)
+_FEWEST_CLUSTERS = 6 - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +146,11 @@ def unseen_bound(estimate: ClusteredMean, unseen_loss: float, most: float) -> fl
 
     One value may differ by `most`, the whole range. A cluster of many values is assumed to differ
     by no more than `unseen_loss` (a setting) on average: with m values a cluster on average,
-    unseen_loss + (most - unseen_loss) / m.
+    unseen_loss + (most - unseen_loss) / m. Below six effective clusters nothing is assumed: if each
+    goes one way as a whole, as copies of one text do, five that agree are chance in 1 of 32.
     """
+    if estimate.effective_clusters < _FEWEST_CLUSTERS:
+        return most
     values_a_cluster = estimate.num_values / estimate.num_clusters
     return unseen_loss + max(0.0, most - unseen_loss) / values_a_cluster
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from tasks.statistics.intervals import clustered_mean, t_interval
 from tasks.statistics.paired import Pairs, compare, p_value_of_loss, release_interval
@@ -238,3 +239,14 @@ def test_forty_conversations_pass_an_equal_release_and_stop_one_at_the_margin() 
     assert passed / rounds > 0.85
     assert passed_fearing_all / rounds < 0.05
     assert passed_at_margin / rounds < 0.025 + 0.024
+
+
+@pytest.mark.parametrize("num_clusters", range(2, 9))
+def test_clusters_that_all_agree_are_no_more_certain_than_their_signs(num_clusters: int) -> None:
+    """Copies of one text go one way together: equal releases win all with chance 1 / 2^n."""
+    clusters = [number // 10 for number in range(10 * num_clusters)]
+    won = pairs([0.0] * len(clusters), [1.0] * len(clusters), clusters)
+    by_signs = binomtest(num_clusters, num_clusters, 0.5, alternative="greater").pvalue
+    is_certain = compare(won, 0.05, 0.25).interval.low > 0
+    assert is_certain == (by_signs <= 0.025)
+    assert is_certain == (p_value_of_loss(won.swapped(), 0.0, 0.25) <= 0.025)

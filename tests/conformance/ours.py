@@ -1,0 +1,71 @@
+"""Our gate behind the conformance cases: a question becomes judged samples, a decision a reply."""
+
+from __future__ import annotations
+
+from tasks.gate.verdict import decide
+from tasks.model.answer import MISSING, UNSCORED, Answer, JudgedSample
+from tasks.model.sample import Sample
+from tasks.model.verdict import GateRule, SuiteRule
+from tests.conformance.reading import Item, Question, Told
+from tests.conformance.replies import Reply
+
+#: what our gate lets users declare; the defaults of its settings
+_UNSEEN_LOSS = 0.25
+_MAX_MISSING = 0.1
+_LOST = {
+    "release": Answer(is_missing=True, fault="release", error="the release gave no answer"),
+    "judge": UNSCORED,
+    "harness": MISSING,
+}
+
+
+def reply(question: Question) -> Reply:
+    rules = [
+        SuiteRule(s.name, s.role, s.margin, "score", slices=s.slices)  # type: ignore[arg-type]
+        for s in question.suites
+    ]
+    declared = question.max_missing
+    gate = GateRule(
+        alpha=question.alpha,
+        max_missing_ratio=_MAX_MISSING if declared is None else declared,
+        unseen_loss=_UNSEEN_LOSS,
+        must_pass_reliability=question.must_pass_reliability,
+    )
+    judged = [_judged(item) for item in question.items]
+    try:
+        decision = decide(judged, rules, gate, is_same_release=False)
+    except ValueError as error:
+        return Reply(is_refused=True, says=str(error))
+    intervals = {suite.rule.name: suite.interval for suite in decision.suites}
+    differences = {suite.rule.name: suite.difference for suite in decision.suites}
+    return Reply(
+        verdicts=frozenset((decision.verdict,)),
+        says=decision.verdict,
+        suites={suite.rule.name: frozenset((suite.verdict,)) for suite in decision.suites},
+        differences={name: told for name, told in differences.items() if told is not None},
+        intervals={name: (i.low, i.high) for name, i in intervals.items() if i is not None},
+    )
+
+
+def _judged(item: Item) -> JudgedSample:
+    sample = Sample(
+        sample_id=item.id,
+        suite=item.suite,
+        task=None,
+        messages=(),
+        system=None,
+        target="",
+        target_kind="gold",
+        origin="suite",
+        slices=item.slices,
+        must_pass=item.must_pass,
+        cluster_id=item.cluster,
+        weight=item.weight,
+        is_counted=item.counted,
+    )
+    answers = {"champion": item.champion, "challenger": item.challenger}
+    return JudgedSample(sample, {role: tuple(map(_answer, told)) for role, told in answers.items()})
+
+
+def _answer(told: Told) -> Answer:
+    return _LOST[told] if isinstance(told, str) else Answer(told)
