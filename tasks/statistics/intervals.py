@@ -20,6 +20,8 @@ Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
 #: below this the cubic transformation is the identity, but for rounding
 _NO_SKEW = 1e-6
+#: how small a loss is taken for none where heavy ones are counted
+_LIGHT_LOSSES = (0.0, 0.02, 0.1)
 #: signs of fewer independent clusters than this cannot be significant: 1/2^5 > 0.025 (but for
 #: rounding)
 _FEWEST_CLUSTERS = 6 - 1e-9
@@ -98,7 +100,8 @@ def skewed_interval(estimate: ClusteredMean, alpha: float) -> Interval:
     A few heavy losses among many small differences skew the mean, and Student's interval then
     ends too early on their side: it would miss a loss beyond the margin several times as often as
     it says. With skewness 0 it is the t interval. Estimated skewness is noisy and too small for few
-    clusters, so this is used as a hull with the t interval and the floor, never alone.
+    clusters, so this is used as a hull with the t interval and the floor, never alone; and of one
+    to four heavy losses it makes too much, so it reaches no further than `HeavyLosses`.
     Paper: Hall, "On the removal of skewness by transformation", JRSS B 54 (1992).
     """
     from scipy.special import stdtrit
@@ -118,16 +121,76 @@ def skewed_interval(estimate: ClusteredMean, alpha: float) -> Interval:
 
 
 def t_p_value(estimate: ClusteredMean, value: float) -> float:
-    """One-sided p of "the mean is at least `value`" by both t intervals: small where they end below
-    it. The larger of Student's and Hall's, as the interval is their hull."""
+    """One-sided p of "the mean is at least `value`" by Student's interval: small where it ends
+    below it."""
     from scipy.special import stdtr
 
     if estimate.standard_error == 0:
         return 0.0 if estimate.mean < value else 1.0
     t = (estimate.mean - value) / estimate.standard_error
+    return float(stdtr(estimate.degrees_of_freedom, t))
+
+
+def skewed_p_value(estimate: ClusteredMean, value: float) -> float:
+    """The same by Hall's interval."""
+    from scipy.special import stdtr
+
+    if estimate.standard_error == 0:
+        return t_p_value(estimate, value)
+    t = (estimate.mean - value) / estimate.standard_error
     skew = estimate.skewness / math.sqrt(estimate.num_clusters)
     hall = t if abs(skew) < _NO_SKEW else ((1 + skew * t / 3) ** 3 - 1) / skew + skew / 6
-    return float(stdtr(estimate.degrees_of_freedom, max(t, hall)))
+    return float(stdtr(estimate.degrees_of_freedom, hall))
+
+
+@dataclass(frozen=True, slots=True)
+class HeavyLosses:
+    """How many clusters lose more than each of `_LIGHT_LOSSES`, in effective clusters: an exact
+    bound on the mean of values of at least -1, far below it where losses are many and small.
+
+    A share q of clusters that lose more than c each leaves a mean of at least -c - q · (1 - c), and
+    so many or fewer of them have a chance given by q (Clopper & Pearson 1934, shared by Bonferroni
+    among the c). It only limits how far a correction for skewness reaches: by Hall's alone four
+    heavy losses would be worse than five.
+    """
+
+    counts: tuple[float, ...]
+    effective_clusters: float
+
+    @classmethod
+    def of(
+        cls, estimate: ClusteredMean, values: Values, clusters: Labels, weights: Values
+    ) -> HeavyLosses:
+        _, index = np.unique(clusters, return_inverse=True)
+        sizes = np.bincount(index, weights=weights)
+        means = np.bincount(index, weights=weights * values) / sizes
+        effective = estimate.effective_clusters
+        # rounding must not make a loss of nothing
+        shares = ((sizes[means < -light - 1e-12].sum() / sizes.sum()) for light in _LIGHT_LOSSES)
+        return cls(tuple(float(share) * effective for share in shares), effective)
+
+    def lowest_mean(self, alpha: float) -> float:
+        """The lower end at the two-sided error rate alpha."""
+        from scipy.special import betaincinv
+
+        level = 1 - alpha / 2 / len(_LIGHT_LOSSES)
+        bounds = []
+        for light, count in zip(_LIGHT_LOSSES, self.counts, strict=True):
+            others = self.effective_clusters - count
+            share = 1.0 if others <= 0 else float(betaincinv(count + 1, others, level))
+            bounds.append(-light - share * (1 - light))
+        return max(bounds)
+
+    def p_value(self, value: float) -> float:
+        """One-sided p of "the mean is at most `value`", the dual."""
+        from scipy.special import betainc
+
+        chances = [1.0]
+        for light, count in zip(_LIGHT_LOSSES, self.counts, strict=True):
+            share, others = (-value - light) / (1 - light), self.effective_clusters - count
+            if 0 < share < 1 and others > 0:
+                chances.append(float(betainc(others, count + 1, 1 - share)))
+        return min(1.0, len(_LIGHT_LOSSES) * min(chances))
 
 
 def unseen_share(effective_clusters: float, alpha: float) -> float:

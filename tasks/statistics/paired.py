@@ -15,12 +15,14 @@ import numpy as np
 from tasks.model.comparison import Comparison, Interval
 from tasks.statistics.intervals import (
     ClusteredMean,
+    HeavyLosses,
     Labels,
     Values,
     clustered_mean,
     floor_interval,
     floor_p_value,
     skewed_interval,
+    skewed_p_value,
     t_interval,
     t_p_value,
     unseen_bound,
@@ -86,8 +88,9 @@ def compare(pairs: Pairs, alpha: float, unseen_loss: float) -> Comparison:
     Estimator: the weighted mean of the differences. Interval: the hull of
     - for right/wrong scores of independent samples of equal weight, Tango's paired score interval;
     - for any other scores, clusters or weights, the cluster-robust t interval, as it is and
-      corrected for skewness, for clustered right/wrong scores of equal weight together with Tango's
-      (clusters seldom make a set more informative);
+      corrected for skewness as far as an exact bound on heavy losses lets it reach, for clustered
+      right/wrong scores of equal weight together with Tango's (clusters seldom make a set more
+      informative);
     - always the floor that the effective number of clusters sets, so that a handful of equal
       differences is never certainty. `unseen_loss` is what is assumed of a cluster of many samples
       that was not seen (`intervals.unseen_bound`).
@@ -104,7 +107,12 @@ def compare(pairs: Pairs, alpha: float, unseen_loss: float) -> Comparison:
             tango_interval(pairs.num_won, pairs.num_lost, pairs.num_pairs, alpha)
         )
     if _has_t(pairs, estimate):
-        interval = interval.hull(t_interval(estimate, alpha)).hull(skewed_interval(estimate, alpha))
+        skewed = skewed_interval(estimate, alpha)
+        lost, won = _heavy(estimate, pairs), _heavy(estimate, pairs.swapped())
+        bounded = Interval(
+            max(skewed.low, lost.lowest_mean(alpha)), min(skewed.high, -won.lowest_mean(alpha))
+        )
+        interval = interval.hull(t_interval(estimate, alpha)).hull(bounded)
     return Comparison(
         difference=estimate.mean,
         interval=interval.clipped(-1.0, 1.0),
@@ -141,6 +149,13 @@ def _p_values(pairs: Pairs, estimate: ClusteredMean, value: float, bound: float)
         yield tango_p_value(pairs.num_won, pairs.num_lost, pairs.num_pairs, value)
     if _has_t(pairs, estimate):
         yield t_p_value(estimate, value)
+        yield min(
+            skewed_p_value(estimate, value), _heavy(estimate, pairs.swapped()).p_value(-value)
+        )
+
+
+def _heavy(estimate: ClusteredMean, pairs: Pairs) -> HeavyLosses:
+    return HeavyLosses.of(estimate, pairs.difference, pairs.clusters, pairs.weights)
 
 
 def _has_tango(pairs: Pairs) -> bool:

@@ -27,6 +27,7 @@ def reply(question: Question) -> Reply:
     declared = question.max_missing
     gate = GateRule(
         alpha=question.alpha,
+        early=0.0,  # each case is one look
         max_missing_ratio=_MAX_MISSING if declared is None else declared,
         unseen_loss=_UNSEEN_LOSS,
         must_pass_reliability=question.must_pass_reliability,

@@ -14,11 +14,13 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from tasks.statistics.intervals import (
+    HeavyLosses,
     Interval,
     clustered_mean,
     floor_interval,
     floor_p_value,
     skewed_interval,
+    skewed_p_value,
     t_interval,
     t_p_value,
     unseen_bound,
@@ -77,6 +79,17 @@ def test_what_is_assumed_of_an_unseen_cluster_is_all_of_one_value_and_less_of_ma
     assert unseen_bound(of_ten, 1.0, 1.0) == 1.0
 
 
+@pytest.mark.parametrize("num_lost", range(9))
+def test_heavy_losses_are_bounded_as_by_clopper_and_pearson(num_lost: int) -> None:
+    values = np.r_[np.full(num_lost, -1.0), np.zeros(400 - num_lost)]
+    estimate = clustered_mean(values, np.arange(400))
+    heavy = HeavyLosses.of(estimate, values, np.arange(400), np.ones(400))
+    # one of three limits is the best here, and each has a third of the error rate
+    _, limit = proportion_confint(num_lost, 400, alpha=0.05 / 3, method="beta")
+    assert heavy.lowest_mean(0.05) == pytest.approx(-limit)
+    assert heavy.p_value(-limit - 1e-6) < 0.025 < heavy.p_value(-limit + 1e-6)
+
+
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
 def test_p_values_are_the_duals_of_their_intervals(alpha: float) -> None:
     values = np.r_[np.full(4, -0.9), np.linspace(-0.2, 0.1, 56)]
@@ -84,7 +97,8 @@ def test_p_values_are_the_duals_of_their_intervals(alpha: float) -> None:
     student, hall = t_interval(estimate, alpha), skewed_interval(estimate, alpha)
     floor = floor_interval(estimate, alpha, -1.0, 1.0)
     for high, p_value in (
-        (max(student.high, hall.high), lambda at: t_p_value(estimate, at)),
+        (student.high, lambda at: t_p_value(estimate, at)),
+        (hall.high, lambda at: skewed_p_value(estimate, at)),
         (floor.high, lambda at: floor_p_value(estimate, at, 1.0)),
     ):
         assert p_value(high - 1e-9) > alpha / 2 > p_value(high + 1e-9)
