@@ -50,9 +50,8 @@ def test_the_first_look_at_the_planned_size_is_one_interval_of_what_is_left_of_a
     assert suite.comparison is not None
     assert standing(look).interval == suite.comparison.interval
     assert decision.verdict == "no_worse"
-    assert "1 look at this pair of releases, 500 samples in all" in " ".join(
-        reasons(decision, NIGHTLY)
-    )
+    told = " ".join(reasons(decision, NIGHTLY))
+    assert "the first look at this pair of releases, and the planned one" in told
 
 
 def test_the_same_set_a_second_time_says_nothing_new() -> None:
@@ -71,6 +70,8 @@ def test_only_new_clusters_are_counted() -> None:
     assert {fed.sample_id for fed in second.fed} == {item.sample.sample_id for item in two[50:]}
     assert standing(second).num_samples == 300
     assert len(standing(second).looks) == 2
+    told = " ".join(reasons(_decide(two, second), NIGHTLY))
+    assert "2 looks at this pair of releases, 300 samples in all" in told
 
 
 def test_before_the_planned_look_it_is_too_early_to_tell_and_says_so() -> None:

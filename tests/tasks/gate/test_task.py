@@ -263,7 +263,7 @@ def test_a_second_night_adds_what_is_new_to_the_evidence(tmp_path: Path) -> None
     assert second.num_samples == 51
     assert second.standing == first
     assert second.verdict == "no_worse", "by what all looks say, not by 51 samples"
-    assert "100 samples in all" in " ".join(_verdict(later).reasons)
+    assert "the first look at this pair" in " ".join(_verdict(later).reasons)
 
 
 def test_each_run_by_itself_where_no_look_is_planned(tmp_path: Path) -> None:

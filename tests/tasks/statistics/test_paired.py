@@ -49,7 +49,7 @@ def test_the_p_value_is_the_dual_of_the_interval(given_pairs: Pairs, alpha: floa
     """Small exactly where the interval ends below the value asked for."""
     high = compare(given_pairs, alpha, _UNSEEN).interval.high
     assert p_value_of_loss(given_pairs, high - 1e-6, _UNSEEN) > alpha / 2 - 1e-9
-    if high < 1:
+    if high < 1 - 1e-4:  # nearer the end of the range the bounds know no further
         assert p_value_of_loss(given_pairs, high + 1e-6, _UNSEEN) <= alpha / 2 + 1e-9
 
 
