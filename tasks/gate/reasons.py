@@ -140,9 +140,8 @@ def _standing(suite: SuiteResult) -> list[str]:
     if standing is None or standing.difference is None:
         return []
     if len(standing.looks) == 1 and standing.taken_at == standing.num_samples:
-        return [
-            f"suite {suite.rule.name}: the first look at this pair of releases, and the planned one."
-        ]
+        name = suite.rule.name
+        return [f"suite {name}: the first look at this pair of releases, and the planned one."]
     low, high = (decimal(e, signed=True) for e in (standing.interval.low, standing.interval.high))
     looks = _count(len(standing.looks), "look")
     text = (
