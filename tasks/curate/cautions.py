@@ -77,16 +77,14 @@ def _not_counted(stratum: Uncovered, samples: Sequence[Sample]) -> str:
     why = "there was no place for any" if stratum.num_candidates else "none has a known answer"
     text = (
         f"suite {stratum.suite}: {stratum.num_calls:,} of {stratum.num_calls_of_suite:,} calls "
-        f"{_WHAT_PEOPLE_SAID[stratum.stratum]} and {why}, so the {shown:,} samples of the other "
-        "calls are selected by outcome: they are shown and do not gate; "
+        f"{_WHAT_PEOPLE_SAID[stratum.stratum]} and {why}, so the {shown:,} samples of the others, "
+        "selected by outcome, do not gate: "
     )
     if stratum.num_candidates:
         return text + "raise [curate] max_samples"
     if stratum.stratum == UNJUDGED:
         return text + (
-            "write down the right answers to some of those calls drawn at random (feedback of kind "
-            "audit), or declare [curate] judged_represent_all = true"
+            "answer some of those calls, drawn at random (feedback of kind audit), or declare "
+            "[curate] judged_represent_all"
         )
-    return (
-        text + "write down the right answers to some of those calls (feedback of kind correction)"
-    )
+    return text + "correct some of those calls (feedback of kind correction)"
