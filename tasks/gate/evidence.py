@@ -69,6 +69,20 @@ class Evidence:
             self.is_binary,
         )
 
+    def with_others(self, others: Evidence) -> Evidence:
+        """These samples and others, of other clusters."""
+        first = int(self.clusters.max(initial=-1)) + 1
+        return Evidence(
+            champion=np.r_[self.champion, others.champion],
+            challenger=np.r_[self.challenger, others.challenger],
+            worst=np.r_[self.worst, others.worst],
+            best=np.r_[self.best, others.best],
+            clusters=np.r_[self.clusters, first + others.clusters],
+            weights=np.r_[self.weights, others.weights],
+            is_counted=np.r_[self.is_counted, others.is_counted],
+            is_binary=self.is_binary and others.is_binary,
+        )
+
     def mean(self, role: Role) -> float | None:
         """Weighted mean score of a release over the samples of which it is known."""
         return _mean(self._scores(role), self.weights)

@@ -140,19 +140,18 @@ def _with_earlier(new: Evidence, fed: Sequence[Fed]) -> Evidence:
         return new
     differences = np.array([sample.difference for sample in fed])
     _, clusters = np.unique([sample.cluster_id for sample in fed], return_inverse=True)
-    first = 0 if not new.num_samples else int(new.clusters.max()) + 1
     # only differences are kept of earlier samples: 0 and the difference are scores as good as any
-    return Evidence(
-        champion=np.r_[new.champion, np.zeros(len(fed))],
-        challenger=np.r_[new.challenger, differences],
-        worst=np.r_[new.worst, differences],
-        best=np.r_[new.best, differences],
-        clusters=np.r_[new.clusters, first + clusters.reshape(-1)].astype(np.int64),
-        weights=np.r_[new.weights, [sample.weight for sample in fed]],
-        is_counted=np.ones(new.num_samples + len(fed), dtype=np.bool_),
-        is_binary=(new.is_binary or not new.num_samples)
-        and bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()),
+    earlier = Evidence(
+        champion=np.zeros(len(fed)),
+        challenger=differences,
+        worst=differences,
+        best=differences,
+        clusters=np.asarray(clusters, dtype=np.int64).reshape(-1),
+        weights=np.array([sample.weight for sample in fed]),
+        is_counted=np.ones(len(fed), dtype=np.bool_),
+        is_binary=bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()),
     )
+    return new.with_others(earlier) if new.num_samples else earlier
 
 
 def _cluster_weights(fed: Sequence[Fed]) -> dict[str, float]:

@@ -14,14 +14,22 @@ _MAX_NAMED = 5
 _NOTABLE_LOSS = 0.9
 
 
-def reasons(decision: Decision, gate: GateRule) -> tuple[str, ...]:
-    """Why the verdict is what it is: the decisive sentence first, then suite by suite."""
+def reasons(decision: Decision, gate: GateRule, changes: Sequence[str] = ()) -> tuple[str, ...]:
+    """Why the verdict is what it is: the decisive sentence first, then suite by suite. `changes`:
+    what is decided by and was planned otherwise."""
     sentences = [_headline(decision)]
+    if changes:
+        sentences.append(
+            "It is decided by other rules than were planned, before the answers were known: "
+            + "; ".join(changes)
+            + "."
+        )
     if decision.is_same_release:
         sentences.append("Champion and challenger are the same release: nothing can have changed.")
     sentences += _must_pass(decision.must_pass)
     num_slices = sum(part.role != "report" for part in decision.slices)
     sentences += [_slice(part, num_slices, gate) for part in decision.slices if part.holds]
+    sentences += _pooled(decision)
     for suite in decision.suites:
         sentences.append(_suite(suite))
         sentences += _standing(suite)
@@ -73,6 +81,22 @@ def _undecided(decision: Decision, gating: Sequence[SuiteResult]) -> str:
         number = _count(len(decision.must_pass.unknown), "answer")
         causes.append(f"{number} to what must pass got lost, through no fault of the challenger")
     return "; ".join(causes)
+
+
+def _pooled(decision: Decision) -> list[str]:
+    """A loss too small for any one suite that is certain over all of them."""
+    pooled = decision.pooled
+    if pooled is None:
+        return []
+    low, high = (decimal(end, signed=True) for end in (pooled.interval.low, pooled.interval.high))
+    text = (
+        f"All gating suites together: {decimal(pooled.difference, signed=True)}, "
+        f"{low} to {high}; this does not gate."
+    )
+    lost = any(suite.verdict == "worse" for suite in decision.suites)
+    if pooled.interval.high < 0 and not lost:
+        text = f"{text[:-1]}, but a small loss is spread over the suites for certain."
+    return [text]
 
 
 def _suite(suite: SuiteResult) -> str:

@@ -17,6 +17,7 @@ from tasks.model.answer import ROLES, JudgedSample
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import GateRule, SuiteRule
 from tasks.run import Run
+from tasks.scoring import policy
 from tasks.scoring.effective import counted_scorers, judged_samples
 from tasks.scoring.suites import gate_rule, suite_rules
 from tasks.store import Store
@@ -38,6 +39,7 @@ def gate(run: Run) -> Receipt:
                 received=f"run {run.run_id}",
                 next="flywheel run, which evaluates before it decides",
             )
+        plan = ledger.finished_stage(store, run.request.scores_of or run.run_id, "plan")
         samples = read_eval_set(store, keys.eval_set_digest)
         stored = {
             role: answers.read_answers(store, keys.eval_set_digest, digest, run.seeds)
@@ -51,7 +53,7 @@ def gate(run: Run) -> Receipt:
     nights: dict[str, tuple[EvidenceKey, Night]] = {}
     if rule.early and not is_same_release:
         with run.open_store(read_only=True) as store:
-            planned = _planned(store, run)
+            planned = _planned(plan, settings.gate.planned_samples)
             nights = dict(_nights(store, keys, rules, judged, rule, scorers, planned))
     decision = decide(
         judged,
@@ -60,6 +62,9 @@ def gate(run: Run) -> Receipt:
         is_same_release=is_same_release,
         standing={suite: standing(night) for suite, (_, night) in nights.items()},
     )
+    declared = policy.policy(rules, rule)
+    planned_by = plan.notes.get("policy") if plan is not None else None
+    changes = () if planned_by is None else policy.changes(planned_by, declared)
     receipt = Receipt(
         stage="gate",
         key=run.run_id,
@@ -70,6 +75,8 @@ def gate(run: Run) -> Receipt:
             "suites": {suite.rule.name: suite.verdict for suite in decision.suites},
             "failed_must_pass": len(decision.must_pass.failed),
             "slices_held": sum(part.holds for part in decision.slices),
+            "policy": policy.digest(declared),
+            "policy_changes": list(changes),
         },
     )
     with run.open_store() as store, store.transaction():
@@ -77,7 +84,7 @@ def gate(run: Run) -> Receipt:
             store,
             run.run_id,
             verdict=decision.verdict,
-            reasons=reasons(decision, rule),
+            reasons=reasons(decision, rule, changes),
             suites=decision.suites,
             slices=decision.slices,
             now=run.clock(),
@@ -115,18 +122,15 @@ def _nights(
         yield rule.name, (key, look)
 
 
-def _planned(store: Store, run: Run) -> Mapping[str, int]:
+def _planned(plan: Receipt | None, declared: int) -> Mapping[str, int]:
     """Suite → the samples its one look by interval is planned at, where that is not the set.
 
     A set of hand-written samples is what it is. One that production adds to may be too small today
     and large enough next week: it is looked at when an equal release would pass, but not later than
     at four times its size.
     """
-    declared = run.settings.gate.planned_samples
-    evaluated = run.request.scores_of or run.run_id
-    receipt = ledger.finished_stage(store, evaluated, "plan")
     planned: dict[str, int] = {}
-    for suite in receipt.notes["suites"] if receipt is not None else ():
+    for suite in plan.notes["suites"] if plan is not None else ():
         size, enough = suite["num_samples"], suite["num_samples_for_80"]
         if declared or not size:
             planned[suite["suite"]] = declared

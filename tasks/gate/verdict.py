@@ -26,7 +26,7 @@ from tasks.gate.evidence import Evidence, evidence_of
 from tasks.gate.must_pass import must_pass
 from tasks.gate.slices import slice_results
 from tasks.model.answer import ROLES, JudgedSample, Role
-from tasks.model.comparison import Interval
+from tasks.model.comparison import Comparison, Interval
 from tasks.model.verdict import (
     Decision,
     GateRule,
@@ -100,7 +100,21 @@ def decide(
     slices = slice_results(by_suite, whole, rules, gate)
     demanded = must_pass(judged, gate)
     verdict = _overall(suites, slices, demanded)
-    return Decision(verdict, suites, slices, demanded, is_same_release)
+    pooled = _pooled(by_suite, rules, gate)
+    return Decision(verdict, suites, slices, demanded, is_same_release, pooled)
+
+
+def _pooled(
+    by_suite: Mapping[str, Sequence[JudgedSample]], rules: Sequence[SuiteRule], gate: GateRule
+) -> Comparison | None:
+    """A loss that is small in every suite and the same in all of them shows here long before
+    (arXiv 2602.10144). A conversation may have samples in several suites: it is one cluster."""
+    parts = [by_suite[rule.name] for rule in rules if rule.is_gating]
+    counted = [[item for item in part if item.sample.is_counted] for part in parts]
+    if sum(map(bool, counted)) < 2:
+        return None
+    together = evidence_of([item for part in counted for item in part])
+    return together.comparison(gate.look_alpha, gate.unseen_loss)
 
 
 def interval_verdict(

@@ -344,13 +344,15 @@ class MustPass:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The verdict of a run, with what it rests on."""
+    """The verdict of a run, with what it rests on. `pooled`: the samples of all gating suites taken
+    together, each counting the same; None where fewer than two suites gate."""
 
     verdict: Verdict
     suites: tuple[SuiteResult, ...]
     slices: tuple[SliceResult, ...]
     must_pass: MustPass
     is_same_release: bool
+    pooled: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from tasks.errors import StoreError
 from tasks.model.receipt import Receipt
 from tasks.plan.suite_plans import Past, headline, ship_probability, suite_plans
 from tasks.run import Run
+from tasks.scoring.policy import policy
 from tasks.scoring.suites import gate_rule, suite_rules
 from tasks.store.control import ledger, verdicts
 from tasks.store.evals import answers
@@ -40,6 +41,7 @@ def plan(run: Run) -> Receipt:
     seconds = round(num_tokens / float(speed), 1) if num_tokens is not None and speed else None
     notes = {
         "headline": headline(plans),
+        "policy": policy(rules, gate_rule(settings)),
         "ship_probability": ship_probability(plans),
         "suites": [suite.to_json() for suite in plans],
         "num_completions": num_completions,

@@ -16,6 +16,7 @@ from tasks.gate.verdict import decide, interval_verdict, tally
 from tasks.model.answer import MISSING, ROLES, UNSCORED, Answer, JudgedSample
 from tasks.model.comparison import Interval
 from tasks.model.verdict import Decision, SliceResult, SuiteRule
+from tasks.scoring import policy
 from tests.tasks.gate.cases import GATE, GUARD, PRIMARY, REPORT, answering, sample, samples, swapped
 
 _RIGHT, _WRONG = Answer(1.0), Answer(0.0)
@@ -496,3 +497,39 @@ def test_what_is_not_counted_is_a_slice_of_its_origin_alone() -> None:
     assert parts["origin", "failure"].num_samples == 1
     assert parts["origin", "failure"].role == "report"
     assert parts["parity", "even"].num_samples == 10
+
+
+def test_a_small_loss_spread_over_suites_is_told_and_does_not_gate() -> None:
+    """Two points in each of ten suites: no suite can tell, all together can."""
+    rules = [replace(GUARD, name=f"suite {n}") for n in range(10)]
+    items = [
+        item for rule in rules for item in samples([1.0] * 400, [0.0] * 8 + [1.0] * 392, rule.name)
+    ]
+    decision = _decide(items, *rules)
+    assert decision.verdict == "no_worse"
+    assert decision.pooled is not None
+    assert decision.pooled.difference == pytest.approx(-0.02)
+    assert decision.pooled.interval.high < 0
+    assert "a small loss is spread over the suites for certain" in _text(decision)
+    assert _decide(_equal()).pooled is None
+
+
+def test_a_conversation_in_several_suites_is_one_cluster_of_them_together() -> None:
+    items = [sample(n, 1.0, 1.0, suite, cluster=f"session {n}")
+             for suite in ("route", "mood") for n in range(50)]  # fmt: skip
+    pooled = _decide(items, PRIMARY, GUARD).pooled
+    assert pooled is not None
+    assert pooled.effective_samples == pytest.approx(50)
+
+
+def test_rules_that_changed_after_the_plan_are_named() -> None:
+    planned = policy.policy([PRIMARY], GATE)
+    now = policy.policy([replace(PRIMARY, margin=0.2, slices={"language": 0.1})], GATE)
+    assert policy.changes(planned, planned) == ()
+    assert policy.changes(planned, now) == (
+        "suites.route.margin 0.05 → 0.2", "suites.route.slices.language not set → 0.1",
+    )  # fmt: skip
+    assert policy.digest(planned) != policy.digest(now)
+    told = reasons(_decide(_equal()), GATE, policy.changes(planned, now))
+    assert "by other rules than were planned" in told[1]
+    assert "suites.route.margin 0.05 → 0.2" in told[1]
