@@ -70,10 +70,15 @@ def _whose_fault(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _weights(connection: duckdb.DuckDBPyConnection) -> None:
-    """Before, every sample of a set counted, and all the same."""
+    """Before, all samples of a set weighed the same, and those of production were taken by outcome:
+    they do not count."""
     for column in ("weight DOUBLE DEFAULT 1.0", "stratum VARCHAR DEFAULT ''",
                    "is_counted BOOLEAN DEFAULT true"):  # fmt: skip
         connection.execute(f"ALTER TABLE eval_set_samples ADD COLUMN IF NOT EXISTS {column}")
+    connection.execute(
+        "UPDATE eval_set_samples SET is_counted = false FROM samples "
+        "WHERE samples.sample_id = eval_set_samples.sample_id AND samples.origin <> 'suite'"
+    )
 
 
 def _evidence(connection: duckdb.DuckDBPyConnection) -> None:

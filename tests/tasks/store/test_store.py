@@ -73,10 +73,11 @@ def test_what_a_store_without_windows_has_read_counts_as_taken_in_whole(path: Pa
         assert sources.changed_files(store, "r") == []
 
 
-def test_samples_of_a_set_made_before_weights_count_one_each(path: Path):
+def test_of_a_set_made_before_weights_hand_written_samples_count_one_each(path: Path):
+    """Those of production were taken by outcome."""
     set_of_two = [
-        Sample(name, "s", None, ({"role": "user", "content": name},), None, "t", "gold", "suite")
-        for name in ("a", "b")
+        Sample(name, "s", None, ({"role": "user", "content": name},), None, "t", "gold", origin)
+        for name, origin in (("a", "suite"), ("b", "traffic"))
     ]
     with Store.open(path) as store:
         write_eval_set(
@@ -86,7 +87,9 @@ def test_samples_of_a_set_made_before_weights_count_one_each(path: Path):
             store.execute(f"ALTER TABLE eval_set_samples DROP COLUMN {name}")
         store.execute("DELETE FROM schema_migrations WHERE version >= 7")
     with Store.open(path) as store:
-        assert read_eval_set(store, "d") == set_of_two
+        assert read_eval_set(store, "d") == [
+            set_of_two[0], replace(set_of_two[1], is_counted=False)
+        ]  # fmt: skip
         assert eval_set_frame(store, "d")["weight"].tolist() == [1.0, 1.0]
 
 
