@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,8 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class SuitePlan:
-    """One gating suite; production adds to one that `grows`. `basis`: the run its scatter is taken
-    from; empty: assumed.
+    """One gating suite, or one value of a guarded slice of it; production adds to one that `grows`.
+    `basis`: the run its scatter is taken from; empty: assumed.
 
     `pass_probability`: that an equal release passes; `stop_probability`: that one which loses as
     much as the margin does not. `num_samples_for_80`: how many samples of this kind would pass an
@@ -67,20 +67,27 @@ def suite_plans(
     gate: GateRule,
     past: Mapping[str, Past],
 ) -> tuple[SuitePlan, ...]:
-    """Of every suite that gates, in the order declared."""
+    """Of every suite that gates, in the order declared, each with its guarded slices."""
     counted: dict[str, list[Sample]] = {rule.name: [] for rule in rules if rule.is_gating}
     for sample in samples:
         if sample.suite in counted and sample.is_counted:
             counted[sample.suite].append(sample)
-    return tuple(
-        _plan(rule, counted[rule.name], gate, past.get(rule.name))
-        for rule in rules
-        if rule.is_gating
-    )
+    plans: list[SuitePlan] = []
+    for rule in rules:
+        if not rule.is_gating:
+            continue
+        plans.append(_plan(rule, counted[rule.name], gate, past.get(rule.name)))
+        for name, margin in rule.slices.items():
+            for value in sorted({s.slices[name] for s in counted[rule.name] if name in s.slices}):
+                part = [s for s in counted[rule.name] if s.slices.get(name) == value]
+                planned = _plan(replace(rule, margin=margin), part, gate, past.get(rule.name))
+                named = f"{rule.name}, {name}={value}"
+                plans.append(replace(planned, suite=named, role="guarded slice"))
+    return tuple(plans)
 
 
 def ship_probability(plans: Sequence[SuitePlan]) -> float:
-    """That an equal release passes all of them; suites taken as independent."""
+    """That an equal release passes all of them, taken as independent."""
     return math.prod(plan.pass_probability for plan in plans) if plans else 0.0
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -309,7 +309,7 @@ class SuiteSettings(_Section):
         "guard", description="primary may win, guard must not lose, report only informs"
     )
     owner: str = Field("", description="who answers for this suite")
-    slices: dict[str, float] = Field(
+    slices: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=dict,
         description="guarded slices with their margins: no value of one may lose more",
     )

@@ -52,6 +52,17 @@ def test_only_what_gates_and_counts_is_planned() -> None:
     assert ship_probability(plans) == 0.0
 
 
+def test_every_value_of_a_guarded_slice_is_planned_with_its_own_margin() -> None:
+    rule = replace(PRIMARY, slices={"parity": 0.1})
+    plans = suite_plans(_samples(300), (rule,), GATE, {})
+    assert [(one.suite, one.role, one.margin, one.num_samples) for one in plans] == [
+        ("route", "primary", 0.05, 300),
+        ("route, parity=even", "guarded slice", 0.1, 150),
+        ("route, parity=odd", "guarded slice", 0.1, 150),
+    ]
+    assert ship_probability(plans) < plans[0].pass_probability
+
+
 def test_clusters_and_weights_cost_a_set_its_power() -> None:
     alone = _plan(_samples(400)).pass_probability
     of_ten = [replace(one, cluster_id=str(n // 10)) for n, one in enumerate(_samples(400))]
