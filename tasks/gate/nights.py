@@ -16,6 +16,7 @@ import numpy as np
 from tasks.gate.evidence import Evidence, evidence_of
 from tasks.model.answer import JudgedSample
 from tasks.model.comparison import Interval
+from tasks.model.sample import FedSample
 from tasks.model.verdict import GateRule, Look, Standing, SuiteRule
 from tasks.statistics import sequence
 from tasks.statistics.betting import confidence_sequence, p_value_of_gain, p_value_of_loss
@@ -23,16 +24,6 @@ from tasks.statistics.sequence import Batch
 
 #: how much heavier than the heaviest of the first look a cluster may ever be
 _HEAVIER = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Fed:
-    """A sample as it was first observed; it is counted once, ever."""
-
-    sample_id: str
-    cluster_id: str
-    difference: float
-    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +35,13 @@ class Night:
     """
 
     evidence: sequence.Evidence
-    fed: tuple[Fed, ...]
+    fed: tuple[FedSample, ...]
     unknown_share: float = 0.0
 
 
 def night(
     before: sequence.Evidence | None,
-    fed_before: Sequence[Fed],
+    fed_before: Sequence[FedSample],
     judged: Sequence[JudgedSample],
     rule: SuiteRule,
     gate: GateRule,
@@ -69,7 +60,9 @@ def night(
     names = [item.sample.cluster_id for item in items]
     vague = {name for name, known in zip(names, new.is_known, strict=True) if not known}
     fed = tuple(
-        Fed(item.sample.sample_id, item.sample.cluster_id, float(difference), item.sample.weight)
+        FedSample(
+            item.sample.sample_id, item.sample.cluster_id, float(difference), item.sample.weight
+        )
         for item, difference in zip(items, new.worst, strict=True)
         if item.sample.cluster_id not in vague
     )
@@ -134,7 +127,7 @@ def standing(night: Night) -> Standing:
     )
 
 
-def _with_earlier(new: Evidence, fed: Sequence[Fed]) -> Evidence:
+def _with_earlier(new: Evidence, fed: Sequence[FedSample]) -> Evidence:
     """The new samples with those of earlier looks, as they were observed then."""
     if not fed:
         return new
@@ -154,14 +147,14 @@ def _with_earlier(new: Evidence, fed: Sequence[Fed]) -> Evidence:
     return new.with_others(earlier) if new.num_samples else earlier
 
 
-def _cluster_weights(fed: Sequence[Fed]) -> dict[str, float]:
+def _cluster_weights(fed: Sequence[FedSample]) -> dict[str, float]:
     weights: dict[str, float] = {}
     for sample in fed:
         weights[sample.cluster_id] = weights.get(sample.cluster_id, 0.0) + sample.weight
     return weights
 
 
-def _capped(fed: Sequence[Fed], most: float) -> tuple[Fed, ...]:
+def _capped(fed: Sequence[FedSample], most: float) -> tuple[FedSample, ...]:
     """A cluster heavier than was declared before the first look counts as much as was declared: its
     weight says nothing of its difference."""
     weights = _cluster_weights(fed)

@@ -7,10 +7,9 @@ decided by tasks/scoring/effective.py, the verdict by verdict.py beside this.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple
 
 from tasks.errors import StoreError
-from tasks.gate.nights import Fed, Night, night, standing
+from tasks.gate.nights import Night, night, standing
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
 from tasks.model.answer import ROLES, JudgedSample
@@ -91,9 +90,8 @@ def gate(run: Run) -> Receipt:
         )
         for key, night in nights.values():
             if night.fed:
-                samples_fed = [evidence.FedSample(**asdict(sample)) for sample in night.fed]
                 evidence.save_night(
-                    store, key, night.evidence, samples_fed, run_id=run.run_id, now=run.clock()
+                    store, key, night.evidence, night.fed, run_id=run.run_id, now=run.clock()
                 )
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
@@ -117,7 +115,7 @@ def _nights(
             continue
         key = EvidenceKey(champion, challenger, rule.name, scorers[rule.name], rule.margin)
         before = evidence.read_evidence(store, key)
-        fed = [Fed(*astuple(sample)) for sample in evidence.fed_samples(store, key)]
+        fed = evidence.fed_samples(store, key)
         look = night(before, fed, items, rule, gate_rule, planned.get(rule.name) or counted)
         yield rule.name, (key, look)
 

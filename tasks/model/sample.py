@@ -8,6 +8,16 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class FedSample:
+    """A sample as it was first observed on a pair of releases: it is evidence once, ever."""
+
+    sample_id: str
+    cluster_id: str
+    difference: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One item of an eval set, from the set that curate makes to the verdict.
 

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from expectations.contracts import EVIDENCE, EVIDENCE_SAMPLES
 from tasks.model.canonical import canonical_json
+from tasks.model.sample import FedSample
 from tasks.statistics.sequence import Evidence
 from tasks.store.db.connection import Store
 
@@ -31,16 +32,6 @@ class EvidenceKey:
     @property
     def evidence_id(self) -> str:
         return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class FedSample:
-    """A sample as it was first observed: what the planned look is taken of."""
-
-    sample_id: str
-    cluster_id: str
-    difference: float
-    weight: float
 
 
 def read_evidence(store: Store, key: EvidenceKey) -> Evidence | None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from tasks.gate.evidence import evidence_of
-from tasks.gate.nights import Fed, Night, night, standing
+from tasks.gate.nights import Night, night, standing
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
 from tasks.model.answer import MISSING, JudgedSample
+from tasks.model.sample import FedSample
 from tasks.model.verdict import Decision
 from tests.tasks.gate.cases import GATE, PRIMARY, answering, sample, swapped
 
@@ -32,7 +33,9 @@ def _draw(
     return items
 
 
-def _look(before: Night | None, fed: list[Fed], items: list[JudgedSample], planned: int) -> Night:
+def _look(
+    before: Night | None, fed: list[FedSample], items: list[JudgedSample], planned: int
+) -> Night:
     return night(before and before.evidence, fed, items, PRIMARY, NIGHTLY, planned)
 
 
@@ -89,7 +92,7 @@ def test_the_planned_look_is_of_all_samples_so_far_and_taken_once() -> None:
     draw = np.random.default_rng(5)
     parts = [_draw(draw, range(first, first + 100)) for first in range(0, 500, 100)]
     look: Night | None = None
-    fed: list[Fed] = []
+    fed: list[FedSample] = []
     intervals = []
     for items in parts:
         look = _look(look, fed, items, 300)
@@ -139,7 +142,7 @@ def test_many_looks_at_a_loss_of_the_margin_seldom_ship(kind: str) -> None:
     for _ in range(lives):
         pool = _draw(draw, range(2000), -0.05)
         look: Night | None = None
-        fed: list[Fed] = []
+        fed: list[FedSample] = []
         ships = ships_alone = False
         for number in range(12):
             chosen = (

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tasks.model.comparison import Interval
+from tasks.model.sample import FedSample
 from tasks.statistics.sequence import Batch, Evidence, Plan, begin, look, update
 from tasks.store import Store
 from tasks.store.control.evidence import (
     EvidenceKey,
-    FedSample,
     fed_samples,
     read_evidence,
     save_night,
