@@ -69,7 +69,8 @@ def bars(turn: Turn) -> tuple[tuple[Bar, ...], int]:
         for part in sorted(slices, key=lambda part: (part.slice, part.value)):
             if part.suite == rule.name and part.difference is not None:
                 rows.append(Bar(plain(f"{part.slice} = {part.value}"), False, part.num_samples,
-                                part.difference, part.interval, part.margin))  # fmt: skip
+                                part.difference, part.interval,
+                                part.margin or rule.margin))  # fmt: skip
     return tuple(rows[:MAX_ROWS]), len(suites) + len(slices) - min(len(rows), MAX_ROWS)
 
 
