@@ -136,7 +136,7 @@ def test_what_a_set_cannot_do_is_told_before_anything_is_generated(tmp_path: Pat
         "suite route", "suite route", "session 'bot' holds 150 calls, more than half of all",
     ]  # fmt: skip
     assert "50 of 150 calls were not judged" in told[0]
-    assert "the 100 samples of the other calls" in told[0]
+    assert "the 100 samples of the others" in told[0]
     assert "5 samples count, worth 5 independent ones" in told[1]
     calm = _run(tmp_path, "run-2", suites={"route": {"samples": "route.jsonl", "role": "report"}},
                 curate={"judged_represent_all": True})  # fmt: skip
