@@ -21,8 +21,6 @@ from tests.conformance.replies import (
 )
 
 CASES = {case.id: case for case in load()}
-#: cases that our gate gets wrong, and why; each is a fault to mend, not a case to bend
-WRONG: dict[str, str] = {}
 
 
 @cache
@@ -30,18 +28,7 @@ def _replies(case_id: str) -> dict[str, Reply]:
     return {name: ours.reply(asked) for name, asked in questions(CASES[case_id]).items()}
 
 
-def _parameters() -> list[object]:
-    return [
-        pytest.param(
-            case,
-            id=case.id,
-            marks=pytest.mark.xfail(reason=WRONG[case.id], strict=True) if case.id in WRONG else (),
-        )
-        for case in CASES.values()
-    ]
-
-
-@pytest.mark.parametrize("case", _parameters())
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_our_gate_answers_as_the_case_says(case: Case) -> None:
     wrong = failures(case, _replies(case.id), lambda other: _replies(other)["base"])
     assert not wrong, f"{case.told['title']}: {'; '.join(wrong)}\n{case.told['why']}"
