@@ -19,7 +19,7 @@ from tasks.model.comparison import Interval
 from tasks.model.sample import FedSample
 from tasks.model.verdict import GateRule, Look, Standing, SuiteRule
 from tasks.statistics import sequence
-from tasks.statistics.betting import confidence_sequence, p_value_of_gain, p_value_of_loss
+from tasks.statistics.betting import p_value_of_gain, p_value_of_loss
 from tasks.statistics.sequence import Batch
 
 #: how much heavier than the heaviest of the first look a cluster may ever be
@@ -104,24 +104,14 @@ def standing(night: Night) -> Standing:
     """
     evidence, share = night.evidence, night.unknown_share
     plan, bets = evidence.plan, evidence.bets
-    proven = confidence_sequence(bets, plan.alpha * plan.early)
-    interval = Interval((1 - share) * proven.low - share, (1 - share) * proven.high + share)
-    if evidence.fixed is not None:
-        interval = Interval(
-            max(interval.low, evidence.fixed.low), min(interval.high, evidence.fixed.high)
-        )
-    # early, few samples show sooner that a release loses than that it loses less than the margin
-    difference = evidence.difference
-    early_loss = difference is not None and difference <= -plan.margin
-    counts = evidence.fixed is not None or early_loss
-    fixed = evidence.fixed is not None
+    by_bets = p_value_of_loss(bets, 0.0) if evidence.may_tell_loss else 1.0
     return Standing(
         num_samples=evidence.num_samples,
-        difference=difference,
-        interval=interval,
+        difference=evidence.difference,
+        interval=evidence.interval_without(share),
         planned=plan.planned,
-        taken_at=evidence.fixed_num_samples if fixed else None,
-        p_of_loss=(evidence.fixed_p_values[0], p_value_of_loss(bets, 0.0) if counts else 1.0),
+        taken_at=None if evidence.fixed is None else evidence.fixed_num_samples,
+        p_of_loss=(evidence.fixed_p_values[0], by_bets),
         p_of_gain=(evidence.fixed_p_values[1], p_value_of_gain(bets, 0.0)),
         looks=tuple(Look(one.num_samples, one.difference, one.interval) for one in evidence.looks),
     )

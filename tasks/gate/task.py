@@ -52,8 +52,11 @@ def gate(run: Run) -> Receipt:
     nights: dict[str, tuple[EvidenceKey, Night]] = {}
     if rule.early and not is_same_release:
         with run.open_store(read_only=True) as store:
-            planned = _planned(plan, settings.gate.planned_samples)
-            nights = dict(_nights(store, keys, rules, judged, rule, scorers, planned))
+            planned = _planned(plan)
+            declared_size = settings.gate.planned_samples
+            nights = dict(
+                _nights(store, keys, rules, judged, rule, scorers, planned, declared_size)
+            )
     decision = decide(
         judged,
         rules,
@@ -105,6 +108,7 @@ def _nights(
     gate_rule: GateRule,
     scorers: Mapping[str, str],
     planned: Mapping[str, int],
+    declared_size: int,
 ) -> Iterator[tuple[str, tuple[EvidenceKey, Night]]]:
     """Every gating suite with what this look adds to the evidence on this pair of releases."""
     champion, challenger = (keys.release_digests[role] for role in ROLES)
@@ -116,11 +120,12 @@ def _nights(
         key = EvidenceKey(champion, challenger, rule.name, scorers[rule.name], rule.margin)
         before = evidence.read_evidence(store, key)
         fed = evidence.fed_samples(store, key)
-        look = night(before, fed, items, rule, gate_rule, planned.get(rule.name) or counted)
+        size = declared_size or planned.get(rule.name) or counted
+        look = night(before, fed, items, rule, gate_rule, size)
         yield rule.name, (key, look)
 
 
-def _planned(plan: Receipt | None, declared: int) -> Mapping[str, int]:
+def _planned(plan: Receipt | None) -> Mapping[str, int]:
     """Suite → the samples its one look by interval is planned at, where that is not the set.
 
     A set of hand-written samples is what it is. One that production adds to may be too small today
@@ -130,8 +135,6 @@ def _planned(plan: Receipt | None, declared: int) -> Mapping[str, int]:
     planned: dict[str, int] = {}
     for suite in plan.notes["suites"] if plan is not None else ():
         size, enough = suite["num_samples"], suite["num_samples_for_80"]
-        if declared or not size:
-            planned[suite["suite"]] = declared
-        elif suite["grows"] and enough is not None:
+        if suite["grows"] and enough is not None:
             planned[suite["suite"]] = min(max(size, enough), 4 * size)
     return planned

@@ -89,6 +89,7 @@ def decide(
         _suite_result(
             by_suite[rule.name],
             whole[rule.name],
+            evidence[rule.name],
             rule,
             gate,
             standing.get(rule.name),
@@ -160,6 +161,7 @@ def _certain(
 def _suite_result(
     judged: Sequence[JudgedSample],
     whole: Evidence,
+    evidence: Evidence,
     rule: SuiteRule,
     gate: GateRule,
     standing: Standing | None,
@@ -167,7 +169,6 @@ def _suite_result(
     is_won: bool,
     is_lost: bool,
 ) -> SuiteResult:
-    evidence = whole.part(np.flatnonzero(whole.is_counted))
     shown = whole.part(np.flatnonzero(~whole.is_counted))
     counted = [item for item in judged if item.sample.is_counted]
     alpha = gate.look_alpha

@@ -105,10 +105,25 @@ class Evidence:
     def interval(self) -> Interval:
         """What the sequence and, once taken, the planned look leave together: wrong at any look
         with probability at most alpha. low > high: they contradict each other."""
-        interval = confidence_sequence(self.bets, self.plan.alpha * self.plan.early)
+        return self.interval_without(0.0)
+
+    def interval_without(self, share: float) -> Interval:
+        """The same where a share of the weight could not be bet on and may have been all lost or
+        all won; the planned look is of all samples."""
+        bets = confidence_sequence(self.bets, self.plan.alpha * self.plan.early)
+        interval = Interval((1 - share) * bets.low - share, (1 - share) * bets.high + share)
         if self.fixed is None:
             return interval
         return Interval(max(interval.low, self.fixed.low), min(interval.high, self.fixed.high))
+
+    @property
+    def may_tell_loss(self) -> bool:
+        """Early, few samples show sooner that a release loses than that it loses less than the
+        margin: before the planned look only a mean difference beyond the margin is called worse."""
+        difference = self.difference
+        return self.fixed is not None or (
+            difference is not None and difference <= -self.plan.margin
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -226,9 +241,7 @@ def decision(evidence: Evidence) -> Decision:
         return "go_on"
     if interval.low > -margin:
         return "ship"
-    difference = evidence.difference
-    is_early = evidence.fixed is None and difference is not None and difference > -margin
-    if interval.high < 0 and not is_early:
+    if interval.high < 0 and evidence.may_tell_loss:
         return "worse"
     chance = conditional_power(evidence)
     return "futile" if chance is not None and chance < _FUTILE_BELOW else "go_on"
