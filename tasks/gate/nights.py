@@ -17,7 +17,7 @@ from tasks.gate.evidence import Evidence, evidence_of
 from tasks.model.answer import JudgedSample
 from tasks.model.comparison import Interval
 from tasks.model.sample import FedSample
-from tasks.model.verdict import GateRule, Look, Standing, SuiteRule
+from tasks.model.verdict import GateRule, Standing, SuiteRule
 from tasks.statistics import sequence
 from tasks.statistics.betting import p_value_of_gain, p_value_of_loss
 from tasks.statistics.sequence import Batch
@@ -113,7 +113,7 @@ def standing(night: Night) -> Standing:
         taken_at=None if evidence.fixed is None else evidence.fixed_num_samples,
         p_of_loss=(evidence.fixed_p_values[0], by_bets),
         p_of_gain=(evidence.fixed_p_values[1], p_value_of_gain(bets, 0.0)),
-        looks=tuple(Look(one.num_samples, one.difference, one.interval) for one in evidence.looks),
+        looks=evidence.looks,
     )
 
 

@@ -84,10 +84,6 @@ class JudgedSample:
         low, high = total / len(counted), (total + num_unknown) / len(counted)
         return low, total / len(known) if known else None, high
 
-    def has_unknown(self, role: Role) -> bool:
-        """Whether nobody knows what one of the repeats would have counted."""
-        return any(answer.counted is None for answer in self.answers[role])
-
     def difference(self, role: Role = "challenger", baseline: Role = "champion") -> float | None:
         """`role` minus `baseline`, of the scores as far as they are known."""
         new, old = self.score(role), self.score(baseline)

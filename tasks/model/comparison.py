@@ -35,3 +35,14 @@ class Comparison:
     interval: Interval
     effective_samples: float
     method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One point of the curve: after how many samples and clusters, the mean difference (None before
+    the first cluster) and the interval that holds at all looks together."""
+
+    num_samples: int
+    num_clusters: int
+    difference: float | None
+    interval: Interval

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from tasks.model.answer import JudgedSample, Role
-from tasks.model.comparison import Comparison, Interval
+from tasks.model.comparison import Comparison, Interval, Look
 
 Verdict = Literal["better", "no_worse", "worse", "cannot_tell", "blocked"]
 SuiteRole = Literal["primary", "guard", "report"]
@@ -104,15 +104,6 @@ class Power:
 
     pass_probability: float
     num_samples: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """After how many samples, the mean difference and the interval that holds at all looks."""
-
-    num_samples: int
-    difference: float | None
-    interval: Interval
 
 
 @dataclass(frozen=True, slots=True)

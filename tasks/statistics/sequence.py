@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tasks.model.comparison import Interval
+from tasks.model.comparison import Interval, Look
 from tasks.statistics.betting import (
     PRIOR_CLUSTERS,
     PRIOR_SQUARE,
@@ -68,17 +68,6 @@ class Plan:
             raise ValueError(f"margin, alpha and early lie between 0 and 1: {self}")
         if self.planned < 1:
             raise ValueError(f"a look is planned at one sample or more, not at {self.planned}")
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One point of the curve: after how many samples and clusters, the mean difference (None before
-    the first cluster) and the interval that holds at all looks together."""
-
-    num_samples: int
-    num_clusters: int
-    difference: float | None
-    interval: Interval
 
 
 @dataclass(frozen=True, slots=True)

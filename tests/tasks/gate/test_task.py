@@ -31,10 +31,16 @@ _WRITTEN = ("verdicts", "run_stages", "evidence", "evidence_samples")
 
 
 def _run(
-    tmp_path: Path, *, seed: int = 5, repeats: int = 1, suites: Any = _SUITES, early: float = 0.2
+    tmp_path: Path,
+    *,
+    seed: int = 5,
+    repeats: int = 1,
+    suites: Any = _SUITES,
+    early: float = 0.2,
+    planned_samples: int = 0,
 ) -> Run:
     values = {"home": "state", "evaluate": {"repeats": repeats}, "suites": suites,
-              "gate": {"early": early}}  # fmt: skip
+              "gate": {"early": early, "planned_samples": planned_samples}}  # fmt: skip
     settings = parse_settings(values, base=str(tmp_path))
     run = Run("run-1", RunRequest(seed=seed), settings, clock=lambda: _NOW)
     with run.open_store() as store:
@@ -264,6 +270,19 @@ def test_a_second_night_adds_what_is_new_to_the_evidence(tmp_path: Path) -> None
     assert second.standing == first
     assert second.verdict == "no_worse", "by what all looks say, not by 51 samples"
     assert "the first look at this pair" in " ".join(_verdict(later).reasons)
+
+
+def test_the_planned_look_is_at_the_size_declared_also_without_a_plan(tmp_path: Path) -> None:
+    run = _run(tmp_path, planned_samples=300)
+    _samples(run, 100)
+    for release in ("old", "new"):
+        _answers(run, release, [1.0] * 100)
+    gate(run)
+    found = _verdict(run)
+    standing = found.suites[0].standing
+    assert standing is not None
+    assert (standing.planned, standing.taken_at) == (300, None)
+    assert found.verdict == "cannot_tell"
 
 
 def test_each_run_by_itself_where_no_look_is_planned(tmp_path: Path) -> None:

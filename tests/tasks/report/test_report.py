@@ -7,10 +7,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 from tasks.model.answer import Answer, JudgedSample
-from tasks.model.comparison import Interval
+from tasks.model.comparison import Interval, Look
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
-from tasks.model.verdict import Look, Standing
+from tasks.model.verdict import Standing
 from tasks.report import commands, flips, funnel, note, page, plot, wording
 from tasks.run import Run
 from tests.tasks.record.stores import read
@@ -272,7 +272,7 @@ def test_contents_in_parts_are_read_as_text() -> None:
 def test_evidence_over_looks_is_drawn_where_there_were_two(decided: Run) -> None:
     turn = read(decided)
     assert "Evidence over all looks" not in page.render(turn, plot.draw(turn))
-    looks = tuple(Look(100 * n, 0.01, Interval(-0.3 / n, 0.3 / n)) for n in (1, 2, 3))
+    looks = tuple(Look(100 * n, 100 * n, 0.01, Interval(-0.3 / n, 0.3 / n)) for n in (1, 2, 3))
     stands = Standing(300, 0.01, Interval(-0.1, 0.1), 200, 200, (1.0, 1.0), (1.0, 1.0), looks)
     suites = tuple(replace(suite, standing=stands) for suite in turn.verdict.suites)
     drawn = plot.draw(_decided(turn, suites=suites))
