@@ -177,11 +177,56 @@ def mined(draw: Generator, difference: float) -> tuple[list[JudgedSample], list[
     return items, [SUITE]
 
 
+def _world() -> tuple[Scores, Scores]:
+    """[1000]: shares of the traffic by Zipf's law, the first question an eighth of it; and what
+    each question's answer loses or wins, one in ten, the same in every run."""
+    draw = np.random.default_rng(7)
+    shares = 1 / np.arange(1.0, 1001.0)
+    won = np.where(draw.random(1000) < 0.1, draw.choice([-1.0, -1.0, 1.0], 1000), 0.0)
+    return shares / shares.sum(), won
+
+
+POPULARITY, MOVES = _world()
+POPULAR_TRUTH = float(POPULARITY @ MOVES)
+
+
+def popular(draw: Generator, moves: Scores, margin: float = 0.05) -> Any:
+    """1,000 calls by people who often ask the same, 200 samples of them through curate."""
+    asked = draw.choice(1000, 1000, p=POPULARITY)
+    calls = [
+        LoggedCall(
+            f"call-{number}",
+            Conversation(None, ({"role": "user", "content": f"what about order {order}?"},)),
+            "answer",
+            task="suite",
+            opinion=Opinion(thumbs=1.0),
+        )
+        for number, order in enumerate(asked)
+    ]
+    resolver = TargetResolver({"suite": "suite"}, [], use_logged=False)
+    seed = int(draw.integers(2**31))
+    made = assemble([], calls, resolver, CurateSettings(max_samples=200), seed, gating={"suite"})
+    items = []
+    for sample in made.eval_set.samples:
+        move = moves[asked[int(str(sample.request_id).removeprefix("call-"))]]
+        answers = {"champion": (Answer(float(move <= 0)),),
+                   "challenger": (Answer(float(move >= 0)),)}  # fmt: skip
+        items.append(JudgedSample(sample, answers))
+    return items, [replace(SUITE, margin=margin)]
+
+
 CASES = (
     Case("mined", "400 of 1,000 calls, no difference", lambda draw: mined(draw, 0.0),
          {"bias, points": 0.5, "worse": -0.025, "interval holds the truth": 0.94}, 0.0),
     Case("mined", "400 of 1,000 calls, 5.6 points better", lambda draw: mined(draw, 0.056),
          {"bias, points": 0.5, "ships": 0.95, "interval holds the truth": 0.94}, 0.056),
+    Case("popular", "200 questions of 1,000 calls by Zipf's law, identical answers",
+         lambda draw: popular(draw, 0 * MOVES), {"ships": 0.99}),
+    Case("popular", "the same, one in ten answers changes",
+         lambda draw: popular(draw, MOVES),
+         {"bias, points": 0.5, "interval holds the truth": 0.94}, POPULAR_TRUTH),
+    Case("popular", "the same, truly loses the margin",
+         lambda draw: popular(draw, MOVES, -POPULAR_TRUTH), {"ships": -0.026}, POPULAR_TRUTH),
     Case("families", "ten suites of 500, no difference", lambda draw: families(draw, 0),
          {"any suite worse": -0.027, "any suite better": -0.027, "ships": 0.48}),
     Case("families", "ten suites of 500, one truly loses the margin",

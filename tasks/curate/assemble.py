@@ -25,6 +25,7 @@ from tasks.curate.frame import (
     when,
 )
 from tasks.curate.items import Item, call_item, known_answers, suite_item
+from tasks.curate.select import thinned
 from tasks.curate.targets import TargetResolver
 from tasks.model.logged_call import LoggedCall
 from tasks.settings import CurateSettings
@@ -106,12 +107,12 @@ def assemble(
         seed=seed,
     )
     taken = [i for i in unique.kept if _is_taken(items[i], drawn)]
+    applications = _applications(calls)
     drafts = [
-        _weighed(draft, _key(items, i), items, unique.stands_for[i], drawn)
+        _weighed(draft, items, i, unique.stands_for[i], drawn, applications)
         for i in taken
         if (draft := items[i].draft) is not None
     ]
-    applications = _applications(calls)
     clusters = clusters_of(
         [_ties(items, i, groups, unique.stands_for, applications) for i in taken]
     )
@@ -239,16 +240,45 @@ def _key(items: Sequence[Item], index: int) -> str:
 
 
 def _weighed(
-    draft: Draft, key: str, items: Sequence[Item], members: Sequence[int], drawn: Drawn
+    draft: Draft,
+    items: Sequence[Item],
+    index: int,
+    members: Sequence[int],
+    drawn: Drawn,
+    applications: Collection[str],
 ) -> Draft:
+    key = _key(items, index)
     if key not in drawn.weights:
         return draft  # written by hand, and production never asked it
+    draws = thinned(_num_draws(items, index, members, applications), drawn.chances[key])
     return replace(
         draft,
         weight=drawn.weights[key],
+        num_draws=round(draws, 6),
         stratum=stratum_of([_call(items[i]) for i in members]),
         is_counted=draft.request_id is None or draft.suite not in drawn.suites_not_counted,
     )
+
+
+def _num_draws(
+    items: Sequence[Item], index: int, members: Sequence[int], applications: Collection[str]
+) -> float:
+    """Independent draws from the traffic that an item is worth if it is taken for certain: the
+    conversations that asked the very same, as one each. Of texts that are only nearly the same
+    nobody knows whether they would be answered alike, so they hang on this one entirely."""
+    same = [i for i in members if items[i].text == items[index].text]
+    if not same:
+        return 1.0
+    conversations = {_conversation(_call(items[i]), applications) for i in same}
+    share = len(same) / len(members)
+    return (share / math.sqrt(len(conversations)) + 1 - share) ** -2
+
+
+def _conversation(call: LoggedCall, applications: Collection[str]) -> tuple[str, str]:
+    """A call whose session id names no conversation is one of its own."""
+    if call.session_id is None or call.session_id in applications:
+        return "call", call.request_id
+    return "session", call.session_id
 
 
 def _is_taken(item: Item, drawn: Drawn) -> bool:
@@ -285,8 +315,8 @@ def _ties(
         same = [i for i in stands_for[index] if items[i].text == item.text]
         call = items[(same or stands_for[index])[0]].call if stands_for[index] else None
     ties = [("near-duplicates", str(groups[index]))]
-    if call is not None and call.session_id is not None and call.session_id not in applications:
-        ties.append(("session", call.session_id))
+    if call is not None:
+        ties.append(_conversation(call, applications))
     if item.draft is not None and item.draft.cluster is not None:
         ties.append(("declared", item.draft.cluster))
     return ties

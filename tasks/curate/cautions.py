@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tasks.curate.frame import UNJUDGED, Uncovered
 from tasks.model.sample import Sample
 from tasks.model.verdict import SuiteRule
+from tasks.scoring.worth import worth_of
 
 _MAX_SHOWN_CHARS = 60
 _WHAT_PEOPLE_SAID = {"failed": "failed", "liked": "were liked", "unjudged": "were not judged"}
@@ -46,15 +47,13 @@ def min_clusters(alpha: float, margin: float, samples_a_cluster: float = 1.0) ->
 
 
 def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Iterator[str]:
-    weights: dict[str, list[float]] = {}
-    for sample in samples:
-        if sample.is_counted:
-            weights.setdefault(sample.cluster_id, []).append(sample.weight)
-    sizes = [math.fsum(of_cluster) for of_cluster in weights.values()]
-    # as many of equal weight would be worth as much (Kish)
-    worth = math.fsum(sizes) ** 2 / math.fsum(s * s for s in sizes) if sizes else 0.0
-    num_samples = sum(map(len, weights.values()))
-    needed = min_clusters(alpha, rule.margin, num_samples / len(weights) if weights else 1.0)
+    counted = [sample for sample in samples if sample.is_counted]
+    clusters: dict[str, list[Sample]] = {}
+    for sample in counted:
+        clusters.setdefault(sample.cluster_id, []).append(sample)
+    worth = worth_of(counted).effective_clusters if len(clusters) > 1 else float(len(clusters))
+    num_samples = len(counted)
+    needed = min_clusters(alpha, rule.margin, num_samples / len(clusters) if clusters else 1.0)
     if round(worth, 6) < needed:
         yield (
             f"suite {rule.name}: {num_samples:,} samples count, worth {worth:,.0f} independent "
@@ -62,13 +61,16 @@ def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Itera
             f"exclude a loss of {rule.margin:g} (alpha {alpha:g}): an equal challenger cannot "
             f"pass; add samples, or widen suites.{rule.name}.margin"
         )
-    total = math.fsum(weight for of_cluster in weights.values() for weight in of_cluster)
-    for name, of_cluster in sorted(weights.items()):
-        if len(weights) > 1 and math.fsum(of_cluster) >= total / 2:
+    total = math.fsum(sample.weight for sample in counted)
+    for name, of_cluster in sorted(clusters.items()):
+        # what was drawn often is no single chance find
+        single = math.fsum(sample.weight / math.sqrt(sample.num_draws) for sample in of_cluster)
+        if len(clusters) > 1 and single >= total / 2:
+            held = math.fsum(sample.weight for sample in of_cluster) / total
             yield (
                 f"suite {rule.name}: {name} ({len(of_cluster):,} of its samples) holds "
-                f"{math.fsum(of_cluster) / total:.0%} of the weight: they hang together, so the "
-                "suite says little more than one sample would"
+                f"{held:.0%} of the weight: they hang together, so the suite says little more than "
+                "one sample would"
             )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.curate.select import to_mean_one
+from tasks.curate.select import thinned, to_mean_one
 from tasks.model.canonical import canonical_json
 from tasks.model.logged_call import Conversation
 from tasks.model.sample import Sample
@@ -22,8 +22,8 @@ from tasks.model.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A sample before its set is known; `cluster` is what its author declares. `weight`, `stratum`
-    and `is_counted` as in a Sample."""
+    """A sample before its set is known; `cluster` is what its author declares. `weight`,
+    `num_draws`, `stratum` and `is_counted` as in a Sample."""
 
     suite: str
     task: str | None
@@ -36,6 +36,7 @@ class Draft:
     request_id: str | None = None
     cluster: str | None = None
     weight: float = 1.0
+    num_draws: float = 1.0
     stratum: str = ""
     is_counted: bool = True
 
@@ -103,6 +104,7 @@ def without(whole: EvalSet, sample_ids: Container[str]) -> EvalSet:
         if _is_drawn(sample):
             key = sample.suite, sample.stratum
             changes["weight"] = sample.weight * (before[key] / after[key])
+            changes["num_draws"] = thinned(sample.num_draws, after[key] / before[key])
             changes["is_counted"] = sample.is_counted and sample.suite not in lost
         stretched.append(replace(sample, **changes))
     samples = _on_one_scale(stretched)
@@ -140,7 +142,10 @@ def _on_one_scale(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 def _digest(samples: Iterable[Sample]) -> str:
     return _sha256(
-        sorted([s.sample_id, s.cluster_id, s.weight, s.stratum, s.is_counted] for s in samples)
+        sorted(
+            [s.sample_id, s.cluster_id, s.weight, s.num_draws, s.stratum, s.is_counted]
+            for s in samples
+        )
     )
 
 
@@ -163,6 +168,7 @@ def _sample(draft: Draft, sample_id: str, cluster: str) -> Sample:
         request_id=draft.request_id,
         cluster_id=_cluster_id(cluster),
         weight=draft.weight,
+        num_draws=draft.num_draws,
         stratum=draft.stratum,
         is_counted=draft.is_counted,
     )

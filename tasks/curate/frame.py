@@ -79,10 +79,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """`weights` by key, of drawn questions and of asked samples. The drawn ones of a suite with an
-    `uncovered` stratum do not count."""
+    """`weights` by key, of drawn questions and of asked samples; `chances` to be in the set. The
+    drawn ones of a suite with an `uncovered` stratum do not count."""
 
     weights: Mapping[str, float]
+    chances: Mapping[str, float]
     strata: tuple[Stratum, ...]
     uncovered: tuple[Uncovered, ...]
 
@@ -149,10 +150,12 @@ def draw_samples(
         tiers[tier][name] = sum(map(len, candidates.values()))
     places = places_of_suites(max_samples, tiers)
     weights: dict[str, float] = {}
+    chances: dict[str, float] = {}
     strata: list[Stratum] = []
     uncovered: list[Uncovered] = []
     for name, frame in sorted(frames.items()):
         drawn = frame.drawn(places[name], seed)
+        chances |= dict.fromkeys(frame.asked, 1.0) | frame.chances(drawn)
         counts = frame.counts(drawn)
         missed = frame.uncovered({count.stratum for count in counts if count.num_drawn})
         strata += counts
@@ -160,7 +163,7 @@ def draw_samples(
         # what does not count is on no scale with what does
         for scale in (frame.asked, drawn) if missed else ({**frame.asked, **drawn},):
             weights |= zip(scale, to_mean_one(list(scale.values())), strict=True)
-    return Drawn(weights, tuple(strata), tuple(uncovered))
+    return Drawn(weights, chances, tuple(strata), tuple(uncovered))
 
 
 @dataclass(slots=True)
@@ -240,6 +243,16 @@ class _SuiteFrame:
             # those with a target stand for those without
             stands_for |= _scaled(weights, calls[name])
         return _scaled(stands_for, self.num_calls)
+
+    def chances(self, drawn: Mapping[str, float]) -> dict[str, float]:
+        """Key of each drawn question → its chance to be: its own calls among those that it stands
+        for."""
+        return {
+            question.key: min(1.0, question.num_calls / drawn[question.key])
+            for questions in self.strata.values()
+            for question in questions
+            if question.key in drawn
+        }
 
     def counts(self, drawn: Collection[str]) -> list[Stratum]:
         candidates = self.candidates()

@@ -65,6 +65,17 @@ def draw(sizes: Mapping[str, float], places: int, seed: int) -> dict[str, float]
     return weights | {key: from_here[certain] / others for _, key in lots[:others]}
 
 
+def thinned(draws: float, chance: float) -> float:
+    """Independent draws that a sample is worth which was taken with this chance, and is worth
+    `draws` where it is taken for certain.
+
+    A sample of a share p of all, whose variance is v / draws if it is certain, brings
+    (1 - p) / p² of its square by the drawing and 1 / (p · draws) by the draws: with weight 1 / p
+    together 1 - p + p / draws of what a single draw brings (two-phase sampling).
+    """
+    return 1 / (1 - chance + chance / draws)
+
+
 def allocate(
     places: int, traffic: Mapping[str, int], capacity: Mapping[str, int]
 ) -> dict[str, int]:

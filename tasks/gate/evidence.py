@@ -18,7 +18,8 @@ from tasks.statistics.paired import Pairs, compare, p_value_of_loss, release_int
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Of n samples. champion, challenger, weights: [n] float64, scores NaN where nobody knows them;
-    clusters: [n] int64; is_counted: [n] bool. `worst` and `best`: [n] float64, the differences if
+    draws: [n] float64, independent draws that each is worth; clusters: [n] int64; is_counted: [n]
+    bool. `worst` and `best`: [n] float64, the differences if
     whatever is not known had gone against the challenger, or for it; equal where all is known.
     """
 
@@ -28,6 +29,7 @@ class Evidence:
     best: Values
     clusters: Labels
     weights: Values
+    draws: Values
     is_counted: NDArray[np.bool_]
     is_binary: bool
 
@@ -46,11 +48,14 @@ class Evidence:
 
     @property
     def at_worst(self) -> Pairs:
-        return Pairs(self.worst, self.clusters, self.weights, self.is_binary)
+        return self._pairs(self.worst)
 
     @property
     def at_best(self) -> Pairs:
-        return Pairs(self.best, self.clusters, self.weights, self.is_binary)
+        return self._pairs(self.best)
+
+    def _pairs(self, difference: Values) -> Pairs:
+        return Pairs(difference, self.clusters, self.weights, self.is_binary, self.draws)
 
     @property
     def is_comparable(self) -> bool:
@@ -65,6 +70,7 @@ class Evidence:
             self.best[chosen],
             self.clusters[chosen],
             self.weights[chosen],
+            self.draws[chosen],
             self.is_counted[chosen],
             self.is_binary,
         )
@@ -79,6 +85,7 @@ class Evidence:
             best=np.r_[self.best, others.best],
             clusters=np.r_[self.clusters, first + others.clusters],
             weights=np.r_[self.weights, others.weights],
+            draws=np.r_[self.draws, others.draws],
             is_counted=np.r_[self.is_counted, others.is_counted],
             is_binary=self.is_binary and others.is_binary,
         )
@@ -93,7 +100,9 @@ class Evidence:
         known = ~np.isnan(scores)
         if len(np.unique(self.clusters[known])) < 2:
             return None
-        return release_interval(scores[known], self.clusters[known], self.weights[known], alpha)
+        return release_interval(
+            scores[known], self.clusters[known], self.weights[known], alpha, self.draws[known]
+        )
 
     def _scores(self, role: Role) -> Values:
         return self.champion if role == "champion" else self.challenger
@@ -131,8 +140,7 @@ class Evidence:
         def passes(num_worst: int) -> bool:
             difference = self.best.copy()
             difference[unknown[:num_worst]] = self.worst[unknown[:num_worst]]
-            pairs = Pairs(difference, self.clusters, self.weights, self.is_binary)
-            return compare(pairs, alpha, unseen_loss).interval.low > -margin
+            return compare(self._pairs(difference), alpha, unseen_loss).interval.low > -margin
 
         if not self.is_comparable or not len(unknown) or passes(len(unknown)) or not passes(0):
             return None
@@ -166,6 +174,7 @@ def evidence_of(judged: Sequence[JudgedSample]) -> Evidence:
         best=high[:, 1] - low[:, 0],
         clusters=np.asarray(clusters, dtype=np.int64).reshape(-1),
         weights=np.array([item.sample.weight for item in judged], dtype=np.float64),
+        draws=np.array([item.sample.num_draws for item in judged], dtype=np.float64),
         is_counted=np.array([item.sample.is_counted for item in judged], dtype=np.bool_),
         is_binary=bool(len(judged)) and bool(np.isin([low, high], (0.0, 1.0)).all()),
     )

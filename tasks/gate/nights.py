@@ -61,7 +61,11 @@ def night(
     vague = {name for name, known in zip(names, new.is_known, strict=True) if not known}
     fed = tuple(
         FedSample(
-            item.sample.sample_id, item.sample.cluster_id, float(difference), item.sample.weight
+            item.sample.sample_id,
+            item.sample.cluster_id,
+            float(difference),
+            item.sample.weight,
+            item.sample.num_draws,
         )
         for item, difference in zip(items, new.worst, strict=True)
         if item.sample.cluster_id not in vague
@@ -131,6 +135,7 @@ def _with_earlier(new: Evidence, fed: Sequence[FedSample]) -> Evidence:
         best=differences,
         clusters=np.asarray(clusters, dtype=np.int64).reshape(-1),
         weights=np.array([sample.weight for sample in fed]),
+        draws=np.array([sample.num_draws for sample in fed]),
         is_counted=np.ones(len(fed), dtype=np.bool_),
         is_binary=bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()),
     )

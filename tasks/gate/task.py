@@ -19,10 +19,12 @@ from tasks.run import Run
 from tasks.scoring import policy
 from tasks.scoring.effective import counted_scorers, judged_samples
 from tasks.scoring.suites import gate_rule, suite_rules
+from tasks.scoring.worth import as_answered
 from tasks.store import Store
 from tasks.store.control import evidence, ledger, verdicts
 from tasks.store.control.evidence import EvidenceKey
 from tasks.store.evals import answers
+from tasks.store.evals.releases import read_release
 from tasks.store.evals.samples import read_eval_set
 
 
@@ -39,7 +41,11 @@ def gate(run: Run) -> Receipt:
                 next="flywheel run, which evaluates before it decides",
             )
         plan = ledger.finished_stage(store, run.request.scores_of or run.run_id, "plan")
-        samples = read_eval_set(store, keys.eval_set_digest)
+        releases = [read_release(store, digest) for digest in keys.release_digests.values()]
+        temperatures = [release.sampling["temperature"] for release in releases if release]
+        samples = as_answered(
+            read_eval_set(store, keys.eval_set_digest), temperatures, len(run.seeds)
+        )
         stored = {
             role: answers.read_answers(store, keys.eval_set_digest, digest, run.seeds)
             for role, digest in keys.release_digests.items()

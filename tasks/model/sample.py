@@ -15,6 +15,7 @@ class FedSample:
     cluster_id: str
     difference: float
     weight: float
+    num_draws: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,11 @@ class Sample:
 
     `weight`: what it counts in its suite's means; a hand-written sample that production never asked
     has 1, and so have the samples of production on average, each in proportion to the calls it
-    stands for. `stratum`: failed, liked or unjudged, by what people said of those calls; empty for
-    one that production never asked. `is_counted` False: drawn by outcome from calls of which the
-    other outcomes could not be drawn, so that counting it would tilt the suite; it is only shown.
+    stands for. `num_draws`: how many independent draws from the traffic it is worth; a question
+    that was asked in many conversations is not one chance find. `stratum`: failed, liked or
+    unjudged, by what people said of those calls; empty for one that production never asked.
+    `is_counted` False: drawn by outcome from calls of which the other outcomes could not be drawn,
+    so that counting it would tilt the suite; it is only shown.
     """
 
     sample_id: str
@@ -45,6 +48,7 @@ class Sample:
     request_id: str | None = None
     cluster_id: str = ""
     weight: float = 1.0
+    num_draws: float = 1.0
     stratum: str = ""
     is_counted: bool = True
 

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from tasks.model.sample import Sample
 from tasks.model.verdict import GateRule, SuiteResult, SuiteRule
+from tasks.scoring.worth import worth_of
 from tasks.statistics.planning import Design, pass_probability, samples_for
 
 #: assumed where nothing is known: share of answers that change between two equal releases, and how
@@ -147,16 +146,14 @@ def _discordance(past: Past | None) -> float:
 
 
 def _design(samples: Sequence[Sample], discordance: float, past: Past | None) -> Design:
-    weights = np.array([sample.weight for sample in samples])
-    _, clusters = np.unique([sample.cluster_id for sample in samples], return_inverse=True)
-    sums = np.bincount(clusters, weights=weights)
-    of_values, of_clusters = (float((w**2).sum()) / weights.sum() ** 2 for w in (weights, sums))
-    alike = (1 - _ALIKE) * of_values + _ALIKE * of_clusters
-    independent = len(sums) == len(samples) and bool(np.ptp(weights) == 0)
+    worth = worth_of(samples)
+    alike = (1 - _ALIKE) / worth.effective_values + _ALIKE / worth.effective_clusters
+    is_weighted = len({sample.weight for sample in samples}) > 1
+    independent = worth.num_clusters == len(samples) and not is_weighted
     return Design(
         num_samples=len(samples),
-        samples_a_cluster=len(samples) / len(sums),
-        effective_clusters=1 / of_clusters,
+        samples_a_cluster=len(samples) / worth.num_clusters,
+        effective_clusters=worth.effective_clusters,
         is_score_interval=independent and (past is None or past.result.num_won is not None),
         discordance=discordance,
         standard_error=math.sqrt(_variance(past, discordance) * alike),

@@ -11,6 +11,7 @@ from tasks.plan.suite_plans import Past, headline, ship_probability, suite_plans
 from tasks.run import Run
 from tasks.scoring.policy import policy
 from tasks.scoring.suites import gate_rule, suite_rules
+from tasks.scoring.worth import as_answered
 from tasks.store.control import ledger, verdicts
 from tasks.store.evals import answers
 from tasks.store.evals.samples import read_eval_set
@@ -35,6 +36,11 @@ def plan(run: Run) -> Receipt:
         tokens = answers.mean_tokens(store)
         speed = ledger.newest_note(store, "evaluate", "tokens_per_s")
     rules = suite_rules(settings, {sample.suite for sample in samples})
+    names = run.request.releases.values()
+    temperatures = [
+        settings.releases[name].sampling.temperature for name in names if name in settings.releases
+    ]
+    samples = as_answered(samples, temperatures, len(run.seeds))
     plans = suite_plans(samples, rules, gate_rule(settings), past)
     num_completions = len(samples) * len(run.seeds) * len(run.request.releases)
     num_tokens = None if tokens is None else round(tokens * num_completions)

@@ -31,9 +31,9 @@ _FEWEST_CLUSTERS = 6 - 1e-9
 class ClusteredMean:
     """A weighted mean with its cluster-robust standard error.
 
-    `effective_values` and `effective_clusters`: how many of equal weight would be worth as much.
-    `degrees_of_freedom` is what the t distribution is taken with, `skewness` that of the cluster
-    sums.
+    `effective_values` and `effective_clusters`: how many single draws of equal weight would be
+    worth as much. `degrees_of_freedom` is what the t distribution is taken with, `skewness` that of
+    the mean.
     """
 
     mean: float
@@ -47,18 +47,30 @@ class ClusteredMean:
 
 
 def clustered_mean(
-    values: Values, clusters: Labels, weights: Values | None = None
+    values: Values,
+    clusters: Labels,
+    weights: Values | None = None,
+    draws: Values | None = None,
 ) -> ClusteredMean:
     """Mean of [num_values] float64 whose labels [num_values] int64 say which belong together.
 
     Estimator: Σ w x / Σ w; sandwich standard error with CR1 correction G / (G - 1), that is
     sqrt(G / (G - 1) · Σ_g (Σ_i∈g w_i (x_i - mean))²) / Σ w. With equal weights and clusters of one
     value each it is the usual s / sqrt(n). Assumes independent clusters, nothing within them.
-    Small G: t with G* - 1 degrees of freedom, where G* = (Σ w)² / Σ_g (Σ_i∈g w_i)² is the
-    effective number of clusters (at most G; at least 1 degree). Raises ValueError below two
-    clusters: there is no standard error then, least of all zero.
+    Raises ValueError below two clusters: there is no standard error then, least of all zero.
+
+    `draws` [num_values] float64, at least 1: a value that was drawn k times (a question of which k
+    conversations were logged, each of which would have brought this same value) is k independent
+    draws of the weight w / k, so its residual counts w / sqrt(k); values of one cluster are added
+    as if entirely dependent. G is then the number of draws.
+
+    Small G: t with min(G*, G°) - 1 degrees of freedom (at least 1), where with v_g the variance
+    that cluster g brings if all residuals are alike, G* = (Σ w)² / Σ v_g is the effective number of
+    clusters and G° = (Σ v_g)² / Σ (v_g² / k_g) Satterthwaite's.
     Papers: Liang & Zeger (1986); Miller, "Adding error bars to evals" (2024); Carter, Schnepel &
-    Steigerwald (2017) for the effective number of clusters; Kish (1965) for weights.
+    Steigerwald (2017) for the effective number of clusters; Kish (1965) for weights; Satterthwaite
+    (1946); Särndal, Swensson & Wretman, "Model assisted survey sampling" (1992, ch. 9) for the
+    draws: variance of a two-phase sample.
     """
     w = np.ones(len(values)) if weights is None else weights
     _, index = np.unique(clusters, return_inverse=True)
@@ -68,9 +80,15 @@ def clustered_mean(
         raise ValueError(f"a standard error needs two clusters, there are {num_clusters}")
     total = math.fsum(w)
     mean = math.fsum(w * values) / total
-    sums: Values = np.bincount(index, weights=w * (values - mean)).astype(np.float64)
-    variance = num_clusters / (num_clusters - 1) * math.fsum(sums**2) / total**2
-    effective = total**2 / math.fsum(sizes**2)
+    root = 1.0 if draws is None else np.sqrt(draws)
+    shares = np.bincount(index, weights=w / root)
+    sums: Values = np.bincount(index, weights=w * (values - mean) / root).astype(np.float64)
+    cluster_draws = (sizes / shares) ** 2
+    num_draws = math.fsum(cluster_draws)
+    squares = math.fsum(sums**2)
+    variance = num_draws / (num_draws - 1) * squares / total**2
+    effective = total**2 / math.fsum(shares**2)
+    satterthwaite = math.fsum(shares**2) ** 2 / math.fsum(shares**4 / cluster_draws)
     # rounding leaves about 1e-17 where all values are equal
     is_constant = bool(np.ptp(values) == 0) or variance == 0
     return ClusteredMean(
@@ -78,10 +96,10 @@ def clustered_mean(
         standard_error=0.0 if is_constant else math.sqrt(variance),
         num_values=len(values),
         num_clusters=num_clusters,
-        effective_values=total**2 / math.fsum(w**2),
+        effective_values=total**2 / math.fsum((w / root) ** 2),
         effective_clusters=effective,
-        degrees_of_freedom=max(1.0, min(float(num_clusters), effective) - 1.0),
-        skewness=0.0 if is_constant else _skewness(sums),
+        degrees_of_freedom=max(1.0, min(effective, satterthwaite) - 1.0),
+        skewness=0.0 if is_constant else math.fsum(sums**3 / np.sqrt(cluster_draws)) / squares**1.5,
     )
 
 
@@ -107,7 +125,7 @@ def skewed_interval(estimate: ClusteredMean, alpha: float) -> Interval:
     from scipy.special import stdtrit
 
     quantile = float(stdtrit(estimate.degrees_of_freedom, 1 - alpha / 2))
-    skew = estimate.skewness / math.sqrt(estimate.num_clusters)
+    skew = estimate.skewness
 
     def inverse(z: float) -> float:
         if abs(skew) < _NO_SKEW:
@@ -138,7 +156,7 @@ def skewed_p_value(estimate: ClusteredMean, value: float) -> float:
     if estimate.standard_error == 0:
         return t_p_value(estimate, value)
     t = (estimate.mean - value) / estimate.standard_error
-    skew = estimate.skewness / math.sqrt(estimate.num_clusters)
+    skew = estimate.skewness
     hall = t if abs(skew) < _NO_SKEW else ((1 + skew * t / 3) ** 3 - 1) / skew + skew / 6
     return float(stdtr(estimate.degrees_of_freedom, hall))
 
@@ -261,8 +279,3 @@ def wilson_interval(successes: float, trials: float, alpha: float) -> Interval:
     # exact at the ends, where rounding would leave 1e-17
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     return Interval(low, 1.0 if successes == trials else min(1.0, centre + half))
-
-
-def _skewness(deviations: Values) -> float:
-    """Sample skewness of [n] deviations from their mean."""
-    return float(np.mean(deviations**3) / np.mean(deviations**2) ** 1.5)

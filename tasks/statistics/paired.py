@@ -38,14 +38,16 @@ class Pairs:
     """Differences of two releases' scores on the same samples, second - first, in [-1, 1].
 
     difference, weights: [num_pairs] float64, weights positive; clusters: [num_pairs] int64.
-    `is_binary`: both scores of every pair are 0 or 1. Raises ValueError on any other value: a NaN
-    or a score of another scale would be averaged without a word.
+    `is_binary`: both scores of every pair are 0 or 1. draws: [num_pairs] float64, at least 1
+    (`intervals.clustered_mean`); None: all 1. Raises ValueError on any other value: a NaN or a
+    score of another scale would be averaged without a word.
     """
 
     difference: Values
     clusters: Labels
     weights: Values
     is_binary: bool
+    draws: Values | None = None
 
     def __post_init__(self) -> None:
         size = len(self.difference)
@@ -55,6 +57,10 @@ class Pairs:
             raise ValueError("a difference of scores is not within -1 and 1")
         if not ((self.weights > 0) & np.isfinite(self.weights)).all():
             raise ValueError("a weight is not a positive number")
+        if self.draws is not None and not (
+            len(self.draws) == size and ((self.draws >= 1) & np.isfinite(self.draws)).all()
+        ):
+            raise ValueError("draws are at least 1, one number a pair")
 
     @property
     def num_pairs(self) -> int:
@@ -78,6 +84,10 @@ class Pairs:
     def num_lost(self) -> int:
         return int((self.difference < 0).sum())
 
+    def estimate(self) -> ClusteredMean:
+        """Raises ValueError below two clusters."""
+        return clustered_mean(self.difference, self.clusters, self.weights, self.draws)
+
     def swapped(self) -> Pairs:
         return replace(self, difference=-self.difference)
 
@@ -99,7 +109,7 @@ def compare(pairs: Pairs, alpha: float, unseen_loss: float) -> Comparison:
     """
     if pairs.num_pairs < 2:
         raise ValueError(f"a comparison needs two pairs, there are {pairs.num_pairs}")
-    estimate = clustered_mean(pairs.difference, pairs.clusters, pairs.weights)
+    estimate = pairs.estimate()
     bound = unseen_bound(estimate, unseen_loss, 1.0)
     interval = floor_interval(estimate, alpha, -bound, bound)
     if _has_tango(pairs):
@@ -127,15 +137,17 @@ def p_value_of_loss(pairs: Pairs, value: float, unseen_loss: float) -> float:
     The dual of `compare`: at most alpha / 2 exactly where the interval at 1 - alpha ends below
     `value`. For a gain, swap the pairs. Raises ValueError as `compare`.
     """
-    estimate = clustered_mean(pairs.difference, pairs.clusters, pairs.weights)
+    estimate = pairs.estimate()
     return max(_p_values(pairs, estimate, value, unseen_bound(estimate, unseen_loss, 1.0)))
 
 
-def release_interval(scores: Values, clusters: Labels, weights: Values, alpha: float) -> Interval:
+def release_interval(
+    scores: Values, clusters: Labels, weights: Values, alpha: float, draws: Values | None = None
+) -> Interval:
     """Interval of one release's mean score: Wilson for right/wrong scores of independent samples of
     equal weight, else cluster-robust t and the floor, within [0, 1]. Raises ValueError below two
     clusters."""
-    estimate = clustered_mean(scores, clusters, weights)
+    estimate = clustered_mean(scores, clusters, weights, draws)
     independent = estimate.num_clusters == len(scores) and np.ptp(weights) == 0
     if independent and np.isin(scores, (0.0, 1.0)).all():
         return wilson_interval(float(scores.sum()), len(scores), alpha)

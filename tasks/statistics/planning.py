@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tasks.statistics.intervals import ClusteredMean, clustered_mean, unseen_bound, unseen_share
+from tasks.statistics.intervals import ClusteredMean, unseen_bound, unseen_share
 from tasks.statistics.paired import Pairs
 from tasks.statistics.tango import tango_statistic
 
@@ -49,7 +49,7 @@ class Design:
 
 def design_of(pairs: Pairs) -> Design:
     """From what was seen. Raises ValueError as `paired.compare`."""
-    estimate = clustered_mean(pairs.difference, pairs.clusters, pairs.weights)
+    estimate = pairs.estimate()
     independent = estimate.num_clusters == pairs.num_pairs
     return Design(
         num_samples=pairs.num_pairs,

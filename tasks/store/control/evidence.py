@@ -43,7 +43,8 @@ def read_evidence(store: Store, key: EvidenceKey) -> Evidence | None:
 def fed_samples(store: Store, key: EvidenceKey) -> list[FedSample]:
     """All samples fed so far, by sample id; a new sample of one of their clusters is not fed."""
     rows = store.rows(
-        "SELECT sample_id, cluster_id, difference, weight FROM evidence_samples "
+        "SELECT sample_id, cluster_id, difference, weight, coalesce(num_draws, 1.0) "
+        "FROM evidence_samples "
         "WHERE evidence_id = ? ORDER BY sample_id",
         [key.evidence_id],
     )

@@ -86,6 +86,14 @@ def _evidence(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(create_table_sql(contract))
 
 
+def _draws(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, every sample was one draw, however often production had asked it."""
+    for table in ("eval_set_samples", "evidence_samples"):
+        connection.execute(
+            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS num_draws DOUBLE DEFAULT 1.0"
+        )
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -96,6 +104,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _whose_fault,
     _weights,
     _evidence,
+    _draws,
 )
 
 

@@ -41,16 +41,18 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             request_id=request_id,
             cluster_id=cluster_id,
             weight=weight,
+            num_draws=num_draws,
             stratum=stratum,
             is_counted=is_counted,
         )
         for (
             sample_id, suite, task, messages, system, target, target_kind, origin, slices,
-            must_pass, request_id, cluster_id, weight, stratum, is_counted,
+            must_pass, request_id, cluster_id, weight, num_draws, stratum, is_counted,
         ) in store.rows(
             "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target, s.target_kind, "
             "s.origin, s.slices, s.must_pass, s.request_id, e.cluster_id, "
-            "coalesce(e.weight, 1.0), coalesce(e.stratum, ''), coalesce(e.is_counted, true) "
+            "coalesce(e.weight, 1.0), coalesce(e.num_draws, 1.0), coalesce(e.stratum, ''), "
+            "coalesce(e.is_counted, true) "
             "FROM eval_set_samples e JOIN samples s USING (sample_id) "
             "WHERE e.eval_set_digest = ? ORDER BY e.position, s.sample_id",
             [digest],
@@ -143,6 +145,7 @@ def write_eval_set(
             "position": position,
             "cluster_id": sample.cluster_id,
             "weight": sample.weight,
+            "num_draws": sample.num_draws,
             "stratum": sample.stratum,
             "is_counted": sample.is_counted,
         }
@@ -154,7 +157,7 @@ def write_eval_set(
 def _row(sample: Sample) -> dict[str, Any]:
     """A sample apart from any set: what it counts there is no part of it."""
     row = asdict(sample)
-    for of_a_set in ("cluster_id", "stratum", "is_counted"):
+    for of_a_set in ("cluster_id", "num_draws", "stratum", "is_counted"):
         del row[of_a_set]
     return row | {
         "messages": canonical_json(sample.messages),

@@ -175,6 +175,37 @@ def test_a_greeting_asked_900_times_is_one_sample_that_stands_for_all_of_them() 
     assert weights[:-1] == pytest.approx([0.1 * 21 / 20] * 20)
 
 
+def _draws(calls: list[LoggedCall], max_samples: int = 1_000) -> dict[str, float]:
+    found, _ = _assembled([], calls, rule=_RULE.model_copy(update={"max_samples": max_samples}))
+    return {str(s.messages[0]["content"]): s.num_draws for s in found.samples}
+
+
+def test_a_question_is_worth_the_conversations_that_asked_the_very_same() -> None:
+    liked = Opinion(thumbs=1.0)
+    apart = [_call(f"h{n}", "hello there", opinion=liked) for n in range(9)]
+    other = [_call("o", "where is it", opinion=liked)]
+    assert _draws(apart + other) == {"hello there": 9, "where is it": 1}
+    # three calls each of three people: three draws
+    of_three = [replace(call, session_id=f"s{n % 3}") for n, call in enumerate(apart)]
+    assert _draws(of_three + other) == {"hello there": 3, "where is it": 1}
+    # of texts that are only nearly the same, the answer may be another: they hang on this one
+    refund = Opinion(corrected="refund")
+    near = [_call(f"n{n}", _LONG + end, opinion=refund)
+            for n, end in enumerate(["", "", "", " please"])]  # fmt: skip
+    share = 3 / 4
+    assert _draws(near) == {_LONG: pytest.approx((share / 3**0.5 + 1 - share) ** -2, abs=1e-6)}
+
+
+def test_a_question_that_was_drawn_by_chance_is_worth_less_than_its_conversations() -> None:
+    """Of 40 questions asked twice each 10 are taken: every fourth, each one for four."""
+    liked = Opinion(thumbs=1.0)
+    calls = [_call(f"{n} {m}", f"where is order {n}", opinion=liked)
+             for n in range(40) for m in "ab"]  # fmt: skip
+    draws = _draws(calls, max_samples=10)
+    assert len(draws) == 10
+    assert set(draws.values()) == {round(1 / (1 - 1 / 4 + 1 / 4 / 2), 6)}
+
+
 @pytest.mark.parametrize("count", [19, 600])
 def test_orders_in_three_prompt_versions_are_all_samples(count: int) -> None:
     draw = random.Random(0)

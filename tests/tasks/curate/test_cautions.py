@@ -57,6 +57,8 @@ def test_a_cluster_that_holds_half_of_a_suite_is_named() -> None:
     few, told = cautions(heavy, [_RULE], 0.05, (), {})
     assert "worth 4 independent ones" in few
     assert "suite order: c3 (1 of its samples) holds 50% of the weight" in told
+    often = [replace(sample, num_draws=400.0 if n == 3 else 1.0) for n, sample in enumerate(heavy)]
+    assert cautions(often, [_RULE], 0.05, (), {}) == []
     lighter = [replace(sample, weight=min(sample.weight, 99.0)) for sample in heavy]
     assert len(cautions(lighter, [_RULE], 0.05, (), {})) == 1
 

@@ -120,8 +120,9 @@ def _weighted(name: str, stratum: str, weight: float, **changes: Any) -> Draft:
 
 def test_those_left_of_a_stratum_stand_for_those_that_leave() -> None:
     drafts = [_weighted(f"f{n}", "failed", 0.5) for n in range(4)]
-    drafts += [_weighted(f"l{n}", "liked", 1.25) for n in range(2)]
-    drafts += [_weighted("h", "liked", 1.5, request_id=None), _weighted("o", "", 1.0)]
+    drafts += [_weighted(f"l{n}", "liked", 1.25, num_draws=9.0) for n in range(2)]
+    drafts += [_weighted("h", "liked", 1.5, request_id=None, num_draws=4.0)]
+    drafts += [_weighted("o", "", 1.0)]
     left = without(eval_set(drafts, range(8)), {drafts[0].sample_id, drafts[4].sample_id})
     weights = {sample.messages[0]["content"]: sample.weight for sample in left.samples}
     # 2 of 6 for the failed ones, 2.5 for the liked, 1.5 for the one written by hand: of 5 now
@@ -130,6 +131,9 @@ def test_those_left_of_a_stratum_stand_for_those_that_leave() -> None:
         "l1": pytest.approx(2.5 * 5 / 6), "h": pytest.approx(1.5 * 5 / 6), "o": 1.0,
     }  # fmt: skip
     assert all(sample.is_counted for sample in left.samples)
+    # those that were certain before now stand for others by chance
+    draws = {sample.messages[0]["content"]: sample.num_draws for sample in left.samples}
+    assert (draws["f1"], draws["l1"], draws["h"]) == (1, pytest.approx(1 / (0.5 + 0.5 / 9)), 4)
 
 
 def test_where_a_whole_stratum_leaves_the_others_of_its_suite_do_not_count() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from expectations.contracts import COMPLETIONS, EVAL_SET_SAMPLES, SAMPLES, SCORES
+from expectations.contracts import COMPLETIONS, EVAL_SET_SAMPLES, RELEASES, SAMPLES, SCORES
 from tasks.errors import StoreError
 from tasks.gate.task import gate
 from tasks.model.receipt import Receipt
@@ -51,7 +51,9 @@ def _run(
     return run
 
 
-def _samples(run: Run, count: int, suite: str = "route", **changes: Any) -> None:
+def _samples(
+    run: Run, count: int, suite: str = "route", *, heaviest: Any = None, **changes: Any
+) -> None:
     rows = [
         {
             "sample_id": f"{suite}-{n:03}", "suite": suite, "task": suite, "messages": "[]",
@@ -64,13 +66,26 @@ def _samples(run: Run, count: int, suite: str = "route", **changes: Any) -> None
     members = [
         {
             "eval_set_digest": "set", "sample_id": row["sample_id"], "position": n,
-            "cluster_id": f"cluster-{row['sample_id']}",
+            "cluster_id": f"cluster-{row['sample_id']}", **(heaviest or {} if n == 0 else {}),
         }
         for n, row in enumerate(rows)
     ]  # fmt: skip
     with run.open_store() as store:
         store.insert(SAMPLES, rows)
         store.insert(EVAL_SET_SAMPLES, members)
+
+
+def _releases(run: Run, *temperatures: float) -> None:
+    rows = [
+        {
+            "release_digest": digest, "name": digest, "model": "m", "model_digest": "d",
+            "prompt_digest": "p", "prompts": "{}", "engine": "{}", "created_at": _NOW,
+            "sampling": json.dumps({"temperature": temperature}),
+        }
+        for digest, temperature in zip(("old", "new"), temperatures, strict=True)
+    ]  # fmt: skip
+    with run.open_store() as store:
+        store.insert(RELEASES, rows)
 
 
 def _answers(
@@ -113,6 +128,19 @@ def _verdict(run: Run) -> RecordedVerdict:
 def _dump(run: Run) -> list[list[tuple[Any, ...]]]:
     with run.open_store() as store:
         return [store.rows(f"SELECT * FROM {table}") for table in _WRITTEN]
+
+
+@pytest.mark.parametrize(("temperature", "verdict"), [(0.0, "no_worse"), (0.7, "cannot_tell")])
+def test_a_popular_question_is_no_chance_find_unless_it_is_answered_by_lot(
+    tmp_path: Path, temperature: float, verdict: str
+) -> None:
+    """One question is 0.9 of the traffic; both releases answer everything right, once."""
+    run = _run(tmp_path, early=0.0)
+    _samples(run, 100, heaviest={"weight": 900.0, "num_draws": 900.0})
+    _releases(run, 0.0, temperature)
+    _answers(run, "old", [1.0] * 100)
+    _answers(run, "new", [1.0] * 100)
+    assert gate(run).notes["verdict"] == verdict
 
 
 def test_a_verdict_is_written_with_its_receipt(tmp_path: Path) -> None:

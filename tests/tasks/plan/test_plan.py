@@ -70,6 +70,9 @@ def test_clusters_and_weights_cost_a_set_its_power() -> None:
     assert _plan(of_ten).pass_probability < alone
     assert _plan(heavy).pass_probability < alone / 2
     assert _plan(heavy).effective_clusters < 100
+    often = [replace(one, num_draws=400.0 if n < 20 else 1.0) for n, one in enumerate(heavy)]
+    assert _plan(often).pass_probability > _plan(_samples(400)).pass_probability
+    assert _plan(often).effective_clusters == pytest.approx(780**2 / (20 + 380), abs=0.1)
 
 
 def test_what_was_seen_before_takes_the_place_of_what_is_assumed() -> None:

@@ -116,11 +116,40 @@ def test_one_cluster_has_no_error_at_all() -> None:
         clustered_mean(np.array([0.1, 0.2]), np.array([1, 1]))
 
 
+@given(
+    draws=st.lists(st.integers(1, 5), min_size=2, max_size=12),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_value_of_several_draws_is_as_if_written_out_one_by_one(
+    draws: list[int], seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    values, weights = random.uniform(-1, 1, len(draws)), random.uniform(0.1, 3, len(draws))
+    together = clustered_mean(values, np.arange(len(draws)), weights, np.array(draws, float))
+    apart = clustered_mean(
+        np.repeat(values, draws), np.arange(sum(draws)), np.repeat(weights / draws, draws)
+    )
+    for name in ("mean", "standard_error", "effective_values", "effective_clusters",
+                 "degrees_of_freedom", "skewness"):  # fmt: skip
+        assert getattr(together, name) == pytest.approx(getattr(apart, name), rel=1e-9, abs=1e-12)
+
+
+def test_values_of_one_cluster_are_added_as_if_entirely_dependent() -> None:
+    """Nine draws of the one, one of the other: 0.6 · 9 / 3 + 0.4 of the weight, for both."""
+    values, clusters = np.array([1.0, 1.0, 0.0]), np.array([0, 0, 1])
+    estimate = clustered_mean(values, clusters, np.array([0.6, 0.4, 1.0]), np.array([9.0, 1, 1]))
+    first = 0.6 / 3 + 0.4
+    num_draws = (1 / first) ** 2 + 1
+    expected = num_draws / (num_draws - 1) * ((first / 2) ** 2 + (1 / 2) ** 2) / 4
+    assert estimate.standard_error == pytest.approx(math.sqrt(expected))
+    assert estimate.effective_clusters == pytest.approx(4 / (first**2 + 1))
+
+
 def test_one_giant_cluster_leaves_few_effective_ones() -> None:
     estimate = clustered_mean(np.linspace(0, 1, 60), np.r_[np.zeros(40, int), np.arange(1, 21)])
     assert estimate.num_clusters == 21
     assert estimate.effective_clusters == pytest.approx(3600 / 1620)
-    assert estimate.degrees_of_freedom == pytest.approx(3600 / 1620 - 1)
+    assert estimate.degrees_of_freedom == 1  # Satterthwaite: (1600 + 20)² / (1600² + 20) - 1 < 1
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 12), (3, 12), (12, 12), (480, 500)])

@@ -1,0 +1,33 @@
+"""What samples are worth as evidence, before and whatever their answers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tasks.model.sample import Sample
+from tasks.statistics.intervals import ClusteredMean, clustered_mean
+
+
+def as_answered(
+    samples: Sequence[Sample], temperatures: Iterable[float], repeats: int
+) -> list[Sample]:
+    """The samples with the draws that their answers are worth: where any release draws its answers
+    by lot, a question asked a thousand times was still answered only `repeats` times."""
+    if not any(temperature > 0 for temperature in temperatures):
+        return list(samples)
+    return [replace(sample, num_draws=min(sample.num_draws, repeats)) for sample in samples]
+
+
+def worth_of(samples: Sequence[Sample]) -> ClusteredMean:
+    """Their sizes, of which only mean and error are left open. Raises ValueError below two
+    clusters."""
+    _, clusters = np.unique([sample.cluster_id for sample in samples], return_inverse=True)
+    return clustered_mean(
+        np.zeros(len(samples)),
+        np.asarray(clusters, dtype=np.int64).reshape(-1),
+        np.array([sample.weight for sample in samples]),
+        np.array([sample.num_draws for sample in samples]),
+    )
