@@ -17,6 +17,8 @@ from typing import Any
 import engine
 from engine.loading.digest import PATTERNS
 
+#: in the state folder
+MEMORY_FILE = "evaluate-memory.json"
 _VERSION = 1
 
 

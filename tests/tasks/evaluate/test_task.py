@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tasks.answering import compute
 from tasks.backends.base import Reply
 from tasks.backends.local import LocalBackend
 from tasks.errors import UsageError
-from tasks.evaluate import task
 from tasks.evaluate.task import evaluate
 from tasks.model.failure import Failure
 from tasks.run import Run
@@ -290,7 +290,7 @@ def test_two_models_are_loaded_one_after_the_other(
     values["releases"]["two"]["model"] = str(other)
     made = parse_settings(values, base=str(tmp_path))
     open_now: list[str] = []
-    real_load, real_close = task._load, LocalBackend.close
+    real_load, real_close = compute._load, LocalBackend.close
 
     def load(release: Any) -> Any:
         assert not open_now
@@ -301,7 +301,7 @@ def test_two_models_are_loaded_one_after_the_other(
         open_now.clear()
         real_close(self)
 
-    monkeypatch.setattr(task, "_load", load)
+    monkeypatch.setattr(compute, "_load", load)
     monkeypatch.setattr(LocalBackend, "close", close)
     receipt = evaluate(begin(made, "r1"))
     assert [used["releases"] for used in receipt.notes["engines"]] == [["one"], ["two"]]

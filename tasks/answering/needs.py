@@ -1,4 +1,4 @@
-"""The plan of an evaluation: which completions are needed, which are missing, in which order.
+"""Which completions are wanted, which of them are missing, and in which order they are computed.
 
 The `seed` of a completion's key is one of `Run.seeds`, the same for champion and challenger, so a
 completion is a function of (release, sample, seed) whatever run asked for it.

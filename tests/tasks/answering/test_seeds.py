@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluate.plan import sample_seed
+from tasks.answering.needs import sample_seed
 from tasks.model.run import RunRequest
 from tasks.run import Run
 from tasks.settings import parse_settings

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tasks.answering import needs
 from tasks.errors import UsageError
-from tasks.evaluate import plan
 from tasks.model.answer import CompletionKey
 from tasks.model.sample import Sample
 from tasks.releases.prompts import AS_LOGGED, PromptSet, Turn
@@ -32,14 +32,14 @@ def _sample(number: int, task: str | None = "words", suite: str = "words") -> Sa
 
 
 def test_both_releases_of_a_sample_stand_side_by_side() -> None:
-    wanted = plan.needs([_release("a"), _release("b")], [_sample(1), _sample(2)], range(1))
+    wanted = needs.needs([_release("a"), _release("b")], [_sample(1), _sample(2)], range(1))
     assert [(n.release.name, n.sample.sample_id) for n in wanted] == [
         ("a", "s1"), ("b", "s1"), ("a", "s2"), ("b", "s2"),
     ]  # fmt: skip
 
 
 def test_both_releases_draw_with_the_same_seed() -> None:
-    one, two, other = plan.needs([_release("a"), _release("b")], [_sample(1)], range(2))[:3]
+    one, two, other = needs.needs([_release("a"), _release("b")], [_sample(1)], range(2))[:3]
     assert one.ask().sampling.seed == two.ask().sampling.seed != other.ask().sampling.seed
 
 
@@ -48,35 +48,35 @@ def test_every_sampling_key_reaches_the_engine() -> None:
                "min_p": 0.1, "repetition_penalty": 1.2, "stop_token_ids": (3,)}  # fmt: skip
     for values in (changed, {"min_tokens": 2}, {"json_schema": "{}"}):
         release = replace(_release("a"), sampling=SamplingSettings(**values))
-        params = plan.needs([release], [_sample(1)], range(1))[0].ask().sampling
+        params = needs.needs([release], [_sample(1)], range(1))[0].ask().sampling
         assert {name: getattr(params, name) for name in values} == values
     assert set(SamplingSettings.model_fields) == {*changed, "min_tokens", "json_schema"}
 
 
 def test_neighbours_share_a_prompt() -> None:
     samples = [_sample(1, "b"), _sample(2, "a"), _sample(3, "b"), _sample(4, None)]
-    wanted = plan.needs([_release("a")], samples, range(1))
+    wanted = needs.needs([_release("a")], samples, range(1))
     assert [n.sample.sample_id for n in wanted] == ["s4", "s2", "s1", "s3"]
 
 
 def test_task_without_prompt_names_what_there_is() -> None:
     with pytest.raises(UsageError, match="no prompt for the task other") as caught:
-        plan.needs([_release("a", BRIEF)], [_sample(1), _sample(2, "other")], range(1))
+        needs.needs([_release("a", BRIEF)], [_sample(1), _sample(2, "other")], range(1))
     assert "tasks with a prompt: words" in caught.value.line()
     with pytest.raises(UsageError, match=r"\(no name\)"):
-        plan.needs([_release("a", BRIEF)], [_sample(1, None)], range(1))
+        needs.needs([_release("a", BRIEF)], [_sample(1, None)], range(1))
 
 
 def test_many_tasks_without_prompt_are_counted() -> None:
     samples = [_sample(n, f"t{n}") for n in range(8)]
     with pytest.raises(UsageError, match="t4 and 3 more"):
-        plan.needs([_release("a", BRIEF)], samples, range(1))
+        needs.needs([_release("a", BRIEF)], samples, range(1))
 
 
 def test_releases_that_share_an_engine_share_its_chunks() -> None:
     releases = [_release("a"), _release("b"), _release("c", model="other")]
-    wanted = plan.needs(releases, [_sample(n) for n in range(3)], range(1))
-    found = {key[0]: chunks for key, chunks in plan.batches(wanted, 4)}
+    wanted = needs.needs(releases, [_sample(n) for n in range(3)], range(1))
+    found = {key[0]: chunks for key, chunks in needs.batches(wanted, 4)}
     assert [len(chunk) for chunk in found["m"]] == [4, 2]
     assert {need.release.name for need in found["m"][0]} == {"a", "b"}
     assert {need.release.name for need in found["other"][0]} == {"c"}
@@ -84,29 +84,29 @@ def test_releases_that_share_an_engine_share_its_chunks() -> None:
 
 def test_chunk_that_is_half_full_ends_with_its_task() -> None:
     samples = [_sample(n, task) for n, task in enumerate("aaabccd")]
-    wanted = plan.needs([_release("a")], samples, range(1))
-    ((_, chunks),) = plan.batches(wanted, 4)
+    wanted = needs.needs([_release("a")], samples, range(1))
+    ((_, chunks),) = needs.batches(wanted, 4)
     assert ["".join(need.sample.task or "" for need in chunk) for chunk in chunks] == [
         "aaa", "bcc", "d",
     ]  # fmt: skip
 
 
 def test_what_is_known_is_not_missing() -> None:
-    wanted = plan.needs([_release("a")], [_sample(1), _sample(2)], range(2))
+    wanted = needs.needs([_release("a")], [_sample(1), _sample(2)], range(2))
     known = {CompletionKey("digest-a", "s1", 1)}
-    assert [need.key for need in plan.missing(wanted, known)] == [
+    assert [need.key for need in needs.missing(wanted, known)] == [
         need.key for need in wanted if need.key not in known
     ]
 
 
 def test_release_against_itself_is_wanted_once() -> None:
-    assert len(plan.distinct([_release("a"), _release("a")])) == 1
+    assert len(needs.distinct([_release("a"), _release("a")])) == 1
 
 
 def test_logged_tool_call_without_content_can_be_replayed() -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
     sample = Sample("s", "words", None, (call,), None, "t", "gold", "suite")
-    (need,) = plan.needs([_release("a")], [sample], range(1))
+    (need,) = needs.needs([_release("a")], [sample], range(1))
     assert need.ask().messages == ({**call, "content": ""},)
 
 

@@ -1,0 +1,137 @@
+"""From completions wanted to completions and scores that are kept.
+
+The store is closed while the model computes; completions are kept a chunk at a time, so a kill
+loses at most one chunk. Without anything to compute neither torch nor a model is loaded. Which
+completions are wanted, and what becomes of their scores, is for whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from engine import EngineError
+from tasks.answering import needs
+from tasks.answering.needs import Need
+from tasks.backends.base import Backend, Reply
+from tasks.model.answer import CompletionKey
+from tasks.model.failure import Failure, Fault
+from tasks.releases.resolve import ResolvedRelease, share_processors, unusable_model
+from tasks.run import Run
+from tasks.scoring import score, scorer_version, unscored
+from tasks.store import Store
+from tasks.store.evals import answers as table
+
+
+@dataclass(slots=True)
+class Work:
+    """What this process did: seconds by engine, and answers that are not kept."""
+
+    engines: list[dict[str, Any]] = field(default_factory=list)
+    output_tokens: int = 0
+    input_tokens: int = 0
+    transient: dict[CompletionKey, Failure] = field(default_factory=dict)
+
+
+def compute(run: Run, stage: str, missing: Sequence[Need]) -> Work:
+    """Answer what is missing, engine by engine, chunk by chunk; `stage` names the progress. Raises
+    UsageError where a model cannot be used."""
+    work = Work()
+    done, total = 0, len(missing)
+    for _, chunks in needs.batches(missing, run.settings.evaluate.chunk_size):
+        run.progress(stage, done, total, f"loading {chunks[0][0].release.model}")
+        backend = _load(chunks[0][0].release)
+        try:
+            for chunk in chunks:
+                note = " and ".join(dict.fromkeys(need.release.name for need in chunk))
+
+                def on_progress(part: int, _: int, before: int = done, note: str = note) -> None:
+                    run.progress(stage, before + part, total, note)
+
+                replies = backend.answer([need.ask() for need in chunk], on_progress)
+                _keep(run, chunk, replies, work)
+                done += len(chunk)
+            names = sorted({need.release.name for chunk in chunks for need in chunk})
+            work.engines.append({"releases": names, **asdict(backend.facts())})
+        finally:
+            backend.close()
+    return work
+
+
+def _keep(run: Run, chunk: Sequence[Need], replies: Sequence[Reply], work: Work) -> None:
+    kept = []
+    for need, reply in zip(chunk, replies, strict=True):
+        work.input_tokens += reply.input_tokens or 0
+        work.output_tokens += reply.output_tokens or 0
+        if reply.failure is not None and reply.failure.is_transient:
+            work.transient[need.key] = reply.failure
+        else:
+            kept.append({
+                **asdict(need.key),
+                "text": reply.text,
+                "finish_reason": reply.finish_reason,
+                "input_tokens": reply.input_tokens,
+                "cached_tokens": reply.cached_tokens,
+                "output_tokens": reply.output_tokens,
+                "error": reply.failure and reply.failure.message,
+                "fault": reply.failure and reply.failure.fault,
+                "run_id": run.run_id,
+                "created_at": run.clock(),
+            })  # fmt: skip
+    with run.open_store() as store, store.transaction():
+        table.save_completions(store, kept)
+
+
+def _load(release: ResolvedRelease) -> Backend:
+    share_processors()
+    from tasks.backends.local import LocalBackend  # loads torch
+
+    identity = release.identity
+    try:
+        return LocalBackend(
+            release.model_path,
+            identity.device,
+            identity.dtype,
+            release.batch_invariant,
+            identity.quantization,
+        )
+    except (EngineError, OSError) as error:
+        raise unusable_model(release.name, release.model, error) from None
+
+
+def score_all(
+    store: Store,
+    eval_set: str,
+    wanted: Sequence[Need],
+    seeds: range,
+    scorers: Mapping[str, str],
+    work: Work,
+) -> list[dict[str, Any]]:
+    """One score row for every completion wanted, as the store keeps them; without a completion, a
+    reason. `scorers`: suite → scorer."""
+    digests = sorted({need.release.digest for need in wanted})
+    completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
+    rows = []
+    for need in wanted:
+        completion, name = completions.get(need.key), scorers[need.sample.suite]
+        fault: Fault | None = None
+        if completion is not None and completion.text is not None:
+            result = score(name, completion.text, need.sample.target)
+            fault = "judge" if result.value is None else None
+        elif completion is not None:
+            result, fault = unscored(f"no completion: {completion.error}"), completion.fault
+        else:
+            failure = work.transient.get(need.key)
+            why = "the engine gave none" if failure is None else failure.message
+            result, fault = unscored(f"no completion: {why}"), "harness"
+        rows.append({
+            **asdict(need.key),
+            "scorer": scorer_version(name),
+            "value": result.value,
+            "unscored_reason": result.unscored_reason,
+            "answer": result.answer,
+            "explanation": result.explanation,
+            "fault": fault,
+        })  # fmt: skip
+    return rows
