@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.gate.evidence import Evidence
+from tasks.evidence.arrays import Evidence
 from tasks.model.answer import JudgedSample
 from tasks.model.verdict import GateRule, SliceResult, SliceRole, SuiteRule
 from tasks.statistics.families import false_discovery

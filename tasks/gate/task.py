@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tasks.errors import StoreError
-from tasks.gate.nights import Night, night, standing
+from tasks.evidence.nights import Night, night, standing
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
 from tasks.model.answer import ROLES, JudgedSample

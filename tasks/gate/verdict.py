@@ -22,8 +22,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tasks.gate.evidence import Evidence, evidence_of
-from tasks.gate.must_pass import must_pass
+from tasks.evidence.arrays import Evidence, evidence_of
+from tasks.evidence.must_pass import must_pass
 from tasks.gate.slices import slice_results
 from tasks.model.answer import ROLES, JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.gate.evidence import evidence_of
-from tasks.gate.must_pass import must_pass
+from tasks.evidence.arrays import evidence_of
+from tasks.evidence.must_pass import must_pass
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide, interval_verdict, tally
 from tasks.model.answer import MISSING, ROLES, UNSCORED, Answer, JudgedSample

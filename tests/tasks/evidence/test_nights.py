@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.gate.evidence import evidence_of
-from tasks.gate.nights import Night, night, standing
+from tasks.evidence.arrays import evidence_of
+from tasks.evidence.nights import Night, night, standing
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
 from tasks.model.answer import MISSING, JudgedSample

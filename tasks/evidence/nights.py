@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tasks.gate.evidence import Evidence, evidence_of
+from tasks.evidence.arrays import Evidence, evidence_of
 from tasks.model.answer import JudgedSample
 from tasks.model.comparison import Interval
 from tasks.model.sample import FedSample
