@@ -35,13 +35,14 @@ def plan(run: Run) -> Receipt:
         tokens = answers.mean_tokens(store)
         speed = ledger.newest_note(store, "evaluate", "tokens_per_s")
     rules = suite_rules(settings, {sample.suite for sample in samples})
-    plans = suite_plans(samples, rules, gate_rule(settings), past)
+    gate = gate_rule(settings, len(run.request.challengers))
+    plans = suite_plans(samples, rules, gate, past)
     num_completions = len(samples) * len(run.seeds) * len(run.request.releases)
     num_tokens = None if tokens is None else round(tokens * num_completions)
     seconds = round(num_tokens / float(speed), 1) if num_tokens is not None and speed else None
     notes = {
         "headline": headline(plans),
-        "policy": policy(rules, gate_rule(settings)),
+        "policy": policy(rules, gate),
         "ship_probability": ship_probability(plans),
         "suites": [suite.to_json() for suite in plans],
         "num_completions": num_completions,
