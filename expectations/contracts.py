@@ -308,7 +308,7 @@ RUNS = TableContract(
     "one turn of the flywheel and what it was asked",
     (
         _c("run_id", "VARCHAR", "sortable by time", False),
-        _c("request", "JSON", "what was asked: logs, champion, challenger, seed, stages", False),
+        _c("request", "JSON", "what was asked: logs, champion, challengers, seed, stages", False),
         _c(
             "request_digest",
             "VARCHAR",
@@ -325,6 +325,7 @@ RUNS = TableContract(
         _c("challenger_digest", "VARCHAR", "release"),
         _c("mlflow_run_id", "VARCHAR", "parent run in MLflow"),
         _c("report", "VARCHAR", "path of the HTML report"),
+        _c("more_challengers", "VARCHAR[]", "releases: the second challenger and those after it"),
     ),
     key=("run_id",),
 )
@@ -341,16 +342,32 @@ RUN_STAGES = TableContract(
 )
 VERDICTS = TableContract(
     "verdicts",
-    "the decision of one run",
+    "the decision of one run on one challenger",
     (
         _c("run_id", "VARCHAR", "the run", False),
+        _c("role", "VARCHAR", "challenger, challenger_2, …: in the order they were named", False),
         _c("verdict", "VARCHAR", "better, no_worse, worse or cannot_tell", False),
         _c("reasons", "JSON", "list of sentences", False),
         _c("suites", "JSON", "list of suite results with intervals and denominators", False),
         _c("slices", "JSON", "list of slice results", False),
         _c("created_at", "TIMESTAMP", "UTC", False),
+        _c("is_leading", "BOOLEAN", "whether it is what the run came to", False),
     ),
-    key=("run_id",),
+    key=("run_id", "role"),
+)
+RANKINGS = TableContract(
+    "rankings",
+    "where a release stands among all of a run, on one suite",
+    (
+        _c("run_id", "VARCHAR", "the run", False),
+        _c("suite", "VARCHAR", "the suite; empty: all gating suites taken together", False),
+        _c("role", "VARCHAR", "champion, challenger, challenger_2, …", False),
+        _c("mean", "DOUBLE", "weighted mean score; NULL: not known"),
+        _c("low", "BIGINT", "best rank that it may have, 1 the first", False),
+        _c("high", "BIGINT", "worst rank that it may have", False),
+        _c("num_samples", "BIGINT", "samples that count", False),
+    ),
+    key=("run_id", "suite", "role"),
 )
 
 DRIFT = TableContract(
@@ -379,7 +396,7 @@ EVIDENCE = TableContract(
     "evidence",
     "what all nights so far say of one pair of releases on one suite",
     (
-        _c("evidence_id", "VARCHAR", "sha256 of the five columns after it", False),
+        _c("evidence_id", "VARCHAR", "sha256 of the five columns after it and the last", False),
         _c("champion_digest", "VARCHAR", "release in production", False),
         _c("challenger_digest", "VARCHAR", "release that may ship", False),
         _c("suite", "VARCHAR", "the suite", False),
@@ -388,6 +405,7 @@ EVIDENCE = TableContract(
         _c("state", "JSON", "plan, bets and looks: enough to go on from", False),
         _c("run_id", "VARCHAR", "run that fed it last", False),
         _c("updated_at", "TIMESTAMP", "UTC", False),
+        _c("num_challengers", "BIGINT", "challengers of a run that share its error rate"),
     ),
     key=("evidence_id",),
 )
@@ -438,6 +456,7 @@ ALL_TABLES = (
     RUNS,
     RUN_STAGES,
     VERDICTS,
+    RANKINGS,
     DRIFT,
     EVIDENCE,
     EVIDENCE_SAMPLES,

@@ -78,7 +78,7 @@ def stage_task(name: str) -> Task[[Run], Receipt]:
 def nightly(
     logs: list[str] | None = None,
     champion: str = "",
-    challenger: str = "",
+    challenger: str | list[str] = "",
     seed: int | None = None,
     since: str = "",
     until: str = "",
@@ -92,7 +92,7 @@ def nightly(
     options = Options(
         logs=logs,
         champion=champion,
-        challenger=challenger,
+        challenger=[challenger] if isinstance(challenger, str) and challenger else list(challenger),
         seed=seed,
         since=since,
         until=until,
@@ -123,7 +123,7 @@ def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Ou
 
 
 def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
-    compared = f"{request.challenger} against {request.champion}"
+    compared = f"{', '.join(request.challengers)} against {request.champion}"
     _name_flow_run(compared)
     outcome = turn(
         settings, request, execute=lambda name, run: stage_task(name)(run), progress=progress

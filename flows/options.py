@@ -35,7 +35,10 @@ class Options:
         ),
     ] = None
     champion: Annotated[str, typer.Option("--champion", help="release in production")] = ""
-    challenger: Annotated[str, typer.Option("--challenger", help="release that asks to ship")] = ""
+    challenger: Annotated[
+        list[str] | None,
+        typer.Option("--challenger", help="release that asks to ship; repeatable"),
+    ] = None
     log_format: Annotated[
         str, typer.Option("--format", help="log format, instead of finding out")
     ] = "auto"

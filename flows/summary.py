@@ -14,6 +14,7 @@ from tasks.model.comparison import Interval
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
 from tasks.report import wording
+from tasks.report.standings import standings, suites_of
 from tasks.settings import Settings
 
 VERDICTS = {
@@ -40,6 +41,31 @@ def stage_table(outcome: Outcome) -> Table:
         for receipt in outcome.receipts
     ]
     return Table(("stage", *counts, "seconds"), rows, texts=("stage",))
+
+
+def release_table(outcome: Outcome) -> Table:
+    """All releases of a run with several challengers, best first; without a row where there is
+    one."""
+    suites = suites_of(outcome.ranking)
+    rows = [
+        (
+            row.name,
+            row.verdict or "champion",
+            row.rank,
+            *(wording.decimal(mean) for mean in row.means),
+        )
+        for row in standings(outcome.releases, outcome.verdicts, outcome.ranking)
+    ]
+    return Table(("release", "verdict", "rank", *suites), rows, texts=("release", "verdict"))
+
+
+def verdict_line(outcome: Outcome) -> str:
+    """Of several challengers, which one is meant."""
+    text = VERDICTS.get(outcome.verdict or "", "No verdict")
+    if len(outcome.verdicts) < 2:
+        return text
+    (leader, *_) = outcome.verdicts
+    return f"{outcome.releases[leader]}: {text}"
 
 
 def suite_table(suites: Sequence[SuiteResult]) -> Table:
@@ -236,9 +262,11 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
         print_pairs(console, [("cost", plan_cost(planned))])
         console.print()
     if decided := outcome.decided:
+        if (releases := release_table(outcome)).rows:
+            print_table(console, releases)
         if decided.suites:
             print_table(console, suite_table(decided.suites))
-        console.print(Text(VERDICTS[decided.verdict], style=f"bold {_COLOURS[decided.verdict]}"))
+        console.print(Text(verdict_line(outcome), style=f"bold {_COLOURS[decided.verdict]}"))
         for reason in decided.reasons:
             console.print(Text(f"  · {reason}"))
         console.print()
@@ -248,8 +276,10 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
 
 
 def summary_markdown(outcome: Outcome) -> str:
-    lines = [f"## {VERDICTS.get(outcome.verdict or '', 'No verdict')}", ""]
+    lines = [f"## {markdown_text(verdict_line(outcome))}", ""]
     if decided := outcome.decided:
+        if (releases := release_table(outcome)).rows:
+            lines += [markdown_table(releases), ""]
         lines += [*(f"- {markdown_text(reason)}" for reason in decided.reasons), ""]
         lines += [markdown_table(suite_table(decided.suites)), ""]
     lines += [markdown_table(stage_table(outcome)), ""]

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from flows.options import Options
 from flows.stages import place_of, stage_function, stages_of
 from tasks.errors import FlywheelError, StoreBusyError, StoreError, UsageError
+from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
-from tasks.model.verdict import RecordedVerdict
+from tasks.model.verdict import SHIPS, Rank, RecordedVerdict
 from tasks.model.window import window
 from tasks.run import Progress, Run, silent, utc_now
 from tasks.settings import Settings, find_config
@@ -32,19 +33,29 @@ Execute = Callable[[str, Run], Receipt]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a turn came to: receipts of every stage, and the verdict where the gate was reached."""
+    """What a turn came to: receipts of every stage, and the verdicts where the gate was reached.
+
+    `verdicts`: of every challenger, the one that the run came to first. `releases`: role → name.
+    """
 
     run_id: str
     receipts: tuple[Receipt, ...]
-    decided: RecordedVerdict | None
+    verdicts: Mapping[Role, RecordedVerdict]
     mlflow_run_id: str | None
     report: str | None
     resumed_after: str | None
     #: the evaluated run whose scores were decided on, where it is another one
     scores_of: str = ""
+    releases: Mapping[Role, str] = field(default_factory=dict)
+    ranking: tuple[Rank, ...] = ()
 
     def receipt(self, stage: str) -> Receipt | None:
         return next((r for r in self.receipts if r.stage == stage), None)
+
+    @property
+    def decided(self) -> RecordedVerdict | None:
+        """The verdict on the leading challenger, which is that of the run."""
+        return next(iter(self.verdicts.values()), None)
 
     @property
     def verdict(self) -> str | None:
@@ -53,7 +64,7 @@ class Outcome:
     @property
     def may_ship(self) -> bool:
         """What the gate lets pass; "cannot tell" is not a pass."""
-        return self.verdict in ("better", "no_worse")
+        return self.verdict in SHIPS
 
     def to_dict(self) -> dict[str, Any]:
         """The object `flywheel run --json` prints; its keys are part of the interface."""
@@ -63,6 +74,20 @@ class Outcome:
             "reasons": list(self.decided.reasons) if self.decided else [],
             "stages": [receipt.to_dict() for receipt in self.receipts],
             "suites": [suite.to_json() for suite in self.decided.suites] if self.decided else [],
+            "challengers": [
+                {
+                    "release": self.releases.get(role, ""),
+                    "role": role,
+                    "verdict": decided.verdict,
+                    "reasons": list(decided.reasons),
+                    "suites": [suite.to_json() for suite in decided.suites],
+                }
+                for role, decided in self.verdicts.items()
+            ],
+            "ranking": [
+                {**asdict(rank), "release": self.releases.get(rank.role, "")}
+                for rank in self.ranking
+            ],
             "mlflow_run_id": self.mlflow_run_id,
             "report": self.report,
             "resumed_after": self.resumed_after,
@@ -195,16 +220,17 @@ def _finish(run: Run, state: str, error: BaseException | None) -> None:
 def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outcome:
     """Read back what a run came to."""
     receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: place_of(receipt.stage))
+    request = RunRequest.from_json(ledger.run_value(store, run_id, "request") or "{}")
     return Outcome(
         run_id=run_id,
         receipts=tuple(receipts),
-        decided=verdicts.read_verdict(store, run_id),
+        verdicts=verdicts.read_verdicts(store, run_id),
         mlflow_run_id=ledger.run_value(store, run_id, "mlflow_run_id"),
         report=ledger.run_value(store, run_id, "report"),
         resumed_after=resumed_after,
-        scores_of=RunRequest.from_json(
-            ledger.run_value(store, run_id, "request") or "{}"
-        ).scores_of,
+        scores_of=request.scores_of,
+        releases=request.releases,
+        ranking=verdicts.read_ranking(store, run_id),
     )
 
 
@@ -223,14 +249,15 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
         pattern if is_url(pattern) else str(settings.path(pattern)) for pattern in settings.logs
     )
     champion = options.champion or settings.champion
-    challenger = options.challenger or settings.challenger
-    if "evaluate" in stages:
-        champion, challenger = champion or challenger, challenger or champion
+    challengers = tuple(options.challenger or ()) or settings.challengers
+    if "evaluate" in stages:  # one release alone is compared with itself
+        challengers = challengers or ((champion,) if champion else ())
+        champion = champion or (challengers[0] if len(challengers) == 1 else "")
     return RunRequest(
         logs=said or tuple(declared),
         log_format=options.log_format,
         champion=champion,
-        challenger=challenger,
+        challengers=challengers,
         seed=settings.evaluate.seed if options.seed is None else options.seed,
         repeats=settings.evaluate.repeats,
         stages=stages,
@@ -252,12 +279,13 @@ def request_to_decide(settings: Settings, options: Options) -> RunRequest:
     if settings.store_path.exists():
         with Store.open(settings.store_path, read_only=True) as store:
             evaluated = ledger.find_evaluated(
-                store, options.run_id, options.champion, options.challenger
+                store, options.run_id, options.champion, options.challenger or ()
             )
             request = evaluated and ledger.run_value(store, evaluated, "request")
     if evaluated is None or request is None:
-        said = {"--champion": options.champion, "--challenger": options.challenger}
-        named = " ".join(f"{option} {name}" for option, name in said.items() if name)
+        said = [("--champion", options.champion)]
+        said += [("--challenger", name) for name in options.challenger or ()]
+        named = " ".join(f"{option} {name}" for option, name in said if name)
         raise UsageError(
             "no run has evaluated what is to be decided",
             received=" ".join(filter(None, (options.run_id, named))) or "no scores in the store",
@@ -266,7 +294,7 @@ def request_to_decide(settings: Settings, options: Options) -> RunRequest:
     asked = RunRequest.from_json(request)
     return RunRequest(
         champion=asked.champion,
-        challenger=asked.challenger,
+        challengers=asked.challengers,
         seed=asked.seed,
         repeats=asked.repeats,
         stages=stages_of("gate"),

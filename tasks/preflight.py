@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import combinations
 
 from tasks.curate.suites import suite_lines
 from tasks.errors import ConfigurationError, Problem, UsageError
@@ -115,17 +116,39 @@ class _Check:
     def releases(self) -> None:
         """Those of the roles, or all that are declared: model and prompts are there."""
         declared = self.settings.releases
-        roles = {"champion": self.request.champion, "challenger": self.request.challenger}
+        roles = self.request.releases
         named = dict.fromkeys(name for name in roles.values() if name)
         if not declared or not (named or self.every_release):
             self.problems.append(_nothing_to_judge(declared))
         for role, name in roles.items():
             if name:
-                with self.of(role):
+                with self.of("champion" if role == "champion" else "challenger"):
                     self.settings.release(name)
+        self.challengers()
         for name in declared if self.every_release else named:
             if name in declared:
                 self.release(name, declared[name])
+
+    def challengers(self) -> None:
+        """Several of them have a champion, and no two are the same release."""
+        challengers = self.request.challengers
+        if len(challengers) > 1 and not self.request.champion:
+            with self.of("champion"):
+                raise UsageError(
+                    "several challengers are judged against a champion, and none is named",
+                    received=", ".join(challengers),
+                    next="name the release in production: --champion NAME",
+                )
+        for one, other in combinations(challengers, 2):
+            releases = [self.settings.releases.get(name) for name in (one, other)]
+            if one == other or (releases[0] is not None and releases[0] == releases[1]):
+                same = "is named twice" if one == other else f"is the same release as {other!r}"
+                with self.of("challenger"):
+                    raise UsageError(
+                        f"challenger {one!r} {same}, and all challengers share the error rate",
+                        received=", ".join(challengers),
+                        next="name every release once",
+                    )
 
     def release(self, name: str, release: ReleaseSettings) -> None:
         with self.of(f"releases.{name}.model"):

@@ -23,7 +23,7 @@ from tasks.model.receipt import Receipt
 from tasks.rules.in_force import samples_rules
 from tasks.rules.outcomes import Failures
 from tasks.run import Run
-from tasks.scoring.suites import suite_rules
+from tasks.scoring.suites import gate_rule, suite_rules
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -76,7 +76,7 @@ def curate(run: Run) -> Receipt:
         told = cautions(
             kept.samples,
             declared,
-            run.settings.gate.alpha,
+            gate_rule(run.settings, len(run.request.challengers)).alpha,
             assembled.drawn.uncovered,
             assembled.applications,
         )

@@ -14,10 +14,17 @@ _MAX_NAMED = 5
 _NOTABLE_LOSS = 0.9
 
 
-def reasons(decision: Decision, gate: GateRule, changes: Sequence[str] = ()) -> tuple[str, ...]:
+def reasons(
+    decision: Decision, gate: GateRule, changes: Sequence[str] = (), num_challengers: int = 1
+) -> tuple[str, ...]:
     """Why the verdict is what it is: the decisive sentence first, then suite by suite. `changes`:
-    what is decided by and was planned otherwise."""
+    what is decided by and was planned otherwise. `num_challengers`: that share the error rate."""
     sentences = [_headline(decision)]
+    if num_challengers > 1:
+        sentences.append(
+            f"{num_challengers} challengers share the error rate: each is judged "
+            f"at {gate.alpha:.3g}."
+        )
     if changes:
         sentences.append(
             "It is decided by other rules than were planned, before the answers were known: "

@@ -1,7 +1,8 @@
-"""Gate: from the scores of a run's releases to a verdict with its reasons.
+"""Gate: from the scores of a run's releases to a verdict on every challenger, with its reasons.
 
-Reads `eval_set_samples`, `completions` and `scores`, writes `verdicts`. What an answer counts is
-decided by tasks/scoring/effective.py, the verdict by verdict.py beside this.
+Reads `eval_set_samples`, `completions` and `scores`, writes `verdicts` and `rankings`. What an
+answer counts is decided by tasks/scoring/effective.py, a verdict by verdict.py beside this, and
+which challenger the run came to by ranking.py.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tasks.errors import StoreError
 from tasks.evidence.nights import Night, night, standing
+from tasks.gate.ranking import leading, ranking
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
-from tasks.model.answer import ROLES, JudgedSample
+from tasks.model.answer import JudgedSample, Role
 from tasks.model.receipt import Receipt
-from tasks.model.verdict import GateRule, SuiteRule
+from tasks.model.verdict import Decision, GateRule, SuiteRule
 from tasks.run import Run
 from tasks.scoring import policy
 from tasks.scoring.effective import counted_scorers, judged_samples
@@ -53,23 +55,30 @@ def gate(run: Run) -> Receipt:
     rules = suite_rules(settings, {sample.suite for sample in samples})
     scorers = counted_scorers(samples, stored.values(), {rule.name: rule.metric for rule in rules})
     judged = judged_samples(samples, stored, run.seeds, scorers)
-    rule = gate_rule(settings)
-    is_same_release = len(set(keys.release_digests.values())) == 1
-    nights: dict[str, tuple[EvidenceKey, Night]] = {}
-    if rule.early and not is_same_release:
-        with run.open_store(read_only=True) as store:
-            planned = _planned(plan)
-            declared_size = settings.gate.planned_samples
-            nights = dict(
-                _nights(store, keys, rules, judged, rule, scorers, planned, declared_size)
-            )
-    decision = decide(
-        judged,
-        rules,
-        rule,
-        is_same_release=is_same_release,
-        standing={suite: standing(night) for suite, (_, night) in nights.items()},
-    )
+    challengers = [role for role in keys.release_digests if role != "champion"]
+    rule = gate_rule(settings, len(challengers))
+    decisions: dict[Role, Decision] = {}
+    nights: dict[Role, dict[str, tuple[EvidenceKey, Night]]] = {}
+    for role in challengers:
+        pairs = [item.pair(role) for item in judged]
+        digests = keys.release_digests["champion"], keys.release_digests[role]
+        nights[role] = {}
+        if rule.early and digests[0] != digests[1]:
+            with run.open_store(read_only=True) as store:
+                planned = _planned(plan)
+                declared_size = settings.gate.planned_samples
+                sizes = planned, declared_size, len(challengers)
+                nights[role] = dict(_nights(store, digests, rules, pairs, rule, scorers, *sizes))
+        decisions[role] = decide(
+            pairs,
+            rules,
+            rule,
+            is_same_release=digests[0] == digests[1],
+            standing={suite: standing(night) for suite, (_, night) in nights[role].items()},
+        )
+    ranked = ranking(judged, rules, settings.gate.alpha, rule.unseen_loss)
+    leader = leading({role: each.verdict for role, each in decisions.items()}, ranked)
+    decision = decisions[leader]
     declared = policy.policy(rules, rule)
     planned_by = plan.notes.get("policy") if plan is not None else None
     changes = () if planned_by is None else policy.changes(planned_by, declared)
@@ -85,19 +94,24 @@ def gate(run: Run) -> Receipt:
             "slices_held": sum(part.holds for part in decision.slices),
             "policy": policy.digest(declared),
             "policy_changes": list(changes),
+            "challengers": {role: each.verdict for role, each in decisions.items()},
         },
     )
     with run.open_store() as store, store.transaction():
-        verdicts.write_verdict(
-            store,
-            run.run_id,
-            verdict=decision.verdict,
-            reasons=reasons(decision, rule, changes),
-            suites=decision.suites,
-            slices=decision.slices,
-            now=run.clock(),
-        )
-        for key, night in nights.values():
+        for role, each in decisions.items():
+            verdicts.write_verdict(
+                store,
+                run.run_id,
+                role,
+                verdict=each.verdict,
+                reasons=reasons(each, rule, changes, len(challengers)),
+                suites=each.suites,
+                slices=each.slices,
+                now=run.clock(),
+                is_leading=role == leader,
+            )
+        verdicts.write_ranking(store, run.run_id, ranked)
+        for key, night in (look for looks in nights.values() for look in looks.values()):
             if night.fed:
                 evidence.save_night(
                     store, key, night.evidence, night.fed, run_id=run.run_id, now=run.clock()
@@ -108,22 +122,22 @@ def gate(run: Run) -> Receipt:
 
 def _nights(
     store: Store,
-    keys: ledger.RunKeys,
+    digests: tuple[str, str],
     rules: Sequence[SuiteRule],
     judged: Sequence[JudgedSample],
     gate_rule: GateRule,
     scorers: Mapping[str, str],
     planned: Mapping[str, int],
     declared_size: int,
+    num_challengers: int,
 ) -> Iterator[tuple[str, tuple[EvidenceKey, Night]]]:
     """Every gating suite with what this look adds to the evidence on this pair of releases."""
-    champion, challenger = (keys.release_digests[role] for role in ROLES)
     for rule in rules:
         items = [item for item in judged if item.sample.suite == rule.name]
         counted = sum(item.sample.is_counted for item in items)
         if not rule.is_gating or not counted:
             continue
-        key = EvidenceKey(champion, challenger, rule.name, scorers[rule.name], rule.margin)
+        key = EvidenceKey(*digests, rule.name, scorers[rule.name], rule.margin, num_challengers)
         before = evidence.read_evidence(store, key)
         fed = evidence.fed_samples(store, key)
         size = declared_size or planned.get(rule.name) or counted

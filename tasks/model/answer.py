@@ -10,7 +10,7 @@ say.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.model.failure import Fault
 from tasks.model.sample import Sample
@@ -18,6 +18,12 @@ from tasks.model.sample import Sample
 #: the part a release plays in a run; there may be more of them than these two
 Role = str
 ROLES: tuple[Role, ...] = ("champion", "challenger")
+
+
+def challenger_role(place: int) -> Role:
+    """Of the challengers of a run in the order they were named, from 0 on: challenger,
+    challenger_2, challenger_3 and so on."""
+    return f"challenger_{place + 1}" if place else "challenger"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,6 +94,11 @@ class JudgedSample:
         """`role` minus `baseline`, of the scores as far as they are known."""
         new, old = self.score(role), self.score(baseline)
         return None if new is None or old is None else new - old
+
+    def pair(self, role: Role, baseline: Role = "champion") -> JudgedSample:
+        """Two of the releases alone, `role` as the challenger of `baseline`."""
+        both = {"champion": self.answers[baseline], "challenger": self.answers[role]}
+        return replace(self, answers=both)
 
     @property
     def is_one_sided(self) -> bool:

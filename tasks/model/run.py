@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.model.answer import Role
+from tasks.model.answer import Role, challenger_role
 from tasks.model.urls import without_password
 
 
@@ -26,7 +26,7 @@ class RunRequest:
     logs: tuple[str, ...] = ()
     log_format: str = "auto"
     champion: str = ""
-    challenger: str = ""
+    challengers: tuple[str, ...] = ()
     seed: int = 0
     #: answers a sample, each under a seed of its own; 0, in runs of earlier builds: as set today
     repeats: int = 0
@@ -42,8 +42,9 @@ class RunRequest:
 
     @property
     def releases(self) -> Mapping[Role, str]:
-        """Role → name of the release that plays it."""
-        return {"champion": self.champion, "challenger": self.challenger}
+        """Role → name of the release that plays it; of those not named it is empty."""
+        challengers = enumerate(self.challengers or ("",))
+        return {"champion": self.champion, **{challenger_role(n): name for n, name in challengers}}
 
     def to_json(self) -> str:
         """For the store: addresses are without passwords."""
@@ -53,7 +54,11 @@ class RunRequest:
 
     @classmethod
     def from_json(cls, text: str) -> RunRequest:
+        """What `to_json` gave, or that of an earlier build, which knew one challenger."""
         values: dict[str, Any] = json.loads(text)
+        if "challenger" in values:
+            named = values.pop("challenger")
+            values["challengers"] = [named] if named else []
         for name, value in values.items():
             values[name] = tuple(value) if isinstance(value, list) else value
         return cls(**values)

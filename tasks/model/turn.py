@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from tasks.model.answer import JudgedSample, Role
 from tasks.model.receipt import Receipt
 from tasks.model.release import Release
-from tasks.model.verdict import RecordedVerdict
+from tasks.model.verdict import Rank, RecordedVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,18 @@ class LogFile:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn of the flywheel with all that leads to its verdict."""
+    """One turn of the flywheel with all that leads to its verdict.
+
+    `verdicts`: of every challenger, the leading one first, which is what the turn came to.
+    """
 
     run_id: str
     started_at: datetime
     request: Mapping[str, Any]
     releases: Mapping[Role, Release]
     eval_set: EvalSet
-    verdict: RecordedVerdict
+    verdicts: Mapping[Role, RecordedVerdict]
+    ranking: tuple[Rank, ...]
     judged: tuple[JudgedSample, ...]
     receipts: tuple[Receipt, ...]
     quarantined_by_reason: Mapping[str, int]
@@ -53,8 +57,26 @@ class Turn:
     versions: Mapping[str, str]
 
     @property
+    def leading(self) -> Role:
+        """The challenger that the turn came to."""
+        return next(iter(self.verdicts))
+
+    @property
+    def verdict(self) -> RecordedVerdict:
+        return self.verdicts[self.leading]
+
+    def pair(self, role: Role) -> Turn:
+        """The same turn with one challenger alone."""
+        return replace(
+            self,
+            releases={"champion": self.releases["champion"], "challenger": self.releases[role]},
+            verdicts={"challenger": self.verdicts[role]},
+            judged=tuple(item.pair(role) for item in self.judged),
+        )
+
+    @property
     def flips(self) -> tuple[JudgedSample, ...]:
-        return tuple(item for item in self.judged if item.is_flip)
+        return tuple(item for item in self.pair(self.leading).judged if item.is_flip)
 
     @property
     def drift_alarms(self) -> tuple[Mapping[str, Any], ...]:

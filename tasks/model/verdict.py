@@ -17,6 +17,8 @@ from tasks.model.comparison import Comparison, Interval, Look
 
 Verdict = Literal["better", "no_worse", "worse", "cannot_tell", "blocked"]
 SuiteRole = Literal["primary", "guard", "report"]
+#: verdicts that let a release ship
+SHIPS: tuple[Verdict, ...] = ("better", "no_worse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,8 +349,25 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Rank:
+    """Where a release stands among all of a run, on one suite; `suite` empty: on the samples of all
+    gating suites taken together.
+
+    `mean`: weighted, over the samples of which its score is known; None without any. `low` to
+    `high`: its rank by true mean, 1 the best, of all releases at once with probability 1 - alpha.
+    """
+
+    suite: str
+    role: Role
+    mean: float | None
+    low: int
+    high: int
+    num_samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedVerdict:
-    """A decision as the store keeps it."""
+    """A decision on one challenger as the store keeps it."""
 
     verdict: Verdict
     reasons: tuple[str, ...]

@@ -162,8 +162,11 @@ def _design(samples: Sequence[Sample], discordance: float, past: Past | None) ->
 
 def _variance(past: Past | None, discordance: float) -> float:
     """Of one difference. Of graded scores it is read off the width of the past interval."""
+    from scipy.special import ndtri
+
     comparison = None if past is None or past.result.num_won is not None else past.result.comparison
     if past is None or comparison is None:
         return discordance
-    error = (comparison.interval.high - comparison.interval.low) / 4
+    quantile = float(ndtri(1 - past.result.level / 2))
+    error = (comparison.interval.high - comparison.interval.low) / (2 * quantile)
     return min(1.0, error**2 * max(comparison.effective_samples, 2.0))

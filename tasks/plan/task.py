@@ -41,13 +41,14 @@ def plan(run: Run) -> Receipt:
         settings.releases[name].sampling.temperature for name in names if name in settings.releases
     ]
     samples = as_answered(samples, temperatures, len(run.seeds))
-    plans = suite_plans(samples, rules, gate_rule(settings), past)
+    gate = gate_rule(settings, len(run.request.challengers))
+    plans = suite_plans(samples, rules, gate, past)
     num_completions = len(samples) * len(run.seeds) * len(run.request.releases)
     num_tokens = None if tokens is None else round(tokens * num_completions)
     seconds = round(num_tokens / float(speed), 1) if num_tokens is not None and speed else None
     notes = {
         "headline": headline(plans),
-        "policy": policy(rules, gate_rule(settings)),
+        "policy": policy(rules, gate),
         "ship_probability": ship_probability(plans),
         "suites": [suite.to_json() for suite in plans],
         "num_completions": num_completions,

@@ -24,8 +24,8 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
     """All that is known of a run that has a verdict. Raises StoreError where a part is missing."""
     started_at = ledger.began_at(store, run_id)
     keys = ledger.run_keys(store, run_id)
-    verdict = verdicts.read_verdict(store, run_id)
-    if started_at is None or keys is None or verdict is None:
+    decided = verdicts.read_verdicts(store, run_id)
+    if started_at is None or keys is None or not decided:
         raise StoreError(
             "there is nothing to record: the run has no verdict yet",
             received=run_id,
@@ -46,6 +46,7 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         role: read_answers(store, eval_set.digest, digest, seeds)
         for role, digest in keys.release_digests.items()
     }
+    (verdict, *_) = decided.values()  # all were judged by the same scorers
     metrics = {suite.rule.name: suite.scorer for suite in verdict.suites}
     scorers = counted_scorers(samples, stored.values(), metrics)
     return Turn(
@@ -54,7 +55,8 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         request=request,
         releases=releases,
         eval_set=eval_set,
-        verdict=verdict,
+        verdicts=decided,
+        ranking=verdicts.read_ranking(store, run_id),
         judged=judged_samples(samples, stored, seeds, scorers),
         receipts=tuple(ledger.receipts(store, run_id)),
         quarantined_by_reason=lineage.quarantined_by_reason(store, run_id),

@@ -17,6 +17,7 @@ from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
 from tasks.record.reading import read_turn
 from tasks.report import note, page, plot
+from tasks.report.standings import standings
 from tasks.run import Run
 from tasks.store.control import ledger
 from tasks.tracking.publish import Links, Pages, Published, publish
@@ -82,15 +83,27 @@ def _installed_versions() -> dict[str, str]:
 
 
 def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
-    """report.html and differences.{svg,png} in `folder`, each whole or not at all; the note is not
-    a file."""
-    drawn = plot.draw(turn)
-    html = page.render(
-        turn, drawn, compare_url_path=links.compare_url_path, mlflow_run_id=links.mlflow_run_id
-    )
-    contents = {"report.html": html.encode()}
-    if drawn is not None:
-        contents |= {"differences.svg": drawn.svg, "differences.png": drawn.png}
+    """Into `folder`, each whole or not at all: report.html and differences.{svg,png} of the leading
+    challenger, report-ROLE.html of every other. The note is not a file."""
+    contents: dict[str, bytes] = {}
+    names = {role: release.name for role, release in turn.releases.items()}
+    rows = standings(names, turn.verdicts, turn.ranking)
+    files = {role: f"report-{role}.html" for role in turn.verdicts}
+    files[turn.leading] = "report.html"
+    for role, file in files.items():
+        pair = turn.pair(role)
+        drawn = plot.draw(pair)
+        html = page.render(
+            pair,
+            drawn,
+            compare_url_path=links.compare_path(role),
+            mlflow_run_id=links.mlflow_run_id,
+            standings=rows,
+            pages={other: name for other, name in files.items() if other != role},
+        )
+        contents[file] = html.encode()
+        if drawn is not None and role == turn.leading:
+            contents |= {"differences.svg": drawn.svg, "differences.png": drawn.png}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
@@ -102,9 +115,10 @@ def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
             f"the report cannot be written: {error.strerror or error}", received=str(folder)
         ) from None
     text = note.note(
-        turn,
+        turn.pair(turn.leading),
         compare_url_path=links.compare_url_path,
         experiment_id=links.experiment_id,
         num_rows=links.rows_sent,
+        standings=rows,
     )
     return Pages(text, tuple(folder / name for name in contents))

@@ -27,8 +27,11 @@ def commands(turn: Turn, compare_url_path: str | None) -> tuple[Command, ...]:
     for name in ("since", "until", "config"):
         if request.get(name):
             again += [f"--{name}", str(request[name])]
-    for role, release in turn.releases.items():
-        again += [f"--{role}", release.name]
+    asked = request.get("challengers") or ()
+    challengers = asked if len(asked) > 1 else [turn.releases["challenger"].name]
+    again += ["--champion", turn.releases["champion"].name]
+    for name in challengers:
+        again += ["--challenger", str(name)]
     again += ["--seed", str(request.get("seed", 0))]
     digests = ", ".join(f"'{d}'" for d in sorted({r.digest for r in turn.releases.values()}))
     scores = (

@@ -6,18 +6,28 @@ Text from settings and logs is escaped for markdown tables and HTML.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tasks.model.answer import ROLES
 from tasks.model.turn import Turn
 from tasks.report import flips, wording
+from tasks.report.standings import ReleaseRow, suites_of
 
 MAX_CHARS = 8_000
 _MAX_REASON_CHARS = 400
 _MAX_REASONS = 12
 
 
-def note(turn: Turn, *, compare_url_path: str, experiment_id: str, num_rows: int) -> str:
-    """Verdict, suites, funnel, links. Rows that do not fit are left out with their count."""
+def note(
+    turn: Turn,
+    *,
+    compare_url_path: str,
+    experiment_id: str,
+    num_rows: int,
+    standings: Sequence[ReleaseRow] = (),
+) -> str:
+    """Verdict, suites, funnel, links, of a turn of one challenger; `standings`: all releases, where
+    there were several. Rows that do not fit are left out with their count."""
     headline, consequence = wording.headline(turn)
     label = _text(wording.label(turn.verdict.verdict))
     reasons = [f"- {_text(_bounded(reason))}" for reason in turn.verdict.reasons[:_MAX_REASONS]]
@@ -31,6 +41,17 @@ def note(turn: Turn, *, compare_url_path: str, experiment_id: str, num_rows: int
         f"· report.html, verdict.json and differences.png are under Artifacts "
         f"· [all runs](#/experiments/{experiment_id}/runs)", "",
     ]  # fmt: skip
+    if standings:
+        suites = [_text(name) for name in suites_of(turn.ranking)]
+        head += [
+            f"| release | verdict | rank |{''.join(f' {name} |' for name in suites)}",
+            f"|---|---|--:|{'--:|' * len(suites)}",
+        ]
+        for row in standings:
+            means = "".join(f" {wording.percent(mean)} |" for mean in row.means)
+            verdict = wording.label(row.verdict) or "champion"
+            head.append(f"| {_text(row.name)} | {verdict} | {row.rank} |{means}")
+        head.append("")
     total = len(turn.judged)
     if num_rows != total:
         head += [f"The comparison holds {num_rows} of {total} samples, drawn by their digests "

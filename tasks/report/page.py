@@ -6,13 +6,15 @@ plot, whose text matplotlib has escaped. A content security policy forbids scrip
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from tasks.model.answer import ROLES
+from tasks.model.answer import ROLES, Role
 from tasks.model.turn import Turn
 from tasks.report import commands, flips, funnel, wording
 from tasks.report.plot import Plot
+from tasks.report.standings import ReleaseRow, suites_of
 
 MAX_FLIPS = 24
 MAX_TEXT_CHARS = 1_200
@@ -25,8 +27,14 @@ def render(
     *,
     compare_url_path: str | None = None,
     mlflow_run_id: str | None = None,
+    standings: Sequence[ReleaseRow] = (),
+    pages: Mapping[Role, str] = {},
 ) -> str:
-    """The whole page as text. The same turn gives the same page."""
+    """The whole page of a turn of one challenger, as text. The same turn gives the same page.
+
+    `standings`: all releases, where there were several challengers; `pages`: the files beside this
+    one that are of the others.
+    """
     from markupsafe import Markup
 
     headline, consequence = wording.headline(turn)
@@ -43,6 +51,9 @@ def render(
             num_more_log_files=max(0, len(turn.log_files) - MAX_LOG_FILES),
             commands=commands.commands(turn, compare_url_path),
             mlflow_run_id=mlflow_run_id,
+            standings=standings,
+            suites=suites_of(turn.ranking),
+            pages=pages,
         )
     )
 

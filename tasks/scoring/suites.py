@@ -59,9 +59,11 @@ def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule
     return tuple(rules)
 
 
-def gate_rule(settings: Settings) -> GateRule:
-    """What [gate] declares."""
+def gate_rule(settings: Settings, num_challengers: int = 1) -> GateRule:
+    """What [gate] declares, for each of the challengers of a run: they share the error rate, since
+    to pick one of them is to pick among many (Bonferroni)."""
     gate = settings.gate
+    alpha = gate.alpha / max(num_challengers, 1)
     return GateRule(
-        gate.alpha, gate.early, gate.max_missing_ratio, gate.unseen_loss, gate.must_pass_reliability
+        alpha, gate.early, gate.max_missing_ratio, gate.unseen_loss, gate.must_pass_reliability
     )

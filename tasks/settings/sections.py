@@ -321,7 +321,9 @@ class Settings(_Section):
         (), strict=False, description="log files: paths, patterns or addresses"
     )
     champion: str = Field("", description="release in production")
-    challenger: str = Field("", description="release that asks to ship")
+    challenger: str | Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        "", description="release that asks to ship, or a list of several"
+    )
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     # `validate` and `json` would shadow methods of the base class
     validation: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
@@ -334,6 +336,11 @@ class Settings(_Section):
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     base: str = Field("", exclude=True, description="folder of the file; set by the reader")
+
+    @property
+    def challengers(self) -> tuple[str, ...]:
+        named = (self.challenger,) if isinstance(self.challenger, str) else self.challenger
+        return tuple(name for name in named if name)
 
     def path(self, value: str) -> Path:
         """A path of the file as an absolute one."""

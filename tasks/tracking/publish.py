@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.model.answer import Role
 from tasks.model.turn import Turn
+from tasks.model.verdict import RecordedVerdict
 from tasks.settings import Settings
 from tasks.tracking import links, values
 from tasks.tracking.session import Session, open_session
@@ -39,6 +40,11 @@ class Links:
     compare_url_path: str
     run_url_path: str
     rows_sent: int
+
+    def compare_path(self, role: Role) -> str:
+        """One challenger beside the champion; `compare_url_path` is that of the leading one."""
+        children = self.child_run_ids
+        return links.compare_path(self.experiment_id, children[role], children["champion"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +182,8 @@ def _finish(session: Session, turn: Turn, published: Published, pages: Pages) ->
         tags["flywheel.undefined_metrics"] = values.shortened(names, values.MAX_TAG_CHARS)
     for key, value in tags.items():
         client.set_tag(parent, key, value)
-    for child in published.links.child_run_ids.values():
-        client.set_tag(child, values.VERDICT_TAG, turn.verdict.verdict)
+    for role, child in published.links.child_run_ids.items():
+        client.set_tag(child, values.VERDICT_TAG, turn.verdicts.get(role, turn.verdict).verdict)
         client.set_terminated(child, status="FINISHED")
     client.log_text(parent, published.to_json(), "published.json")
     client.set_tag(parent, values.RECORDED_TAG, "published.json")
@@ -185,18 +191,30 @@ def _finish(session: Session, turn: Turn, published: Published, pages: Pages) ->
 
 def verdict_json(turn: Turn) -> dict[str, Any]:
     """What the gate decided and on what, for other programs."""
-    verdict = turn.verdict
     return {
         "run_id": turn.run_id,
+        **_told(turn.verdict),
+        "challengers": [
+            {"release": turn.releases[role].name, "role": role, **_told(verdict)}
+            for role, verdict in turn.verdicts.items()
+        ],
+        "ranking": [
+            {**asdict(rank), "release": turn.releases[rank.role].name} for rank in turn.ranking
+        ],
+        "eval_set_digest": turn.eval_set.digest,
+        **{f"{role}_digest": release.digest for role, release in turn.releases.items()},
+        "request": dict(turn.request),
+        "decided_at": turn.verdict.decided_at.isoformat(),
+        "versions": dict(turn.versions),
+    }
+
+
+def _told(verdict: RecordedVerdict) -> dict[str, Any]:
+    return {
         "verdict": verdict.verdict,
         "reasons": list(verdict.reasons),
         "suites": [suite.to_json() for suite in verdict.suites],
         "slices": [asdict(part) for part in verdict.slices],
-        "eval_set_digest": turn.eval_set.digest,
-        **{f"{role}_digest": release.digest for role, release in turn.releases.items()},
-        "request": dict(turn.request),
-        "decided_at": verdict.decided_at.isoformat(),
-        "versions": dict(turn.versions),
     }
 
 
@@ -223,7 +241,7 @@ def _create_runs(session: Session, turn: Turn, rows_sent: int) -> Links:
         experiment_id=session.experiment_id,
         child_run_ids={str(role): run_id for role, run_id in children.items()},
         compare_url_path=links.compare_path(
-            session.experiment_id, children["challenger"], children["champion"]
+            session.experiment_id, children[turn.leading], children["champion"]
         ),
         run_url_path=links.run_path(session.experiment_id, parent),
         rows_sent=rows_sent,

@@ -35,10 +35,12 @@ class Metrics:
 
 
 def child_metrics(turn: Turn, role: Role) -> Metrics:
-    """Score, interval and denominators of each suite for one release, and its tokens."""
+    """Score, interval and denominators of each suite for one release, and its tokens; of several
+    challengers their difference from the champion and the rank of each release, too."""
     metrics: dict[str, float | None] = {}
-    for result in turn.verdict.suites:
-        release = result.releases[role]
+    several = len(turn.verdicts) > 1
+    for result in turn.verdicts.get(role, turn.verdict).suites:
+        release = result.releases["challenger" if role in turn.verdicts else "champion"]
         interval = release.interval
         values = {
             "score": release.mean,
@@ -53,10 +55,22 @@ def child_metrics(turn: Turn, role: Role) -> Metrics:
         }
         if result.num_shown:
             values["score_on_not_counted"] = release.on_shown
+        if several and role in turn.verdicts:
+            ends = result.interval
+            values |= {
+                "difference": result.difference,
+                "difference_ci_low": None if ends is None else ends.low,
+                "difference_ci_high": None if ends is None else ends.high,
+            }
         metrics |= {metric_key(result.rule.name, name): value for name, value in values.items()}
     answers = [answer for item in turn.judged for answer in item.answers[role]]
     metrics["input_tokens"] = sum(answer.input_tokens or 0 for answer in answers)
     metrics["output_tokens"] = sum(answer.output_tokens or 0 for answer in answers)
+    for rank in turn.ranking if several else ():
+        if rank.role == role:
+            suite = (rank.suite,) if rank.suite else ()
+            metrics[metric_key(*suite, "rank_low")] = rank.low
+            metrics[metric_key(*suite, "rank_high")] = rank.high
     return _split(metrics)
 
 

@@ -83,7 +83,9 @@ def test_where_mlflow_is_a_server_the_report_is_linked_there(
         )
     recorded = Receipt("record", "m", 1, 1, notes={"run_url_path": "/#/experiments/1/runs/m"})
     decided = RecordedVerdict("worse", (), (), (), utc_now())
-    outcome = Outcome("r", (recorded,), decided, "m", "/reports/r/report.html", None)
+    outcome = Outcome(
+        "r", (recorded,), {"challenger": decided}, "m", "/reports/r/report.html", None
+    )
     uri = {"mlflow": {"tracking_uri": "https://me:secret@runs.example/"}}
     publish(outcome, parse_settings(uri, base=str(tmp_path)))
     assert created["flywheel-report"]["link"] == "https://runs.example/#/experiments/1/runs/m"

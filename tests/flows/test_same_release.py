@@ -47,7 +47,7 @@ def prepare(settings: Settings) -> None:
 
 
 def compared(settings: Settings, challenger: str, seed: int) -> Outcome:
-    options = Options(challenger=challenger, seed=seed)
+    options = Options(challenger=[challenger], seed=seed)
     return turn(settings, request_from(settings, options, ("curate", "evaluate", "gate")))
 
 

@@ -36,7 +36,7 @@ def outcome() -> Outcome:
     )
     reasons = ("suite route: <b>0.71</b> | 0.62",)
     decided = RecordedVerdict("better", reasons, (SUITE,), (), utc_now())
-    return Outcome("run-1", receipts, decided, "m", None, None)
+    return Outcome("run-1", receipts, {"challenger": decided}, "m", None, None)
 
 
 def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
@@ -207,7 +207,9 @@ def test_every_number_is_shown_whole_at_any_width(outcome, width, monkeypatch):
     rule = replace(SUITE.rule, name="a suite with a rather long name")
     long = replace(SUITE, rule=rule, num_samples=1234)
     decided = replace(outcome.decided, suites=(SUITE, long))
-    summary.print_summary(replace(outcome, decided=decided), parse_settings({}, base="."))
+    summary.print_summary(
+        replace(outcome, verdicts={"challenger": decided}), parse_settings({}, base=".")
+    )
     text = paper.getvalue()
     for whole, count in (
         ("0.620 [0.500, 0.700]", 2),

@@ -160,16 +160,16 @@ def test_request_takes_from_settings_what_was_not_said(tmp_path, monkeypatch):
         base="/app",
     )
     request = request_from(settings, Options(), WHOLE_TURN)
-    assert (request.logs, request.champion, request.challenger) == (("/app/logs/*",), "a", "a")
+    assert (request.logs, request.champion, request.challengers) == (("/app/logs/*",), "a", ("a",))
     assert request.seed == 7
-    request = request_from(settings, Options(logs=["mine/*"], challenger="b", seed=0), WHOLE_TURN)
-    assert (request.logs, request.challenger) == ((str(tmp_path / "mine/*"),), "b")
+    request = request_from(settings, Options(logs=["mine/*"], challenger=["b"], seed=0), WHOLE_TURN)
+    assert (request.logs, request.challengers) == ((str(tmp_path / "mine/*"),), ("b",))
     assert request.seed == 0
     assert RunRequest.from_json(request.to_json()) == request
     assert request.config == ""
     (tmp_path / "flywheel.toml").write_text("")
     request = request_from(settings, Options(), WHOLE_TURN)
     assert request.config == str(tmp_path / "flywheel.toml")
-    unknown = request_from(settings, Options(challenger="c"), ("evaluate",))
+    unknown = request_from(settings, Options(challenger=["c"]), ("evaluate",))
     with pytest.raises(ConfigurationError, match="release 'c'"):
         require(settings, unknown)

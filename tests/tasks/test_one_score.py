@@ -67,7 +67,7 @@ def fill(home: Path, world: World, **mlflow: Any) -> Run:
     repeats = len(world["old"][0])
     values = {"evaluate": {"repeats": repeats}, "suites": SUITES, "mlflow": mlflow}
     declared = parse_settings({"home": str(home), **values}, base=str(home))
-    run = Run("r", RunRequest(champion="old", challenger="new"), declared, clock=lambda: NOW)
+    run = Run("r", RunRequest(champion="old", challengers=("new",)), declared, clock=lambda: NOW)
     samples = [
         {
             "sample_id": f"s{n}", "suite": _suite(n), "task": "t", "target": "t",

@@ -48,7 +48,7 @@ def problems(settings: Settings, *stages: str, every_release: bool = False) -> d
     request = RunRequest(
         logs=tuple(str(settings.path(pattern)) for pattern in settings.logs),
         champion=settings.champion,
-        challenger=settings.challenger,
+        challengers=settings.challengers,
         stages=stages or _TURN,
     )
     problems_found = find_problems(settings, request, every_release=every_release)
@@ -105,7 +105,7 @@ def test_every_wrong_line_of_a_suite_is_told_with_its_place(folder: Path):
     lines = ['{"input": "a", "taget": "b"}', json.dumps(_GOOD_LINE), "{cut", '{"input": "c"}',
              json.dumps(_GOOD_LINE)]  # fmt: skip
     path.write_text("\n".join(lines) + "\n")
-    request = RunRequest(champion="now", challenger="now", stages=("curate",))
+    request = RunRequest(champion="now", challengers=("now",), stages=("curate",))
     problems_found = find_problems(settings_of(folder), request, every_release=False)
     assert {problem.key for problem in problems_found} == {"suites.order.samples"}
     messages = [problem.message for problem in problems_found]
@@ -163,9 +163,26 @@ def test_no_release_and_none_named_are_told(folder: Path):
     assert problems(unnamed, every_release=True) == {}
 
 
+def test_several_challengers_are_different_releases_with_a_champion(folder: Path):
+    releases = {name: {"model": "model", "prompt": "prompts/one.md"} for name in ("now", "twin")}
+    releases |= {"next": {"model": "model"}, "later": {"model": "model", "sampling": {"top_k": 3}}}
+
+    def told(*challengers: str, champion: str = "now") -> dict[str, str]:
+        return problems(settings_of(
+            folder, releases=releases, champion=champion, challenger=challengers
+        ))  # fmt: skip
+
+    assert told("next", "later") == {}
+    assert told("now", "next") == {}, "against itself, as a single one may be"
+    assert "challenger 'next' is named twice" in told("next", "later", "next")["challenger"]
+    assert "'now' is the same release as 'twin'" in told("now", "twin")["challenger"]
+    assert "none is named" in told("next", "later", champion="")["champion"]
+    assert "did you mean 'later'" in told("next", "latr")["challenger"]
+
+
 def test_the_line_of_the_error_tells_the_first_and_how_many_there_are(folder: Path):
     suites = {"order": {"scorer": "none"}, "mood": {"scorer": "neither"}}
-    request = RunRequest(champion="now", challenger="next", stages=("gate",))
+    request = RunRequest(champion="now", challengers=("next",), stages=("gate",))
     with pytest.raises(ConfigurationError) as refused:
         require(settings_of(folder, suites=suites), request)
     line = refused.value.line()

@@ -21,17 +21,22 @@ from tasks.store.db.connection import Store
 
 @dataclass(frozen=True, slots=True)
 class EvidenceKey:
-    """What evidence is of; another version of the scorer or another margin starts anew."""
+    """What evidence is of; another version of the scorer, another margin or another number of
+    challengers that share the error rate starts anew."""
 
     champion_digest: str
     challenger_digest: str
     suite: str
     scorer: str
     margin: float
+    num_challengers: int = 1
 
     @property
     def evidence_id(self) -> str:
-        return hashlib.sha256(canonical_json(asdict(self)).encode()).hexdigest()
+        values = asdict(self)
+        if self.num_challengers == 1:
+            del values["num_challengers"]  # as it was before there could be several
+        return hashlib.sha256(canonical_json(values).encode()).hexdigest()
 
 
 def read_evidence(store: Store, key: EvidenceKey) -> Evidence | None:

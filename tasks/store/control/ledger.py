@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from expectations.contracts import RUN_STAGES, RUNS
-from tasks.model.answer import Role
+from tasks.model.answer import Role, challenger_role
 from tasks.model.receipt import Receipt
+from tasks.model.run import RunRequest
 from tasks.store.db.connection import Store
 
 
@@ -47,17 +48,29 @@ class RunKeys:
 def run_keys(store: Store, run_id: str) -> RunKeys | None:
     """None where the run has not been evaluated."""
     row = store.one(
-        "SELECT eval_set_digest, champion_digest, challenger_digest FROM runs WHERE run_id = ?",
+        "SELECT eval_set_digest, champion_digest, challenger_digest, more_challengers FROM runs "
+        "WHERE run_id = ?",
         [run_id],
     )
-    if row is None or None in row:
+    if row is None or None in row[:3]:
         return None
-    return RunKeys(row[0], {"champion": row[1], "challenger": row[2]})
+    eval_set, champion, *first, more = row
+    challengers = enumerate([*first, *(more or ())])
+    roles = {challenger_role(place): digest for place, digest in challengers}
+    return RunKeys(eval_set, {"champion": champion, **roles})
 
 
 def set_run_keys(store: Store, run_id: str, keys: RunKeys) -> None:
-    columns = {f"{role}_digest": digest for role, digest in keys.release_digests.items()}
-    annotate_run(store, run_id, eval_set_digest=keys.eval_set_digest, **columns)
+    """The releases with the champion first, then the challengers in order."""
+    champion, challenger, *more = keys.release_digests.values()
+    annotate_run(
+        store,
+        run_id,
+        eval_set_digest=keys.eval_set_digest,
+        champion_digest=champion,
+        challenger_digest=challenger,
+    )
+    store.execute("UPDATE runs SET more_challengers = ? WHERE run_id = ?", [more, run_id])
 
 
 def began_at(store: Store, run_id: str) -> datetime | None:
@@ -73,15 +86,20 @@ def find_completed(store: Store, digest: str) -> str | None:
     return run_id
 
 
-def find_evaluated(store: Store, run_id: str, champion: str, challenger: str) -> str | None:
-    """The newest run with scores; of the beginning of an id and of releases by name, where told."""
-    newest: str | None = store.scalar(
-        "SELECT max(run_id) FROM runs JOIN run_stages USING (run_id) WHERE stage = 'evaluate' "
-        "AND starts_with(run_id, ?) AND ? IN ('', request->>'champion') "
-        "AND ? IN ('', request->>'challenger')",
-        [run_id, champion, challenger],
-    )
-    return newest
+def find_evaluated(
+    store: Store, run_id: str, champion: str, challengers: Sequence[str]
+) -> str | None:
+    """The newest run with scores; of the beginning of an id and of releases by name, where told:
+    every challenger named is one of the run's."""
+    for newest, request in store.rows(
+        "SELECT run_id, request FROM runs JOIN run_stages USING (run_id) "
+        "WHERE stage = 'evaluate' AND starts_with(run_id, ?) ORDER BY run_id DESC",
+        [run_id],
+    ):
+        asked = RunRequest.from_json(request)
+        if champion in ("", asked.champion) and set(challengers) <= set(asked.challengers):
+            return str(newest)
+    return None
 
 
 def find_killed(store: Store, digest: str) -> str | None:

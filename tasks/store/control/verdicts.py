@@ -7,56 +7,85 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+from expectations.contracts import RANKINGS
+from tasks.model.answer import Role
 from tasks.model.canonical import writable
-from tasks.model.verdict import RecordedVerdict, SliceResult, SuiteResult, Verdict
+from tasks.model.verdict import Rank, RecordedVerdict, SliceResult, SuiteResult, Verdict
 from tasks.store.db.connection import Store
 
 
 def write_verdict(
     store: Store,
     run_id: str,
+    role: Role = "challenger",
     *,
     verdict: Verdict,
     reasons: Sequence[str],
     suites: Sequence[SuiteResult],
     slices: Sequence[SliceResult],
     now: datetime,
+    is_leading: bool = True,
 ) -> None:
-    """Write the verdict of a run; one that is there already is replaced."""
+    """Write the verdict of a run on one challenger; one that is there already is replaced."""
     parts = (
         list(reasons),
         [suite.to_json() for suite in suites],
         [asdict(part) for part in slices],
     )
     store.execute(
-        "INSERT OR REPLACE INTO verdicts (run_id, verdict, reasons, suites, slices, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        [run_id, verdict, *(json.dumps(part, allow_nan=False) for part in parts), now],
+        "INSERT OR REPLACE INTO verdicts "
+        "(run_id, role, verdict, reasons, suites, slices, created_at, is_leading) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            *(run_id, role, verdict),
+            *(json.dumps(part, allow_nan=False) for part in parts),
+            *(now, is_leading),
+        ],
     )
 
 
-def read_verdict(store: Store, run_id: str) -> RecordedVerdict | None:
-    row = store.one(
-        "SELECT verdict, reasons, suites, slices, created_at FROM verdicts WHERE run_id = ?",
+def read_verdicts(store: Store, run_id: str) -> dict[Role, RecordedVerdict]:
+    """Of every challenger, the one that the run came to first; none before the gate."""
+    rows = store.rows(
+        "SELECT role, verdict, reasons, suites, slices, created_at FROM verdicts "
+        "WHERE run_id = ? ORDER BY is_leading DESC, length(role), role",
         [run_id],
     )
-    if row is None:
-        return None
-    reasons, suites, slices = (writable(json.loads(text)) for text in row[1:4])
-    return RecordedVerdict(
-        verdict=row[0],
-        reasons=tuple(reasons),
-        suites=tuple(SuiteResult.from_json(suite) for suite in suites),
-        slices=tuple(SliceResult(**part) for part in slices),
-        decided_at=row[4],
+    found: dict[Role, RecordedVerdict] = {}
+    for role, verdict, *texts, decided_at in rows:
+        reasons, suites, slices = (writable(json.loads(text)) for text in texts)
+        found[role] = RecordedVerdict(
+            verdict=verdict,
+            reasons=tuple(reasons),
+            suites=tuple(SuiteResult.from_json(suite) for suite in suites),
+            slices=tuple(SliceResult(**part) for part in slices),
+            decided_at=decided_at,
+        )
+    return found
+
+
+def write_ranking(store: Store, run_id: str, ranking: Sequence[Rank]) -> None:
+    store.execute("DELETE FROM rankings WHERE run_id = ?", [run_id])
+    store.insert(RANKINGS, [{"run_id": run_id, **asdict(rank)} for rank in ranking])
+
+
+def read_ranking(store: Store, run_id: str) -> tuple[Rank, ...]:
+    """Suite by suite, all of them together first; in each the best mean first."""
+    rows = store.rows(
+        "SELECT suite, role, mean, low, high, num_samples FROM rankings WHERE run_id = ? "
+        "ORDER BY suite, mean DESC NULLS LAST, length(role), role",
+        [run_id],
     )
+    return tuple(Rank(*row) for row in rows)
 
 
 def newest_results(store: Store, before: str) -> dict[str, tuple[str, SuiteResult]]:
-    """Suite → the newest run before `before` that judged it, and what it found."""
+    """Suite → the newest run before `before` that judged it, and what it found of the challenger
+    that it came to."""
     results: dict[str, tuple[str, SuiteResult]] = {}
     for run_id, suites in store.rows(
-        "SELECT run_id, suites FROM verdicts WHERE run_id < ? ORDER BY run_id", [before]
+        "SELECT run_id, suites FROM verdicts WHERE run_id < ? AND is_leading ORDER BY run_id",
+        [before],
     ):
         for suite in writable(json.loads(suites)):
             result = SuiteResult.from_json(suite)

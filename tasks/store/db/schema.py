@@ -12,7 +12,9 @@ from expectations.contracts import (
     EVIDENCE,
     EVIDENCE_SAMPLES,
     MERGED_REPORTS,
+    RANKINGS,
     SOURCES,
+    VERDICTS,
     TableContract,
 )
 from tasks.errors import StoreError
@@ -94,6 +96,22 @@ def _draws(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
+def _challengers(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, a run had one challenger. The key of a table cannot be changed in place."""
+    for column in ("role VARCHAR DEFAULT 'challenger'", "is_leading BOOLEAN DEFAULT true"):
+        connection.execute(f"ALTER TABLE verdicts ADD COLUMN IF NOT EXISTS {column}")
+    connection.execute("CREATE TEMP TABLE kept_verdicts AS FROM verdicts")
+    connection.execute("DROP TABLE verdicts")
+    connection.execute(create_table_sql(VERDICTS))
+    connection.execute("INSERT INTO verdicts BY NAME FROM kept_verdicts")
+    connection.execute("DROP TABLE kept_verdicts")
+    connection.execute(create_table_sql(RANKINGS))
+    connection.execute("ALTER TABLE runs ADD COLUMN IF NOT EXISTS more_challengers VARCHAR[]")
+    connection.execute(
+        "ALTER TABLE evidence ADD COLUMN IF NOT EXISTS num_challengers BIGINT DEFAULT 1"
+    )
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -105,6 +123,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _weights,
     _evidence,
     _draws,
+    _challengers,
 )
 
 

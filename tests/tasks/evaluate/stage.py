@@ -78,11 +78,12 @@ def begin(
     champion: str = "one",
     challenger: str = "two",
     *,
+    more: tuple[str, ...] = (),
     seed: int = 0,
     progress: Callable[..., None] = silent,
     eval_set: str | None = EVAL_SET,
 ) -> Run:
-    request = RunRequest(champion=champion, challenger=challenger, seed=seed)
+    request = RunRequest(champion=champion, challengers=(challenger, *more), seed=seed)
     run = Run(run_id, request, settings, progress, lambda: NOW)
     with run.open_store() as store, store.transaction():
         if store.scalar("SELECT count(*) FROM runs WHERE run_id = ?", [run_id]) == 0:

@@ -13,6 +13,7 @@ import pytest
 from expectations.contracts import COMPLETIONS, EVAL_SET_SAMPLES, RELEASES, SAMPLES, SCORES
 from tasks.errors import StoreError
 from tasks.gate.task import gate
+from tasks.model.answer import challenger_role
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
 from tasks.model.verdict import RecordedVerdict
@@ -20,14 +21,14 @@ from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.control.verdicts import read_verdict
+from tasks.store.control.verdicts import read_ranking, read_verdicts
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
 _SUITES = {"route": {"role": "primary", "owner": "support"}}
 
 
 #: by the stage
-_WRITTEN = ("verdicts", "run_stages", "evidence", "evidence_samples")
+_WRITTEN = ("verdicts", "run_stages", "evidence", "evidence_samples", "rankings")
 
 
 def _run(
@@ -38,9 +39,10 @@ def _run(
     suites: Any = _SUITES,
     early: float = 0.2,
     planned_samples: int = 0,
+    alpha: float = 0.05,
 ) -> Run:
-    values = {"home": "state", "evaluate": {"repeats": repeats}, "suites": suites,
-              "gate": {"early": early, "planned_samples": planned_samples}}  # fmt: skip
+    decides = {"early": early, "planned_samples": planned_samples, "alpha": alpha}
+    values = {"home": "state", "evaluate": {"repeats": repeats}, "suites": suites, "gate": decides}
     settings = parse_settings(values, base=str(tmp_path))
     run = Run("run-1", RunRequest(seed=seed), settings, clock=lambda: _NOW)
     with run.open_store() as store:
@@ -120,7 +122,7 @@ def _answers(
 
 def _verdict(run: Run) -> RecordedVerdict:
     with run.open_store() as store:
-        found = read_verdict(store, run.run_id)
+        found = read_verdicts(store, run.run_id).get("challenger")
     assert found is not None
     return found
 
@@ -321,7 +323,7 @@ def test_each_run_by_itself_where_no_look_is_planned(tmp_path: Path) -> None:
     gate(run)
     (suite,) = _verdict(run).suites
     assert (suite.standing, suite.level) == (None, pytest.approx(0.05))
-    assert _dump(run)[2:] == [[], []]
+    assert _dump(run)[2:4] == [[], []]
 
 
 def test_a_run_that_was_not_evaluated_is_one_clear_line(tmp_path: Path) -> None:
@@ -330,3 +332,76 @@ def test_a_run_that_was_not_evaluated_is_one_clear_line(tmp_path: Path) -> None:
         store.execute("UPDATE runs SET challenger_digest = NULL")
     with pytest.raises(StoreError, match="no evaluated releases"):
         gate(run)
+
+
+_SAID = {
+    "old": [0.0, 1.0] * 100,
+    "new": [0.0, 1.0] * 100,
+    "best": [1.0] * 150 + [0.0, 1.0] * 25,
+    "bad": [0.0] * 150 + [0.0, 1.0] * 25,
+}
+
+
+def _evaluated(tmp_path: Path, *releases: str, alpha: float = 0.05) -> Run:
+    """Champion `old` and these challengers, all of which have answered."""
+    tmp_path.mkdir(exist_ok=True)
+    run = _run(tmp_path, alpha=alpha)
+    _samples(run, 200)
+    for release in ("old", *releases):
+        _answers(run, release, _SAID[release])
+    roles = {challenger_role(place): release for place, release in enumerate(releases)}
+    with run.open_store() as store:
+        ledger.set_run_keys(store, "run-1", ledger.RunKeys("set", {"champion": "old", **roles}))
+    return run
+
+
+def test_each_of_several_challengers_is_judged_as_if_alone_at_its_share_of_alpha(
+    tmp_path: Path,
+) -> None:
+    releases = ("new", "best", "bad")
+    run = _evaluated(tmp_path / "all", *releases)
+    receipt = gate(run)
+    with run.open_store() as store:
+        found = read_verdicts(store, "run-1")
+        ranked = read_ranking(store, "run-1")
+        sharing = store.rows("SELECT challenger_digest, num_challengers FROM evidence ORDER BY 1")
+    assert list(found) == ["challenger_2", "challenger", "challenger_3"], "the leading one first"
+    assert [one.verdict for one in found.values()] == ["better", "no_worse", "worse"]
+    assert receipt.notes["verdict"] == "better"
+    assert sharing == [("bad", 3), ("best", 3), ("new", 3)]
+    assert [(rank.role, rank.low, rank.high) for rank in ranked if not rank.suite] == [
+        ("challenger_2", 1, 1), ("champion", 2, 3), ("challenger", 2, 3), ("challenger_3", 4, 4),
+    ]  # fmt: skip
+    for place, release in enumerate(releases):
+        alone = _evaluated(tmp_path / release, release, alpha=0.05 / 3)
+        gate(alone)
+        expected, one = _verdict(alone), found[challenger_role(place)]
+        assert (one.suites, one.slices) == (expected.suites, expected.slices)
+        told, *others = one.reasons
+        assert (told, others[1:]) == (expected.reasons[0], list(expected.reasons[1:]))
+        assert "3 challengers share the error rate" in others[0]
+
+
+def test_evidence_of_a_challenger_alone_is_not_taken_for_that_of_one_among_several(
+    tmp_path: Path,
+) -> None:
+    """Its error rate was fixed before the first look."""
+    run = _evaluated(tmp_path / "state", "best", "bad")
+    gate(run)
+    with run.open_store() as store:
+        ledger.begin_run(store, "run-2", "{}", "digest 2", _NOW)
+        keys = ledger.RunKeys("set", {"champion": "old", "challenger": "best"})
+        ledger.set_run_keys(store, "run-2", keys)
+    alone = replace(run, run_id="run-2")
+    gate(alone)
+    standing = _verdict(alone).suites[0].standing
+    assert standing is not None
+    assert (standing.num_samples, len(standing.looks)) == (200, 1)
+
+
+def test_decided_again_a_run_of_several_challengers_writes_the_same(tmp_path: Path) -> None:
+    run = _evaluated(tmp_path / "state", "new", "best", "bad")
+    receipt = gate(run)
+    written = _dump(run)
+    assert gate(run) == receipt
+    assert _dump(run) == written

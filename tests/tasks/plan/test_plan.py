@@ -115,7 +115,7 @@ def _run(tmp_path: Path, run_id: str = "run-1") -> Run:
     (tmp_path / "route.jsonl").write_text(lines)
     values = {"home": "state", "suites": {"route": {"role": "primary", "samples": "route.jsonl"}}}
     settings = parse_settings(values, base=str(tmp_path))
-    run = Run(run_id, RunRequest(champion="a", challenger="b"), settings, clock=lambda: NOW)
+    run = Run(run_id, RunRequest(champion="a", challengers=("b",)), settings, clock=lambda: NOW)
     with run.open_store() as store:
         ledger.begin_run(store, run_id, run.request.to_json(), run_id, NOW)
     return run

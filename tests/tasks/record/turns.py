@@ -39,7 +39,10 @@ def digest(*parts: object) -> str:
 def make_run(home: Path, *, run_id: str = RUN_ID, seed: int = 0, **mlflow: Any) -> Run:
     settings = parse_settings({"home": str(home), "mlflow": mlflow}, base=str(home))
     request = RunRequest(
-        logs=(str(home / "logs" / "*.jsonl"),), champion="prod", challenger="candidate", seed=seed
+        logs=(str(home / "logs" / "*.jsonl"),),
+        champion="prod",
+        challengers=("candidate",),
+        seed=seed,
     )
     return Run(run_id, request, settings)
 
@@ -295,6 +298,8 @@ def _verdict(run: Run, verdict: str, num_samples: int) -> dict[str, Any]:
     ]
     return {
         "run_id": run.run_id,
+        "role": "challenger",
+        "is_leading": True,
         "verdict": verdict,
         "reasons": json.dumps(reasons),
         "suites": json.dumps(suites),

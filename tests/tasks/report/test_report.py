@@ -52,7 +52,7 @@ def _hostile(turn: Turn) -> Turn:
                       reasons=(HOSTILE,))  # fmt: skip
     return replace(
         turn, releases={**turn.releases, "champion": release}, judged=(judged, *turn.judged),
-        verdict=verdict, versions={HOSTILE: HOSTILE},
+        verdicts={"challenger": verdict}, versions={HOSTILE: HOSTILE},
         request={**turn.request, "logs": [HOSTILE]}, quarantined_by_reason={HOSTILE: 3},
         receipts=(Receipt("validate", "k", 3, 0, quarantined=3),),
     )  # fmt: skip
@@ -60,7 +60,7 @@ def _hostile(turn: Turn) -> Turn:
 
 def _decided(turn: Turn, **verdict: Any) -> Turn:
     """The same turn with a verdict that differs in these."""
-    return replace(turn, verdict=replace(turn.verdict, **verdict))
+    return replace(turn, verdicts={"challenger": replace(turn.verdict, **verdict)})
 
 
 def test_hostile_text_never_becomes_an_element_or_an_attribute(decided: Run) -> None:

@@ -11,11 +11,18 @@ import pytest
 
 from expectations.contracts import ALL_TABLES, FEEDBACK, SOURCES
 from tasks.errors import StoreBusyError, StoreError
+from tasks.model.answer import challenger_role
 from tasks.model.receipt import Receipt
 from tasks.model.sample import Sample
 from tasks.model.window import OPEN
 from tasks.store import Store
 from tasks.store.control import ledger
+from tasks.store.control.verdicts import (
+    newest_results,
+    read_ranking,
+    read_verdicts,
+    write_verdict,
+)
 from tasks.store.db.schema import MIGRATIONS, schema_version
 from tasks.store.evals.samples import eval_set_frame, read_eval_set, write_eval_set
 from tasks.store.intake import sources
@@ -91,6 +98,46 @@ def test_of_a_set_made_before_weights_hand_written_samples_count_one_each(path: 
             set_of_two[0], replace(set_of_two[1], is_counted=False)
         ]  # fmt: skip
         assert eval_set_frame(store, "d")["weight"].tolist() == [1.0, 1.0]
+
+
+def test_a_run_of_before_there_could_be_several_challengers_is_read(path: Path):
+    verdict = {"verdict": "better", "reasons": '["won"]', "suites": '[{"suite": "s"}]',
+               "slices": "[]", "created_at": NOW}  # fmt: skip
+    with Store.open(path) as store:
+        ledger.begin_run(store, "r", '{"challenger": "b"}', "d", NOW)
+        ledger.annotate_run(
+            store, "r", eval_set_digest="set", champion_digest="old", challenger_digest="new"
+        )
+        for change in (
+            "DROP TABLE verdicts", "DROP TABLE rankings",
+            "CREATE TABLE verdicts (run_id VARCHAR NOT NULL, verdict VARCHAR NOT NULL, "
+            "reasons JSON NOT NULL, suites JSON NOT NULL, slices JSON NOT NULL, "
+            "created_at TIMESTAMP NOT NULL, PRIMARY KEY (run_id))",
+            "ALTER TABLE runs DROP COLUMN more_challengers",
+            "ALTER TABLE evidence DROP COLUMN num_challengers",
+        ):  # fmt: skip
+            store.execute(change)
+        store.execute(f"INSERT INTO verdicts (run_id, {', '.join(verdict)}) "
+                      "VALUES ('r', ?, ?, ?, ?, ?)", list(verdict.values()))  # fmt: skip
+        version = [migration.__name__ for migration in MIGRATIONS].index("_challengers")
+        store.execute("DELETE FROM schema_migrations WHERE version > ?", [version])
+    with Store.open(path) as store:
+        found = read_verdicts(store, "r")
+        assert [(role, one.verdict, one.reasons) for role, one in found.items()] == [
+            ("challenger", "better", ("won",))
+        ]
+        assert newest_results(store, "s")["s"][0] == "r"
+        assert read_ranking(store, "r") == ()
+        keys = ledger.run_keys(store, "r")
+        assert keys == ledger.RunKeys("set", {"champion": "old", "challenger": "new"})
+        more = {challenger_role(n): f"new {n}" for n in range(12)}
+        ledger.set_run_keys(store, "r", ledger.RunKeys("set", {"champion": "old", **more}))
+        keys = ledger.run_keys(store, "r")
+        assert keys is not None
+        assert list(keys.release_digests.values()) == ["old", *more.values()]
+        write_verdict(store, "r", "challenger_2", verdict="worse", reasons=(), suites=(),
+                      slices=(), now=NOW, is_leading=False)  # fmt: skip
+        assert list(read_verdicts(store, "r")) == ["challenger", "challenger_2"]
 
 
 def test_what_a_sample_counts_is_of_its_set(path: Path):

@@ -16,7 +16,7 @@ def test_a_number_that_is_not_defined_has_no_metric_but_its_name_is_kept(decided
     turn = read(decided)
     suite = replace(turn.verdict.suites[0], comparison=None, power=None)
     verdict = replace(turn.verdict, suites=(suite,))
-    metrics = values.parent_metrics(replace(turn, verdict=verdict))
+    metrics = values.parent_metrics(replace(turn, verdicts={"challenger": verdict}))
     assert "tickets.ci_low" not in metrics.defined
     names = ("difference", "ci_low", "ci_high", "pass_probability", "effective_samples")
     assert set(metrics.undefined) == {f"tickets.{name}" for name in names}
