@@ -45,7 +45,6 @@ from tasks.statistics.sequence import (
     begin,
     decision,
     look,
-    until_decided,
     update,
 )
 from tasks.statistics.tango import tango_interval
@@ -189,16 +188,15 @@ def savings(num_runs: int, num_samples: int = 2_000) -> Iterator[dict[str, Any]]
         rng, ends, used = np.random.default_rng(4), [], []
         for _ in range(num_runs):
             values = drawn(num_samples, mean, rng, max(DISCORDANCE, abs(mean) * 1.5))
-            batches = (
-                Batch(values[start : start + NIGHTLY], IDS[start : start + NIGHTLY])
-                for start in range(0, num_samples, NIGHTLY)
-            )
-            plan = Plan(MARGIN, num_samples, 1.0, ALPHA)
-            stopped = until_decided(
-                begin(plan), batches, lambda alpha, seen=values: tango(seen, alpha), num_samples
-            )
-            ends.append(stopped.decision)
-            used.append(stopped.num_samples)
+            evidence = begin(Plan(MARGIN, num_samples, 1.0, ALPHA))
+            for start in range(0, num_samples, NIGHTLY):
+                part = slice(start, start + NIGHTLY)
+                evidence = update(evidence, Batch(values[part], IDS[part]))
+                evidence = look(evidence, lambda alpha, seen=values: tango(seen, alpha))
+                if decision(evidence) != "go_on":
+                    break
+            ends.append(decision(evidence))
+            used.append(evidence.num_samples)
         yield {
             "difference": mean, "samples": num_samples, "used_on_average": float(np.mean(used)),
             **{end: ends.count(end) / num_runs for end in ("ship", "worse", "futile", "go_on")},

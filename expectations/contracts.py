@@ -424,6 +424,17 @@ EVIDENCE_SAMPLES = TableContract(
     key=("evidence_id", "sample_id"),
 )
 
+RUN_SAMPLES = TableContract(
+    "run_samples",
+    "the samples that a run asked its releases, where it was decided before all of its eval set",
+    (
+        _c("run_id", "VARCHAR", "the run that evaluated", False),
+        _c("sample_id", "VARCHAR", "the sample", False),
+        _c("is_in_turn", "BOOLEAN", "false: asked before its turn, since it must pass", False),
+    ),
+    key=("run_id", "sample_id"),
+)
+
 #: written anew by every judgement, so it is no table of the schema
 BATCH_PROFILE = TableContract(
     "batch_profile",
@@ -460,4 +471,5 @@ ALL_TABLES = (
     DRIFT,
     EVIDENCE,
     EVIDENCE_SAMPLES,
+    RUN_SAMPLES,
 )

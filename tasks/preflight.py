@@ -110,6 +110,14 @@ class _Check:
                 scorer_version(suite.scorer, key)
 
     def evaluation(self) -> None:
+        if self.settings.evaluate.stop_when_decided and not self.settings.gate.early:
+            with self.of("evaluate.stop_when_decided"):
+                raise UsageError(
+                    "a run can stop when it is decided only where a part of the error rate is "
+                    "meant for looks besides the planned one",
+                    received="gate.early = 0",
+                    next="set [gate] early, such as 0.2",
+                )
         self.scorers()
         self.releases()
 

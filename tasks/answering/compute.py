@@ -7,7 +7,7 @@ completions are wanted, and what becomes of their scores, is for whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -33,10 +33,23 @@ class Work:
     input_tokens: int = 0
     transient: dict[CompletionKey, Failure] = field(default_factory=dict)
 
+    def add(self, more: Work) -> None:
+        """What was done after it."""
+        self.engines += more.engines
+        self.output_tokens += more.output_tokens
+        self.input_tokens += more.input_tokens
+        self.transient |= more.transient
 
-def compute(run: Run, stage: str, missing: Sequence[Need]) -> Work:
-    """Answer what is missing, engine by engine, chunk by chunk; `stage` names the progress. Raises
-    UsageError where a model cannot be used."""
+
+def compute(
+    run: Run,
+    stage: str,
+    missing: Sequence[Need],
+    is_decided: Callable[[Work], bool] = lambda _: False,
+) -> Work:
+    """Answer what is missing, engine by engine, chunk by chunk; `stage` names the progress. What
+    is left after a chunk with which it `is_decided` is not answered. Raises UsageError where a
+    model cannot be used."""
     work = Work()
     done, total = 0, len(missing)
     for _, chunks in needs.batches(missing, run.settings.evaluate.chunk_size):
@@ -52,10 +65,14 @@ def compute(run: Run, stage: str, missing: Sequence[Need]) -> Work:
                 replies = backend.answer([need.ask() for need in chunk], on_progress)
                 _keep(run, chunk, replies, work)
                 done += len(chunk)
+                if is_decided(work):
+                    break
             names = sorted({need.release.name for chunk in chunks for need in chunk})
             work.engines.append({"releases": names, **asdict(backend.facts())})
         finally:
             backend.close()
+        if is_decided(work):
+            break
     return work
 
 

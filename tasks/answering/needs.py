@@ -59,13 +59,17 @@ def distinct(releases: Sequence[ResolvedRelease]) -> list[ResolvedRelease]:
 
 
 def needs(
-    releases: Sequence[ResolvedRelease], samples: Sequence[Sample], seeds: range
+    releases: Sequence[ResolvedRelease],
+    samples: Sequence[Sample],
+    seeds: range,
+    *,
+    in_turn: bool = False,
 ) -> list[Need]:
-    """Every completion wanted. Neighbours share a prompt, and champion and challenger of a sample
-    stand side by side, so that any slice of the list is a batch of both releases."""
+    """Every completion wanted. Neighbours share a prompt, or the samples come `in_turn`, as given;
+    all releases of a sample stand side by side, so that any slice of the list is a batch of all."""
     for release in releases:
         _check_prompts(release, samples)
-    ordered = sorted(samples, key=lambda sample: (sample.task or "", sample.suite))
+    ordered = sorted(samples, key=lambda s: ("", "") if in_turn else (s.task or "", s.suite))
     return [
         Need(release, sample, seed) for sample in ordered for seed in seeds for release in releases
     ]

@@ -12,13 +12,17 @@ from typing import Any
 
 from tasks.answering import needs
 from tasks.answering.compute import Work, compute, score_all
+from tasks.answering.needs import Need
 from tasks.errors import UsageError
+from tasks.evaluate.stopping import Stopping
+from tasks.evidence.stopping import in_turn
 from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.run import Run
 from tasks.scoring.suites import suite_rules
+from tasks.scoring.worth import as_answered
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals import answers as table
@@ -53,20 +57,61 @@ def evaluate(run: Run) -> Receipt:
             )
         rules = suite_rules(run.settings, {sample.suite for sample in samples})
         scorers = {rule.name: rule.metric for rule in rules}
-        wanted = needs.needs(distinct, samples, seeds)
+        may_stop = run.settings.evaluate.stop_when_decided and len(distinct) == len(releases)
+        if may_stop:
+            temperatures = [release.sampling.temperature for release in distinct]
+            samples = in_turn(as_answered(samples, temperatures, len(seeds)), rules, eval_set)
+        wanted = needs.needs(distinct, samples, seeds, in_turn=may_stop)
         known = {c.key for c in table.read_completions(store, eval_set, digests, seeds)}
+        roles = {role: release.digest for role, release in releases.items()}
+        keys = ledger.RunKeys(eval_set, roles)
         with store.transaction():
             for release in releases.values():
                 save_release(store, release.record(), run.clock())
-            roles = {role: release.digest for role, release in releases.items()}
-            ledger.set_run_keys(store, run.run_id, ledger.RunKeys(eval_set, roles))
-    work = compute(run, STAGE, needs.missing(wanted, known))
+            ledger.set_run_keys(store, run.run_id, keys)
+    stopping = Stopping(run, keys, rules, samples, wanted) if may_stop else None
+    work = _answer(run, wanted, needs.missing(wanted, known), stopping)
     with run.open_store() as store, store.transaction():
+        if stopping is not None and stopping.stops:
+            wanted = _asked(store, run, wanted, stopping)
         rows = score_all(store, eval_set, wanted, seeds, scorers, work)
         table.save_scores(store, rows)
-        receipt = _receipt(store, run, eval_set, releases, rows, work)
+        receipt = _receipt(store, run, eval_set, releases, rows, work, stopping)
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+def _answer(
+    run: Run, wanted: Sequence[Need], missing: Sequence[Need], stopping: Stopping | None
+) -> Work:
+    """All that is missing; or until the run is decided, and where it may ship, what of the samples
+    that must pass is missing too."""
+    if stopping is None:
+        return compute(run, STAGE, missing)
+    work = Work() if stopping(Work()) else compute(run, STAGE, missing, stopping)
+    if "ship" in stopping.stops.values():
+        in_turn = {sample.sample_id for sample in stopping.asked}
+        demanded = [
+            need
+            for need in missing
+            if need.sample.must_pass and need.sample.sample_id not in in_turn
+        ]
+        work.add(compute(run, STAGE, demanded))
+    return work
+
+
+def _asked(store: Store, run: Run, wanted: Sequence[Need], stopping: Stopping) -> list[Need]:
+    """What was asked after all, kept with the run: samples in turn, and out of turn those that must
+    pass where a release may ship."""
+    in_turn = {sample.sample_id: True for sample in stopping.asked}
+    out_of_turn = {
+        sample.sample_id: False
+        for sample in stopping.samples
+        if sample.must_pass and "ship" in stopping.stops.values()
+    }
+    asked = out_of_turn | in_turn
+    eval_sets.keep_samples_of_run(store, run.run_id, asked)
+    return [need for need in wanted if need.sample.sample_id in asked]
 
 
 def _receipt(
@@ -76,6 +121,7 @@ def _receipt(
     releases: Mapping[Role, ResolvedRelease],
     rows: Sequence[dict[str, Any]],
     work: Work,
+    stopping: Stopping | None,
 ) -> Receipt:
     digests = sorted({release.digest for release in releases.values()})
     totals = table.completion_totals(store, run.run_id, eval_set, digests)
@@ -101,4 +147,11 @@ def _receipt(
         "tokens_per_s": round(tokens / run_s, 1) if run_s else None,
         "engines": work.engines,
     }
+    if stopping is not None and stopping.stops:
+        notes["stopped"] = {
+            "challengers": stopping.stops,
+            "num_samples": stopping.num_asked,
+            "num_samples_in_all": len(stopping.samples),
+            "num_answers_saved": len(stopping.wanted) - len(rows),
+        }
     return Receipt(STAGE, eval_set, rows_in=len(rows), rows_out=len(rows), notes=notes)

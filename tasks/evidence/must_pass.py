@@ -13,22 +13,26 @@ from tasks.model.answer import Answer, JudgedSample
 from tasks.model.verdict import GateRule, MustPass
 
 
-def must_pass(judged: Sequence[JudgedSample], gate: GateRule) -> MustPass:
-    """Sorts the samples that must pass and did not."""
+def must_pass(
+    judged: Sequence[JudgedSample], gate: GateRule, num_in_all: int | None = None
+) -> MustPass:
+    """Sorts the samples that must pass and did not. `num_in_all`: how many must, where these are
+    not all of them yet."""
     demanded = sorted(
         (item for item in judged if item.sample.must_pass),
         key=lambda item: (item.sample.suite, item.sample.sample_id),
     )
+    num_demanded = num_in_all or len(demanded)
     new: list[JudgedSample] = []
     old: list[JudgedSample] = []
     unknown: list[JudgedSample] = []
     for item in demanded:
         answers = item.answers["challenger"]
-        if _has_failed(answers, len(demanded), gate, unknown_passes=True):
+        if _has_failed(answers, num_demanded, gate, unknown_passes=True):
             champion = item.answers["champion"]
-            failed_too = _has_failed(champion, len(demanded), gate, unknown_passes=True)
+            failed_too = _has_failed(champion, num_demanded, gate, unknown_passes=True)
             (old if failed_too else new).append(item)
-        elif _has_failed(answers, len(demanded), gate, unknown_passes=False):
+        elif _has_failed(answers, num_demanded, gate, unknown_passes=False):
             unknown.append(item)
     return MustPass(tuple(new), tuple(old), tuple(unknown))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tasks.model.answer import ROLES, JudgedSample
 from tasks.model.comparison import Comparison
@@ -13,13 +14,32 @@ _MAX_NAMED = 5
 #: weights cost a set so much of its samples before they are spoken of
 _NOTABLE_LOSS = 0.9
 
+#: why a run stopped, in words
+_STOPPED = {
+    "ship": "with the evidence so far it passes",
+    "worse": "with the evidence so far it loses for certain",
+    "blocked": "a sample that must pass has failed",
+    "futile": "it could hardly pass any more",
+}
+
 
 def reasons(
-    decision: Decision, gate: GateRule, changes: Sequence[str] = (), num_challengers: int = 1
+    decision: Decision,
+    gate: GateRule,
+    changes: Sequence[str] = (),
+    num_challengers: int = 1,
+    stopped: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
     """Why the verdict is what it is: the decisive sentence first, then suite by suite. `changes`:
-    what is decided by and was planned otherwise. `num_challengers`: that share the error rate."""
+    what is decided by and was planned otherwise. `num_challengers`: that share the error rate.
+    `stopped`: evaluate's note where it did not ask all samples, and `why` for this challenger."""
     sentences = [_headline(decision)]
+    if stopped:
+        sentences.append(
+            f"Stopped after {stopped['num_samples']} of {stopped['num_samples_in_all']} samples, "
+            f"asked in random order: {_STOPPED[stopped['why']]}. "
+            f"{_count(stopped['num_answers_saved'], 'answer')} needed not be computed."
+        )
     if num_challengers > 1:
         sentences.append(
             f"{num_challengers} challengers share the error rate: each is judged "
@@ -196,9 +216,9 @@ def _shown(suite: SuiteResult) -> list[str]:
         return []
     champion, challenger = (suite.releases[role].on_shown for role in ROLES)
     return [
-        f"suite {suite.rule.name}: {_count(suite.num_shown, 'sample')} of production, on which the "
-        f"challenger scores {decimal(challenger)} and the champion {decimal(champion)}, could only "
-        "be drawn by outcome, so they are shown and do not count."
+        f"suite {suite.rule.name}: {_count(suite.num_shown, 'sample')}, on which the challenger "
+        f"scores {decimal(challenger)} and the champion {decimal(champion)}, could only be drawn "
+        "by outcome, or were asked out of turn, so they are shown and do not count."
     ]
 
 

@@ -7,27 +7,24 @@ which challenger the run came to by ranking.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
+from tasks.answering.reading import read_judged
 from tasks.errors import StoreError
-from tasks.evidence.nights import Night, night, standing
+from tasks.evidence.looks import looks, planned_sizes
+from tasks.evidence.nights import Night, standing
 from tasks.gate.ranking import leading, ranking
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
-from tasks.model.answer import JudgedSample, Role
+from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
-from tasks.model.verdict import Decision, GateRule, SuiteRule
+from tasks.model.verdict import Decision
 from tasks.run import Run
 from tasks.scoring import policy
-from tasks.scoring.effective import counted_scorers, judged_samples
 from tasks.scoring.suites import gate_rule, suite_rules
 from tasks.scoring.worth import as_answered
-from tasks.store import Store
 from tasks.store.control import evidence, ledger, verdicts
 from tasks.store.control.evidence import EvidenceKey
-from tasks.store.evals import answers
 from tasks.store.evals.releases import read_release
-from tasks.store.evals.samples import read_eval_set
+from tasks.store.evals.samples import read_eval_set, samples_of_run
 
 
 def gate(run: Run) -> Receipt:
@@ -35,6 +32,7 @@ def gate(run: Run) -> Receipt:
     where the set has samples of a suite that is not declared."""
     settings = run.settings
     with run.open_store() as store:
+        evaluated = run.request.scores_of or run.run_id
         keys = ledger.run_keys(store, run.run_id)
         if keys is None:
             raise StoreError(
@@ -42,33 +40,31 @@ def gate(run: Run) -> Receipt:
                 received=f"run {run.run_id}",
                 next="flywheel run, which evaluates before it decides",
             )
-        plan = ledger.finished_stage(store, run.request.scores_of or run.run_id, "plan")
+        plan = ledger.finished_stage(store, evaluated, "plan")
+        receipt = ledger.finished_stage(store, evaluated, "evaluate")
+        stopped = None if receipt is None else receipt.notes.get("stopped")
         releases = [read_release(store, digest) for digest in keys.release_digests.values()]
         temperatures = [release.sampling["temperature"] for release in releases if release]
-        samples = as_answered(
+        whole = as_answered(
             read_eval_set(store, keys.eval_set_digest), temperatures, len(run.seeds)
         )
-        stored = {
-            role: answers.read_answers(store, keys.eval_set_digest, digest, run.seeds)
-            for role, digest in keys.release_digests.items()
-        }
-    rules = suite_rules(settings, {sample.suite for sample in samples})
-    scorers = counted_scorers(samples, stored.values(), {rule.name: rule.metric for rule in rules})
-    judged = judged_samples(samples, stored, run.seeds, scorers)
+        samples = samples_of_run(store, evaluated, whole)
+        rules = suite_rules(settings, {sample.suite for sample in samples})
+        judged, scorers = read_judged(
+            store, keys, samples, run.seeds, {rule.name: rule.metric for rule in rules}
+        )
     challengers = [role for role in keys.release_digests if role != "champion"]
     rule = gate_rule(settings, len(challengers))
+    planned = planned_sizes(whole, settings.gate.planned_samples, plan)
     decisions: dict[Role, Decision] = {}
     nights: dict[Role, dict[str, tuple[EvidenceKey, Night]]] = {}
     for role in challengers:
         pairs = [item.pair(role) for item in judged]
         digests = keys.release_digests["champion"], keys.release_digests[role]
-        nights[role] = {}
-        if rule.early and digests[0] != digests[1]:
-            with run.open_store(read_only=True) as store:
-                planned = _planned(plan)
-                declared_size = settings.gate.planned_samples
-                sizes = planned, declared_size, len(challengers)
-                nights[role] = dict(_nights(store, digests, rules, pairs, rule, scorers, *sizes))
+        with run.open_store(read_only=True) as store:
+            nights[role] = looks(
+                store, digests, rules, pairs, rule, scorers, planned, len(challengers)
+            )
         decisions[role] = decide(
             pairs,
             rules,
@@ -104,57 +100,23 @@ def gate(run: Run) -> Receipt:
                 run.run_id,
                 role,
                 verdict=each.verdict,
-                reasons=reasons(each, rule, changes, len(challengers)),
+                reasons=reasons(
+                    each,
+                    rule,
+                    changes,
+                    len(challengers),
+                    stopped and {**stopped, "why": stopped["challengers"][role]},
+                ),
                 suites=each.suites,
                 slices=each.slices,
                 now=run.clock(),
                 is_leading=role == leader,
             )
         verdicts.write_ranking(store, run.run_id, ranked)
-        for key, night in (look for looks in nights.values() for look in looks.values()):
+        for key, night in (look for of_role in nights.values() for look in of_role.values()):
             if night.fed:
                 evidence.save_night(
                     store, key, night.evidence, night.fed, run_id=run.run_id, now=run.clock()
                 )
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
-
-
-def _nights(
-    store: Store,
-    digests: tuple[str, str],
-    rules: Sequence[SuiteRule],
-    judged: Sequence[JudgedSample],
-    gate_rule: GateRule,
-    scorers: Mapping[str, str],
-    planned: Mapping[str, int],
-    declared_size: int,
-    num_challengers: int,
-) -> Iterator[tuple[str, tuple[EvidenceKey, Night]]]:
-    """Every gating suite with what this look adds to the evidence on this pair of releases."""
-    for rule in rules:
-        items = [item for item in judged if item.sample.suite == rule.name]
-        counted = sum(item.sample.is_counted for item in items)
-        if not rule.is_gating or not counted:
-            continue
-        key = EvidenceKey(*digests, rule.name, scorers[rule.name], rule.margin, num_challengers)
-        before = evidence.read_evidence(store, key)
-        fed = evidence.fed_samples(store, key)
-        size = declared_size or planned.get(rule.name) or counted
-        look = night(before, fed, items, rule, gate_rule, size)
-        yield rule.name, (key, look)
-
-
-def _planned(plan: Receipt | None) -> Mapping[str, int]:
-    """Suite → the samples its one look by interval is planned at, where that is not the set.
-
-    A set of hand-written samples is what it is. One that production adds to may be too small today
-    and large enough next week: it is looked at when an equal release would pass, but not later than
-    at four times its size.
-    """
-    planned: dict[str, int] = {}
-    for suite in plan.notes["suites"] if plan is not None else ():
-        size, enough = suite["num_samples"], suite["num_samples_for_80"]
-        if suite["grows"] and enough is not None:
-            planned[suite["suite"]] = min(max(size, enough), 4 * size)
-    return planned

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from tasks.answering.reading import read_judged
 from tasks.errors import StoreError
 from tasks.model.turn import Turn
-from tasks.scoring.effective import counted_scorers, judged_samples
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
 from tasks.store.evals import lineage
-from tasks.store.evals.answers import read_answers
 from tasks.store.evals.releases import read_release
-from tasks.store.evals.samples import find_eval_set, read_eval_set
+from tasks.store.evals.samples import find_eval_set, read_eval_set, samples_of_run
 
 
 def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, str]) -> Turn:
@@ -41,14 +40,12 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         if release is None:
             raise StoreError(f"the {role} of the run is not in the store", received=digest)
         releases[role] = release
-    samples = read_eval_set(store, eval_set.digest)
-    stored = {
-        role: read_answers(store, eval_set.digest, digest, seeds)
-        for role, digest in keys.release_digests.items()
-    }
+    samples = samples_of_run(
+        store, request.get("scores_of") or run_id, read_eval_set(store, eval_set.digest)
+    )
     (verdict, *_) = decided.values()  # all were judged by the same scorers
     metrics = {suite.rule.name: suite.scorer for suite in verdict.suites}
-    scorers = counted_scorers(samples, stored.values(), metrics)
+    judged, _ = read_judged(store, keys, samples, seeds, metrics)
     return Turn(
         run_id=run_id,
         started_at=started_at,
@@ -57,7 +54,7 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         eval_set=eval_set,
         verdicts=decided,
         ranking=verdicts.read_ranking(store, run_id),
-        judged=judged_samples(samples, stored, seeds, scorers),
+        judged=judged,
         receipts=tuple(ledger.receipts(store, run_id)),
         quarantined_by_reason=lineage.quarantined_by_reason(store, run_id),
         log_files=lineage.log_files_of(store, eval_set.digest, run_id),

@@ -196,6 +196,11 @@ class EvaluateSettings(_Section):
     seed: int = Field(0, ge=0, description="seed of the run; a sample's seed derives from it")
     repeats: int = Field(1, ge=1, description="completions a sample; their mean is the score")
     chunk_size: int = Field(64, ge=1, description="completions stored at a time")
+    stop_when_decided: bool = Field(
+        False,
+        description="ask samples at random, and no more once a loss or a pass is certain or a pass "
+        "out of reach",
+    )
 
 
 class GateSettings(_Section):

@@ -149,16 +149,6 @@ class Batch:
     weights: Values | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """How a run ended: fed `num_samples` of the set's, and spared `num_saved`."""
-
-    evidence: Evidence
-    decision: Decision
-    num_samples: int
-    num_saved: int
-
-
 def begin(plan: Plan) -> Evidence:
     return Evidence(plan, no_bets(plan.max_weight, (-plan.margin, 0.0)))
 
@@ -232,8 +222,13 @@ def decision(evidence: Evidence) -> Decision:
         return "ship"
     if interval.high < 0 and evidence.may_tell_loss:
         return "worse"
+    return "futile" if is_futile(evidence) else "go_on"
+
+
+def is_futile(evidence: Evidence) -> bool:
+    """Whether an equal release would hardly pass the planned look any more."""
     chance = conditional_power(evidence)
-    return "futile" if chance is not None and chance < _FUTILE_BELOW else "go_on"
+    return chance is not None and chance < _FUTILE_BELOW
 
 
 def conditional_power(evidence: Evidence) -> float | None:
@@ -262,26 +257,6 @@ def conditional_power(evidence: Evidence) -> float | None:
     quantile = float(ndtri(1 - plan.alpha * (1 - plan.early) / 2))
     spare = done * mean + plan.margin - quantile * error
     return float(ndtr(spare / (math.sqrt(1 - done) * error)))
-
-
-def until_decided(
-    evidence: Evidence, batches: Iterable[Batch], fixed_interval: FixedInterval, num_samples: int
-) -> Stopped:
-    """Feed one batch after the other until something is decided: inside one run, of a set with
-    `num_samples` new samples in all.
-
-    `batches` is read no further than needed, so what it would have computed is saved. They must
-    come in an order blind to outcomes: `random_order`. Futility stops a run too.
-    """
-    start = evidence.num_samples
-    verdict: Decision = "go_on"
-    for batch in batches:
-        evidence = _with_planned_look(update(evidence, batch), fixed_interval)
-        verdict = decision(evidence)
-        if verdict != "go_on":
-            break
-    used = evidence.num_samples - start
-    return Stopped(look(evidence, fixed_interval), verdict, used, num_samples - used)
 
 
 def _with_planned_look(evidence: Evidence, fixed_interval: FixedInterval) -> Evidence:

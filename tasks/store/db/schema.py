@@ -13,6 +13,7 @@ from expectations.contracts import (
     EVIDENCE_SAMPLES,
     MERGED_REPORTS,
     RANKINGS,
+    RUN_SAMPLES,
     SOURCES,
     VERDICTS,
     TableContract,
@@ -112,6 +113,10 @@ def _challengers(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _run_samples(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(create_table_sql(RUN_SAMPLES))
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -124,6 +129,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _evidence,
     _draws,
     _challengers,
+    _run_samples,
 )
 
 

@@ -6,13 +6,13 @@ Owns the SQL; decides nothing. Everything but the choice of columns is in the co
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, SAMPLES
+from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, RUN_SAMPLES, SAMPLES
 from tasks.model.canonical import canonical_json, writable
 from tasks.model.sample import Sample
 from tasks.model.turn import EvalSet
@@ -58,6 +58,30 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             [digest],
         )
     ]  # fmt: skip
+
+
+def samples_of_run(store: Store, run_id: str, samples: Sequence[Sample]) -> list[Sample]:
+    """Those of an eval set that a run asked its releases: all, but where it stopped because it was
+    decided. What it asked out of turn does not count."""
+    asked: dict[str, bool] = dict(
+        store.rows("SELECT sample_id, is_in_turn FROM run_samples WHERE run_id = ?", [run_id])
+    )
+    if not asked:
+        return list(samples)
+    return [
+        replace(sample, is_counted=sample.is_counted and asked[sample.sample_id])
+        for sample in samples
+        if sample.sample_id in asked
+    ]
+
+
+def keep_samples_of_run(store: Store, run_id: str, asked: Mapping[str, bool]) -> None:
+    """Sample id → whether it was asked in turn, of a run that stopped before it had asked all."""
+    rows = (
+        {"run_id": run_id, "sample_id": sample_id, "is_in_turn": is_in_turn}
+        for sample_id, is_in_turn in asked.items()
+    )
+    store.insert(RUN_SAMPLES, rows, existing="replace")
 
 
 def eval_set_frame(store: Store, digest: str) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from scipy.stats import binom, t
 from tasks.model.comparison import Interval
 from tasks.statistics.sequence import (
     Batch,
-    Decision,
     Evidence,
     Plan,
     begin,
@@ -22,7 +21,6 @@ from tasks.statistics.sequence import (
     decision,
     look,
     random_order,
-    until_decided,
     update,
 )
 
@@ -234,39 +232,6 @@ def test_what_cannot_pass_any_more_is_futile_until_the_planned_look() -> None:
     assert conditional_power(begin(PLAN)) == pytest.approx(0.93, abs=0.01)
     last = update(begin(PLAN), Batch(np.zeros(500), named(0, 500)))
     assert conditional_power(look(last, lambda alpha: Interval(-1, 1))) is None
-
-
-@pytest.mark.parametrize(
-    ("margin", "mean", "decided"),
-    [(0.05, 0.0, "ship"), (0.05, -0.15, "worse"), (0.02, -0.04, "futile")],
-)
-def test_a_run_reads_no_further_than_its_decision(
-    margin: float, mean: float, decided: Decision
-) -> None:
-    values = drawn(5_000, mean, np.random.default_rng(9), 0.2)
-    plan = Plan(margin, 1_500, 1.0)
-    read: list[int] = []
-
-    def batches() -> Iterator[Batch]:
-        for start in range(0, 5_000, 100):
-            read.append(start)
-            yield Batch(values[start : start + 100], named(start, 100))
-
-    stopped = until_decided(begin(plan), batches(), lambda alpha: Interval(-1, 1), 5_000)
-    assert stopped.decision == decided
-    assert stopped.num_samples == 100 * len(read) < 1_500
-    assert stopped.num_saved == 5_000 - stopped.num_samples
-    (point,) = stopped.evidence.looks
-    assert point.num_samples == stopped.num_samples
-
-
-def test_a_run_without_a_decision_reads_all_and_takes_the_planned_look_on_its_way() -> None:
-    batches = [Batch(np.zeros(40), named(start, 40)) for start in range(0, 160, 40)]
-    start = begin(Plan(0.05, planned=100, max_weight=1.0))
-    stopped = until_decided(start, batches, lambda alpha: Interval(-0.2, 0.2), 160)
-    assert (stopped.decision, stopped.num_samples, stopped.num_saved) == ("go_on", 160, 0)
-    assert stopped.evidence.fixed == Interval(-0.2, 0.2)
-    assert stopped.evidence.fixed_num_samples == 120
 
 
 @pytest.mark.parametrize(
