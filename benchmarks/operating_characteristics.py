@@ -32,17 +32,16 @@ from numpy.typing import NDArray
 from benchmarks.results import FOLDER, header
 from tasks.curate.assemble import assemble
 from tasks.curate.targets import TargetResolver
-from tasks.model.answer import MISSING, Answer, JudgedSample
+from tasks.model.answer import MISSING, Answer, JudgedSample, challenger_role
 from tasks.model.logged_call import Conversation, LoggedCall, Opinion
 from tasks.model.sample import Sample
-from tasks.model.verdict import Decision, GateRule, SuiteRule
+from tasks.model.verdict import SHIPS, Decision, GateRule, SuiteRule
 from tasks.settings import CurateSettings
 
 GATE = GateRule(
     alpha=0.05, early=0.0, max_missing_ratio=1.0, unseen_loss=0.25, must_pass_reliability=0.98
 )
 SUITE = SuiteRule("suite", "primary", 0.05, "exact_match")
-SHIPS = ("better", "no_worse")
 Scores = NDArray[np.float64]
 
 
@@ -215,6 +214,20 @@ def popular(draw: Generator, moves: Scores, margin: float = 0.05) -> Any:
     return items, [replace(SUITE, margin=margin)]
 
 
+def several(draw: Generator, losses: tuple[float, ...], count: int = 200) -> Any:
+    """One champion, right four times in five, and challengers that truly lose so much each: every
+    one changes a tenth of the answers, by luck of its own."""
+    right = draw.random(count) < 0.8
+    said = {"champion": right}
+    for place, loss in enumerate(losses):
+        chance = np.where(right, (0.1 + loss) / 2 / 0.8, (0.1 - loss) / 2 / 0.2)
+        said[challenger_role(place)] = right ^ (draw.random(count) < chance)
+    return [
+        replace(item, answers={role: (Answer(float(v[n])),) for role, v in said.items()})
+        for n, item in enumerate(judged(np.array([right, right], dtype=float)))
+    ], [SUITE]
+
+
 CASES = (
     Case("mined", "400 of 1,000 calls, no difference", lambda draw: mined(draw, 0.0),
          {"bias, points": 0.5, "worse": -0.025, "interval holds the truth": 0.94}, 0.0),
@@ -239,6 +252,12 @@ CASES = (
          {"ships": -0.026}),
     Case("one look", "n = 80, loses the margin, nothing won", one_suite(80, -0.05, 0.05),
          {"ships": -0.026}),
+    Case("challengers", "five that truly lose the margin", lambda draw: several(draw, (0.05,) * 5),
+         {"any ships": -0.026}),
+    Case("challengers", "one truly loses the margin, four twice as much",
+         lambda draw: several(draw, (0.05, *(0.1,) * 4)), {"any ships": -0.026}),
+    Case("challengers", "five, no difference", lambda draw: several(draw, (0.0,) * 5),
+         {"any worse": -0.027, "all ranks hold": 0.95}, 0.0),
     Case("repeats", "n = 2,000, no difference, 1 repeat", lambda draw: repeated(draw, 1, 0.0),
          {"ships": 0.95}),
     Case("repeats", "n = 2,000, no difference, 4 repeats", lambda draw: repeated(draw, 4, 0.0),
@@ -260,6 +279,18 @@ CASES = (
 )  # fmt: skip
 
 
+def decisions(items: list[JudgedSample], rules: list[SuiteRule]) -> list[Decision]:
+    """Of every challenger, as the gate's stage asks for them."""
+    from tasks.gate.verdict import decide
+
+    roles = [role for role in items[0].answers if role != "champion"]
+    gate = replace(GATE, alpha=GATE.alpha / len(roles))
+    return [
+        decide([item.pair(role) for item in items], rules, gate, is_same_release=False)
+        for role in roles
+    ]
+
+
 def outcomes(decision: Decision, truth: float) -> dict[str, float]:
     verdicts = [suite.verdict for suite in decision.suites]
     alarms = [part.value for part in decision.slices if part.is_alarm]
@@ -279,14 +310,22 @@ def outcomes(decision: Decision, truth: float) -> dict[str, float]:
 
 def simulate(task: tuple[int, int, int]) -> dict[str, list[float]]:
     """What came out in a stretch of the runs of one case, by its number and seeds."""
-    from tasks.gate.verdict import decide
+    from tasks.gate.ranking import ranking
 
     number, first, last = task
     case = CASES[number]
     values: dict[str, list[float]] = {name: [] for name in case.asked}
     for run in range(first, last):
         items, rules = case.draw(np.random.default_rng([number, run]))
-        outcome = outcomes(decide(items, rules, GATE, is_same_release=False), case.truth)
+        decided = decisions(items, rules)
+        outcome = outcomes(decided[0], case.truth) | {
+            "any ships": any(one.verdict in SHIPS for one in decided),
+            "any worse": any(one.verdict == "worse" for one in decided),
+        }
+        if "all ranks hold" in values:  # of equal releases: nothing is certain
+            ranked = ranking(items, rules, GATE.alpha, GATE.unseen_loss)
+            size = len(decided) + 1
+            outcome["all ranks hold"] = all((r.low, r.high) == (1, size) for r in ranked)
         for name, seen in values.items():
             seen.append(float(outcome[name]))
     return values

@@ -23,7 +23,7 @@ _SEEDS = 20
 #: a correct gate breaks a bound of this file by chance once in so many runs of a test
 _ONCE_IN = 10_000
 _LETTERS = "abcd"
-_RELEASE = """
+RELEASE = """
 [releases.{name}]
 model = "{model}"
 [releases.{name}.sampling]
@@ -72,7 +72,7 @@ def letters(application: Application, tmp_path: Path) -> Settings:
     kept = text[: text.index("[releases.champion]")], text[text.index("[suites.route]") :]
     releases = (("champion", "abcd", 4), ("twin", "cdba", 4), ("better", "abcd", 2))
     sections = [
-        _RELEASE.format(
+        RELEASE.format(
             name=name, top_k=top_k,
             model=write_tiny_model(tmp_path / name, even=order),
         )

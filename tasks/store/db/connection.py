@@ -21,7 +21,7 @@ import duckdb
 
 from expectations.contracts import TableContract
 from tasks.errors import StoreBusyError, StoreError
-from tasks.store.db.schema import migrate
+from tasks.store.db.schema import is_outdated, migrate
 from tasks.store.db.snapshot import UnsteadyError, remove_leftovers, snapshot
 
 if TYPE_CHECKING:
@@ -48,12 +48,18 @@ class Store:
     def open(
         cls, path: Path, *, read_only: bool = False, lock_timeout_s: float = 5.0
     ) -> Iterator[Store]:
-        """Open (and, unless read-only, create and migrate) the store at `path`.
+        """Open (and, unless read-only, create) the store at `path`; one that an earlier build wrote
+        is migrated, also where it is only read.
 
         Raises StoreBusyError when another process holds it (read-only: and there is no room for a
         copy), StoreError when it cannot be opened or, read-only, does not exist.
         """
         connection = _connect_to_read(path) if read_only else _connect(path, lock_timeout_s)
+        if read_only and is_outdated(connection):
+            connection.close()
+            with cls.open(path, lock_timeout_s=lock_timeout_s):
+                pass
+            connection = _connect_to_read(path)
         try:
             if not read_only:
                 migrate(connection)

@@ -163,3 +163,11 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
     rows = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchall()
     return int(rows[0][0])
+
+
+def is_outdated(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether it is a store, and not of the newest schema."""
+    known = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_migrations'"
+    ).fetchall()
+    return known != [(0,)] and schema_version(connection) < len(MIGRATIONS)

@@ -121,7 +121,7 @@ def test_a_run_of_before_there_could_be_several_challengers_is_read(path: Path):
                       "VALUES ('r', ?, ?, ?, ?, ?)", list(verdict.values()))  # fmt: skip
         version = [migration.__name__ for migration in MIGRATIONS].index("_challengers")
         store.execute("DELETE FROM schema_migrations WHERE version > ?", [version])
-    with Store.open(path) as store:
+    with Store.open(path, read_only=True) as store:
         found = read_verdicts(store, "r")
         assert [(role, one.verdict, one.reasons) for role, one in found.items()] == [
             ("challenger", "better", ("won",))
@@ -130,6 +130,7 @@ def test_a_run_of_before_there_could_be_several_challengers_is_read(path: Path):
         assert read_ranking(store, "r") == ()
         keys = ledger.run_keys(store, "r")
         assert keys == ledger.RunKeys("set", {"champion": "old", "challenger": "new"})
+    with Store.open(path) as store:
         more = {challenger_role(n): f"new {n}" for n in range(12)}
         ledger.set_run_keys(store, "r", ledger.RunKeys("set", {"champion": "old", **more}))
         keys = ledger.run_keys(store, "r")
