@@ -28,7 +28,9 @@ def reasons(decision: Decision, gate: GateRule, changes: Sequence[str] = ()) -> 
         sentences.append("Champion and challenger are the same release: nothing can have changed.")
     sentences += _must_pass(decision.must_pass)
     num_slices = sum(part.role != "report" for part in decision.slices)
-    sentences += [_slice(part, num_slices, gate) for part in decision.slices if part.holds]
+    alpha = gate.alpha_of_look(decision.look)
+    sentences += [_slice(part, num_slices, alpha) for part in decision.slices if part.holds]
+    sentences += _look(decision, gate)
     sentences += _pooled(decision)
     for suite in decision.suites:
         sentences.append(_suite(suite))
@@ -220,7 +222,19 @@ def _lacking(suite: SuiteResult, gate: GateRule) -> Iterator[str]:
         yield f"suite {suite.rule.name}: whatever those answers were, it is {suite.verdict}."
 
 
-def _slice(part: SliceResult, num_slices: int, gate: GateRule) -> str:
+def _look(decision: Decision, gate: GateRule) -> list[str]:
+    """Why what is judged anew at every look is judged more strictly than before."""
+    alpha = gate.alpha_of_look(decision.look)
+    has_own_interval = any(part.role != "report" for part in decision.slices)
+    if decision.look == 1 or not gate.early or not has_own_interval:
+        return []
+    return [
+        f"This is look {decision.look} at this pair of releases: slices are judged at "
+        f"{100 * (1 - alpha):.4g}%, so that all looks together are wrong no more often than one."
+    ]
+
+
+def _slice(part: SliceResult, num_slices: int, alpha: float) -> str:
     name = f"{_slice_name(part)}: "
     if part.num_samples == 0:
         return f"{name}guarded with margin {part.margin:g}, and no sample is in it: cannot_tell."
@@ -235,7 +249,7 @@ def _slice(part: SliceResult, num_slices: int, gate: GateRule) -> str:
     if part.is_alarm:
         return (
             f"{name}{numbers}: worse. Among the {num_slices} slices looked at, at most "
-            f"{gate.alpha / 2:.3g} of such alarms are false."
+            f"{alpha / 2:.3g} of such alarms are false."
         )
     return f"{name}{numbers}: cannot_tell, and it is guarded."
 

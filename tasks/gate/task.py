@@ -44,6 +44,8 @@ def gate(run: Run) -> Receipt:
             role: answers.read_answers(store, keys.eval_set_digest, digest, run.seeds)
             for role, digest in keys.release_digests.items()
         }
+        pair = (keys.release_digests[role] for role in ROLES)
+        look = verdicts.number_of_look(store, run.run_id, *pair)
     rules = suite_rules(settings, {sample.suite for sample in samples})
     scorers = counted_scorers(samples, stored.values(), {rule.name: rule.metric for rule in rules})
     judged = judged_samples(samples, stored, run.seeds, scorers)
@@ -63,6 +65,7 @@ def gate(run: Run) -> Receipt:
         rule,
         is_same_release=is_same_release,
         standing={suite: standing(night) for suite, (_, night) in nights.items()},
+        look=look,
     )
     declared = policy.policy(rules, rule)
     planned_by = plan.notes.get("policy") if plan is not None else None

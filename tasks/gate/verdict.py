@@ -54,11 +54,13 @@ def decide(
     *,
     is_same_release: bool,
     standing: Mapping[str, Standing] = {},
+    look: int = 1,
 ) -> Decision:
     """Judge every declared suite, those without samples too, then the whole.
 
     `standing`: suite → what all looks at this pair have come to, this one with them; a suite that
-    has none is judged by this look alone. Raises ValueError for a sample whose suite has no rule or
+    has none is judged by this look alone. `look`: the number of this look at the pair, by which
+    slices are judged. Raises ValueError for a sample whose suite has no rule or
     that has no cluster id, and for a score outside 0 to 1.
     """
     by_suite: dict[str, list[JudgedSample]] = {rule.name: [] for rule in rules}
@@ -98,11 +100,11 @@ def decide(
         )
         for rule in rules
     )
-    slices = slice_results(by_suite, whole, rules, gate)
+    slices = slice_results(by_suite, whole, rules, gate, look)
     demanded = must_pass(judged, gate)
     verdict = _overall(suites, slices, demanded)
     pooled = _pooled(by_suite, rules, gate)
-    return Decision(verdict, suites, slices, demanded, is_same_release, pooled)
+    return Decision(verdict, suites, slices, demanded, is_same_release, pooled, look)
 
 
 def _pooled(

@@ -52,6 +52,19 @@ def read_verdict(store: Store, run_id: str) -> RecordedVerdict | None:
     )
 
 
+def number_of_look(store: Store, run_id: str, champion: str, challenger: str) -> int:
+    """Which look at this pair of releases the run is: other samples, another seed or number of
+    repeats are another look, the same again are the same. Counted by their first verdicts."""
+    looks = store.rows(
+        "SELECT list_contains(list(run_id), ?) FROM runs "
+        "WHERE champion_digest = ? AND challenger_digest = ? "
+        "AND (run_id = ? OR run_id IN (SELECT run_id FROM verdicts)) "
+        "GROUP BY eval_set_digest, request->>'seed', request->>'repeats' ORDER BY min(run_id)",
+        [run_id, champion, challenger, run_id],
+    )
+    return 1 + [is_this for (is_this,) in looks].index(True)
+
+
 def newest_results(store: Store, before: str) -> dict[str, tuple[str, SuiteResult]]:
     """Suite → the newest run before `before` that judged it, and what it found."""
     results: dict[str, tuple[str, SuiteResult]] = {}

@@ -20,7 +20,7 @@ from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.control.verdicts import read_verdict
+from tasks.store.control.verdicts import number_of_look, read_verdict
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
 _SUITES = {"route": {"role": "primary", "owner": "support"}}
@@ -270,6 +270,38 @@ def test_a_second_night_adds_what_is_new_to_the_evidence(tmp_path: Path) -> None
     assert second.standing == first
     assert second.verdict == "no_worse", "by what all looks say, not by 51 samples"
     assert "the first look at this pair" in " ".join(_verdict(later).reasons)
+
+
+def test_other_samples_are_another_look_and_the_same_again_are_none(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+
+    def begin(store: Store, run_id: str, eval_set: str, request: str, new: str = "new") -> int:
+        ledger.begin_run(store, run_id, request, run_id, _NOW)
+        ledger.annotate_run(
+            store, run_id, eval_set_digest=eval_set, champion_digest="old", challenger_digest=new
+        )
+        return number_of_look(store, run_id, "old", new)
+
+    def decided(store: Store, run_id: str) -> None:
+        store.execute(
+            "INSERT INTO verdicts BY NAME SELECT ? AS run_id, 'worse' AS verdict, '[]' AS reasons, "
+            "'[]' AS suites, '[]' AS slices, now()::TIMESTAMP AS created_at",
+            [run_id],
+        )
+
+    first, other_seed = ('{"seed": 5, "repeats": 1}', '{"seed": 6, "repeats": 1}')
+    with run.open_store() as store:
+        assert begin(store, "run-2", "set 2", first) == 1
+        decided(store, "run-2")
+        assert number_of_look(store, "run-2", "old", "new") == 1
+        assert begin(store, "run-3", "set 2", first) == 1, "the same samples again"
+        assert begin(store, "run-4", "set 2", other_seed) == 2
+        assert begin(store, "run-5", "set 3", first) == 2, "run-4 has not been decided"
+        for run_id in ("run-3", "run-4", "run-5"):
+            decided(store, run_id)
+        assert begin(store, "run-6", "set 4", first) == 4
+        assert begin(store, "run-7", "set 2", first) == 1, "as it was when it was looked at first"
+        assert begin(store, "run-8", "set 4", first, new="another") == 1
 
 
 def test_the_planned_look_is_at_the_size_declared_also_without_a_plan(tmp_path: Path) -> None:
