@@ -348,6 +348,7 @@ VERDICTS = TableContract(
         _c("suites", "JSON", "list of suite results with intervals and denominators", False),
         _c("slices", "JSON", "list of slice results", False),
         _c("created_at", "TIMESTAMP", "UTC", False),
+        _c("guardrails", "JSON", "list of guardrail results; NULL: by an earlier build"),
     ),
     key=("run_id",),
 )

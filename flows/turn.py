@@ -63,6 +63,9 @@ class Outcome:
             "reasons": list(self.decided.reasons) if self.decided else [],
             "stages": [receipt.to_dict() for receipt in self.receipts],
             "suites": [suite.to_json() for suite in self.decided.suites] if self.decided else [],
+            "guardrails": [part.to_json() for part in self.decided.guardrails]
+            if self.decided
+            else [],
             "mlflow_run_id": self.mlflow_run_id,
             "report": self.report,
             "resumed_after": self.resumed_after,

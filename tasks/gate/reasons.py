@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from tasks.model.answer import ROLES, JudgedSample
 from tasks.model.comparison import Comparison
+from tasks.model.guardrail import GuardrailResult
 from tasks.model.verdict import Decision, GateRule, MustPass, SliceResult, SuiteResult
-from tasks.report.wording import decimal, points
+from tasks.report.wording import decimal, measured, points, relative, relative_interval
 
 _MAX_NAMED = 5
 #: weights cost a set so much of its samples before they are spoken of
@@ -30,6 +31,7 @@ def reasons(decision: Decision, gate: GateRule, changes: Sequence[str] = ()) -> 
     num_slices = sum(part.role != "report" for part in decision.slices)
     alpha = gate.alpha_of_look(decision.look)
     sentences += [_slice(part, num_slices, alpha) for part in decision.slices if part.holds]
+    sentences += [_guardrail(part, gate) for part in decision.guardrails]
     sentences += _look(decision, gate)
     sentences += _pooled(decision)
     for suite in decision.suites:
@@ -48,6 +50,8 @@ def _headline(decision: Decision) -> str:
         lost = [suite for suite in gating if suite.verdict == "worse"]
         named = [_names(lost)] if lost else []
         named += [_slice_name(part) for part in alarms[:_MAX_NAMED]]
+        used = [part.rule.name for part in decision.guardrails if part.verdict == "worse"]
+        named += [f"guardrail {name}" for name in used[:_MAX_NAMED]]
         return f"worse: the challenger loses on {', and on '.join(named)}."
     if decision.verdict == "blocked":
         told = [f"{len(demanded.new)} new"] if demanded.new else []
@@ -76,6 +80,11 @@ def _undecided(decision: Decision, gating: Sequence[SuiteResult]) -> str:
         causes.append(f"on {_names(others)} a loss beyond the margin is neither shown nor excluded")
     if lacking:
         causes.append(f"on {_names(lacking)} it depends on answers that judge or harness lost")
+    causes += [
+        f"guardrail {part.rule.name} is not known to keep its margin"
+        for part in decision.guardrails
+        if part.holds
+    ]
     guarded = [part for part in decision.slices if part.holds]
     if guarded:
         causes.append(f"{_slice_name(guarded[0])} is guarded and may lose more than its margin")
@@ -222,15 +231,42 @@ def _lacking(suite: SuiteResult, gate: GateRule) -> Iterator[str]:
         yield f"suite {suite.rule.name}: whatever those answers were, it is {suite.verdict}."
 
 
+def _guardrail(part: GuardrailResult, gate: GateRule) -> str:
+    """What both use, how much more that is, and what is allowed."""
+    rule, told = part.rule, part.comparison
+    name = f"guardrail {rule.name}, {rule.measure}"
+    if not part.num_samples and not part.num_unknown:
+        return f"{name}: no samples that count, so nothing can be said: {part.verdict}."
+    text = (
+        f"{name}: challenger {measured(part.challenger, rule)} against champion "
+        f"{measured(part.champion, rule)} on {_count(part.num_samples, 'sample')} "
+        f"({_count(part.num_clusters, 'independent cluster')})"
+    )
+    if part.num_unknown:
+        text += f"; of {part.num_unknown} more it is not known"
+    if told is not None:
+        more = f"{relative(told.ratio).lstrip('+-')} {'less' if told.ratio < 1 else 'more'}"
+        text += f": {more} ({100 * (1 - part.level):.4g}% interval "
+        text += f"{relative_interval(told.interval)}), {100 * rule.margin:g}% allowed"
+    elif part.champion == 0:
+        text += ": of nothing there is no share, so nothing can be said"
+    else:
+        text += ": fewer than six independent clusters of equal weight, so nothing can be said"
+    if part.too_many_unknown:
+        text += f": more than {gate.max_missing_ratio:.0%} are not known"
+    return f"{text}: {part.verdict}."
+
+
 def _look(decision: Decision, gate: GateRule) -> list[str]:
     """Why what is judged anew at every look is judged more strictly than before."""
     alpha = gate.alpha_of_look(decision.look)
-    has_own_interval = any(part.role != "report" for part in decision.slices)
-    if decision.look == 1 or not gate.early or not has_own_interval:
+    judged = ["slices"] if any(part.role != "report" for part in decision.slices) else []
+    judged += ["guardrails"] if decision.guardrails else []
+    if decision.look == 1 or not gate.early or not judged:
         return []
     return [
-        f"This is look {decision.look} at this pair of releases: slices are judged at "
-        f"{100 * (1 - alpha):.4g}%, so that all looks together are wrong no more often than one."
+        f"This is look {decision.look} at this pair of releases: {' and '.join(judged)} are judged "
+        f"at {100 * (1 - alpha):.4g}%, so that all looks together are wrong no more often than one."
     ]
 
 

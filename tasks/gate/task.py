@@ -18,7 +18,7 @@ from tasks.model.verdict import GateRule, SuiteRule
 from tasks.run import Run
 from tasks.scoring import policy
 from tasks.scoring.effective import counted_scorers, judged_samples
-from tasks.scoring.suites import gate_rule, suite_rules
+from tasks.scoring.suites import gate_rule, guardrail_rules, suite_rules
 from tasks.store import Store
 from tasks.store.control import evidence, ledger, verdicts
 from tasks.store.control.evidence import EvidenceKey
@@ -50,6 +50,7 @@ def gate(run: Run) -> Receipt:
     scorers = counted_scorers(samples, stored.values(), {rule.name: rule.metric for rule in rules})
     judged = judged_samples(samples, stored, run.seeds, scorers)
     rule = gate_rule(settings)
+    guardrails = guardrail_rules(settings, run.request.releases)
     is_same_release = len(set(keys.release_digests.values())) == 1
     nights: dict[str, tuple[EvidenceKey, Night]] = {}
     if rule.early and not is_same_release:
@@ -65,9 +66,10 @@ def gate(run: Run) -> Receipt:
         rule,
         is_same_release=is_same_release,
         standing={suite: standing(night) for suite, (_, night) in nights.items()},
+        guardrails=guardrails,
         look=look,
     )
-    declared = policy.policy(rules, rule)
+    declared = policy.policy(rules, rule, guardrails)
     planned_by = plan.notes.get("policy") if plan is not None else None
     changes = () if planned_by is None else policy.changes(planned_by, declared)
     receipt = Receipt(
@@ -79,6 +81,7 @@ def gate(run: Run) -> Receipt:
             "verdict": decision.verdict,
             "suites": {suite.rule.name: suite.verdict for suite in decision.suites},
             "failed_must_pass": len(decision.must_pass.failed),
+            "guardrails": {part.rule.name: part.verdict for part in decision.guardrails},
             "slices_held": sum(part.holds for part in decision.slices),
             "policy": policy.digest(declared),
             "policy_changes": list(changes),
@@ -92,6 +95,7 @@ def gate(run: Run) -> Receipt:
             reasons=reasons(decision, rule, changes),
             suites=decision.suites,
             slices=decision.slices,
+            guardrails=decision.guardrails,
             now=run.clock(),
         )
         for key, night in nights.values():

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from tasks.model.answer import JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval, Look
+from tasks.model.guardrail import GuardrailResult
 
 Verdict = Literal["better", "no_worse", "worse", "cannot_tell", "blocked"]
 SuiteRole = Literal["primary", "guard", "report"]
@@ -355,6 +356,7 @@ class Decision:
     must_pass: MustPass
     is_same_release: bool
     pooled: Comparison | None = None
+    guardrails: tuple[GuardrailResult, ...] = ()
     look: int = 1
 
 
@@ -367,6 +369,7 @@ class RecordedVerdict:
     suites: tuple[SuiteResult, ...]
     slices: tuple[SliceResult, ...]
     decided_at: datetime
+    guardrails: tuple[GuardrailResult, ...] = ()
 
 
 def _ends(interval: Interval | None) -> list[float] | None:

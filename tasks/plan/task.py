@@ -10,7 +10,7 @@ from tasks.model.receipt import Receipt
 from tasks.plan.suite_plans import Past, headline, ship_probability, suite_plans
 from tasks.run import Run
 from tasks.scoring.policy import policy
-from tasks.scoring.suites import gate_rule, suite_rules
+from tasks.scoring.suites import gate_rule, guardrail_rules, suite_rules
 from tasks.store.control import ledger, verdicts
 from tasks.store.evals import answers
 from tasks.store.evals.samples import read_eval_set
@@ -35,13 +35,14 @@ def plan(run: Run) -> Receipt:
         tokens = answers.mean_tokens(store)
         speed = ledger.newest_note(store, "evaluate", "tokens_per_s")
     rules = suite_rules(settings, {sample.suite for sample in samples})
+    guardrails = guardrail_rules(settings, run.request.releases)
     plans = suite_plans(samples, rules, gate_rule(settings), past)
     num_completions = len(samples) * len(run.seeds) * len(run.request.releases)
     num_tokens = None if tokens is None else round(tokens * num_completions)
     seconds = round(num_tokens / float(speed), 1) if num_tokens is not None and speed else None
     notes = {
         "headline": headline(plans),
-        "policy": policy(rules, gate_rule(settings)),
+        "policy": policy(rules, gate_rule(settings), guardrails),
         "ship_probability": ship_probability(plans),
         "suites": [suite.to_json() for suite in plans],
         "num_completions": num_completions,

@@ -192,6 +192,7 @@ def verdict_json(turn: Turn) -> dict[str, Any]:
         "reasons": list(verdict.reasons),
         "suites": [suite.to_json() for suite in verdict.suites],
         "slices": [asdict(part) for part in verdict.slices],
+        "guardrails": [part.to_json() for part in verdict.guardrails],
         "eval_set_digest": turn.eval_set.digest,
         **{f"{role}_digest": release.digest for role, release in turn.releases.items()},
         "request": dict(turn.request),

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from tasks.model.canonical import writable
+from tasks.model.guardrail import GuardrailResult
 from tasks.model.verdict import RecordedVerdict, SliceResult, SuiteResult, Verdict
 from tasks.store.db.connection import Store
 
@@ -20,6 +21,7 @@ def write_verdict(
     reasons: Sequence[str],
     suites: Sequence[SuiteResult],
     slices: Sequence[SliceResult],
+    guardrails: Sequence[GuardrailResult],
     now: datetime,
 ) -> None:
     """Write the verdict of a run; one that is there already is replaced."""
@@ -27,28 +29,32 @@ def write_verdict(
         list(reasons),
         [suite.to_json() for suite in suites],
         [asdict(part) for part in slices],
+        [part.to_json() for part in guardrails],
     )
     store.execute(
-        "INSERT OR REPLACE INTO verdicts (run_id, verdict, reasons, suites, slices, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO verdicts "
+        "(run_id, verdict, reasons, suites, slices, guardrails, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         [run_id, verdict, *(json.dumps(part, allow_nan=False) for part in parts), now],
     )
 
 
 def read_verdict(store: Store, run_id: str) -> RecordedVerdict | None:
     row = store.one(
-        "SELECT verdict, reasons, suites, slices, created_at FROM verdicts WHERE run_id = ?",
+        "SELECT verdict, reasons, suites, slices, coalesce(guardrails, '[]'), created_at "
+        "FROM verdicts WHERE run_id = ?",
         [run_id],
     )
     if row is None:
         return None
-    reasons, suites, slices = (writable(json.loads(text)) for text in row[1:4])
+    reasons, suites, slices, guardrails = (writable(json.loads(text)) for text in row[1:5])
     return RecordedVerdict(
         verdict=row[0],
         reasons=tuple(reasons),
         suites=tuple(SuiteResult.from_json(suite) for suite in suites),
         slices=tuple(SliceResult(**part) for part in slices),
-        decided_at=row[4],
+        decided_at=row[5],
+        guardrails=tuple(GuardrailResult.from_json(part) for part in guardrails),
     )
 
 

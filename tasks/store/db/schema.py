@@ -86,6 +86,10 @@ def _evidence(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(create_table_sql(contract))
 
 
+def _guardrails(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE verdicts ADD COLUMN IF NOT EXISTS guardrails JSON")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -96,6 +100,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _whose_fault,
     _weights,
     _evidence,
+    _guardrails,
 )
 
 

@@ -38,8 +38,9 @@ def _run(
     suites: Any = _SUITES,
     early: float = 0.2,
     planned_samples: int = 0,
+    **sections: Any,
 ) -> Run:
-    values = {"home": "state", "evaluate": {"repeats": repeats}, "suites": suites,
+    values = {**sections, "home": "state", "evaluate": {"repeats": repeats}, "suites": suites,
               "gate": {"early": early, "planned_samples": planned_samples}}  # fmt: skip
     settings = parse_settings(values, base=str(tmp_path))
     run = Run("run-1", RunRequest(seed=seed), settings, clock=lambda: _NOW)
@@ -82,6 +83,7 @@ def _answers(
     seed: int = 5,
     scorer: str = "exact_match@1",
     failed: tuple[int, ...] = (),
+    tokens: int = 10,
 ) -> None:
     keys = [
         {"release_digest": release, "sample_id": f"{suite}-{n:03}", "seed": seed}
@@ -91,6 +93,7 @@ def _answers(
         {
             **key, "text": None if n in failed else "said", "finish_reason": "stop",
             "error": "too long" if n in failed else None, "run_id": "run-1", "created_at": _NOW,
+            "input_tokens": 100, "output_tokens": tokens + n % 5,
         }
         for n, key in enumerate(keys)
     ]  # fmt: skip
@@ -270,6 +273,26 @@ def test_a_second_night_adds_what_is_new_to_the_evidence(tmp_path: Path) -> None
     assert second.standing == first
     assert second.verdict == "no_worse", "by what all looks say, not by 51 samples"
     assert "the first look at this pair" in " ".join(_verdict(later).reasons)
+
+
+def test_a_guardrail_holds_what_the_suites_let_pass_and_is_kept_with_the_verdict(
+    tmp_path: Path,
+) -> None:
+    run = _run(tmp_path, guardrails={"length": {"measure": "output_tokens", "margin": 0.2}})
+    _samples(run, 100)
+    _answers(run, "old", [1.0] * 100)
+    _answers(run, "new", [1.0] * 100, tokens=15)
+    receipt = gate(run)
+    found = _verdict(run)
+    (told,) = found.guardrails
+    assert (told.champion, told.challenger, told.ratio) == (12, 17, pytest.approx(17 / 12))
+    assert (told.verdict, found.verdict, found.suites[0].verdict) == ("worse", "worse", "no_worse")
+    assert receipt.notes["guardrails"] == {"length": "worse"}
+    assert found.reasons[0] == "worse: the challenger loses on guardrail length."
+    assert (
+        "guardrail length, output_tokens: challenger 17.0 output tokens against champion 12.0 "
+        "output tokens on 100 samples (100 independent clusters): 41.7% more (96% interval "
+    ) in " ".join(found.reasons)
 
 
 def test_other_samples_are_another_look_and_the_same_again_are_none(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tasks.model.sample import Sample
 from tasks.model.window import OPEN
 from tasks.store import Store
 from tasks.store.control import ledger
+from tasks.store.control.verdicts import read_verdict
 from tasks.store.db.schema import MIGRATIONS, schema_version
 from tasks.store.evals.samples import eval_set_frame, read_eval_set, write_eval_set
 from tasks.store.intake import sources
@@ -91,6 +92,17 @@ def test_of_a_set_made_before_weights_hand_written_samples_count_one_each(path: 
             set_of_two[0], replace(set_of_two[1], is_counted=False)
         ]  # fmt: skip
         assert eval_set_frame(store, "d")["weight"].tolist() == [1.0, 1.0]
+
+
+def test_a_verdict_of_before_guardrails_has_none(path: Path):
+    with Store.open(path) as store:
+        store.execute("ALTER TABLE verdicts DROP COLUMN guardrails")
+        store.execute("INSERT INTO verdicts VALUES ('r', 'worse', '[]', '[]', '[]', ?)", [NOW])
+        store.execute("DELETE FROM schema_migrations WHERE version >= 9")
+    with Store.open(path) as store:
+        kept = read_verdict(store, "r")
+        assert kept is not None
+        assert (kept.verdict, kept.guardrails) == ("worse", ())
 
 
 def test_what_a_sample_counts_is_of_its_set(path: Path):
