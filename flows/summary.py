@@ -193,6 +193,8 @@ def plan_cost(receipt: Receipt) -> str:
     if notes["num_tokens"] is None:
         return f"{text}; tokens and time are known after a first run"
     text += f", about {notes['num_tokens']:,} tokens"
+    if notes.get("cost") is not None:
+        text += f", {notes['cost']:,.2f} {notes['currency']}"
     return text if notes["seconds"] is None else f"{text}, {notes['seconds'] / 60:.1f} minutes here"
 
 

@@ -109,6 +109,16 @@ def prices_of(settings: Settings, releases: Mapping[Role, str]) -> dict[Role, Pr
     return prices
 
 
+def known_prices(settings: Settings, releases: Mapping[Role, str]) -> dict[Role, Price]:
+    """The same where they are known, of every release and in one currency; else none."""
+    if not all(name in settings.releases for name in releases.values()):
+        return {}
+    try:
+        return prices_of(settings, releases)
+    except UsageError:
+        return {}
+
+
 def gate_rule(settings: Settings) -> GateRule:
     """What [gate] declares."""
     gate = settings.gate
