@@ -25,8 +25,8 @@ from tasks.statistics.intervals import (
 )
 
 _SMALL = 100
-#: an end of the interval is sought up to 2 to this power times the ratio, in that many steps
-_DOUBLINGS = 30
+#: as far from the ratio an end of the interval is sought, relative to it
+_DISTANCES = 4.0 ** np.arange(-8, 9)
 _ROUNDING = 1e-12
 
 
@@ -139,23 +139,22 @@ def _p_value(clusters: Measured, ratio: float) -> float:
 
 
 def _highest_ratio(clusters: Measured, alpha: float) -> float:
-    """The largest ratio that is not rejected, infinite where ever larger ones are not. Sought among
-    doublings of the distance first, as the test that corrects for skewness may waver far out."""
+    """The largest ratio that is not rejected, infinite where ever larger ones are not. Looked for
+    in coarse steps first, as the test that corrects for skewness may waver far out."""
+    from scipy.optimize import brentq
+
     centre = _ratio(clusters)
     if not math.isfinite(centre):
         return math.inf
-    steps = centre + max(centre, 1.0) * 2.0 ** (np.arange(_DOUBLINGS + 1) - _DOUBLINGS // 2)
-    kept = [step for step in steps if _p_value(clusters, float(step)) > alpha / 2]
-    if steps[-1] in kept:
+
+    def beyond(ratio: float) -> float:
+        return _p_value(clusters, ratio) - alpha / 2
+
+    steps = [centre, *(centre + max(centre, 1.0) * _DISTANCES)]
+    last = max(place for place, step in enumerate(steps) if place == 0 or beyond(step) > 0)
+    if last == len(steps) - 1:
         return math.inf
-    low = float(max(kept, default=centre))
-    high = float(steps[np.searchsorted(steps, low, side="right")])
-    while high - low > _ROUNDING * high:
-        middle = (low + high) / 2
-        if not low < middle < high:
-            break
-        low, high = (middle, high) if _p_value(clusters, middle) > alpha / 2 else (low, middle)
-    return high
+    return float(brentq(beyond, steps[last], steps[last + 1], xtol=_ROUNDING, rtol=_ROUNDING))
 
 
 def _ratio(clusters: Measured) -> float:
