@@ -36,6 +36,7 @@ if __package__ in (None, ""):
 
 import numpy as np
 from numpy.random import Generator
+from scipy.special import ndtri
 
 from benchmarks.process_cost import measure
 from tasks.model.comparison import Interval
@@ -52,7 +53,7 @@ from tasks.statistics.sequence import (
     until_decided,
     update,
 )
-from tasks.statistics.tango import tango_interval
+from tasks.statistics.tango import tango_interval, tango_statistic
 
 ROOT = Path(__file__).resolve().parent.parent
 MARGIN, ALPHA, DISCORDANCE = 0.05, 0.05, 0.1
@@ -124,19 +125,25 @@ def guarded_slices(num_runs: int) -> Iterator[dict[str, Any]]:
     true loss of its margin."""
     gate = GateRule(ALPHA, 0.2, 0.1, 0.25, 0.98)
     ways = {
-        "slice at the whole error rate": lambda look: ALPHA,
-        "slice by its part of it": gate.alpha_of_look,
+        "slice at the whole error rate": np.full(NUM_LOOKS, ALPHA),
+        "slice by its part of it": np.array(
+            [gate.alpha_of_look(look) for look in range(1, NUM_LOOKS + 1)]
+        ),
     }
     for kind in ("growing", "window", "redrawn"):
         rng = np.random.default_rng(7)
         ever = dict.fromkeys(ways, 0)
         for _ in range(num_runs):
             values = drawn(POOL, -MARGIN, rng)
-            looks = [values[places] for places in nights(kind, rng)]
-            for way, alpha_of in ways.items():
-                ever[way] += any(
-                    tango(seen, alpha_of(look)).low > -MARGIN for look, seen in enumerate(looks, 1)
-                )
+            seen = [values[places] for places in nights(kind, rng)]
+            won, lost, count = (
+                np.array([f(part) for part in seen])
+                for f in (lambda part: (part > 0).sum(), lambda part: (part < 0).sum(), len)
+            )
+            # the interval at 1 - alpha lies above -margin where this is larger than the quantile
+            statistic = tango_statistic(won, lost, count, -MARGIN)
+            for way, alpha in ways.items():
+                ever[way] += bool((statistic > ndtri(1 - alpha / 2)).any())
         for way, count in ever.items():
             yield {"set": kind, "difference": -MARGIN, "wrong": "ship", "way": way,
                    **rate(count, num_runs)}  # fmt: skip
@@ -274,6 +281,7 @@ def main() -> None:
     from benchmarks import results
 
     if options.slices:
+        print()
         results.write({**results.header(), "errors": errors}, options.out, "sequential-slices")
         return
     held = [
