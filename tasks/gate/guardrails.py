@@ -32,6 +32,7 @@ class Usage:
         """One-sided p of "the challenger uses no more"."""
         return p_value_of_less(self.pairs.swapped(), 1.0)
 
+    @property
     def unknown_ratio(self) -> float:
         total = self.pairs.num_pairs + self.num_unknown
         return self.num_unknown / total if total else 0.0
@@ -72,7 +73,7 @@ def guardrail_result(
     uses more."""
     alpha = gate.alpha_of_look(look)
     comparison = compare_ratio(usage.pairs, alpha)
-    too_many_unknown = usage.unknown_ratio() > gate.max_missing_ratio
+    too_many_unknown = usage.unknown_ratio > gate.max_missing_ratio
     verdict: GuardrailVerdict = "cannot_tell"
     if comparison is not None and not too_many_unknown:
         if comparison.interval.high < 1 + rule.margin:
