@@ -1,6 +1,7 @@
 """Looking every night: how often a release ships, or is called worse, in any of 60 looks.
 
     python -m benchmarks.sequential
+    python -m benchmarks.sequential --slices     guarded slices alone
 
 Simulated right/wrong scores, one pair in ten discordant, margin 0.05, error rate 0.05 two-sided:
 at most 0.025 on either side. Three kinds of set:
@@ -12,8 +13,10 @@ at most 0.025 on either side. Three kinds of set:
 "one look a night" judges each night's set by its own interval (Tango), as a gate without memory
 does; "evidence" is tasks/statistics/sequence.py, fed by what is new, with the same interval for its
 one planned look. Further: when an equal release ships, by the split of the error rate and the
-planned size; clusters of unequal weight; what a run of 2,000 new samples saves by stopping; how
-wide the sequence is beside one fixed look; and the time of one update of 100,000 samples.
+planned size; a guarded slice, which has no evidence and is judged night by night, at the whole
+error rate or at a part of it each look; clusters of unequal weight; what a run of 2,000 new samples
+saves by stopping; how wide the sequence is beside one fixed look; and the time of one update of
+100,000 samples.
 Standard errors of the simulation are in brackets. Writes JSON to results/.
 """
 
@@ -33,9 +36,11 @@ if __package__ in (None, ""):
 
 import numpy as np
 from numpy.random import Generator
+from scipy.special import ndtri
 
 from benchmarks.process_cost import measure
 from tasks.model.comparison import Interval
+from tasks.model.verdict import GateRule
 from tasks.statistics.betting import confidence_sequence
 from tasks.statistics.intervals import clustered_mean, skewed_interval, t_interval
 from tasks.statistics.sequence import (
@@ -47,7 +52,7 @@ from tasks.statistics.sequence import (
     look,
     update,
 )
-from tasks.statistics.tango import tango_interval
+from tasks.statistics.tango import tango_interval, tango_statistic
 
 ROOT = Path(__file__).resolve().parent.parent
 MARGIN, ALPHA, DISCORDANCE = 0.05, 0.05, 0.1
@@ -112,6 +117,35 @@ def error_rates(num_runs: int, planned: int) -> Iterator[dict[str, Any]]:
                     "set": kind, "difference": mean, "wrong": wrong, "way": way,
                     **rate(sum(f"{way}: {wrong}" in decided for decided in runs), num_runs),
                 }  # fmt: skip
+
+
+def guarded_slices(num_runs: int) -> Iterator[dict[str, Any]]:
+    """A slice is guarded as a suite is judged by one look a night: how often it ever passes at a
+    true loss of its margin."""
+    gate = GateRule(ALPHA, 0.2, 0.1, 0.25, 0.98)
+    ways = {
+        "slice at the whole error rate": np.full(NUM_LOOKS, ALPHA),
+        "slice by its part of it": np.array(
+            [gate.alpha_of_look(look) for look in range(1, NUM_LOOKS + 1)]
+        ),
+    }
+    for kind in ("growing", "window", "redrawn"):
+        rng = np.random.default_rng(7)
+        ever = dict.fromkeys(ways, 0)
+        for _ in range(num_runs):
+            values = drawn(POOL, -MARGIN, rng)
+            seen = [values[places] for places in nights(kind, rng)]
+            won, lost, count = (
+                np.array([f(part) for part in seen])
+                for f in (lambda part: (part > 0).sum(), lambda part: (part < 0).sum(), len)
+            )
+            # the interval at 1 - alpha lies above -margin where this is larger than the quantile
+            statistic = tango_statistic(won, lost, count, -MARGIN)
+            for way, alpha in ways.items():
+                ever[way] += bool((statistic > ndtri(1 - alpha / 2)).any())
+        for way, count in ever.items():
+            yield {"set": kind, "difference": -MARGIN, "wrong": "ship", "way": way,
+                   **rate(count, num_runs)}  # fmt: skip
 
 
 def rate(count: int, num_runs: int) -> dict[str, Any]:
@@ -229,16 +263,25 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=2_000)
     parser.add_argument("--planned", type=int, default=1_000)
+    parser.add_argument("--slices", action="store_true", help="guarded slices alone")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     few = max(1, options.runs // 5)
     print("| set | true difference | wrong | way | ever, in 60 looks |\n|---|---|---|---|---|")
     errors = []
-    rates = (error_rates(options.runs, options.planned), clustered(options.runs))
+    rates = [guarded_slices(options.runs)]
+    if not options.slices:
+        rates = [error_rates(options.runs, options.planned), *rates, clustered(options.runs)]
     for line in chain.from_iterable(rates):
         errors.append(line)
         print(f"| {line['set']} | {line['difference']} | {line['wrong']} | {line['way']} | "
               f"{line['rate']:.3f} ({line['error']:.3f}) |", flush=True)  # fmt: skip
+    from benchmarks import results
+
+    if options.slices:
+        print()
+        results.write({**results.header(), "errors": errors}, options.out, "sequential-slices")
+        return
     held = [
         f"{line['set']} ({line['wrong']}): {'yes' if line['rate'] <= ALPHA / 2 else 'no'}"
         for line in errors
@@ -265,8 +308,6 @@ def main() -> None:
               f"{line['times_as_wide']:.2f} times as wide as one fixed look")  # fmt: skip
     seconds = largest_update()
     print(f"\none update of 100,000 samples: {seconds:.2f} s")
-    from benchmarks import results
-
     report = {**results.header(), "planned": options.planned, "errors": errors, "power": passing,
               "savings": saved, "widths": wide, "seconds_for_100000": seconds}  # fmt: skip
     results.write(report, options.out, "sequential")

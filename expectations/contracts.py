@@ -352,6 +352,7 @@ VERDICTS = TableContract(
         _c("slices", "JSON", "list of slice results", False),
         _c("created_at", "TIMESTAMP", "UTC", False),
         _c("is_leading", "BOOLEAN", "whether it is what the run came to", False),
+        _c("guardrails", "JSON", "list of guardrail results; NULL: by an earlier build"),
     ),
     key=("run_id", "role"),
 )

@@ -11,6 +11,7 @@ from flows.commands.ui import mlflow_page
 from flows.terminal import Table, markdown_table, markdown_text, print_pairs, print_table
 from flows.turn import Outcome
 from tasks.model.comparison import Interval
+from tasks.model.guardrail import GuardrailResult
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
 from tasks.report import wording
@@ -84,6 +85,24 @@ def suite_table(suites: Sequence[SuiteResult]) -> Table:
         for suite in suites
     ]
     return Table(columns, rows, texts=("suite", "metric", "verdict"))
+
+
+def guardrail_table(guardrails: Sequence[GuardrailResult]) -> Table:
+    columns = ("guardrail", "samples", "champion", "challenger", "more", "allowed", "verdict")
+    rows = [
+        (
+            part.rule.name,
+            str(part.num_samples),
+            wording.measured(part.champion, part.rule),
+            wording.measured(part.challenger, part.rule),
+            wording.relative(part.ratio)
+            + ("" if part.interval is None else f" [{wording.relative_interval(part.interval)}]"),
+            f"{100 * part.rule.margin:g}%",
+            part.verdict,
+        )
+        for part in guardrails
+    ]
+    return Table(columns, rows, texts=("guardrail", "verdict"))
 
 
 def facts(outcome: Outcome) -> list[tuple[str, str]]:
@@ -200,6 +219,8 @@ def plan_cost(receipt: Receipt) -> str:
     if notes["num_tokens"] is None:
         return f"{text}; tokens and time are known after a first run"
     text += f", about {notes['num_tokens']:,} tokens"
+    if notes.get("cost") is not None:
+        text += f", {notes['cost']:,.2f} {notes['currency']}"
     return text if notes["seconds"] is None else f"{text}, {notes['seconds'] / 60:.1f} minutes here"
 
 
@@ -266,6 +287,8 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
             print_table(console, releases)
         if decided.suites:
             print_table(console, suite_table(decided.suites))
+        if decided.guardrails:
+            print_table(console, guardrail_table(decided.guardrails))
         console.print(Text(verdict_line(outcome), style=f"bold {_COLOURS[decided.verdict]}"))
         for reason in decided.reasons:
             console.print(Text(f"  · {reason}"))
@@ -282,6 +305,8 @@ def summary_markdown(outcome: Outcome) -> str:
             lines += [markdown_table(releases), ""]
         lines += [*(f"- {markdown_text(reason)}" for reason in decided.reasons), ""]
         lines += [markdown_table(suite_table(decided.suites)), ""]
+        if decided.guardrails:
+            lines += [markdown_table(guardrail_table(decided.guardrails)), ""]
     lines += [markdown_table(stage_table(outcome)), ""]
     lines += [f"- **{name}**: {markdown_text(value)}" for name, value in facts(outcome)]
     return "\n".join(lines)

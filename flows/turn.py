@@ -74,6 +74,9 @@ class Outcome:
             "reasons": list(self.decided.reasons) if self.decided else [],
             "stages": [receipt.to_dict() for receipt in self.receipts],
             "suites": [suite.to_json() for suite in self.decided.suites] if self.decided else [],
+            "guardrails": [part.to_json() for part in self.decided.guardrails]
+            if self.decided
+            else [],
             "challengers": [
                 {
                     "release": self.releases.get(role, ""),
@@ -81,6 +84,7 @@ class Outcome:
                     "verdict": decided.verdict,
                     "reasons": list(decided.reasons),
                     "suites": [suite.to_json() for suite in decided.suites],
+                    "guardrails": [part.to_json() for part in decided.guardrails],
                 }
                 for role, decided in self.verdicts.items()
             ],

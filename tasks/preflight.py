@@ -23,7 +23,7 @@ from tasks.releases.prompts import AS_LOGGED, load_prompts
 from tasks.releases.resolve import find_local_model
 from tasks.rules import in_force
 from tasks.scoring import scorer_version
-from tasks.scoring.suites import LOGGED_SUITE, refuse_logged_gate
+from tasks.scoring.suites import LOGGED_SUITE, guardrail_rule, refuse_logged_gate
 from tasks.settings import ReleaseSettings, Settings
 from tasks.tracking.environment import tracking_location
 
@@ -103,11 +103,23 @@ class _Check:
                         self._tasks.setdefault(line.task or name, name)
         return self._tasks
 
+    def guardrails(self) -> None:
+        names = {role: name for role, name in self.request.releases.items() if name}
+        if any(name not in self.settings.releases for name in names.values()):
+            return  # told by the roles
+        for name in self.settings.guardrails:
+            with self.of(f"guardrails.{name}"):
+                guardrail_rule(name, self.settings, names)
+
     def scorers(self) -> None:
         for name, suite in self.settings.suites.items():
             key = f"suites.{name}.scorer"
             with self.of(key):
                 scorer_version(suite.scorer, key)
+
+    def decision(self) -> None:
+        self.scorers()
+        self.guardrails()
 
     def evaluation(self) -> None:
         if self.settings.evaluate.stop_when_decided and not self.settings.gate.early:
@@ -199,8 +211,9 @@ _LOOKS: dict[str, Callable[[_Check], None]] = {
     "validate": _Check.rules,
     "redact": _Check.redaction,
     "curate": _Check.suites,
+    "plan": _Check.guardrails,
     "evaluate": _Check.evaluation,
-    "gate": _Check.scorers,
+    "gate": _Check.decision,
     "record": _Check.tracking,
 }
 

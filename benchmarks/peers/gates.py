@@ -1,8 +1,9 @@
 """How a peer's gate is asked: a list of questions as JSON on standard input, a list of replies on
 standard output. Each peer runs in an environment of its own and sees this file and its own only.
 
-A question has `alpha`, `max_missing`, `suites` (name, role, margin, slices) and `samples` (suite,
-champion, challenger, cluster, weight, slices, must_pass, counted), as tests/conformance/README.md
+A question has `alpha`, `max_missing`, `suites` (name, role, margin, slices), `guardrails` (name,
+margin) and `samples` (suite, champion, challenger, cluster, weight, slices, must_pass, counted,
+used), as tests/conformance/README.md
 describes them. A reply has `verdicts` (ours, those that the peer's word may mean), `says` (its own
 word) and what it tells of `differences` and `intervals`; or `refused`; or `cannot_express`.
 """
@@ -45,6 +46,7 @@ def refuse_what_has_no_place(question: Question, *known: str) -> None:
         "slices": any(s["slices"] for s in samples) or any(s["slices"] for s in suites),
         "clusters": has_clusters(samples),
         "several suites": len(suites) > 1,
+        "guardrails": bool(question["guardrails"]),
         "guards": any(s["role"] == "guard" for s in suites),
         "report suites": any(s["role"] == "report" for s in suites),
         "a limit on missing answers": question["max_missing"] is not None,

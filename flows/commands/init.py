@@ -13,6 +13,8 @@ from tasks.errors import UsageError
 from tasks.settings import (
     CONFIG_NAME,
     EngineSettings,
+    GuardrailSettings,
+    PriceSettings,
     ReleaseSettings,
     SamplingSettings,
     Settings,
@@ -35,7 +37,7 @@ folder."""
 #: keys that are written to be changed
 _EXAMPLE = {
     "model": '"path/to/model"', "logs": '["logs/*.jsonl"]', "champion": '"current"',
-    "challenger": '"next"',
+    "challenger": '"next"', "measure": '"output_tokens"',
 }  # fmt: skip
 #: what to show for the margin of a suite, the one key without a default of its own
 _WHERE_UNSET = 0.05
@@ -55,8 +57,16 @@ def config_text() -> str:
         lines += ["", f"[releases.{name}]", *_keys(ReleaseSettings)]
         lines += [f"[releases.{name}.sampling]", *_keys(SamplingSettings)]
         lines += [f"[releases.{name}.engine]", *_keys(EngineSettings)]
+        lines += [f"[releases.{name}.price]", *_keys(PriceSettings)]
     lines += ["", "# A suite is one kind of task with its samples, scorer, margin and owner.", ""]
     lines += ["# [suites.NAME]", *_keys(SuiteSettings)]
+    lines += [
+        "",
+        "# A guardrail is what the challenger may not use much more of, such as tokens or cost.",
+        "",
+        "# [guardrails.NAME]",
+        *(f"# {line}" if line.startswith("measure") else line for line in _keys(GuardrailSettings)),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -90,7 +100,9 @@ def settings_markdown() -> str:
         ("[releases.NAME]", ReleaseSettings),
         ("[releases.NAME.sampling]", SamplingSettings),
         ("[releases.NAME.engine]", EngineSettings),
+        ("[releases.NAME.price]", PriceSettings),
         ("[suites.NAME]", SuiteSettings),
+        ("[guardrails.NAME]", GuardrailSettings),
     ]
     lines = [_MARKDOWN_HEAD]
     for title, model in sections:
@@ -110,7 +122,7 @@ def _plain_fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
         for name, field in model.model_fields.items()
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
         and not field.exclude
-        and name not in ("releases", "suites")
+        and not (model is Settings and name in ("releases", "suites", "guardrails"))
     ]
 
 

@@ -48,8 +48,9 @@ class Stopping:
 
     @property
     def may_ship(self) -> bool:
-        """A guarded slice has to be looked at whole."""
-        return not any(rule.slices for rule in self.rules if rule.is_gating)
+        """Guarded slices and guardrails have to be looked at whole."""
+        is_sliced = any(rule.slices for rule in self.rules if rule.is_gating)
+        return not is_sliced and not self.run.settings.guardrails
 
     def _look(self, store: Store, work: Work) -> None:
         run, keys = self.run, self.keys

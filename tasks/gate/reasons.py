@@ -7,8 +7,9 @@ from typing import Any
 
 from tasks.model.answer import ROLES, JudgedSample
 from tasks.model.comparison import Comparison
+from tasks.model.guardrail import GuardrailResult
 from tasks.model.verdict import Decision, GateRule, MustPass, SliceResult, SuiteResult
-from tasks.report.wording import decimal, points
+from tasks.report.wording import decimal, measured, points, relative, relative_interval
 
 _MAX_NAMED = 5
 #: weights cost a set so much of its samples before they are spoken of
@@ -55,7 +56,10 @@ def reasons(
         sentences.append("Champion and challenger are the same release: nothing can have changed.")
     sentences += _must_pass(decision.must_pass)
     num_slices = sum(part.role != "report" for part in decision.slices)
-    sentences += [_slice(part, num_slices, gate) for part in decision.slices if part.holds]
+    alpha = gate.alpha_of_look(decision.look)
+    sentences += [_slice(part, num_slices, alpha) for part in decision.slices if part.holds]
+    sentences += [_guardrail(part, gate) for part in decision.guardrails]
+    sentences += _look(decision, gate)
     sentences += _pooled(decision)
     for suite in decision.suites:
         sentences.append(_suite(suite))
@@ -73,6 +77,8 @@ def _headline(decision: Decision) -> str:
         lost = [suite for suite in gating if suite.verdict == "worse"]
         named = [_names(lost)] if lost else []
         named += [_slice_name(part) for part in alarms[:_MAX_NAMED]]
+        used = [part.rule.name for part in decision.guardrails if part.verdict == "worse"]
+        named += [f"guardrail {name}" for name in used[:_MAX_NAMED]]
         return f"worse: the challenger loses on {', and on '.join(named)}."
     if decision.verdict == "blocked":
         told = [f"{len(demanded.new)} new"] if demanded.new else []
@@ -101,6 +107,11 @@ def _undecided(decision: Decision, gating: Sequence[SuiteResult]) -> str:
         causes.append(f"on {_names(others)} a loss beyond the margin is neither shown nor excluded")
     if lacking:
         causes.append(f"on {_names(lacking)} it depends on answers that judge or harness lost")
+    causes += [
+        f"guardrail {part.rule.name} is not known to keep its margin"
+        for part in decision.guardrails
+        if part.holds
+    ]
     guarded = [part for part in decision.slices if part.holds]
     if guarded:
         causes.append(f"{_slice_name(guarded[0])} is guarded and may lose more than its margin")
@@ -247,7 +258,46 @@ def _lacking(suite: SuiteResult, gate: GateRule) -> Iterator[str]:
         yield f"suite {suite.rule.name}: whatever those answers were, it is {suite.verdict}."
 
 
-def _slice(part: SliceResult, num_slices: int, gate: GateRule) -> str:
+def _guardrail(part: GuardrailResult, gate: GateRule) -> str:
+    """What both use, how much more that is, and what is allowed."""
+    rule, told = part.rule, part.comparison
+    name = f"guardrail {rule.name}, {rule.measure}"
+    if not part.num_samples and not part.num_unknown:
+        return f"{name}: no samples that count, so nothing can be said: {part.verdict}."
+    text = (
+        f"{name}: challenger {measured(part.challenger, rule)} against champion "
+        f"{measured(part.champion, rule)} on {_count(part.num_samples, 'sample')} "
+        f"({_count(part.num_clusters, 'independent cluster')})"
+    )
+    if part.num_unknown:
+        text += f"; of {part.num_unknown} more it is not known"
+    if told is not None:
+        more = f"{relative(told.ratio).lstrip('+-')} {'less' if told.ratio < 1 else 'more'}"
+        text += f": {more} ({100 * (1 - part.level):.4g}% interval "
+        text += f"{relative_interval(told.interval)}), {100 * rule.margin:g}% allowed"
+    elif part.champion == 0:
+        text += ": of nothing there is no share, so nothing can be said"
+    else:
+        text += ": fewer than six independent clusters of equal weight, so nothing can be said"
+    if part.too_many_unknown:
+        text += f": more than {gate.max_missing_ratio:.0%} are not known"
+    return f"{text}: {part.verdict}."
+
+
+def _look(decision: Decision, gate: GateRule) -> list[str]:
+    """Why what is judged anew at every look is judged more strictly than before."""
+    alpha = gate.alpha_of_look(decision.look)
+    judged = ["slices"] if any(part.role != "report" for part in decision.slices) else []
+    judged += ["guardrails"] if decision.guardrails else []
+    if decision.look == 1 or not gate.early or not judged:
+        return []
+    return [
+        f"This is look {decision.look} at this pair of releases: {' and '.join(judged)} are judged "
+        f"at {100 * (1 - alpha):.4g}%, so that all looks together are wrong no more often than one."
+    ]
+
+
+def _slice(part: SliceResult, num_slices: int, alpha: float) -> str:
     name = f"{_slice_name(part)}: "
     if part.num_samples == 0:
         return f"{name}guarded with margin {part.margin:g}, and no sample is in it: cannot_tell."
@@ -262,7 +312,7 @@ def _slice(part: SliceResult, num_slices: int, gate: GateRule) -> str:
     if part.is_alarm:
         return (
             f"{name}{numbers}: worse. Among the {num_slices} slices looked at, at most "
-            f"{gate.alpha / 2:.3g} of such alarms are false."
+            f"{alpha / 2:.3g} of such alarms are false."
         )
     return f"{name}{numbers}: cannot_tell, and it is guarded."
 

@@ -3,7 +3,8 @@
 A declared slice is guarded: every value of it must be no worse by a margin of its own, at the
 gate's full error rate, as a suite must. All others are watched. Among many slices some lie off by
 chance, so one of either kind raises an alarm only where its loss beyond the margin is certain by
-the false discovery rate of all. Pure.
+the false discovery rate of all. No evidence is gathered over nights: every look is by an interval
+of its own, and has its part of the error rate. Pure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from tasks.evidence.arrays import Evidence
 from tasks.model.answer import JudgedSample
+from tasks.model.comparison import Comparison
 from tasks.model.verdict import GateRule, SliceResult, SliceRole, SuiteRule
 from tasks.statistics.families import false_discovery
 
@@ -29,14 +31,17 @@ def slice_results(
     evidence: Mapping[str, Evidence],
     rules: Sequence[SuiteRule],
     gate: GateRule,
+    look: int = 1,
 ) -> tuple[SliceResult, ...]:
-    """Every suite × slice × value, sorted by name; `evidence` of all samples of a suite.
+    """Every suite × slice × value, sorted by name; `evidence` of all samples of a suite. `look`: of
+    how many at this pair of releases this is the last.
 
     The origin says how production's answer was, so whoever is in production wins on one value of it
     and loses on the other by construction: it is shown and not watched. Samples that are not
     counted would tilt every other slice they lie in, so they are in that of their origin alone.
     """
     results: list[SliceResult] = []
+    alpha = gate.alpha_of_look(look)
     tested: list[tuple[int, float]] = []  # position in `results`, p value
     for rule in sorted(rules, key=lambda rule: rule.name):
         positions_of = _positions(by_suite[rule.name])
@@ -51,10 +56,11 @@ def slice_results(
                 role, margin = "guarded", rule.slices[name]
             if role != "report":
                 tested.append((len(results), part.p_value_of_loss(-margin, gate.unseen_loss)))
-            results.append(_result(rule.name, name, value, part, margin, role, gate))
+            comparison = part.comparison(alpha, gate.unseen_loss)
+            results.append(_result(rule.name, name, value, part, comparison, margin, role))
     adjusted = false_discovery([p for _, p in tested]) if tested else []
     for (position, _), p in zip(tested, adjusted, strict=True):
-        if p <= gate.alpha / 2:  # one side of a two-sided error rate, as everywhere
+        if p <= alpha / 2:  # one side of a two-sided error rate, as everywhere
             results[position] = replace(results[position], verdict="worse", is_alarm=True)
     return tuple(results)
 
@@ -73,11 +79,10 @@ def _result(
     name: str,
     value: str,
     part: Evidence,
+    comparison: Comparison | None,
     margin: float,
     role: SliceRole,
-    gate: GateRule,
 ) -> SliceResult:
-    comparison = part.comparison(gate.look_alpha, gate.unseen_loss)
     interval = None if comparison is None else comparison.interval
     champion, challenger = part.mean("champion"), part.mean("challenger")
     difference = None if champion is None or challenger is None else challenger - champion

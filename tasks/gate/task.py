@@ -19,7 +19,7 @@ from tasks.model.receipt import Receipt
 from tasks.model.verdict import Decision
 from tasks.run import Run
 from tasks.scoring import policy
-from tasks.scoring.suites import gate_rule, suite_rules
+from tasks.scoring.suites import gate_rule, guardrail_rules, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store.control import evidence, ledger, verdicts
 from tasks.store.control.evidence import EvidenceKey
@@ -57,11 +57,13 @@ def gate(run: Run) -> Receipt:
     rule = gate_rule(settings, len(challengers))
     planned = planned_sizes(whole, settings.gate.planned_samples, plan)
     decisions: dict[Role, Decision] = {}
+    guardrails = guardrail_rules(settings, run.request.releases)
     nights: dict[Role, dict[str, tuple[EvidenceKey, Night]]] = {}
     for role in challengers:
         pairs = [item.pair(role) for item in judged]
         digests = keys.release_digests["champion"], keys.release_digests[role]
         with run.open_store(read_only=True) as store:
+            look = verdicts.number_of_look(store, run.run_id, *digests)
             nights[role] = looks(
                 store, digests, rules, pairs, rule, scorers, planned, len(challengers)
             )
@@ -71,11 +73,13 @@ def gate(run: Run) -> Receipt:
             rule,
             is_same_release=digests[0] == digests[1],
             standing={suite: standing(night) for suite, (_, night) in nights[role].items()},
+            guardrails=[guardrail.pair(role) for guardrail in guardrails],
+            look=look,
         )
     ranked = ranking(judged, rules, settings.gate.alpha, rule.unseen_loss)
     leader = leading({role: each.verdict for role, each in decisions.items()}, ranked)
     decision = decisions[leader]
-    declared = policy.policy(rules, rule)
+    declared = policy.policy(rules, rule, guardrails)
     planned_by = plan.notes.get("policy") if plan is not None else None
     changes = () if planned_by is None else policy.changes(planned_by, declared)
     receipt = Receipt(
@@ -87,6 +91,7 @@ def gate(run: Run) -> Receipt:
             "verdict": decision.verdict,
             "suites": {suite.rule.name: suite.verdict for suite in decision.suites},
             "failed_must_pass": len(decision.must_pass.failed),
+            "guardrails": {part.rule.name: part.verdict for part in decision.guardrails},
             "slices_held": sum(part.holds for part in decision.slices),
             "policy": policy.digest(declared),
             "policy_changes": list(changes),
@@ -109,6 +114,7 @@ def gate(run: Run) -> Receipt:
                 ),
                 suites=each.suites,
                 slices=each.slices,
+                guardrails=each.guardrails,
                 now=run.clock(),
                 is_leading=role == leader,
             )

@@ -7,8 +7,9 @@ By non-inferiority, never by "p > 0.05": a suite is
     cannot_tell  otherwise; that is not a pass
 Shipping is an intersection-union test: every gating suite and every guarded slice must be no_worse,
 each at the gate's full error rate, and a release that should be stopped is stopped by the one suite
-it loses on. To say worse of any suite, or better of any, is to pick among many: each is a family of
-its own that shares the error rate (Holm). What nobody knows, answers lost by the judge or the
+it loses on. So must every guardrail (guardrails.py). To say worse of any suite or guardrail, or
+better of any suite, is to pick among many: each is a family of its own that shares the error rate
+(Holm). What nobody knows, answers lost by the judge or the
 harness, must not matter: the verdict holds whatever they were, or it is cannot_tell. A sample that
 must pass and fails is `blocked`. Pure; knows no store and no settings.
 Sources: Piaggio et al., "Reporting of noninferiority and equivalence randomized trials" (CONSORT
@@ -18,15 +19,17 @@ intersection-union test; Holm (1979); Manski, "Partial identification" (2003) fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
 from tasks.evidence.arrays import Evidence, evidence_of
 from tasks.evidence.must_pass import must_pass
+from tasks.gate.guardrails import guardrail_result, usage_of
 from tasks.gate.slices import slice_results
 from tasks.model.answer import ROLES, JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval
+from tasks.model.guardrail import GuardrailResult, GuardrailRule
 from tasks.model.verdict import (
     Decision,
     GateRule,
@@ -54,11 +57,14 @@ def decide(
     *,
     is_same_release: bool,
     standing: Mapping[str, Standing] = {},
+    guardrails: Sequence[GuardrailRule] = (),
+    look: int = 1,
 ) -> Decision:
     """Judge every declared suite, those without samples too, then the whole.
 
     `standing`: suite → what all looks at this pair have come to, this one with them; a suite that
-    has none is judged by this look alone. Raises ValueError for a sample whose suite has no rule or
+    has none is judged by this look alone. `look`: the number of this look at the pair, by which
+    slices and guardrails are judged. Raises ValueError for a sample whose suite has no rule or
     that has no cluster id, and for a score outside 0 to 1.
     """
     by_suite: dict[str, list[JudgedSample]] = {rule.name: [] for rule in rules}
@@ -71,19 +77,24 @@ def decide(
         by_suite[sample.suite].append(item)
     whole = {name: evidence_of(items) for name, items in by_suite.items()}
     evidence = {name: part.part(np.flatnonzero(part.is_counted)) for name, part in whole.items()}
-    lost = {
+    lost: dict[Hashable, tuple[float, float]] = {
         name: standing[name].p_of_loss
         if name in standing
         else (part.p_value_of_loss(0.0, gate.unseen_loss), 1.0)
         for name, part in evidence.items()
     }
-    won = {
+    won: dict[Hashable, tuple[float, float]] = {
         name: standing[name].p_of_gain
         if name in standing
         else (part.p_value_of_gain(0.0, gate.unseen_loss), 1.0)
         for name, part in evidence.items()
     }
-    losing = _certain(lost, [rule.name for rule in rules if rule.is_gating], gate)
+    usage = {_key(rule): usage_of(by_suite, rules, rule) for rule in guardrails}
+    # a suite's look by interval has another part of the error rate than this look has
+    scale = gate.look_alpha / gate.alpha_of_look(look)
+    lost |= {key: (scale * used.p_value_of_more, 1.0) for key, used in usage.items()}
+    may_lose = [*(rule.name for rule in rules if rule.is_gating), *usage]
+    losing = _certain(lost, may_lose, gate)
     winning = _certain(won, [rule.name for rule in rules if rule.role == "primary"], gate)
     suites = tuple(
         _suite_result(
@@ -98,11 +109,20 @@ def decide(
         )
         for rule in rules
     )
-    slices = slice_results(by_suite, whole, rules, gate)
+    slices = slice_results(by_suite, whole, rules, gate, look)
+    guarded = tuple(
+        guardrail_result(usage[_key(rule)], rule, gate, look, is_more=_key(rule) in losing)
+        for rule in guardrails
+    )
     demanded = must_pass(judged, gate)
-    verdict = _overall(suites, slices, demanded)
+    verdict = _overall(suites, slices, demanded, guarded)
     pooled = _pooled(by_suite, rules, gate)
-    return Decision(verdict, suites, slices, demanded, is_same_release, pooled)
+    return Decision(verdict, suites, slices, demanded, is_same_release, pooled, guarded, look)
+
+
+def _key(rule: GuardrailRule) -> tuple[str, str]:
+    """Among suites, which have names alone: a guardrail may be called as one of them."""
+    return "guardrail", rule.name
 
 
 def _pooled(
@@ -129,27 +149,31 @@ def interval_verdict(
 
 
 def _overall(
-    suites: Sequence[SuiteResult], slices: Sequence[SliceResult], demanded: MustPass
+    suites: Sequence[SuiteResult],
+    slices: Sequence[SliceResult],
+    demanded: MustPass,
+    guardrails: Sequence[GuardrailResult],
 ) -> Verdict:
     gating = [suite for suite in suites if suite.rule.is_gating]
     holding = [part for part in slices if part.holds]
-    if any(suite.verdict == "worse" for suite in gating) or any(part.is_alarm for part in holding):
+    verdicts = {*(suite.verdict for suite in gating), *(part.verdict for part in guardrails)}
+    if "worse" in verdicts or any(part.is_alarm for part in holding):
         return "worse"
     if demanded.failed:
         return "blocked"
     if not gating or any(suite.verdict == "cannot_tell" for suite in gating):
         return "cannot_tell"
-    if holding or demanded.unknown:
+    if holding or demanded.unknown or any(part.holds for part in guardrails):
         return "cannot_tell"
     return "better" if any(suite.verdict == "better" for suite in gating) else "no_worse"
 
 
 def _certain(
-    p_values: Mapping[str, tuple[float, float]], family: Sequence[str], gate: GateRule
-) -> frozenset[str]:
-    """The suites of which a p value is small enough: that of the look by interval or that of the
+    p_values: Mapping[Hashable, tuple[float, float]], family: Sequence[Hashable], gate: GateRule
+) -> frozenset[Hashable]:
+    """Those of which a p value is small enough: that of the look by interval or that of the
     bets, each by its part of the error rate; in the family by Holm's rule, outside it alone."""
-    certain: set[str] = set()
+    certain: set[Hashable] = set()
     for kind, alpha in enumerate((gate.look_alpha, gate.alpha * gate.early)):
         alone = {name: both[kind] for name, both in p_values.items()}
         adjusted = alone | dict(zip(family, holm([alone[n] for n in family]), strict=True))

@@ -38,6 +38,17 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Ratio:
+    """What clusters can say of the mean of the challenger over that of the champion. The upper end
+    is infinite where the champion's mean cannot be told from 0."""
+
+    ratio: float
+    interval: Interval
+    effective_samples: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """One point of the curve: after how many samples and clusters, the mean difference (None before
     the first cluster) and the interval that holds at all looks together."""

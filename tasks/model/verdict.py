@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from tasks.model.answer import JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval, Look
+from tasks.model.guardrail import GuardrailResult
 
 Verdict = Literal["better", "no_worse", "worse", "cannot_tell", "blocked"]
 SuiteRole = Literal["primary", "guard", "report"]
@@ -53,7 +54,17 @@ class GateRule:
     @property
     def look_alpha(self) -> float:
         """What is left of the error rate for the one look by interval."""
-        return self.alpha * (1 - self.early)
+        return self.alpha_of_look(1)
+
+    def alpha_of_look(self, number: int) -> float:
+        """Of what is judged by an interval of its own at every look at a pair of releases: the
+        first has most of the error rate, the k-th early / (k (k - 1)) of it, and all of them
+        together have all of it. Where no part is for others, each look is by itself."""
+        if number < 1:
+            raise ValueError(f"looks are counted from 1, this is {number}")
+        if not self.early:
+            return self.alpha
+        return self.alpha * (1 - self.early if number == 1 else self.early / number / (number - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +349,8 @@ class MustPass:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The verdict of a run, with what it rests on. `pooled`: the samples of all gating suites taken
-    together, each counting the same; None where fewer than two suites gate."""
+    together, each counting the same; None where fewer than two suites gate. `look`: this is the
+    so-many-th set of samples that the pair of releases is looked at on."""
 
     verdict: Verdict
     suites: tuple[SuiteResult, ...]
@@ -346,6 +358,8 @@ class Decision:
     must_pass: MustPass
     is_same_release: bool
     pooled: Comparison | None = None
+    guardrails: tuple[GuardrailResult, ...] = ()
+    look: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +388,7 @@ class RecordedVerdict:
     suites: tuple[SuiteResult, ...]
     slices: tuple[SliceResult, ...]
     decided_at: datetime
+    guardrails: tuple[GuardrailResult, ...] = ()
 
 
 def _ends(interval: Interval | None) -> list[float] | None:

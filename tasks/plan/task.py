@@ -10,7 +10,7 @@ from tasks.model.receipt import Receipt
 from tasks.plan.suite_plans import Past, headline, ship_probability, suite_plans
 from tasks.run import Run
 from tasks.scoring.policy import policy
-from tasks.scoring.suites import gate_rule, suite_rules
+from tasks.scoring.suites import gate_rule, guardrail_rules, known_prices, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store.control import ledger, verdicts
 from tasks.store.evals import answers
@@ -33,7 +33,9 @@ def plan(run: Run) -> Receipt:
             suite: Past(run_id, result)
             for suite, (run_id, result) in verdicts.newest_results(store, run.run_id).items()
         }
-        tokens = answers.mean_tokens(store)
+        tokens = {
+            role: answers.mean_tokens(store, name) for role, name in run.request.releases.items()
+        }
         speed = ledger.newest_note(store, "evaluate", "tokens_per_s")
     rules = suite_rules(settings, {sample.suite for sample in samples})
     names = run.request.releases.values()
@@ -42,18 +44,24 @@ def plan(run: Run) -> Receipt:
     ]
     samples = as_answered(samples, temperatures, len(run.seeds))
     gate = gate_rule(settings, len(run.request.challengers))
+    guardrails = guardrail_rules(settings, run.request.releases)
     plans = suite_plans(samples, rules, gate, past)
-    num_completions = len(samples) * len(run.seeds) * len(run.request.releases)
-    num_tokens = None if tokens is None else round(tokens * num_completions)
+    num_answers = len(samples) * len(run.seeds)
+    used = {role: mean for role, mean in tokens.items() if mean is not None}
+    num_tokens = round(num_answers * sum(map(sum, used.values()))) if used else None
+    prices = known_prices(settings, run.request.releases)
+    money = sum(num_answers * prices[role].of(*mean) for role, mean in used.items() if prices)
     seconds = round(num_tokens / float(speed), 1) if num_tokens is not None and speed else None
     notes = {
         "headline": headline(plans),
-        "policy": policy(rules, gate),
+        "policy": policy(rules, gate, guardrails),
         "ship_probability": ship_probability(plans),
         "suites": [suite.to_json() for suite in plans],
-        "num_completions": num_completions,
+        "num_completions": num_answers * len(tokens),
         "num_tokens": num_tokens,
         "seconds": seconds,
+        "cost": round(money, 6) if used and prices else None,
+        "currency": prices["champion"].currency if prices else None,
     }
     receipt = Receipt(STAGE, digest, rows_in=len(samples), rows_out=len(samples), notes=notes)
     with run.open_store() as store, store.transaction():

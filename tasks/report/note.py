@@ -71,7 +71,7 @@ def note(
           for s in turn.receipts if s.outside_window),
         f"Eval set `{turn.eval_set.digest[:36]}`, {turn.eval_set.num_samples} samples.",
     ]  # fmt: skip
-    return _fitted(head, _suite_rows(turn), tail)
+    return _fitted(head, _suite_rows(turn), [*_guardrail_rows(turn), *tail])
 
 
 def _suite_rows(turn: Turn) -> list[str]:
@@ -89,6 +89,26 @@ def _suite_rows(turn: Turn) -> list[str]:
             f"({wording.interval(suite.interval, signed=True)}) | {wording.percent(rule.margin)} "
             f"| {wording.percent(power.pass_probability if power else None)} "
             f"| {suite.num_samples} | {_text(wording.label(suite.verdict))} |"
+        )
+    return rows
+
+
+def _guardrail_rows(turn: Turn) -> list[str]:
+    if not turn.verdict.guardrails:
+        return []
+    rows = [
+        "",
+        "| guardrail | champion | challenger | more (CI) | allowed | n | verdict |",
+        "|---|--:|--:|--:|--:|--:|---|",
+    ]
+    for part in turn.verdict.guardrails:
+        rule = part.rule
+        rows.append(
+            f"| {_text(rule.name)} | {_text(wording.measured(part.champion, rule))} "
+            f"| {_text(wording.measured(part.challenger, rule))} "
+            f"| {wording.relative(part.ratio)} ({wording.relative_interval(part.interval)}) "
+            f"| {100 * rule.margin:g}% | {part.num_samples} "
+            f"| {_text(wording.label(part.verdict))} |"
         )
     return rows
 

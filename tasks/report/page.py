@@ -71,6 +71,7 @@ def _template() -> Any:
     )
     environment.filters |= {
         "percent": wording.percent,
+        "relative": wording.relative,
         "points": wording.points,
         "count": wording.count,
         "label": wording.label,
@@ -79,6 +80,8 @@ def _template() -> Any:
     }
     environment.globals |= {
         "interval": wording.interval,
+        "relative_interval": wording.relative_interval,
+        "measured": wording.measured,
         "roles": ROLES,
         "units": funnel.UNITS,
         "shares_of": funnel.shares,

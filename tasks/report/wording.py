@@ -7,10 +7,12 @@ Nothing is cut without a visible mark, and what could not be computed shows as a
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from tasks.model.comparison import Interval
+from tasks.model.guardrail import GuardrailRule
 from tasks.model.turn import Turn
 
 NOTHING = "–"
@@ -57,6 +59,29 @@ def points(value: float | None) -> str:
         return NOTHING
     text = f"{100 * value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def relative(ratio: float | None) -> str:
+    """How much more or less than the whole, always with its sign: +12.3%."""
+    if ratio is None:
+        return NOTHING
+    if ratio == math.inf:
+        return "no bound"
+    text = f"{100 * (ratio - 1):+.1f}%"
+    return "0.0%" if text in ("+0.0%", "-0.0%") else text
+
+
+def relative_interval(ends: Interval | None) -> str:
+    return NOTHING if ends is None else f"{relative(ends.low)} to {relative(ends.high)}"
+
+
+def measured(value: float | None, rule: GuardrailRule) -> str:
+    """The mean of one answer; money of a thousand, as one costs too little to be read."""
+    if value is None:
+        return NOTHING
+    if rule.measure == "cost":
+        return f"{1000 * value:.4g} {rule.unit} for 1,000 answers"
+    return f"{value:,.1f} {rule.measure.replace('_', ' ')}"
 
 
 def interval(ends: Interval | None, *, signed: bool = False) -> str:

@@ -12,12 +12,15 @@ from dataclasses import asdict
 from typing import Any
 
 from tasks.model.canonical import canonical_json
+from tasks.model.guardrail import GuardrailRule
 from tasks.model.verdict import GateRule, SuiteRule
 
 Policy = Mapping[str, Any]
 
 
-def policy(rules: Sequence[SuiteRule], gate: GateRule) -> dict[str, Any]:
+def policy(
+    rules: Sequence[SuiteRule], gate: GateRule, guardrails: Sequence[GuardrailRule] = ()
+) -> dict[str, Any]:
     """Dotted key → value, as in the settings."""
     values = {f"gate.{name}": value for name, value in asdict(gate).items()}
     for rule in rules:
@@ -26,6 +29,16 @@ def policy(rules: Sequence[SuiteRule], gate: GateRule) -> dict[str, Any]:
         name = declared.pop("name")
         values |= {f"suites.{name}.{key}": value for key, value in declared.items()}
         values |= {f"suites.{name}.slices.{key}": margin for key, margin in slices.items()}
+    for guardrail in guardrails:
+        declared = asdict(guardrail)
+        prices = declared.pop("prices")
+        # as JSON gives it back
+        declared["suites"] = list(guardrail.suites)
+        name = declared.pop("name")
+        values |= {f"guardrails.{name}.{key}": value for key, value in declared.items()}
+        for role, price in prices.items():
+            key = f"guardrails.{name}.price.{role}"
+            values |= {f"{key}.{part}": value for part, value in price.items()}
     return dict(sorted(values.items()))
 
 

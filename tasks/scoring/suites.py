@@ -1,4 +1,4 @@
-"""Which suites a run judges by, each with its scorer, role and margin.
+"""Which suites and guardrails a run judges by, each with its scorer or measure, role and margin.
 
 The one place that knows what the suite of logged answers is, and that refuses a suite that nobody
 declared: evaluate, gate and the check before a run read its result.
@@ -6,9 +6,11 @@ declared: evaluate, gate and the check before a run read its result.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from tasks.errors import UsageError
+from tasks.errors import UsageError, did_you_mean
+from tasks.model.answer import Role
+from tasks.model.guardrail import GuardrailRule, Price
 from tasks.model.verdict import GateRule, SuiteRule
 from tasks.scoring import scorer_version
 from tasks.settings import CONFIG_NAME, Settings
@@ -57,6 +59,64 @@ def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule
             SuiteRule(LOGGED_SUITE, "report", settings.margin(LOGGED_SUITE), LOGGED_SCORER)
         )
     return tuple(rules)
+
+
+def guardrail_rules(settings: Settings, releases: Mapping[Role, str]) -> tuple[GuardrailRule, ...]:
+    """Every declared guardrail; `releases`: role → name. Raises UsageError as `guardrail_rule`."""
+    return tuple(guardrail_rule(name, settings, releases) for name in settings.guardrails)
+
+
+def guardrail_rule(name: str, settings: Settings, releases: Mapping[Role, str]) -> GuardrailRule:
+    """Raises UsageError on a suite that is not declared, and on a cost that cannot be told: a
+    release without a price, or two currencies."""
+    guardrail = settings.guardrails[name]
+    undeclared = sorted(set(guardrail.suites) - {*settings.suites, LOGGED_SUITE})
+    if undeclared:
+        raise UsageError(
+            f"guardrail {name!r} is of a suite that {CONFIG_NAME} does not declare"
+            + did_you_mean(undeclared[0], settings.suites),
+            received=", ".join(undeclared),
+            allowed=", ".join(sorted({*settings.suites, LOGGED_SUITE})),
+            next=f"correct guardrails.{name}.suites",
+        )
+    prices = prices_of(settings, releases) if guardrail.measure == "cost" else {}
+    return GuardrailRule(
+        name, guardrail.measure, guardrail.margin, guardrail.suites, guardrail.owner, prices
+    )
+
+
+def prices_of(settings: Settings, releases: Mapping[Role, str]) -> dict[Role, Price]:
+    """Raises UsageError where one has none, or they are in two currencies."""
+    prices: dict[Role, Price] = {}
+    for role, name in releases.items():
+        if not name:  # a plan needs no releases yet
+            continue
+        declared = settings.release(name).price
+        prices[role] = Price(declared.input, declared.output, declared.currency)
+        if not prices[role].is_known:
+            raise UsageError(
+                f"what release {name!r} costs is not known",
+                received=f"no price of {name}",
+                next=f"set input and output in [releases.{name}.price], of a million tokens",
+            )
+    currencies = {price.currency for price in prices.values()}
+    if len(currencies) > 1:
+        raise UsageError(
+            "the prices of the releases are in two currencies, so their costs cannot be compared",
+            received=", ".join(f"{releases[r]}: {price.currency}" for r, price in prices.items()),
+            next="give all prices in one currency",
+        )
+    return prices
+
+
+def known_prices(settings: Settings, releases: Mapping[Role, str]) -> dict[Role, Price]:
+    """The same where they are known, of every release and in one currency; else none."""
+    if not all(name in settings.releases for name in releases.values()):
+        return {}
+    try:
+        return prices_of(settings, releases)
+    except UsageError:
+        return {}
 
 
 def gate_rule(settings: Settings, num_challengers: int = 1) -> GateRule:

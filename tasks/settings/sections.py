@@ -23,6 +23,7 @@ from pydantic import (
 from engine import EngineError, SamplingParams
 from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError, did_you_mean
+from tasks.model.guardrail import Measure
 from tasks.privacy.policy import check_fields
 
 CONFIG_NAME = "flywheel.toml"
@@ -293,6 +294,12 @@ class EngineSettings(_Section):
     )
 
 
+class PriceSettings(_Section):
+    input: float = Field(0.0, ge=0, description="of a million tokens read; both 0: not known")
+    output: float = Field(0.0, ge=0, description="of a million tokens written")
+    currency: str = Field("USD", min_length=1, description="the same for releases to be compared")
+
+
 class ReleaseSettings(_Section):
     model: str = Field(
         min_length=1,
@@ -303,6 +310,8 @@ class ReleaseSettings(_Section):
     )
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    # of no digest: another price computes nothing anew
+    price: PriceSettings = Field(default_factory=PriceSettings)
 
 
 class SuiteSettings(_Section):
@@ -318,6 +327,19 @@ class SuiteSettings(_Section):
         default_factory=dict,
         description="guarded slices with their margins: no value of one may lose more",
     )
+
+
+class GuardrailSettings(_Section):
+    measure: Measure = Field(
+        description="output_tokens, input_tokens or cost (by [releases.NAME.price]) of an answer"
+    )
+    margin: float = Field(
+        0.1, gt=0, description="0.1: the challenger's mean may be 10% above the champion's"
+    )
+    suites: tuple[str, ...] = Field(
+        (), strict=False, description="of whose samples; none: of all suites that gate"
+    )
+    owner: str = Field("", description="who answers for it")
 
 
 class Settings(_Section):
@@ -340,6 +362,7 @@ class Settings(_Section):
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
+    guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
     base: str = Field("", exclude=True, description="folder of the file; set by the reader")
 
     @property

@@ -24,7 +24,7 @@ _NO_SKEW = 1e-6
 _LIGHT_LOSSES = (0.0, 0.02, 0.1)
 #: signs of fewer independent clusters than this cannot be significant: 1/2^5 > 0.025 (but for
 #: rounding)
-_FEWEST_CLUSTERS = 6 - 1e-9
+FEWEST_CLUSTERS = 6 - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def unseen_bound(estimate: ClusteredMean, unseen_loss: float, most: float) -> fl
     unseen_loss + (most - unseen_loss) / m. Below six effective clusters nothing is assumed: if each
     goes one way as a whole, as copies of one text do, five that agree are chance in 1 of 32.
     """
-    if estimate.effective_clusters < _FEWEST_CLUSTERS:
+    if estimate.effective_clusters < FEWEST_CLUSTERS:
         return most
     values_a_cluster = estimate.num_values / estimate.num_clusters
     return unseen_loss + max(0.0, most - unseen_loss) / values_a_cluster

@@ -215,6 +215,7 @@ def _told(verdict: RecordedVerdict) -> dict[str, Any]:
         "reasons": list(verdict.reasons),
         "suites": [suite.to_json() for suite in verdict.suites],
         "slices": [asdict(part) for part in verdict.slices],
+        "guardrails": [part.to_json() for part in verdict.guardrails],
     }
 
 

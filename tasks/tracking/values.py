@@ -75,7 +75,8 @@ def child_metrics(turn: Turn, role: Role) -> Metrics:
 
 
 def parent_metrics(turn: Turn) -> Metrics:
-    """The paired differences of each suite, and what went through each stage."""
+    """The paired differences of each suite, the ratio of each guardrail, and what went through each
+    stage."""
     metrics: dict[str, float | None] = {}
     for result in turn.verdict.suites:
         values = result.to_json()
@@ -94,6 +95,11 @@ def parent_metrics(turn: Turn) -> Metrics:
             if values[name] is None and name in ("num_won", "num_lost"):
                 continue  # of binary scores only
             metrics[metric_key(result.rule.name, name)] = values[name]
+    for part in turn.verdict.guardrails:
+        told = part.to_json()
+        for name in ("champion", "challenger", "ratio", "ci_low", "ci_high", "margin",
+                     "num_samples", "num_unknown"):  # fmt: skip
+            metrics[metric_key("guardrail", part.rule.name, name)] = told[name]
     for receipt in turn.receipts:
         for name in ("rows_in", "rows_out", "quarantined", "duplicates", "dead_letters", "seconds"):
             metrics[metric_key("stage", receipt.stage, name)] = getattr(receipt, name)

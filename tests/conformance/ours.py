@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 from tasks.gate.verdict import decide
 from tasks.model.answer import MISSING, UNSCORED, Answer, JudgedSample
+from tasks.model.guardrail import GuardrailRule, Measure
 from tasks.model.sample import Sample
 from tasks.model.verdict import GateRule, SuiteRule
 from tests.conformance.reading import Item, Question, Told
@@ -12,6 +16,8 @@ from tests.conformance.replies import Reply
 #: what our gate lets users declare; the defaults of its settings
 _UNSEEN_LOSS = 0.25
 _MAX_MISSING = 0.1
+#: what a guardrail of a case is to us, in their order
+_MEASURES: tuple[Measure, ...] = ("output_tokens", "input_tokens")
 _LOST = {
     "release": Answer(is_missing=True, fault="release", error="the release gave no answer"),
     "judge": UNSCORED,
@@ -32,9 +38,15 @@ def reply(question: Question) -> Reply:
         unseen_loss=_UNSEEN_LOSS,
         must_pass_reliability=question.must_pass_reliability,
     )
-    judged = [_judged(item) for item in question.items]
+    if len(question.guardrails) > len(_MEASURES):
+        return Reply(cannot_express="so many guardrails")
+    guardrails = [
+        GuardrailRule(g.name, measure, g.margin)
+        for g, measure in zip(question.guardrails, _MEASURES, strict=False)
+    ]
+    judged = [_judged(item, guardrails) for item in question.items]
     try:
-        decision = decide(judged, rules, gate, is_same_release=False)
+        decision = decide(judged, rules, gate, is_same_release=False, guardrails=guardrails)
     except ValueError as error:
         return Reply(is_refused=True, says=str(error))
     intervals = {suite.rule.name: suite.interval for suite in decision.suites}
@@ -45,10 +57,12 @@ def reply(question: Question) -> Reply:
         suites={suite.rule.name: frozenset((suite.verdict,)) for suite in decision.suites},
         differences={name: told for name, told in differences.items() if told is not None},
         intervals={name: (i.low, i.high) for name, i in intervals.items() if i is not None},
+        guardrails={part.rule.name: frozenset((part.verdict,)) for part in decision.guardrails},
+        ratios={g.rule.name: g.ratio for g in decision.guardrails if g.ratio is not None},
     )
 
 
-def _judged(item: Item) -> JudgedSample:
+def _judged(item: Item, guardrails: Sequence[GuardrailRule]) -> JudgedSample:
     sample = Sample(
         sample_id=item.id,
         suite=item.suite,
@@ -65,8 +79,17 @@ def _judged(item: Item) -> JudgedSample:
         is_counted=item.counted,
     )
     answers = {"champion": item.champion, "challenger": item.challenger}
-    return JudgedSample(sample, {role: tuple(map(_answer, told)) for role, told in answers.items()})
+    used = {
+        role: {rule.measure: int(item.used[rule.name][place]) for rule in guardrails}
+        for place, role in enumerate(answers)
+    }
+    return JudgedSample(
+        sample,
+        {role: tuple(_answer(one, used[role]) for one in told) for role, told in answers.items()},
+    )
 
 
-def _answer(told: Told) -> Answer:
-    return _LOST[told] if isinstance(told, str) else Answer(told)
+def _answer(told: Told, used: Mapping[str, int]) -> Answer:
+    if isinstance(told, str):
+        return _LOST[told]
+    return replace(Answer(told, input_tokens=0, output_tokens=0), **used)

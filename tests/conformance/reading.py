@@ -20,11 +20,11 @@ SOURCES = ("paper", "enumeration", "arithmetic", "public error", "definition")
 _CASE_KEYS = frozenset(
     ("id", "title", "why", "source", "alpha", "max_missing", "must_pass_reliability", "suites",
      "samples", "verdict", "suite_verdict", "difference", "zero_inside", "refused", "same_as",
-     "swapped", "holds_under")
+     "swapped", "holds_under", "guardrails", "guardrail_verdict", "ratio")
 )  # fmt: skip
 _GROUP_KEYS = frozenset(
     ("n", "champion", "challenger", "suite", "cluster", "clusters", "clusters_of", "weight",
-     "slices", "must_pass", "counted")
+     "slices", "must_pass", "counted", "used")
 )  # fmt: skip
 
 #: a score in 0 to 1, or whose fault it is that there is none
@@ -42,8 +42,17 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True)
+class Guardrail:
+    """The challenger may use `margin` times what the champion uses more than that."""
+
+    name: str
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One sample; `champion` and `challenger` hold one answer a repeat."""
+    """One sample; `champion` and `challenger` hold one answer a repeat. `used`: guardrail → what
+    champion and challenger use for one answer."""
 
     id: str
     suite: str
@@ -54,6 +63,7 @@ class Item:
     slices: Mapping[str, str] = field(default_factory=dict)
     must_pass: bool = False
     counted: bool = True
+    used: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ class Question:
     alpha: float = 0.05
     max_missing: float | None = None
     must_pass_reliability: float = 0.98
+    guardrails: tuple[Guardrail, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,7 @@ def to_json(question: Question) -> dict[str, Any]:
             {"name": s.name, "role": s.role, "margin": s.margin, "slices": dict(s.slices)}
             for s in question.suites
         ],
+        "guardrails": [{"name": g.name, "margin": g.margin} for g in question.guardrails],
         "samples": [
             {
                 "id": i.id,
@@ -119,6 +131,7 @@ def to_json(question: Question) -> dict[str, Any]:
                 "slices": dict(i.slices),
                 "must_pass": i.must_pass,
                 "counted": i.counted,
+                "used": {name: list(both) for name, both in i.used.items()},
             }
             for i in question.items
         ],
@@ -134,7 +147,8 @@ def _question(entry: Mapping[str, Any]) -> Question:
             items += [_item(group, f"{name}-{number}", name, k) for k in range(group["n"])]
     declared = {key: entry[key] for key in ("alpha", "max_missing", "must_pass_reliability")
                 if key in entry}  # fmt: skip
-    return Question(suites, tuple(items), **declared)
+    guardrails = tuple(Guardrail(**told) for told in entry.get("guardrails", ()))
+    return Question(suites, tuple(items), guardrails=guardrails, **declared)
 
 
 def _item(group: Mapping[str, Any], prefix: str, suite: str, number: int) -> Item:
@@ -155,6 +169,7 @@ def _item(group: Mapping[str, Any], prefix: str, suite: str, number: int) -> Ite
         slices={k: str(number % v) if isinstance(v, int) else v for k, v in slices.items()},
         must_pass=group.get("must_pass", False),
         counted=group.get("counted", True),
+        used={name: (float(a), float(b)) for name, (a, b) in group.get("used", {}).items()},
     )
 
 
@@ -178,13 +193,19 @@ def _problems(case: Case, ids: Sequence[str]) -> list[str]:
     if bool(told.get("verdict")) == bool(told.get("refused")):
         problems.append("either a verdict or refused")
     said = [*case.verdicts, *told.get("swapped", ())]
-    said += [v for values in told.get("suite_verdict", {}).values() for v in values]
+    for key in ("suite_verdict", "guardrail_verdict"):
+        said += [v for values in told.get(key, {}).values() for v in values]
     problems += [f"unknown verdict {verdict}" for verdict in said if verdict not in VERDICTS]
     problems += [f"unknown property {p}" for p in case.properties if p not in PROPERTIES]
     problems += [f"unknown role {s.role}" for s in case.question.suites if s.role not in ROLES]
     asked = [*told.get("difference", ()), *told.get("zero_inside", ()),
              *told.get("suite_verdict", ())]  # fmt: skip
     problems += [f"unknown suite {name}" for name in asked if name not in names]
+    guarded = {guardrail.name for guardrail in case.question.guardrails}
+    asked = [*told.get("ratio", ()), *told.get("guardrail_verdict", ())]
+    problems += [f"unknown guardrail {name}" for name in asked if name not in guarded]
+    if any(item.used.keys() != guarded for item in case.question.items):
+        problems.append("used is not of the guardrails")
     answers = (a for item in case.question.items for a in (*item.champion, *item.challenger))
     strange = {a for a in answers if isinstance(a, str)} - set(FAULTS)
     problems += [f"unknown fault {fault}" for fault in sorted(strange)]

@@ -22,8 +22,7 @@ class Reply:
     """What a gate answered, in our words: `verdicts` are those its own word may mean.
 
     `cannot_express`: what of the question the gate has no place for. `has_margin` False: a gate
-    that ships only what is better. Differences, intervals and suites are left out where it tells
-    none.
+    that ships only what is better. What it does not tell is left out.
     """
 
     verdicts: frozenset[str] = frozenset()
@@ -31,6 +30,8 @@ class Reply:
     suites: Mapping[str, frozenset[str]] = field(default_factory=dict)
     differences: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    guardrails: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    ratios: Mapping[str, float] = field(default_factory=dict)
     is_refused: bool = False
     cannot_express: str = ""
     has_margin: bool = True
@@ -58,7 +59,15 @@ def questions(case: Case) -> dict[str, Question]:
 
 
 def swapped(question: Question) -> Question:
-    items = (replace(i, champion=i.challenger, challenger=i.champion) for i in question.items)
+    items = (
+        replace(
+            item,
+            champion=item.challenger,
+            challenger=item.champion,
+            used={name: both[::-1] for name, both in item.used.items()},
+        )
+        for item in question.items
+    )
     return replace(question, items=tuple(items))
 
 
@@ -92,6 +101,13 @@ def failures(
         told = base.differences.get(name)
         if told is not None and not _close(told, value):
             wrong.append(f"difference of {name} is {told:.6g}, not {value:.6g}")
+    for name, allowed in case.told.get("guardrail_verdict", {}).items():
+        if name in base.guardrails and not base.guardrails[name] & frozenset(allowed):
+            wrong.append(f"says {_words(base.guardrails[name])} of {name}, not {_words(allowed)}")
+    for name, value in case.told.get("ratio", {}).items():
+        told = base.ratios.get(name)
+        if told is not None and not _close(told, value):
+            wrong.append(f"ratio of {name} is {told:.6g}, not {value:.6g}")
     for name in case.told.get("zero_inside", ()):
         if name in base.intervals:
             low, high = base.intervals[name]
@@ -141,6 +157,8 @@ def reply_of_json(value: Mapping[str, Any]) -> Reply:
         suites={name: frozenset(told) for name, told in value.get("suites", {}).items()},
         differences=value.get("differences", {}),
         intervals={name: (low, high) for name, (low, high) in value.get("intervals", {}).items()},
+        guardrails={name: frozenset(told) for name, told in value.get("guardrails", {}).items()},
+        ratios=value.get("ratios", {}),
         is_refused=value.get("refused", False),
         cannot_express=value.get("cannot_express", ""),
         has_margin=value.get("has_margin", True),

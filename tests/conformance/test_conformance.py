@@ -58,6 +58,8 @@ def test_there_are_cases_of_every_kind() -> None:
         ({"samples": [{"n": 1, "champion": 1, "challenger": "cat"}]}, "unknown fault cat"),
         ({"samples": [{"n": 1, "champion": 1, "challenger": 1, "wieght": 2}]}, "wieght"),
         ({"suites": [{"name": "main", "role": "judge"}]}, "unknown role judge"),
+        ({"guardrails": [{"name": "length", "margin": 0.1}]}, "used is not of the guardrails"),
+        ({"ratio": {"length": 1.0}}, "unknown guardrail length"),
     ],
 )
 def test_a_case_that_is_not_as_described_is_refused(

@@ -63,7 +63,9 @@ def test_every_command_is_documented(command: str):
 def test_init_writes_every_key_and_what_it_writes_is_valid(tmp_path: Path):
     text = config_text()
     parse_settings(tomllib.loads(text), base=str(tmp_path))
-    spelled_out = re.sub(r"^# (\[suites\.NAME\]|[a-z_]+ = )", r"\1", text, flags=re.MULTILINE)
+    spelled_out = re.sub(
+        r"^# (\[(suites|guardrails)\.NAME\]|[a-z_]+ = )", r"\1", text, flags=re.MULTILINE
+    )
     values = tomllib.loads(spelled_out)
     settings = parse_settings(values, base=str(tmp_path))
     dumped = settings.model_dump(mode="json", by_alias=True)
@@ -80,6 +82,7 @@ def test_init_writes_every_key_and_what_it_writes_is_valid(tmp_path: Path):
         assert values[section].keys() == dumped[section].keys()
     assert values["releases"]["next"].keys() == dumped["releases"]["next"].keys()
     assert values["suites"]["NAME"].keys() == dumped["suites"]["NAME"].keys()
+    assert values["guardrails"]["NAME"].keys() == dumped["guardrails"]["NAME"].keys()
 
 
 def test_settings_page_is_what_the_code_declares():

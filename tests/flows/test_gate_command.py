@@ -52,10 +52,21 @@ def test_it_decides_on_the_scores_of_the_last_evaluated_run_and_computes_nothing
     assert seeds.json["rows"] == [["3"], ["3"]]
 
     # the settings of today: a wider margin may decide otherwise, on the same scores
-    again = application.call("gate", evaluated[:-1], "--json", FLYWHEEL_GATE__MARGIN="0.4")
+    again = application.call("gate", evaluated[:-1], "--json", FLYWHEEL_GATE__MARGIN="0.4",
+                             FLYWHEEL_GUARDRAILS__LENGTH__MEASURE="output_tokens",
+                             FLYWHEEL_GUARDRAILS__LENGTH__MARGIN="0.2")  # fmt: skip
     old, new = decided.json["suites"][0], again.json["suites"][0]
     assert (old["margin"], new["margin"]) == (0.05, 0.4)
     assert (old["difference"], old["ci_low"]) == (new["difference"], new["ci_low"])
+    assert decided.json["guardrails"] == []
+    (length,) = again.json["guardrails"]
+    assert (length["guardrail"], length["unit"], length["margin"]) == ("length", "tokens", 0.2)
+    assert length["champion"] > 0
+    assert length["num_samples"] == new["num_samples"]
+    assert any("guardrail length, output_tokens" in reason for reason in again.json["reasons"])
+    costly = application.call("gate", FLYWHEEL_GUARDRAILS__BILL__MEASURE="cost")
+    assert costly.code == 2
+    assert "releases.champion.price" in costly.err
     assert "Decided on the scores of run " + evaluated in application.call("gate").out
 
     # a turn decides the same on the same scores

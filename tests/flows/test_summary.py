@@ -15,6 +15,8 @@ from flows.progress import _Bars, _bars_on, _Lines, shown
 from flows.terminal import Table, print_table
 from flows.turn import Outcome
 from tasks.errors import DataError
+from tasks.model.comparison import Interval, Ratio
+from tasks.model.guardrail import GuardrailResult, GuardrailRule
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import RecordedVerdict, SuiteResult
 from tasks.run import utc_now
@@ -27,6 +29,14 @@ SUITE = SuiteResult.from_json({
 })  # fmt: skip
 
 
+GUARDRAIL = GuardrailResult(
+    rule=GuardrailRule("length", "output_tokens", 0.1),
+    verdict="worse", level=0.04, num_samples=84, num_clusters=80, num_unknown=0,
+    too_many_unknown=False, champion=20.0, challenger=25.0,
+    comparison=Ratio(1.25, Interval(1.21, 1.29), 80.0, "ratio of means (Fieller), Student's t"),
+)  # fmt: skip
+
+
 @pytest.fixture
 def outcome() -> Outcome:
     receipts = (
@@ -35,7 +45,7 @@ def outcome() -> Outcome:
         Receipt("redact", "r", 7, 7, notes={"redactions": {"email": 3, "card": 0}}),
     )
     reasons = ("suite route: <b>0.71</b> | 0.62",)
-    decided = RecordedVerdict("better", reasons, (SUITE,), (), utc_now())
+    decided = RecordedVerdict("better", reasons, (SUITE,), (), utc_now(), (GUARDRAIL,))
     return Outcome("run-1", receipts, {"challenger": decided}, "m", None, None)
 
 
@@ -49,6 +59,9 @@ def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
         "0.620 [0.500, 0.700]",
         "+0.090 [+0.020, +0.160]",
         "BETTER: the challenger may ship",
+        "25.0 output tokens",
+        "+25.0% [+21.0% to +29.0%]",
+        "10%",
         "<b>0.71</b>",
     ):
         assert part in shown_text

@@ -129,6 +129,31 @@ def test_logged_answers_that_shall_gate_are_told_before_anything(folder: Path):
     assert set(problems(wrong, "curate")) == {"suites.logged.role"}
 
 
+def test_a_guardrail_that_cannot_be_judged_is_told_before_anything(folder: Path):
+    guardrails = {
+        "length": {"measure": "output_tokens"},
+        "money": {"measure": "cost"},
+        "typo": {"measure": "input_tokens", "suites": ["ordre"]},
+    }
+    known = {"input": 1, "output": 2.5}
+    told = problems(settings_of(folder, guardrails=guardrails))
+    assert told.keys() == {"guardrails.money", "guardrails.typo"}
+    assert "what release 'now' costs is not known" in told["guardrails.money"]
+    assert "did you mean 'order'" in told["guardrails.typo"]
+
+    def priced(**of_next: Any) -> dict[str, str]:
+        releases = {
+            "now": {"model": "model", "price": known},
+            "next": {"model": "model", "price": {**known, **of_next}},
+        }
+        money = {"money": guardrails["money"]}
+        return problems(settings_of(folder, releases=releases, guardrails=money))
+
+    assert priced() == {}
+    assert priced(input=0.0, output=0.0).keys() == {"guardrails.money"}
+    assert "two currencies" in priced(currency="EUR")["guardrails.money"]
+
+
 def test_only_what_the_stages_need_is_asked_for(folder: Path):
     (folder / "suites" / "order.jsonl").unlink()
     (folder / "expectations" / "own.toml").write_text("[[")

@@ -39,6 +39,9 @@ def test_unknown_key_names_the_nearest_known_one(values, nearest):
         {"releases": "champion"},
         {"champion": 3},
         {"base": "/tmp"},
+        {"guardrails": {"length": {"margin": 0.1}}},
+        {"guardrails": {"length": {"measure": "perplexity"}}},
+        {"guardrails": {"length": {"measure": "cost", "margin": 0.0}}},
     ],
 )
 def test_value_of_the_wrong_kind_is_one_line(values):

@@ -10,6 +10,7 @@ from datetime import datetime
 from expectations.contracts import RANKINGS
 from tasks.model.answer import Role
 from tasks.model.canonical import writable
+from tasks.model.guardrail import GuardrailResult
 from tasks.model.verdict import Rank, RecordedVerdict, SliceResult, SuiteResult, Verdict
 from tasks.store.db.connection import Store
 
@@ -23,6 +24,7 @@ def write_verdict(
     reasons: Sequence[str],
     suites: Sequence[SuiteResult],
     slices: Sequence[SliceResult],
+    guardrails: Sequence[GuardrailResult],
     now: datetime,
     is_leading: bool = True,
 ) -> None:
@@ -31,11 +33,12 @@ def write_verdict(
         list(reasons),
         [suite.to_json() for suite in suites],
         [asdict(part) for part in slices],
+        [part.to_json() for part in guardrails],
     )
     store.execute(
         "INSERT OR REPLACE INTO verdicts "
-        "(run_id, role, verdict, reasons, suites, slices, created_at, is_leading) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "(run_id, role, verdict, reasons, suites, slices, guardrails, created_at, is_leading) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             *(run_id, role, verdict),
             *(json.dumps(part, allow_nan=False) for part in parts),
@@ -47,19 +50,20 @@ def write_verdict(
 def read_verdicts(store: Store, run_id: str) -> dict[Role, RecordedVerdict]:
     """Of every challenger, the one that the run came to first; none before the gate."""
     rows = store.rows(
-        "SELECT role, verdict, reasons, suites, slices, created_at FROM verdicts "
-        "WHERE run_id = ? ORDER BY is_leading DESC, length(role), role",
+        "SELECT role, verdict, reasons, suites, slices, coalesce(guardrails, '[]'), created_at "
+        "FROM verdicts WHERE run_id = ? ORDER BY is_leading DESC, length(role), role",
         [run_id],
     )
     found: dict[Role, RecordedVerdict] = {}
     for role, verdict, *texts, decided_at in rows:
-        reasons, suites, slices = (writable(json.loads(text)) for text in texts)
+        reasons, suites, slices, guardrails = (writable(json.loads(text)) for text in texts)
         found[role] = RecordedVerdict(
             verdict=verdict,
             reasons=tuple(reasons),
             suites=tuple(SuiteResult.from_json(suite) for suite in suites),
             slices=tuple(SliceResult(**part) for part in slices),
             decided_at=decided_at,
+            guardrails=tuple(GuardrailResult.from_json(part) for part in guardrails),
         )
     return found
 
@@ -77,6 +81,22 @@ def read_ranking(store: Store, run_id: str) -> tuple[Rank, ...]:
         [run_id],
     )
     return tuple(Rank(*row) for row in rows)
+
+
+def number_of_look(store: Store, run_id: str, champion: str, challenger: str) -> int:
+    """Which look at this pair of releases the run is: other samples, another seed or number of
+    repeats are another look, the same again are the same. Counted by their first verdicts."""
+    looks = store.rows(
+        "SELECT list_contains(list(run_id), $1) FROM (SELECT *, (SELECT count(*) FROM run_samples "
+        "WHERE run_samples.run_id = runs.run_id) AS num_asked FROM runs "
+        "WHERE champion_digest = $2 "
+        "AND list_contains(list_prepend(challenger_digest, more_challengers), $3) "
+        "AND (run_id = $1 OR run_id IN (SELECT run_id FROM verdicts))) "
+        "GROUP BY eval_set_digest, request->>'seed', request->>'repeats', num_asked "
+        "ORDER BY min(run_id)",
+        [run_id, champion, challenger],
+    )
+    return 1 + [is_this for (is_this,) in looks].index(True)
 
 
 def newest_results(store: Store, before: str) -> dict[str, tuple[str, SuiteResult]]:

@@ -117,6 +117,10 @@ def _run_samples(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(create_table_sql(RUN_SAMPLES))
 
 
+def _guardrails(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE verdicts ADD COLUMN IF NOT EXISTS guardrails JSON")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -130,6 +134,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _draws,
     _challengers,
     _run_samples,
+    _guardrails,
 )
 
 

@@ -72,10 +72,16 @@ def read_answers(
     return answers
 
 
-def mean_tokens(store: Store) -> float | None:
-    """Tokens read and written for a completion, of all that are kept; None where there is none."""
-    mean: float | None = store.scalar("SELECT avg(input_tokens + output_tokens) FROM completions")
-    return mean
+def mean_tokens(store: Store, release: str) -> tuple[float, float] | None:
+    """Tokens read and written for a completion, of all that releases of this name gave, or else of
+    all that are kept; None where there is none."""
+    means = (
+        "SELECT avg(input_tokens), avg(output_tokens) FROM completions "
+        "JOIN releases USING (release_digest) WHERE input_tokens + output_tokens IS NOT NULL "
+    )
+    of_release = store.one(means + "AND name = ?", [release])
+    row = of_release if of_release and of_release[0] is not None else store.one(means)
+    return None if row is None or row[0] is None else (float(row[0]), float(row[1]))
 
 
 def save_completions(store: Store, rows: Iterable[dict[str, Any]]) -> int:

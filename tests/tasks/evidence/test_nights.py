@@ -133,6 +133,48 @@ def test_swapping_the_releases_mirrors_what_stands() -> None:
     assert other.p_of_loss == pytest.approx(one.p_of_gain)
 
 
+def test_looks_share_the_error_rate_and_the_first_has_what_the_planned_one_has() -> None:
+    assert NIGHTLY.alpha_of_look(1) == NIGHTLY.look_alpha == pytest.approx(0.04)
+    assert NIGHTLY.alpha_of_look(2) == pytest.approx(0.005)
+    spent = [NIGHTLY.alpha_of_look(number) for number in range(1, 10_001)]
+    assert sum(spent) == pytest.approx(0.05, abs=2e-6)
+    assert sum(spent) < 0.05
+    assert spent == sorted(spent, reverse=True)
+    with pytest.raises(ValueError, match="from 1"):
+        NIGHTLY.alpha_of_look(0)
+    assert GATE.alpha_of_look(7) == GATE.alpha, "each run by itself"
+
+
+def test_a_guarded_slice_seldom_passes_in_any_of_many_looks_at_a_loss_of_its_margin() -> None:
+    """Sets drawn anew; by the whole error rate at every look one in three lives ships."""
+    draw = np.random.default_rng(11)
+    guarded = replace(PRIMARY, role="guard", margin=0.9, slices={"parity": 0.1})
+    lives, shipped, shipped_alone = 60, 0, 0
+    for _ in range(lives):
+        passes = set()
+        for look in range(1, 9):
+            items = _draw(draw, range(0, 300, 2), -0.1)  # even ones: one slice
+            for gate in (NIGHTLY, GATE):
+                decision = decide(items, [guarded], gate, is_same_release=False, look=look)
+                passes |= {gate.early} if decision.slices[0].verdict == "no_worse" else set()
+        shipped, shipped_alone = shipped + (0.2 in passes), shipped_alone + (0.0 in passes)
+    assert shipped <= 5  # nominal 0.025 of 60, with three standard errors
+    assert shipped_alone > shipped
+
+
+def test_a_later_look_says_how_strictly_slices_are_judged() -> None:
+    items = _draw(np.random.default_rng(12), range(200))
+    first, third = (
+        decide(items, [PRIMARY], NIGHTLY, is_same_release=False, look=look) for look in (1, 3)
+    )
+    assert "look 3 at this pair of releases: slices are judged at 99.83%" in " ".join(
+        reasons(third, NIGHTLY)
+    )
+    assert "look" not in " ".join(reasons(first, NIGHTLY))
+    pairs = zip(first.slices, third.slices, strict=True)
+    assert all(one.ci_low > later.ci_low for one, later in pairs)  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("kind", ["growing", "redrawn"])
 def test_many_looks_at_a_loss_of_the_margin_seldom_ship(kind: str) -> None:
     """By an interval of its own every night, a redrawn set ships far more often; benchmarks/

@@ -21,7 +21,7 @@ from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.control.verdicts import read_ranking, read_verdicts
+from tasks.store.control.verdicts import number_of_look, read_ranking, read_verdicts
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
 _SUITES = {"route": {"role": "primary", "owner": "support"}}
@@ -40,9 +40,11 @@ def _run(
     early: float = 0.2,
     planned_samples: int = 0,
     alpha: float = 0.05,
+    **sections: Any,
 ) -> Run:
     decides = {"early": early, "planned_samples": planned_samples, "alpha": alpha}
-    values = {"home": "state", "evaluate": {"repeats": repeats}, "suites": suites, "gate": decides}
+    values = {**sections, "home": "state", "evaluate": {"repeats": repeats}, "suites": suites,
+              "gate": decides}  # fmt: skip
     settings = parse_settings(values, base=str(tmp_path))
     run = Run("run-1", RunRequest(seed=seed), settings, clock=lambda: _NOW)
     with run.open_store() as store:
@@ -99,6 +101,7 @@ def _answers(
     seed: int = 5,
     scorer: str = "exact_match@1",
     failed: tuple[int, ...] = (),
+    tokens: int = 10,
 ) -> None:
     keys = [
         {"release_digest": release, "sample_id": f"{suite}-{n:03}", "seed": seed}
@@ -108,6 +111,7 @@ def _answers(
         {
             **key, "text": None if n in failed else "said", "finish_reason": "stop",
             "error": "too long" if n in failed else None, "run_id": "run-1", "created_at": _NOW,
+            "input_tokens": 100, "output_tokens": tokens + n % 5,
         }
         for n, key in enumerate(keys)
     ]  # fmt: skip
@@ -300,6 +304,58 @@ def test_a_second_night_adds_what_is_new_to_the_evidence(tmp_path: Path) -> None
     assert second.standing == first
     assert second.verdict == "no_worse", "by what all looks say, not by 51 samples"
     assert "the first look at this pair" in " ".join(_verdict(later).reasons)
+
+
+def test_a_guardrail_holds_what_the_suites_let_pass_and_is_kept_with_the_verdict(
+    tmp_path: Path,
+) -> None:
+    run = _run(tmp_path, guardrails={"length": {"measure": "output_tokens", "margin": 0.2}})
+    _samples(run, 100)
+    _answers(run, "old", [1.0] * 100)
+    _answers(run, "new", [1.0] * 100, tokens=15)
+    receipt = gate(run)
+    found = _verdict(run)
+    (told,) = found.guardrails
+    assert (told.champion, told.challenger, told.ratio) == (12, 17, pytest.approx(17 / 12))
+    assert (told.verdict, found.verdict, found.suites[0].verdict) == ("worse", "worse", "no_worse")
+    assert receipt.notes["guardrails"] == {"length": "worse"}
+    assert found.reasons[0] == "worse: the challenger loses on guardrail length."
+    assert (
+        "guardrail length, output_tokens: challenger 17.0 output tokens against champion 12.0 "
+        "output tokens on 100 samples (100 independent clusters): 41.7% more (96% interval "
+    ) in " ".join(found.reasons)
+
+
+def test_other_samples_are_another_look_and_the_same_again_are_none(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+
+    def begin(store: Store, run_id: str, eval_set: str, request: str, new: str = "new") -> int:
+        ledger.begin_run(store, run_id, request, run_id, _NOW)
+        ledger.annotate_run(
+            store, run_id, eval_set_digest=eval_set, champion_digest="old", challenger_digest=new
+        )
+        return number_of_look(store, run_id, "old", new)
+
+    def decided(store: Store, run_id: str) -> None:
+        store.execute(
+            "INSERT INTO verdicts BY NAME SELECT ? AS run_id, 'worse' AS verdict, '[]' AS reasons, "
+            "'[]' AS suites, '[]' AS slices, now()::TIMESTAMP AS created_at",
+            [run_id],
+        )
+
+    first, other_seed = ('{"seed": 5, "repeats": 1}', '{"seed": 6, "repeats": 1}')
+    with run.open_store() as store:
+        assert begin(store, "run-2", "set 2", first) == 1
+        decided(store, "run-2")
+        assert number_of_look(store, "run-2", "old", "new") == 1
+        assert begin(store, "run-3", "set 2", first) == 1, "the same samples again"
+        assert begin(store, "run-4", "set 2", other_seed) == 2
+        assert begin(store, "run-5", "set 3", first) == 2, "run-4 has not been decided"
+        for run_id in ("run-3", "run-4", "run-5"):
+            decided(store, run_id)
+        assert begin(store, "run-6", "set 4", first) == 4
+        assert begin(store, "run-7", "set 2", first) == 1, "as it was when it was looked at first"
+        assert begin(store, "run-8", "set 4", first, new="another") == 1
 
 
 def test_the_planned_look_is_at_the_size_declared_also_without_a_plan(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from expectations.contracts import COMPLETIONS, RELEASES
 from tasks.curate.task import curate
 from tasks.errors import StoreError
 from tasks.gate.verdict import decide
@@ -132,6 +133,39 @@ def test_the_stage_keeps_the_plan_in_its_receipt(tmp_path: Path) -> None:
     assert suite["pass_probability"] == receipt.notes["ship_probability"]
     with run.open_store() as store:
         assert ledger.finished_stage(store, run.run_id, "plan") == receipt
+
+
+def test_money_is_told_where_every_price_is_known(tmp_path: Path) -> None:
+    """90 samples; a reads 1,000 tokens and writes 100 for one, of b nothing is known yet."""
+    price = {"input": 1.0, "output": 10.0}
+    first = _run(tmp_path)
+    curate(first)
+    with first.open_store() as store:
+        store.insert(RELEASES, [{
+            "release_digest": "d", "name": "a", "model": "m", "model_digest": "m",
+            "prompt_digest": "p", "prompts": "{}", "sampling": "{}", "engine": "{}",
+            "created_at": NOW,
+        }])  # fmt: skip
+        store.insert(COMPLETIONS, [
+            {"release_digest": "d", "sample_id": str(n), "seed": 0, "text": "t",
+             "finish_reason": "stop", "input_tokens": 900 + 200 * n, "output_tokens": 100,
+             "run_id": "r", "created_at": NOW}
+            for n in range(2)
+        ])  # fmt: skip
+
+    def notes(**of_b: Any) -> Any:
+        releases = {"a": {"model": "m", "price": price}, "b": {"model": "m", "price": of_b}}
+        settings = parse_settings(
+            {**first.settings.model_dump(by_alias=True, exclude={"base"}), "releases": releases},
+            base=str(tmp_path),
+        )
+        return plan(replace(first, settings=settings)).notes
+
+    priced = notes(**{**price, "output": 20.0})
+    assert priced["num_tokens"] == 90 * 2 * 1100
+    # 90 · (1,000 · 1 + 100 · 10) / 1e6 and 90 · (1,000 · 1 + 100 · 20) / 1e6
+    assert (priced["cost"], priced["currency"]) == (pytest.approx(0.45), "USD")
+    assert (notes()["cost"], notes(**price, currency="EUR")["cost"]) == (None, None)
 
 
 def test_a_run_without_an_eval_set_is_one_clear_line(tmp_path: Path) -> None:

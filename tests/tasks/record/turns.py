@@ -304,8 +304,20 @@ def _verdict(run: Run, verdict: str, num_samples: int) -> dict[str, Any]:
         "reasons": json.dumps(reasons),
         "suites": json.dumps(suites),
         "slices": json.dumps(slices),
+        "guardrails": json.dumps([_guardrail(num_samples)]),
         "created_at": NOW,
     }
+
+
+def _guardrail(num_samples: int) -> dict[str, Any]:
+    return {
+        "guardrail": f"length {HOSTILE}", "measure": "output_tokens", "unit": "tokens",
+        "margin": 0.1, "suites": [], "owner": "", "prices": {}, "verdict": "no_worse",
+        "confidence": 0.96, "num_samples": num_samples - 1, "num_clusters": 19, "num_unknown": 1,
+        "too_many_unknown": False, "champion": 20.0, "challenger": 20.6, "ratio": 1.03,
+        "ci_low": 0.991, "ci_high": 1.068, "effective_samples": 18.5,
+        "method": "ratio of means (Fieller), cluster-robust t",
+    }  # fmt: skip
 
 
 def _receipts(num_samples: int) -> list[Receipt]:

@@ -127,6 +127,10 @@ def test_page_shows_verdict_denominators_lineage_and_commands(decided: Run) -> N
         "has_messages: 2",
         "flywheel run --logs",
         "the prompt is longer than",
+        "20.6 output tokens",
+        "+3.0%",
+        "-0.9% to +6.8%",
+        "of 1 more it is not known",
     ]
     for text in shown:
         assert text in html, text
@@ -213,6 +217,7 @@ def test_note_escapes_tables_and_html_and_always_fits(decided: Run) -> None:
     text = note.note(turn, **links)
     assert "<script" not in text
     assert "](#/experiments/1/x)" in text
+    assert "| +3.0% (-0.9% to +6.8%) | 10% | 39 | no worse |" in text
     one = turn.verdict.suites[1]
     many = tuple(replace(one, rule=replace(one.rule, name=f"suite-{i}" * 10)) for i in range(200))
     text = note.note(

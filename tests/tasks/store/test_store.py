@@ -137,8 +137,24 @@ def test_a_run_of_before_there_could_be_several_challengers_is_read(path: Path):
         assert keys is not None
         assert list(keys.release_digests.values()) == ["old", *more.values()]
         write_verdict(store, "r", "challenger_2", verdict="worse", reasons=(), suites=(),
-                      slices=(), now=NOW, is_leading=False)  # fmt: skip
+                      slices=(), guardrails=(), now=NOW,
+                      is_leading=False)  # fmt: skip
         assert list(read_verdicts(store, "r")) == ["challenger", "challenger_2"]
+
+
+def test_a_verdict_of_before_guardrails_has_none(path: Path):
+    with Store.open(path) as store:
+        store.execute("ALTER TABLE verdicts DROP COLUMN guardrails")
+        store.execute(
+            "INSERT INTO verdicts (run_id, role, verdict, reasons, suites, slices, created_at, "
+            "is_leading) VALUES ('r', 'challenger', 'worse', '[]', '[]', '[]', ?, true)",
+            [NOW],
+        )
+        version = [migration.__name__ for migration in MIGRATIONS].index("_guardrails")
+        store.execute("DELETE FROM schema_migrations WHERE version > ?", [version])
+    with Store.open(path) as store:
+        kept = read_verdicts(store, "r")["challenger"]
+        assert (kept.verdict, kept.guardrails) == ("worse", ())
 
 
 def test_what_a_sample_counts_is_of_its_set(path: Path):
