@@ -90,6 +90,14 @@ def evaluate(options: Options) -> int:
 
 
 @app.command()
+@taking("champion", "seed")
+def noise(options: Options) -> int:
+    """By how much the champion differs from itself, in another batch, with other threads or seeds:
+    the floor under every margin."""
+    return _turn("noise", options)
+
+
+@app.command()
 @taking("run_id", "champion", "challenger")
 def gate(options: Options) -> int:
     """Decide on the stored scores of an evaluated run: better, no_worse, worse, blocked or

@@ -11,6 +11,7 @@ from flows.commands.ui import mlflow_page
 from flows.terminal import Table, markdown_table, markdown_text, print_pairs, print_table
 from flows.turn import Outcome
 from tasks.model.comparison import Interval
+from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
 from tasks.report import wording
@@ -144,6 +145,35 @@ def _curate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
 def _plan_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     notes = receipt.notes
     yield "plan", str(notes.get("headline", ""))
+    for caution in notes.get("cautions", ()):
+        yield "caution", caution
+
+
+def _noise_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
+    yield "noise", str(notes.get("headline", ""))
+    for caution in notes.get("cautions", ()):
+        yield "caution", caution
+
+
+def noise_table(receipt: Receipt) -> Table:
+    """What each condition changed in each suite, and the floor that comes of it."""
+    found = Noise.from_json(receipt.notes)
+    rows = [
+        (
+            suite.suite,
+            condition.what,
+            f"{part.num_changed:,} of {part.num_answers:,}",
+            f"{part.num_moved:,} of {part.num_samples:,}",
+            wording.decimal(part.difference, signed=True),
+            wording.decimal(suite.floor_of(condition.name, suite.num_samples)),
+        )
+        for suite in found.suites
+        for condition in found.measured
+        for part in [suite.repetitions[condition.name]]
+    ]
+    columns = ("suite", "condition", "answers changed", "scores changed", "difference", "floor")
+    return Table(columns, rows, texts=("suite", "condition"))
 
 
 def plan_table(receipt: Receipt) -> Table:
@@ -194,6 +224,7 @@ _FACTS = {
     "curate": _curate_facts,
     "plan": _plan_facts,
     "evaluate": _evaluate_facts,
+    "noise": _noise_facts,
 }
 
 
@@ -235,6 +266,9 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
         print_table(console, plan_table(planned))
         print_pairs(console, [("cost", plan_cost(planned))])
         console.print()
+    measured = outcome.receipt("noise")
+    if measured is not None and measured.notes["suites"]:
+        print_table(console, noise_table(measured))
     if decided := outcome.decided:
         if decided.suites:
             print_table(console, suite_table(decided.suites))

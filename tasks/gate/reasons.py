@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from tasks.model.answer import ROLES, JudgedSample
 from tasks.model.comparison import Comparison
 from tasks.model.verdict import Decision, GateRule, MustPass, SliceResult, SuiteResult
+from tasks.report.noise import noise_sentences
 from tasks.report.wording import decimal, points
 
 _MAX_NAMED = 5
@@ -35,6 +36,7 @@ def reasons(decision: Decision, gate: GateRule, changes: Sequence[str] = ()) -> 
         sentences += _standing(suite)
         sentences += _shown(suite)
         sentences += _lacking(suite, gate)
+    sentences += noise_sentences(decision.noise, decision.suites)
     return tuple(sentences)
 
 
@@ -67,11 +69,15 @@ def _undecided(decision: Decision, gating: Sequence[SuiteResult]) -> str:
     lacking = [suite for suite in held if suite.too_many_missing or suite.num_tipping is not None]
     early = [suite for suite in held if _is_early(suite) and suite not in lacking]
     others = [suite for suite in held if suite not in lacking and suite not in early]
+    noisy = [suite for suite in others if suite.is_below_noise]
+    others = [suite for suite in others if suite not in noisy]
     causes = []
     if early:
         causes.append(f"on {_names(early)} it is too early to tell, before the planned look")
     if others:
         causes.append(f"on {_names(others)} a loss beyond the margin is neither shown nor excluded")
+    if noisy:
+        causes.append(f"on {_names(noisy)} the margin is below the noise floor")
     if lacking:
         causes.append(f"on {_names(lacking)} it depends on answers that judge or harness lost")
     guarded = [part for part in decision.slices if part.holds]
@@ -237,6 +243,8 @@ def _slice(part: SliceResult, num_slices: int, gate: GateRule) -> str:
             f"{name}{numbers}: worse. Among the {num_slices} slices looked at, at most "
             f"{gate.alpha / 2:.3g} of such alarms are false."
         )
+    if part.noise_floor is not None and part.margin < part.noise_floor:
+        numbers += f", which is below the noise floor, {decimal(part.noise_floor)}"
     return f"{name}{numbers}: cannot_tell, and it is guarded."
 
 

@@ -22,6 +22,7 @@ from tasks.scoring.suites import gate_rule, suite_rules
 from tasks.store import Store
 from tasks.store.control import evidence, ledger, verdicts
 from tasks.store.control.evidence import EvidenceKey
+from tasks.store.control.noise import newest_noise
 from tasks.store.evals import answers
 from tasks.store.evals.samples import read_eval_set
 
@@ -38,6 +39,8 @@ def gate(run: Run) -> Receipt:
                 received=f"run {run.run_id}",
                 next="flywheel run, which evaluates before it decides",
             )
+        digest = keys.release_digests["champion"]
+        known_noise = newest_noise(store, run.clock(), "release_digest", digest)
         plan = ledger.finished_stage(store, run.request.scores_of or run.run_id, "plan")
         samples = read_eval_set(store, keys.eval_set_digest)
         stored = {
@@ -63,6 +66,7 @@ def gate(run: Run) -> Receipt:
         rule,
         is_same_release=is_same_release,
         standing={suite: standing(night) for suite, (_, night) in nights.items()},
+        noise=known_noise,
     )
     declared = policy.policy(rules, rule)
     planned_by = plan.notes.get("policy") if plan is not None else None

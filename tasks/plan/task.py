@@ -5,13 +5,20 @@ Reads `eval_set_samples`, past `verdicts` and `completions`, writes nothing but 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tasks.errors import StoreError
+from tasks.model.noise import KnownNoise
 from tasks.model.receipt import Receipt
-from tasks.plan.suite_plans import Past, headline, ship_probability, suite_plans
+from tasks.model.verdict import SuiteRule
+from tasks.plan.suite_plans import Past, SuitePlan, headline, ship_probability, suite_plans
+from tasks.report.noise import margins_below
 from tasks.run import Run
+from tasks.scoring import scorer_version
 from tasks.scoring.policy import policy
 from tasks.scoring.suites import gate_rule, suite_rules
 from tasks.store.control import ledger, verdicts
+from tasks.store.control.noise import newest_noise
 from tasks.store.evals import answers
 from tasks.store.evals.samples import read_eval_set
 
@@ -34,6 +41,7 @@ def plan(run: Run) -> Receipt:
         }
         tokens = answers.mean_tokens(store)
         speed = ledger.newest_note(store, "evaluate", "tokens_per_s")
+        noise = newest_noise(store, run.clock(), "release", run.request.champion)
     rules = suite_rules(settings, {sample.suite for sample in samples})
     plans = suite_plans(samples, rules, gate_rule(settings), past)
     num_completions = len(samples) * len(run.seeds) * len(run.request.releases)
@@ -44,6 +52,7 @@ def plan(run: Run) -> Receipt:
         "policy": policy(rules, gate_rule(settings)),
         "ship_probability": ship_probability(plans),
         "suites": [suite.to_json() for suite in plans],
+        "cautions": [] if noise is None else _below_noise(noise, plans, rules, len(run.seeds)),
         "num_completions": num_completions,
         "num_tokens": num_tokens,
         "seconds": seconds,
@@ -52,3 +61,12 @@ def plan(run: Run) -> Receipt:
     with run.open_store() as store, store.transaction():
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+def _below_noise(
+    noise: KnownNoise, plans: Sequence[SuitePlan], rules: Sequence[SuiteRule], repeats: int
+) -> list[str]:
+    """Margins that no run of this size could pass, by the newest noise of the champion's name."""
+    scorers = {rule.name: scorer_version(rule.metric) for rule in rules}
+    asked = {plan.suite: (plan.margin, plan.num_samples) for plan in plans if plan.num_samples}
+    return margins_below(noise.applying_to(scorers, repeats).values(), asked)
