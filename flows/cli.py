@@ -170,10 +170,11 @@ def deploy(
     pool: Annotated[str, typer.Option(help="Prefect work pool, made if missing")] = "flywheel",
     config: Config = None,
 ) -> None:
-    """Register the nightly deployment of prefect.yaml with the server at PREFECT_API_URL."""
-    from flows.commands.deploy import deploy_nightly
+    """Register the deployments of prefect.yaml, the nightly turn and the weekly noise floor, with
+    the server at PREFECT_API_URL."""
+    from flows.commands.deploy import register
 
-    raise typer.Exit(deploy_nightly(pool, config=config))
+    raise typer.Exit(register(pool, config=config))
 
 
 @app.command()

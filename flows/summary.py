@@ -291,6 +291,12 @@ def summary_markdown(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
+def noise_markdown(receipt: Receipt) -> str:
+    told = [markdown_text(text) for text in (receipt.notes["headline"], *receipt.notes["cautions"])]
+    head = f"## Noise floor of {markdown_text(receipt.notes['release'])}"
+    return "\n\n".join([head, *told, markdown_table(noise_table(receipt))])
+
+
 def _with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
     text = wording.decimal(value, signed=signed)
     if ends is None:

@@ -100,6 +100,11 @@ class Noise:
     def measured(self) -> tuple[Condition, ...]:
         return tuple(condition for condition in self.conditions if not condition.not_measured)
 
+    @property
+    def is_promise_broken(self) -> bool:
+        """Whether the engine changed an answer that it promises not to."""
+        return any(c.is_promised and self.num_changed(c.name) for c in self.measured)
+
     def num_answers(self, name: ConditionName) -> int:
         return sum(suite.repetitions[name].num_answers for suite in self.suites)
 
