@@ -61,10 +61,17 @@ def compute(run: Run, stage: str, missing: Sequence[Need]) -> Work:
 
 
 def answer_again(
-    run: Run, stage: str, wanted: Sequence[Need], chunk_size: int, *, other_threads: bool = False
+    run: Run,
+    stage: str,
+    wanted: Sequence[Need],
+    chunk_size: int,
+    note: str,
+    *,
+    other_threads: bool = False,
 ) -> list[table.StoredCompletion]:
     """What one release says once more, asked in this order and so many at a time, by an engine that
-    has answered nothing before; with another number of threads where told. Nothing is kept."""
+    has answered nothing before; with another number of threads where told. Nothing is kept. `stage`
+    and `note` name the progress."""
     share_processors()
     from tasks.backends import local  # loads torch
 
@@ -84,7 +91,7 @@ def answer_again(
                     )
                     for need, reply in zip(chunk, replies, strict=True)
                 ]
-                run.progress(stage, len(answered), len(wanted), wanted[0].release.name)
+                run.progress(stage, len(answered), len(wanted), note)
         finally:
             backend.close()
     return answered

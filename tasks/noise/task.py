@@ -17,7 +17,7 @@ from tasks.answering.compute import answer_again, compute, score_all, score_row
 from tasks.answering.needs import Need
 from tasks.errors import StoreError
 from tasks.model.answer import Answer
-from tasks.model.noise import OF_THE_ENGINE, Condition, ConditionName, Noise, SuiteNoise
+from tasks.model.noise import Condition, ConditionName, Noise, SuiteNoise
 from tasks.model.receipt import Receipt
 from tasks.model.sample import Sample
 from tasks.model.verdict import SuiteRule
@@ -73,18 +73,17 @@ def noise(run: Run) -> Receipt:
     memory = Memory(run.settings.home_path / MEMORY_FILE)
     release = resolve_release(run.request.champion, run.settings, memory)
     conditions = tuple(_conditions(release))
-    tried = {condition.name for condition in conditions if not condition.not_measured}
+    draws = release.sampling.temperature > 0
     with run.open_store() as store:
-        part = _part(run, store, draws="seed" in tried)
+        part = _part(run, store, draws=draws)
         wanted = needs.needs([release], part.chosen, part.seeds)
         all_wanted = [*wanted, *needs.needs([release], part.chosen, part.other_seeds)]
         kept = table.read_completions(store, part.eval_set, [release.digest], part.all_seeds)
         judged_before = table.read_answers(store, part.eval_set, release.digest, part.seeds)
         with store.transaction():
             save_release(store, release.record(), run.clock())
-    missing = needs.missing(all_wanted, {completion.key for completion in kept})
-    work = compute(run, STAGE, missing)
-    again = _answer_again(run, wanted, tried)
+    work = compute(run, STAGE, needs.missing(all_wanted, {c.key for c in kept}))
+    again = _answer_again(run, wanted, conditions)
     with run.open_store() as store, store.transaction():
         rows = score_all(store, part.eval_set, all_wanted, part.all_seeds, part.scorers, work)
         table.save_scores(store, rows)
@@ -93,7 +92,7 @@ def noise(run: Run) -> Receipt:
         after: dict[ConditionName, StoredAnswers] = {
             name: _judged(wanted, completions, part.scorers) for name, completions in again.items()
         }
-        if "seed" in tried:
+        if draws:
             after["seed"] = {(id_, seed - len(part.seeds)): said[id_, seed] for id_, seed in said}
         # a score that was kept before was computed by another process
         before = {**said, **_of_version(judged_before, part)}
@@ -107,7 +106,10 @@ def noise(run: Run) -> Receipt:
                 suites, {rule.name: (rule.margin, part.num_samples(rule)) for rule in part.rules}
             ),
             "eval_set": part.eval_set,
-            "computed": len(missing) - len(work.transient),
+            # from the store, so that a resumed run tells of all its attempts
+            "computed": table.completion_totals(
+                store, run.run_id, part.eval_set, [release.digest]
+            ).computed,
             **found.to_json(),
         }
         num = len(part.chosen)
@@ -170,21 +172,22 @@ def _conditions(release: ResolvedRelease) -> Iterator[Condition]:
 
 
 def _answer_again(
-    run: Run, wanted: Sequence[Need], tried: Iterable[ConditionName]
+    run: Run, wanted: Sequence[Need], conditions: Iterable[Condition]
 ) -> dict[ConditionName, list[StoredCompletion]]:
     """Under each condition of the engine that can be tried, by an engine of its own."""
     size = run.settings.evaluate.chunk_size
-    asked = {
-        # so small that even few answers have other neighbours
-        "batch": (wanted[::-1], max(1, min(size, len(wanted)) // 3), False),
-        "processor": (wanted, size, True),
-    }
-    return {
-        name: answer_again(run, STAGE, order, chunk_size, other_threads=other_threads)
-        for name in OF_THE_ENGINE
-        if name in tried and wanted
-        for order, chunk_size, other_threads in [asked[name]]
-    }
+    # so small that even few answers have other neighbours
+    smaller = max(1, min(size, len(wanted)) // 3)
+    answered: dict[ConditionName, list[StoredCompletion]] = {}
+    for condition in conditions if wanted else ():
+        if condition.not_measured:
+            continue
+        note = condition.what
+        if condition.name == "batch":
+            answered["batch"] = answer_again(run, STAGE, wanted[::-1], smaller, note)
+        elif condition.name == "processor":
+            answered["processor"] = answer_again(run, STAGE, wanted, size, note, other_threads=True)
+    return answered
 
 
 def _judged(
