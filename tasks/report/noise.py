@@ -57,9 +57,9 @@ def margins_below(
 
 def margin_below(suite: str, margin: float, floor: float, num_samples: int) -> str:
     return (
-        f"suite {suite}: the margin {margin:g} is below the noise floor: two runs of the champion "
-        f"itself differ by up to {_points(floor)} points on {num_samples} such samples, so a pass "
-        "would say nothing"
+        f"suite {suite}: the margin {margin:g} is below the noise floor: 19 times in 20 two runs "
+        f"of the champion itself differ by up to {_points(floor)} points on {num_samples} such "
+        "samples, so a pass would say nothing"
     )
 
 

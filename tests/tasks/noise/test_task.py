@@ -16,8 +16,10 @@ from tasks.gate.task import gate
 from tasks.model.failure import Failure
 from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
+from tasks.noise import task
 from tasks.noise.task import noise
 from tasks.plan.task import plan
+from tasks.releases.memory import Memory
 from tasks.settings import Settings
 from tasks.store.control.verdicts import read_verdict
 from tests.tasks.evaluate.stage import begin, rows, sample, settings_for, store_eval_set
@@ -162,7 +164,7 @@ def test_plan_warns_and_the_gate_holds_what_lies_below_the_floor(
     run = begin(settings, "r2")
     (caution,) = plan(run).notes["cautions"]
     assert caution == receipt.notes["cautions"][0]
-    assert caution.startswith("suite letters: the margin 0.05 is below the noise floor: two runs")
+    assert caution.startswith("suite letters: the margin 0.05 is below the noise floor: 19 times")
     evaluate(run)
     assert gate(run).notes["verdict"] in ("cannot_tell", "worse")
     with run.open_store() as store:
@@ -185,6 +187,17 @@ def test_another_champion_has_no_floor_yet(tmp_path: Path, letters: Path) -> Non
         verdict = read_verdict(store, "r2")
     assert verdict is not None
     assert "Noise floor: not measured, flywheel noise does it." in verdict.reasons
+
+
+def test_a_gpu_is_named_and_not_changed(tmp_path: Path, letters: Path) -> None:
+    settings = made(tmp_path, letters, temperature=0.0)
+    here = task.resolve_release("one", settings, Memory(tmp_path / "memory.json"))
+    there = replace(here.identity, device="cuda:0", gpu="NVIDIA H200 9.0")
+    conditions = {c.name: c for c in task._conditions(replace(here, identity=there))}
+    assert conditions["processor"].not_measured == (
+        "another processor was not tried: NVIDIA H200 9.0 is part of the release"
+    )
+    assert conditions["batch"].not_measured == ""
 
 
 def test_a_set_of_which_no_suite_gates_and_a_run_without_a_set(
