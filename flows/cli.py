@@ -90,6 +90,14 @@ def evaluate(options: Options) -> int:
 
 
 @app.command()
+@taking("champion", "seed")
+def noise(options: Options) -> int:
+    """By how much the champion differs from itself, in another batch, with other threads or seeds:
+    the floor under every margin."""
+    return _turn("noise", options)
+
+
+@app.command()
 @taking("run_id", "champion", "challenger")
 def gate(options: Options) -> int:
     """Decide on the stored scores of an evaluated run: better, no_worse, worse, blocked or
@@ -162,10 +170,11 @@ def deploy(
     pool: Annotated[str, typer.Option(help="Prefect work pool, made if missing")] = "flywheel",
     config: Config = None,
 ) -> None:
-    """Register the nightly deployment of prefect.yaml with the server at PREFECT_API_URL."""
-    from flows.commands.deploy import deploy_nightly
+    """Register the deployments of prefect.yaml, the nightly turn and the weekly noise floor, with
+    the server at PREFECT_API_URL."""
+    from flows.commands.deploy import register
 
-    raise typer.Exit(deploy_nightly(pool, config=config))
+    raise typer.Exit(register(pool, config=config))
 
 
 @app.command()

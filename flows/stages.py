@@ -33,9 +33,10 @@ STAGES = (
         "validate", "check every call against the expectations", ("run", "validate", "replay")
     ),
     Stage("redact", "take out secrets and personal data", ("run", "validate", "replay")),
-    Stage("curate", "build the eval set", ("run", "curate", "plan", "eval")),
+    Stage("curate", "build the eval set", ("run", "curate", "plan", "eval", "noise")),
     Stage("plan", "tell what the eval set can decide", ("run", "plan")),
     Stage("evaluate", "replay it on champion and challenger", ("run", "eval")),
+    Stage("noise", "hold the champion against itself", ("noise",)),
     Stage("gate", "decide", ("run", "gate")),
     Stage("record", "record in MLflow and write the report", ("run",), retries=2),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from flows.terminal import Table, markdown_table, markdown_text, print_pairs, pr
 from flows.turn import Outcome
 from tasks.model.comparison import Interval
 from tasks.model.guardrail import GuardrailResult
+from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
 from tasks.report import wording
@@ -189,6 +190,35 @@ def _curate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
 def _plan_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     notes = receipt.notes
     yield "plan", str(notes.get("headline", ""))
+    for caution in notes.get("cautions", ()):
+        yield "caution", caution
+
+
+def _noise_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
+    notes = receipt.notes
+    yield "noise", str(notes.get("headline", ""))
+    for caution in notes.get("cautions", ()):
+        yield "caution", caution
+
+
+def noise_table(receipt: Receipt) -> Table:
+    """What each condition changed in each suite, and the floor that comes of it."""
+    found = Noise.from_json(receipt.notes)
+    rows = [
+        (
+            suite.suite,
+            condition.what,
+            f"{part.num_changed:,} of {part.num_answers:,}",
+            f"{part.num_moved:,} of {part.num_samples:,}",
+            wording.decimal(part.difference, signed=True),
+            wording.decimal(suite.floor_of(condition.name, suite.num_samples)),
+        )
+        for suite in found.suites
+        for condition in found.measured
+        for part in [suite.repetitions[condition.name]]
+    ]
+    columns = ("suite", "condition", "answers changed", "scores changed", "difference", "floor")
+    return Table(columns, rows, texts=("suite", "condition"))
 
 
 def plan_table(receipt: Receipt) -> Table:
@@ -241,6 +271,7 @@ _FACTS = {
     "curate": _curate_facts,
     "plan": _plan_facts,
     "evaluate": _evaluate_facts,
+    "noise": _noise_facts,
 }
 
 
@@ -282,6 +313,9 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
         print_table(console, plan_table(planned))
         print_pairs(console, [("cost", plan_cost(planned))])
         console.print()
+    measured = outcome.receipt("noise")
+    if measured is not None and measured.notes["suites"]:
+        print_table(console, noise_table(measured))
     if decided := outcome.decided:
         if (releases := release_table(outcome)).rows:
             print_table(console, releases)
@@ -310,6 +344,12 @@ def summary_markdown(outcome: Outcome) -> str:
     lines += [markdown_table(stage_table(outcome)), ""]
     lines += [f"- **{name}**: {markdown_text(value)}" for name, value in facts(outcome)]
     return "\n".join(lines)
+
+
+def noise_markdown(receipt: Receipt) -> str:
+    told = [markdown_text(text) for text in (receipt.notes["headline"], *receipt.notes["cautions"])]
+    head = f"## Noise floor of {markdown_text(receipt.notes['release'])}"
+    return "\n\n".join([head, *told, markdown_table(noise_table(receipt))])
 
 
 def _with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:

@@ -133,6 +133,20 @@ class _Check:
         self.scorers()
         self.releases()
 
+    def champion(self) -> None:
+        """The one release that is held against itself; every release is looked at elsewhere."""
+        self.scorers()
+        name, declared = self.request.champion, self.settings.releases
+        if self.every_release:
+            return
+        if not name:
+            self.problems.append(_nothing_to_judge(declared))
+            return
+        with self.of("champion"):
+            self.settings.release(name)
+        if name in declared:
+            self.release(name, declared[name])
+
     def releases(self) -> None:
         """Those of the roles, or all that are declared: model and prompts are there."""
         declared = self.settings.releases
@@ -213,6 +227,7 @@ _LOOKS: dict[str, Callable[[_Check], None]] = {
     "curate": _Check.suites,
     "plan": _Check.guardrails,
     "evaluate": _Check.evaluation,
+    "noise": _Check.champion,
     "gate": _Check.decision,
     "record": _Check.tracking,
 }

@@ -1,4 +1,4 @@
-"""`flywheel deploy`: register the nightly deployment of prefect.yaml.
+"""`flywheel deploy`: register the deployments of prefect.yaml, the nightly and the weekly one.
 
 A process worker starts the flow in a folder, which must be absolute, so it is filled in here
 rather than written into prefect.yaml.
@@ -17,7 +17,7 @@ from tasks.errors import StoreError, UsageError
 from tasks.settings import find_config
 
 
-def deploy_nightly(pool: str, *, config: str | None) -> int:
+def register(pool: str, *, config: str | None) -> int:
     settings_file = find_config(config)
     if settings_file is None:
         raise UsageError("no flywheel.toml to deploy", next="flywheel init")
@@ -38,7 +38,10 @@ def deploy_nightly(pool: str, *, config: str | None) -> int:
     }
     _prefect(environment, "work-pool", "create", pool, "--type", "process", "--overwrite")
     _prefect(environment, "deploy", "--all", "--prefect-file", str(recipe))
-    print(f"deployed nightly/nightly to pool {pool} · next: prefect worker start --pool {pool}")
+    print(
+        f"deployed nightly/nightly and noise-weekly/noise-weekly to pool {pool} · "
+        f"next: prefect worker start --pool {pool}"
+    )
     return 0
 
 

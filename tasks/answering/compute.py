@@ -8,6 +8,7 @@ completions are wanted, and what becomes of their scores, is for whoever asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -76,6 +77,43 @@ def compute(
     return work
 
 
+def answer_again(
+    run: Run,
+    stage: str,
+    wanted: Sequence[Need],
+    chunk_size: int,
+    note: str,
+    *,
+    other_threads: bool = False,
+) -> list[table.StoredCompletion]:
+    """What one release says once more, asked in this order and so many at a time, by an engine that
+    has answered nothing before; with another number of threads where told. Nothing is kept. `stage`
+    and `note` name the progress."""
+    share_processors()
+    from tasks.backends import local  # loads torch
+
+    answered: list[table.StoredCompletion] = []
+    with local.other_threads() if other_threads else nullcontext():
+        backend = _load(wanted[0].release)
+        try:
+            for start in range(0, len(wanted), chunk_size):
+                chunk = wanted[start : start + chunk_size]
+                replies = backend.answer([need.ask() for need in chunk], lambda _, __: None)
+                answered += [
+                    table.StoredCompletion(
+                        need.key,
+                        reply.text,
+                        None if reply.failure is None else reply.failure.message,
+                        None if reply.failure is None else reply.failure.fault,
+                    )
+                    for need, reply in zip(chunk, replies, strict=True)
+                ]
+                run.progress(stage, len(answered), len(wanted), note)
+        finally:
+            backend.close()
+    return answered
+
+
 def _keep(run: Run, chunk: Sequence[Need], replies: Sequence[Reply], work: Work) -> None:
     kept = []
     for need, reply in zip(chunk, replies, strict=True):
@@ -129,26 +167,36 @@ def score_all(
     reason. `scorers`: suite → scorer."""
     digests = sorted({need.release.digest for need in wanted})
     completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
-    rows = []
-    for need in wanted:
-        completion, name = completions.get(need.key), scorers[need.sample.suite]
-        fault: Fault | None = None
-        if completion is not None and completion.text is not None:
-            result = score(name, completion.text, need.sample.target)
-            fault = "judge" if result.value is None else None
-        elif completion is not None:
-            result, fault = unscored(f"no completion: {completion.error}"), completion.fault
-        else:
-            failure = work.transient.get(need.key)
-            why = "the engine gave none" if failure is None else failure.message
-            result, fault = unscored(f"no completion: {why}"), "harness"
-        rows.append({
-            **asdict(need.key),
-            "scorer": scorer_version(name),
-            "value": result.value,
-            "unscored_reason": result.unscored_reason,
-            "answer": result.answer,
-            "explanation": result.explanation,
-            "fault": fault,
-        })  # fmt: skip
-    return rows
+    return [
+        score_row(
+            need,
+            scorers[need.sample.suite],
+            completions.get(need.key) or _lost(need.key, work.transient.get(need.key)),
+        )
+        for need in wanted
+    ]
+
+
+def score_row(need: Need, scorer: str, completion: table.StoredCompletion) -> dict[str, Any]:
+    """The score of one completion as the store keeps it; without a text, a reason."""
+    fault: Fault | None = completion.fault
+    if completion.text is not None:
+        result = score(scorer, completion.text, need.sample.target)
+        fault = "judge" if result.value is None else None
+    else:
+        result = unscored(f"no completion: {completion.error}")
+    return {
+        **asdict(need.key),
+        "scorer": scorer_version(scorer),
+        "value": result.value,
+        "unscored_reason": result.unscored_reason,
+        "answer": result.answer,
+        "explanation": result.explanation,
+        "fault": fault,
+    }
+
+
+def _lost(key: CompletionKey, failure: Failure | None) -> table.StoredCompletion:
+    """One that is not kept, and why."""
+    why = "the engine gave none" if failure is None else failure.message
+    return table.StoredCompletion(key, None, why, "harness")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import torch
 
 from engine import LLM, Completion
 from tasks.backends.base import Ask, BackendFacts, OnProgress, Reply
@@ -43,6 +46,17 @@ class LocalBackend:
     def _open(self) -> LLM:
         assert self._llm is not None, "the backend was closed"
         return self._llm
+
+
+@contextmanager
+def other_threads() -> Iterator[None]:
+    """One thread for the length of the block, or two where this process computes with one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2 if before == 1 else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _reply(completion: Completion) -> Reply:

@@ -9,6 +9,7 @@ from tasks.model.answer import ROLES, JudgedSample
 from tasks.model.comparison import Comparison
 from tasks.model.guardrail import GuardrailResult
 from tasks.model.verdict import Decision, GateRule, MustPass, SliceResult, SuiteResult
+from tasks.report.noise import noise_sentences
 from tasks.report.wording import decimal, measured, points, relative, relative_interval
 
 _MAX_NAMED = 5
@@ -66,6 +67,7 @@ def reasons(
         sentences += _standing(suite)
         sentences += _shown(suite)
         sentences += _lacking(suite, gate)
+    sentences += noise_sentences(decision.noise, decision.suites)
     return tuple(sentences)
 
 
@@ -100,11 +102,15 @@ def _undecided(decision: Decision, gating: Sequence[SuiteResult]) -> str:
     lacking = [suite for suite in held if suite.too_many_missing or suite.num_tipping is not None]
     early = [suite for suite in held if _is_early(suite) and suite not in lacking]
     others = [suite for suite in held if suite not in lacking and suite not in early]
+    noisy = [suite for suite in others if suite.is_below_noise]
+    others = [suite for suite in others if suite not in noisy]
     causes = []
     if early:
         causes.append(f"on {_names(early)} it is too early to tell, before the planned look")
     if others:
         causes.append(f"on {_names(others)} a loss beyond the margin is neither shown nor excluded")
+    if noisy:
+        causes.append(f"on {_names(noisy)} the margin is below the noise floor")
     if lacking:
         causes.append(f"on {_names(lacking)} it depends on answers that judge or harness lost")
     causes += [
@@ -314,6 +320,8 @@ def _slice(part: SliceResult, num_slices: int, alpha: float) -> str:
             f"{name}{numbers}: worse. Among the {num_slices} slices looked at, at most "
             f"{alpha / 2:.3g} of such alarms are false."
         )
+    if part.noise_floor is not None and part.margin < part.noise_floor:
+        numbers += f", which is below the noise floor, {decimal(part.noise_floor)}"
     return f"{name}{numbers}: cannot_tell, and it is guarded."
 
 

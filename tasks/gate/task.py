@@ -23,6 +23,7 @@ from tasks.scoring.suites import gate_rule, guardrail_rules, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store.control import evidence, ledger, verdicts
 from tasks.store.control.evidence import EvidenceKey
+from tasks.store.control.noise import newest_noise
 from tasks.store.evals.releases import read_release
 from tasks.store.evals.samples import read_eval_set, samples_of_run
 
@@ -40,6 +41,8 @@ def gate(run: Run) -> Receipt:
                 received=f"run {run.run_id}",
                 next="flywheel run, which evaluates before it decides",
             )
+        champion = keys.release_digests["champion"]
+        known_noise = newest_noise(store, run.clock(), "release_digest", champion)
         plan = ledger.finished_stage(store, evaluated, "plan")
         receipt = ledger.finished_stage(store, evaluated, "evaluate")
         stopped = None if receipt is None else receipt.notes.get("stopped")
@@ -75,6 +78,7 @@ def gate(run: Run) -> Receipt:
             standing={suite: standing(night) for suite, (_, night) in nights[role].items()},
             guardrails=[guardrail.pair(role) for guardrail in guardrails],
             look=look,
+            noise=known_noise,
         )
     ranked = ranking(judged, rules, settings.gate.alpha, rule.unseen_loss)
     leader = leading({role: each.verdict for role, each in decisions.items()}, ranked)

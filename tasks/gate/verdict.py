@@ -9,9 +9,10 @@ Shipping is an intersection-union test: every gating suite and every guarded sli
 each at the gate's full error rate, and a release that should be stopped is stopped by the one suite
 it loses on. So must every guardrail (guardrails.py). To say worse of any suite or guardrail, or
 better of any suite, is to pick among many: each is a family of its own that shares the error rate
-(Holm). What nobody knows, answers lost by the judge or the
-harness, must not matter: the verdict holds whatever they were, or it is cannot_tell. A sample that
-must pass and fails is `blocked`. Pure; knows no store and no settings.
+(Holm). What nobody knows, answers lost by the judge or the harness, must not matter: the verdict
+holds whatever they were, or it is cannot_tell. No margin below the noise floor can be passed
+(noise.py beside this). A sample that must pass and fails is `blocked`. Pure; knows no store and no
+settings.
 Sources: Piaggio et al., "Reporting of noninferiority and equivalence randomized trials" (CONSORT
 extension, 2012); Berger, "Multiparameter hypothesis testing and acceptance sampling" (1982) for the
 intersection-union test; Holm (1979); Manski, "Partial identification" (2003) for the extremes.
@@ -26,10 +27,12 @@ import numpy as np
 from tasks.evidence.arrays import Evidence, evidence_of
 from tasks.evidence.must_pass import must_pass
 from tasks.gate.guardrails import guardrail_result, usage_of
+from tasks.gate.noise import is_within_noise, slices_beyond_noise
 from tasks.gate.slices import slice_results
 from tasks.model.answer import ROLES, JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval
 from tasks.model.guardrail import GuardrailResult, GuardrailRule
+from tasks.model.noise import KnownNoise, SuiteNoise
 from tasks.model.verdict import (
     Decision,
     GateRule,
@@ -59,13 +62,15 @@ def decide(
     standing: Mapping[str, Standing] = {},
     guardrails: Sequence[GuardrailRule] = (),
     look: int = 1,
+    noise: KnownNoise | None = None,
 ) -> Decision:
     """Judge every declared suite, those without samples too, then the whole.
 
     `standing`: suite → what all looks at this pair have come to, this one with them; a suite that
     has none is judged by this look alone. `look`: the number of this look at the pair, by which
-    slices and guardrails are judged. Raises ValueError for a sample whose suite has no rule or
-    that has no cluster id, and for a score outside 0 to 1.
+    slices and guardrails are judged. `noise`: what is known of the champion against itself. Raises
+    ValueError for a sample whose suite has no rule or that has no cluster id, and for a score
+    outside 0 to 1.
     """
     by_suite: dict[str, list[JudgedSample]] = {rule.name: [] for rule in rules}
     for item in judged:
@@ -96,6 +101,7 @@ def decide(
     may_lose = [*(rule.name for rule in rules if rule.is_gating), *usage]
     losing = _certain(lost, may_lose, gate)
     winning = _certain(won, [rule.name for rule in rules if rule.role == "primary"], gate)
+    noises = {} if noise is None else noise.applying_to(_scorers(by_suite, rules), _repeats(judged))
     suites = tuple(
         _suite_result(
             by_suite[rule.name],
@@ -104,12 +110,13 @@ def decide(
             rule,
             gate,
             standing.get(rule.name),
+            noises.get(rule.name),
             is_lost=rule.name in losing,
             is_won=rule.name in winning,
         )
         for rule in rules
     )
-    slices = slice_results(by_suite, whole, rules, gate, look)
+    slices = slices_beyond_noise(slice_results(by_suite, whole, rules, gate, look), noises)
     guarded = tuple(
         guardrail_result(usage[_key(rule)], rule, gate, look, is_more=_key(rule) in losing)
         for rule in guardrails
@@ -117,7 +124,9 @@ def decide(
     demanded = must_pass(judged, gate)
     verdict = _overall(suites, slices, demanded, guarded)
     pooled = _pooled(by_suite, rules, gate)
-    return Decision(verdict, suites, slices, demanded, is_same_release, pooled, guarded, look)
+    return Decision(
+        verdict, suites, slices, demanded, is_same_release, pooled, guarded, look, noise
+    )
 
 
 def _key(rule: GuardrailRule) -> tuple[str, str]:
@@ -189,6 +198,7 @@ def _suite_result(
     rule: SuiteRule,
     gate: GateRule,
     standing: Standing | None,
+    noise: SuiteNoise | None,
     *,
     is_won: bool,
     is_lost: bool,
@@ -211,11 +221,15 @@ def _suite_result(
     )
     verdict: Verdict = "cannot_tell"
     interval = None if comparison is None else comparison.interval
+    num_samples = evidence.num_samples
     if standing is not None:
-        interval = standing.interval
+        interval, num_samples = standing.interval, standing.num_samples
+    floor = None if noise is None else noise.floor_at(num_samples)
     if interval is not None and interval.low <= interval.high:
         verdict = interval_verdict(interval, rule.margin, rule.role, is_won=is_won, is_lost=is_lost)
-        if too_many_missing and verdict != "worse":
+        if verdict != "worse" and (
+            too_many_missing or is_within_noise(interval, rule.margin, floor)
+        ):
             verdict = "cannot_tell"
     pairs = evidence.at_worst
     is_binary = evidence.is_binary and bool(evidence.is_known.all())
@@ -235,6 +249,7 @@ def _suite_result(
         num_tipping=evidence.num_tipping(rule.margin, alpha, gate.unseen_loss),
         too_many_missing=too_many_missing,
         standing=standing,
+        noise_floor=floor,
     )
 
 
@@ -242,6 +257,16 @@ def _power(evidence: Evidence, rule: SuiteRule, gate: GateRule) -> Power:
     design = design_of(evidence.at_worst)
     asked = (rule.margin, gate.look_alpha, gate.unseen_loss)
     return Power(pass_probability(design, *asked), samples_for(design, *asked, _WANTED_POWER))
+
+
+def _scorers(
+    by_suite: Mapping[str, Sequence[JudgedSample]], rules: Sequence[SuiteRule]
+) -> dict[str, str]:
+    return {rule.name: _scorer(by_suite[rule.name], rule.metric) for rule in rules}
+
+
+def _repeats(judged: Sequence[JudgedSample]) -> int:
+    return max((len(item.answers["champion"]) for item in judged), default=0)
 
 
 def _scorer(judged: Sequence[JudgedSample], metric: str) -> str:

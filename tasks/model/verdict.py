@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 from tasks.model.answer import JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval, Look
 from tasks.model.guardrail import GuardrailResult
+from tasks.model.noise import KnownNoise
 
 Verdict = Literal["better", "no_worse", "worse", "cannot_tell", "blocked"]
 SuiteRole = Literal["primary", "guard", "report"]
@@ -160,6 +161,7 @@ class SuiteResult:
     `num_shown` samples are not counted. `num_won` and `num_lost` count pairs where all scores are 0
     or 1, else None. `scorer` is the metric in the version that was counted. `standing`: what the
     verdict rests on, where the gate looks more than once; the comparison is of this look alone.
+    `noise_floor`: what the champion against itself reaches on so many samples; None: not known.
     """
 
     rule: SuiteRule
@@ -177,6 +179,17 @@ class SuiteResult:
     num_tipping: int | None
     too_many_missing: bool
     standing: Standing | None = None
+    noise_floor: float | None = None
+
+    @property
+    def num_evidence(self) -> int:
+        """Samples that the verdict rests on."""
+        return self.num_samples if self.standing is None else self.standing.num_samples
+
+    @property
+    def is_below_noise(self) -> bool:
+        """Whether the margin is less than what chance alone reaches."""
+        return self.noise_floor is not None and self.rule.margin < self.noise_floor
 
     @property
     def difference(self) -> float | None:
@@ -233,6 +246,7 @@ class SuiteResult:
             "num_samples_for_80": power and power.num_samples,
             "method": "" if comparison is None else comparison.method,
             "evidence": self.standing and self.standing.to_json(),
+            "noise_floor": self.noise_floor,
         }
 
     @classmethod
@@ -287,6 +301,7 @@ class SuiteResult:
             num_tipping=_whole(value.get("num_tipping")),
             too_many_missing=bool(value.get("too_many_missing")),
             standing=Standing.from_json(value["evidence"]) if value.get("evidence") else None,
+            noise_floor=_number(value.get("noise_floor")),
         )
 
 
@@ -301,7 +316,8 @@ class SliceResult:
     """One value of one slice of one suite. No interval below two clusters.
 
     `is_alarm`: its loss beyond the margin is certain, even among all slices that are looked at. A
-    guarded slice must be no worse; of a watched one only an alarm holds the release.
+    guarded slice must be no worse; of a watched one only an alarm holds the release. `noise_floor`:
+    of a guarded one, as of a suite.
     """
 
     suite: str
@@ -318,6 +334,7 @@ class SliceResult:
     role: SliceRole = "watched"
     verdict: Verdict = "cannot_tell"
     is_alarm: bool = False
+    noise_floor: float | None = None
 
     @property
     def interval(self) -> Interval | None:
@@ -350,7 +367,8 @@ class MustPass:
 class Decision:
     """The verdict of a run, with what it rests on. `pooled`: the samples of all gating suites taken
     together, each counting the same; None where fewer than two suites gate. `look`: this is the
-    so-many-th set of samples that the pair of releases is looked at on."""
+    so-many-th set of samples that the pair of releases is looked at on. `noise`: what is known of
+    the champion against itself."""
 
     verdict: Verdict
     suites: tuple[SuiteResult, ...]
@@ -360,6 +378,7 @@ class Decision:
     pooled: Comparison | None = None
     guardrails: tuple[GuardrailResult, ...] = ()
     look: int = 1
+    noise: KnownNoise | None = None
 
 
 @dataclass(frozen=True, slots=True)

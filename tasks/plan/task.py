@@ -5,14 +5,21 @@ Reads `eval_set_samples`, past `verdicts` and `completions`, writes nothing but 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tasks.errors import StoreError
+from tasks.model.noise import KnownNoise
 from tasks.model.receipt import Receipt
-from tasks.plan.suite_plans import Past, headline, ship_probability, suite_plans
+from tasks.model.verdict import SuiteRule
+from tasks.plan.suite_plans import Past, SuitePlan, headline, ship_probability, suite_plans
+from tasks.report.noise import margins_below
 from tasks.run import Run
+from tasks.scoring import scorer_version
 from tasks.scoring.policy import policy
 from tasks.scoring.suites import gate_rule, guardrail_rules, known_prices, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store.control import ledger, verdicts
+from tasks.store.control.noise import newest_noise
 from tasks.store.evals import answers
 from tasks.store.evals.samples import read_eval_set
 
@@ -37,6 +44,7 @@ def plan(run: Run) -> Receipt:
             role: answers.mean_tokens(store, name) for role, name in run.request.releases.items()
         }
         speed = ledger.newest_note(store, "evaluate", "tokens_per_s")
+        noise = newest_noise(store, run.clock(), "release", run.request.champion)
     rules = suite_rules(settings, {sample.suite for sample in samples})
     names = run.request.releases.values()
     temperatures = [
@@ -57,6 +65,7 @@ def plan(run: Run) -> Receipt:
         "policy": policy(rules, gate, guardrails),
         "ship_probability": ship_probability(plans),
         "suites": [suite.to_json() for suite in plans],
+        "cautions": [] if noise is None else _below_noise(noise, plans, rules, len(run.seeds)),
         "num_completions": num_answers * len(tokens),
         "num_tokens": num_tokens,
         "seconds": seconds,
@@ -67,3 +76,12 @@ def plan(run: Run) -> Receipt:
     with run.open_store() as store, store.transaction():
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+def _below_noise(
+    noise: KnownNoise, plans: Sequence[SuitePlan], rules: Sequence[SuiteRule], repeats: int
+) -> list[str]:
+    """Margins that no run of this size could pass, by the newest noise of the champion's name."""
+    scorers = {rule.name: scorer_version(rule.metric) for rule in rules}
+    asked = {plan.suite: (plan.margin, plan.num_samples) for plan in plans if plan.num_samples}
+    return margins_below(noise.applying_to(scorers, repeats).values(), asked)

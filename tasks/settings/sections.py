@@ -204,6 +204,14 @@ class EvaluateSettings(_Section):
     )
 
 
+class NoiseSettings(_Section):
+    max_samples: int = Field(
+        100,
+        ge=2,
+        description="samples of each gating suite that the champion answers again, at most",
+    )
+
+
 class GateSettings(_Section):
     alpha: float = Field(0.05, gt=0, lt=0.5, description="error rate of the gate, two-sided")
     margin: float = Field(0.05, gt=0, lt=1, description="loss that is still accepted, 0 to 1")
@@ -358,6 +366,7 @@ class Settings(_Section):
     drift: DriftSettings = Field(default_factory=DriftSettings)
     curate: CurateSettings = Field(default_factory=CurateSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    noise: NoiseSettings = Field(default_factory=NoiseSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)

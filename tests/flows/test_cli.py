@@ -76,6 +76,7 @@ def test_init_writes_every_key_and_what_it_writes_is_valid(tmp_path: Path):
         "drift",
         "curate",
         "evaluate",
+        "noise",
         "gate",
         "mlflow",
     ):

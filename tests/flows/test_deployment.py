@@ -1,4 +1,4 @@
-"""The nightly deployment for real: a Prefect server and a process worker on loopback."""
+"""The deployments for real: a Prefect server and a process worker on loopback."""
 
 from __future__ import annotations
 
@@ -117,28 +117,47 @@ def test_deployment_runs_on_a_worker_and_its_run_is_in_mlflow(
                 [*prefect, "deployment", "run", "nightly/nightly", "--watch"],
                 env=environment, capture_output=True, text=True, timeout=_RUN_S, check=False,
             )  # fmt: skip
-        runs = filtered(url, "flow_runs")
-        manual = [run for run in runs if not run["auto_scheduled"]]
+            measured = subprocess.run(
+                [*prefect, "deployment", "run", "noise-weekly/noise-weekly", "--watch"],
+                env=environment, capture_output=True, text=True, timeout=_RUN_S, check=False,
+            )  # fmt: skip
+        runs = [run for run in filtered(url, "flow_runs") if not run["auto_scheduled"]]
+        by_name = {each["id"]: each["name"] for each in filtered(url, "deployments")}
+        weekly = [run for run in runs if by_name[run["deployment_id"]] == "noise-weekly"]
+        manual = [run for run in runs if run not in weekly]
         details = watched.stdout + (tmp_path / "worker.log").read_text()
         assert [run["state_type"] for run in manual] == ["COMPLETED"], details[-4000:]
         assert watched.returncode == 0
+        assert measured.returncode == 0, measured.stdout
+        assert [run["state_name"] for run in weekly] == ["Measured"]
         artifacts = {artifact["key"]: artifact for artifact in filtered(url, "artifacts")}
-        assert artifacts.keys() >= {"flywheel-summary", "flywheel-quarantine", "flywheel-report"}
+        kinds = ("summary", "quarantine", "report", "noise")
+        assert artifacts.keys() >= {f"flywheel-{kind}" for kind in kinds}
+        assert (
+            "| route | another batch and order | 0 of 12 |" in artifacts["flywheel-noise"]["data"]
+        )
         # what another machine shows: no link to a file of the worker, but where it lies
         report = artifacts["flywheel-report"]["data"]
         assert "file://" not in json.dumps(list(artifacts.values()))
         assert f"`{socket.gethostname()}`: `{application.home}/reports/" in report
         assert "| route | exact" in report
-        deployment = filtered(url, "deployments")[0]
-        assert deployment["entrypoint"] == "flows.nightly.nightly"
-        assert deployment["schedules"][0]["schedule"]["cron"] == "30 2 * * *"
-        assert deployment["global_concurrency_limit"]["limit"] == 1
+        deployments = {each["name"]: each for each in filtered(url, "deployments")}
+        assert {
+            name: (each["entrypoint"], each["schedules"][0]["schedule"]["cron"])
+            for name, each in deployments.items()
+        } == {
+            "nightly": ("flows.nightly.nightly", "30 2 * * *"),
+            "noise-weekly": ("flows.weekly.noise_weekly", "30 20 * * 0"),
+        }
+        for deployment in deployments.values():
+            assert deployment["global_concurrency_limit"]["limit"] == 1
     connection = sqlite3.connect(application.home / "mlflow.db")
     try:
         tags = connection.execute("SELECT value FROM tags WHERE key = 'flywheel.run_id'").fetchall()
     finally:
         connection.close()
     result = application.call("report", "--json").json
+    assert "Noise floor: not measured, flywheel noise does it." in result["reasons"]
     assert (result["run_id"],) in tags
     verdict = result["verdict"]
     assert manual[0]["name"] == f"challenger against champion: {verdict}"

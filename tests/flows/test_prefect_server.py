@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 
 import flows.prefect_server
-from flows.commands.deploy import deploy_nightly
+from flows.commands.deploy import register
 from flows.prefect_server import prefect_api, stop_orphan, wait_for_given
 from flows.processes import process_started_at
 from tasks.errors import StoreError
@@ -122,7 +122,7 @@ def test_deploy_without_a_server_is_one_clear_line(
     monkeypatch.setenv("PREFECT_API_URL", "http://me:secret@127.0.0.1:1/api")
     monkeypatch.setattr(flows.prefect_server, "_GIVEN_TIMEOUT_S", 0.0)
     with pytest.raises(StoreError) as refused:
-        deploy_nightly("flywheel", config=str(application.folder / "flywheel.toml"))
+        register("flywheel", config=str(application.folder / "flywheel.toml"))
     line = refused.value.line()
     assert line.startswith("no Prefect server answers at http://")
     assert "127.0.0.1:1/api" in line

@@ -116,6 +116,25 @@ def test_killed_run_ends_like_an_undisturbed_one(
 
 
 @pytest.mark.slow
+def test_killed_noise_measurement_ends_like_an_undisturbed_one(tmp_path: Path, tiny_model: Path):
+    told = {}
+    for moment in ("chunk", "before", "undisturbed"):
+        application = make_application(tmp_path / moment, tiny_model)
+        if moment != "undisturbed":
+            stopped = killed(application, "noise", moment, "noise", "--json")
+            assert stopped.returncode == -signal.SIGKILL, stopped.stderr
+        answer = application.call("noise", "--json")
+        assert answer.code == 0, answer.err
+        told[moment] = {
+            name: value for name, value in answer.json.items() if name not in ("run_id", "seconds")
+        }
+        counts = tables(application)
+        assert (counts["completions"], counts["scores"]) == (24, 24)  # of 12 samples, two seeds
+    assert told["chunk"] == told["before"] == told["undisturbed"]
+    assert told["chunk"]["computed"] == 24
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("run", "--inline"), ("run",)], ids=["inline", "in prefect"])
 def test_ctrl_c_says_what_is_next_and_the_same_command_goes_on(
     arguments: tuple[str, ...], application: Application

@@ -76,7 +76,7 @@ def test_every_stage_has_a_title_and_a_plain_function():
     for stage in STAGES:
         assert stage.title
         assert callable(stage_function(stage.name))
-    assert {stage.name for stage in STAGES} == {"replay", *WHOLE_TURN}
+    assert {stage.name for stage in STAGES} == {"replay", "noise", *WHOLE_TURN}
     assert WHOLE_TURN[:4] == ("ingest", "validate", "redact", "curate")
 
 
