@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.model.answer import JudgedSample, Role
+from tasks.model.health import SetHealth
 from tasks.model.receipt import Receipt
 from tasks.model.release import Release
 from tasks.model.verdict import RecordedVerdict
@@ -51,6 +52,7 @@ class Turn:
     quarantined_by_reason: Mapping[str, int]
     log_files: tuple[LogFile, ...]
     versions: Mapping[str, str]
+    health: SetHealth
 
     @property
     def flips(self) -> tuple[JudgedSample, ...]:

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from tasks.errors import StoreError
 from tasks.model.turn import Turn
 from tasks.scoring.effective import counted_scorers, judged_samples
+from tasks.scoring.health import set_health
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
 from tasks.store.evals import lineage
-from tasks.store.evals.answers import read_answers
-from tasks.store.evals.releases import read_release
+from tasks.store.evals.answers import read_answers, read_scores
+from tasks.store.evals.releases import read_release, read_releases
 from tasks.store.evals.samples import find_eval_set, read_eval_set
 
 
@@ -48,6 +49,7 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
     }
     metrics = {suite.rule.name: suite.scorer for suite in verdict.suites}
     scorers = counted_scorers(samples, stored.values(), metrics)
+    scores = read_scores(store, eval_set.digest, scorers)
     return Turn(
         run_id=run_id,
         started_at=started_at,
@@ -60,4 +62,5 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         quarantined_by_reason=lineage.quarantined_by_reason(store, run_id),
         log_files=lineage.log_files_of(store, eval_set.digest, run_id),
         versions=dict(versions),
+        health=set_health(samples, scores, read_releases(store, scores.digests), scorers),
     )

@@ -17,6 +17,8 @@ from tasks.report.plot import Plot
 MAX_FLIPS = 24
 MAX_TEXT_CHARS = 1_200
 MAX_LOG_FILES = 100
+MAX_ITEMS = 6
+MAX_QUESTION_CHARS = 160
 
 
 def render(
@@ -39,6 +41,8 @@ def render(
             curves=None if plot is None or not plot.curves else Markup(plot.curves),  # noqa: S704
             plot_left_out=0 if plot is None else plot.num_left_out,
             changes=flips.choose(turn.judged, MAX_FLIPS),
+            to_look_at=turn.health.worst(MAX_ITEMS),
+            num_to_look_at=len(turn.health.worst(len(turn.health.samples))),
             log_files=turn.log_files[:MAX_LOG_FILES],
             num_more_log_files=max(0, len(turn.log_files) - MAX_LOG_FILES),
             commands=commands.commands(turn, compare_url_path),
@@ -65,10 +69,12 @@ def _template() -> Any:
         "label": wording.label,
         "shortened": lambda text: wording.shortened(text, MAX_TEXT_CHARS),
         "message_text": wording.message_text,
+        "question": lambda sample: wording.question(sample, MAX_QUESTION_CHARS),
     }
     environment.globals |= {
         "interval": wording.interval,
         "roles": ROLES,
+        "flags": wording.FLAGS,
         "units": funnel.UNITS,
         "shares_of": funnel.shares,
         "reasons_of": funnel.reasons,

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.model.comparison import Interval
+from tasks.model.health import Flag
+from tasks.model.sample import Sample
 from tasks.model.turn import Turn
 
 NOTHING = "–"
@@ -22,6 +24,14 @@ MEANING: Mapping[str, tuple[str, str]] = {
     "worse": ("is worse", "It must not ship."),
     "cannot_tell": ("cannot be told apart", "This is not a pass: it must not ship yet."),
     "blocked": ("fails what must pass", "It must not ship."),
+}
+
+#: what is found of a sample → as people say it
+FLAGS: Mapping[Flag, str] = {
+    "negative": "better releases do worse",
+    "always_wrong": "all wrong",
+    "flaky": "flaky",
+    "always_right": "all right",
 }
 
 
@@ -81,6 +91,14 @@ def message_text(messages: tuple[Mapping[str, Any], ...]) -> str:
     if len(messages) == 1:
         return content_text(messages[0].get("content"))
     return "\n".join(f"[{m.get('role', '?')}] {content_text(m.get('content'))}" for m in messages)
+
+
+def question(sample: Sample, limit: int) -> tuple[str, int]:
+    """The beginning of what is asked, on one line: of the last message of a user, else of the last;
+    and how many characters are left out."""
+    asked = [message for message in sample.messages if message.get("role") == "user"]
+    message = (asked or [*sample.messages] or [{}])[-1]
+    return shortened(" ".join(content_text(message.get("content", "")).split()), limit)
 
 
 def content_text(content: Any) -> str:
