@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -10,14 +11,15 @@ from flows.commands.turn import no_such_run
 from flows.terminal import Table, console, print_table
 from tasks.errors import UsageError
 from tasks.model.health import SampleHealth, SetHealth, SuiteHealth
-from tasks.report.wording import FLAGS, decimal, question
-from tasks.scoring.health import set_health
+from tasks.model.run import RunRequest
+from tasks.record.reading import read_turn
+from tasks.report.wording import FLAGS, OTHER_REPEATS, decimal, question, repeats
+from tasks.run import Run
+from tasks.scoring.repeats import answer_noise
 from tasks.settings import read_settings
+from tasks.statistics.repeats import Noise
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
-from tasks.store.evals.answers import read_scores
-from tasks.store.evals.releases import read_releases
-from tasks.store.evals.samples import read_eval_set
 
 _MAX_SHOWN = 20
 _MAX_QUESTION = 60
@@ -33,28 +35,28 @@ def show_items(run_id: str, *, config: str | None, as_json: bool) -> int:
         found = ledger.find_run(store, run_id)
         if found is None:
             raise no_such_run(run_id)
-        keys, verdict = ledger.run_keys(store, found), verdicts.read_verdict(store, found)
-        if keys is None or verdict is None:
+        if verdicts.read_verdict(store, found) is None:
             raise UsageError(
                 "the run has no verdict, which says by which scorers its eval set is judged",
                 received=found,
                 next="flywheel gate, or without RUN for the last that has one",
             )
-        scorers = {suite.rule.name: suite.scorer for suite in verdict.suites}
-        scores = read_scores(store, keys.eval_set_digest, scorers)
-        health = set_health(
-            read_eval_set(store, keys.eval_set_digest),
-            scores,
-            read_releases(store, scores.digests),
-            scorers,
-        )
+        request = RunRequest.from_json(ledger.run_value(store, found, "request") or "{}")
+        turn = read_turn(store, found, Run(found, request, settings).seeds, {})
+    health, noise = turn.health, answer_noise(turn.judged, turn.releases)
     if as_json:
-        print(json.dumps({"run_id": found, "eval_set": keys.eval_set_digest, **_to_object(health)}))
+        told = {"run_id": found, "eval_set": turn.eval_set.digest, **_to_object(health)}
+        told["repeats"] = [{"suite": suite, **_noise(part)} for suite, part in noise.items()]
+        print(json.dumps(told))
         return 0
-    print(f"eval set of {found}: {len(health.samples):,} samples, answered by "
-          f"{len(health.releases)} releases ({', '.join(health.releases)})")  # fmt: skip
+    print(
+        f"eval set of {found}: {len(health.samples):,} samples, answered by "
+        f"{len(health.releases)} releases ({', '.join(health.releases)})"
+    )
     print_table(console(), Table(_SUITES, [_suite(suite) for suite in health.suites], ("suite",)))
     _print_samples(health)
+    for suite, part in noise.items():
+        print(repeats(suite, part))
     return 0
 
 
@@ -92,6 +94,17 @@ def _row(item: SampleHealth) -> tuple[str, ...]:
         f"{item.num_answers:,}",
         f"{text}…" if left_out else text,
     )
+
+
+def _noise(part: Noise) -> dict[str, Any]:
+    return {
+        **asdict(part),
+        "share_of_answers": part.share,
+        "enough_repeats": part.enough_repeats,
+        "samples_asked_once": part.samples_asked_once,
+        "standard_errors": {str(number): part.standard_error(number) for number in OTHER_REPEATS},
+        "lowest_standard_error": part.standard_error(math.inf),
+    }
 
 
 def _to_object(health: SetHealth) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tasks.model.answer import ROLES
 from tasks.model.turn import Turn
 from tasks.report import commands, flips, funnel, wording
 from tasks.report.plot import Plot
+from tasks.scoring.repeats import answer_noise
 
 MAX_FLIPS = 24
 MAX_TEXT_CHARS = 1_200
@@ -41,6 +42,10 @@ def render(
             curves=None if plot is None or not plot.curves else Markup(plot.curves),  # noqa: S704
             plot_left_out=0 if plot is None else plot.num_left_out,
             changes=flips.choose(turn.judged, MAX_FLIPS),
+            repeats=[
+                wording.repeats(suite, noise)
+                for suite, noise in answer_noise(turn.judged, turn.releases).items()
+            ],
             to_look_at=turn.health.worst(MAX_ITEMS),
             num_to_look_at=len(turn.health.worst(len(turn.health.samples))),
             log_files=turn.log_files[:MAX_LOG_FILES],

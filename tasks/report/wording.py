@@ -7,6 +7,7 @@ Nothing is cut without a visible mark, and what could not be computed shows as a
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,11 @@ from tasks.model.comparison import Interval
 from tasks.model.health import Flag
 from tasks.model.sample import Sample
 from tasks.model.turn import Turn
+from tasks.statistics.repeats import Noise
 
 NOTHING = "–"
+#: answers a sample for which it is said what they would bring
+OTHER_REPEATS = (1, 2, 4, 8, 16)
 
 #: verdict → (what it means, may the challenger ship)
 MEANING: Mapping[str, tuple[str, str]] = {
@@ -91,6 +95,25 @@ def message_text(messages: tuple[Mapping[str, Any], ...]) -> str:
     if len(messages) == 1:
         return content_text(messages[0].get("content"))
     return "\n".join(f"[{m.get('role', '?')}] {content_text(m.get('content'))}" for m in messages)
+
+
+def repeats(suite: str, noise: Noise) -> str:
+    """How much of a suite's uncertainty is sampling, and what other numbers of answers would do."""
+    others = [number for number in OTHER_REPEATS if number != noise.num_repeats]
+    errors = ", ".join(f"{number}: {decimal(noise.standard_error(number))}" for number in others)
+    text = (
+        f"suite {suite}: of the squared standard error of the difference {percent(noise.share)} is "
+        f"the releases' own sampling ({noise.num_repeats} answers a sample, {noise.num_samples} "
+        f"samples). Standard error now {decimal(noise.standard_error(noise.num_repeats))}; by "
+        f"answers a sample, {errors}, any number: {decimal(noise.standard_error(math.inf))}. As "
+        f"good as {round(noise.samples_asked_once):,} samples with one answer each."
+    )
+    enough = noise.enough_repeats
+    if enough is None:
+        return f"{text} The samples' own part is lost in the noise: repeats help, for all one sees."
+    number = math.ceil(enough)
+    when = "Already with one answer" if number <= 1 else f"From {number} answers on"
+    return f"{text} {when}, twice the samples would bring more than any number of repeats."
 
 
 def question(sample: Sample, limit: int) -> tuple[str, int]:

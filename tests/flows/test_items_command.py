@@ -32,12 +32,15 @@ def test_it_tells_of_every_sample_what_the_store_knows(application: Application)
     assert (route["num_tested"], route["num_negative"]) == (0, 0)
     wrong = [item for item in told["samples"] if "always_wrong" in item["flags"]]
     assert len(wrong) == sum(suite["num_always_wrong"] for suite in told["suites"])
-    means = {suite["suite"]: suite["champion"] for suite in decided.json["suites"]}
-    place = told["releases"].index("champion")
-    scores = [item["scores"][place] for item in told["samples"] if item["suite"] == "route"]
-    assert sum(scores) / len(scores) == pytest.approx(means["route"])
+    repeats = {part["suite"]: part for part in told["repeats"]}["route"]
+    counted = {suite["suite"]: suite["num_samples"] for suite in decided.json["suites"]}
+    assert (repeats["num_repeats"], repeats["num_samples"]) == (4, counted["route"])
+    assert 0 <= repeats["share_of_answers"] <= 1
+    errors = [repeats["standard_errors"][number] for number in ("1", "2", "4", "8", "16")]
+    assert sorted(errors, reverse=True) == errors
 
     table = application.call("items").out
+    assert "4 answers a sample" in table
     assert "route" in table
     assert f"of {route['num_repeated']}" in table
     assert (f"{wrong[0]['sample_id'][:12]}" in table) == bool(wrong)
