@@ -131,6 +131,19 @@ def drift(
 
 
 @app.command()
+def items(
+    run_id: RunId = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """The health of a run's eval set: samples that all get right or wrong, that are flaky, or on
+    which better releases do worse."""
+    from flows.commands.items import show_items
+
+    raise typer.Exit(show_items(run_id, config=config, as_json=as_json))
+
+
+@app.command()
 def report(
     run_id: RunId = "",
     config: Config = None,

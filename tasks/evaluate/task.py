@@ -59,8 +59,9 @@ def evaluate(run: Run) -> Receipt:
         scorers = {rule.name: rule.metric for rule in rules}
         may_stop = run.settings.evaluate.stop_when_decided and len(distinct) == len(releases)
         if may_stop:
-            temperatures = [release.sampling.temperature for release in distinct]
-            samples = in_turn(as_answered(samples, temperatures, len(seeds)), rules, eval_set)
+            is_sampled = any(release.sampling.temperature > 0 for release in distinct)
+            samples = as_answered(samples, len(seeds), is_sampled=is_sampled)
+            samples = in_turn(samples, rules, eval_set)
         wanted = needs.needs(distinct, samples, seeds, in_turn=may_stop)
         known = {c.key for c in table.read_completions(store, eval_set, digests, seeds)}
         roles = {role: release.digest for role, release in releases.items()}

@@ -47,9 +47,9 @@ def gate(run: Run) -> Receipt:
         receipt = ledger.finished_stage(store, evaluated, "evaluate")
         stopped = None if receipt is None else receipt.notes.get("stopped")
         releases = [read_release(store, digest) for digest in keys.release_digests.values()]
-        temperatures = [release.sampling["temperature"] for release in releases if release]
+        is_sampled = any(release.is_sampled for release in releases if release)
         whole = as_answered(
-            read_eval_set(store, keys.eval_set_digest), temperatures, len(run.seeds)
+            read_eval_set(store, keys.eval_set_digest), len(run.seeds), is_sampled=is_sampled
         )
         samples = samples_of_run(store, evaluated, whole)
         rules = suite_rules(settings, {sample.suite for sample in samples})

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.model.canonical import canonical_json
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -22,3 +24,14 @@ class Release:
     prompts: Mapping[str, Any]
     sampling: Mapping[str, Any]
     engine: Mapping[str, Any]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether another seed may give another answer."""
+        return bool(self.sampling.get("temperature"))
+
+    @property
+    def recipe(self) -> str:
+        """What of it somebody chose: two of one recipe differ by machine or build alone."""
+        chosen = [self.engine.get(name) for name in ("dtype", "quantization")]
+        return canonical_json([self.model_digest, self.prompt_digest, self.sampling, chosen])

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.model.answer import JudgedSample, Role
+from tasks.model.health import SetHealth
 from tasks.model.receipt import Receipt
 from tasks.model.release import Release
 from tasks.model.verdict import Rank, RecordedVerdict
@@ -55,6 +56,7 @@ class Turn:
     quarantined_by_reason: Mapping[str, int]
     log_files: tuple[LogFile, ...]
     versions: Mapping[str, str]
+    health: SetHealth
 
     @property
     def leading(self) -> Role:

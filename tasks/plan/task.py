@@ -47,10 +47,12 @@ def plan(run: Run) -> Receipt:
         noise = newest_noise(store, run.clock(), "release", run.request.champion)
     rules = suite_rules(settings, {sample.suite for sample in samples})
     names = run.request.releases.values()
-    temperatures = [
-        settings.releases[name].sampling.temperature for name in names if name in settings.releases
-    ]
-    samples = as_answered(samples, temperatures, len(run.seeds))
+    is_sampled = any(
+        settings.releases[name].sampling.temperature > 0
+        for name in names
+        if name in settings.releases
+    )
+    samples = as_answered(samples, len(run.seeds), is_sampled=is_sampled)
     gate = gate_rule(settings, len(run.request.challengers))
     guardrails = guardrail_rules(settings, run.request.releases)
     plans = suite_plans(samples, rules, gate, past)

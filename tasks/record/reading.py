@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from tasks.answering.reading import read_judged
 from tasks.errors import StoreError
 from tasks.model.turn import Turn
+from tasks.scoring.health import set_health
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
 from tasks.store.evals import lineage
-from tasks.store.evals.releases import read_release
+from tasks.store.evals.answers import read_scores
+from tasks.store.evals.releases import read_release, read_releases
 from tasks.store.evals.samples import find_eval_set, read_eval_set, samples_of_run
 
 
@@ -40,12 +42,12 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         if release is None:
             raise StoreError(f"the {role} of the run is not in the store", received=digest)
         releases[role] = release
-    samples = samples_of_run(
-        store, request.get("scores_of") or run_id, read_eval_set(store, eval_set.digest)
-    )
+    whole = read_eval_set(store, eval_set.digest)
+    samples = samples_of_run(store, request.get("scores_of") or run_id, whole)
     (verdict, *_) = decided.values()  # all were judged by the same scorers
     metrics = {suite.rule.name: suite.scorer for suite in verdict.suites}
-    judged, _ = read_judged(store, keys, samples, seeds, metrics)
+    judged, scorers = read_judged(store, keys, samples, seeds, metrics)
+    scores = read_scores(store, eval_set.digest, scorers)
     return Turn(
         run_id=run_id,
         started_at=started_at,
@@ -59,4 +61,5 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         quarantined_by_reason=lineage.quarantined_by_reason(store, run_id),
         log_files=lineage.log_files_of(store, eval_set.digest, run_id),
         versions=dict(versions),
+        health=set_health(whole, scores, read_releases(store, scores.digests), scorers),
     )

@@ -15,10 +15,13 @@ from tasks.model.turn import Turn
 from tasks.report import commands, flips, funnel, wording
 from tasks.report.plot import Plot
 from tasks.report.standings import ReleaseRow, suites_of
+from tasks.scoring.repeats import answer_noise
 
 MAX_FLIPS = 24
 MAX_TEXT_CHARS = 1_200
 MAX_LOG_FILES = 100
+MAX_ITEMS = 6
+MAX_QUESTION_CHARS = 160
 
 
 def render(
@@ -47,6 +50,12 @@ def render(
             curves=None if plot is None or not plot.curves else Markup(plot.curves),  # noqa: S704
             plot_left_out=0 if plot is None else plot.num_left_out,
             changes=flips.choose(turn.judged, MAX_FLIPS),
+            repeats=[
+                wording.repeats(suite, noise)
+                for suite, noise in answer_noise(turn.judged, turn.releases).items()
+            ],
+            to_look_at=turn.health.worst(MAX_ITEMS),
+            num_to_look_at=len(turn.health.worst(len(turn.health.samples))),
             log_files=turn.log_files[:MAX_LOG_FILES],
             num_more_log_files=max(0, len(turn.log_files) - MAX_LOG_FILES),
             commands=commands.commands(turn, compare_url_path),
@@ -77,12 +86,14 @@ def _template() -> Any:
         "label": wording.label,
         "shortened": lambda text: wording.shortened(text, MAX_TEXT_CHARS),
         "message_text": wording.message_text,
+        "question": lambda sample: wording.question(sample, MAX_QUESTION_CHARS),
     }
     environment.globals |= {
         "interval": wording.interval,
         "relative_interval": wording.relative_interval,
         "measured": wording.measured,
         "roles": ROLES,
+        "flags": wording.FLAGS,
         "units": funnel.UNITS,
         "shares_of": funnel.shares,
         "reasons_of": funnel.reasons,

@@ -13,9 +13,14 @@ from typing import Any
 
 from tasks.model.comparison import Interval
 from tasks.model.guardrail import GuardrailRule
+from tasks.model.health import Flag
+from tasks.model.sample import Sample
 from tasks.model.turn import Turn
+from tasks.statistics.repeats import Noise
 
 NOTHING = "–"
+#: answers a sample for which it is said what they would bring
+OTHER_REPEATS = (1, 2, 4, 8, 16)
 
 #: verdict → (what it means, may the challenger ship)
 MEANING: Mapping[str, tuple[str, str]] = {
@@ -24,6 +29,14 @@ MEANING: Mapping[str, tuple[str, str]] = {
     "worse": ("is worse", "It must not ship."),
     "cannot_tell": ("cannot be told apart", "This is not a pass: it must not ship yet."),
     "blocked": ("fails what must pass", "It must not ship."),
+}
+
+#: what is found of a sample → as people say it
+FLAGS: Mapping[Flag, str] = {
+    "negative": "better releases do worse",
+    "always_wrong": "all wrong",
+    "flaky": "flaky",
+    "always_right": "all right",
 }
 
 
@@ -106,6 +119,33 @@ def message_text(messages: tuple[Mapping[str, Any], ...]) -> str:
     if len(messages) == 1:
         return content_text(messages[0].get("content"))
     return "\n".join(f"[{m.get('role', '?')}] {content_text(m.get('content'))}" for m in messages)
+
+
+def repeats(suite: str, noise: Noise) -> str:
+    """How much of a suite's uncertainty is sampling, and what other numbers of answers would do."""
+    others = [number for number in OTHER_REPEATS if number != noise.num_repeats]
+    errors = ", ".join(f"{number}: {decimal(noise.standard_error(number))}" for number in others)
+    text = (
+        f"suite {suite}: of the squared standard error of the difference {percent(noise.share)} is "
+        f"the releases' own sampling ({noise.num_repeats} answers a sample, {noise.num_samples} "
+        f"samples). Standard error now {decimal(noise.standard_error(noise.num_repeats))}; by "
+        f"answers a sample, {errors}, any number: {decimal(noise.standard_error(math.inf))}. As "
+        f"good as {round(noise.samples_asked_once):,} samples with one answer each."
+    )
+    enough = noise.enough_repeats
+    if enough is None:
+        return f"{text} The samples' own part is lost in the noise: repeats help, for all one sees."
+    number = math.ceil(enough)
+    when = "Already with one answer" if number <= 1 else f"From {number} answers on"
+    return f"{text} {when}, twice the samples would bring more than any number of repeats."
+
+
+def question(sample: Sample, limit: int) -> tuple[str, int]:
+    """The beginning of what is asked, on one line: of the last message of a user, else of the last;
+    and how many characters are left out."""
+    asked = [message for message in sample.messages if message.get("role") == "user"]
+    message = (asked or [*sample.messages] or [{}])[-1]
+    return shortened(" ".join(content_text(message.get("content", "")).split()), limit)
 
 
 def content_text(content: Any) -> str:

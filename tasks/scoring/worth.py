@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +11,10 @@ from tasks.model.sample import Sample
 from tasks.statistics.intervals import ClusteredMean, clustered_mean
 
 
-def as_answered(
-    samples: Sequence[Sample], temperatures: Iterable[float], repeats: int
-) -> list[Sample]:
-    """The samples with the draws that their answers are worth: where any release draws its answers
-    by lot, a question asked a thousand times was still answered only `repeats` times."""
-    if not any(temperature > 0 for temperature in temperatures):
+def as_answered(samples: Sequence[Sample], repeats: int, *, is_sampled: bool) -> list[Sample]:
+    """The samples with the draws that their answers are worth: where any release samples its
+    answers, a question asked a thousand times was still answered only `repeats` times."""
+    if not is_sampled:
         return list(samples)
     return [replace(sample, num_draws=min(sample.num_draws, repeats)) for sample in samples]
 

@@ -105,7 +105,8 @@ def fill(home: Path, world: World, **mlflow: Any) -> Run:
                 ]  # fmt: skip
     releases = [
         {"release_digest": name, "name": name, "model": "m", "model_digest": "m",
-         "prompt_digest": "p", "prompts": "{}", "sampling": "{}", "engine": "{}", "created_at": NOW}
+         "prompt_digest": name, "prompts": "{}", "sampling": "{}", "engine": "{}",
+         "created_at": NOW}
         for name in world
     ]  # fmt: skip
     with run.open_store() as store, store.transaction():
@@ -194,6 +195,10 @@ def test_every_reader_tells_the_score_that_was_counted(world: World) -> None:
     for role, release in zip(ROLES, ("old", "new"), strict=True):
         by_hand = {f"s{n}": expected(world, release, n) for n in range(len(world[release]))}
         assert {i.sample.sample_id: i.score(role) for i in turn.judged} == pytest.approx(by_hand)
+        place = {name: place for place, name in enumerate(turn.health.releases)}.get(release)
+        health = {item.sample.sample_id: None if place is None else item.scores[place]
+                  for item in turn.health.samples}  # fmt: skip
+        assert health == pytest.approx(by_hand)
         sent = _sent(turn, role)
         values_sent = {row_id: value for rows in sent.values() for row_id, value, _ in rows}
         assert values_sent == pytest.approx(by_hand)
@@ -205,8 +210,9 @@ def test_every_reader_tells_the_score_that_was_counted(world: World) -> None:
             assert told == pytest.approx(_mean(counted), abs=1e-9)
             assert told == pytest.approx(_mean(rows), abs=1e-9)
             assert told is None or f"{100 * told:.1f}%" in html
+    changes = html[: html.index("Health of the set")]
     for item in turn.flips:
-        shown = re.findall(rf"{item.sample.sample_id}</code>", html)
+        shown = re.findall(rf"{item.sample.sample_id}</code>", changes)
         assert len(shown) == 1
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from expectations.contracts import COMPLETIONS, SCORES
 from tasks.model.answer import Answer, CompletionKey
 from tasks.model.failure import Fault
+from tasks.model.health import StoredScores
 from tasks.store.db.connection import Store
+
+#: there is no text to judge
+_IS_LOST = "(c.text IS NULL OR c.error IS NOT NULL)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ def read_answers(
     answers: dict[tuple[str, int], list[Answer]] = {}
     for sample_id, seed, *fields in store.rows(
         "SELECT c.sample_id, c.seed, s.value, c.text, c.error, "
-        "CASE WHEN c.text IS NULL OR c.error IS NOT NULL THEN c.fault ELSE s.fault END, "
+        f"CASE WHEN {_IS_LOST} THEN c.fault ELSE s.fault END, "
         "c.finish_reason, c.input_tokens, "
         "c.output_tokens, s.scorer, s.unscored_reason, s.answer, s.explanation "
         "FROM completions c JOIN eval_set_samples e USING (sample_id) "
@@ -70,6 +76,49 @@ def read_answers(
         value, *rest = fields
         answers.setdefault((sample_id, seed), []).append(Answer(value, False, *rest))
     return answers
+
+
+#: as `Answer.counted`, by the scorer that counts in a suite
+_SCORES = f"""
+WITH counted AS (
+    SELECT unnest(?::VARCHAR[]) AS suite, unnest(?::VARCHAR[]) AS scorer
+), members AS (
+    SELECT sample_id, row_number() OVER (ORDER BY position, sample_id) - 1 AS place
+    FROM eval_set_samples WHERE eval_set_digest = ?
+), answered AS (
+    SELECT m.place, c.release_digest, c.seed, c.created_at,
+        CASE WHEN {_IS_LOST} THEN NULL ELSE s.value END AS value,
+        CASE WHEN {_IS_LOST} THEN c.fault ELSE s.fault END AS fault
+    FROM members m JOIN samples a USING (sample_id) JOIN counted k USING (suite)
+    JOIN completions c USING (sample_id)
+    LEFT JOIN scores s ON s.release_digest = c.release_digest AND s.sample_id = c.sample_id
+        AND s.seed = c.seed AND s.scorer = k.scorer
+), known AS (
+    SELECT place, release_digest, seed, created_at, coalesce(value, 0) AS value
+    FROM answered WHERE value IS NOT NULL OR fault = 'release'
+), builds AS (
+    SELECT release_digest,
+        row_number() OVER (ORDER BY min(created_at), release_digest) - 1 AS build
+    FROM known GROUP BY release_digest
+)
+SELECT place, build, seed, value, release_digest FROM known JOIN builds USING (release_digest)
+ORDER BY place, build, seed
+"""
+
+
+def read_scores(store: Store, eval_set_digest: str, scorers: Mapping[str, str]) -> StoredScores:
+    """What every stored answer to the samples of a set counts, of any release, run and seed.
+    `scorers`: suite → the version that counts."""
+    table = store.arrow(_SCORES, [list(scorers), list(scorers.values()), eval_set_digest])
+    place, build, seed, value = (table[name].to_numpy() for name in table.column_names[:4])
+    _, firsts = np.unique(build, return_index=True)
+    return StoredScores(
+        digests=tuple(table["release_digest"].take(firsts).to_pylist()),
+        sample=place.astype(np.int64),
+        build=build.astype(np.int64),
+        seed=seed.astype(np.int64),
+        value=value.astype(np.float64),
+    )
 
 
 def mean_tokens(store: Store, release: str) -> tuple[float, float] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
 from expectations.contracts import RELEASES
@@ -41,3 +42,9 @@ def read_release(store: Store, digest: str) -> Release | None:
         return None
     *texts, prompts, sampling, engine = row
     return Release(*texts, *(writable(json.loads(text)) for text in (prompts, sampling, engine)))
+
+
+def read_releases(store: Store, digests: Sequence[str]) -> dict[str, Release]:
+    """By digest, of those that are in the store."""
+    releases = (read_release(store, digest) for digest in digests)
+    return {release.digest: release for release in releases if release is not None}

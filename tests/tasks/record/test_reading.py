@@ -69,3 +69,32 @@ def test_cleaned_text_can_always_be_written(text: str) -> None:
     cleaned = writable({"k": [text]})["k"][0]
     cleaned.encode()
     assert cleaned == text or "\ufffd" in cleaned
+
+
+def test_health_counts_what_the_verdict_counts(decided: Run) -> None:
+    turn = read(decided)
+    assert turn.health.releases == ("candidate", "prod")
+    for item, sample in zip(turn.judged, turn.health.samples, strict=True):
+        assert sample.sample == item.sample
+        assert sample.scores == (item.score("challenger"), item.score("champion"))
+    failed, unscored = (turn.health.samples[number].scores[0] for number in (7, 9))
+    assert (failed, unscored) == (0.0, None)
+
+
+def test_health_knows_answers_of_other_runs_and_seeds(decided: Run) -> None:
+    with decided.open_store() as store:
+        store.execute("UPDATE releases SET sampling = '{\"temperature\": 0.7}'")
+        for table, key in (("completions", ""), ("scores", ", scorer")):
+            store.execute(
+                f"INSERT INTO {table} SELECT * REPLACE (seed + 7 AS seed) FROM {table} "
+                f"ORDER BY sample_id{key}"
+            )
+        store.execute("UPDATE scores SET value = 0 WHERE seed = 7 AND value = 1")
+        turn = read_turn(store, decided.run_id, range(1), {})
+    tickets = next(suite for suite in turn.health.suites if suite.suite == "tickets")
+    assert (tickets.num_samples, tickets.num_repeated, tickets.num_releases) == (14, 14, 2)
+    assert tickets.num_flaky == 14
+    # the judge lost the challenger's two answers; the champion's two are known
+    assert turn.health.samples[9].num_answers == 2
+    assert turn.health.samples[0].scores == (0.5, 0.5)
+    assert turn.judged[0].score("champion") == 1.0

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 from tasks.model.answer import Answer, JudgedSample
 from tasks.model.comparison import Interval, Look
+from tasks.model.health import Flag
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
 from tasks.model.verdict import Standing
@@ -50,9 +51,16 @@ def _hostile(turn: Turn) -> Turn:
     part = replace(verdict.slices[0], suite=HOSTILE, slice=HOSTILE, value=f"{HOSTILE}\x00\x1b")
     verdict = replace(verdict, suites=(suite, *verdict.suites), slices=(part, *verdict.slices),
                       reasons=(HOSTILE,))  # fmt: skip
+    health = turn.health
+    health = replace(
+        health, suites=(replace(health.suites[0], suite=HOSTILE), *health.suites),
+        samples=(replace(health.samples[0], sample=replace(
+            sample, messages=({"role": "user", "content": HOSTILE},)), flags=("flaky",)),),
+    )  # fmt: skip
     return replace(
-        turn, releases={**turn.releases, "champion": release}, judged=(judged, *turn.judged),
-        verdicts={"challenger": verdict}, versions={HOSTILE: HOSTILE},
+        turn, health=health, releases={**turn.releases, "champion": release},
+        judged=(judged, *turn.judged), verdicts={"challenger": verdict},
+        versions={HOSTILE: HOSTILE},
         request={**turn.request, "logs": [HOSTILE]}, quarantined_by_reason={HOSTILE: 3},
         receipts=(Receipt("validate", "k", 3, 0, quarantined=3),),
     )  # fmt: skip
@@ -68,6 +76,23 @@ def test_hostile_text_never_becomes_an_element_or_an_attribute(decided: Run) -> 
     found = _parsed(page.render(turn, plot.draw(turn), compare_url_path="/#/x"))
     assert not found.tags & {"script", "img", "iframe", "object", "link", "form", "foreignobject"}
     assert not [name for name, _ in found.attributes if name.startswith("on")]
+
+
+def test_health_names_what_to_look_at_and_leaves_alone_what_all_got_right(decided: Run) -> None:
+    turn = read(decided)
+    flags: tuple[Flag, ...] = ("always_right", "flaky", "always_wrong", "negative")
+    samples = [
+        replace(turn.health.samples[place], flags=(flag,), adjusted_p=0.01)
+        for place, flag in enumerate(flags)
+    ]
+    health = replace(turn.health, samples=tuple(samples))
+    html = page.render(replace(turn, health=health), plot.draw(turn))
+    section = html[html.index("Health of the set") : html.index("<h2>Lineage")]
+    places = [section.find(one.sample.sample_id[:12]) for one in samples]
+    assert places[0] == -1
+    assert 0 < places[3] < places[2] < places[1]
+    assert "3 of 3" in section
+    assert "Ticket 3: my parcel" in section
 
 
 def test_page_loads_nothing_from_elsewhere_and_allows_no_script(decided: Run) -> None:
