@@ -40,8 +40,7 @@ def _together(both: Interaction, whole: Amount) -> str:
     if amount.value * whole.value >= 0:
         return f"{first} and {second} only together: {found} of the {points(whole.value)}"
     return (
-        f"{first} and {second} make the same change, each of them without the other: together "
-        f"they are {found} from what both would add up to"
+        f"{first} and {second} overlap: together {found} against the sum of what each makes alone"
     )
 
 
