@@ -137,6 +137,9 @@ def report(
 @app.command()
 def explain(
     run_id: RunId = "",
+    challenger: Annotated[
+        str, typer.Option("--challenger", help="of several [default: the leading one]")
+    ] = "",
     suite: Annotated[str, typer.Option("--suite", help="one suite [default: all that gate]")] = "",
     samples: Annotated[
         int,
@@ -152,7 +155,14 @@ def explain(
     from flows.commands.explain import explain_run
 
     raise typer.Exit(
-        explain_run(run_id, suite=suite, num_samples=samples, config=config, as_json=as_json)
+        explain_run(
+            run_id,
+            challenger=challenger,
+            suite=suite,
+            num_samples=samples,
+            config=config,
+            as_json=as_json,
+        )
     )
 
 

@@ -12,6 +12,7 @@ from flows.terminal import Table, console, print_pairs, print_table
 from flows.turn import hold
 from tasks.errors import UsageError
 from tasks.explain.task import explain
+from tasks.model.answer import Role
 from tasks.model.explanation import Amount, Explanation
 from tasks.model.run import RunRequest
 from tasks.model.turn import Turn
@@ -24,11 +25,15 @@ from tasks.settings import Settings, read_settings
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
 
-PAGE = "explain.html"
-
 
 def explain_run(
-    run_id: str, *, suite: str, num_samples: int, config: str | None, as_json: bool
+    run_id: str,
+    *,
+    challenger: str,
+    suite: str,
+    num_samples: int,
+    config: str | None,
+    as_json: bool,
 ) -> int:
     settings = read_settings(config)
     started = time.monotonic()
@@ -36,15 +41,19 @@ def explain_run(
         decided = _find(store, run_id)
     with hold(settings.home_path), shown() as progress:
         run, turn = _read(settings, decided, progress)
-        found = explain(run, turn, suite, num_samples)
+        role = _role(run, turn, challenger)
+        names = {"champion": run.request.champion, "challenger": run.request.releases[role]}
+        turn, is_leading = turn.pair(role), role == turn.leading
+        found = explain(run, turn, names, suite, num_samples)
     folder = pages_of(settings, decided)
-    write_pages(folder, {PAGE: render_explanation(found).encode()})
+    page = "explain.html" if is_leading else f"explain-{role}.html"
+    write_pages(folder, {page: render_explanation(found).encode()})
     seconds = round(time.monotonic() - started, 1)
     if as_json:
         told = {"verdict": turn.verdict.verdict, **found.to_json()}
-        print(json.dumps({**told, "seconds": seconds, "page": str(folder / PAGE)}))
+        print(json.dumps({**told, "seconds": seconds, "page": str(folder / page)}))
     else:
-        _show(found, seconds, folder / PAGE)
+        _show(found, seconds, folder / page)
     return 0
 
 
@@ -52,7 +61,7 @@ def _find(store: Store, run_id: str) -> str:
     found = ledger.find_run(store, run_id)
     if found is None:
         raise no_such_run(run_id)
-    if verdicts.read_verdict(store, found) is None:
+    if not verdicts.read_verdicts(store, found):
         raise UsageError(
             "the run has no verdict, so there is no difference to explain",
             received=found,
@@ -66,6 +75,21 @@ def _read(settings: Settings, run_id: str, progress: Progress) -> tuple[Run, Tur
         request = RunRequest.from_json(ledger.run_value(store, run_id, "request") or "{}")
         run = Run(run_id, request, settings, progress)
         return run, read_turn(store, run_id, run.seeds, versions={})
+
+
+def _role(run: Run, turn: Turn, challenger: str) -> Role:
+    """The part that a challenger played in the run; of none named the leading one."""
+    if not challenger:
+        return turn.leading
+    named = {run.request.releases[role]: role for role in turn.verdicts}
+    if challenger not in named:
+        raise UsageError(
+            "the run judged no such challenger",
+            received=challenger,
+            allowed=", ".join(named),
+            next="flywheel explain --challenger with one of them, or without it",
+        )
+    return named[challenger]
 
 
 def _show(found: Explanation, seconds: float, page: Path) -> None:

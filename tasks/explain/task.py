@@ -21,7 +21,7 @@ from tasks.explain.drawing import Drawn, draw, is_known
 from tasks.explain.estimate import clusters_of, difference_of, split
 from tasks.explain.parts import Grid, change, grid
 from tasks.explain.sentences import NO_FLIP, SAME_RELEASE, alone, sentences
-from tasks.model.answer import ROLES, JudgedSample
+from tasks.model.answer import ROLES, JudgedSample, Role
 from tasks.model.explanation import Cell, Explanation, Interaction, Part, Used
 from tasks.model.turn import Turn
 from tasks.releases.memory import MEMORY_FILE, Memory
@@ -39,12 +39,13 @@ STAGE = "explain"
 _NOTHING = 0.0005
 
 
-def explain(run: Run, turn: Turn, suite: str, limit: int) -> Explanation:
+def explain(run: Run, turn: Turn, names: Mapping[Role, str], suite: str, limit: int) -> Explanation:
     """Split the difference on all gating suites, or on one; at most `limit` samples whose score
-    changed and as many others are asked. Raises UsageError where the suite is none of the run, and
+    changed and as many others are asked. `turn` is of one challenger; `names`: what both releases
+    are declared as. Raises UsageError where the suite is none of the run, and
     where a release or a scorer is not what it was in the run."""
     scorers = _scorers(turn, suite)
-    made = _grid(run, turn)
+    made = _grid(run, turn, names)
     items = [item for item in turn.judged
              if item.sample.suite in scorers and item.sample.is_counted]  # fmt: skip
     known = [item for item in items if is_known(item, ROLES)]
@@ -121,9 +122,9 @@ def _scorers(turn: Turn, suite: str) -> dict[str, str]:
     return {result.rule.name: result.rule.metric for result in chosen}
 
 
-def _grid(run: Run, turn: Turn) -> Grid:
+def _grid(run: Run, turn: Turn, names: Mapping[Role, str]) -> Grid:
     memory = Memory(run.settings.home_path / MEMORY_FILE)
-    champion, challenger = (run.request.releases[role] for role in ROLES)
+    champion, challenger = (names[role] for role in ROLES)
 
     def resolve(name: str, declared: ReleaseSettings) -> ResolvedRelease:
         return resolve_declared(name, declared, run.settings, memory)
@@ -136,12 +137,12 @@ def _grid(run: Run, turn: Turn) -> Grid:
     for role, now in zip(ROLES, (made.cells[0], made.cells[-1]), strict=True):
         then, today = turn.releases[role], now.record()
         if then.digest != today.digest:
-            names = ("model_digest", "prompt_digest", "sampling", "engine")
-            changed = [n for n in names if getattr(then, n) != getattr(today, n)]
+            parts = ("model_digest", "prompt_digest", "sampling", "engine")
+            changed = [part for part in parts if getattr(then, part) != getattr(today, part)]
             raise UsageError(
                 f"the release {now.name!r} is not what it was in the run",
                 received="changed since: "
-                + ", ".join(name.removesuffix("_digest") for name in changed),
+                + ", ".join(part.removesuffix("_digest") for part in changed),
                 next="flywheel run, then explain that run",
             )
     return made

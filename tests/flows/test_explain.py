@@ -193,7 +193,9 @@ def test_what_two_parts_do_only_together_is_said(decide: Decide) -> None:
 
 
 @pytest.mark.slow
-def test_one_part_has_all_and_the_same_release_nothing_without_computing(decide: Decide) -> None:
+def test_one_part_has_all_and_the_same_release_nothing_without_computing(
+    decide: Decide, tmp_path: Path
+) -> None:
     application = decide(
         release("a", "short"), release("a", "wordy"), {"short": 10, "wordy": 800}, a=1024
     )
@@ -211,6 +213,20 @@ def test_one_part_has_all_and_the_same_release_nothing_without_computing(decide:
     assert count(application, "completions") == before
     evaluated_here(application, "--challenger", "champion")
     assert "both releases are the same" in here(application, "explain")[1]
+    # of several challengers each by its name, the leading one without
+    third = "\n[releases.third]\n" + release("a", "long").format(folder=tmp_path)
+    (application.folder / "prompts" / "long.md").write_text("x" * 1100)
+    path = application.folder / "flywheel.toml"
+    path.write_text(path.read_text() + third)
+    evaluated_here(application, "--challenger", "third", "--challenger", "challenger")
+    drops = {name: told_here(application, *asked)["difference"] for name, asked in (
+        ("leading", ()), ("challenger", ("--challenger", "challenger")),
+        ("third", ("--challenger", "third")))}  # fmt: skip
+    assert drops == pytest.approx({"leading": -0.4, "challenger": -0.4, "third": -1})
+    pages = sorted(file.name for file in (application.home / "reports").glob("*/explain*.html"))
+    assert pages == ["explain-challenger.html", "explain.html", "explain.html", "explain.html"]
+    with pytest.raises(UsageError, match="judged no such challenger"):
+        here(application, "explain", "--challenger", "champion")
 
     with pytest.raises(UsageError, match="did not judge this suite"):
         here(application, "explain", "--suite", "other")
