@@ -156,6 +156,38 @@ def report(
 
 
 @app.command()
+def explain(
+    run_id: RunId = "",
+    challenger: Annotated[
+        str, typer.Option("--challenger", help="of several [default: the leading one]")
+    ] = "",
+    suite: Annotated[str, typer.Option("--suite", help="one suite [default: all that gate]")] = "",
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples", min=1, help="samples whose score changed, at most, and as many others"
+        ),
+    ] = 200,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Where the difference between the releases of a run comes from: model, prompt, sampling or
+    engine."""
+    from flows.commands.explain import explain_run
+
+    raise typer.Exit(
+        explain_run(
+            run_id,
+            challenger=challenger,
+            suite=suite,
+            num_samples=samples,
+            config=config,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="one SELECT over the tables of the store")],
     config: Config = None,

@@ -41,6 +41,9 @@ STAGES = (
     Stage("record", "record in MLflow and write the report", ("run",), retries=2),
 )  # fmt: skip
 
+#: work outside a turn that tells how far it is
+_OTHERS = (Stage("explain", "ask what is between the two releases", ()),)
+
 
 def stages_of(command: str) -> tuple[str, ...]:
     """The names of the stages that a command executes, in order."""
@@ -50,7 +53,7 @@ def stages_of(command: str) -> tuple[str, ...]:
 def stage_named(name: str) -> Stage:
     """Its line; one that the table does not know, of a ledger that another version wrote, has
     no title."""
-    return next((stage for stage in STAGES if stage.name == name), Stage(name, "", ()))
+    return next((stage for stage in (*STAGES, *_OTHERS) if stage.name == name), Stage(name, "", ()))
 
 
 def place_of(name: str) -> int:

@@ -6,15 +6,14 @@ the next attempt finds what stands in MLflow, finishes or replaces it, and count
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tasks.errors import StoreError
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
+from tasks.record.pages import pages_of, write_pages
 from tasks.record.reading import read_turn
 from tasks.report import note, page, plot
 from tasks.report.standings import standings
@@ -34,7 +33,7 @@ def record(run: Run) -> Receipt:
     """Raises StoreError where the run has no verdict or MLflow does not answer (transient)."""
     with run.open_store() as store:
         turn = read_turn(store, run.run_id, run.seeds, _installed_versions())
-    folder = run.settings.home_path / "reports" / run.run_id
+    folder = pages_of(run.settings, run.run_id)
     published = publish(
         run.settings,
         turn,
@@ -104,16 +103,7 @@ def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
         contents[file] = html.encode()
         if drawn is not None and role == turn.leading:
             contents |= {"differences.svg": drawn.svg, "differences.png": drawn.png}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            unfinished = folder / f".{name}.new"
-            unfinished.write_bytes(content)
-            os.replace(unfinished, folder / name)
-    except OSError as error:
-        raise StoreError(
-            f"the report cannot be written: {error.strerror or error}", received=str(folder)
-        ) from None
+    write_pages(folder, contents)
     text = note.note(
         turn.pair(turn.leading),
         compare_url_path=links.compare_url_path,

@@ -64,7 +64,13 @@ class ResolvedRelease:
 
 def resolve_release(name: str, settings: Settings, memory: Memory) -> ResolvedRelease:
     """Find model and prompts of a release. Raises UsageError naming what is wrong with it."""
-    declared = settings.release(name)
+    return resolve_declared(name, settings.release(name), settings, memory)
+
+
+def resolve_declared(
+    name: str, declared: ReleaseSettings, settings: Settings, memory: Memory
+) -> ResolvedRelease:
+    """The same of a release that need not stand in flywheel.toml."""
     prompts = AS_LOGGED
     if declared.prompt:
         prompts = load_prompts(settings.path(declared.prompt), name)

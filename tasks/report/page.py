@@ -1,4 +1,4 @@
-"""The HTML page of one turn: one file, no script, nothing from outside, readable light and dark.
+"""The HTML pages of one turn: one file each, no script, nothing from outside, light and dark.
 
 All text of logs and models is hostile: jinja2 escapes everything, the one exception being the
 plot, whose text matplotlib has escaped. A content security policy forbids scripts besides.
@@ -11,9 +11,10 @@ from functools import cache
 from typing import Any
 
 from tasks.model.answer import ROLES, Role
+from tasks.model.explanation import Explanation
 from tasks.model.turn import Turn
 from tasks.report import commands, flips, funnel, wording
-from tasks.report.plot import Plot
+from tasks.report.plot import Plot, draw_split
 from tasks.report.standings import ReleaseRow, suites_of
 from tasks.scoring.repeats import answer_noise
 
@@ -42,7 +43,7 @@ def render(
 
     headline, consequence = wording.headline(turn)
     return str(
-        _template().render(
+        _template("report").render(
             turn=turn,
             headline=headline,
             consequence=consequence,
@@ -67,8 +68,21 @@ def render(
     )
 
 
+def render_explanation(explanation: Explanation) -> str:
+    """The page of where a difference comes from. The same explanation gives the same page."""
+    from markupsafe import Markup
+
+    drawn = draw_split(explanation) if explanation.cells else None
+    return str(
+        _template("explain").render(
+            found=explanation,
+            plot=None if drawn is None else Markup(drawn),  # noqa: S704 - see the docstring
+        )
+    )
+
+
 @cache
-def _template() -> Any:
+def _template(name: str) -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -82,6 +96,7 @@ def _template() -> Any:
         "percent": wording.percent,
         "relative": wording.relative,
         "points": wording.points,
+        "share": wording.share,
         "count": wording.count,
         "label": wording.label,
         "shortened": lambda text: wording.shortened(text, MAX_TEXT_CHARS),
@@ -98,4 +113,4 @@ def _template() -> Any:
         "shares_of": funnel.shares,
         "reasons_of": funnel.reasons,
     }
-    return environment.get_template("report.html.j2")
+    return environment.get_template(f"{name}.html.j2")

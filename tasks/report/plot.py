@@ -1,5 +1,5 @@
-"""The forest plot: paired difference with its interval, for each suite and each of its slices; and
-the curve of the evidence, look by look.
+"""The forest plot: paired difference with its interval, for each suite and each of its slices; the
+curve of the evidence, look by look; and the parts that a difference was split into.
 
 Drawn with matplotlib's object interface (no pyplot, no window, Agg), imported late. Labels come
 from logs: they are drawn as plain text (no mathtext), without control characters, shortened.
@@ -11,14 +11,18 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.model.comparison import Interval
+from tasks.model.explanation import Explanation, Part
 from tasks.model.turn import Turn
 from tasks.model.verdict import SuiteResult
-from tasks.report.wording import points
+from tasks.report.wording import points, share
+
+Row = TypeVar("Row")
 
 MAX_ROWS = 40
 _MAX_LABEL_CHARS = 36
@@ -85,15 +89,8 @@ def draw(turn: Turn) -> Plot | None:
     rows, left_out = bars(turn)
     if not rows:
         return None
-    import matplotlib
-
-    settings = {"svg.fonttype": "none", "svg.hashsalt": turn.run_id, "font.size": 10,
-                "font.family": "sans-serif", "text.parse_math": False}  # fmt: skip
-    with warnings.catch_warnings(), matplotlib.rc_context(settings):
-        # a label in a script the font lacks is drawn by the reader's browser
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
-        figure = _figure(rows)
+    with _drawing(turn.run_id):
+        figure = _rows_figure(rows, _draw_row)
         curves = _curves(
             [
                 suite
@@ -108,7 +105,47 @@ def draw(turn: Turn) -> Plot | None:
     return Plot(inline, curves, svg.getvalue(), png.getvalue(), left_out)
 
 
-def _figure(rows: tuple[Bar, ...]) -> Any:
+def draw_split(explanation: Explanation) -> str:
+    """The parts as bars with their intervals, in the page's colours."""
+    rows = explanation.parts
+    with _drawing(explanation.run_id):
+        figure = _rows_figure(rows, _draw_part)
+        svg = io.BytesIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    return _inline(svg.getvalue().decode(), "parts of the difference")
+
+
+def _draw_part(axes: Any, place: int, part: Part) -> None:
+    value, ends = 100 * part.amount.value, part.amount.interval
+    colour = _UNSURE
+    if ends is not None:
+        colour = _LOSS if ends.high < 0 else _GAIN if ends.low > 0 else _UNSURE
+        axes.plot([100 * ends.low, 100 * ends.high], [place] * 2, color=_INK, linewidth=1.4,
+                  solid_capstyle="butt", zorder=3)  # fmt: skip
+    axes.barh([place], [value], height=0.56, color=colour, alpha=0.55, linewidth=0, zorder=2)
+    told = "" if part.share is None else f"  ({share(part.share)})"
+    common = {"color": _INK, "va": "center", "clip_on": False,
+              "transform": axes.get_yaxis_transform()}  # fmt: skip
+    axes.text(-0.025, place, plain(part.name), ha="right", fontweight="bold", **common)
+    axes.text(1.025, place, f"{points(part.amount.value)}{told}", ha="left", **common)
+
+
+@contextmanager
+def _drawing(salt: str) -> Iterator[None]:
+    """Settings of matplotlib by which the same values give the same file."""
+    import matplotlib
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": salt, "font.size": 10,
+                "font.family": "sans-serif", "text.parse_math": False}  # fmt: skip
+    with warnings.catch_warnings(), matplotlib.rc_context(settings):
+        # a label in a script the font lacks is drawn by the reader's browser
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield
+
+
+def _rows_figure(rows: Sequence[Row], draw_row: Callable[[Any, int, Row], None]) -> Any:
+    """A row below the other, over percentage points."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -119,7 +156,7 @@ def _figure(rows: tuple[Bar, ...]) -> Any:
     places = range(len(rows))[::-1]
     axes.axvline(0, color=_INK, linewidth=0.9, zorder=1)
     for place, row in zip(places, rows, strict=True):
-        _draw_row(axes, place, row)
+        draw_row(axes, place, row)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, -6), max(high, 6))

@@ -66,6 +66,11 @@ def percent(value: float | None) -> str:
     return NOTHING if value is None else f"{100 * value:.1f}%"
 
 
+def share(value: float | None) -> str:
+    """A part of a whole; it may be negative."""
+    return NOTHING if value is None else f"{round(100 * value)}%".replace("-", "−")
+
+
 def points(value: float | None) -> str:
     """A difference in percentage points, always with its sign."""
     if value is None:

@@ -1,11 +1,12 @@
 """The command line, in a process that kills itself (SIGKILL) at one exact moment of one stage.
 
-    python -m tests.flows.killed STAGE before|after|chunk ARGUMENTS…
+    python -m tests.flows.killed STAGE before|after|chunk|chunk2 ARGUMENTS…
 
 With STOP_WITH=SIGINT in the environment it is interrupted as by Ctrl-C instead.
 
 `before`: the stage's rows are written, its transaction is not yet committed. `after`: it is
-committed, the next stage has not begun. `chunk`: evaluate has stored its first completions.
+committed, the next stage has not begun. `chunk`: the first completions are written, not yet
+committed; `chunk2`: the second.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ def die() -> None:
 
 
 def arm(stage: str, moment: str) -> None:
-    if moment == "chunk":
+    if moment.startswith("chunk"):
         import tasks.store.evals.answers as completions
 
         store_chunk = completions.save_completions
+        left = int(moment.removeprefix("chunk") or 1)
 
         def store_and_die(*arguments: object, **keywords: object) -> object:
+            nonlocal left
             result = store_chunk(*arguments, **keywords)  # type: ignore[arg-type]
-            die()
+            left -= 1
+            if not left:
+                die()
             return result
 
         completions.save_completions = store_and_die  # type: ignore[assignment]

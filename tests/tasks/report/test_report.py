@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 from tasks.model.answer import Answer, JudgedSample
 from tasks.model.comparison import Interval, Look
+from tasks.model.explanation import Amount, Cell, Explanation, Interaction, Part, Used
 from tasks.model.health import Flag
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
@@ -310,3 +311,32 @@ def test_evidence_over_looks_is_drawn_where_there_were_two(decided: Run) -> None
     html = page.render(_decided(turn, suites=suites), drawn)
     assert html.count('aria-label="evidence look by look"') == 1
     assert plot._VARIABLES[plot._MARGIN] in drawn.curves
+
+
+def test_page_of_a_split_escapes_what_settings_say_and_draws_every_part() -> None:
+    def amount(value: float) -> Amount:
+        return Amount(value, Interval(value - 0.02, value + 0.02))
+
+    hostile = "<script>alert(1)</script>"
+    found = Explanation(
+        run_id="r1", champion=hostile, challenger="b", suites=("route",), confidence=0.96,
+        difference=amount(-0.13), estimate=amount(-0.13),
+        parts=(Part("prompt", hostile, "new.md", amount(-0.13), 1.0),
+               Part("engine", "dtype auto", "dtype float32", amount(0.0), 0.0)),
+        interactions=(Interaction(("prompt", "engine"), amount(0.01)),),
+        cells=(Cell((), "d1", 0.8), Cell(("prompt",), "d2", 0.67), Cell(("engine",), "d3", 0.8),
+               Cell(("prompt", "engine"), "d4", 0.67)),
+        used=Used(40, 60, 30, 30, num_unknown=2, num_lost=1), num_computed=120, num_cached=0,
+        sentences=(f"prompt of {hostile}",),
+    )  # fmt: skip
+    html = page.render_explanation(found)
+    assert page.render_explanation(found) == html
+    assert "<script" not in html
+    for said in ("−13.0", "100%", "30 of 40", "less 1", "may be nothing", "96% interval",
+                 "2 samples of the run are left out"):  # fmt: skip
+        assert said in html, said
+    drawn = html[html.index("<svg") : html.index("</svg>")]
+    assert "prompt" in drawn
+    assert "engine" in drawn
+    nothing = replace(found, cells=(), parts=(), interactions=())
+    assert "Nothing was split" in page.render_explanation(nothing)

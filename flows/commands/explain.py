@@ -1,0 +1,167 @@
+"""`flywheel explain`: where the difference between the two releases of a run comes from."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from flows.commands.turn import no_such_run
+from flows.progress import shown
+from flows.terminal import Table, console, print_pairs, print_table
+from flows.turn import hold
+from tasks.errors import UsageError
+from tasks.explain.task import explain
+from tasks.model.answer import Role
+from tasks.model.explanation import Amount, Explanation
+from tasks.model.run import RunRequest
+from tasks.model.turn import Turn
+from tasks.record.pages import pages_of, write_pages
+from tasks.record.reading import read_turn
+from tasks.report.page import render_explanation
+from tasks.report.wording import interval, percent, points, share
+from tasks.run import Progress, Run
+from tasks.settings import Settings, read_settings
+from tasks.store import Store
+from tasks.store.control import ledger, verdicts
+
+
+def explain_run(
+    run_id: str,
+    *,
+    challenger: str,
+    suite: str,
+    num_samples: int,
+    config: str | None,
+    as_json: bool,
+) -> int:
+    settings = read_settings(config)
+    started = time.monotonic()
+    with Store.open(settings.store_path, read_only=True) as store:
+        decided = _find(store, run_id)
+    with hold(settings.home_path), shown() as progress:
+        run, turn = _read(settings, decided, progress)
+        role = _role(run, turn, challenger)
+        names = {"champion": run.request.champion, "challenger": run.request.releases[role]}
+        turn, is_leading = turn.pair(role), role == turn.leading
+        found = explain(run, turn, names, suite, num_samples)
+    folder = pages_of(settings, decided)
+    page = "explain.html" if is_leading else f"explain-{role}.html"
+    write_pages(folder, {page: render_explanation(found).encode()})
+    seconds = round(time.monotonic() - started, 1)
+    if as_json:
+        told = {"verdict": turn.verdict.verdict, **found.to_json()}
+        print(json.dumps({**told, "seconds": seconds, "page": str(folder / page)}))
+    else:
+        _show(found, seconds, folder / page)
+    return 0
+
+
+def _find(store: Store, run_id: str) -> str:
+    found = ledger.find_run(store, run_id)
+    if found is None:
+        raise no_such_run(run_id)
+    if not verdicts.read_verdicts(store, found):
+        raise UsageError(
+            "the run has no verdict, so there is no difference to explain",
+            received=found,
+            next="flywheel run, or flywheel gate for one that evaluated",
+        )
+    return found
+
+
+def _read(settings: Settings, run_id: str, progress: Progress) -> tuple[Run, Turn]:
+    with Store.open(settings.store_path, read_only=True) as store:
+        request = RunRequest.from_json(ledger.run_value(store, run_id, "request") or "{}")
+        run = Run(run_id, request, settings, progress)
+        return run, read_turn(store, run_id, run.seeds, versions={})
+
+
+def _role(run: Run, turn: Turn, challenger: str) -> Role:
+    """The part that a challenger played in the run; of none named the leading one."""
+    if not challenger:
+        return turn.leading
+    named = {run.request.releases[role]: role for role in turn.verdicts}
+    if challenger not in named:
+        raise UsageError(
+            "the run judged no such challenger",
+            received=challenger,
+            allowed=", ".join(named),
+            next="flywheel explain --challenger with one of them, or without it",
+        )
+    return named[challenger]
+
+
+def _show(found: Explanation, seconds: float, page: Path) -> None:
+    from rich.text import Text
+
+    screen = console()
+    screen.print()
+    if found.parts:
+        print_table(screen, _part_table(found))
+    for sentence in found.sentences:
+        screen.print(Text(f"  · {sentence}"))
+    screen.print()
+    if found.cells:
+        print_table(screen, _cell_table(found))
+    print_pairs(screen, [*_facts(found, seconds), ("page", page.as_uri())])
+    screen.print()
+
+
+def _part_table(found: Explanation) -> Table:
+    columns = ("part", found.champion, found.challenger, "points", "share")
+    rows = [
+        (
+            part.name,
+            part.before,
+            part.after,
+            _with_interval(part.amount),
+            share(part.share),
+        )
+        for part in found.parts
+    ]
+    return Table(columns, rows, texts=columns[:3])
+
+
+def _cell_table(found: Explanation) -> Table:
+    columns = ("parts of the challenger", "score", "against the champion")
+    first = found.cells[0]
+    rows = [
+        (
+            " and ".join(cell.parts) or "none",
+            percent(cell.score),
+            points(cell.score - first.score),
+        )
+        for cell in found.cells
+    ]
+    return Table(columns, rows, texts=columns[:1])
+
+
+def _facts(found: Explanation, seconds: float) -> list[tuple[str, str]]:
+    used = found.used
+    facts: list[tuple[str, str]] = [
+        ("run", f"{found.run_id}, {found.challenger} against {found.champion}"),
+        ("suites", ", ".join(found.suites)),
+        ("difference", f"{_with_interval(found.difference)} points, of all samples of the run"),
+    ]
+    if found.cells:
+        facts += [
+            ("estimate", f"{_with_interval(found.estimate)} points, of the samples asked again"),
+            (
+                "samples",
+                f"{used.num_counted:,}: {used.num_flips_drawn:,} of {used.num_flips:,} whose score "
+                f"changed, {used.num_others_drawn:,} of {used.num_others:,} others",
+            ),
+        ]
+    if used.num_lost or used.num_unknown:
+        left_out = f"{used.num_unknown:,} of the run, {used.num_lost:,} of those asked again"
+        facts.append(("left out", f"{left_out}: an answer that nobody knows, by judge or harness"))
+    if found.cells:
+        computed = f"{found.num_computed:,} computed, {found.num_cached:,} from cache"
+        facts.append(("completions", f"{computed}; those of the two releases are the run's"))
+    return [*facts, ("seconds", f"{seconds:.1f}")]
+
+
+def _with_interval(amount: Amount) -> str:
+    ends = "" if amount.interval is None else f" [{interval(amount.interval, signed=True)}]"
+    return f"{points(amount.value)}{ends}"

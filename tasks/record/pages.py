@@ -1,0 +1,28 @@
+"""The folder of a run's pages, and how they come into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tasks.errors import StoreError
+from tasks.settings import Settings
+
+
+def pages_of(settings: Settings, run_id: str) -> Path:
+    return settings.home_path / "reports" / run_id
+
+
+def write_pages(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """File name → content, each whole or not at all. Raises StoreError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            unfinished = folder / f".{name}.new"
+            unfinished.write_bytes(content)
+            os.replace(unfinished, folder / name)
+    except OSError as error:
+        raise StoreError(
+            f"the report cannot be written: {error.strerror or error}", received=str(folder)
+        ) from None
