@@ -338,7 +338,8 @@ def test_other_samples_are_another_look_and_the_same_again_are_none(tmp_path: Pa
 
     def decided(store: Store, run_id: str) -> None:
         store.execute(
-            "INSERT INTO verdicts BY NAME SELECT ? AS run_id, 'worse' AS verdict, '[]' AS reasons, "
+            "INSERT INTO verdicts BY NAME SELECT ? AS run_id, 'challenger' AS role, "
+            "true AS is_leading, 'worse' AS verdict, '[]' AS reasons, "
             "'[]' AS suites, '[]' AS slices, now()::TIMESTAMP AS created_at",
             [run_id],
         )
