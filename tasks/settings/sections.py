@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -315,15 +316,23 @@ class SuiteSettings(_Section):
     )
 
 
+def _names(value: Any) -> Any:
+    """One message instead of one for each of the kinds that are allowed."""
+    listed = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(name, str) for name in listed):
+        raise ValueError("the name of a release, or a list of them")
+    return value
+
+
 class Settings(_Section):
     home: str = Field(".flywheel", description="state folder; FLYWHEEL_HOME overrides it")
     logs: tuple[str, ...] = Field(
         (), strict=False, description="log files: paths, patterns or addresses"
     )
     champion: str = Field("", description="release in production")
-    challenger: str | Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        "", description="release that asks to ship, or a list of several"
-    )
+    challenger: Annotated[
+        str | Annotated[tuple[str, ...], Field(strict=False)], BeforeValidator(_names)
+    ] = Field("", description="release that asks to ship, or a list of several")
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     # `validate` and `json` would shadow methods of the base class
     validation: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")

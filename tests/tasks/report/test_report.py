@@ -10,8 +10,9 @@ from tasks.model.answer import Answer, JudgedSample
 from tasks.model.comparison import Interval, Look
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
-from tasks.model.verdict import Standing
+from tasks.model.verdict import Rank, Standing
 from tasks.report import commands, flips, funnel, note, page, plot, wording
+from tasks.report.standings import ReleaseRow
 from tasks.run import Run
 from tests.tasks.record.stores import read
 from tests.tasks.record.turns import HOSTILE
@@ -68,6 +69,25 @@ def test_hostile_text_never_becomes_an_element_or_an_attribute(decided: Run) -> 
     found = _parsed(page.render(turn, plot.draw(turn), compare_url_path="/#/x"))
     assert not found.tags & {"script", "img", "iframe", "object", "link", "form", "foreignobject"}
     assert not [name for name, _ in found.attributes if name.startswith("on")]
+
+
+def test_all_releases_of_a_run_are_shown_and_the_pages_of_the_others_linked(decided: Run) -> None:
+    turn = read(decided)
+    ranking = (Rank("", "challenger", 0.5, 1, 2, 9), Rank(HOSTILE, "challenger", 0.5, 1, 2, 9))
+    rows = (
+        ReleaseRow("challenger_2", HOSTILE, "worse", "1–2", (0.25,)),
+        ReleaseRow("champion", "prod", "", "1–2", (None,)),
+    )
+    several = replace(turn, ranking=ranking)
+    pages = {"challenger_2": "report-challenger_2.html"}
+    found = _parsed(page.render(several, plot.draw(turn), standings=rows, pages=pages))
+    assert not found.tags & {"script", "img", "iframe", "object", "link", "form", "foreignobject"}
+    links = [value for name, value in found.attributes if name == "href" and value[:1] != "#"]
+    assert links == ["report-challenger_2.html"]
+    text = note.note(several, compare_url_path="/#/x", experiment_id="1", num_rows=40,
+                     standings=rows)  # fmt: skip
+    assert "<script" not in text
+    assert "| prod | champion | 1–2 | – |" in text
 
 
 def test_page_loads_nothing_from_elsewhere_and_allows_no_script(decided: Run) -> None:
