@@ -35,6 +35,14 @@ Script = Literal[
 ]  # fmt: skip
 
 
+def _names(value: Any) -> Any:
+    """One message instead of one for each of the kinds that are allowed."""
+    listed = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(name, str) for name in listed):
+        raise ValueError("the name of a release, or a list of them")
+    return value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -314,14 +322,6 @@ class SuiteSettings(_Section):
         default_factory=dict,
         description="guarded slices with their margins: no value of one may lose more",
     )
-
-
-def _names(value: Any) -> Any:
-    """One message instead of one for each of the kinds that are allowed."""
-    listed = value if isinstance(value, list | tuple) else [value]
-    if not all(isinstance(name, str) for name in listed):
-        raise ValueError("the name of a release, or a list of them")
-    return value
 
 
 class Settings(_Section):
