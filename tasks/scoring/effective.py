@@ -21,15 +21,16 @@ def counted_scorers(
 ) -> dict[str, str]:
     """Suite → its scorer in the newest version that any release has a score of.
 
-    One version a suite: two releases are never compared by two. `metrics`: suite → scorer, with or
-    without a version; with one (`exact_match@2`, as a verdict keeps it) that one counts.
+    Of `samples` alone: answers to others may be stored. One version a suite: two releases are never
+    compared by two. `metrics`: suite → scorer, with or without a version; with one (`exact_match@2`,
+    as a verdict keeps it) that one counts.
     """
     suite_of = {sample.sample_id: sample.suite for sample in samples}
     newest = dict(metrics)
     for answers in stored:
         for (sample_id, _), scored in answers.items():
-            suite = suite_of[sample_id]
-            if "@" in metrics[suite]:
+            suite = suite_of.get(sample_id)
+            if suite is None or "@" in metrics[suite]:
                 continue
             for answer in scored:
                 name, version = _parts(answer.scorer or "")

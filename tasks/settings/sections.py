@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -33,6 +34,14 @@ Script = Literal[
     "Gujarati", "Gurmukhi", "Han", "Hangul", "Hebrew", "Hiragana", "Kannada", "Katakana", "Khmer",
     "Lao", "Latin", "Malayalam", "Myanmar", "Sinhala", "Tamil", "Telugu", "Thai",
 ]  # fmt: skip
+
+
+def _names(value: Any) -> Any:
+    """One message instead of one for each of the kinds that are allowed."""
+    listed = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(name, str) for name in listed):
+        raise ValueError("the name of a release, or a list of them")
+    return value
 
 
 class _Section(BaseModel):
@@ -356,9 +365,9 @@ class Settings(_Section):
         (), strict=False, description="log files: paths, patterns or addresses"
     )
     champion: str = Field("", description="release in production")
-    challenger: str | Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        "", description="release that asks to ship, or a list of several"
-    )
+    challenger: Annotated[
+        str | Annotated[tuple[str, ...], Field(strict=False)], BeforeValidator(_names)
+    ] = Field("", description="release that asks to ship, or a list of several")
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     # `validate` and `json` would shadow methods of the base class
     validation: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")

@@ -18,7 +18,7 @@ from tasks.errors import DataError
 from tasks.model.comparison import Interval, Ratio
 from tasks.model.guardrail import GuardrailResult, GuardrailRule
 from tasks.model.receipt import Receipt
-from tasks.model.verdict import RecordedVerdict, SuiteResult
+from tasks.model.verdict import Rank, RecordedVerdict, SuiteResult
 from tasks.run import utc_now
 from tasks.settings import parse_settings
 
@@ -66,6 +66,53 @@ def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
     ):
         assert part in shown_text
     assert "card" not in shown_text
+
+
+@pytest.fixture
+def of_three(outcome) -> Outcome:
+    """Of three challengers, one of which has a score that nobody knows."""
+    verdicts = {
+        role: replace(outcome.decided, verdict=verdict)
+        for role, verdict in (
+            ("challenger_2", "no_worse"), ("challenger", "worse"), ("challenger_3", "cannot_tell"),
+        )
+    }  # fmt: skip
+    ranks = (("challenger_2", 0.7, 1, 2), ("champion", 0.6, 1, 3), ("challenger", 0.5, 3, 4),
+             ("challenger_3", None, 1, 4))  # fmt: skip
+    ranking = tuple(
+        Rank(suite, role, mean, low, high, 84)
+        for suite in ("", "route")
+        for role, mean, low, high in ranks
+    )
+    names = {"champion": "now", "challenger": "a", "challenger_2": "b | <b>", "challenger_3": "c"}
+    return replace(outcome, verdicts=verdicts, ranking=ranking, releases=names)
+
+
+def test_several_challengers_are_told_in_a_table_first_and_the_leading_one_by_name(
+    of_three, capsys
+):
+    table = summary.release_table(of_three)
+    assert table.columns == ("release", "verdict", "rank", "route")
+    assert table.rows == [
+        ("b | <b>", "no_worse", "1–2", "0.700"),
+        ("now", "champion", "1–3", "0.600"),
+        ("a", "worse", "3–4", "0.500"),
+        ("c", "cannot_tell", "1–4", "–"),
+    ]
+    summary.print_summary(of_three, parse_settings({}, base="."))
+    shown_text = capsys.readouterr().out
+    assert shown_text.index("3–4") < shown_text.index("0.620 [0.500, 0.700]")
+    assert "b | <b>: NO WORSE: the challenger may ship" in shown_text
+    markdown = summary.summary_markdown(of_three)
+    assert markdown.startswith("## b \\| \\<b\\>: NO WORSE")
+    assert "| a | worse | 3–4 | 0.500 |" in markdown
+    told = of_three.to_dict()
+    assert (told["verdict"], of_three.may_ship) == ("no_worse", True)
+    assert [each["release"] for each in told["challengers"]] == ["b | <b>", "a", "c"]
+    assert told["ranking"][3] == {
+        "suite": "", "release": "c", "role": "challenger_3", "mean": None, "low": 1, "high": 4,
+        "num_samples": 84,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

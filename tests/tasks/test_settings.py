@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import UsageError
+from tasks.errors import ConfigurationError, UsageError
 from tasks.settings import parse_settings, read_settings
 
 
@@ -127,3 +127,17 @@ def test_suite_margin_stands_before_the_common_one():
     settings = parse_settings({"suites": {"a": {"margin": 0.01}, "b": {}}}, base=".")
     assert settings.margin("a") == 0.01
     assert settings.margin("b") == settings.margin("logged") == 0.05
+
+
+def test_a_challenger_is_a_name_or_a_list_of_names(tmp_path):
+    def challengers(value):
+        return parse_settings({"challenger": value}, base=str(tmp_path)).challengers
+
+    assert (challengers("a"), challengers(["a", "b"])) == (("a",), ("a", "b"))
+    assert (challengers(""), challengers([])) == ((), ())
+    for wrong in (3, ["a", 3]):
+        with pytest.raises(ConfigurationError, match=r"challenger in .*: .*or a list") as refused:
+            challengers(wrong)
+        assert [problem.key for problem in refused.value.problems] == ["challenger"]
+    said = {"FLYWHEEL_CHALLENGER": '["a", "b"]'}
+    assert read_settings(None, said).challengers == ("a", "b")

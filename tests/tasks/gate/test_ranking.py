@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tasks.gate.ranking import leading, ranking
-from tasks.model.answer import UNSCORED, Answer, JudgedSample, Role
-from tasks.model.verdict import Rank, SuiteRule
+from tasks.gate.verdict import decide
+from tasks.model.answer import UNSCORED, Answer, JudgedSample, Role, challenger_role
+from tasks.model.verdict import SHIPS, Rank, SuiteRule
+from tasks.scoring.suites import gate_rule
+from tasks.settings import parse_settings
 from tests.tasks.gate.cases import GATE, GUARD, PRIMARY, REPORT, sample
 
 _ROLES = ("champion", "challenger", "challenger_2", "challenger_3")
@@ -149,6 +152,37 @@ def test_all_ranks_hold_together_as_often_as_is_said(means: tuple[float, ...]) -
     assert num_wrong <= stats.binom.isf(1e-4, rounds, GATE.alpha)
     # silence is not all there is
     assert num_certain >= 0.5 * rounds or len(set(means)) == 1
+
+
+def test_of_five_that_lose_the_margin_none_ships_as_often_as_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each judged by `decide` at the rate that the gate's stage gives it; judged at the whole rate,
+    one of them would ship in a tenth of the runs."""
+    # what a set can decide is told with a verdict, takes most of the time and decides nothing
+    monkeypatch.setattr("tasks.gate.verdict._power", lambda *_: None)
+    rounds, size, changed = 200, 200, 0.1
+    roles = [challenger_role(place) for place in range(5)]
+    gate = replace(
+        gate_rule(parse_settings({"gate": {"early": 0.0}}, base="."), len(roles)),
+        max_missing_ratio=1.0,
+    )
+    draw = np.random.default_rng(8)
+    num_shipped = 0
+    for _ in range(rounds):
+        right = draw.random(size) < 0.8
+        lost, won = (changed + PRIMARY.margin) / 2 / 0.8, (changed - PRIMARY.margin) / 2 / 0.2
+        said = {role: right ^ (draw.random(size) < np.where(right, lost, won)) for role in roles}
+        items = [
+            replace(item, sample=replace(item.sample, slices={}))
+            for item in judged({"champion": right, **said})
+        ]
+        num_shipped += any(
+            decide([item.pair(role) for item in items], [PRIMARY], gate, is_same_release=False)
+            .verdict in SHIPS
+            for role in roles
+        )  # fmt: skip
+    assert num_shipped <= stats.binom.isf(1e-4, rounds, GATE.alpha / 2)
 
 
 def test_the_run_comes_to_the_best_that_may_ship() -> None:

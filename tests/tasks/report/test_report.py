@@ -12,8 +12,9 @@ from tasks.model.explanation import Amount, Cell, Explanation, Interaction, Part
 from tasks.model.health import Flag
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
-from tasks.model.verdict import Standing
+from tasks.model.verdict import Rank, Standing
 from tasks.report import commands, flips, funnel, note, page, plot, wording
+from tasks.report.standings import ReleaseRow
 from tasks.run import Run
 from tests.tasks.record.stores import read
 from tests.tasks.record.turns import HOSTILE
@@ -94,6 +95,25 @@ def test_health_names_what_to_look_at_and_leaves_alone_what_all_got_right(decide
     assert 0 < places[3] < places[2] < places[1]
     assert "3 of 3" in section
     assert "Ticket 3: my parcel" in section
+
+
+def test_all_releases_of_a_run_are_shown_and_the_pages_of_the_others_linked(decided: Run) -> None:
+    turn = read(decided)
+    ranking = (Rank("", "challenger", 0.5, 1, 2, 9), Rank(HOSTILE, "challenger", 0.5, 1, 2, 9))
+    rows = (
+        ReleaseRow("challenger_2", HOSTILE, "worse", "1–2", (0.25,)),
+        ReleaseRow("champion", "prod", "", "1–2", (None,)),
+    )
+    several = replace(turn, ranking=ranking)
+    pages = {"challenger_2": "report-challenger_2.html"}
+    found = _parsed(page.render(several, plot.draw(turn), standings=rows, pages=pages))
+    assert not found.tags & {"script", "img", "iframe", "object", "link", "form", "foreignobject"}
+    links = [value for name, value in found.attributes if name == "href" and value[:1] != "#"]
+    assert links == ["report-challenger_2.html"]
+    text = note.note(several, compare_url_path="/#/x", experiment_id="1", num_rows=40,
+                     standings=rows)  # fmt: skip
+    assert "<script" not in text
+    assert "| prod | champion | 1–2 | – |" in text
 
 
 def test_page_loads_nothing_from_elsewhere_and_allows_no_script(decided: Run) -> None:
