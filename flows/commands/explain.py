@@ -37,15 +37,15 @@ def explain_run(
 ) -> int:
     settings = read_settings(config)
     started = time.monotonic()
-    with Store.open(settings.store_path, read_only=True) as store:
-        decided = _find(store, run_id)
+    if not settings.store_path.exists():
+        raise no_such_run(run_id)
     with hold(settings.home_path), shown() as progress:
-        run, turn = _read(settings, decided, progress)
+        run, turn = _read(settings, run_id, progress)
         role = _role(run, turn, challenger)
         names = {"champion": run.request.champion, "challenger": run.request.releases[role]}
         turn, is_leading = turn.pair(role), role == turn.leading
         found = explain(run, turn, names, suite, num_samples)
-    folder = pages_of(settings, decided)
+    folder = pages_of(settings, run.run_id)
     page = "explain.html" if is_leading else f"explain-{role}.html"
     write_pages(folder, {page: render_explanation(found).encode()})
     seconds = round(time.monotonic() - started, 1)
@@ -71,10 +71,11 @@ def _find(store: Store, run_id: str) -> str:
 
 
 def _read(settings: Settings, run_id: str, progress: Progress) -> tuple[Run, Turn]:
-    with Store.open(settings.store_path, read_only=True) as store:
-        request = RunRequest.from_json(ledger.run_value(store, run_id, "request") or "{}")
-        run = Run(run_id, request, settings, progress)
-        return run, read_turn(store, run_id, run.seeds, versions={})
+    with Store.open(settings.store_path) as store:
+        decided = _find(store, run_id)
+        request = RunRequest.from_json(ledger.run_value(store, decided, "request") or "{}")
+        run = Run(decided, request, settings, progress)
+        return run, read_turn(store, decided, run.seeds, versions={})
 
 
 def _role(run: Run, turn: Turn, challenger: str) -> Role:

@@ -38,10 +38,15 @@ def commands(turn: Turn, compare_url_path: str | None) -> tuple[Command, ...]:
         "select s.* from scores s join eval_set_samples e using (sample_id) where "
         f"e.eval_set_digest = '{turn.eval_set.digest}' and s.release_digest in ({digests})"
     )
+    explain = ["flywheel", "explain", turn.run_id]
+    if len(request.get("challengers") or ()) > 1:
+        explain += ["--challenger", turn.releases["challenger"].name]
     found = [
         Command("Run the same turn again (cached completions are reused)", shlex.join(again)),
         Command("Read the scores of this eval set",
                 shlex.join(["flywheel", "sql", scores])),
+        Command("See which part of the releases the difference comes from",
+                shlex.join(explain)),
         Command("Open MLflow", "flywheel ui"),
     ]  # fmt: skip
     if compare_url_path:

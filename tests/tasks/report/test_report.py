@@ -304,6 +304,15 @@ def test_the_same_turn_again_is_of_the_same_settings_and_window(decided: Run) ->
     assert "--until" not in line
 
 
+def test_of_several_challengers_the_page_explains_its_own(decided: Run) -> None:
+    turn = read(decided)
+    explain = next(c.line for c in commands.commands(turn, None) if "explain" in c.line)
+    assert explain == f"flywheel explain {turn.run_id}"
+    several = replace(turn, request={**turn.request, "challengers": ["a", "b"]})
+    (line,) = (c.line for c in commands.commands(several, None) if "explain" in c.line)
+    assert line == f"{explain} --challenger {turn.releases['challenger'].name}"
+
+
 def test_numbers_read_as_people_write_them() -> None:
     assert wording.points(-0.255) == "−25.5"
     assert wording.points(-0.0001) == "0.0"
