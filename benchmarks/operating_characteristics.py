@@ -33,7 +33,6 @@ from benchmarks.results import FOLDER, header
 from tasks.curate.assemble import assemble
 from tasks.curate.targets import TargetResolver
 from tasks.model.answer import MISSING, Answer, JudgedSample, challenger_role
-from tasks.model.guardrail import GuardrailRule
 from tasks.model.logged_call import Conversation, LoggedCall, Opinion
 from tasks.model.sample import Sample
 from tasks.model.verdict import SHIPS, Decision, GateRule, SuiteRule
@@ -43,7 +42,6 @@ GATE = GateRule(
     alpha=0.05, early=0.0, max_missing_ratio=1.0, unseen_loss=0.25, must_pass_reliability=0.98
 )
 SUITE = SuiteRule("suite", "primary", 0.05, "exact_match")
-LENGTH = GuardrailRule("length", "output_tokens", 0.1)
 Scores = NDArray[np.float64]
 
 
@@ -57,7 +55,6 @@ class Case:
     draw: Callable[[Generator], tuple[list[JudgedSample], list[SuiteRule]]]
     asked: dict[str, float]
     truth: float = 0.0
-    guardrails: tuple[GuardrailRule, ...] = ()
 
 
 def binary(draw: Generator, count: int, difference: float, discordance: float = 0.1) -> Scores:
@@ -149,36 +146,6 @@ def sliced(draw: Generator, collapsed: bool) -> Any:
     return judged(
         scores, slices=lambda n: {"language": "pl" if n < 40 else f"l{n % 19}"}
     ), [SUITE]  # fmt: skip
-
-
-def usage(draw: Generator, clusters: int, size: int, ratio: float, sigma: float) -> Any:
-    """All answers right; their lengths lognormal, half of the variance between clusters where a
-    cluster has several, and 0.6 alike between the releases."""
-    labels = np.repeat(np.arange(clusters), size)
-    share = math.sqrt(0.5) if size > 1 else 0.0
-
-    def normal() -> Scores:
-        between, within = draw.normal(size=clusters)[labels], draw.normal(size=len(labels))
-        return np.asarray(share * between + math.sqrt(1 - share**2) * within)
-
-    task, own = normal(), normal()
-    old = np.rint(1000 * np.exp(sigma * task))
-    new = np.rint(1000 * ratio * np.exp(sigma * (0.6 * task + 0.8 * own)))
-    items = judged(np.ones((2, len(labels))), clusters=labels)
-    lengths = zip(items, old, new, strict=True)
-    return [
-        replace(item, answers={
-            role: (Answer(1.0, text="", input_tokens=0, output_tokens=int(length)),)
-            for role, length in (("champion", one), ("challenger", other))
-        })
-        for item, one, other in lengths
-    ], [SUITE]  # fmt: skip
-
-
-def lengths(about: str, clusters: int, size: int, sigma: float, ratio: float,
-            asked: dict[str, float]) -> Case:  # fmt: skip
-    return Case("guardrails", about, lambda draw: usage(draw, clusters, size, ratio, sigma), asked,
-                ratio, (LENGTH,))  # fmt: skip
 
 
 def mined(draw: Generator, difference: float) -> tuple[list[JudgedSample], list[SuiteRule]]:
@@ -309,35 +276,17 @@ CASES = (
          {"any alarm": -0.05}),
     Case("slices", "one slice of 40 collapses among 1,960", lambda draw: sliced(draw, True),
          {"the slice is named": 0.99, "ships": -0.01}),
-    lengths("50 lengths, sigma 1, truly a tenth longer", 50, 1, 1.0, 1.1,
-            {"guardrail passes": -0.026, "ratio in its interval": 0.94}),
-    lengths("500 lengths, sigma 0.5, truly a tenth longer", 500, 1, 0.5, 1.1,
-            {"guardrail passes": -0.026, "ratio in its interval": 0.94}),
-    lengths("50 clusters of 4 lengths, sigma 1, truly a tenth longer", 50, 4, 1.0, 1.1,
-            {"guardrail passes": -0.026, "ratio in its interval": 0.94}),
-    lengths("2,000 lengths, sigma 1, truly a tenth longer", 2000, 1, 1.0, 1.1,
-            {"guardrail passes": -0.026, "ratio in its interval": 0.94}),
-    lengths("500 lengths, sigma 0.5, no difference", 500, 1, 0.5, 1.0,
-            {"guardrail passes": 0.9, "worse": -0.027}),
 )  # fmt: skip
 
 
-def decisions(
-    items: list[JudgedSample], rules: list[SuiteRule], guardrails: tuple[GuardrailRule, ...] = ()
-) -> list[Decision]:
+def decisions(items: list[JudgedSample], rules: list[SuiteRule]) -> list[Decision]:
     """Of every challenger, as the gate's stage asks for them."""
     from tasks.gate.verdict import decide
 
     roles = [role for role in items[0].answers if role != "champion"]
     gate = replace(GATE, alpha=GATE.alpha / len(roles))
     return [
-        decide(
-            [item.pair(role) for item in items],
-            rules,
-            gate,
-            is_same_release=False,
-            guardrails=guardrails,
-        )
+        decide([item.pair(role) for item in items], rules, gate, is_same_release=False)
         for role in roles
     ]
 
@@ -347,11 +296,7 @@ def outcomes(decision: Decision, truth: float) -> dict[str, float]:
     alarms = [part.value for part in decision.slices if part.is_alarm]
     first = decision.suites[0].comparison
     assert first is not None
-    guarded = decision.guardrails[0] if decision.guardrails else None
-    ratio = None if guarded is None else guarded.interval
     return {
-        "guardrail passes": guarded is not None and guarded.verdict == "no_worse",
-        "ratio in its interval": ratio is not None and ratio.low <= truth <= ratio.high,
         "bias, points": 100 * (first.difference - truth),
         "interval holds the truth": first.interval.low <= truth <= first.interval.high,
         "ships": decision.verdict in SHIPS,
@@ -372,7 +317,7 @@ def simulate(task: tuple[int, int, int]) -> dict[str, list[float]]:
     values: dict[str, list[float]] = {name: [] for name in case.asked}
     for run in range(first, last):
         items, rules = case.draw(np.random.default_rng([number, run]))
-        decided = decisions(items, rules, case.guardrails)
+        decided = decisions(items, rules)
         outcome = outcomes(decided[0], case.truth) | {
             "any ships": any(one.verdict in SHIPS for one in decided),
             "any worse": any(one.verdict == "worse" for one in decided),
