@@ -29,7 +29,7 @@ def counted_scorers(
     newest = dict(metrics)
     for answers in stored:
         for (sample_id, _), scored in answers.items():
-            suite = suite_of.get(sample_id)
+            suite = suite_of.get(sample_id)  # None: other runs asked it, this one stopped before
             if suite is None or "@" in metrics[suite]:
                 continue
             for answer in scored:

@@ -5,6 +5,7 @@ import pytest
 from tasks.model.canonical import writable
 from tasks.record.reading import read_turn
 from tasks.run import Run
+from tasks.store.evals.samples import keep_samples_of_run
 from tests.tasks.record.stores import read
 
 
@@ -98,3 +99,15 @@ def test_health_knows_answers_of_other_runs_and_seeds(decided: Run) -> None:
     assert turn.health.samples[9].num_answers == 2
     assert turn.health.samples[0].scores == (0.5, 0.5)
     assert turn.judged[0].score("champion") == 1.0
+
+
+def test_health_is_of_the_whole_set_where_the_run_stopped_before_it_had_asked_all(
+    decided: Run,
+) -> None:
+    before = read(decided).health
+    with decided.open_store() as store:
+        asked = {item.sample.sample_id: True for item in before.samples[10:20]}
+        keep_samples_of_run(store, decided.run_id, asked)
+        turn = read_turn(store, decided.run_id, range(1), {})
+    assert len(turn.judged) == 10
+    assert turn.health == before
