@@ -59,10 +59,9 @@ def measured(receipt: Receipt) -> Noise:
 def test_at_temperature_0_nothing_changes_anything(tmp_path: Path, tiny_model: Path) -> None:
     settings = settings_for(tmp_path, tiny_model, evaluate={"chunk_size": 6})
     store_eval_set(settings, [sample(n) for n in range(20)])
-    run = begin(settings, "r1")
-    evaluate(run)
+    evaluate(begin(settings, "r1"))
     before = rows(settings, KEPT)
-    receipt = noise(run)
+    receipt = noise(begin(settings, "r2"))
     found = measured(receipt)
     assert (receipt.rows_in, receipt.notes["computed"]) == (20, 0)
     assert [suite.suite for suite in found.suites] == ["words", "labels"]
