@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from flows.terminal import Table, console, print_table
 from tasks.errors import UsageError
 from tasks.model.health import SampleHealth, SetHealth, SuiteHealth
 from tasks.model.run import RunRequest
+from tasks.model.turn import Turn
 from tasks.record.reading import read_turn
 from tasks.report.wording import FLAGS, OTHER_REPEATS, decimal, question, repeats
 from tasks.run import Run
@@ -43,11 +45,12 @@ def show_items(run_id: str, *, config: str | None, as_json: bool) -> int:
             )
         request = RunRequest.from_json(ledger.run_value(store, found, "request") or "{}")
         turn = read_turn(store, found, Run(found, request, settings).seeds, {})
-    pair = turn.pair(turn.leading)
-    health, noise = turn.health, answer_noise(pair.judged, pair.releases)
+    health, noise = turn.health, list(_noise_of(turn))
     if as_json:
         told = {"run_id": found, "eval_set": turn.eval_set.digest, **_to_object(health)}
-        told["repeats"] = [{"suite": suite, **_noise(part)} for suite, part in noise.items()]
+        told["repeats"] = [
+            {"challenger": name, "suite": suite, **_noise(part)} for name, suite, part in noise
+        ]
         print(json.dumps(told))
         return 0
     print(
@@ -56,9 +59,17 @@ def show_items(run_id: str, *, config: str | None, as_json: bool) -> int:
     )
     print_table(console(), Table(_SUITES, [_suite(suite) for suite in health.suites], ("suite",)))
     _print_samples(health)
-    for suite, part in noise.items():
-        print(repeats(suite, part))
+    for name, suite, part in noise:
+        print(f"{name}, {repeats(suite, part)}")
     return 0
+
+
+def _noise_of(turn: Turn) -> Iterator[tuple[str, str, Noise]]:
+    """Challenger, suite, and what repeats have brought to their comparison with the champion."""
+    for role in turn.verdicts:
+        pair = turn.pair(role)
+        for suite, part in answer_noise(pair.judged, pair.releases).items():
+            yield pair.releases["challenger"].name, suite, part
 
 
 def _print_samples(health: SetHealth) -> None:

@@ -33,6 +33,7 @@ def test_it_tells_of_every_sample_what_the_store_knows(application: Application)
     wrong = [item for item in told["samples"] if "always_wrong" in item["flags"]]
     assert len(wrong) == sum(suite["num_always_wrong"] for suite in told["suites"])
     repeats = {part["suite"]: part for part in told["repeats"]}["route"]
+    assert repeats["challenger"] == "challenger"
     counted = {suite["suite"]: suite["num_samples"] for suite in decided.json["suites"]}
     assert (repeats["num_repeats"], repeats["num_samples"]) == (4, counted["route"])
     assert 0 <= repeats["share_of_answers"] <= 1
