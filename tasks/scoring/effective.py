@@ -22,8 +22,8 @@ def counted_scorers(
     """Suite → its scorer in the newest version that any release has a score of.
 
     Of `samples` alone: answers to others may be stored. One version a suite: two releases are never
-    compared by two. `metrics`: suite → scorer, with or without a version; with one (`exact_match@2`,
-    as a verdict keeps it) that one counts.
+    compared by two. `metrics`: suite → scorer, with or without a version; with one
+    (`exact_match@2`, as a verdict keeps it) that one counts.
     """
     suite_of = {sample.sample_id: sample.suite for sample in samples}
     newest = dict(metrics)
