@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.model.answer import JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval
-from tasks.statistics.intervals import Labels, Values
+from tasks.statistics.intervals import Labels, Values, labels_of
 from tasks.statistics.paired import Pairs, compare, p_value_of_loss, release_interval
 
 
@@ -157,7 +157,6 @@ def evidence_of(judged: Sequence[JudgedSample]) -> Evidence:
     for item in judged:
         if not item.sample.cluster_id:
             raise ValueError(f"sample {item.sample.sample_id} has no cluster id")
-    _, clusters = np.unique([item.sample.cluster_id for item in judged], return_inverse=True)
     scores = np.array(
         [(*item.spread("champion"), *item.spread("challenger")) for item in judged],
         dtype=np.float64,  # a score that is not known becomes NaN
@@ -172,7 +171,7 @@ def evidence_of(judged: Sequence[JudgedSample]) -> Evidence:
         challenger=scores[:, 4],
         worst=low[:, 1] - high[:, 0],
         best=high[:, 1] - low[:, 0],
-        clusters=np.asarray(clusters, dtype=np.int64).reshape(-1),
+        clusters=labels_of([item.sample.cluster_id for item in judged]),
         weights=np.array([item.sample.weight for item in judged], dtype=np.float64),
         draws=np.array([item.sample.num_draws for item in judged], dtype=np.float64),
         is_counted=np.array([item.sample.is_counted for item in judged], dtype=np.bool_),

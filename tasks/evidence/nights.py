@@ -20,6 +20,7 @@ from tasks.model.sample import FedSample
 from tasks.model.verdict import GateRule, Standing, SuiteRule
 from tasks.statistics import sequence
 from tasks.statistics.betting import p_value_of_gain, p_value_of_loss
+from tasks.statistics.intervals import labels_of
 from tasks.statistics.sequence import Batch
 
 #: how much heavier than the heaviest of the first look a cluster may ever be
@@ -126,14 +127,13 @@ def _with_earlier(new: Evidence, fed: Sequence[FedSample]) -> Evidence:
     if not fed:
         return new
     differences = np.array([sample.difference for sample in fed])
-    _, clusters = np.unique([sample.cluster_id for sample in fed], return_inverse=True)
     # only differences are kept of earlier samples: 0 and the difference are scores as good as any
     earlier = Evidence(
         champion=np.zeros(len(fed)),
         challenger=differences,
         worst=differences,
         best=differences,
-        clusters=np.asarray(clusters, dtype=np.int64).reshape(-1),
+        clusters=labels_of([sample.cluster_id for sample in fed]),
         weights=np.array([sample.weight for sample in fed]),
         draws=np.array([sample.num_draws for sample in fed]),
         is_counted=np.ones(len(fed), dtype=np.bool_),

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.explain.shapley import interaction_index, shapley_values
 from tasks.model.answer import JudgedSample
 from tasks.model.comparison import Interval
 from tasks.model.explanation import Amount
-from tasks.statistics.intervals import Labels, Values
+from tasks.statistics.intervals import Labels, Values, labels_of
 from tasks.statistics.paired import Pairs, compare
 
 
@@ -67,6 +66,7 @@ def difference_of(items: Sequence[JudgedSample], alpha: float, unseen_loss: floa
         clusters_of(items),
         weights,
         is_binary=bool(np.isin(scores, (0.0, 1.0)).all()),
+        draws=np.array([item.sample.num_draws for item in items], dtype=np.float64),
     )
     return amount_of(pairs, alpha, unseen_loss)
 
@@ -80,6 +80,5 @@ def amount_of(pairs: Pairs, alpha: float, unseen_loss: float, most: float = 1.0)
     return Amount(most * found.difference, ends)
 
 
-def clusters_of(items: Sequence[JudgedSample]) -> NDArray[np.int64]:
-    _, labels = np.unique([item.sample.cluster_id for item in items], return_inverse=True)
-    return np.asarray(labels, dtype=np.int64).reshape(-1)
+def clusters_of(items: Sequence[JudgedSample]) -> Labels:
+    return labels_of([item.sample.cluster_id for item in items])

@@ -17,6 +17,7 @@ import numpy as np
 from tasks.model.answer import ROLES, Answer, JudgedSample, Role
 from tasks.model.guardrail import GuardrailResult, GuardrailRule, GuardrailVerdict
 from tasks.model.verdict import GateRule, SuiteRule
+from tasks.statistics.intervals import labels_of
 from tasks.statistics.ratio import Measured, compare_ratio, p_value_of_less
 
 
@@ -60,11 +61,10 @@ def usage_of(
             known.append(item)
             values.append(tuple(mean for mean in means if mean is not None))
     champion, challenger = np.array(values, dtype=np.float64).reshape(-1, len(ROLES)).T
-    _, clusters = np.unique([item.sample.cluster_id for item in known], return_inverse=True)
+    clusters = labels_of([item.sample.cluster_id for item in known])
     weights = np.array([item.sample.weight for item in known], dtype=np.float64)
     draws = np.array([item.sample.num_draws for item in known], dtype=np.float64)
-    labels = np.asarray(clusters, dtype=np.int64).reshape(-1)
-    return Usage(Measured(champion, challenger, labels, weights, draws), len(items) - len(known))
+    return Usage(Measured(champion, challenger, clusters, weights, draws), len(items) - len(known))
 
 
 def guardrail_result(

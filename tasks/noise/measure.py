@@ -12,7 +12,8 @@ from tasks.model.answer import Answer, JudgedSample
 from tasks.model.noise import OF_THE_ENGINE, ConditionName, Repetition, SuiteNoise
 from tasks.model.sample import Sample
 from tasks.model.verdict import SuiteRule
-from tasks.statistics.intervals import Labels, Values, clustered_mean, t_interval
+from tasks.scoring.worth import as_answered, worth_of
+from tasks.statistics.intervals import Values, clustered_mean, labels_of, t_interval
 from tasks.statistics.sequence import random_order
 
 #: the parts that the two answers play in a JudgedSample
@@ -98,7 +99,7 @@ def scatter(
     Sources: Miller, "Adding error bars to evals" (2024), on resampling variance and clusters;
     Hahn & Meeker, "Statistical intervals" (1991) for the prediction interval.
     """
-    labels = _labels(cluster_ids)
+    labels = labels_of(cluster_ids)
     if len(np.unique(labels)) < 2:
         return None
     estimate = clustered_mean(values, labels, weights)
@@ -107,17 +108,11 @@ def scatter(
 
 
 def _effective_clusters(samples: Sequence[Sample]) -> float:
-    """Of a whole suite; 1 where there is but one cluster."""
-    labels = _labels([sample.cluster_id for sample in samples])
-    if len(np.unique(labels)) < 2:
+    """Of a whole suite; 1 where there is but one cluster. Noise is drawn once a sample, however
+    many conversations asked it."""
+    if len({sample.cluster_id for sample in samples}) < 2:
         return 1.0
-    weights = np.array([sample.weight for sample in samples], dtype=np.float64)
-    return clustered_mean(np.zeros(len(samples)), labels, weights).effective_clusters
-
-
-def _labels(cluster_ids: Sequence[str]) -> Labels:
-    _, labels = np.unique(np.array(cluster_ids, dtype=object), return_inverse=True)
-    return np.asarray(labels, dtype=np.int64).reshape(-1)
+    return worth_of(as_answered(samples, 1, is_sampled=True)).effective_clusters
 
 
 def _is_lost(answer: Answer) -> bool:

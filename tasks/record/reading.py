@@ -13,6 +13,7 @@ from tasks.answering.reading import read_judged
 from tasks.errors import StoreError
 from tasks.model.turn import Turn
 from tasks.scoring.health import set_health
+from tasks.scoring.worth import as_answered
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
 from tasks.store.evals import lineage
@@ -42,7 +43,8 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         if release is None:
             raise StoreError(f"the {role} of the run is not in the store", received=digest)
         releases[role] = release
-    whole = read_eval_set(store, eval_set.digest)
+    is_sampled = any(release.is_sampled for release in releases.values())
+    whole = as_answered(read_eval_set(store, eval_set.digest), len(seeds), is_sampled=is_sampled)
     samples = samples_of_run(store, request.get("scores_of") or run_id, whole)
     (verdict, *_) = decided.values()  # all were judged by the same scorers
     metrics = {suite.rule.name: suite.scorer for suite in verdict.suites}

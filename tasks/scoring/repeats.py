@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.model.answer import ROLES, JudgedSample, Role
 from tasks.model.release import Release
+from tasks.statistics.intervals import labels_of
 from tasks.statistics.repeats import Noise, noise
 
 
@@ -32,10 +33,9 @@ def answer_noise(
             known.append((item, [after - before for before, after in pairs]))
     found = {}
     for suite, known in by_suite.items():
-        names = [item.sample.cluster_id for item, _ in known]
-        _, clusters = np.unique(names, return_inverse=True)
+        clusters = labels_of([item.sample.cluster_id for item, _ in known])
         if clusters.max() > 0:
             differences = np.array([per_seed for _, per_seed in known])
             weights = np.array([item.sample.weight for item, _ in known])
-            found[suite] = noise(differences, clusters.astype(np.int64), weights)
+            found[suite] = noise(differences, clusters, weights)
     return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tasks.model.sample import Sample
-from tasks.statistics.intervals import ClusteredMean, clustered_mean
+from tasks.statistics.intervals import ClusteredMean, clustered_mean, labels_of
 
 
 def as_answered(samples: Sequence[Sample], repeats: int, *, is_sampled: bool) -> list[Sample]:
@@ -22,10 +22,9 @@ def as_answered(samples: Sequence[Sample], repeats: int, *, is_sampled: bool) ->
 def worth_of(samples: Sequence[Sample]) -> ClusteredMean:
     """Their sizes, of which only mean and error are left open. Raises ValueError below two
     clusters."""
-    _, clusters = np.unique([sample.cluster_id for sample in samples], return_inverse=True)
     return clustered_mean(
         np.zeros(len(samples)),
-        np.asarray(clusters, dtype=np.int64).reshape(-1),
+        labels_of([sample.cluster_id for sample in samples]),
         np.array([sample.weight for sample in samples]),
         np.array([sample.num_draws for sample in samples]),
     )

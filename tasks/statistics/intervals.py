@@ -9,6 +9,7 @@ values out; knows nothing of suites or releases.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +102,11 @@ def clustered_mean(
         degrees_of_freedom=max(1.0, min(effective, satterthwaite) - 1.0),
         skewness=0.0 if is_constant else math.fsum(sums**3 / np.sqrt(cluster_draws)) / squares**1.5,
     )
+
+
+def labels_of(names: Sequence[str]) -> Labels:
+    """[num_names] int64: equal names have equal labels, 0 and up in the order of the names."""
+    return np.unique(np.array(names, dtype=object), return_inverse=True)[1].reshape(-1)
 
 
 def t_interval(estimate: ClusteredMean, alpha: float) -> Interval:
