@@ -39,6 +39,7 @@ def test_cells_are_the_releases_that_could_be_declared(tmp_path: Path, tiny_mode
         f"cell{cell}": {key: new[key] for bit, key in enumerate(new) if cell >> bit & 1}
         for cell in range(8)
     }
+    by_hand["cell7"]["price"] = {"input": 1.0, "output": 2.0}  # of which no answer depends
     settings = declared(base, **by_hand)
     made, memory = grid_of(settings, "cell0", "cell7")
     assert made.parts == ("prompt", "sampling", "engine")
@@ -48,7 +49,7 @@ def test_cells_are_the_releases_that_could_be_declared(tmp_path: Path, tiny_mode
     assert made.between == made.cells[1:7]
     assert made.names(5) == ("prompt", "engine")
     assert made.cells[5].name == "cell0 with prompt and engine of cell7"
-    assert PARTS == ("model", "prompt", "sampling", "engine")
+    assert PARTS == ("model", "prompt", "sampling", "engine", "price")
 
 
 def test_what_has_the_same_content_is_no_part(tmp_path: Path, tiny_model: Path) -> None:

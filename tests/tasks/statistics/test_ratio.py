@@ -130,6 +130,24 @@ def test_another_unit_changes_nothing(pairs: Measured, unit: float) -> None:
         assert other.interval.high == pytest.approx(one.interval.high, rel=1e-8)
 
 
+def test_a_question_of_several_draws_counts_as_if_written_out() -> None:
+    rng = np.random.default_rng(4)
+    plain, draws = answers(rng, 30, 1), rng.integers(1, 6, 30)
+    together = Measured(plain.champion, plain.challenger, plain.clusters, plain.weights,
+                        draws.astype(float))  # fmt: skip
+    apart = Measured(
+        np.repeat(plain.champion, draws), np.repeat(plain.challenger, draws),
+        np.arange(draws.sum()), np.repeat(plain.weights / draws, draws),
+    )  # fmt: skip
+    one, other = compare_ratio(together, 0.05), compare_ratio(apart, 0.05)
+    assert one is not None
+    assert other is not None
+    assert one.ratio == pytest.approx(other.ratio)
+    assert one.interval.low == pytest.approx(other.interval.low, rel=1e-6)
+    assert one.interval.high == pytest.approx(other.interval.high, rel=1e-6)
+    assert one.effective_samples == pytest.approx(other.effective_samples)
+
+
 def test_identical_answers_pass_a_tenth_from_39_clusters_on() -> None:
     """By hand: a share of 1/11 of clusters that use twice the champion's mean would be a tenth more
     than allowed; (10/11)^38 = .0267 and (10/11)^39 = .0243."""
