@@ -16,7 +16,7 @@ from tasks.answering.needs import Need
 from tasks.errors import UsageError
 from tasks.evaluate.stopping import Stopping
 from tasks.evidence.stopping import in_turn
-from tasks.model.answer import Role
+from tasks.model.answer import CompletionKey, Role
 from tasks.model.receipt import Receipt
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_release
@@ -126,6 +126,8 @@ def _receipt(
 ) -> Receipt:
     digests = sorted({release.digest for release in releases.values()})
     totals = table.completion_totals(store, run.run_id, eval_set, digests)
+    computed = table.computed_keys(store, run.run_id, eval_set, digests)
+    asked = {CompletionKey(row["release_digest"], row["sample_id"], row["seed"]) for row in rows}
     run_s = sum(used["run_s"] for used in work.engines)
     tokens = work.input_tokens + work.output_tokens
     reasons = Counter(row["unscored_reason"] for row in rows if row["value"] is None)
@@ -136,7 +138,7 @@ def _receipt(
             for role, release in releases.items()
         ],
         "computed": totals.computed,
-        "cached": len(rows) - totals.computed - len(work.transient),
+        "cached": len(asked - computed - work.transient.keys()),
         "errors": totals.errors + len(work.transient),
         "transient_errors": len(work.transient),
         "unscored": sum(reasons.values()),
@@ -153,6 +155,9 @@ def _receipt(
             "challengers": stopping.stops,
             "num_samples": stopping.num_asked,
             "num_samples_in_all": len(stopping.samples),
-            "num_answers_saved": len(stopping.wanted) - len(rows),
+            # an engine of its own may have answered more for one release than was asked of all
+            "num_answers_saved": sum(
+                need.key not in asked and need.key not in computed for need in stopping.wanted
+            ),
         }
     return Receipt(STAGE, eval_set, rows_in=len(rows), rows_out=len(rows), notes=notes)

@@ -143,6 +143,19 @@ def save_scores(store: Store, rows: Sequence[dict[str, Any]]) -> int:
     return store.insert(SCORES, rows, existing="replace")
 
 
+def computed_keys(
+    store: Store, run_id: str, eval_set_digest: str, release_digests: Sequence[str]
+) -> set[CompletionKey]:
+    """Of the completions that this run computed, over all its attempts."""
+    rows = store.rows(
+        "SELECT c.release_digest, c.sample_id, c.seed "
+        "FROM completions c JOIN eval_set_samples e USING (sample_id) WHERE c.run_id = ? "
+        "AND e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest)",
+        [run_id, eval_set_digest, list(release_digests)],
+    )
+    return {CompletionKey(*row) for row in rows}
+
+
 def completion_totals(
     store: Store, run_id: str, eval_set_digest: str, release_digests: Sequence[str]
 ) -> CompletionTotals:

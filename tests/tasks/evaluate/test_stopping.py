@@ -21,11 +21,13 @@ NUM = 300
 ASKED = "SELECT count(*), count(*) FILTER (WHERE is_in_turn) FROM run_samples"
 
 
-def _settings(folder: Path, model: Path, *, stop: bool = True, demanded: int = -1) -> Settings:
+def _settings(
+    folder: Path, model: Path, *, stop: bool = True, demanded: int = -1, **extra: Any
+) -> Settings:
     folder.mkdir(exist_ok=True)
     made = settings_for(
         folder, model, evaluate={"chunk_size": 10, "stop_when_decided": stop},
-        suites={"words": {"scorer": "token_f1", "role": "primary"}},
+        suites={"words": {"scorer": "token_f1", "role": "primary"}}, **extra,
     )  # fmt: skip
     samples = [
         sample(n, suite="words", task="words", target="an answer", must_pass=n == demanded)
@@ -80,6 +82,23 @@ def test_a_release_that_wins_everywhere_needs_a_part_of_the_samples(
     before = said["asked"]
     receipt, verdict, _ = _decide(settings, "r2")
     assert (verdict, said["asked"], receipt.notes["computed"]) == ("better", before, 0)
+
+
+def test_where_each_release_has_an_engine_of_its_own_what_was_computed_is_not_said_to_be_saved(
+    tmp_path: Path, tiny_model: Path, said: dict[str, Any]
+) -> None:
+    """The champion answers everything first."""
+    releases = {
+        name: {"model": str(tiny_model), "prompt": f"{name}.md", "engine": {"dtype": dtype}}
+        for name, dtype in (("one", "float32"), ("two", "bfloat16"))
+    }
+    receipt, verdict, _ = _decide(_settings(tmp_path, tiny_model, releases=releases), "r1")
+    notes, num_asked = receipt.notes, receipt.notes["stopped"]["num_samples"]
+    assert (verdict, len(notes["engines"])) == ("better", 2)
+    assert receipt.rows_in == 2 * num_asked < NUM
+    assert (notes["computed"], notes["cached"]) == (said["asked"], 0)
+    assert said["asked"] == NUM + num_asked
+    assert notes["stopped"]["num_answers_saved"] == NUM - num_asked
 
 
 def test_a_release_that_loses_is_stopped_sooner_than_it_is_asked_everything(
