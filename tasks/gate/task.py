@@ -48,9 +48,7 @@ def gate(run: Run) -> Receipt:
         stopped = None if receipt is None else receipt.notes.get("stopped")
         releases = [read_release(store, digest) for digest in keys.release_digests.values()]
         is_sampled = any(release.is_sampled for release in releases if release)
-        whole = as_answered(
-            read_eval_set(store, keys.eval_set_digest), len(run.seeds), is_sampled=is_sampled
-        )
+        whole = as_answered(read_eval_set(store, keys.eval_set_digest), is_sampled=is_sampled)
         samples = samples_of_run(store, evaluated, whole)
         rules = suite_rules(settings, {sample.suite for sample in samples})
         judged, scorers = read_judged(

@@ -112,7 +112,7 @@ def _effective_clusters(samples: Sequence[Sample]) -> float:
     many conversations asked it."""
     if len({sample.cluster_id for sample in samples}) < 2:
         return 1.0
-    return worth_of(as_answered(samples, 1, is_sampled=True)).effective_clusters
+    return worth_of(as_answered(samples, is_sampled=True)).effective_clusters
 
 
 def _is_lost(answer: Answer) -> bool:

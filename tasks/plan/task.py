@@ -52,7 +52,7 @@ def plan(run: Run) -> Receipt:
         for name in names
         if name in settings.releases
     )
-    samples = as_answered(samples, len(run.seeds), is_sampled=is_sampled)
+    samples = as_answered(samples, is_sampled=is_sampled)
     gate = gate_rule(settings, len(run.request.challengers))
     guardrails = guardrail_rules(settings, run.request.releases)
     plans = suite_plans(samples, rules, gate, past)

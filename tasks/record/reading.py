@@ -44,7 +44,7 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
             raise StoreError(f"the {role} of the run is not in the store", received=digest)
         releases[role] = release
     is_sampled = any(release.is_sampled for release in releases.values())
-    whole = as_answered(read_eval_set(store, eval_set.digest), len(seeds), is_sampled=is_sampled)
+    whole = as_answered(read_eval_set(store, eval_set.digest), is_sampled=is_sampled)
     samples = samples_of_run(store, request.get("scores_of") or run_id, whole)
     (verdict, *_) = decided.values()  # all were judged by the same scorers
     metrics = {suite.rule.name: suite.scorer for suite in verdict.suites}

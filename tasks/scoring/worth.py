@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +11,13 @@ from tasks.model.sample import Sample
 from tasks.statistics.intervals import ClusteredMean, clustered_mean, labels_of
 
 
-def as_answered(samples: Sequence[Sample], repeats: int, *, is_sampled: bool) -> list[Sample]:
+def as_answered(samples: Iterable[Sample], *, is_sampled: bool) -> list[Sample]:
     """The samples with the draws that their answers are worth: where any release samples its
-    answers, a question asked a thousand times was still answered only `repeats` times."""
+    answers, a question that a thousand conversations asked was still answered by one draw, and what
+    that draw is off does not average out over them."""
     if not is_sampled:
         return list(samples)
-    return [replace(sample, num_draws=min(sample.num_draws, repeats)) for sample in samples]
+    return [replace(sample, num_draws=1.0) for sample in samples]
 
 
 def worth_of(samples: Sequence[Sample]) -> ClusteredMean:
