@@ -2,6 +2,7 @@
 
     python -m benchmarks.sequential
     python -m benchmarks.sequential --slices     guarded slices alone
+    python -m benchmarks.sequential --gate --runs 300   verdicts of the gate's own functions
 
 Simulated right/wrong scores, one pair in ten discordant, margin 0.05, error rate 0.05 two-sided:
 at most 0.025 on either side. Three kinds of set:
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -39,8 +41,12 @@ from numpy.random import Generator
 from scipy.special import ndtri
 
 from benchmarks.process_cost import measure
+from tasks.evidence.nights import night, standing
+from tasks.gate.verdict import decide
+from tasks.model.answer import Answer, JudgedSample
 from tasks.model.comparison import Interval
-from tasks.model.verdict import GateRule
+from tasks.model.sample import Sample
+from tasks.model.verdict import SHIPS, GateRule, SuiteRule
 from tasks.statistics.betting import confidence_sequence
 from tasks.statistics.intervals import clustered_mean, skewed_interval, t_interval
 from tasks.statistics.sequence import (
@@ -80,11 +86,11 @@ _tango = lru_cache(maxsize=None)(tango_interval)
 
 def nights(kind: str, rng: Generator) -> Iterator[np.ndarray]:
     """Of each night the places of its samples among all of a run."""
-    for night in range(NUM_LOOKS):
+    for number in range(NUM_LOOKS):
         if kind == "growing":
-            yield np.arange((night + 1) * NIGHTLY)
+            yield np.arange((number + 1) * NIGHTLY)
         elif kind == "window":
-            yield np.arange(night * NIGHTLY, WINDOW + night * NIGHTLY)
+            yield np.arange(number * NIGHTLY, WINDOW + number * NIGHTLY)
         else:
             yield rng.choice(POOL, WINDOW, replace=False)
 
@@ -146,6 +152,40 @@ def guarded_slices(num_runs: int) -> Iterator[dict[str, Any]]:
         for way, count in ever.items():
             yield {"set": kind, "difference": -MARGIN, "wrong": "ship", "way": way,
                    **rate(count, num_runs)}  # fmt: skip
+
+
+def verdicts_of_a_life(task: tuple[str, float, int, int]) -> set[str]:
+    """What the gate says in any of 60 nights, by the functions that its stage calls."""
+    kind, mean, planned, seed = task
+    rng = np.random.default_rng([11, seed])
+    rule = SuiteRule("suite", "primary", MARGIN, "exact_match")
+    gate = GateRule(ALPHA, 0.2, 0.1, 0.25, 0.98)
+    items = [
+        JudgedSample(
+            Sample(f"s{n}", "suite", None, (), None, "t", "gold", "suite", cluster_id=f"c{n}"),
+            {"champion": (Answer(float(value <= 0)),), "challenger": (Answer(float(value >= 0)),)},
+        )
+        for n, value in enumerate(drawn(POOL, mean, rng))
+    ]
+    evidence, fed, said = None, (), set()
+    for places in nights(kind, rng):
+        asked = [items[place] for place in places]
+        look_ = night(evidence, fed, asked, rule, gate, planned)
+        evidence, fed = look_.evidence, (*fed, *look_.fed)
+        stands = {"suite": standing(look_)}
+        said.add(decide(asked, [rule], gate, is_same_release=False, standing=stands).verdict)
+    return said
+
+
+def through_the_gate(num_runs: int, planned: int) -> Iterator[dict[str, Any]]:
+    with multiprocessing.Pool() as pool:
+        for mean, wrong in ((-MARGIN, SHIPS), (0.0, ("worse",))):
+            for kind in ("growing", "window", "redrawn"):
+                tasks = [(kind, mean, planned, seed) for seed in range(num_runs)]
+                lives = pool.map(verdicts_of_a_life, tasks, chunksize=4)
+                count = sum(bool(said & set(wrong)) for said in lives)
+                yield {"set": kind, "difference": mean, "wrong": " or ".join(wrong),
+                       "way": "verdict", **rate(count, num_runs)}  # fmt: skip
 
 
 def rate(count: int, num_runs: int) -> dict[str, Any]:
@@ -264,13 +304,16 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2_000)
     parser.add_argument("--planned", type=int, default=1_000)
     parser.add_argument("--slices", action="store_true", help="guarded slices alone")
+    parser.add_argument("--gate", action="store_true", help="the gate's own functions alone")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     few = max(1, options.runs // 5)
     print("| set | true difference | wrong | way | ever, in 60 looks |\n|---|---|---|---|---|")
     errors = []
     rates = [guarded_slices(options.runs)]
-    if not options.slices:
+    if options.gate:
+        rates = [through_the_gate(options.runs, options.planned)]
+    elif not options.slices:
         rates = [error_rates(options.runs, options.planned), *rates, clustered(options.runs)]
     for line in chain.from_iterable(rates):
         errors.append(line)
@@ -278,9 +321,10 @@ def main() -> None:
               f"{line['rate']:.3f} ({line['error']:.3f}) |", flush=True)  # fmt: skip
     from benchmarks import results
 
-    if options.slices:
+    if options.slices or options.gate:
         print()
-        results.write({**results.header(), "errors": errors}, options.out, "sequential-slices")
+        name = "sequential-gate" if options.gate else "sequential-slices"
+        results.write({**results.header(), "errors": errors}, options.out, name)
         return
     held = [
         f"{line['set']} ({line['wrong']}): {'yes' if line['rate'] <= ALPHA / 2 else 'no'}"
