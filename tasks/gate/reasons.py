@@ -139,7 +139,7 @@ def _pooled(decision: Decision) -> list[str]:
     )
     lost = any(suite.verdict == "worse" for suite in decision.suites)
     if pooled.interval.high < 0 and not lost:
-        text = f"{text[:-1]}, but a small loss is spread over the suites for certain."
+        text = f"{text[:-1]}, but over all of them together a loss is certain."
     return [text]
 
 

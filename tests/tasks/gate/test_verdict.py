@@ -510,7 +510,7 @@ def test_a_small_loss_spread_over_suites_is_told_and_does_not_gate() -> None:
     assert decision.pooled is not None
     assert decision.pooled.difference == pytest.approx(-0.02)
     assert decision.pooled.interval.high < 0
-    assert "a small loss is spread over the suites for certain" in _text(decision)
+    assert "over all of them together a loss is certain" in _text(decision)
     assert _decide(_equal()).pooled is None
 
 
