@@ -28,8 +28,8 @@ ALL_KINDS = (*KINDS, PERSON)
 _HASHED = "hashed"
 
 _NUM_HEX = 12
-#: nothing we look for is shorter: a@b.de
-_MIN_CHARS = 6
+#: nothing we look for is shorter: ::1
+_MIN_CHARS = 3
 #: JSON inside a text inside a text …: deeper levels are masked as plain text
 _MAX_NESTING = 3
 #: roles, names and labels come again and again: what is found in a text this short is remembered

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.errors import UsageError
@@ -142,6 +142,7 @@ SIGNS = st.sampled_from([
 
 
 @given(st.lists(SIGNS, max_size=14).map("".join))
+@example("1::")  # the shortest there is
 def test_looking_only_where_a_text_hints_at_something_finds_all_there_is(text: str):
     everywhere: list[tuple[int, int, str]] = []
     for finder in FINDERS:
