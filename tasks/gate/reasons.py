@@ -65,7 +65,7 @@ def reasons(
     for suite in decision.suites:
         sentences.append(_suite(suite))
         sentences += _standing(suite)
-        sentences += _shown(suite)
+        sentences += _shown(suite, is_stopped=bool(stopped))
         sentences += _lacking(suite, gate)
     sentences += noise_sentences(decision.noise, decision.suites)
     return tuple(sentences)
@@ -228,14 +228,15 @@ def _standing(suite: SuiteResult) -> list[str]:
     return [f"{text} The planned look was taken at {standing.taken_at}."]
 
 
-def _shown(suite: SuiteResult) -> list[str]:
+def _shown(suite: SuiteResult, *, is_stopped: bool) -> list[str]:
     if not suite.num_shown:
         return []
     champion, challenger = (suite.releases[role].on_shown for role in ROLES)
+    why = "could only be drawn by outcome" + (", or were asked out of turn" if is_stopped else "")
     return [
-        f"suite {suite.rule.name}: {_count(suite.num_shown, 'sample')}, on which the challenger "
-        f"scores {decimal(challenger)} and the champion {decimal(champion)}, could only be drawn "
-        "by outcome, or were asked out of turn, so they are shown and do not count."
+        f"suite {suite.rule.name}: {_count(suite.num_shown, 'sample')} of production, on which the "
+        f"challenger scores {decimal(challenger)} and the champion {decimal(champion)}, {why}, so "
+        "they are shown and do not count."
     ]
 
 
