@@ -171,16 +171,10 @@ def test_decided_again_on_the_stored_scores_it_is_the_same(turned: Any):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("stage", "moment"),
-    [("evaluate", "chunk"), ("gate", "before"), ("record", "before")],
-)
-def test_killed_it_ends_like_an_undisturbed_one(
-    stage: str, moment: str, tmp_path: Path, tiny_model: Path, turned: Any
-):
+def test_killed_it_ends_like_an_undisturbed_one(tmp_path: Path, tiny_model: Path, turned: Any):
     reference, expected = turned
     application = make(tmp_path, tiny_model)
-    assert killed(application, stage, moment, *_RUN).returncode == -signal.SIGKILL
+    assert killed(application, "evaluate", "chunk", *_RUN).returncode == -signal.SIGKILL
     answer = application.call(*_RUN)
     assert answer.code == 0, answer.err
     for key in ("challengers", "ranking"):

@@ -135,6 +135,6 @@ def test_the_order_is_random_whole_clusters_and_what_does_not_count_comes_last()
 @pytest.mark.parametrize(("difference", "wrong"), [(-0.05, "ship"), (0.0, "worse")])
 def test_stopping_is_wrong_no_more_often_than_the_gate(difference: float, wrong: str) -> None:
     """At most alpha / 2 of the runs, however often one looks."""
-    num_runs = 200
+    num_runs = 100
     ends = [_until(_drawn(400, difference, 100 + n), chunk=50)[0] for n in range(num_runs)]
     assert ends.count(wrong) <= num_runs * 0.025 + 2 * (num_runs * 0.025) ** 0.5  # type: ignore[arg-type]
