@@ -19,10 +19,6 @@ class Interval:
     def clipped(self, low: float, high: float) -> Interval:
         return Interval(min(max(self.low, low), high), max(min(self.high, high), low))
 
-    def flipped(self) -> Interval:
-        """The interval of the negated quantity."""
-        return Interval(-self.high, -self.low)
-
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

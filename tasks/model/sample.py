@@ -51,8 +51,3 @@ class Sample:
     num_draws: float = 1.0
     stratum: str = ""
     is_counted: bool = True
-
-    @property
-    def is_known_failure(self) -> bool:
-        """Taken into the eval set because production got it wrong."""
-        return self.origin == "failure"
