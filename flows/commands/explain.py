@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+from flows.commands.decided import read_decided
 from flows.commands.turn import no_such_run
 from flows.progress import shown
 from flows.terminal import Table, console, print_pairs, print_table
@@ -14,16 +15,13 @@ from tasks.errors import UsageError
 from tasks.explain.task import explain
 from tasks.model.answer import Role
 from tasks.model.explanation import Amount, Explanation
-from tasks.model.run import RunRequest
 from tasks.model.turn import Turn
 from tasks.record.pages import pages_of, write_pages
-from tasks.record.reading import read_turn
 from tasks.report.page import render_explanation
 from tasks.report.wording import interval, percent, points, share
 from tasks.run import Progress, Run
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
-from tasks.store.control import ledger, verdicts
 
 
 def explain_run(
@@ -57,25 +55,16 @@ def explain_run(
     return 0
 
 
-def _find(store: Store, run_id: str) -> str:
-    found = ledger.find_run(store, run_id)
-    if found is None:
-        raise no_such_run(run_id)
-    if not verdicts.read_verdicts(store, found):
-        raise UsageError(
-            "the run has no verdict, so there is no difference to explain",
-            received=found,
-            next="flywheel run, or flywheel gate for one that evaluated",
-        )
-    return found
-
-
 def _read(settings: Settings, run_id: str, progress: Progress) -> tuple[Run, Turn]:
     with Store.open(settings.store_path) as store:
-        decided = _find(store, run_id)
-        request = RunRequest.from_json(ledger.run_value(store, decided, "request") or "{}")
-        run = Run(decided, request, settings, progress)
-        return run, read_turn(store, decided, run.seeds, versions={})
+        return read_decided(
+            store,
+            settings,
+            run_id,
+            undecided="the run has no verdict, so there is no difference to explain",
+            next="flywheel run, or flywheel gate for one that evaluated",
+            progress=progress,
+        )
 
 
 def _role(run: Run, turn: Turn, challenger: str) -> Role:

@@ -8,20 +8,15 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from flows.commands.turn import no_such_run
+from flows.commands.decided import read_decided
 from flows.terminal import Table, console, print_table
-from tasks.errors import UsageError
 from tasks.model.health import SampleHealth, SetHealth, SuiteHealth
-from tasks.model.run import RunRequest
 from tasks.model.turn import Turn
-from tasks.record.reading import read_turn
 from tasks.report.wording import FLAGS, OTHER_REPEATS, decimal, question, repeats
-from tasks.run import Run
 from tasks.scoring.repeats import answer_noise
 from tasks.settings import read_settings
 from tasks.statistics.repeats import Noise
 from tasks.store import Store
-from tasks.store.control import ledger, verdicts
 
 _MAX_SHOWN = 20
 _MAX_QUESTION = 60
@@ -34,17 +29,14 @@ _SAMPLES = ("sample", "suite", "what", "mean score", "answers", "question")
 def show_items(run_id: str, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     with Store.open(settings.store_path, read_only=True) as store:
-        found = ledger.find_run(store, run_id)
-        if found is None:
-            raise no_such_run(run_id)
-        if not verdicts.read_verdicts(store, found):
-            raise UsageError(
-                "the run has no verdict, which says by which scorers its eval set is judged",
-                received=found,
-                next="flywheel gate, or without RUN for the last that has one",
-            )
-        request = RunRequest.from_json(ledger.run_value(store, found, "request") or "{}")
-        turn = read_turn(store, found, Run(found, request, settings).seeds, {})
+        run, turn = read_decided(
+            store,
+            settings,
+            run_id,
+            undecided="the run has no verdict, which says by which scorers its eval set is judged",
+            next="flywheel gate, or without RUN for the last that has one",
+        )
+    found = run.run_id
     health, noise = turn.health, list(_noise_of(turn))
     if as_json:
         told = {"run_id": found, "eval_set": turn.eval_set.digest, **_to_object(health)}

@@ -19,8 +19,8 @@ from tasks.statistics.paired import Pairs, compare, p_value_of_loss, release_int
 class Evidence:
     """Of n samples. champion, challenger, weights: [n] float64, scores NaN where nobody knows them;
     draws: [n] float64, independent draws that each is worth; clusters: [n] int64; is_counted: [n]
-    bool. `worst` and `best`: [n] float64, the differences if
-    whatever is not known had gone against the challenger, or for it; equal where all is known.
+    bool. `worst` and `best`: [n] float64, the differences if whatever is not known had gone against
+    the challenger, or for it; equal where all is known.
     """
 
     champion: Values

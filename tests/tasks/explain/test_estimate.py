@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.explain import CELLS, KINDS, SHARES
 from tasks.explain.drawing import draw, is_known
 from tasks.explain.estimate import clusters_of, difference_of, split
 from tasks.explain.shapley import shapley_values
@@ -91,20 +92,6 @@ def test_an_answer_that_nobody_knows_takes_the_sample_out() -> None:
     failed = JudgedSample(item.sample, {**item.answers, "between": (Answer(fault="release"),)})
     assert is_known(failed, failed.answers)
     assert failed.score("between") == 0
-
-
-#: what `simulated` draws of: share of samples, scores of the cells none, prompt, engine, both
-KINDS = (
-    (0.62, (1, 1, 1, 1)),
-    (0.20, (0, 0, 0, 0)),
-    (0.10, (1, 0, 1, 0)),  # the prompt breaks it
-    (0.02, (1, 1, 0, 0)),  # the engine breaks it
-    (0.03, (1, 1, 1, 0)),  # only both do
-    (0.02, (0, 1, 0, 1)),  # the prompt mends it
-    (0.01, (1, 0, 1, 1)),  # the prompt breaks it and the engine mends it: no change of score
-)
-SHARES = np.array([share for share, _ in KINDS])
-CELLS = np.array([cells for _, cells in KINDS], dtype=np.float64)
 
 
 @pytest.mark.slow
