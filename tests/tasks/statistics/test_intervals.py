@@ -200,4 +200,3 @@ def test_hull_holds_both(low: float, width: float, other: float, size: float) ->
     both = one.hull(two)
     assert both.low == min(one.low, two.low)
     assert both.high == max(one.high, two.high)
-    assert one.flipped().flipped() == one
