@@ -7,6 +7,7 @@ standard error.
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -253,6 +254,16 @@ def main() -> None:
     """Entry point of the console script: every error is one line and an exit code."""
     from flows.failures import exit_code_of
 
+    stopped_by = [signal.SIGINT]
+
+    def stop(number: int, _frame: object) -> None:
+        stopped_by.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    # a supervisor and a closed terminal stop us as Ctrl-C does
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, stop)
     try:
         app()
     except Exception as error:
@@ -262,7 +273,7 @@ def main() -> None:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         print("interrupted · next: the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(128 + stopped_by[-1])
 
 
 if __name__ == "__main__":

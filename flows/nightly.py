@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,6 +29,8 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.events.clients import PrefectEventsClient
+from prefect.events.worker import EventsWorker
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
@@ -33,7 +40,7 @@ from flows.commands.ui import server_elsewhere
 from flows.options import Options
 from flows.stages import stage_named, stages_of
 from flows.summary import summary_markdown
-from flows.turn import Outcome, execute_stage, request_from, turn
+from flows.turn import Outcome, execute_stage, hold, request_from, turn
 from tasks import preflight
 from tasks.errors import FlywheelError
 from tasks.model.receipt import Receipt
@@ -101,7 +108,8 @@ def nightly(
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("run"))
     preflight.require(settings, request)
-    outcome = _turn(settings, request, silent)
+    with hold(settings.home_path):
+        outcome = _turn(settings, request, silent)
     return _ended(outcome, outcome.to_dict())
 
 
@@ -109,28 +117,68 @@ def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Ou
     """The same for `flywheel run`, which has read settings and arguments already.
 
     A flow without parameters, since what it is given is not JSON; without the heartbeat thread,
-    whose end costs a second.
+    whose end costs a second. Where Prefect fails, at its beginning, midway or at its end, the turn
+    still is turned, once, and its outcome or its error is what is told.
     """
+    turned: Future[Outcome] = Future()
+
+    def turn_once(turn_it: Callable[[], Outcome]) -> Outcome:
+        try:
+            turned.set_result(turn_it())
+        except Exception as error:
+            turned.set_exception(error)
+        return turned.result()
 
     @flow(name="turn", persist_result=False)
     def local_turn() -> State[Outcome]:
-        outcome = _turn(settings, request, progress)
+        outcome = turn_once(lambda: _turn(settings, request, progress))
         return _ended(outcome, outcome)
 
+    # a server that is gone is tried once more for each event, not for seven seconds
+    EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        outcome: Outcome = local_turn()  # type: ignore[assignment]  # of the state, its data
-    return outcome
+        try:
+            local_turn()
+        except Exception as error:
+            if not turned.done():
+                turn_once(lambda: turn(settings, request, progress=progress))
+            if turned.exception() is not error:
+                _say_untold(error)
+    return turned.result()
 
 
 def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
     compared = f"{', '.join(request.challengers)} against {request.champion}"
-    _name_flow_run(compared)
+    with _as_far_as_it_listens():
+        _name_flow_run(compared)
     outcome = turn(
         settings, request, execute=lambda name, run: stage_task(name)(run), progress=progress
     )
-    _name_flow_run(f"{compared}: {outcome.verdict}")
-    publish(outcome, settings)
+    with _as_far_as_it_listens():
+        _name_flow_run(f"{compared}: {outcome.verdict}")
+        publish(outcome, settings)
     return outcome
+
+
+@contextmanager
+def _as_far_as_it_listens() -> Iterator[None]:
+    """What is told to Prefect beside the turn: no verdict is lost because it cannot be told."""
+    try:
+        yield
+    except Exception as error:
+        _say_untold(error)
+
+
+def _say_untold(error: Exception) -> None:
+    _say_once(
+        f"flywheel: Prefect does not take what it is told ({type(error).__name__}) · "
+        "the turn goes on without it"
+    )
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _ended(outcome: Outcome, data: T) -> State[T]:

@@ -1,4 +1,4 @@
-"""Prefect's own API for a local run: started by us, stopped by us, found again after a kill.
+"""Prefect's own API for a local run: started by us, and gone when we are, also after a kill.
 
 Where PREFECT_API_URL is set that server is used and nothing is started. This module must not
 import prefect: the server boots while this process is still importing it.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from flows.processes import Server, end_group, remembered
+from flows.processes import end_server, start_server
 from tasks.errors import StoreError
 from tasks.model.urls import without_password
 
@@ -33,11 +32,14 @@ QUIET = {
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     "PREFECT_CLI_PROMPT": "false",
 }
-#: for local runs: people read our own progress and our one-line errors
-_LOCAL_LOGGING = {
+#: for local runs: people read our own progress and our one-line errors, and a server of ours that
+#: does not answer at once is gone (by itself a client waits a minute for each thing it tells)
+_OF_LOCAL_RUNS = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_CLIENT_MAX_RETRIES": "0",
 }
 
 
@@ -54,8 +56,7 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
         return
     state = home / "prefect"
     state.mkdir(parents=True, exist_ok=True)
-    stop_orphan(state)
-    for name, value in _LOCAL_LOGGING.items():
+    for name, value in _OF_LOCAL_RUNS.items():
         os.environ.setdefault(name, value)
     os.environ["PREFECT_HOME"] = str(state)
     server = OwnServer(state)
@@ -75,9 +76,8 @@ class OwnServer:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{port}/api"
-        self._record = state / "server.json"
         self._log = (state / "server.log").open("wb")
-        self._process = subprocess.Popen(
+        self._process = start_server(
             [
                 sys.executable,
                 "-m",
@@ -95,7 +95,7 @@ class OwnServer:
                 "--lifespan",
                 "on",
             ],
-            env={
+            {
                 **os.environ,
                 **QUIET,
                 "PREFECT_HOME": str(state),
@@ -103,12 +103,8 @@ class OwnServer:
                 "PREFECT__SERVER_EPHEMERAL": "1",
                 "PREFECT__SERVER_FINAL": "1",
             },
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
+            output=self._log,
         )
-        Server.of(self._process.pid, self.url).remember(self._record)
 
     def wait_until_healthy(self) -> None:
         """Block until the API answers. Raises StoreError when it ends or takes too long."""
@@ -126,20 +122,8 @@ class OwnServer:
         )
 
     def stop(self) -> None:
-        end_group(self._process.pid, self._process.poll)
+        end_server(self._process)
         self._log.close()
-        self._record.unlink(missing_ok=True)
-
-
-def stop_orphan(state: Path) -> int | None:
-    """Stop the server that a killed run left behind; returns its pid, None where there is none."""
-    record = state / "server.json"
-    server = remembered(record)
-    record.unlink(missing_ok=True)
-    if server is None or not server.is_running():
-        return None
-    end_group(server.pid)
-    return server.pid
 
 
 def _require(url: str) -> None:

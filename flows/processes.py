@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+_TETHER = Path(__file__).with_name("tether.py")
 _STOP_TIMEOUT_S = 5.0
 
 
@@ -34,6 +38,23 @@ class Server:
         path.write_text(text)
 
 
+def start_server(
+    argv: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """A command in a process group of its own, which ends with this process even if that is killed.
+
+    The process returned leads the group. Ctrl-C does not reach it.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_TETHER), *argv],
+        env=environment,
+        stdin=subprocess.PIPE,  # never written to: it closes when we are gone
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+
+
 def remembered(path: Path) -> Server | None:
     """What the file says, running or not; None where there is none or it cannot be read."""
     try:
@@ -43,21 +64,20 @@ def remembered(path: Path) -> Server | None:
         return None
 
 
-def end_group(pid: int, collect: Callable[[], object] = lambda: None) -> None:
-    """End a process and all it started in its group; whoever does not go in time is killed.
-
-    `collect` is called while waiting: a child of ours is there until its parent has asked for it.
-    """
+def end_server(process: subprocess.Popen[bytes]) -> None:
+    """End a server and all it started in its group; whoever does not go in time is killed."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _STOP_TIMEOUT_S
         try:
-            os.killpg(pid, number)
+            os.killpg(process.pid, number)
             while time.monotonic() < deadline:
-                collect()
-                os.killpg(pid, 0)
+                process.poll()  # a child is there until its parent has asked for it
+                os.killpg(process.pid, 0)
                 time.sleep(0.05)
         except ProcessLookupError:
-            return
+            break
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def process_started_at(pid: int) -> float | None:

@@ -123,7 +123,8 @@ def turn(
 ) -> Outcome:
     """One turn from the first stage asked for to the last. Raises FlywheelError on the way.
 
-    A run of the same request that was killed is taken up after its last whole stage.
+    The caller holds the state folder (see `hold`). A run of the same request that was killed is
+    taken up after its last whole stage.
     """
     with begun(settings, request, progress) as (run, resumed_after):
         for stage in request.stages or stages_of("run"):
@@ -168,20 +169,18 @@ def hold(home: Path) -> Iterator[None]:
 def begun(
     settings: Settings, request: RunRequest, progress: Progress
 ) -> Iterator[tuple[Run, str | None]]:
-    """A run in the ledger, alone on this state folder, marked with how it ended.
+    """A run in the ledger, marked with how it ended.
 
-    One that was interrupted is left like one that was killed: the same request takes it up.
+    One that was stopped from outside is left like one that was killed: the same request takes it
+    up. Whatever stops a program is no Exception: an interrupt, Prefect's TerminationSignal.
     """
-    with hold(settings.home_path):
-        run, resumed_after = _begin_or_resume(settings, request, progress)
-        try:
-            yield run, resumed_after
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            _finish(run, "failed", error)
-            raise
-        _finish(run, "completed", None)
+    run, resumed_after = _begin_or_resume(settings, request, progress)
+    try:
+        yield run, resumed_after
+    except Exception as error:
+        _finish(run, "failed", error)
+        raise
+    _finish(run, "completed", None)
 
 
 def _begin_or_resume(

@@ -21,7 +21,7 @@ from flows.nightly import stage_task
 from flows.options import Options
 from flows.stages import stages_of
 from flows.summary import noise_markdown
-from flows.turn import request_from, turn
+from flows.turn import hold, request_from, turn
 from tasks import preflight
 from tasks.model.noise import Noise
 from tasks.settings import read_settings
@@ -40,7 +40,8 @@ def noise_weekly(
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("noise"))
     preflight.require(settings, request)
-    outcome = turn(settings, request, execute=lambda name, run: stage_task(name)(run))
+    with hold(settings.home_path):
+        outcome = turn(settings, request, execute=lambda name, run: stage_task(name)(run))
     receipt = outcome.receipt("noise")
     assert receipt is not None, "the stage has ended"
     create_markdown_artifact(

@@ -39,6 +39,7 @@ def run_command(command: str, options: Options) -> int:
     days = by_day(request, utc_now()) if options.backfill else []
     in_prefect = command == "run" and not options.inline
     with (
+        hold(settings.home_path),
         _turning(settings, in_prefect=in_prefect) as turn_one,
         piped_in(settings, request.logs) as logs,
     ):
@@ -100,16 +101,15 @@ def piped_in(settings: Settings, logs: tuple[str, ...]) -> Iterator[tuple[str, .
     """The logs with a copy of standard input, a file of the state folder, in place of `-`; it is
     deleted once read.
 
-    What earlier commands received and did not come to read is read with it. Raises StoreBusyError
-    before anything is read from standard input, UsageError where that is closed.
+    What earlier commands received and did not come to read is read with it. The caller holds the
+    state folder. Raises UsageError where standard input is closed.
     """
     if STDIN not in logs:
         yield logs
         return
     if sys.stdin is None:
         raise UsageError("standard input is closed", received="--logs -")
-    with hold(settings.home_path):
-        copies = tuple(map(str, spool.keep_stdin(settings.home_path, sys.stdin.fileno())))
+    copies = tuple(map(str, spool.keep_stdin(settings.home_path, sys.stdin.fileno())))
     others = tuple(log for log in logs if log != STDIN)
     try:
         yield (*others, *copies)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-import subprocess
-import sys
 from urllib.parse import urlsplit, urlunsplit
 
-from flows.processes import Server, end_group, remembered
+from flows.processes import Server, end_server, remembered, start_server
 from tasks.errors import StoreError
 from tasks.settings import Settings, read_settings
 from tasks.tracking.environment import tracking_location
@@ -26,17 +23,14 @@ def serve(port: int, *, config: str | None) -> int:
     argv, environment = server_command(settings, port)
     url = f"http://127.0.0.1:{port}"
     print(f"MLflow on {url} · stop with Ctrl-C", flush=True)
-    # whoever ends us (a supervisor, kill) ends the server with us
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    process = subprocess.Popen(argv, env=environment, start_new_session=True)
+    process = start_server(argv, environment)
     try:
         Server.of(process.pid, url).remember(settings.home_path / _RECORD)
         return process.wait()
     except KeyboardInterrupt:
         return 0
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        end_group(process.pid, process.poll)
+        end_server(process)
 
 
 def mlflow_page(settings: Settings, path: str, config_option: str) -> list[tuple[str, str]]:

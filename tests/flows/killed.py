@@ -2,7 +2,9 @@
 
     python -m tests.flows.killed STAGE before|after|chunk|chunk2 ARGUMENTS…
 
-With STOP_WITH=SIGINT in the environment it is interrupted as by Ctrl-C instead.
+With STOP_WITH=SIGINT in the environment it is interrupted as by Ctrl-C instead. With
+STOP_WITH=SERVER another run is tried at that moment, then Prefect's server is killed, and this
+process goes on.
 
 `before`: the stage's rows are written, its transaction is not yet committed. `after`: it is
 committed, the next stage has not begun. `chunk`: the first completions are written, not yet
@@ -13,16 +15,28 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 
 from flows.cli import main
+from flows.processes import process_started_at
 from tasks.model.receipt import Receipt
 from tasks.store import Store
 from tasks.store.control import ledger
+from tests.flows.processes import children_of
 
 
 def die() -> None:
-    os.kill(os.getpid(), signal.Signals[os.environ.get("STOP_WITH", "SIGKILL")])
+    how = os.environ.get("STOP_WITH", "SIGKILL")
+    if how != "SERVER":
+        os.kill(os.getpid(), signal.Signals[how])
+        return
+    (server,) = children_of(os.getpid())
+    command = [sys.executable, "-W", "ignore", "-m", "flows.cli", "run"]
+    other = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    print(f"the other: {other.returncode} {other.stderr}", file=sys.stderr)
+    assert process_started_at(server) is not None, "the other run ended this one's server"
+    os.killpg(server, signal.SIGKILL)
 
 
 def arm(stage: str, moment: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,11 +16,12 @@ import pytest
 
 import flows.prefect_server
 from flows.commands.deploy import register
-from flows.prefect_server import prefect_api, stop_orphan, wait_for_given
+from flows.prefect_server import prefect_api, wait_for_given
 from flows.processes import process_started_at
 from tasks.errors import StoreError
 from tests.conftest import REPOSITORY
 from tests.flows.application import Application
+from tests.flows.processes import children_of, group_of
 
 _BEGIN_AND_HANG = """
 import pathlib, sys, time
@@ -32,10 +32,10 @@ with prefect_api(pathlib.Path(sys.argv[1])) as wait:
 """
 
 
-def wait_until_gone(pid: int) -> bool:
+def wait_until_gone(pids: list[int]) -> bool:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        if process_started_at(pid) is None:
+        if all(process_started_at(pid) is None for pid in pids):
             return True
         time.sleep(0.05)
     return False
@@ -47,36 +47,27 @@ def test_server_answers_inside_the_block_and_is_gone_after_it(
 ):
     monkeypatch.setenv("PREFECT_HOME", "restored afterwards")
     with prefect_api(tmp_path) as wait:
-        pid = json.loads((tmp_path / "prefect" / "server.json").read_text())["pid"]
+        (leader,) = children_of(os.getpid())
         assert os.environ["PREFECT_API_URL"].startswith("http://127.0.0.1:")
         wait()
+        group = group_of(leader)
+        assert len(group) == 2, "the server and its tether"
     assert "PREFECT_API_URL" not in os.environ
-    assert wait_until_gone(pid)
-    assert not (tmp_path / "prefect" / "server.json").exists()
+    assert wait_until_gone(group)
 
 
-def test_server_orphaned_by_a_kill_is_stopped_by_the_next_run(tmp_path: Path):
+def test_server_ends_with_a_run_that_is_killed(tmp_path: Path):
     with subprocess.Popen(
         [sys.executable, "-c", _BEGIN_AND_HANG, str(tmp_path)],
         cwd=REPOSITORY, stdout=subprocess.PIPE, text=True,
     ) as run:  # fmt: skip
         assert run.stdout is not None
         assert run.stdout.readline() == "started\n"
-        server = json.loads((tmp_path / "prefect" / "server.json").read_text())["pid"]
+        (leader,) = children_of(run.pid)
+        group = group_of(leader)
+        assert group
         os.kill(run.pid, signal.SIGKILL)
-    assert process_started_at(server) is not None
-    assert stop_orphan(tmp_path / "prefect") == server
-    assert wait_until_gone(server)
-    assert stop_orphan(tmp_path / "prefect") is None
-
-
-def test_record_of_another_process_with_the_same_pid_stops_nothing(tmp_path: Path):
-    record = tmp_path / "server.json"
-    record.write_text(json.dumps({"pid": os.getpid(), "started_at": 1.0}))
-    assert stop_orphan(tmp_path) is None
-    assert not record.exists()
-    record.write_text("{cut off")
-    assert stop_orphan(tmp_path) is None
+    assert wait_until_gone(group)
 
 
 def test_given_server_that_does_not_answer_is_one_clear_line(

@@ -81,7 +81,12 @@ def undisturbed(
 
 
 def killed(
-    application: Application, stage: str, moment: str, *arguments: str, stop_with: str = "SIGKILL"
+    application: Application,
+    stage: str,
+    moment: str,
+    *arguments: str,
+    stop_with: str = "SIGKILL",
+    prints: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [
@@ -95,7 +100,7 @@ def killed(
         timeout=240,
         check=False,
     )
-    assert done.stdout == ""
+    assert bool(done.stdout) == prints, done.stderr
     return done
 
 
@@ -135,12 +140,16 @@ def test_killed_noise_measurement_ends_like_an_undisturbed_one(tmp_path: Path, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [("run", "--inline"), ("run",)], ids=["inline", "in prefect"])
-def test_ctrl_c_says_what_is_next_and_the_same_command_goes_on(
-    arguments: tuple[str, ...], application: Application
+@pytest.mark.parametrize(
+    ("arguments", "stop_with"),
+    [(("run", "--inline"), "SIGTERM"), (("run",), "SIGINT"), (("run",), "SIGTERM")],
+    ids=["inline", "ctrl-c in prefect", "in prefect"],
+)
+def test_stopped_it_says_what_is_next_and_the_same_command_goes_on(
+    arguments: tuple[str, ...], stop_with: str, application: Application
 ):
-    stopped = killed(application, "redact", "after", *arguments, stop_with="SIGINT")
-    assert stopped.returncode == 130, stopped.stderr
+    stopped = killed(application, "redact", "after", *arguments, stop_with=stop_with)
+    assert stopped.returncode == 128 + signal.Signals[stop_with], stopped.stderr
     assert stopped.stderr.splitlines()[-1] == (
         "interrupted · next: the same command goes on where it stopped"
     )
@@ -148,3 +157,16 @@ def test_ctrl_c_says_what_is_next_and_the_same_command_goes_on(
     answer = application.call("run", "--inline", "--json")
     assert answer.code in (0, 1), answer.err
     assert answer.json["resumed_after"] == "redact"
+
+
+@pytest.mark.slow
+def test_a_run_in_prefect_ends_with_its_verdict_whatever_becomes_of_the_server(
+    application: Application,
+):
+    done = killed(application, "redact", "after", "run", stop_with="SERVER", prints=True)
+    assert done.returncode in (0, 1), done.stderr
+    assert "CANNOT TELL" in done.stdout
+    assert "the other: 4 flywheel: another flywheel run is at work on this state" in done.stderr
+    said = [line for line in done.stderr.splitlines() if "Prefect" in line or "ERROR" in line]
+    assert len(said) == 1, done.stderr
+    assert "the turn goes on without it" in said[0]

@@ -15,20 +15,9 @@ from flows.commands.ui import mlflow_page
 from flows.processes import Server, process_started_at
 from tasks.settings import parse_settings
 from tests.flows.application import Application
+from tests.flows.processes import children_of, group_of
 
 _PAGE = "/#/experiments/1"
-
-
-def group_of(pid: int) -> list[int]:
-    """Who is in the process group of `pid`."""
-    members = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getpgid(int(folder.name)) == pid:
-                members.append(int(folder.name))
-        except ProcessLookupError:
-            continue
-    return members
 
 
 @pytest.mark.slow
@@ -49,11 +38,8 @@ def test_who_ends_flywheel_ui_ends_mlflow_with_it(application: Application):
             except OSError:
                 time.sleep(0.2)
         served = mlflow_page(settings, _PAGE, "")
-        children = [
-            int(pid) for pid in Path(f"/proc/{ui.pid}/task/{ui.pid}/children").read_text().split()
-        ]
-        mlflow = [member for child in children for member in group_of(child)]
-        assert len(mlflow) >= 2, "mlflow and the server it starts"
+        mlflow = [member for child in children_of(ui.pid) for member in group_of(child)]
+        assert len(mlflow) >= 3, "mlflow, the server it starts, and the tether"
         ui.send_signal(signal.SIGTERM)
         assert ui.wait(60) == 0
     assert served == [("MLflow", url + _PAGE)]
