@@ -95,6 +95,7 @@ def test_a_range_that_cannot_be_filled_is_a_usage_error(since: str, until: str, 
         by_day(RunRequest(since=since, until=until), NOW)
 
 
+@pytest.mark.slow
 def test_a_whole_turn_for_each_day(application: Application):
     logs = [{**call_record(n), "started_at": f"2026-11-0{1 + n % 2}T10:00:00Z"} for n in range(24)]
     application.log("calls.jsonl", logs)

@@ -99,6 +99,7 @@ def test_init_does_not_replace_a_file_unasked(tmp_path: Path):
     assert application.call("init", "--force").code == 0
 
 
+@pytest.mark.slow
 def test_whole_turn_inline_then_nothing_new(application: Application):
     first = application.call("run", "--inline", "--json")
     result = first.json
@@ -225,6 +226,7 @@ def test_taken_port_is_one_clear_line(application: Application):
     assert f"port {port} cannot be used" in answer.err
 
 
+@pytest.mark.slow
 def test_unreadable_settings_and_models_are_one_clear_line(application: Application):
     path = application.folder / "flywheel.toml"
     good = path.read_text()

@@ -120,6 +120,7 @@ def simulated(rounds: int, gain: float) -> list[Verdict]:
     return verdicts
 
 
+@pytest.mark.slow
 def test_the_gate_claims_a_difference_between_equals_no_oftener_than_alpha():
     rounds = 400
     verdicts = simulated(rounds, 0.0)

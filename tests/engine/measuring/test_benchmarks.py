@@ -70,6 +70,7 @@ def test_our_session_answers_and_a_broken_one_says_why(
         process.end()
 
 
+@pytest.mark.slow
 def test_the_gpu_script_takes_all_its_steps_on_a_toy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,7 @@ def test_looks_share_the_error_rate_and_the_first_has_what_the_planned_one_has()
     assert GATE.alpha_of_look(7) == GATE.alpha, "each run by itself"
 
 
+@pytest.mark.slow
 def test_a_guarded_slice_seldom_passes_in_any_of_many_looks_at_a_loss_of_its_margin() -> None:
     """Sets drawn anew; by the whole error rate at every look one in three lives ships."""
     draw = np.random.default_rng(11)
