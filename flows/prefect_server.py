@@ -32,8 +32,8 @@ QUIET = {
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     "PREFECT_CLI_PROMPT": "false",
 }
-#: for local runs: people read our own progress and our one-line errors, and a server of ours that
-#: does not answer at once is gone (by itself a client waits a minute for each thing it tells)
+#: for local runs, unless said otherwise in the environment: people read our own progress and our
+#: one-line errors, and no turn waits a minute for each thing that a server that is gone is told
 _OF_LOCAL_RUNS = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
@@ -51,13 +51,13 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
     prefect before calling it, the server boots meanwhile.
     """
     os.environ.update(QUIET)
+    for name, value in _OF_LOCAL_RUNS.items():
+        os.environ.setdefault(name, value)
     if given := os.environ.get("PREFECT_API_URL"):
         yield lambda: _require(given)
         return
     state = home / "prefect"
     state.mkdir(parents=True, exist_ok=True)
-    for name, value in _OF_LOCAL_RUNS.items():
-        os.environ.setdefault(name, value)
     os.environ["PREFECT_HOME"] = str(state)
     server = OwnServer(state)
     try:
