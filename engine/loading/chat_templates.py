@@ -25,7 +25,7 @@ from engine.errors import InvalidRequestError, MachineError
 
 __all__ = ["render"]
 
-PROCESSOR_S = 3
+PROCESSOR_S = 2
 MEMORY_BYTES = 512 << 20
 MAX_CHARACTERS = 32 << 20
 #: for a machine that is too busy to give a worker its processor time
