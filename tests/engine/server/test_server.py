@@ -250,7 +250,7 @@ def test_what_cannot_be_done_is_refused_by_name(
 
 
 def test_a_refused_request_tells_the_kind_of_its_fault(server: Server):
-    bodies = {"too_long": {"prompt": [5] * 2000}, "request": {"prompt": [9999]}}
+    bodies = {"context_length_exceeded": {"prompt": [5] * 2000}, "request": {"prompt": [9999]}}
     for kind, body in bodies.items():
         _, error, _ = server.refusal("/v1/completions", body)
         assert error["code"] == kind
@@ -311,7 +311,10 @@ def test_client_that_goes_away_frees_its_blocks(server: Server, stream: bool):
     body = json.dumps({"prompt": [7] * 99, "max_tokens": 900, "temperature": 0, "stream": stream})
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        )
+        head += "Content-Type: application/json\r\n\r\n"
         connection.sendall((head + body).encode())
         server.wait_for("engine_kv_blocks_free", lambda free: free < num_blocks)
     server.wait_for("engine_kv_blocks_free", lambda free: free == num_blocks)
