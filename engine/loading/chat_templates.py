@@ -39,12 +39,21 @@ SCRIPT = Path(__file__).with_name("template_worker.py")
 
 
 def render(
-    template: str, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, str]
+    template: str,
+    messages: Sequence[Mapping[str, Any]],
+    variables: Mapping[str, str],
+    continues: bool = False,
 ) -> str:
-    """The prompt up to where the assistant's answer begins. Raises InvalidRequestError in the
-    template's own words, or naming the limit it broke.
+    """The prompt up to where the assistant's answer begins; continues: up to the end of the last
+    message, which the answer goes on with. Raises InvalidRequestError in the template's own words,
+    or naming the limit it broke.
     """
-    asked = {"template": template, "messages": messages, "variables": variables}
+    asked = {
+        "template": template,
+        "messages": messages,
+        "variables": variables,
+        "continues": continues,
+    }
     try:
         line = json.dumps(asked, default=lambda value: f"<{type(value).__name__}>").encode()
     except (ValueError, RecursionError) as error:

@@ -31,7 +31,8 @@ def main() -> None:
             [text], _ = render_jinja_template(
                 [asked["messages"]],
                 chat_template=asked["template"],
-                add_generation_prompt=True,
+                add_generation_prompt=not asked["continues"],
+                continue_final_message=asked["continues"],
                 **asked["variables"],
             )
             if len(text) > limits["characters"]:

@@ -81,6 +81,12 @@ class TextCodec:
 
     def encode_chat(self, messages: Sequence[Message], max_tokens: int | None = None) -> list[int]:
         """Token ids up to where the assistant's answer begins. Raises InvalidRequestError."""
+        return self.encode(self.chat_text(messages), with_special=False, max_tokens=max_tokens)
+
+    def chat_text(self, messages: Sequence[Message], continues: bool = False) -> str:
+        """As the model's template writes it; continues: the last message is not ended, and no
+        answer begun. Raises InvalidRequestError.
+        """
         checked = [_checked(i, message) for i, message in enumerate(messages)]
         if not getattr(self.tokenizer, "chat_template", None):
             raise InvalidRequestError(
@@ -90,8 +96,7 @@ class TextCodec:
             template = self.tokenizer.get_chat_template()
         except ValueError as error:
             raise InvalidRequestError(str(error)) from None
-        text = render(template, checked, self.tokenizer.special_tokens_map)
-        return self.encode(text, with_special=False, max_tokens=max_tokens)
+        return render(template, checked, self.tokenizer.special_tokens_map, continues)
 
     def encode_pair(
         self, context: str, continuation: str, max_tokens: int | None = None

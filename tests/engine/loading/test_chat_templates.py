@@ -49,6 +49,10 @@ def test_prompts_are_those_of_the_tokenizer(chatty: LLM):
         assert chatty._intake.text.encode_chat(chat) == chatty._intake.text.encode(
             text, with_special=False
         )
+        text = chatty.tokenizer.apply_chat_template(
+            chat, tokenize=False, continue_final_message=True
+        )
+        assert chatty._intake.text.chat_text(chat, continues=True) == text
 
 
 LOOP = "{% for a in range(99999) %}"
