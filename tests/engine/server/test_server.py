@@ -390,6 +390,33 @@ def test_stop_lets_running_requests_finish_and_a_taken_port_is_told(tiny_model: 
     assert (server.process.returncode, errors) == (0, "")
 
 
+def test_key_and_names_reach_a_real_server(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ENGINE_API_KEY", "sk-1")
+    server = start(tiny_model, "--port", "0", "--allow-host", "a.example", "--allow-host", "b.x")
+    try:
+        with pytest.raises(openai.AuthenticationError):
+            server.client.models.list()
+        key = {"Authorization": "Bearer sk-1", "Content-Type": "application/json"}
+
+        def ask(host: str) -> None:
+            headers = key | {"Host": host}
+            request = urllib.request.Request(
+                f"{server.url}/v1/completions", b'{"prompt": "a"}', headers
+            )
+            urllib.request.urlopen(request, timeout=60).close()
+
+        ask("b.x")
+        ask("a.example:1")
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            ask("c.example")
+        with raised.value as error:
+            assert error.code == 403
+    finally:
+        server.process.terminate()
+        _, errors = server.process.communicate(timeout=20)
+    assert (server.process.returncode, errors) == (0, "")
+
+
 def test_missing_extra_prints_the_line_that_installs_it():
     code = (
         "import sys; sys.modules['uvicorn'] = None; from engine.__main__ import main;"
