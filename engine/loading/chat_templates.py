@@ -35,6 +35,11 @@ LIMITS = {
     "memory_bytes": MEMORY_BYTES,
     "characters": MAX_CHARACTERS,
 }
+#: signals that end a worker because of what it renders
+BY_THE_TEMPLATE: dict[int, str] = {
+    signal.SIGXCPU: f"it took more than {PROCESSOR_S} s of processor time",
+    **dict.fromkeys((signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS), "it crashed its process"),
+}
 SCRIPT = Path(__file__).with_name("template_worker.py")
 
 
@@ -83,6 +88,10 @@ class _Worker:
         self.is_worn = False
         self.end = weakref.finalize(self, _end, self._process, os.getpid())
 
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
     def ask(self, line: bytes) -> dict[str, Any]:
         """Raises InvalidRequestError if the template ends the process."""
         process = self._process
@@ -97,12 +106,11 @@ class _Worker:
                 self.is_worn = answer[:4] == b"worn"
                 return json.loads(answer[4:])  # type: ignore[no-any-return]
         code = process.wait()
-        if code >= 0:
+        if -code not in BY_THE_TEMPLATE:  # by somebody else, or for want of memory
             raise MachineError(f"The process that renders chat templates ended with code {code}.")
-        reason = f"it was ended by signal {-code}"
-        if -code == signal.SIGXCPU:
-            reason = f"it took more than {PROCESSOR_S} s of processor time"
-        raise InvalidRequestError(f"The model's chat template cannot be run: {reason}.")
+        raise InvalidRequestError(
+            f"The model's chat template cannot be run: {BY_THE_TEMPLATE[-code]}."
+        )
 
 
 class _Pool:
@@ -114,9 +122,7 @@ class _Pool:
     @contextlib.contextmanager
     def worker(self) -> Iterator[_Worker]:
         """One for the caller alone. Who leaves by an exception leaves it unusable."""
-        with self._lock:
-            worker = self._idle.pop() if self._idle else None
-        worker = worker or _Worker()
+        worker = self._idle_one() or _Worker()
         try:
             yield worker
         except BaseException:
@@ -127,6 +133,15 @@ class _Pool:
             return
         with self._lock:
             self._idle.append(worker)
+
+    def _idle_one(self) -> _Worker | None:
+        with self._lock:
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.is_alive:
+                    return worker
+                worker.end()
+        return None
 
     def forget(self) -> None:
         """In a fork: the workers are the parent's."""

@@ -76,7 +76,7 @@ def _splitter(description: Mapping[str, Any], architecture: str) -> str | None:
     known = {*GPT2_SPLITTERS, *DIGIT_SPLITTERS, *GGUF_PRE_TOKENIZER_SPLITS}
     if name not in known:
         raise UnsupportedModelError(
-            f"The GGUF file's pre-tokenizer (tokenizer.ggml.pre) is {name!r}, and nothing here "
+            f"The GGUF file's pre-tokenizer (tokenizer.ggml.pre) is {name!r:.80}, and nothing here "
             f"knows how it splits a text. Known: {', '.join(sorted(known))}."
         )
     return str(name)

@@ -21,11 +21,15 @@ def main() -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     memory = _address_space_bytes() + int(limits["memory_bytes"])
+    _, most = resource.getrlimit(resource.RLIMIT_AS)  # who started us may have set less
+    memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    _, most_s = resource.getrlimit(resource.RLIMIT_CPU)
     for line in sys.stdin.buffer:
         used = resource.getrusage(resource.RUSAGE_SELF)
         allowed = math.ceil(used.ru_utime + used.ru_stime + limits["processor_s"])
-        resource.setrlimit(resource.RLIMIT_CPU, (allowed, resource.RLIM_INFINITY))
+        if most_s == resource.RLIM_INFINITY or allowed < most_s:
+            resource.setrlimit(resource.RLIMIT_CPU, (allowed, most_s))
         try:
             asked = json.loads(line)
             [text], _ = render_jinja_template(

@@ -14,7 +14,7 @@ import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from engine import LLM, SamplingParams
-from engine.errors import InvalidRequestError, RequestTooLongError
+from engine.errors import InvalidRequestError, MachineError, RequestTooLongError
 from engine.loading import chat_templates
 from engine.loading.chat_templates import render
 
@@ -140,10 +140,27 @@ def test_a_worker_that_was_killed_is_replaced():
     render(PLAIN, HI, {})
     for pid in worker_pids():
         os.kill(pid, signal.SIGKILL)
-    for _ in range(len(worker_pids())):
-        with pytest.raises(InvalidRequestError, match="ended by signal 9"):
-            render(PLAIN, HI, {})
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert render(PLAIN, HI, {}).startswith("user")
+
+
+def test_a_worker_that_is_killed_while_it_renders_is_the_machines_fault():
+    render(PLAIN, HI, {})
+    [pid, *_] = [worker._process.pid for worker in chat_templates._POOL._idle[-1:]]
+    killing = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+    killing.start()
+    with pytest.raises(MachineError, match="ended with code -9"):
+        render(HOSTILE["nested loops"], HI, {})
+    killing.join()
+
+
+def test_limits_of_whoever_started_us_are_kept():
+    code = (
+        "import resource as r; r.setrlimit(r.RLIMIT_AS, (900 << 20,) * 2);"
+        "r.setrlimit(r.RLIMIT_CPU, (50, 50)); from engine.loading.chat_templates import render;"
+        "assert render('{{ 1 }}', [], {}) == '1'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
