@@ -119,7 +119,7 @@ def failure_of(error: BaseException) -> EngineError:
     reason = (str(error).splitlines() or [""])[0][:300]
     told = f"{type(error).__name__}: {reason}"
     if isinstance(error, (RuntimeError, MemoryError)):
-        return DeviceError(f"The step failed on this device: {told}")
+        return DeviceError(f"This machine failed on the request: {told}")
     return MachineError(f"The engine failed on this request: {told}")
 
 

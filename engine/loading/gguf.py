@@ -9,6 +9,7 @@ convert_hf_to_gguf.py and llama-model.cpp.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -63,14 +64,15 @@ PER_LAYER = {
     "post_ffw_norm": ("post_mlp_norm", 0),
 }
 ROPE_FACTORS = "rope_freqs.weight"
+MAX_ROPE_FACTORS = 1 << 12
 
 
 def gguf_config(file: GGUFFile) -> ModelConfig:
     """Metadata turned into the keys of a config.json, which models/config.py understands."""
     architecture = file.metadata.get("general.architecture")
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise UnsupportedModelError(
-            f"{file.path}: architecture {architecture!r} is not supported. Supported in "
+            f"{file.path}: architecture {architecture!r:.80} is not supported. Supported in "
             f"GGUF: {', '.join(ARCHITECTURES)}."
         )
     names = {entry.name for entry in file.tensors}
@@ -169,6 +171,11 @@ def _rope_parameters(file: GGUFFile, get: Callable[..., Any]) -> dict[str, Any]:
     factors = next((entry for entry in file.tensors if entry.name == ROPE_FACTORS), None)
     kind = get("rope.scaling.type", "none")
     if factors is not None:
+        if math.prod(factors.shape) > MAX_ROPE_FACTORS:
+            raise ModelLoadError(
+                f"{file.path}: tensor {ROPE_FACTORS} has shape {factors.shape}; up to "
+                f"{MAX_ROPE_FACTORS} factors are read."
+            )
         parameters |= {
             "rope_type": "factors",
             "factors": file.dequantised(factors).reshape(-1).tolist(),

@@ -253,6 +253,20 @@ def test_numbers_of_a_gguf_header(content: bytes, match: str, tmp_path: Path):
     refused(path, match)
 
 
+def test_architecture_that_is_no_name_and_factors_beyond_number(float_gguf: Path, tmp_path: Path):
+    path = tmp_path / "a.gguf"
+    key = b"general.architecture"
+    body = struct.pack("<Q", len(key)) + key + struct.pack("<IIQI", 9, 4, 1, 7)
+    path.write_bytes(header(0, 1, body))
+    refused(path, r"architecture \[7\] is not supported", UnsupportedModelError)
+    path = with_settings(
+        float_gguf,
+        tmp_path / "b.gguf",
+        more=lambda w: w.add_tensor("rope_freqs.weight", np.ones(5000, dtype=np.float32)),
+    )
+    refused(path, "up to 4096 factors are read")
+
+
 @pytest.mark.parametrize("value", [2**40, 0])
 def test_alignment_of_a_gguf(float_gguf: Path, tmp_path: Path, value: int):
     path = with_settings(
