@@ -96,9 +96,11 @@ def _add_options(parser: argparse._ActionsContainer, kind: type) -> None:
 
 
 def _made(kind: type[T], options: argparse.Namespace, **more: Any) -> T:
-    """From the flags of its fields."""
+    """From the flags of its fields; a repeated flag is a tuple."""
     names = [field.name for field in fields(kind) if field.metadata]  # type: ignore[arg-type]
-    return kind(**{name: getattr(options, name) for name in names}, **more)
+    values = {name: getattr(options, name) for name in names}
+    made = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return kind(**made, **more)
 
 
 def _add_files(parser: argparse.ArgumentParser, line: str) -> None:

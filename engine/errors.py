@@ -10,7 +10,8 @@ again can help.
     ├── NotFiniteError        NOT_FINITE  the model's logits are NaN or infinite
     ├── CapacityError         CAPACITY    it does not fit into the KV cache of this machine
     ├── DeviceError           DEVICE      a step ran out of memory or broke in a kernel
-    └── MachineError          MACHINE     a package is not installed, a process has ended
+    └── MachineError          MACHINE     a package is not installed, a process has ended, a bug of
+                                          ours or of a library
 
 A fault of one request is never raised by `generate` or `score`: it is the `error` (for people) and
 the `fault` (for programs) of that request's `Completion` or `Score`, and every other request
@@ -34,6 +35,7 @@ __all__ = [
     "NotFiniteError",
     "RequestTooLongError",
     "UnsupportedModelError",
+    "failure_of",
     "shorten",
 ]
 
@@ -103,6 +105,22 @@ class DeviceError(EngineError):
 
 class MachineError(EngineError):
     kind = FaultKind.MACHINE
+
+
+def failure_of(error: BaseException) -> EngineError:
+    """What one request is told of whatever was raised while it was looked at. Raises `error` anew
+    where it is no fault but an order to stop.
+    """
+    if isinstance(error, EngineError):
+        return error
+    # a panic in one of the Rust libraries is no Exception, so that nobody catches it by accident
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    reason = (str(error).splitlines() or [""])[0][:300]
+    told = f"{type(error).__name__}: {reason}"
+    if isinstance(error, (RuntimeError, MemoryError)):
+        return DeviceError(f"This machine failed on the request: {told}")
+    return MachineError(f"The engine failed on this request: {told}")
 
 
 def shorten(names: list[str], limit: int = 5) -> str:

@@ -191,9 +191,6 @@ class BlockManager:
         """The blocks of a sequence that no other sequence holds."""
         return [block for block in block_table if self._references[block] == 1]
 
-    def forget_everything(self) -> None:
-        self.forget(range(self.num_blocks))
-
     def check(self, block_tables: Sequence[Sequence[int]] = ()) -> None:
         """Prove that nothing leaked: every block's references are exactly the tables that hold it.
         Raises AssertionError.

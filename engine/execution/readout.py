@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from engine.errors import EngineError, NotFiniteError
+from engine.errors import EngineError, InvalidRequestError, NotFiniteError, failure_of
 from engine.models.layers import reduce_logits
 from engine.requests.request import Request, TopLogprobs
 from engine.sampling.sampler import Draw, choose
@@ -65,7 +65,7 @@ def _tokens(
     choices: Sequence[int],
     errors: list[EngineError | None],
 ) -> list[tuple[int, ...]]:
-    """Drawn or asked about, for each row. Adds the errors of grammars to errors."""
+    """Drawn or asked about, for each row. Adds to errors what went wrong with single rows."""
     tokens: list[tuple[int, ...]] = []
     draws: dict[int, Draw] = {}
     for row, (request, position) in enumerate(owners):
@@ -83,13 +83,41 @@ def _tokens(
                 forbidden=tuple(sorted(request.end_ids)) if is_early else (),
                 allowed=request.grammar.allowed() if request.grammar is not None else None,
             )
-        except EngineError as error:
-            errors[row] = error
-    if draws:
-        rows = logits if len(draws) == len(owners) else logits[list(draws)]
-        for row, token in zip(draws, choose(rows, list(draws.values())), strict=True):
-            tokens[row] = (token,)
+        except BaseException as error:
+            errors[row] = failure_of(error)
+    for row, drawn in _drawn(logits, draws).items():
+        if isinstance(drawn, EngineError):
+            errors[row] = drawn
+        else:
+            tokens[row] = (drawn,)
     return tokens
+
+
+def _drawn(logits: Tensor, draws: dict[int, Draw]) -> dict[int, int | EngineError]:
+    """The token drawn from each of these rows, or why there is none."""
+    if not draws:
+        return {}
+    try:
+        rows = logits if len(draws) == logits.shape[0] else logits[list(draws)]
+        drawn = choose(rows, list(draws.values()))
+    except BaseException as error:
+        failure = failure_of(error)
+        if len(draws) == 1:
+            return dict.fromkeys(draws, failure)
+        # one of them broke it for all: each by itself, which gives the same bits
+        return {row: _drawn(logits, {row: draw})[row] for row, draw in draws.items()}
+    return {
+        row: token if token >= 0 else _nothing_left(draw)
+        for (row, draw), token in zip(draws.items(), drawn, strict=True)
+    }
+
+
+def _nothing_left(draw: Draw) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"No token can be drawn in place {draw.step} of the answer: temperature "
+        f"{draw.params.temperature}, repetition_penalty {draw.params.repetition_penalty}, end "
+        "tokens before min_tokens or json_schema leave none with a finite logit."
+    )
 
 
 def _gather(

@@ -9,6 +9,7 @@ convert_hf_to_gguf.py and llama-model.cpp.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -63,20 +64,23 @@ PER_LAYER = {
     "post_ffw_norm": ("post_mlp_norm", 0),
 }
 ROPE_FACTORS = "rope_freqs.weight"
+MAX_ROPE_FACTORS = 1 << 12
 
 
 def gguf_config(file: GGUFFile) -> ModelConfig:
     """Metadata turned into the keys of a config.json, which models/config.py understands."""
     architecture = file.metadata.get("general.architecture")
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise UnsupportedModelError(
-            f"{file.path}: architecture {architecture!r} is not supported. Supported in "
+            f"{file.path}: architecture {architecture!r:.80} is not supported. Supported in "
             f"GGUF: {', '.join(ARCHITECTURES)}."
         )
     names = {entry.name for entry in file.tensors}
 
     def get(key: str, default: Any = None) -> Any:
         return file.metadata.get(f"{architecture}.{key}", default)
+
+    _refuse_unknown_settings(file, get)
 
     vocab = next(
         (entry.shape[0] for entry in file.tensors if entry.name == "token_embd.weight"),
@@ -85,6 +89,7 @@ def gguf_config(file: GGUFFile) -> ModelConfig:
     block_count, hidden, heads = (
         get(key) for key in ("block_count", "embedding_length", "attention.head_count")
     )
+    head_dim = get("attention.key_length")
     name = ARCHITECTURES[architecture]
     if architecture == "llama" and get("expert_count"):
         name = "MixtralForCausalLM"
@@ -100,7 +105,7 @@ def gguf_config(file: GGUFFile) -> ModelConfig:
         "num_hidden_layers": block_count,
         "num_attention_heads": heads,
         "num_key_value_heads": get("attention.head_count_kv"),
-        "head_dim": get("attention.key_length"),
+        "head_dim": head_dim,
         "max_position_embeddings": get("context_length"),
         "rms_norm_eps": get(
             "attention.layer_norm_rms_epsilon", get("attention.layer_norm_epsilon", 1e-5)
@@ -123,9 +128,39 @@ def gguf_config(file: GGUFFile) -> ModelConfig:
     if architecture in ("gemma2", "gemma3"):
         # Not in the file. The 27B models, known by their layers, differ from the others.
         is_27b = block_count in (46, 62)
-        raw["query_pre_attn_scalar"] = hidden // heads if is_27b else get("attention.key_length")
+        raw["query_pre_attn_scalar"] = _ratio(hidden, heads) if is_27b else head_dim
     present = {key: value for key, value in raw.items() if value is not None}
     return ModelConfig.from_dict(present, str(file.path))
+
+
+def _refuse_unknown_settings(file: GGUFFile, get: Callable[..., Any]) -> None:
+    """What llama.cpp's models of these architectures may be set to and nothing here computes."""
+    head_dim = get("attention.key_length") or _ratio(
+        get("embedding_length"), get("attention.head_count")
+    )
+    neutral: dict[str, tuple[Any, ...]] = {
+        "rope.dimension_count": (head_dim,),  # less: only a part of each head is turned
+        "attention.value_length": (head_dim,),
+        "attention.causal": (True,),
+        "rope.scaling.attn_factor": (1,),
+        "attention.clamp_kqv": (0,),
+        "attention.max_alibi_bias": (0,),
+        **dict.fromkeys(("attention.scale", "logit_scale", "residual_scale"), (0,)),
+        **dict.fromkeys(("embedding_scale", "expert_weights_scale"), (0, 1)),
+        "expert_shared_count": (0,),
+        "use_parallel_residual": (False,),
+    }
+    for key, allowed in neutral.items():
+        given = get(key)
+        if given is not None and given not in allowed:
+            raise UnsupportedModelError(
+                f"{file.path}: {key} {given!r:.80} is not supported. Supported: {allowed[0]!r}."
+            )
+
+
+def _ratio(whole: Any, part: Any) -> int | None:
+    is_right = isinstance(whole, int) and isinstance(part, int) and part > 0
+    return whole // part if is_right else None
 
 
 def _rope_parameters(file: GGUFFile, get: Callable[..., Any]) -> dict[str, Any]:
@@ -136,6 +171,11 @@ def _rope_parameters(file: GGUFFile, get: Callable[..., Any]) -> dict[str, Any]:
     factors = next((entry for entry in file.tensors if entry.name == ROPE_FACTORS), None)
     kind = get("rope.scaling.type", "none")
     if factors is not None:
+        if math.prod(factors.shape) > MAX_ROPE_FACTORS:
+            raise ModelLoadError(
+                f"{file.path}: tensor {ROPE_FACTORS} has shape {factors.shape}; up to "
+                f"{MAX_ROPE_FACTORS} factors are read."
+            )
         parameters |= {
             "rope_type": "factors",
             "factors": file.dequantised(factors).reshape(-1).tolist(),
@@ -158,6 +198,19 @@ def _weights(file: GGUFFile, entry: TensorEntry, config: ModelConfig) -> list[tu
     """One tensor, or one for every expert."""
     part, name = _part_and_name(entry.name, config.family, file.path)
     tensor = torch.from_numpy(file.dequantised(entry))
+    try:
+        return _converted(file, part, name, tensor, config)
+    except (RuntimeError, ValueError) as error:
+        raise ModelLoadError(
+            f"{file.path}: tensor {entry.name} of shape {entry.shape} does not fit the model: "
+            f"{error}"
+        ) from None
+
+
+def _converted(
+    file: GGUFFile, part: str, name: str, tensor: Tensor, config: ModelConfig
+) -> list[tuple[str, Tensor]]:
+    """What llama.cpp's converter changed, undone."""
     if file.metadata["general.architecture"] == "llama" and part == "qkv":
         if ".q_proj." in name:
             tensor = _unpermute(tensor, config.num_heads)

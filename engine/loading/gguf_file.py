@@ -8,6 +8,7 @@ specification in ggml-org/ggml, docs/gguf.md.
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ SCALARS = {
 FLOATS = {"F32": np.float32, "F16": np.float16}
 LENGTH = struct.Struct("<Q")
 MAX_DIMENSIONS = 4
+#: far above any model's; a file of a gigabyte has room to announce a hundred million of them
+MAX_VALUES, MAX_TENSORS = 1 << 16, 1 << 20
 CHUNK_WEIGHTS = 1 << 17  # dequantised at a time: half a MiB, so that the steps stay in the cache
 
 
@@ -59,32 +62,43 @@ class GGUFFile:
     tensors: tuple[TensorEntry, ...]
     data: NDArray[np.uint8]
 
-    def dequantised(self, entry: TensorEntry) -> NDArray[np.float32]:
-        """The tensor in float32, shape as in the entry."""
-        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
-
-        try:
-            kind = GGMLQuantizationType(entry.kind)
-            block_length, block_bytes = GGML_QUANT_SIZES[kind]
-        except (ValueError, KeyError):
+    def check_sizes(self) -> None:
+        """Raises ModelLoadError if a tensor reaches beyond the end of the file, or all together are
+        larger than it: tensors that lie upon each other would make much memory of a small file.
+        """
+        total = 0
+        for entry in self.tensors:
+            end = entry.offset + self.num_bytes(entry)
+            if end > self.data.size:
+                raise ModelLoadError(
+                    f"{self.path}: the file ends at byte {self.data.size}, but tensor "
+                    f"{entry.name!r:.80} reaches to byte {end}. "
+                    "It was probably cut off while downloading; fetch it again."
+                )
+            total += end - entry.offset
+        if total > self.data.size:
             raise ModelLoadError(
-                f"{self.path}: tensor {entry.name} has unknown quantisation type {entry.kind}."
-            ) from None
+                f"{self.path}: its tensors have {total} bytes together, but the file has "
+                f"{self.data.size}: they lie upon each other."
+            )
+
+    def num_bytes(self, entry: TensorEntry) -> int:
+        """Of the tensor in the file. Raises ModelLoadError if it cannot be so."""
+        kind, block_length, block_bytes = self._quantisation(entry)
         row_length = entry.shape[-1]
         if row_length % block_length:
             raise ModelLoadError(
-                f"{self.path}: tensor {entry.name} has rows of {row_length}, not whole "
+                f"{self.path}: tensor {entry.name!r:.80} has rows of {row_length}, not whole "
                 f"blocks of {kind.name}."
             )
-        row_bytes = row_length // block_length * block_bytes
-        num_rows = int(np.prod(entry.shape[:-1], dtype=np.int64))
-        end = entry.offset + num_rows * row_bytes
-        if end > self.data.size:
-            raise ModelLoadError(
-                f"{self.path}: the file ends at byte {self.data.size}, but tensor "
-                f"{entry.name} reaches to byte {end}. "
-                "It was probably cut off while downloading; fetch it again."
-            )
+        return math.prod(entry.shape) // block_length * block_bytes
+
+    def dequantised(self, entry: TensorEntry) -> NDArray[np.float32]:
+        """The tensor in float32, shape as in the entry."""
+        from gguf import dequantize
+
+        kind, block_length, block_bytes = self._quantisation(entry)
+        end = entry.offset + self.num_bytes(entry)
         raw = self.data[entry.offset : end].reshape(-1, block_bytes)
         values = np.empty((raw.shape[0], block_length), dtype=np.float32)
         step = max(1, CHUNK_WEIGHTS // block_length)
@@ -96,9 +110,22 @@ class GGUFFile:
                 values[first : first + step] = dequantize(part, kind).reshape(-1, block_length)
         except NotImplementedError:
             raise ModelLoadError(
-                f"{self.path}: tensor {entry.name}: quantisation {kind.name} cannot be read."
+                f"{self.path}: tensor {entry.name!r:.80}: quantisation {kind.name} cannot be read."
             ) from None
         return values.reshape(entry.shape)
+
+    def _quantisation(self, entry: TensorEntry) -> tuple[Any, int, int]:
+        """Its kind, and the weights and bytes of a block."""
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+        try:
+            kind = GGMLQuantizationType(entry.kind)
+            return (kind, *GGML_QUANT_SIZES[kind])
+        except (ValueError, KeyError):
+            raise ModelLoadError(
+                f"{self.path}: tensor {entry.name!r:.80} has unknown quantisation type "
+                f"{entry.kind}."
+            ) from None
 
 
 class _Cursor:
@@ -154,7 +181,7 @@ class _Cursor:
             code = SCALARS[item_kind]
             width = struct.calcsize("<" + code)
             return list(struct.unpack(f"<{count}{code}", self.bytes(count * width)))
-        if count > self.size:
+        if count > (self.size - self.position) // LENGTH.size:
             raise ModelLoadError(
                 f"{self.path}: the GGUF header announces an array of {count} items; the "
                 "file is smaller."
@@ -167,8 +194,8 @@ class _Cursor:
 
 
 def read_gguf(path: Path) -> GGUFFile:
-    """Raises ModelLoadError if the file is no GGUF, is cut off, or is of another version or byte
-    order.
+    """Raises ModelLoadError if the file is no GGUF, is cut off, is of another version or byte
+    order, or announces what is not in it.
     """
     if path.stat().st_size < 24:
         raise ModelLoadError(f"{path}: {path.stat().st_size} bytes are too few for a GGUF file.")
@@ -185,19 +212,27 @@ def read_gguf(path: Path) -> GGUFFile:
             f"{path}: GGUF version {version} is not supported. Supported: 2 and 3, little-endian."
         )
     num_tensors, num_values = cursor.number("Q"), cursor.number("Q")
+    if num_tensors > MAX_TENSORS or num_values > MAX_VALUES:
+        raise ModelLoadError(
+            f"{path}: the GGUF header announces {num_tensors} tensors and {num_values} settings; "
+            f"at most {MAX_TENSORS} and {MAX_VALUES} are read."
+        )
     metadata: dict[str, Any] = {}
     for _ in range(num_values):
         key = cursor.string()
         metadata[key] = cursor.value(cursor.number("I"))
     entries = [_entry(cursor) for _ in range(num_tensors)]
-    alignment = int(metadata.get("general.alignment", 32))
-    if alignment < 1:
+    alignment = metadata.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment < 1:
         raise ModelLoadError(
-            f"{path}: general.alignment is {alignment}, but it must be at least 1."
+            f"{path}: general.alignment is {alignment!r:.80}, but it must be a whole number of at "
+            "least 1."
         )
     base = -(-cursor.position // alignment) * alignment
     tensors = tuple(TensorEntry(e.name, e.shape, e.kind, base + e.offset) for e in entries)
-    return GGUFFile(path, metadata, tensors, np.frombuffer(buffer, dtype=np.uint8))
+    found = GGUFFile(path, metadata, tensors, np.frombuffer(buffer, dtype=np.uint8))
+    found.check_sizes()
+    return found
 
 
 def _entry(cursor: _Cursor) -> TensorEntry:

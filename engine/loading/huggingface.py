@@ -20,6 +20,8 @@ __all__ = ["folder_config", "folder_weights", "read_json"]
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+MAX_SHARDS = 10_000
+MAX_TENSORS = 1 << 17  # of all files
 MAX_JSON_BYTES = 64 * 1024 * 1024
 BUFFERS = ("rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")  # the model computes them
 
@@ -56,12 +58,19 @@ def folder_weights(folder: Path) -> dict[str, Tensor]:
     """All weights of the folder's safetensors files, buffers that the model computes itself left
     out.
     """
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     weights: dict[str, Tensor] = {}
+    num_tensors = 0
     for path, promised in _files(folder):
         try:
+            with safe_open(path, framework="pt") as file:
+                num_tensors += len(file.keys())
+            if num_tensors > MAX_TENSORS:
+                raise ModelLoadError(
+                    f"{path}: {num_tensors} tensors; at most {MAX_TENSORS} are read."
+                )
             found = load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelLoadError(
@@ -82,7 +91,14 @@ def _files(folder: Path) -> list[tuple[Path, set[str]]]:
         weight_map = read_json(folder / INDEX).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise ModelLoadError(f"{folder / INDEX}: has no weight_map.")
-        names = sorted({str(name) for name in weight_map.values()})
+        promised: dict[str, set[str]] = {}
+        for key, value in weight_map.items():
+            promised.setdefault(str(value), set()).add(key)
+        names = sorted(promised)
+        if len(names) > MAX_SHARDS:
+            raise ModelLoadError(
+                f"{folder / INDEX}: names {len(names)} files; at most {MAX_SHARDS} are read."
+            )
         foreign = [name for name in names if Path(name).name != name]
         if foreign:
             raise ModelLoadError(
@@ -93,10 +109,7 @@ def _files(folder: Path) -> list[tuple[Path, set[str]]]:
             raise ModelLoadError(
                 f"{folder}: {len(missing)} of {len(names)} shards are missing: {shorten(missing)}."
             )
-        return [
-            (folder / name, {key for key, value in weight_map.items() if value == name})
-            for name in names
-        ]
+        return [(folder / name, promised[name]) for name in names]
     if (folder / SINGLE).is_file():
         return [(folder / SINGLE, set())]
     pickled = sorted(

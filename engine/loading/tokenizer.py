@@ -1,17 +1,26 @@
 """Text to token ids and back, and chat messages to a prompt.
 
 Owns everything that knows text. The tokenizer is Hugging Face's: read from the model folder, or
-built by transformers from a GGUF's metadata. Chat templates come with the model and are hostile
-input: transformers renders them in Jinja's immutable sandbox, and messages are checked here before.
+built from a GGUF's metadata by gguf_tokenizer.py. Chat templates come with the model and are
+hostile input: chat_templates.py renders them under limits, and messages are checked here before.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from engine.errors import EngineError, InvalidRequestError, ModelLoadError
+from engine.errors import (
+    EngineError,
+    InvalidRequestError,
+    ModelLoadError,
+    RequestTooLongError,
+)
+from engine.loading.chat_templates import render
+from engine.loading.gguf_tokenizer import gguf_tokenizer
 
 __all__ = ["ROLES", "Message", "TextCodec", "load_tokenizer"]
 
@@ -19,7 +28,10 @@ Message: TypeAlias = dict[str, Any]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
-DIGIT_SPLITTERS = ("smollm", "starcoder", "refact", "command-r")
+#: what may make one token of any number of characters
+SWALLOWERS = ("Strip", "Removed", "Whitespace", "BertPreTokenizer")
+#: characters that a normaliser may make one of
+COMPOSED = 4
 
 
 class TextCodec:
@@ -30,30 +42,65 @@ class TextCodec:
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
 
-    def encode(self, text: str, *, with_special: bool = True) -> list[int]:
-        # verbose, it would warn of texts beyond its own limit; intake checks lengths
-        encoded = self.tokenizer(text, add_special_tokens=with_special, verbose=False)
+    def encode(
+        self, text: str, *, with_special: bool = True, max_tokens: int | None = None
+    ) -> list[int]:
+        """max_tokens: a text that surely has more is refused unread (RequestTooLongError), because
+        reading it takes seconds; one that has a few more comes back whole.
+        """
+        if max_tokens is not None and len(text) > max_tokens * self.token_characters:
+            raise RequestTooLongError(
+                f"The text has {len(text)} characters; the model's context is {max_tokens} tokens "
+                f"of at most {self.token_characters:.0f} characters."
+            )
+        try:
+            # verbose, it would warn of texts beyond its own limit; intake checks lengths
+            encoded = self.tokenizer(text, add_special_tokens=with_special, verbose=False)
+        except (TypeError, UnicodeError):
+            if any("\ud800" <= char <= "\udfff" for char in text):
+                raise InvalidRequestError("The text holds half a surrogate pair.") from None
+            raise
         return list(encoded["input_ids"])
 
-    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+    @cached_property
+    def token_characters(self) -> float:
+        """Of one token, at most; infinite where the tokenizer may make one of any number."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        model: Any = getattr(backend, "model", None)
+        if backend is None or type(model).__name__ != "BPE":
+            return math.inf
+        if model.fuse_unk and not model.byte_fallback:
+            return math.inf
+        swallowing = f"{backend.normalizer!r} {backend.pre_tokenizer!r}"
+        if any(word in swallowing for word in SWALLOWERS) or any(
+            token.lstrip or token.rstrip for token in self.tokenizer.added_tokens_decoder.values()
+        ):
+            return math.inf
+        longest = max(map(len, self.tokenizer.get_vocab()))
+        return longest * (1 if backend.normalizer is None else COMPOSED)
+
+    def encode_chat(self, messages: Sequence[Message], max_tokens: int | None = None) -> list[int]:
         """Token ids up to where the assistant's answer begins. Raises InvalidRequestError."""
+        return self.encode(self.chat_text(messages), with_special=False, max_tokens=max_tokens)
+
+    def chat_text(self, messages: Sequence[Message], continues: bool = False) -> str:
+        """As the model's template writes it; continues: the last message is not ended, and no
+        answer begun. Raises InvalidRequestError.
+        """
         checked = [_checked(i, message) for i, message in enumerate(messages)]
         if not getattr(self.tokenizer, "chat_template", None):
             raise InvalidRequestError(
                 "The model has no chat template: give the prompt as text or as token ids."
             )
         try:
-            text = self.tokenizer.apply_chat_template(
-                checked, tokenize=False, add_generation_prompt=True
-            )
-        except Exception as error:
-            # a template is a program of the model's author and may raise anything
-            raise InvalidRequestError(
-                f"The model's chat template refuses these messages: {error}"
-            ) from error
-        return self.encode(str(text), with_special=False)
+            template = self.tokenizer.get_chat_template()
+        except ValueError as error:
+            raise InvalidRequestError(str(error)) from None
+        return render(template, checked, self.tokenizer.special_tokens_map, continues)
 
-    def encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+    def encode_pair(
+        self, context: str, continuation: str, max_tokens: int | None = None
+    ) -> tuple[list[int], list[int]]:
         """Token ids of a context and of what follows it, split where the joint text's tokens split.
 
         Blanks at the end of the context belong to the continuation, because that is how tokenizers
@@ -64,8 +111,10 @@ class TextCodec:
         stripped = context.rstrip()
         continuation = context[len(stripped) :] + continuation
         if not stripped:
-            return [self.prefix_id], self.encode(continuation, with_special=False)
-        head, whole = self.encode(stripped), self.encode(stripped + continuation)
+            tokens = self.encode(continuation, with_special=False, max_tokens=max_tokens)
+            return [self.prefix_id], tokens
+        whole = self.encode(stripped + continuation, max_tokens=max_tokens)
+        head = self.encode(stripped)
         if whole[: len(head)] == head and len(whole) > len(head):
             return head, whole[len(head) :]
         return head, self.encode(continuation, with_special=False)
@@ -114,14 +163,15 @@ def _checked(index: int, message: Message) -> dict[str, Any]:
         raise InvalidRequestError(
             f"Chat message {index} has content of type {type(content).__name__}; it must be text."
         )
-    return {**message, "content": content}
+    given = {key: value for key, value in message.items() if value is not None}
+    return {**given, "content": content}
 
 
 def load_tokenizer(path: Path, metadata: dict[str, Any]) -> TextCodec | None:
     """The tokenizer of a model folder (None if the folder has none) or of a GGUF's metadata."""
     try:
         if metadata:
-            return TextCodec(_from_gguf(metadata))
+            return TextCodec(gguf_tokenizer(metadata))
         if not any((path / name).is_file() for name in TOKENIZER_FILES):
             return None
         from transformers import AutoTokenizer
@@ -136,40 +186,3 @@ def load_tokenizer(path: Path, metadata: dict[str, Any]) -> TextCodec | None:
         raise ModelLoadError(
             f"{path}: the tokenizer cannot be read: {type(error).__name__}: {error}"
         ) from error
-
-
-def _from_gguf(metadata: dict[str, Any]) -> Any:
-    if "tokenizer.ggml.tokens" not in metadata:
-        raise ModelLoadError("The GGUF file holds no tokenizer (tokenizer.ggml.tokens is missing).")
-    from transformers import PreTrainedTokenizerFast
-    from transformers.integrations.gguf import GGUF_TOKENIZER_MAPPING, convert_gguf_tokenizer
-
-    description = {
-        name: metadata[f"tokenizer.{key}"]
-        for key, name in GGUF_TOKENIZER_MAPPING["tokenizer"].items()
-        if f"tokenizer.{key}" in metadata
-    }
-    backend, _ = convert_gguf_tokenizer(str(metadata["general.architecture"]), description)
-    if description.get("pre_tokenizer_type") in DIGIT_SPLITTERS:
-        from tokenizers import pre_tokenizers
-
-        backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Digits(individual_digits=True),
-                pre_tokenizers.ByteLevel(add_prefix_space=False),
-            ]
-        )
-    tokens = description["tokens"]
-    keys = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
-    settings: dict[str, Any] = {
-        name: tokens[token_id]
-        for name, key in keys.items()
-        if isinstance(token_id := metadata.get(f"tokenizer.ggml.{key}_token_id"), int)
-        and 0 <= token_id < len(tokens)
-    }
-    is_llama = description.get("tokenizer_type") == "llama"
-    if metadata.get("tokenizer.ggml.add_bos_token", is_llama) and "bos_token" in settings:
-        settings["add_bos_token"] = True
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, chat_template=metadata.get("tokenizer.chat_template"), **settings
-    )

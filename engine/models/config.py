@@ -7,15 +7,27 @@ name, never ignored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import ModelLoadError, UnsupportedModelError
 from engine.models.families import FAMILIES, Family
+from engine.models.rope import RopeScaling, read_rope
 
-__all__ = ["ModelConfig", "RopeScaling"]
+__all__ = ["ModelConfig"]
 
+#: sizes are hostile input too: a table is made of some of them before any weight is read
+MAX_SIZE = 1 << 24
+MAX_SIZES = {
+    "num_hidden_layers": 1 << 12,
+    "num_experts": 1 << 12,
+    "num_local_experts": 1 << 12,
+    "max_position_embeddings": 1 << 20,
+    "sliding_window": 1 << 31,
+}
+MAX_EXPERTS = 1 << 17  # of all layers
 # Settings with one value that is understood; others change what a layer computes.
 ONLY = {
     "partial_rotary_factor": 1.0,
@@ -26,20 +38,6 @@ ONLY = {
     "scale_attn_by_inverse_layer_idx": False,
     "add_cross_attention": False,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class RopeScaling:
-    """kind: "linear" (factor), "llama3" (all four numbers) or "factors" (one divisor a frequency,
-    from a GGUF).
-    """
-
-    kind: str
-    factor: float = 1.0
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 4.0
-    original_max_position: int = 8192
-    factors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +74,20 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], source: str) -> ModelConfig:
-        """Raises UnsupportedModelError or ModelLoadError naming the key; `source` says whose config
-        it is.
+        """Raises UnsupportedModelError or ModelLoadError, naming the key where one alone is to
+        blame; `source` says whose config it is.
         """
+        try:
+            return cls._from_dict(raw, source)
+        except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
+            # a list where a number should be, a factor that is not there, …
+            raise ModelLoadError(
+                f"{source}: the configuration cannot be read: {type(error).__name__}: "
+                f"{str(error)[:200]}"
+            ) from error
+
+    @classmethod
+    def _from_dict(cls, raw: Mapping[str, Any], source: str) -> ModelConfig:
         family = _family(raw, source)
         raw = {**raw, **(raw.get("text_config") or {})}
         raw = {**family.defaults, **{family.aliases.get(key, key): raw[key] for key in raw}}
@@ -86,16 +95,30 @@ class ModelConfig:
         hidden_size = _positive(raw, "hidden_size", source)
         num_layers = _positive(raw, "num_hidden_layers", source)
         num_heads = _positive(raw, "num_attention_heads", source)
-        num_kv_heads = int(raw.get("num_key_value_heads") or num_heads)
+        num_kv_heads = num_heads
+        if raw.get("num_key_value_heads"):
+            num_kv_heads = _positive(raw, "num_key_value_heads", source)
         if num_heads % num_kv_heads:
             raise ModelLoadError(
                 f"{source}: num_attention_heads {num_heads} is not a multiple of "
                 f"num_key_value_heads {num_kv_heads}."
             )
-        head_dim = int(raw.get("head_dim") or hidden_size // num_heads)
-        local_theta, theta, scaling = _rope(raw, source)
+        head_dim = hidden_size // num_heads
+        if raw.get("head_dim"):
+            head_dim = _positive(raw, "head_dim", source)
+        if head_dim < 1 or (head_dim % 2 and "positions" not in family.whole):
+            raise ModelLoadError(
+                f"{source}: head_dim is {head_dim}, but it must be an even number of at least 2."
+            )
+        local_theta, theta, scaling = read_rope(raw, head_dim, source)
         has_experts = "router" in family.layer
         experts = "num_experts" if "num_experts" in raw else "num_local_experts"
+        num_experts = _positive(raw, experts, source) if has_experts else 0
+        if num_layers * num_experts > MAX_EXPERTS:
+            raise ModelLoadError(
+                f"{source}: {num_layers} layers of {num_experts} experts; up to {MAX_EXPERTS} "
+                "experts in all are read."
+            )
         return cls(
             family=family,
             vocab_size=_positive(raw, "vocab_size", source),
@@ -106,7 +129,7 @@ class ModelConfig:
             num_kv_heads=num_kv_heads,
             head_dim=head_dim,
             max_position=_positive(raw, "max_position_embeddings", source),
-            rms_norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
+            rms_norm_eps=_finite(raw, "rms_norm_eps", 1e-6, source),
             rope_theta=theta,
             rope_scaling=scaling,
             local_rope_theta=local_theta,
@@ -114,10 +137,10 @@ class ModelConfig:
             tie_embeddings=bool(raw.get("tie_word_embeddings", False)),
             biases=_biases(raw, family),
             embedding_scale=hidden_size**0.5 if family.scaled_embedding else 1.0,
-            attention_scale=float(raw.get("query_pre_attn_scalar") or head_dim) ** -0.5,
-            attention_softcap=raw.get("attn_logit_softcapping"),
-            logit_softcap=raw.get("final_logit_softcapping"),
-            num_experts=_positive(raw, experts, source) if has_experts else 0,
+            attention_scale=_finite(raw, "query_pre_attn_scalar", head_dim, source) ** -0.5,
+            attention_softcap=_softcap(raw, "attn_logit_softcapping", source),
+            logit_softcap=_softcap(raw, "final_logit_softcapping", source),
+            num_experts=num_experts,
             experts_per_token=_positive(raw, "num_experts_per_tok", source) if has_experts else 0,
             normalise_experts=has_experts and bool(raw.get("norm_topk_prob", False)),
         )
@@ -139,9 +162,26 @@ def _positive(raw: Mapping[str, Any], key: str, source: str) -> int:
     value = raw.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ModelLoadError(
-            f"{source}: {key} is {value!r}, but it must be a whole number of at least 1."
+            f"{source}: {key} is {value!r:.80}, but it must be a whole number of at least 1."
         )
+    most = MAX_SIZES.get(key, MAX_SIZE)
+    if value > most:
+        raise ModelLoadError(f"{source}: {key} is {value}; models of up to {most} are read.")
     return value
+
+
+def _finite(raw: Mapping[str, Any], key: str, default: float, source: str) -> float:
+    """A number above 0."""
+    value = raw.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ModelLoadError(f"{source}: {key} is {value!r:.80}, but it must be a number above 0.")
+    return float(value)
+
+
+def _softcap(raw: Mapping[str, Any], key: str, source: str) -> float | None:
+    return None if raw.get(key) is None else _finite(raw, key, 0.0, source)
 
 
 def _refuse_unknown_settings(raw: Mapping[str, Any], family: Family, source: str) -> None:
@@ -198,39 +238,3 @@ def _windows(raw: Mapping[str, Any], num_layers: int, source: str) -> tuple[int 
             f"{', '.join(unknown) or 'none'}. Supported: full_attention, sliding_attention."
         )
     return tuple(window if kind == "sliding_attention" else None for kind in kinds)
-
-
-def _rope(raw: Mapping[str, Any], source: str) -> tuple[float | None, float, RopeScaling | None]:
-    """Base of the layers with a window if it is their own, base of the others, their scaling."""
-    parameters = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
-    local = raw.get("rope_local_base_freq")
-    if "full_attention" in parameters:
-        sliding = parameters.get("sliding_attention") or {}
-        if sliding.get("rope_type", "default") != "default":
-            raise UnsupportedModelError(
-                f"{source}: RoPE scaling {sliding['rope_type']!r} of the layers with a window is "
-                "not supported. Supported: default."
-            )
-        local = sliding.get("rope_theta", local)
-        parameters = dict(parameters["full_attention"])
-    local = None if local is None else float(local)
-    theta = float(parameters.get("rope_theta") or raw.get("rope_theta") or 10000.0)
-    kind = parameters.get("rope_type") or parameters.get("type") or "default"
-    scaling = None
-    if kind == "linear":
-        scaling = RopeScaling("linear", factor=float(parameters["factor"]))
-    elif kind == "factors":
-        scaling = RopeScaling("factors", factors=tuple(float(f) for f in parameters["factors"]))
-    elif kind == "llama3":
-        scaling = RopeScaling(
-            "llama3",
-            factor=float(parameters["factor"]),
-            low_freq_factor=float(parameters["low_freq_factor"]),
-            high_freq_factor=float(parameters["high_freq_factor"]),
-            original_max_position=int(parameters["original_max_position_embeddings"]),
-        )
-    elif kind != "default":
-        raise UnsupportedModelError(
-            f"{source}: RoPE scaling {kind!r} is not supported. Supported: default, linear, llama3."
-        )
-    return local, theta, scaling

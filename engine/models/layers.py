@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.kernels import cpu, gpu, onednn
-from engine.models.config import RopeScaling
+from engine.models.rope import RopeScaling
 
 __all__ = [
     "Matrix",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from engine.errors import failure_of
 from engine.loading.tokenizer import TextCodec
 from engine.requests.request import Completion, FinishReason, Request
 
@@ -17,7 +18,7 @@ __all__ = ["completion", "finish_reason", "samples"]
 def samples(request: Request) -> list[Request]:
     """One request for each completion that is computed. Greedy ones are all equal: one will do."""
     count = request.params.n
-    if request.finish_reason is not None or request.params.temperature == 0:
+    if request.finish_reason is not None or request.params.is_greedy:
         request.num_answers = count
         return [request]
     return [request, *(request.another_sample(i) for i in range(1, count))]
@@ -42,9 +43,13 @@ def finish_reason(request: Request, codec: TextCodec | None) -> FinishReason | N
 
 
 def _completion(request: Request, codec: TextCodec | None) -> Completion:
-    output = request.output_ids
+    output, text = request.output_ids, ""
+    try:
+        text = _text(codec, request) if codec is not None and output else ""
+    except BaseException as error:
+        request.fail(failure_of(error))
     return Completion(
-        text=_text(codec, request) if codec is not None and output else "",
+        text=text,
         token_ids=tuple(output),
         logprobs=tuple(request.logprobs),
         finish_reason=request.finish_reason or "error",

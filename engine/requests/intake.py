@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from engine.errors import EngineError, InvalidRequestError, RequestTooLongError
+from engine.errors import InvalidRequestError, RequestTooLongError, failure_of
 from engine.loading.tokenizer import TextCodec
 from engine.requests.request import Prompt, Request, SamplingParams, Text
 from engine.requests.scoring import rolling_windows
@@ -64,8 +64,8 @@ class Intake:
                     f"{self.max_position}, and at least one is needed for the answer."
                 )
             request.max_length = min(request.num_prompt + params.max_tokens, self.max_position)
-        except EngineError as error:
-            request.fail(error)
+        except BaseException as error:
+            request.fail(failure_of(error))
         return request
 
     def grammar(self, schema: str, end_ids: Collection[int]) -> GrammarState:
@@ -93,8 +93,8 @@ class Intake:
                     f"Context and continuation have {request.num_tokens + 1} tokens; the "
                     f"model's context is {self.max_position}."
                 )
-        except EngineError as error:
-            request.fail(error)
+        except BaseException as error:
+            request.fail(failure_of(error))
         return request
 
     def rolling_requests(self, text: Text) -> list[Request]:
@@ -108,20 +108,21 @@ class Intake:
             self._check_tokens(token_ids, "text")
             windows = rolling_windows(token_ids, self.text.prefix_id, self.max_position)
             return [self.score_request(window) for window in windows]
-        except EngineError as error:
+        except BaseException as error:
             request = Request([], 0, 0, targets=())
-            request.fail(error)
+            request.fail(failure_of(error))
             return [request]
 
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
-            return self.text.encode(prompt)
+            return self.text.encode(prompt, max_tokens=self.max_position)
         if (
             isinstance(prompt, Sequence)
             and prompt
             and all(isinstance(item, dict) for item in prompt)
         ):
-            return self.text.encode_chat([item for item in prompt if isinstance(item, dict)])
+            messages = [item for item in prompt if isinstance(item, dict)]
+            return self.text.encode_chat(messages, self.max_position)
         return _token_ids(prompt, "prompt")
 
     def _pair_ids(self, pair: tuple[Text, Text]) -> tuple[list[int], list[int]]:
@@ -129,7 +130,7 @@ class Intake:
             raise InvalidRequestError("A request to score must be a pair (context, continuation).")
         context, continuation = pair
         if isinstance(context, str) and isinstance(continuation, str):
-            return self.text.encode_pair(context, continuation)
+            return self.text.encode_pair(context, continuation, self.max_position + 1)
         if isinstance(context, str) or isinstance(continuation, str):
             raise InvalidRequestError(
                 "Context and continuation must both be texts or both be token ids."

@@ -158,7 +158,7 @@ class Request:
         """Generate only: nothing stands between the model's first choice and the next token."""
         params = self.params
         return (
-            params.temperature == 0
+            params.is_greedy
             and params.repetition_penalty == 1
             and self.grammar is None
             and len(self.token_ids) - self.num_prompt >= params.min_tokens
@@ -202,6 +202,12 @@ class Request:
         assert self.targets is not None
         place = position - self.first_target
         return self.choices if place == len(self.targets) - 1 else self.targets[place : place + 1]
+
+    def forget_cache(self) -> None:
+        """As before anything was computed; what was drawn stays."""
+        self.num_computed = 0
+        self.block_table = []
+        self.block_digests = []
 
     def fail(self, error: EngineError) -> None:
         self.failure = error

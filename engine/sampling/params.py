@@ -20,6 +20,8 @@ __all__ = ["MAX_LOGPROBS", "SamplingParams", "is_logprobs"]
 MAX_SEED = 2**64 - 1
 MAX_LOGPROBS = 20
 MAX_SAMPLES = 128
+#: below it everything is the first choice, and dividing by it overflows (the bound is vLLM's)
+MIN_TEMPERATURE = 1e-5
 
 
 def is_logprobs(value: object) -> bool:
@@ -64,7 +66,9 @@ class SamplingParams:
         Allowed("a whole number of at least 1", lambda v: _is_int(v, 1)),
     )  # fmt: skip
     temperature: float = option(
-        0.0, "0: greedy, then top_k, top_p, min_p and seed change nothing", _number(0, 100)
+        0.0,
+        f"below {MIN_TEMPERATURE:.5f}: greedy, then top_k, top_p, min_p and seed change nothing",
+        _number(0, 100),
     )
     top_p: float = option(
         1.0, "keep the smallest set of tokens with this probability; 1: all",
@@ -121,6 +125,10 @@ class SamplingParams:
                     f"SamplingParams.{field.name} is {getattr(self, field.name)!r}, but it must be "
                     f"{allowed.words}."
                 )
+
+    @property
+    def is_greedy(self) -> bool:
+        return self.temperature < MIN_TEMPERATURE
 
     def _min_tokens_allowed(self) -> Allowed:
         has_schema = self.json_schema is not None

@@ -49,25 +49,32 @@ class Draw:
 
 
 def choose(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
-    """One token for each row of logits [num_rows, vocab_size] (float32, finite maximum)."""
+    """One token for each row of logits [num_rows, vocab_size] (float32, finite maximum); -1 where
+    nothing can be drawn: the parameters leave no token, or none with a finite logit.
+    """
     step = CPU_ROWS if logits.device.type == "cpu" else max(1, len(draws))
     parts = range(0, len(draws), step)
     return [t for i in parts for t in _choose(logits[i : i + step], draws[i : i + step])]
 
 
 def _choose(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
-    warmth = [draw.params.temperature or 1.0 for draw in draws]
+    warmth = [1.0 if draw.params.is_greedy else draw.params.temperature for draw in draws]
     scaled = logits / torch.tensor(warmth, dtype=logits.dtype, device=logits.device)[:, None]
     for row, draw in zip(scaled, draws, strict=True):
         _edit(row, draw)
-    drawn = [i for i, draw in enumerate(draws) if draw.params.temperature > 0]
-    tokens = scaled.max(dim=-1).indices.tolist() if len(drawn) < len(draws) else [0] * len(draws)
+    drawn = [i for i, draw in enumerate(draws) if not draw.params.is_greedy]
+    tokens = _first_choices(scaled) if len(drawn) < len(draws) else [-1] * len(draws)
     if drawn:
         rows = scaled if len(drawn) == len(draws) else scaled[drawn]
         chosen = _draw(torch.softmax(rows, dim=-1), [draws[i] for i in drawn])
         for i, token in zip(drawn, chosen, strict=True):
             tokens[i] = token
     return [int(token) for token in tokens]
+
+
+def _first_choices(rows: Tensor) -> list[int]:
+    values, ids = rows.max(dim=-1)
+    return torch.where(values.isfinite(), ids, -1).tolist()
 
 
 def uniform(seed: int, step: int, sample: int = 0) -> float:
@@ -94,7 +101,7 @@ def _edit(row: Tensor, draw: Draw) -> None:
 
 
 def _draw(probabilities: Tensor, draws: Sequence[Draw]) -> list[int]:
-    """Draws from rows of probabilities [num_rows, vocab_size]."""
+    """Draws from rows of probabilities [num_rows, vocab_size]; -1 from a row that is NaN."""
     tokens = [-1] * len(draws)
     waiting = list(range(len(draws)))
     for floor in FLOORS:
@@ -132,12 +139,13 @@ def _above_on_device(
 def _pick(
     ids: NDArray[np.int64], values: NDArray[np.float32], draw: Draw, is_whole: bool
 ) -> int | None:
-    """The drawn token, given the most probable ones (ids ascend); None if it may lie beyond them.
+    """The drawn token, given the most probable ones (ids ascend); None if it may lie beyond them,
+    or if there is none.
 
     is_whole: there are no others.
     """
     params = draw.params
-    if not is_whole and ids.size < max(1, params.top_k):
+    if ids.size < (1 if is_whole else max(1, params.top_k)):
         return None
     ids, mass, is_cut = _survivors(ids, values, params)
     point = uniform(params.seed, draw.step, draw.sample)

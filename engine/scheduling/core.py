@@ -17,7 +17,7 @@ from pathlib import Path
 
 from engine.cache.block_manager import BlockManager
 from engine.cache.kv_cache import BLOCK_SIZE
-from engine.errors import DeviceError, EngineError
+from engine.errors import EngineError, failure_of
 from engine.execution.device import default_cache_bytes, pick_device, pick_dtype
 from engine.execution.readout import RowResult
 from engine.execution.runner import Runner, bytes_per_block
@@ -29,6 +29,7 @@ from engine.models.quantised import check_quantization
 from engine.options import EngineOptions
 from engine.requests.answers import finish_reason
 from engine.requests.request import Chunk, Request
+from engine.scheduling.isolation import Isolation
 from engine.scheduling.scheduler import Scheduler
 from engine.scheduling.stats import EngineStats
 
@@ -98,6 +99,11 @@ class EngineCore:
 
     def reset(self) -> None:
         """Drop every request; a new scheduler over a cache that holds nothing."""
+        self._open: dict[Request, None] = {}
+        self._isolation = Isolation()
+        self._renew_cache()
+
+    def _renew_cache(self) -> None:
         self.blocks = BlockManager(self._num_blocks, BLOCK_SIZE)
         self.scheduler = Scheduler(self.blocks, self.max_batch_tokens, MAX_RUNNING)
         self._wish_ahead = 2
@@ -128,7 +134,7 @@ class EngineCore:
 
     @property
     def has_work(self) -> bool:
-        return self.scheduler.has_work
+        return bool(self._open)
 
     def check_idle(self) -> None:
         """Prove that no block leaked, if nothing waits or runs. Raises AssertionError."""
@@ -137,23 +143,41 @@ class EngineCore:
 
     def add(self, request: Request) -> None:
         """Let the request join from the next step on."""
-        self.scheduler.add(request)
+        self._open[request] = None
+        (self._isolation if self._isolation.is_on else self.scheduler).add(request)
+
+    def drop(self, request: Request) -> None:
+        """Take a request out between two steps, wherever it is, and give its blocks back."""
+        self._open.pop(request, None)
+        self._isolation.drop(request)
+        self.scheduler.drop(request)
 
     def step(self) -> list[Request]:
-        """One iteration: schedule, run, postprocess. The requests it finished."""
+        """One iteration: schedule, run, postprocess. The requests it finished. Whatever is raised
+        on the way stays with the request that it comes from; see isolation.py.
+        """
+        if self._isolation.is_on and not self.scheduler.has_work:
+            for request in self._isolation.next_ones():
+                self.scheduler.add(request)
+        try:
+            finished = self._step()
+        except BaseException as error:
+            finished = self._isolate(failure_of(error))
+        for request in finished:
+            self._open.pop(request, None)
+        return finished
+
+    def _step(self) -> list[Request]:
         num_preemptions = self.scheduler.num_preemptions
         chunks, finished = self.scheduler.schedule()
         self.counters.num_preemptions += self.scheduler.num_preemptions - num_preemptions
         if not chunks:
             return finished
         num_steps = self._steps_ahead(chunks)
-        try:
-            if num_steps > 1:
-                results = self._runner.run_ahead(chunks, num_steps)
-            else:
-                results = self._runner.run(chunks)
-        except (RuntimeError, MemoryError) as error:
-            return finished + self._fail_largest(chunks, error)
+        if num_steps > 1:
+            results = self._runner.run_ahead(chunks, num_steps)
+        else:
+            results = self._runner.run(chunks)
         self.counters.num_steps += num_steps
         self.counters.num_run_tokens += num_steps * sum(chunk.num_tokens for chunk in chunks)
         ended = [
@@ -162,6 +186,8 @@ class EngineCore:
         if num_steps > 1:
             is_too_far = len(ended) * ENDED_SHARE > len(chunks)
             self._wish_ahead = max(2, num_steps // 2) if is_too_far else 2 * num_steps
+        if self._isolation.is_on:
+            self._release_proven(chunks, results)
         return finished + ended
 
     def _steps_ahead(self, chunks: Sequence[Chunk]) -> int:
@@ -179,9 +205,9 @@ class EngineCore:
         """Take a chunk's results over into its request; True if that finished it."""
         request = chunk.request
         request.num_computed = chunk.end
-        error = next((row.error for row in rows if row.error is not None), None)
-        if error is not None:
-            request.fail(error)
+        failure = next((row.error for row in rows if row.error is not None), None)
+        if failure is not None:
+            request.fail(failure)
             self.blocks.forget(request.block_table)
             self._runner.attention.cache.scrub(self.blocks.unshared(request.block_table))
         elif request.is_score:
@@ -193,9 +219,12 @@ class EngineCore:
                 request.choice_logprobs = rows[-1].logprobs
                 request.finish_reason = "stop"
         else:
-            for row in rows:
-                if request.finish_reason is None:
-                    self._take_token(request, row)
+            try:
+                for row in rows:
+                    if request.finish_reason is None:
+                        self._take_token(request, row)
+            except BaseException as error:
+                request.fail(failure_of(error))
             if len(rows) > 1:  # the device has drawn and run the tokens after the chunk by itself
                 request.num_computed = request.num_tokens - 1
                 self.blocks.commit(
@@ -216,19 +245,33 @@ class EngineCore:
             request.grammar.accept(row.token_ids[0])
         request.finish_reason = finish_reason(request, self.codec)
 
-    def _fail_largest(self, chunks: list[Chunk], error: Exception) -> list[Request]:
-        """A step that ran out of memory or broke in a kernel takes its largest request with it; the
-        others are tried again.
+    def _isolate(self, failure: EngineError) -> list[Request]:
+        """After a step that broke: nothing in the cache is believed, what the step's members have
+        drawn stays, and they run one at a time until it is known whose fault it is. The requests
+        that have ended.
         """
-        # The blocks of this step were made findable before they were computed; they never were.
-        self.blocks.forget_everything()
-        victim = max(chunks, key=lambda chunk: chunk.num_tokens).request
-        reason = (str(error).splitlines() or [""])[0][:300]
-        told = f"The step failed on this device: {type(error).__name__}: {reason}"
-        victim.fail(DeviceError(told))
-        self.scheduler.finish(victim)
-        self.scheduler.recompute_all()
-        return [victim]
+        for request in self._open:
+            self._runner.attention.cache.scrub(request.block_table)
+        suspects = [r for r in self.scheduler.suspects() if r.finish_reason is None]
+        if self._isolation.is_on:  # one alone, for the second time
+            for request in suspects:
+                request.fail(failure)
+        going = [r for r in dict.fromkeys([*suspects, *self._open]) if r.finish_reason is None]
+        for request in going:
+            request.forget_cache()
+        self._renew_cache()
+        if not self._isolation.is_on:
+            self._isolation.begin(going, suspects)
+        return [request for request in self._open if request.finish_reason is not None]
+
+    def _release_proven(
+        self, chunks: Sequence[Chunk], results: Sequence[Sequence[RowResult]]
+    ) -> None:
+        """A suspect that got a token by itself; a score is proven by its end."""
+        for (request, *_), rows in zip(chunks, results, strict=True):
+            if rows and request.finish_reason is None and not request.is_score:
+                self.scheduler.drop(request)
+                self._isolation.prove(request)
 
 
 def end_ids(files: ModelFiles, codec: TextCodec | None) -> frozenset[int]:

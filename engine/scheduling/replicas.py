@@ -1,10 +1,10 @@
 """Copies of the model side by side, each an EngineCore in a process of its own, behind one `run`.
 
-Owns the worker processes, what goes over their pipes, and which request goes where. A worker that
-dies takes only its own requests with it. Workers end when their pipe closes, so they cannot outlive
-this process, however it ends. What is pickled over the pipes are our own dataclasses, between
-processes that we started; a grammar's state stays in its own. Knows nothing of text or of what a
-step does.
+Owns the worker processes and what goes over their pipes; which request goes where is routing.py's.
+A worker that dies takes only its own requests with it. Workers end when their pipe closes, so they
+cannot outlive this process, however it ends. What is pickled over the pipes are our own
+dataclasses, between processes that we started; a grammar's state stays in its own. Knows nothing of
+text or of what a step does.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ import multiprocessing
 import signal
 import time
 import weakref
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate, pairwise
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -26,8 +24,7 @@ from typing import TypeAlias
 
 import torch
 
-from engine.cache.kv_cache import BLOCK_SIZE
-from engine.errors import EngineError, MachineError
+from engine.errors import EngineError, MachineError, failure_of
 from engine.execution.device import default_cache_bytes, pick_device
 from engine.loading.hub import resolve_model
 from engine.loading.model_files import load_model_files
@@ -36,11 +33,11 @@ from engine.options import EngineOptions
 from engine.requests.intake import Intake
 from engine.requests.request import Request
 from engine.scheduling.core import EngineCore, Finished, end_ids
+from engine.scheduling.routing import route
 from engine.scheduling.stats import EngineStats
 
-__all__ = ["Replicas", "route"]
+__all__ = ["Replicas"]
 
-CUT_SLACK = 0.05  # of one replica's work: how far a cut may move to keep a shared prefix whole
 JOIN_S = 10.0
 
 
@@ -231,18 +228,31 @@ def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: in
             while not core.has_work or pipe.poll():
                 work: Work = pipe.recv()
                 key_of = {request: key for key, request in work.items()}
-                for request in key_of:
-                    if isinstance(request.params.json_schema, str):
-                        request.grammar = intake.grammar(request.params.json_schema, core.end_ids)
-                    core.add(request)
                 if not key_of:
                     core.reset()
-                    pipe.send(Reply({}, core.stats()))
+                done = [request for request in key_of if not _begin(request, core, intake)]
+                if done or not key_of:
+                    pipe.send(_reply(done, key_of, core))
             done = core.step()
             core.check_idle()
             if done:
-                ended = {key_of[request]: replace(request, grammar=None) for request in done}
-                pipe.send(Reply(ended, core.stats()))
+                pipe.send(_reply(done, key_of, core))
+
+
+def _begin(request: Request, core: EngineCore, intake: Intake) -> bool:
+    """Let it join; False if it has failed already."""
+    try:
+        if isinstance(request.params.json_schema, str):
+            request.grammar = intake.grammar(request.params.json_schema, core.end_ids)
+    except BaseException as error:
+        request.fail(failure_of(error))
+        return False
+    core.add(request)
+    return True
+
+
+def _reply(done: Sequence[Request], key_of: Mapping[Request, int], core: EngineCore) -> Reply:
+    return Reply({key_of[r]: replace(r, grammar=None) for r in done}, core.stats())
 
 
 def _devices(device: str, count: int) -> list[torch.device]:
@@ -258,40 +268,3 @@ def _devices(device: str, count: int) -> list[torch.device]:
             "most that many."
         )
     return [torch.device("cuda", index) for index in range(count)]
-
-
-def route(requests: Sequence[Request], count: int) -> list[list[int]]:
-    """Which requests each of `count` replicas runs, as places in `requests`.
-
-    Sorted by their tokens, requests with a common prefix are neighbours. The sorted row is cut into
-    pieces of equal work (tokens to run, shared ones once), and a cut moves a little to fall between
-    requests that share fewer blocks. So a prefix is computed on one replica, or on the few that a
-    cut divides, and the same requests go the same way in every call.
-    """
-    order = sorted(range(len(requests)), key=lambda place: requests[place].token_ids)
-    ids = [requests[place].token_ids for place in order]
-    shared = [0, *(_shared_tokens(a, b) for a, b in pairwise(ids)), 0]
-    costs = [
-        requests[place].max_length - tokens for place, tokens in zip(order, shared, strict=False)
-    ]
-    done = list(accumulate(costs, initial=0))
-    slack = CUT_SLACK * done[-1] / count
-    cuts = [0]
-    for part in range(1, count):
-        target = done[-1] * part / count
-        first = max(bisect_left(done, target - slack), cuts[-1])
-        near = range(first, max(bisect_right(done, target + slack), first + 1))
-        cuts.append(min(near, key=lambda k: (shared[k], abs(done[k] - target))))
-    # in the caller's order, as one engine would run them
-    return [sorted(order[a:b]) for a, b in pairwise([*cuts, len(order)])]
-
-
-def _shared_tokens(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the common prefix, in whole blocks."""
-    tokens = 0
-    while (
-        a[tokens : tokens + BLOCK_SIZE] == b[tokens : tokens + BLOCK_SIZE]
-        and len(a) >= tokens + BLOCK_SIZE
-    ):
-        tokens += BLOCK_SIZE
-    return tokens

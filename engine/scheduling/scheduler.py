@@ -33,6 +33,7 @@ class Scheduler:
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
         self.num_preemptions = 0
+        self._members: list[Request] = []
 
     @property
     def has_work(self) -> bool:
@@ -49,6 +50,7 @@ class Scheduler:
         and V of a step are written layer by layer before that layer's attention reads any of them,
         so requests of one step already share their prefix.
         """
+        self._members = list(self.running)
         self.blocks.begin_step()
         chunks: list[Chunk] = []
         failed: list[Request] = []
@@ -86,14 +88,9 @@ class Scheduler:
         elif request in self.waiting:
             self.waiting.remove(request)
 
-    def recompute_all(self) -> None:
-        """Send every running request back to be computed anew, the oldest in front, after a step
-        that broke.
-        """
-        for request in reversed(self.running):
-            self._release(request)
-            self.waiting.appendleft(request)
-        self.running.clear()
+    def suspects(self) -> list[Request]:
+        """Whom a step that broke may have broken on: those that ran or were looked at for it."""
+        return self._members or [*self.running, *self.waiting]
 
     def _continue_running(self, chunks: list[Chunk], failed: list[Request]) -> int:
         budget = self.max_batch_tokens
@@ -139,6 +136,7 @@ class Scheduler:
             if len(self.running) >= self.max_running:
                 break
             request = self.waiting[0]
+            self._members.append(request)
             token_ids, digests = request.token_ids, request.block_digests
             shared = self.blocks.match(token_ids, digests, request.next_logits)
             num_cached = len(shared) * self.blocks.block_size

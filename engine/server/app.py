@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +31,11 @@ from engine.server.text import TokenTexts
 
 __all__ = ["make_app"]
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 RETRY_AFTER_S = 1
+SMALL_BODY_BYTES = 64 * 1024
+OUR_BUG = ApiError("The server failed; its log says why.", 500)
 
 
 class _DisconnectedError(Exception):
@@ -101,8 +105,12 @@ class _Server:
         self._capacity = core.blocks.num_blocks * core.blocks.block_size
         self._tokens = TokenTexts(core.codec)
         self._num_choices = 0
-        # texts are encoded one after another, beside the event loop
-        self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encode")
+        # Texts are encoded beside the event loop, and what may take long (a large body, a schema
+        # to compile) in a line of its own, so that nobody small stands behind it.
+        self._encoder, self._slow_encoder = (
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+            for name in ("encode", "encode-slow")
+        )
 
     def check_model(self, model: str | None) -> None:
         if model is not None and model != self.name:
@@ -111,19 +119,22 @@ class _Server:
 
     async def answer(self, request: Request, route: str, read: Callable[[bytes], Ask]) -> Response:
         try:
-            ask = read(await _body(request, self.limits.max_body_bytes))
+            body = await _body(request, self.limits.max_body_bytes)
+            ask = read(body)
             self.check_model(ask.model)
             with contextlib.ExitStack() as leaving:
                 leaving.enter_context(self._place(len(ask.prompts) * ask.num_choices))
+                is_slow = len(body) > SMALL_BODY_BYTES or ask.params.json_schema is not None
                 choices = await asyncio.get_running_loop().run_in_executor(
-                    self._encoder, make_choices, ask, self._intake, self._end_ids, self._capacity
-                )
+                    self._slow_encoder if is_slow else self._encoder,
+                    make_choices, ask, self._intake, self._end_ids, self._capacity,
+                )  # fmt: skip
                 exchange = self.engine.submit([r for choice in choices for r in choice.requests])
                 leaving.callback(self.engine.cancel, exchange)
                 answer = Answer(ask, choices, self.name, self._intake, self._tokens)
                 if ask.stream:
                     return _EventStream(self._events(answer, exchange, route), leaving.pop_all())
-                body = await _unless_gone(request, self._whole(answer, exchange))
+                told = await _unless_gone(request, self._whole(answer, exchange))
         except ApiError as error:
             status = "full" if error.status == 429 else "refused"
             self.metrics.count(route, status if error.status < 500 else "failed")
@@ -131,8 +142,11 @@ class _Server:
         except _DisconnectedError:
             self.metrics.count(route, "cancelled")
             return Response(status_code=499)  # nobody reads it
+        except Exception:
+            self.metrics.count(route, "failed")
+            raise
         self.metrics.count(route, "ok")
-        return JSONResponse(body)
+        return JSONResponse(told)
 
     @contextlib.contextmanager
     def _place(self, num_choices: int) -> Iterator[None]:
@@ -196,6 +210,10 @@ class _Server:
         except ApiError as error:
             status = "failed"
             yield "".join([*events, _event(error.body)])
+        except Exception:  # the status is sent already: told in the stream, as ApiErrors are
+            logger.exception("a stream failed")
+            status = "failed"
+            yield "".join([*events, _event(OUR_BUG.body)])
         finally:
             self.metrics.count(route, status)
 
@@ -263,4 +281,4 @@ async def _tell_http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _tell_our_bug(request: Request, _: Exception) -> JSONResponse:
     """The log has the details."""
-    return await _tell_error(request, ApiError("The server failed; its log says why.", 500))
+    return await _tell_error(request, OUR_BUG)

@@ -116,12 +116,16 @@ class EngineThread:
                 message()
             try:
                 finished = self.core.step()
-                self.core.check_idle()
-            except Exception as error:  # our own bug: these requests fail, the server goes on
+            except BaseException as error:  # not even the culprit can be found: all these fail
                 logger.exception("a step failed")
                 finished = list(self._exchange_of)
                 for request in finished:
                     request.fail(MachineError(f"The engine failed: {type(error).__name__}."))
+                self.core.reset()
+            try:
+                self.core.check_idle()
+            except AssertionError:  # our own bug, and nobody's fault who has an answer
+                logger.exception("blocks of the cache leaked")
                 self.core.reset()
             self.core.counters.add_finished(finished)
             self._tell([*self.core.scheduler.running, *finished])
@@ -135,7 +139,7 @@ class EngineThread:
         for request in requests:
             if self._exchange_of.pop(request, None) is not None:
                 self._num_told.pop(request, None)
-                self.core.scheduler.drop(request)
+                self.core.drop(request)
 
     def _tell(self, requests: Sequence[Request]) -> None:
         now = time.perf_counter()

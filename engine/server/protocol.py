@@ -1,7 +1,7 @@
 """What a request body may hold, and how errors are told: the OpenAI API's names and shapes.
 
 A body becomes an Ask. A field that would change the answer and that nobody here understands is
-refused by name; fields that change nothing are ignored. Source: OpenAI's API reference, and vLLM's
+refused by name; neutral.py says which change nothing. Source: OpenAI's API reference, and vLLM's
 names for what that lacks (top_k, min_p, …: any field of SamplingParams).
 """
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import EngineError, FaultKind, InvalidRequestError
 from engine.requests.request import Prompt, SamplingParams
+from engine.server.neutral import means_nothing
 
 __all__ = ["MAX_TOP_LOGPROBS", "ApiError", "Ask", "read_chat", "read_completions"]
 
@@ -23,24 +24,8 @@ MAX_TOP_LOGPROBS = 20
 MAX_CHOICES = 128
 NO_LIMIT = 1 << 30  # tokens; the model's context is the limit
 #: faults a client can mend: by another request, or a shorter one
+OPENAI_CODES = {FaultKind.TOO_LONG: "context_length_exceeded"}
 CLIENTS = (FaultKind.REQUEST, FaultKind.TOO_LONG, FaultKind.CAPACITY)
-IGNORED = {
-    *("user", "metadata", "store", "service_tier", "safety_identifier"),
-    *("prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls"),
-}
-# what these fields mean when they mean nothing; every other value is refused
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-    "best_of": (1,),
-    "suffix": ("",),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "functions": ([],),
-    "function_call": ("none", "auto"),
-    "modalities": (["text"],),
-}
 
 
 class ApiError(Exception):
@@ -69,8 +54,9 @@ class ApiError(Exception):
 
     @classmethod
     def of(cls, error: EngineError, param: str | None = None) -> ApiError:
-        """A request's fault; its kind is the code."""
-        return cls(str(error), 400 if error.kind in CLIENTS else 500, param, error.kind)
+        """A request's fault; its kind is the code, but where clients look for OpenAI's own."""
+        code = OPENAI_CODES.get(error.kind, error.kind)
+        return cls(str(error), 400 if error.kind in CLIENTS else 500, param, code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +78,7 @@ class Ask:
 
 
 class _StreamOptions(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="allow")
     include_usage: bool | None = None
 
 
@@ -117,6 +103,7 @@ class _CompletionBody(_Body):
 
 class _ChatBody(_Body):
     messages: list[dict[str, Any]] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
@@ -144,7 +131,7 @@ def read_chat(raw: bytes) -> Ask:
     body = _parsed(_ChatBody, raw)
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError("top_logprobs needs logprobs to be true.", 400, "top_logprobs")
-    max_tokens = body.max_completion_tokens or body.max_tokens or NO_LIMIT
+    max_tokens = body.max_completion_tokens or body.max_tokens or NO_LIMIT  # neither can be 0
     num_top = (body.top_logprobs or 0) if body.logprobs else None
     schema = _schema(body.response_format or {})
     return _ask(body, (body.messages,), max_tokens, num_top, json_schema=schema)
@@ -170,13 +157,18 @@ def _ask(
             stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
             logprobs=int(num_top is not None),
             json_schema=json_schema,
-            **_extras(body.model_extra or {}),
+            **_extras(body),
         )
     except InvalidRequestError as error:
         message = str(error).removeprefix("SamplingParams.")
         raise ApiError(message, 400, message.partition(" ")[0]) from None
-    if body.stream_options is not None and not body.stream:
-        raise ApiError("stream_options needs stream to be true.", 400, "stream_options")
+    if body.stream_options is not None:
+        if not body.stream:
+            raise ApiError("stream_options needs stream to be true.", 400, "stream_options")
+        options = body.stream_options.model_extra or {}
+        for name in options:
+            if not means_nothing(name, options, is_chat=False):
+                _refuse(f"stream_options.{name}", options[name], "stream_options")
     return Ask(
         is_chat=isinstance(body, _ChatBody),
         model=body.model,
@@ -224,17 +216,23 @@ def _all_ints(items: list[Any]) -> bool:
     return all(isinstance(item, int) and not isinstance(item, bool) for item in items)
 
 
-def _extras(extra: Mapping[str, Any]) -> dict[str, Any]:
+def _extras(body: _Body) -> dict[str, Any]:
     """Fields OpenAI does not name: SamplingParams' own are taken, the rest must mean nothing."""
     known = {field.name for field in fields(SamplingParams)} - {"logprobs", "json_schema"}
+    extra = body.model_extra or {}
     taken = {}
     for name, value in extra.items():
-        if name in IGNORED or value is None or value in NEUTRAL.get(name, ()):
-            continue
-        if name not in known:
-            raise ApiError(f"{name} = {value!r:.80} is not supported here.", 400, name)
-        taken[name] = tuple(value) if isinstance(value, list) else value
+        if name in known and value is not None:
+            taken[name] = tuple(value) if isinstance(value, list) else value
+        elif not means_nothing(name, {**extra, "n": body.n}, isinstance(body, _ChatBody)):
+            _refuse(name, value, name)
+    if taken.get("top_k") == -1:  # vLLM's word for all
+        taken["top_k"] = 0
     return taken
+
+
+def _refuse(what: str, value: Any, param: str) -> None:
+    raise ApiError(f"{what} = {value!r:.80} is not supported here.", 400, param)
 
 
 def _schema(response_format: Mapping[str, Any]) -> dict[str, Any] | None:

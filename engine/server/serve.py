@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 import uvicorn
 
 from engine.errors import EngineError
-from engine.server.options import ServeOptions
+from engine.server.options import API_KEY_VARIABLE, ServeOptions
 
 __all__ = ["serve"]
 
@@ -30,14 +31,17 @@ def serve(options: ServeOptions) -> None:
         EngineCore,  # torch takes seconds, and the port is to be known first
     )
     from engine.server.app import make_app
+    from engine.server.guard import Access, Guard
 
     with contextlib.closing(listening):
         name = options.name or Path(options.model).stem
         core = EngineCore(options.model, options.engine)
         if core.codec is None:
             raise EngineError(f"{options.model}: has no tokenizer, and a server needs one.")
+        api_key = options.api_key or os.environ.get(API_KEY_VARIABLE, "")
+        access = Access.of(options.host, options.allow_host, options.allow_origin, api_key)
         config = uvicorn.Config(
-            make_app(core, name, options.limits),
+            Guard(make_app(core, name, options.limits), access),
             timeout_graceful_shutdown=options.grace_s,
             log_level="warning",
             access_log=False,
@@ -46,7 +50,7 @@ def serve(options: ServeOptions) -> None:
         host, port = listening.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         print(f"Serving {name} at http://{address}/v1", file=sys.stderr, flush=True)
-        if not ipaddress.ip_address(host).is_loopback:
+        if not (api_key or ipaddress.ip_address(host).is_loopback):
             print("Everyone who reaches this address can use it.", file=sys.stderr, flush=True)
         asyncio.run(_Server(config).serve([listening]))
 

@@ -41,21 +41,28 @@ def break_step(llm: LLM, number: int, error: BaseException, patch: pytest.Monkey
     patch.setattr(llm._engine.model, "forward", breaks)
 
 
-def test_out_of_memory_takes_one_request_and_what_it_shared_is_computed_anew(
+def test_a_step_out_of_memory_is_computed_anew_and_takes_whom_it_was_too_large_for(
     plain_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     prompts = [[*CONTEXT, i] for i in range(5)]
     expected = [answer(c) for c in fresh(plain_folder).generate(prompts, FEW)]
     llm = fresh(plain_folder)
-    break_step(llm, 2, torch.OutOfMemoryError("CUDA out of memory"), monkeypatch)
-    completions = llm.generate(prompts, FEW)
-    failed = [i for i, c in enumerate(completions) if c.error is not None]
-    assert len(failed) == 1
-    assert "OutOfMemoryError: CUDA out of memory" in (completions[failed[0]].error or "")
-    assert completions[failed[0]].fault is FaultKind.DEVICE
-    assert [answer(c) for i, c in enumerate(completions) if i not in failed] == [
-        a for i, a in enumerate(expected) if i not in failed
-    ]
+    memory = torch.OutOfMemoryError("CUDA out of memory")
+    with monkeypatch.context() as patch:
+        break_step(llm, 2, memory, patch)
+        assert [answer(c) for c in llm.generate(prompts, FEW)] == expected
+    forward: Callable[..., torch.Tensor] = llm._engine.model.forward
+
+    def breaks(*args: Any) -> torch.Tensor:
+        if len(args[0].token_ids) > 60:
+            raise memory
+        return forward(*args)
+
+    monkeypatch.setattr(llm._engine.model, "forward", breaks)
+    *completions, large = llm.generate([*prompts, [9] * 70], FEW)
+    assert "OutOfMemoryError: CUDA out of memory" in (large.error or "")
+    assert large.fault is FaultKind.DEVICE
+    assert [answer(c) for c in completions] == expected
 
 
 @pytest.mark.parametrize("number", [1, 2, 4])

@@ -52,7 +52,7 @@ class BlockManagerMachine(RuleBasedStateMachine):
 
     @rule()
     def forget(self) -> None:
-        self.blocks.forget_everything()
+        self.blocks.forget(range(self.blocks.num_blocks))
 
     @invariant()
     def accounts_balance(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 from engine import LLM, SamplingParams
 from engine.errors import InvalidRequestError
 from engine.sampling import grammar
+from engine.sampling.schema import check_schema
 from tests.work import Work, assert_linear
 
 needs_library = pytest.mark.skipif(
@@ -87,6 +88,7 @@ def nested(depth: int) -> str:
 
 
 HOSTILE = {
+    "endless": ('{"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}', "in a circle"),
     "too long": ('{"const": "' + "x" * 70_000 + '"}', "65536 are allowed"),
     "too deep": (nested(40), "32 levels deep"),
     "far too deep": ("[" * 30_000, "too deep"),
@@ -102,7 +104,6 @@ HOSTILE = {
 REFUSED = {
     "unknown type": ('{"type": "nope"}', "Invalid type: nope"),
     "pointer to nowhere": ('{"$ref": "#/$defs/x"}', "does not exist"),
-    "endless": ('{"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}', "cannot go on"),
     "regex beyond the library": ('{"type": "string", "pattern": "a(?=b)"}', "refused"),
 }
 
@@ -156,7 +157,7 @@ def test_hostile_schema_is_refused_and_the_others_finish(
     ids=["enum", "properties", "list"],
 )
 def test_a_schema_is_checked_in_linear_work(schema_of: Any):
-    assert_linear(lambda n: Work().of(lambda: grammar._check(json.dumps(schema_of(n)))), 400)
+    assert_linear(lambda n: Work().of(lambda: check_schema(json.dumps(schema_of(n)))), 400)
 
 
 @needs_library
@@ -214,3 +215,55 @@ def test_schema_that_is_no_json_value_is_refused_when_made():
 
 def test_params_with_a_schema_are_hashable():
     assert hash(SamplingParams(json_schema=PERSON)) == hash(SamplingParams(json_schema=PERSON))
+
+
+A_TO_B = {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"$ref": "#/$defs/a", "$defs": A_TO_B},
+        {"type": "object", "$ref": "#"},
+        {"allOf": [{"type": "object"}, {"$ref": "#"}]},
+        {"type": "object", "properties": {"x": {"$ref": "#/properties/x"}}, "required": ["x"]},
+        {"items": {"allOf": [{"allOf": [{"$ref": "#/items"}]}]}},
+        {"$defs": {"a/b~": {"$ref": "#/$defs/a~1b~0"}}},
+        {"anyOf": [{"$ref": "#/%61nyOf/0"}, {"type": "null"}]},
+        {"$defs": A_TO_B, "properties": {"x": {"type": "string"}}},
+    ],
+)
+def test_reference_that_leads_to_nothing_but_itself_is_refused(chatty: LLM, schema: dict[str, Any]):
+    [completion] = chatty.generate(["a"], follow(schema))
+    assert "refers in a circle" in (completion.error or "")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"x": {"$ref": "#"}}},
+        {"type": "array", "items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"$ref": "#"}}},
+        {
+            "$ref": "#/$defs/a",
+            "$defs": {
+                "a": {
+                    "allOf": [{"$ref": "#/$defs/b"}] * 2,
+                },
+                "b": {},
+            },
+        },
+        {"$ref": "#/nowhere"},
+        {"$ref": "#/items/7", "items": [{}]},
+        {"anyOf": [{"type": "array", "items": {"$ref": "#"}}, {"type": "null"}]},
+    ],
+)
+def test_reference_through_a_member_or_twice_to_one_place_is_no_circle(schema: dict[str, Any]):
+    check_schema(json.dumps(schema))
+
+
+def test_circles_are_looked_for_in_linear_work():
+    def chain(n: int) -> str:
+        return json.dumps({f"{i}": {"$ref": f"#/{i + 1}"} for i in range(n)})
+
+    assert_linear(lambda n: Work().of(lambda: check_schema(chain(n))), 400)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from engine import LLM, EngineError, SamplingParams
 from engine.errors import FaultKind
 from engine.requests.request import Request
-from engine.scheduling.replicas import route
+from engine.scheduling.routing import route
 
 CACHE_BYTES = 8 << 20
 

@@ -93,9 +93,13 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def step_that_breaks(self) -> None:
         chunks = self.schedule()
-        if chunks:  # as LLM does when a kernel fails: nothing of this step is in the cache
-            self.scheduler.blocks.forget_everything()
-            self.scheduler.recompute_all()
+        if chunks:  # as EngineCore does when a kernel fails: nothing in the cache is believed
+            old = self.scheduler
+            blocks = BlockManager(NUM_BLOCKS, BLOCK)
+            self.scheduler = Scheduler(blocks, old.max_batch_tokens, old.max_running)
+            for request in (*old.running, *old.waiting):
+                request.forget_cache()
+                self.scheduler.add(request)
 
     def schedule(self) -> list[Chunk]:
         had_work = self.scheduler.has_work

@@ -94,14 +94,3 @@ def test_newest_is_preempted_when_blocks_run_out():
     drive(scheduler, requests)
     assert scheduler.num_preemptions >= 1
     assert all(request.finish_reason == "length" for request in requests)
-
-
-def test_recompute_all_keeps_the_order():
-    scheduler = Scheduler(BlockManager(16, BLOCK), 64, 8)
-    requests = [make_request([i] * 5, 2) for i in range(3)]
-    for request in requests:
-        scheduler.add(request)
-    scheduler.schedule()
-    scheduler.recompute_all()
-    assert list(scheduler.waiting) == requests
-    scheduler.blocks.check()

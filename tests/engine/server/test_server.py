@@ -250,7 +250,7 @@ def test_what_cannot_be_done_is_refused_by_name(
 
 
 def test_a_refused_request_tells_the_kind_of_its_fault(server: Server):
-    bodies = {"too_long": {"prompt": [5] * 2000}, "request": {"prompt": [9999]}}
+    bodies = {"context_length_exceeded": {"prompt": [5] * 2000}, "request": {"prompt": [9999]}}
     for kind, body in bodies.items():
         _, error, _ = server.refusal("/v1/completions", body)
         assert error["code"] == kind
@@ -311,7 +311,10 @@ def test_client_that_goes_away_frees_its_blocks(server: Server, stream: bool):
     body = json.dumps({"prompt": [7] * 99, "max_tokens": 900, "temperature": 0, "stream": stream})
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        )
+        head += "Content-Type: application/json\r\n\r\n"
         connection.sendall((head + body).encode())
         server.wait_for("engine_kv_blocks_free", lambda free: free < num_blocks)
     server.wait_for("engine_kv_blocks_free", lambda free: free == num_blocks)
@@ -384,6 +387,33 @@ def test_stop_lets_running_requests_finish_and_a_taken_port_is_told(tiny_model: 
         time.sleep(0.01)
     assert list(pieces)[-1].choices[0].finish_reason == "length"
     _, errors = server.process.communicate(timeout=20)
+    assert (server.process.returncode, errors) == (0, "")
+
+
+def test_key_and_names_reach_a_real_server(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ENGINE_API_KEY", "sk-1")
+    server = start(tiny_model, "--port", "0", "--allow-host", "a.example", "--allow-host", "b.x")
+    try:
+        with pytest.raises(openai.AuthenticationError):
+            server.client.models.list()
+        key = {"Authorization": "Bearer sk-1", "Content-Type": "application/json"}
+
+        def ask(host: str) -> None:
+            headers = key | {"Host": host}
+            request = urllib.request.Request(
+                f"{server.url}/v1/completions", b'{"prompt": "a"}', headers
+            )
+            urllib.request.urlopen(request, timeout=60).close()
+
+        ask("b.x")
+        ask("a.example:1")
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            ask("c.example")
+        with raised.value as error:
+            assert error.code == 403
+    finally:
+        server.process.terminate()
+        _, errors = server.process.communicate(timeout=20)
     assert (server.process.returncode, errors) == (0, "")
 
 
