@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from expectations.contracts import LANDING
+from tasks.logs.files.lines import MAX_KEPT_BYTES
 from tasks.logs.reading.locate import Located
-from tasks.logs.shapes.records import Call, Feedback, Other
+from tasks.logs.shapes.records import Call, Dead, Feedback, Note, Other
 from tasks.logs.shapes.rows import (
     CallValues,
     Provenance,
@@ -19,12 +20,15 @@ from tasks.logs.shapes.rows import (
     dead_letter_row,
     feedback_row,
 )
+from tasks.settings import IngestSettings
 from tasks.store.db.arrow import table_from_values
-from tasks.store.intake.readings import Counts, LogRows
+from tasks.store.intake.readings import Counts, DeadCap, DeadRest, LogRows
 
 #: small enough for the processor's cache, large enough that a batch costs nothing
 _MAX_ROWS = 2_000
 _MAX_BYTES = 8 * 2**20
+#: what makes no row is told of too, so that whoever waits sees that it goes on
+_MAX_RECORDS = 100_000
 _MESSAGES, _RESPONSE = (LANDING.column_names.index(name) for name in ("messages", "response"))
 _REQUEST_ID = LANDING.column_names.index("request_id")
 
@@ -35,30 +39,47 @@ class _Filling:
     signals: list[tuple[Row, bool]] = field(default_factory=list)
     dead: list[Row] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
+    rest: DeadRest | None = None
+    notes: list[Row] = field(default_factory=list)
+    num_records: int = 0
     num_bytes: int = 0
 
     def rows(self, bytes_done: int) -> LogRows:
         self.counts.bytes_done = bytes_done
         calls = table_from_values(LANDING, self.calls)
-        return LogRows(calls, self.signals, self.dead, self.counts)
+        return LogRows(calls, self.signals, self.dead, self.counts, self.rest, self.notes)
+
+    @property
+    def is_full(self) -> bool:
+        num_rows = len(self.calls) + len(self.signals) + len(self.dead)
+        return (
+            num_rows >= _MAX_ROWS
+            or self.num_bytes >= _MAX_BYTES
+            or self.num_records >= _MAX_RECORDS
+        )
+
+
+def cap_of(limits: IngestSettings) -> DeadCap:
+    """For one reading of one file."""
+    return DeadCap(limits.max_dead_letters, limits.max_dead_letters * MAX_KEPT_BYTES)
 
 
 def rows_of(
-    records: Iterable[Located], made_by: Provenance, bytes_done: Callable[[], int]
+    records: Iterable[Located], made_by: Provenance, bytes_done: Callable[[], int], cap: DeadCap
 ) -> Iterator[LogRows]:
     """Every record in order, in batches of bounded size; the last may be empty."""
     filling = _Filling()
     for located in records:
-        _add(filling, located, made_by)
-        num_rows = len(filling.calls) + len(filling.signals) + len(filling.dead)
-        if num_rows >= _MAX_ROWS or filling.num_bytes >= _MAX_BYTES:
+        _add(filling, located, made_by, cap)
+        if filling.is_full:
             yield filling.rows(bytes_done())
             filling = _Filling()
     yield filling.rows(bytes_done())
 
 
-def _add(filling: _Filling, located: Located, made_by: Provenance) -> None:
+def _add(filling: _Filling, located: Located, made_by: Provenance, cap: DeadCap) -> None:
     record, place = located.record, located.place
+    filling.num_records += 1
     if isinstance(record, Call):
         started_at = record.started_at
         filling.counts.met_calls(started_at, started_at)
@@ -78,6 +99,21 @@ def _add(filling: _Filling, located: Located, made_by: Provenance) -> None:
     elif isinstance(record, Feedback):
         filling.signals.append((feedback_row(record, place, made_by), True))
     else:
-        where = (located.line_number, located.byte_offset)
-        filling.dead.append(dead_letter_row(record.error, located.raw, *where, made_by))
-        filling.num_bytes += len(located.raw)
+        _add_dead(filling, record, located, made_by, cap)
+
+
+def _add_dead(
+    filling: _Filling, record: Dead, located: Located, made_by: Provenance, cap: DeadCap
+) -> None:
+    raw, where = located.raw, (located.line_number, located.byte_offset)
+    if isinstance(record, Note):
+        filling.notes.append(dead_letter_row(record.error, raw, *where, made_by))
+    elif cap.admits(len(raw)):
+        filling.dead.append(dead_letter_row(record.error, raw, *where, made_by))
+        filling.num_bytes += len(raw)
+    elif filling.rest is None:
+        first = dead_letter_row(record.error, b"", *where, made_by)
+        filling.rest = DeadRest(first, located.line_number)
+    else:
+        filling.rest.last_line = located.line_number
+        filling.rest.num_records += 1

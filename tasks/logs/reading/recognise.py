@@ -7,7 +7,7 @@ Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +71,11 @@ def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
     return forced
 
 
-def open_log(file: LogFile, limits: IngestSettings) -> AbstractContextManager[LogStream]:
-    return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
+def open_log(
+    file: LogFile, limits: IngestSettings, heard: Callable[[], object] | None = None
+) -> AbstractContextManager[LogStream]:
+    """`heard`: called at every read, so that whoever waits sees that it goes on."""
+    return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio, heard)
 
 
 def recognise_file(file: LogFile, limits: IngestSettings, forced: AnyFormat | None) -> Recognised:

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from tasks.errors import FlywheelError
-from tasks.ingest import one_file
 from tasks.ingest.task import ingest
 from tasks.logs.files.opening import open_stream
 from tasks.logs.files.sources import find_files
-from tasks.logs.reading import processes
-from tasks.logs.reading.processes import stretches
+from tasks.logs.reading import processes, reader
+from tasks.logs.reading.reader import stretches
 from tests.tasks.ingest.test_hostile import HOSTILE as EVERY_KIND
 from tests.tasks.logs.builders import append, call, make_run, query, write_lines
 
@@ -35,11 +34,9 @@ TABLES = {
 
 @pytest.fixture
 def in_small_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_file, "_MIN_BYTES_FOR_PROCESSES", 0)
-    monkeypatch.setattr(processes, "_STRETCH_BYTES", 300)
-    default = stretches.__defaults__
-    assert default is not None
-    monkeypatch.setattr(stretches, "__defaults__", (300,))
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(reader, "_MIN_BYTES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(reader, "_STRETCH_BYTES", 300)
 
 
 def tables(run: Any) -> dict[str, list[tuple[Any, ...]]]:
@@ -70,7 +67,8 @@ def test_any_number_of_processes_brings_the_same_tables(
 def test_hostile_lines_are_the_same_dead_letters_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_file, "_MIN_BYTES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(reader, "_MIN_BYTES_FOR_PROCESSES", 0)
     endless = b'{"request_id": "' + b"x" * 50 * 2**20 + b'"}'
     lines = [call(1), *(data for data, _ in EVERY_KIND.values()), endless, call(2), call(2)]
     path = write_lines(tmp_path / "a.jsonl", *lines, b'{"cut": "of', end=b"")
