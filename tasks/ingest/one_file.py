@@ -8,8 +8,9 @@ from dataclasses import asdict
 from tasks.ingest.unread import Unread
 from tasks.logs import formats
 from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.opening import fingerprint
 from tasks.logs.formats import AnyFormat
-from tasks.logs.reading.batches import cap_of
+from tasks.logs.reading.batches import cap_of, dead_file
 from tasks.logs.reading.here import Found
 from tasks.logs.reading.reader import LogReader
 from tasks.logs.shapes.rows import Provenance
@@ -58,6 +59,22 @@ def take_in(
         digest = unread.digest or log.digest()
     deadletters.mark_replayed(store, sorted(superseded - intake.dead.keys()))
     readings.add_reading(store, _row(unread, digest, made_by, intake.counts, start))
+
+
+def give_up(run: Run, store: Store, unread: Unread, forced: AnyFormat | None, reason: str) -> None:
+    """One letter for the file, which is marked as read."""
+    file, limits = unread.file, run.settings.ingest
+    made_by = Provenance(
+        path=file.source,
+        format=formats.UNKNOWN if forced is None else forced.NAME,
+        parser_version=formats.version_of(None, limits.columns),
+        run_id=run.run_id,
+        now=run.clock(),
+    )
+    intake = Intake(store, cap_of(limits))
+    intake.take(dead_file(file, reason, made_by))
+    digest = unread.digest or fingerprint(file).digest
+    readings.add_reading(store, _row(unread, digest, made_by, intake.counts, 0))
 
 
 def _superseded(store: Store, unread: Unread, found: Found, start: int) -> set[str]:

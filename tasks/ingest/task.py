@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.errors import UsageError
-from tasks.ingest.one_file import take_in
-from tasks.ingest.unread import Unreads
+from tasks.errors import StoreMemoryError, UsageError
+from tasks.ingest.one_file import give_up, take_in
+from tasks.ingest.unread import Unread, Unreads
 from tasks.logs import formats
 from tasks.logs.files import spool
 from tasks.logs.files.log_file import LogFile, UnreadableLogError
 from tasks.logs.files.sources import LogFiles, find_files
+from tasks.logs.formats import AnyFormat
 from tasks.logs.reading.reader import LogReader
 from tasks.logs.reading.recognise import forced_format
 from tasks.logs.shapes import merging
@@ -59,12 +60,11 @@ def ingest(run: Run) -> Receipt:
                     with spool.on_this_machine(file, home) as here:
                         unread = unreads.of(here)
                         if unread is not None:
-                            with store.transaction():
-                                take_in(run, store, reader, unread, forced, wanted, logs.files)
+                            _take(run, store, reader, unread, forced, wanted, logs.files)
                 except UnreadableLogError as error:
                     # it is asked again the next time
                     refused.append(error)
-        if len(refused) == len(logs.files) + len(logs.refused):
+        if refused and len(refused) == len(logs.files) + len(logs.refused):
             raise refused[0]
         run.progress(STAGE, len(logs.files), len(logs.files))
         _refuse_if_none_recognised(store, logs)
@@ -74,6 +74,25 @@ def ingest(run: Run) -> Receipt:
             landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+def _take(
+    run: Run,
+    store: Store,
+    reader: LogReader,
+    unread: Unread,
+    forced: AnyFormat | None,
+    wanted: Window,
+    files: Sequence[LogFile],
+) -> None:
+    """All of a file, or the letter that says that this machine cannot hold it."""
+    try:
+        with store.transaction():
+            take_in(run, store, reader, unread, forced, wanted, files)
+    except (MemoryError, StoreMemoryError) as error:
+        reason = f"the file cannot be taken in for want of memory: {error}"
+        with store.transaction():
+            give_up(run, store, unread, forced, reason)
 
 
 def _refuse_if_none_recognised(store: Store, logs: LogFiles) -> None:

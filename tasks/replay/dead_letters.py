@@ -154,7 +154,7 @@ def _from_bytes(
         for letter_id, data in raw.items():
             unit = letters.units[letter_id]
             line, offset = unit.line_number, unit.byte_offset
-            reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
+            reading = Reading(parser, limits)
             try:
                 records = list(reading.document(parse(data, limits.max_json_depth), 0))
             except UnreadableError:

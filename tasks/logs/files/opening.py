@@ -185,10 +185,15 @@ class LogStream:
         used = max(1, self._read - len(self._pending))
         if total > self._max_bytes:
             self.problem = f"decompresses to more than {self._max_bytes} bytes"
-        elif total > _RATIO_COUNTS_FROM_BYTES and total / used > self._max_ratio:
+        elif is_bomb(total, used, self._max_ratio):
             self.problem = (
                 f"decompresses to more than {self._max_ratio:g} bytes a byte: taken for a bomb"
             )
+
+
+def is_bomb(num_bytes: int, size_bytes: int, max_ratio: float) -> bool:
+    """Whether bytes that came out of `size_bytes` are too many to be a log."""
+    return num_bytes > _RATIO_COUNTS_FROM_BYTES and num_bytes / max(1, size_bytes) > max_ratio
 
 
 class _Compressed(io.RawIOBase):

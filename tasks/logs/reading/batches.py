@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from expectations.contracts import LANDING
 from tasks.logs.files.lines import MAX_KEPT_BYTES
+from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.opening import first_bytes
 from tasks.logs.reading.locate import Located
 from tasks.logs.shapes.records import Call, Dead, Feedback, Note, Other
 from tasks.logs.shapes.rows import (
@@ -62,6 +64,12 @@ class _Filling:
 def cap_of(limits: IngestSettings) -> DeadCap:
     """For one reading of one file."""
     return DeadCap(limits.max_dead_letters, limits.max_dead_letters * MAX_KEPT_BYTES)
+
+
+def dead_file(file: LogFile, reason: str, made_by: Provenance) -> Iterator[LogRows]:
+    """One letter for the whole file, or for what of it was not read."""
+    located = Located(Note(reason), None, 0, "#1", first_bytes(file, MAX_KEPT_BYTES))
+    return rows_of([located], made_by, lambda: file.size_bytes, DeadCap())
 
 
 def rows_of(

@@ -81,7 +81,7 @@ class LogHere:
         """Once. `start` and `only`: as for `Reading.records`."""
         parser = self._seen.format if isinstance(self._seen.format, Format) else None
         limits = self._limits
-        reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
+        reading = Reading(parser, limits)
         located = reading.records(self._seen, self._stream, self._file, start, only)
         return rows_of(located, made_by, lambda: reading.bytes_done, cap)
 

@@ -18,6 +18,7 @@ from tasks.logs.reading.parquet_rows import parquet_rows
 from tasks.logs.reading.recognise import Recognised
 from tasks.logs.shapes.json_text import dump_bytes, parse, plain
 from tasks.logs.shapes.records import Dead, Json, Note, Record, UnreadableError
+from tasks.settings import IngestSettings
 
 #: in memory, besides its bytes: so many line ends are no row
 _LINE_COSTS = 100
@@ -42,11 +43,12 @@ class _CutOff(Note):
 class Reading:
     """Reads one file once. `bytes_done`: where a later reading of an appended file goes on."""
 
-    def __init__(self, format: Format | None, max_line_bytes: int, max_json_depth: int) -> None:
+    def __init__(self, format: Format | None, limits: IngestSettings) -> None:
         """`format` None: for text, which is read by a reader of its own."""
         self._format = format
-        self._max_line_bytes = max_line_bytes
-        self._max_depth = max_json_depth
+        self._max_line_bytes = limits.max_line_bytes
+        self._max_depth = limits.max_json_depth
+        self._max_ratio = limits.max_compression_ratio
         self.bytes_done = 0
 
     def records(
@@ -159,7 +161,7 @@ class Reading:
         """A row that JSON cannot hold is a dead letter; so is the rest of a damaged file."""
         number = 0
         try:
-            for row in parquet_rows(path, self._max_line_bytes):
+            for row in parquet_rows(path, size_bytes, self._max_line_bytes, self._max_ratio):
                 number += 1
                 raw = b""
                 try:
@@ -172,7 +174,9 @@ class Reading:
                     if isinstance(record, Dead):
                         raw = record.raw if record.raw is not None else self._bytes_of(row)
                     yield Located(record, number, number, str(number), raw)
-        except (OSError, ValueError, NotImplementedError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # Arrow and the values in the file have many ways to fail
             reason = " ".join(str(error).split())[:300]
             dead = Note(f"the Parquet file cannot be read after row {number}: {reason}")
             yield Located(dead, None, number, f"#{number}", b"PAR1")
@@ -264,7 +268,7 @@ class _Texts:
         line = next(self._lines)
         self._used.append(line)
         self._num_bytes += len(line.data) + _LINE_COSTS
-        if self._num_bytes > self._max_row_bytes + _LINE_COSTS:
+        if len(self._used) > 1 and self._num_bytes > self._max_row_bytes:
             raise UnreadableError(
                 f"a row of more than {self._max_row_bytes} bytes ([ingest] max_line_bytes)"
             )

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 
 from tasks.errors import FlywheelError
 from tasks.logs.files.log_file import UnreadableLogError
+from tasks.logs.reading.commands import OUT_OF_MEMORY, Command, Done, Refused
 from tasks.logs.reading.here import Found
-from tasks.logs.reading.worker import OUT_OF_MEMORY, Command, Done, Refused
 from tasks.settings import IngestSettings
 from tasks.store.intake.readings import LogRows
 

@@ -15,19 +15,25 @@ from dataclasses import replace
 from typing import Protocol
 
 from tasks.logs import formats
-from tasks.logs.files.lines import MAX_KEPT_BYTES
 from tasks.logs.files.log_file import LogFile
-from tasks.logs.files.opening import LogStream, fingerprint, first_bytes
+from tasks.logs.files.opening import LogStream, fingerprint
 from tasks.logs.formats import AnyFormat, openai_batch
-from tasks.logs.reading.batches import rows_of
+from tasks.logs.reading.batches import dead_file, rows_of
+from tasks.logs.reading.commands import (
+    Command,
+    Done,
+    Join,
+    OpenFile,
+    ParseStretch,
+    ReadRows,
+    Stretch,
+)
 from tasks.logs.reading.here import Found, LogHere
 from tasks.logs.reading.lines_wanted import LinesWanted
-from tasks.logs.reading.locate import Located
 from tasks.logs.reading.processes import WorkerDiedError, Workers, num_processes
 from tasks.logs.reading.recognise import open_log
-from tasks.logs.reading.worker import Command, Done, Join, OpenFile, ParseStretch, ReadRows, Stretch
 from tasks.logs.shapes.json_text import parse
-from tasks.logs.shapes.records import Note, UnreadableError
+from tasks.logs.shapes.records import UnreadableError
 from tasks.logs.shapes.rows import Provenance, dead_letter_row
 from tasks.settings import IngestSettings
 from tasks.store.intake.readings import Counts, DeadCap, DeadRest, LogRows
@@ -161,7 +167,7 @@ class _LogApart:
             except WorkerDiedError as death:
                 self._stack.close()
                 self._try_again(death)
-        yield from self._dead(made_by, cap)
+        yield from dead_file(self._file, f"the file cannot be parsed: {self._died_of}", made_by)
 
     def digest(self) -> str:
         return self._digest or fingerprint(self._file).digest
@@ -187,13 +193,6 @@ class _LogApart:
             self._open()
         else:
             self._died_of = death.reason
-
-    def _dead(self, made_by: Provenance, cap: DeadCap) -> Iterator[LogRows]:
-        """One letter for what of the file was not read."""
-        head = first_bytes(self._file, MAX_KEPT_BYTES)
-        note = Note(f"the file cannot be parsed: {self._died_of}")
-        located = Located(note, None, 0, "#1", head)
-        return rows_of([located], made_by, lambda: self._file.size_bytes, cap)
 
     def _in_stretches(
         self, made_by: Provenance, cap: DeadCap, start: int, count: int

@@ -18,90 +18,24 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from tasks.logs import formats
-from tasks.logs.files.log_file import LogFile, UnreadableLogError
+from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.files.opening import open_stretch
 from tasks.logs.reading.batches import rows_of
+from tasks.logs.reading.commands import (
+    OUT_OF_MEMORY,
+    Command,
+    Done,
+    Join,
+    OpenFile,
+    ParseStretch,
+    Refused,
+)
 from tasks.logs.reading.here import Found, LogHere
-from tasks.logs.reading.lines_wanted import LinesWanted
 from tasks.logs.reading.locate import Reading
-from tasks.logs.shapes.rows import Provenance
-from tasks.settings import IngestSettings
-from tasks.store.intake.readings import DeadCap, LogRows
-
-__all__ = ["OUT_OF_MEMORY", "Done", "Join", "OpenFile", "ReadRows", "Refused", "Stretch"]
-
-#: exit code
-OUT_OF_MEMORY = 77
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """Answered by a Found. `forced`: name of a format. `beside`: as for `LogHere.join`."""
-
-    file: LogFile
-    limits: IngestSettings
-    forced: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Of the file that is open; answered by a Found."""
-
-    files: tuple[LogFile, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRows:
-    """Of the file that is open, which this closes; answered by batches, and its digest as Done."""
-
-    made_by: Provenance
-    cap: DeadCap
-    start: int
-    only: LinesWanted | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Whole lines of a plain file, or its unfinished last one; `number` is of the first line."""
-
-    offset: int
-    size_bytes: int
-    number: int
-    num_lines: int
-
-
-@dataclass(frozen=True, slots=True)
-class ParseStretch:
-    """Answered by batches. The format that `made_by` names needs no columns."""
-
-    file: LogFile
-    limits: IngestSettings
-    made_by: Provenance
-    cap: DeadCap
-    stretch: Stretch
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The file system refuses the file."""
-
-    what: str
-    received: str
-    next: str
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The last answer to a command."""
-
-    digest: str = ""
-
-
-Command = OpenFile | Join | ReadRows | ParseStretch
+from tasks.store.intake.readings import LogRows
 
 
 class _Parser:
@@ -151,7 +85,7 @@ def _of_stretch(command: ParseStretch) -> Iterator[LogRows]:
     limits, stretch, made_by = command.limits, command.stretch, command.made_by
     parser = formats.by_name(made_by.format, {})
     assert isinstance(parser, formats.Format), f"no format of lines: {made_by.format}"
-    reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
+    reading = Reading(parser, limits)
     with open_stretch(command.file.path, stretch.offset, stretch.size_bytes) as stream:
         lines = reading.lines(stream, stretch.offset, stretch.number)
         yield from rows_of(lines, made_by, lambda: reading.bytes_done, command.cap)
