@@ -76,7 +76,7 @@ class IngestSettings(_Section):
         "letter",
     )
     max_parser_s: int = Field(
-        30,
+        20,
         ge=1,
         description="processor time that it may take for a batch of rows or a whole document, "
         "seconds; the same",

@@ -25,7 +25,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 #: in file names; what counts is the content
 _SUFFIXES = (".gz", ".zst", ".zstd")
 #: the ratio of a small file says nothing
-_RATIO_COUNTS_FROM_BYTES = 16 * 2**20
+_RATIO_COUNTS_FROM_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class LogHere:
         self._stack = ExitStack()
 
     def __enter__(self) -> LogHere:
-        self._seen = recognise_file(self._file, self._limits, self._forced)
+        self._seen = recognise_file(self._file, self._limits, self._forced, self._heard)
         self._stream = self._stack.enter_context(open_log(self._file, self._limits, self._heard))
         return self
 

@@ -94,7 +94,9 @@ class Reading:
             number = 1 + stream.skip(start)
         self.bytes_done = start
         waiting = False
-        for line in iterate_lines(stream, self._max_line_bytes, offset=start, number=number):
+        for line in iterate_lines(
+            stream, self._max_line_bytes, offset=start, number=number, blank_as_one=True
+        ):
             number = line.number + line.ended
             waiting = stream.problem is not None and not line.ended
             if waiting:
@@ -266,6 +268,8 @@ class _Texts:
 
     def __next__(self) -> str:
         line = next(self._lines)
+        while not self._used and not line.length and line.ended:  # between rows it means nothing
+            line = next(self._lines)
         self._used.append(line)
         self._num_bytes += len(line.data) + _LINE_COSTS
         if len(self._used) > 1 and self._num_bytes > self._max_row_bytes:

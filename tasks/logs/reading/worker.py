@@ -108,6 +108,7 @@ def serve(source: BinaryIO, sink: BinaryIO, max_s: int) -> None:
         while True:
             # from the process that started this one, and from nobody else
             command: Command = pickle.load(source)  # noqa: S301
+            parser.go_on()
             try:
                 for answer in parser.answer(command):
                     pickle.dump(answer, sink, pickle.HIGHEST_PROTOCOL)

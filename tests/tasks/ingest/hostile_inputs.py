@@ -49,6 +49,14 @@ def _gzip(*pieces: bytes) -> Writer:
     return write
 
 
+def _cut(write: Writer, size_bytes: int) -> Writer:
+    def cut(path: Path) -> None:
+        write(path)
+        os.truncate(path, size_bytes)
+
+    return cut
+
+
 def _zstd(data: bytes) -> Writer:
     return lambda path: path.write_bytes(pa.compress(data, "zstd", asbytes=True)) and None
 
@@ -174,7 +182,7 @@ DEAD: dict[str, Writer] = {
     "a cell of 300 MB.parquet": _cell_of_300_mb,
     "a list of one text.parquet": _list_of_one_text,
     "flipped.parquet": _flipped,
-    "cut.parquet": lambda path: (_flipped(path), os.truncate(path, 900)) and None,
+    "cut.parquet": _cut(_flipped, 900),
     "magic only.parquet": _bytes(b"PAR1"),
     "endless footer.parquet": _bytes(b"PAR1" + b"\xff" * 100 + b"\xff\xff\xff\x7fPAR1"),
     "blank before.parquet": _bytes(b"\n\nPAR1" + b"\x15\x04" * 50 + b"\x40\x00\x00\x00PAR1"),
@@ -227,7 +235,7 @@ DEAD: dict[str, Writer] = {
         [b'id,question,answer\n1,"', *[b"x" * 1000 + b"\n"] * 40_000]
     ),
     "a row that never ends.csv": _pieces([b'id,question,answer\n1,"', *[b'a\n","' * 20_000] * 100]),
-    "blank lines in a quote.csv": _pieces([b'id,question,answer\n1,"', b"\n" * 20 * MIB]),
+    "blank lines in a quote.csv": _pieces([b'id,question,answer\n1,"', b"\n" * 5 * MIB]),
     "a million columns.csv": _pieces([b"id,question,answer\n", b"a," * 5_000_000, b"\n"]),
     "NULs.csv": _bytes(b"id,question,answer\n" + b"\x00" * 5 * MIB + b"\n"),
     # compressed
@@ -236,7 +244,7 @@ DEAD: dict[str, Writer] = {
     "blank lines.jsonl.gz": _gzip(GOOD, *[b"\n" * MIB] * 100),
     "empty objects.jsonl.zst": _zstd(GOOD + b"{}\n" * 20_000_000),
     "zeros.jsonl.zst": _zstd(b"0" * 300 * MIB),
-    "cut.jsonl.gz": lambda path: (_gzip(GOOD * 10_000)(path), os.truncate(path, 200)) and None,
+    "cut.jsonl.gz": _cut(_gzip(GOOD * 10_000), 200),
     "gzip in gzip.jsonl.gz": _nested_gzip,
     "zeros behind.jsonl.gz": _bytes(gzip.compress(GOOD) + b"\x00" * 1000 + b"\x1f\x8b\xff"),
     "zeros.jsonl.bz2": _bytes(bz2.compress(b"0" * 100 * MIB)),

@@ -96,9 +96,9 @@ def test_a_gzip_bomb_stops_early_and_what_came_before_is_kept(
     receipt = ingest(run)
     assert (receipt.rows_out, receipt.dead_letters) == (1, 1)
     assert "bomb" in query(run, "SELECT error FROM dead_letters")[0][0]
-    # the ratio counts from 16 MiB on; the next chunk of at most 1 MiB is the last
-    assert 16 * 2**20 <= max(unpacked.values()) <= 17 * 2**20
-    assert sum(unpacked.values()) <= 3 * 17 * 2**20
+    # the ratio counts from 8 MiB on; the next chunk of at most 1 MiB is the last
+    assert 8 * 2**20 <= max(unpacked.values()) <= 9 * 2**20
+    assert sum(unpacked.values()) <= 3 * 9 * 2**20
 
 
 def test_the_deepest_json_that_is_read_can_also_be_kept(tmp_path: Path):
