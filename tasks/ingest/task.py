@@ -44,7 +44,6 @@ def ingest(run: Run) -> Receipt:
     forced = forced_format(run.request.log_format, columns)
     spool.clear_downloads(home)
     with run.open_store() as store:
-        store.hold_memory(_MAX_STORE_BYTES)
         # ages count back from when the run began, so a resumed run has the same window
         began = ledger.began_at(store, run.run_id) or run.clock()
         wanted = window(run.request.since, run.request.until, began)
@@ -85,14 +84,20 @@ def _take(
     wanted: Window,
     files: Sequence[LogFile],
 ) -> None:
-    """All of a file, or the letter that says that this machine cannot hold it."""
-    try:
-        with store.transaction():
-            take_in(run, store, reader, unread, forced, wanted, files)
-    except (MemoryError, StoreMemoryError) as error:
-        reason = f"the file cannot be taken in for want of memory: {error}"
-        with store.transaction():
-            give_up(run, store, unread, forced, reason)
+    """All of a file, or the letter that says that this machine cannot hold it.
+
+    DuckDB writes 2,048 rows at a time, which of very long texts take more than it usually needs.
+    """
+    for max_bytes in (_MAX_STORE_BYTES, None):
+        store.hold_memory(max_bytes)
+        try:
+            with store.transaction():
+                take_in(run, store, reader, unread, forced, wanted, files)
+            return
+        except (MemoryError, StoreMemoryError) as error:
+            reason = f"the file cannot be taken in for want of memory: {error}"
+    with store.transaction():
+        give_up(run, store, unread, forced, reason)
 
 
 def _refuse_if_none_recognised(store: Store, logs: LogFiles) -> None:

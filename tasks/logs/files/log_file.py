@@ -62,6 +62,14 @@ def look_at(path: Path, home: Path | None = None) -> LogFile:
             "not a regular file", received=str(path), allowed="a file or a folder"
         )
     source = str(path)
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        raise UnreadableLogError(
+            "a name that is not UTF-8",
+            received=source.encode("utf-8", "backslashreplace").decode(),
+            next="rename the file",
+        ) from None
     if home is not None and path.parent == spool_folder(home):
         source = f"stdin:{path.name.removeprefix(STDIN_PREFIX)[:16]}"
     return LogFile(path, status.st_size, status.st_ctime_ns, source)

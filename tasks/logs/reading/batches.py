@@ -31,7 +31,10 @@ _MAX_ROWS = 2_000
 _MAX_BYTES = 8 * 2**20
 #: what makes no row is told of too, so that whoever waits sees that it goes on
 _MAX_RECORDS = 100_000
+#: of the rows of one line or document: what stands once in it may go into each of them
+_MAX_VALUE_BYTES = 512 * 2**20
 _MESSAGES, _RESPONSE = (LANDING.column_names.index(name) for name in ("messages", "response"))
+_TAGS = LANDING.column_names.index("tags")
 _REQUEST_ID = LANDING.column_names.index("request_id")
 
 
@@ -77,8 +80,16 @@ def rows_of(
 ) -> Iterator[LogRows]:
     """Every record in order, in batches of bounded size; the last may be empty."""
     filling = _Filling()
+    of_value, num_bytes = -1, 0
     for located in records:
+        if located.byte_offset != of_value:
+            of_value, num_bytes = located.byte_offset, 0
+        if num_bytes > _MAX_VALUE_BYTES:
+            located.record = Dead(f"the rows before take more than {_MAX_VALUE_BYTES} bytes")
+            located.raw = b""
+        before = filling.num_bytes
         _add(filling, located, made_by, cap)
+        num_bytes += filling.num_bytes - before
         if filling.is_full:
             yield filling.rows(bytes_done())
             filling = _Filling()
@@ -97,7 +108,8 @@ def _add(filling: _Filling, located: Located, made_by: Provenance, cap: DeadCap)
             return
         values = call_values(record, place, made_by)
         filling.calls.append(values)
-        filling.num_bytes += len(values[_MESSAGES] or b"") + len(values[_RESPONSE] or b"")
+        for place in (_MESSAGES, _RESPONSE, _TAGS):
+            filling.num_bytes += len(values[place] or b"")
         for signal in record.feedback:
             about = replace(signal, request_id=values[_REQUEST_ID])
             # feedback that came with its call is no record of its own

@@ -94,8 +94,11 @@ class Store:
         finally:
             self._in_transaction = False
 
-    def hold_memory(self, max_bytes: int) -> None:
-        """DuckDB spills to disk beyond this, until the store is closed (else: 80% of all)."""
+    def hold_memory(self, max_bytes: int | None) -> None:
+        """DuckDB spills to disk beyond this, until the store is closed (None: 80% of all)."""
+        if max_bytes is None:
+            self.execute("RESET memory_limit")
+            return
         self.execute(f"SET memory_limit = '{max_bytes >> 20}MiB'")
         with suppress(duckdb.CatalogException):  # older ones do not hold as much back
             self.execute("SET write_buffer_row_group_count = 1")

@@ -263,7 +263,7 @@ DEAD: dict[str, Writer] = {
 #: odd, and yet a log: a row comes in
 ODD: dict[str, Writer] = {
     "json in json.jsonl": _json_in_json,
-    "bad name \udcff\x1b[31m\n.jsonl": _bytes(line(call(1, request_id="of a bad name")) + b"\n"),
+    "name \x1b[31m\n.jsonl": _bytes(line(call(1, request_id="of a bad name")) + b"\n"),
     "15 MiB in a text.jsonl": _bytes(line(call(1, request_id="long", response="x" * 15 * MIB))),
     "15 MiB of escapes.jsonl": _bytes(
         line(call(1, request_id="escapes", response="\u0001" * 2 * MIB))
@@ -277,6 +277,7 @@ ODD: dict[str, Writer] = {
 }
 #: what the file system refuses, or has no bytes of
 REFUSED: dict[str, Writer] = {
+    "not utf-8 \udcff.jsonl": _bytes(line(call(1)) + b"\n"),
     "pipe.jsonl": lambda path: os.mkfifo(path),
     "itself.jsonl": lambda path: path.symlink_to(path),
     "nowhere.jsonl": lambda path: path.symlink_to(path.with_name("gone")),
