@@ -108,8 +108,8 @@ def _add(filling: _Filling, located: Located, made_by: Provenance, cap: DeadCap)
             return
         values = call_values(record, place, made_by)
         filling.calls.append(values)
-        for place in (_MESSAGES, _RESPONSE, _TAGS):
-            filling.num_bytes += len(values[place] or b"")
+        for column in (_MESSAGES, _RESPONSE, _TAGS):
+            filling.num_bytes += len(values[column] or b"")
         for signal in record.feedback:
             about = replace(signal, request_id=values[_REQUEST_ID])
             # feedback that came with its call is no record of its own

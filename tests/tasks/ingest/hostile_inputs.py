@@ -165,11 +165,6 @@ def _socket(path: Path) -> None:
         os.close(place)
 
 
-def _unreadable(path: Path) -> None:
-    path.write_bytes(line(call(1)))
-    path.chmod(0)
-
-
 GOOD = line(call(1, request_id="the good line")) + b"\n"
 DEAD: dict[str, Writer] = {
     # tables
@@ -195,7 +190,7 @@ DEAD: dict[str, Writer] = {
     # lines
     "500,000 empty objects.jsonl": _bytes(b"{}\n" * 500_000),
     "empty objects in one line.jsonl": _bytes(b"[" + b"{}," * 4_000_000 + b"{}]\n"),
-    "empty lists in one line.jsonl": _bytes(GOOD + b"[" + b"[]," * 4_000_000 + b"[]]\n"),
+    "empty lists in one line.jsonl": _bytes(GOOD + b"[" + b"[]," * 1_000_000 + b"[]]\n"),
     "a line of 60 MiB.jsonl": _pieces([GOOD, *[b"x" * MIB] * 60, b"\n", GOOD]),
     "two lines of 15 MiB, not closed.jsonl": _bytes((b'{"a": "' + b"x" * 15 * MIB + b"\n") * 2),
     "backslashes.jsonl": _bytes(b'{"a": "' + b"\\" * 10 * MIB + b"\n" + GOOD),
@@ -215,6 +210,9 @@ DEAD: dict[str, Writer] = {
     "latin-1.jsonl": _bytes('{"request_id": "\xe9"}\n'.encode("latin-1") * 20_000),
     "carriage returns.jsonl": _bytes(b'{"request_id": "x"}\r' * 200_000),
     "random.jsonl": _bytes(random.Random(1).randbytes(5 * MIB)),
+    "a million small tags.jsonl": _bytes(
+        line(call(1, request_id="tags", **{f"k{n}": n for n in range(600_000)}))
+    ),
     # documents
     "empty lists.json": _bytes(b"[\n" + b"[],\n" * 8_000_000 + b"[]\n]"),
     "objects in objects.json": _bytes(b"[\n" + b'{"a":{"b":{}}},\n' * 3_000_000 + b"0\n]"),
@@ -234,15 +232,15 @@ DEAD: dict[str, Writer] = {
     "a quote that never closes.csv": _pieces(
         [b'id,question,answer\n1,"', *[b"x" * 1000 + b"\n"] * 40_000]
     ),
-    "a row that never ends.csv": _pieces([b'id,question,answer\n1,"', *[b'a\n","' * 20_000] * 100]),
+    "a row that never ends.csv": _pieces([b'id,question,answer\n1,"', *[b'a\n","' * 20_000] * 40]),
     "blank lines in a quote.csv": _pieces([b'id,question,answer\n1,"', b"\n" * 5 * MIB]),
     "a million columns.csv": _pieces([b"id,question,answer\n", b"a," * 5_000_000, b"\n"]),
     "NULs.csv": _bytes(b"id,question,answer\n" + b"\x00" * 5 * MIB + b"\n"),
     # compressed
     "zeros.jsonl.gz": _gzip(GOOD, *[b"0" * MIB] * 120),
-    "empty objects.jsonl.gz": _gzip(GOOD, *[b"{}\n" * 333_333] * 100),
+    "empty objects.jsonl.gz": _gzip(GOOD, *[b"{}\n" * 100_000] * 20),
     "blank lines.jsonl.gz": _gzip(GOOD, *[b"\n" * MIB] * 100),
-    "empty objects.jsonl.zst": _zstd(GOOD + b"{}\n" * 20_000_000),
+    "empty objects.jsonl.zst": _zstd(GOOD + b"{}\n" * 2_000_000),
     "zeros.jsonl.zst": _zstd(b"0" * 300 * MIB),
     "cut.jsonl.gz": _cut(_gzip(GOOD * 10_000), 200),
     "gzip in gzip.jsonl.gz": _nested_gzip,
@@ -271,9 +269,6 @@ ODD: dict[str, Writer] = {
     "500,000 judgements.jsonl": _bytes(
         line(call(1, request_id="judged", feedback=[{"kind": "thumbs", "value": 1}] * 300_000))
     ),
-    "a million small tags.jsonl": _bytes(
-        line(call(1, request_id="tags", **{f"k{n}": n for n in range(600_000)}))
-    ),
 }
 #: what the file system refuses, or has no bytes of
 REFUSED: dict[str, Writer] = {
@@ -282,7 +277,6 @@ REFUSED: dict[str, Writer] = {
     "itself.jsonl": lambda path: path.symlink_to(path),
     "nowhere.jsonl": lambda path: path.symlink_to(path.with_name("gone")),
     "socket.jsonl": _socket,
-    "forbidden.jsonl": _unreadable,
 }
 #: nothing to tell of
 SILENT: dict[str, Writer] = {
