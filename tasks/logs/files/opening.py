@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -248,11 +249,16 @@ def open_stretch(path: Path, offset: int, size_bytes: int) -> Iterator[LogStream
         yield stream
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """What was a file when it was found may be a pipe by now, which nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """Only what the file system refuses becomes a user's error, never one raised by the reader."""
     try:
-        handle = path.open("rb")
+        handle = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     except OSError as error:
         raise unreadable(path, error) from None
     with handle:

@@ -184,12 +184,12 @@ DEAD: dict[str, Writer] = {
     "deep.parquet": _deep_parquet,
     "odd values.parquet": _odd_parquet,
     "20,000 columns.parquet": _parquet({f"c{n}": [1] for n in range(20_000)}),
-    "50 million nulls.parquet": _parquet({"request_id": pa.nulls(50_000_000, pa.string())}),
+    "10 million nulls.parquet": _parquet({"request_id": pa.nulls(10_000_000, pa.string())}),
     "dictionary.arrow": _arrow,
     "some.feather": _feather,
     # lines
     "500,000 empty objects.jsonl": _bytes(b"{}\n" * 500_000),
-    "empty objects in one line.jsonl": _bytes(b"[" + b"{}," * 4_000_000 + b"{}]\n"),
+    "empty objects in one line.jsonl": _bytes(b"[" + b"{}," * 1_500_000 + b"{}]\n"),
     "empty lists in one line.jsonl": _bytes(GOOD + b"[" + b"[]," * 1_000_000 + b"[]]\n"),
     "a line of 60 MiB.jsonl": _pieces([GOOD, *[b"x" * MIB] * 60, b"\n", GOOD]),
     "two lines of 15 MiB, not closed.jsonl": _bytes((b'{"a": "' + b"x" * 15 * MIB + b"\n") * 2),
@@ -214,16 +214,16 @@ DEAD: dict[str, Writer] = {
         line(call(1, request_id="tags", **{f"k{n}": n for n in range(600_000)}))
     ),
     # documents
-    "empty lists.json": _bytes(b"[\n" + b"[],\n" * 8_000_000 + b"[]\n]"),
-    "objects in objects.json": _bytes(b"[\n" + b'{"a":{"b":{}}},\n' * 3_000_000 + b"0\n]"),
+    "empty lists.json": _bytes(b"[\n" + b"[],\n" * 3_000_000 + b"[]\n]"),
+    "objects in objects.json": _bytes(b"[\n" + b'{"a":{"b":{}}},\n' * 1_000_000 + b"0\n]"),
     "not closed.json": _bytes(b'{\n"a": [\n' + b'"x",\n' * 2_000_000),
     "an alias in an alias.yaml": _bytes(
         b"interactions:\n- &a0 [x, x]\n"
         + b"".join(b"- &a%d [*a%d, *a%d]\n" % (n, n - 1, n - 1) for n in range(1, 40))
     ),
-    "long.yaml": _bytes(b"interactions:\n" + b"- {a: 1, b: [1, 2, 3], c: x}\n" * 500_000),
+    "long.yaml": _bytes(b"interactions:\n" + b"- {a: 1, b: [1, 2, 3], c: x}\n" * 150_000),
     "deep.yaml": _bytes(b"interactions: " + b"[" * 100_000),
-    "wide.yaml": _bytes(b"interactions: [" + b"{}," * 4_000_000 + b"]"),
+    "wide.yaml": _bytes(b"interactions: [" + b"{}," * 1_000_000 + b"]"),
     "a tag.yaml": _bytes(b"interactions: !!python/object/apply:os.system ['true']\n"),
     # CSV, with [ingest.columns]
     "a cell of 60 MiB.csv": _pieces(
@@ -232,7 +232,7 @@ DEAD: dict[str, Writer] = {
     "a quote that never closes.csv": _pieces(
         [b'id,question,answer\n1,"', *[b"x" * 1000 + b"\n"] * 40_000]
     ),
-    "a row that never ends.csv": _pieces([b'id,question,answer\n1,"', *[b'a\n","' * 20_000] * 40]),
+    "a row that never ends.csv": _pieces([b'id,question,answer\n1,"', *[b'a\n","' * 20_000] * 15]),
     "blank lines in a quote.csv": _pieces([b'id,question,answer\n1,"', b"\n" * 5 * MIB]),
     "a million columns.csv": _pieces([b"id,question,answer\n", b"a," * 5_000_000, b"\n"]),
     "NULs.csv": _bytes(b"id,question,answer\n" + b"\x00" * 5 * MIB + b"\n"),
@@ -266,8 +266,8 @@ ODD: dict[str, Writer] = {
     "15 MiB of escapes.jsonl": _bytes(
         line(call(1, request_id="escapes", response="\u0001" * 2 * MIB))
     ),
-    "500,000 judgements.jsonl": _bytes(
-        line(call(1, request_id="judged", feedback=[{"kind": "thumbs", "value": 1}] * 300_000))
+    "100,000 judgements.jsonl": _bytes(
+        line(call(1, request_id="judged", feedback=[{"kind": "thumbs", "value": 1}] * 100_000))
     ),
 }
 #: what the file system refuses, or has no bytes of
