@@ -135,6 +135,9 @@ def _ingest_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     if changed := notes.get("changed_files"):
         names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if changed[3:] else "")
         yield "changed", f"{names}: not only grown since last read, so read anew"
+    if refused := notes.get("unreadable_files"):
+        more = f" and {len(refused) - 3} more" if refused[3:] else ""
+        yield "unreadable", "; ".join(refused[:3]) + f"{more}: passed over"
     if empty := notes.get("empty_files"):
         count = empty if isinstance(empty, int) else len(empty)
         nothing = "" if receipt.rows_out else "; nothing new came in"

@@ -5,6 +5,7 @@
     │   └── ConfigurationError     several of them, each by its key          exit code 2
     ├── DataError            the data failed validation as a whole           exit code 3
     └── StoreError           a store does not answer or is held              exit code 4
+        ├── StoreMemoryError       what it was to take needs more memory         exit code 4
         ├── StoreBusyError         another process holds it (transient)      exit code 4
         └── StoreUnreachableError  a server does not answer (transient)      exit code 4
 
@@ -87,6 +88,10 @@ class DataError(FlywheelError):
 
 class StoreError(FlywheelError):
     exit_code = 4
+
+
+class StoreMemoryError(StoreError):
+    pass
 
 
 class StoreBusyError(StoreError):

@@ -14,6 +14,7 @@ from itertools import combinations
 
 from tasks.curate.suites import suite_lines
 from tasks.errors import ConfigurationError, Problem, UsageError
+from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.files.sources import find_files
 from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
@@ -65,10 +66,17 @@ class _Check:
             self.problems.append(Problem(key, error))
 
     def logs(self) -> None:
+        refused: list[UnreadableLogError] = []
         for pattern in self.request.logs:
             if pattern != STDIN and not is_url(pattern):
                 with self.of("logs"):
-                    find_files([pattern], self.settings.home_path)
+                    try:
+                        find_files([pattern], self.settings.home_path)
+                    except UnreadableLogError as error:
+                        refused.append(error)
+        if refused and len(refused) == len(self.request.logs):  # else ingest passes over them
+            with self.of("logs"):
+                raise refused[0]
 
     def rules(self) -> None:
         for rules in (in_force.calls_rules, in_force.batch_rules, in_force.feedback_rules):

@@ -2,95 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from tasks.ingest.unread import Unread
 from tasks.logs import formats
 from tasks.logs.files.log_file import LogFile
-from tasks.logs.files.opening import LogStream
-from tasks.logs.formats import AnyFormat, Format
-from tasks.logs.reading.batch_inputs import with_requests
-from tasks.logs.reading.batches import rows_of
-from tasks.logs.reading.locate import Reading
-from tasks.logs.reading.processes import num_processes, parse_with_processes
-from tasks.logs.reading.recognise import Recognised, open_log, recognise_file
-from tasks.logs.reading.worker import Assignment
+from tasks.logs.files.opening import fingerprint
+from tasks.logs.formats import AnyFormat
+from tasks.logs.reading.batches import cap_of, dead_file
+from tasks.logs.reading.here import Found
+from tasks.logs.reading.reader import LogReader
 from tasks.logs.shapes.rows import Provenance
 from tasks.model.window import OPEN, Window
 from tasks.run import Run
-from tasks.settings import IngestSettings
 from tasks.store import Store
 from tasks.store.held import dead_letters as deadletters
 from tasks.store.intake import sources as readings
-from tasks.store.intake.readings import Counts, Intake, LogRows
-
-#: starting processes takes as long as parsing this much in one
-_MIN_BYTES_FOR_PROCESSES = 32 * 2**20
+from tasks.store.intake.readings import Counts, Intake
 
 
 def take_in(
     run: Run,
     store: Store,
+    reader: LogReader,
     unread: Unread,
     forced: AnyFormat | None,
     window: Window,
     files: Sequence[LogFile],
 ) -> None:
-    """What `unread` holds of the window. `files`: all of the run; some explain each other."""
+    """What `unread` holds of the window. `files`: all of the run; some explain each other.
+
+    Raises UnreadableLogError.
+    """
     limits, file = run.settings.ingest, unread.file
-    seen = with_requests(recognise_file(file, limits, forced), file, limits, files)
-    named = seen.format or forced
-    made_by = Provenance(
-        path=file.source,
-        format=formats.UNKNOWN if named is None else named.NAME,
-        parser_version=formats.version_of(seen.format, limits.columns),
-        run_id=run.run_id,
-        now=run.clock(),
-        window=window,
-    )
-    # only lines can be appended to; a document or table that grew is another one
-    last = unread.appended_to
-    appended = last is not None and seen.syntax == "lines" and last.format == made_by.format
-    start = last.bytes_done if last is not None and appended else 0
-    superseded = _superseded(store, unread, seen, start)
-    intake = Intake(store)
-    intake.counts.bytes_done = file.size_bytes
-    with open_log(file, limits) as stream:
-        intake.take(_rows(limits, stream, seen, file, made_by, start))
-        digest = unread.digest or stream.digest()
-    deadletters.mark_replayed(store, sorted(superseded - intake.dead_ids))
+    with reader.open(file, forced) as log:
+        log.join(files)
+        found = log.found
+        named = forced.NAME if forced is not None else formats.UNKNOWN
+        made_by = Provenance(
+            path=file.source,
+            format=found.format or named,
+            parser_version=found.parser_version,
+            run_id=run.run_id,
+            now=run.clock(),
+            window=window,
+        )
+        # only lines can be appended to; a document or table that grew is another one
+        last = unread.appended_to
+        appended = last is not None and found.syntax == "lines" and last.format == made_by.format
+        start = last.bytes_done if last is not None and appended else 0
+        superseded = _superseded(store, unread, found, start)
+        intake = Intake(store, cap_of(limits))
+        intake.counts.bytes_done = file.size_bytes
+        intake.take(log.rows(made_by, cap_of(limits), start))
+        digest = unread.digest or log.digest()
+    deadletters.mark_replayed(store, sorted(superseded - intake.dead.keys()))
     readings.add_reading(store, _row(unread, digest, made_by, intake.counts, start))
 
 
-def _superseded(store: Store, unread: Unread, seen: Recognised, start: int) -> set[str]:
+def give_up(run: Run, store: Store, unread: Unread, forced: AnyFormat | None, reason: str) -> None:
+    """One letter for the file, which is marked as read."""
+    file, limits = unread.file, run.settings.ingest
+    made_by = Provenance(
+        path=file.source,
+        format=formats.UNKNOWN if forced is None else forced.NAME,
+        parser_version=formats.version_of(None, limits.columns),
+        run_id=run.run_id,
+        now=run.clock(),
+    )
+    intake = Intake(store, cap_of(limits))
+    intake.take(dead_file(file, reason, made_by))
+    digest = unread.digest or fingerprint(file).digest
+    readings.add_reading(store, _row(unread, digest, made_by, intake.counts, 0))
+
+
+def _superseded(store: Store, unread: Unread, found: Found, start: int) -> set[str]:
     """Dead letters whose bytes this reading looks at once more."""
     source = unread.file.source
     if unread.appended_to is not None and start:
         return deadletters.waiting_at(store, source, start)
     waiting = deadletters.waiting_at(store, source, 0) if unread.appended_to is not None else set()
-    return waiting | (deadletters.whole_files(store, source) if seen.format is not None else set())
-
-
-def _rows(
-    limits: IngestSettings,
-    stream: LogStream,
-    seen: Recognised,
-    file: LogFile,
-    made_by: Provenance,
-    start: int,
-) -> Iterator[LogRows]:
-    """What the file brings from byte `start` on. Lines of a large plain file are parsed apart."""
-    count = num_processes(limits.processes)
-    large = file.size_bytes - start >= _MIN_BYTES_FOR_PROCESSES and not stream.is_compressed
-    by_name = seen.format is formats.by_name(made_by.format, limits.columns)
-    if seen.syntax == "lines" and large and count > 1 and seen.format is not None and by_name:
-        work = Assignment(file.path, made_by, limits.max_line_bytes, limits.max_json_depth)
-        return parse_with_processes(stream, start, work, count)
-    parser = seen.format if isinstance(seen.format, Format) else None
-    reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
-    located = reading.records(seen, stream, file, start)
-    return rows_of(located, made_by, lambda: reading.bytes_done)
+    return waiting | (deadletters.whole_files(store, source) if found.format is not None else set())
 
 
 def _row(

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.errors import UsageError
-from tasks.ingest.one_file import take_in
-from tasks.ingest.unread import Unreads
+from tasks.errors import StoreMemoryError, UsageError
+from tasks.ingest.one_file import give_up, take_in
+from tasks.ingest.unread import Unread, Unreads
 from tasks.logs import formats
 from tasks.logs.files import spool
-from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.log_file import LogFile, UnreadableLogError
 from tasks.logs.files.sources import LogFiles, find_files
+from tasks.logs.formats import AnyFormat
+from tasks.logs.reading.reader import LogReader
 from tasks.logs.reading.recognise import forced_format
 from tasks.logs.shapes import merging
 from tasks.model.receipt import Receipt
@@ -34,37 +36,68 @@ _MAX_STORE_BYTES = 768 * 2**20
 def ingest(run: Run) -> Receipt:
     """Take in what is new in the files of `run.request.logs`, of the calls in its window.
 
-    Raises UsageError for a pattern that matches nothing, a file that cannot be opened, an unknown
-    format name, a window that is none, and when no format recognises any of the files;
-    StoreUnreachableError for a storage that does not answer.
+    A file that cannot be read is passed over and told. Raises UsageError where that is all of them,
+    for a pattern that matches nothing, an unknown format name, a window that is none, and when no
+    format recognises any of the files; StoreUnreachableError for a storage that does not answer.
     """
     columns, home = run.settings.ingest.columns, run.settings.home_path
     forced = forced_format(run.request.log_format, columns)
     spool.clear_downloads(home)
     with run.open_store() as store:
-        store.hold_memory(_MAX_STORE_BYTES)
         # ages count back from when the run began, so a resumed run has the same window
         began = ledger.began_at(store, run.run_id) or run.clock()
         wanted = window(run.request.since, run.request.until, began)
         logs = find_files(run.request.logs, home)
         unreads = Unreads(run, store, forced, wanted)
-        for number, file in enumerate(logs.files):
-            run.progress(STAGE, number, len(logs.files), _name(file))
-            if unreads.is_read(file):
-                continue
-            with spool.on_this_machine(file, home) as here:
-                unread = unreads.of(here)
-                if unread is not None:
-                    with store.transaction():
-                        take_in(run, store, unread, forced, wanted, logs.files)
+        refused = list(logs.refused)
+        with LogReader(run.settings.ingest) as reader:
+            for number, file in enumerate(logs.files):
+                run.progress(STAGE, number, len(logs.files), _name(file))
+                if unreads.is_read(file):
+                    continue
+                try:
+                    with spool.on_this_machine(file, home) as here:
+                        unread = unreads.of(here)
+                        if unread is not None:
+                            _take(run, store, reader, unread, forced, wanted, logs.files)
+                except UnreadableLogError as error:
+                    # it is asked again the next time
+                    refused.append(error)
+        if refused and len(refused) == len(logs.files) + len(logs.refused):
+            raise refused[0]
         run.progress(STAGE, len(logs.files), len(logs.files))
         _refuse_if_none_recognised(store, logs)
         with store.transaction():
             _merge_reports(store, run.run_id)
-            receipt = _receipt(run, store, logs, wanted)
+            receipt = _receipt(run, store, logs, refused, wanted)
             landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+def _take(
+    run: Run,
+    store: Store,
+    reader: LogReader,
+    unread: Unread,
+    forced: AnyFormat | None,
+    wanted: Window,
+    files: Sequence[LogFile],
+) -> None:
+    """All of a file, or the letter that says that this machine cannot hold it.
+
+    DuckDB writes 2,048 rows at a time, which of very long texts take more than it usually needs.
+    """
+    for max_bytes in (_MAX_STORE_BYTES, None):
+        store.hold_memory(max_bytes)
+        try:
+            with store.transaction():
+                take_in(run, store, reader, unread, forced, wanted, files)
+            return
+        except (MemoryError, StoreMemoryError) as error:
+            reason = f"the file cannot be taken in for want of memory: {error}"
+    with store.transaction():
+        give_up(run, store, unread, forced, reason)
 
 
 def _refuse_if_none_recognised(store: Store, logs: LogFiles) -> None:
@@ -111,7 +144,13 @@ def _merge_pairs(store: Store, run_id: str, pairs: Sequence[reports.Pair]) -> No
         reports.merge_pairs(store, merges, run_id)
 
 
-def _receipt(run: Run, store: Store, logs: LogFiles, wanted: Window) -> Receipt:
+def _receipt(
+    run: Run,
+    store: Store,
+    logs: LogFiles,
+    refused: Sequence[UnreadableLogError],
+    wanted: Window,
+) -> Receipt:
     totals = readings.totals(store, run.run_id)
     conflicts = landing.count_conflicts(store, run.run_id)
     empty = [file.source for file in logs.files if file.size_bytes == 0]
@@ -129,6 +168,8 @@ def _receipt(run: Run, store: Store, logs: LogFiles, wanted: Window) -> Receipt:
         notes["conflicts"] = conflicts
     if empty:
         notes["empty_files"] = empty
+    if refused:
+        notes["unreadable_files"] = [f"{error.received}: {error.what}" for error in refused]
     if changed := readings.changed_files(store, run.run_id):
         notes["changed_files"] = changed
     if not wanted.is_open:

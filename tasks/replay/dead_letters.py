@@ -19,10 +19,10 @@ from tasks.logs import formats
 from tasks.logs.files.log_file import LogFile, look_at
 from tasks.logs.files.opening import fingerprint
 from tasks.logs.formats import AnyFormat, Format
-from tasks.logs.reading.batch_inputs import with_requests
-from tasks.logs.reading.batches import rows_of
+from tasks.logs.reading.batches import cap_of, rows_of
+from tasks.logs.reading.lines_wanted import LinesWanted
 from tasks.logs.reading.locate import Located, Reading
-from tasks.logs.reading.recognise import open_log, recognise_file
+from tasks.logs.reading.reader import LogReader
 from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Dead, UnreadableError
 from tasks.logs.shapes.rows import Provenance
@@ -32,7 +32,7 @@ from tasks.store.held import dead_letters as deadletters
 from tasks.store.held.dead_letters import Letters
 from tasks.store.intake import landing
 from tasks.store.intake import sources as readings
-from tasks.store.intake.readings import Intake, LogRows
+from tasks.store.intake.readings import DeadCap, Intake, LogRows
 
 _LETTERS_AT_A_TIME = 500
 
@@ -49,7 +49,12 @@ class Revived:
 
 
 def read_again(
-    run: Run, store: Store, letters: Letters, forced: AnyFormat | None, revived: Revived
+    run: Run,
+    store: Store,
+    reader: LogReader,
+    letters: Letters,
+    forced: AnyFormat | None,
+    revived: Revived,
 ) -> None:
     """Counts into `revived`. `forced`: a format instead of the one tried then.
 
@@ -57,25 +62,37 @@ def read_again(
     """
     parser = forced or formats.by_name(letters.format, run.settings.ingest.columns)
     file = _as_it_was(store, letters)
-    intake = Intake(store)
+    intake = Intake(store, _cap(run, letters))
     if file is not None:
-        intake.take(_from_file(run, store, letters, file, parser))
-        still_dead = letters.units.keys() & intake.dead_ids
+        intake.take(_from_file(run, store, reader, letters, file, parser))
+        still_dead = letters.units.keys() & intake.dead.keys()
     else:
         alive: set[str] = set()
         if isinstance(parser, Format):
             # all of them first: while rows go in, nothing else may ask the store
             records = list(_from_bytes(run, store, letters, parser, alive))
-            intake.take(rows_of(records, _made_by(run, letters.source, parser), lambda: 0))
+            made_by = _made_by(run, letters.source, parser.NAME, parser.VERSION)
+            intake.take(rows_of(records, made_by, lambda: 0, DeadCap()))
         still_dead = letters.units.keys() - alive
     deadletters.mark_replayed(store, sorted(letters.units.keys() - still_dead))
-    revived.tried += len(letters.units)
-    revived.still_dead += len(still_dead)
+    revived.tried += letters.num_records
+    revived.still_dead += sum(letters.units[letter_id].num_records for letter_id in still_dead)
     revived.rows_out += intake.counts.rows_out
     revived.new_dead += intake.counts.dead_letters
     # intake takes a letter it knows for a duplicate; here it is the one that was looked at
-    known = len(intake.dead_ids) - intake.counts.dead_letters
+    known = sum(intake.dead.values()) - intake.counts.dead_letters
     revived.duplicates += intake.counts.duplicates - known
+
+
+def _cap(run: Run, letters: Letters) -> DeadCap:
+    """So many letters as were kept each by itself then, so that the rest is the same one again."""
+    rests = [unit for unit in letters.units.values() if unit.is_rest]
+    if rests:
+        first = min(unit.byte_offset for unit in rests)
+        return DeadCap(sum(unit.byte_offset <= first and not unit.is_rest
+                           for unit in letters.units.values()))  # fmt: skip
+    whole = any(unit.line_number is None for unit in letters.units.values())
+    return cap_of(run.settings.ingest) if whole else DeadCap()
 
 
 def _as_it_was(store: Store, letters: Letters) -> LogFile | None:
@@ -93,22 +110,37 @@ def _as_it_was(store: Store, letters: Letters) -> LogFile | None:
 
 
 def _from_file(
-    run: Run, store: Store, letters: Letters, file: LogFile, parser: AnyFormat | None
+    run: Run,
+    store: Store,
+    reader: LogReader,
+    letters: Letters,
+    file: LogFile,
+    parser: AnyFormat | None,
 ) -> Iterator[LogRows]:
-    limits = run.settings.ingest
-    seen = with_requests(recognise_file(file, limits, parser), file, limits)
-    lines = {line for line, _ in letters.units.values()}
-    wanted = {line for line in lines if line is not None}
-    whole = None in lines  # a letter without a line stands somewhere in a document
-    taken = landing.ids_from(store, letters.source, None if whole else sorted(wanted))
-    format = seen.format if isinstance(seen.format, Format) else None
-    reading = Reading(format, limits.max_line_bytes, limits.max_json_depth)
-    with open_log(file, limits) as stream:
-        records = reading.records(seen, stream, file, only=None if whole else wanted)
-        for rows in rows_of(records, _made_by(run, letters.source, seen.format), lambda: 0):
+    lines = _lines(letters)
+    taken = landing.ids_from(store, letters.source, None if lines is None else lines.all_ranges)
+    with reader.open(file, parser) as log:
+        log.join(None)
+        found = log.found
+        made_by = _made_by(run, letters.source, found.format, found.parser_version)
+        for rows in log.rows(made_by, _cap(run, letters), only=lines):
             ids = rows.calls["request_id"].to_pylist()
             fresh = pa.array([request_id not in taken for request_id in ids], type=pa.bool_())
             yield replace(rows, calls=rows.calls.filter(fresh))
+
+
+def _lines(letters: Letters) -> LinesWanted | None:
+    """None: all, since a letter without a line stands somewhere in a document."""
+    numbers: set[int] = set()
+    ranges: list[tuple[int, int]] = []
+    for unit in letters.units.values():
+        if unit.line_number is None:
+            return None
+        if unit.is_rest and unit.last_line is not None:
+            ranges.append((unit.line_number, unit.last_line))
+        else:
+            numbers.add(unit.line_number)
+    return LinesWanted(frozenset(numbers), tuple(ranges))
 
 
 def _from_bytes(
@@ -120,8 +152,9 @@ def _from_bytes(
     for start in range(0, len(ids), _LETTERS_AT_A_TIME):
         raw = deadletters.raw_bytes(store, ids[start : start + _LETTERS_AT_A_TIME])
         for letter_id, data in raw.items():
-            line, offset = letters.units[letter_id]
-            reading = Reading(parser, limits.max_line_bytes, limits.max_json_depth)
+            unit = letters.units[letter_id]
+            line, offset = unit.line_number, unit.byte_offset
+            reading = Reading(parser, limits)
             try:
                 records = list(reading.document(parse(data, limits.max_json_depth), 0))
             except UnreadableError:
@@ -133,7 +166,5 @@ def _from_bytes(
                     yield Located(located.record, line, offset, place, b"")
 
 
-def _made_by(run: Run, source: str, parser: AnyFormat | None) -> Provenance:
-    name = parser.NAME if parser else formats.UNKNOWN
-    version = formats.version_of(parser, run.settings.ingest.columns)
-    return Provenance(source, name, version, run.run_id, run.clock())
+def _made_by(run: Run, source: str, name: str | None, version: str) -> Provenance:
+    return Provenance(source, name or formats.UNKNOWN, version, run.run_id, run.clock())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from expectations.checks import JudgedTable
 from expectations.rules import RuleSet
 from tasks.errors import UsageError
+from tasks.logs.reading.reader import LogReader
 from tasks.logs.reading.recognise import forced_format
 from tasks.model.receipt import Receipt
 from tasks.replay.dead_letters import Revived, read_again
@@ -49,11 +50,12 @@ def replay(run: Run) -> Receipt:
 def _read_letters(run: Run, store: Store) -> Revived:
     forced = forced_format(run.request.log_format, run.settings.ingest.columns)
     groups = deadletters.waiting(store, run.request.only)
-    total = sum(len(group.units) for group in groups)
+    total = sum(group.num_records for group in groups)
     revived = Revived()
-    for group in groups:
-        run.progress(STAGE, revived.tried, total, group.source)
-        read_again(run, store, group, forced, revived)
+    with LogReader(run.settings.ingest) as reader:
+        for group in groups:
+            run.progress(STAGE, revived.tried, total, group.source)
+            read_again(run, store, reader, group, forced, revived)
     return revived
 
 

@@ -63,6 +63,24 @@ class IngestSettings(_Section):
     max_compression_ratio: float = Field(
         200.0, gt=1, description="more bytes out per byte in than this is a bomb, not a log"
     )
+    max_dead_letters: int = Field(
+        1000,
+        ge=0,
+        description="of one file that are kept each by itself, with its bytes; one more stands for "
+        "the rest, which `flywheel replay` reads again in the file",
+    )
+    max_parser_bytes: int = Field(
+        4 * 2**30,
+        ge=2**30,
+        description="address space of a process that parses; a file that needs more becomes a dead "
+        "letter",
+    )
+    max_parser_s: int = Field(
+        20,
+        ge=1,
+        description="processor time that it may take for a batch of rows or a whole document, "
+        "seconds; the same",
+    )
     processes: int = Field(
         0, ge=0, le=64, description="processes that parse a large file; 0: one a core, at most 8"
     )

@@ -6,6 +6,7 @@ start of the file is not part of the first line.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +14,7 @@ from typing import Protocol
 _CHUNK_BYTES = 1 << 20
 #: how much of an over-long line or of an unread file a dead letter keeps
 MAX_KEPT_BYTES = 64 * 1024
+_BLANK = re.compile(rb"\n++")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -37,9 +39,18 @@ class Line:
 
 
 def iterate_lines(
-    stream: Readable, max_line_bytes: int, *, offset: int = 0, number: int = 1
+    stream: Readable,
+    max_line_bytes: int,
+    *,
+    offset: int = 0,
+    number: int = 1,
+    blank_as_one: bool = False,
 ) -> Iterator[Line]:
-    """Lines of `stream`, whose first byte is at `offset` of the file, on line `number`."""
+    """Lines of `stream`, whose first byte is at `offset` of the file, on line `number`.
+
+    `blank_as_one`: of many blank lines in a row only some are told, so that line ends alone do not
+    cost more than what they are between.
+    """
     parts: list[bytes] = []
     held = length = 0
     start = offset
@@ -55,6 +66,11 @@ def iterate_lines(
             number += 1
             position = end + 1
             parts, held, length = [], 0, 0
+            if blank_as_one and not piece and (blank := _BLANK.match(chunk, position)):
+                number += blank.end() - position
+                start += blank.end() - position
+                position = blank.end()
+                yield _line(number - 1, start - 1, b"", 0, max_line_bytes, ended=True)
         rest = chunk[position:]
         kept = rest[: _room(max_line_bytes, held)]
         if kept:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 #: in file names; what counts is the content
 _SUFFIXES = (".gz", ".zst", ".zstd")
 #: the ratio of a small file says nothing
-_RATIO_COUNTS_FROM_BYTES = 64 * 2**20
+_RATIO_COUNTS_FROM_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def fingerprint(file: LogFile, prefix_bytes: int | None = None) -> Fingerprint:
             size = min(_CHUNK_BYTES, file.size_bytes - done)
             if prefix_bytes is not None and done < prefix_bytes:
                 size = min(size, prefix_bytes - done)
-            chunk = handle.read(size)
+            chunk = _read(handle, size)
             if not chunk:
                 break
             digest.update(chunk)
@@ -57,21 +58,41 @@ def fingerprint(file: LogFile, prefix_bytes: int | None = None) -> Fingerprint:
     return Fingerprint(digest.hexdigest(), prefix)
 
 
+def _read(handle: BinaryIO, size: int) -> bytes:
+    try:
+        return handle.read(size)
+    except OSError as error:
+        raise unreadable(Path(handle.name), error) from None
+
+
+def first_bytes(file: LogFile, max_bytes: int) -> bytes:
+    """As they stand in the file, compressed or not."""
+    with _open(file.path) as handle:
+        return _read(handle, min(max_bytes, file.size_bytes))
+
+
 class LogStream:
     """Reads forward through a file, decompressing; stops with a `problem` instead of raising.
 
     `position` counts decompressed bytes. `problem` says why the stream ended before its end.
+    `heard` is called at every read. Raises UnreadableLogError where the file system fails.
     """
 
     def __init__(
-        self, handle: BinaryIO, size_bytes: int, max_decompressed_bytes: int, max_ratio: float
+        self,
+        handle: BinaryIO,
+        size_bytes: int,
+        max_decompressed_bytes: int,
+        max_ratio: float,
+        heard: Callable[[], object] | None = None,
     ) -> None:
         self._handle = handle
         self._left = size_bytes
         self._read = 0
         self._max_bytes = max_decompressed_bytes
         self._max_ratio = max_ratio
-        head = handle.read(min(4, size_bytes))
+        self._heard = heard
+        head = _read(handle, min(4, size_bytes))
         handle.seek(0)
         self._inflate = zlib.decompressobj(wbits=31) if head.startswith(_GZIP) else None
         compressed = pa.PythonFile(_Compressed(self._raw), "r")
@@ -112,7 +133,9 @@ class LogStream:
         return lines
 
     def _raw(self, size: int) -> bytes:
-        data = self._handle.read(min(size, self._left))
+        if self._heard is not None:
+            self._heard()
+        data = _read(self._handle, min(size, self._left))
         self._sha256.update(data)
         self._left -= len(data)
         self._read += len(data)
@@ -163,10 +186,15 @@ class LogStream:
         used = max(1, self._read - len(self._pending))
         if total > self._max_bytes:
             self.problem = f"decompresses to more than {self._max_bytes} bytes"
-        elif total > _RATIO_COUNTS_FROM_BYTES and total / used > self._max_ratio:
+        elif is_bomb(total, used, self._max_ratio):
             self.problem = (
                 f"decompresses to more than {self._max_ratio:g} bytes a byte: taken for a bomb"
             )
+
+
+def is_bomb(num_bytes: int, size_bytes: int, max_ratio: float) -> bool:
+    """Whether bytes that came out of `size_bytes` are too many to be a log."""
+    return num_bytes > _RATIO_COUNTS_FROM_BYTES and num_bytes / max(1, size_bytes) > max_ratio
 
 
 class _Compressed(io.RawIOBase):
@@ -190,10 +218,13 @@ def bare_name(name: str) -> str:
 
 @contextmanager
 def open_stream(
-    file: LogFile, max_decompressed_bytes: int, max_ratio: float
+    file: LogFile,
+    max_decompressed_bytes: int,
+    max_ratio: float,
+    heard: Callable[[], object] | None = None,
 ) -> Iterator[LogStream]:
     with _open(file.path) as handle:
-        yield LogStream(handle, file.size_bytes, max_decompressed_bytes, max_ratio)
+        yield LogStream(handle, file.size_bytes, max_decompressed_bytes, max_ratio, heard)
 
 
 class PlainStretch(LogStream):
@@ -204,7 +235,7 @@ class PlainStretch(LogStream):
         self._left = size_bytes
 
     def _raw(self, size: int) -> bytes:
-        data = self._handle.read(min(size, self._left))
+        data = _read(self._handle, min(size, self._left))
         self._left -= len(data)
         return data
 
@@ -218,11 +249,16 @@ def open_stretch(path: Path, offset: int, size_bytes: int) -> Iterator[LogStream
         yield stream
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """What was a file when it was found may be a pipe by now, which nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
     """Only what the file system refuses becomes a user's error, never one raised by the reader."""
     try:
-        handle = path.open("rb")
+        handle = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     except OSError as error:
         raise unreadable(path, error) from None
     with handle:

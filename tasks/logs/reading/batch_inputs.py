@@ -24,12 +24,12 @@ _PLAIN_ID = re.compile(rb'"custom_id"\s*+:\s*+"([^"\\]*+)"')
 
 
 def with_requests(
-    seen: Recognised, output: LogFile, limits: IngestSettings, files: Sequence[LogFile] = ()
+    seen: Recognised, output: LogFile, limits: IngestSettings, files: Sequence[LogFile] | None
 ) -> Recognised:
-    """The output of a batch together with its questions, from `files` or those beside it."""
+    """The output of a batch together with its questions, from `files`; None: those beside it."""
     if seen.format is None or seen.format.NAME != openai_batch.NAME:
         return seen
-    beside = files or find_files([str(output.path.parent)]).files
+    beside = find_files([str(output.path.parent)]).files if files is None else files
     asked = _requests_for(output, beside, limits)
     return replace(seen, format=openai_batch.WithRequests(asked)) if asked else seen
 

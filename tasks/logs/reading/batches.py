@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from expectations.contracts import LANDING
+from tasks.logs.files.lines import MAX_KEPT_BYTES
+from tasks.logs.files.log_file import LogFile
+from tasks.logs.files.opening import first_bytes
 from tasks.logs.reading.locate import Located
-from tasks.logs.shapes.records import Call, Feedback, Other
+from tasks.logs.shapes.records import Call, Dead, Feedback, Note, Other
 from tasks.logs.shapes.rows import (
     CallValues,
     Provenance,
@@ -19,13 +22,19 @@ from tasks.logs.shapes.rows import (
     dead_letter_row,
     feedback_row,
 )
+from tasks.settings import IngestSettings
 from tasks.store.db.arrow import table_from_values
-from tasks.store.intake.readings import Counts, LogRows
+from tasks.store.intake.readings import Counts, DeadCap, DeadRest, LogRows
 
 #: small enough for the processor's cache, large enough that a batch costs nothing
 _MAX_ROWS = 2_000
 _MAX_BYTES = 8 * 2**20
+#: what makes no row is told of too, so that whoever waits sees that it goes on
+_MAX_RECORDS = 100_000
+#: of the rows of one line or document: what stands once in it may go into each of them
+_MAX_VALUE_BYTES = 512 * 2**20
 _MESSAGES, _RESPONSE = (LANDING.column_names.index(name) for name in ("messages", "response"))
+_TAGS = LANDING.column_names.index("tags")
 _REQUEST_ID = LANDING.column_names.index("request_id")
 
 
@@ -35,30 +44,61 @@ class _Filling:
     signals: list[tuple[Row, bool]] = field(default_factory=list)
     dead: list[Row] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
+    rest: DeadRest | None = None
+    notes: list[Row] = field(default_factory=list)
+    num_records: int = 0
     num_bytes: int = 0
 
     def rows(self, bytes_done: int) -> LogRows:
         self.counts.bytes_done = bytes_done
         calls = table_from_values(LANDING, self.calls)
-        return LogRows(calls, self.signals, self.dead, self.counts)
+        return LogRows(calls, self.signals, self.dead, self.counts, self.rest, self.notes)
+
+    @property
+    def is_full(self) -> bool:
+        num_rows = len(self.calls) + len(self.signals) + len(self.dead)
+        return (
+            num_rows >= _MAX_ROWS
+            or self.num_bytes >= _MAX_BYTES
+            or self.num_records >= _MAX_RECORDS
+        )
+
+
+def cap_of(limits: IngestSettings) -> DeadCap:
+    """For one reading of one file."""
+    return DeadCap(limits.max_dead_letters, limits.max_dead_letters * MAX_KEPT_BYTES)
+
+
+def dead_file(file: LogFile, reason: str, made_by: Provenance) -> Iterator[LogRows]:
+    """One letter for the whole file, or for what of it was not read."""
+    located = Located(Note(reason), None, 0, "#1", first_bytes(file, MAX_KEPT_BYTES))
+    return rows_of([located], made_by, lambda: file.size_bytes, DeadCap())
 
 
 def rows_of(
-    records: Iterable[Located], made_by: Provenance, bytes_done: Callable[[], int]
+    records: Iterable[Located], made_by: Provenance, bytes_done: Callable[[], int], cap: DeadCap
 ) -> Iterator[LogRows]:
     """Every record in order, in batches of bounded size; the last may be empty."""
     filling = _Filling()
+    of_value, num_bytes = -1, 0
     for located in records:
-        _add(filling, located, made_by)
-        num_rows = len(filling.calls) + len(filling.signals) + len(filling.dead)
-        if num_rows >= _MAX_ROWS or filling.num_bytes >= _MAX_BYTES:
+        if located.byte_offset != of_value:
+            of_value, num_bytes = located.byte_offset, 0
+        if num_bytes > _MAX_VALUE_BYTES:
+            located.record = Dead(f"the rows before take more than {_MAX_VALUE_BYTES} bytes")
+            located.raw = b""
+        before = filling.num_bytes
+        _add(filling, located, made_by, cap)
+        num_bytes += filling.num_bytes - before
+        if filling.is_full:
             yield filling.rows(bytes_done())
             filling = _Filling()
     yield filling.rows(bytes_done())
 
 
-def _add(filling: _Filling, located: Located, made_by: Provenance) -> None:
+def _add(filling: _Filling, located: Located, made_by: Provenance, cap: DeadCap) -> None:
     record, place = located.record, located.place
+    filling.num_records += 1
     if isinstance(record, Call):
         started_at = record.started_at
         filling.counts.met_calls(started_at, started_at)
@@ -68,7 +108,8 @@ def _add(filling: _Filling, located: Located, made_by: Provenance) -> None:
             return
         values = call_values(record, place, made_by)
         filling.calls.append(values)
-        filling.num_bytes += len(values[_MESSAGES] or b"") + len(values[_RESPONSE] or b"")
+        for column in (_MESSAGES, _RESPONSE, _TAGS):
+            filling.num_bytes += len(values[column] or b"")
         for signal in record.feedback:
             about = replace(signal, request_id=values[_REQUEST_ID])
             # feedback that came with its call is no record of its own
@@ -78,6 +119,21 @@ def _add(filling: _Filling, located: Located, made_by: Provenance) -> None:
     elif isinstance(record, Feedback):
         filling.signals.append((feedback_row(record, place, made_by), True))
     else:
-        where = (located.line_number, located.byte_offset)
-        filling.dead.append(dead_letter_row(record.error, located.raw, *where, made_by))
-        filling.num_bytes += len(located.raw)
+        _add_dead(filling, record, located, made_by, cap)
+
+
+def _add_dead(
+    filling: _Filling, record: Dead, located: Located, made_by: Provenance, cap: DeadCap
+) -> None:
+    raw, where = located.raw, (located.line_number, located.byte_offset)
+    if isinstance(record, Note):
+        filling.notes.append(dead_letter_row(record.error, raw, *where, made_by))
+    elif cap.admits(len(raw)):
+        filling.dead.append(dead_letter_row(record.error, raw, *where, made_by))
+        filling.num_bytes += len(raw)
+    elif filling.rest is None:
+        first = dead_letter_row(record.error, b"", *where, made_by)
+        filling.rest = DeadRest(first, located.line_number)
+    else:
+        filling.rest.last_line = located.line_number
+        filling.rest.num_records += 1

@@ -14,11 +14,14 @@ from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import Format, TextReader
+from tasks.logs.reading.parquet_rows import parquet_rows
 from tasks.logs.reading.recognise import Recognised
 from tasks.logs.shapes.json_text import dump_bytes, parse, plain
-from tasks.logs.shapes.records import Dead, Json, Record, UnreadableError
+from tasks.logs.shapes.records import Dead, Json, Note, Record, UnreadableError
+from tasks.settings import IngestSettings
 
-_PARQUET_BATCH_ROWS = 2_000
+#: in memory, besides its bytes: so many line ends are no row
+_LINE_COSTS = 100
 _WAITS = "the last line is cut off; it is read again when the file grows"
 
 
@@ -33,18 +36,19 @@ class Located:
     raw: bytes
 
 
-class _CutOff(Dead):
+class _CutOff(Note):
     """The last line, without its end and unreadable: it waits for its rest."""
 
 
 class Reading:
     """Reads one file once. `bytes_done`: where a later reading of an appended file goes on."""
 
-    def __init__(self, format: Format | None, max_line_bytes: int, max_json_depth: int) -> None:
+    def __init__(self, format: Format | None, limits: IngestSettings) -> None:
         """`format` None: for text, which is read by a reader of its own."""
         self._format = format
-        self._max_line_bytes = max_line_bytes
-        self._max_depth = max_json_depth
+        self._max_line_bytes = limits.max_line_bytes
+        self._max_depth = limits.max_json_depth
+        self._max_ratio = limits.max_compression_ratio
         self.bytes_done = 0
 
     def records(
@@ -61,7 +65,7 @@ class Reading:
         """
         if seen.format is None:
             self.bytes_done = file.size_bytes
-            return [Located(Dead(seen.reason), None, 0, "#1", seen.head)] if seen.reason else []
+            return [Located(Note(seen.reason), None, 0, "#1", seen.head)] if seen.reason else []
         if seen.syntax == "lines":
             return self.lines(stream, start, only=only)
         if not isinstance(seen.format, Format):
@@ -90,11 +94,13 @@ class Reading:
             number = 1 + stream.skip(start)
         self.bytes_done = start
         waiting = False
-        for line in iterate_lines(stream, self._max_line_bytes, offset=start, number=number):
+        for line in iterate_lines(
+            stream, self._max_line_bytes, offset=start, number=number, blank_as_one=True
+        ):
             number = line.number + line.ended
             waiting = stream.problem is not None and not line.ended
             if waiting:
-                yield self._located(line, Dead(stream.problem or ""))
+                yield self._located(line, Note(stream.problem or ""))
                 break
             if (only is None or line.number in only) and (line.too_long or line.data.strip()):
                 cut_off = False
@@ -106,29 +112,30 @@ class Reading:
             self.bytes_done = line.next_offset
         if stream.problem is not None and not waiting:
             end = Line(number, self.bytes_done, b"", 0, ended=False)
-            yield self._located(end, Dead(stream.problem))
+            yield self._located(end, Note(stream.problem))
 
     def document(self, value: Json, size_bytes: int) -> Iterator[Located]:
+        whole: bytes | None = None
         for number, record in enumerate(self._of_value(value), start=1):
             raw = record.raw if isinstance(record, Dead) and record.raw is not None else b""
             if isinstance(record, Dead) and record.raw is None:
-                raw = dump_bytes(value)[:MAX_KEPT_BYTES]
+                raw = whole = whole or dump_bytes(value)[:MAX_KEPT_BYTES]
             yield Located(record, None, 0, f"#{number}", raw)
         self.bytes_done = size_bytes
 
     def csv(self, stream: LogStream, delimiter: str) -> Iterator[Located]:
         """Rows under a header. A broken row is a dead letter; a cell may hold line ends."""
         csv.field_size_limit(self._max_line_bytes)
-        used: list[Line] = []
-        rows = csv.reader(self._texts(stream, used), delimiter=delimiter, strict=True)
+        texts = _Texts(stream, self._max_line_bytes)
+        rows = csv.reader(texts, delimiter=delimiter, strict=True)
         header: list[str] | None = None
         while True:
-            used.clear()
+            used = texts.next_row()
             try:
                 row = next(rows, None)
                 broken = next((f"a line of {line.length} bytes" for line in used if line.too_long),
                               "") or _not_utf8(row or [])  # fmt: skip
-            except csv.Error as error:
+            except (csv.Error, UnreadableError) as error:
                 row, broken = [], f"not CSV: {error}"
             if row is None:
                 break
@@ -139,13 +146,7 @@ class Reading:
             self.bytes_done = used[-1].next_offset if used else self.bytes_done
         if stream.problem is not None:
             end = Line(0, self.bytes_done, b"", 0, ended=False)
-            yield self._located(end, Dead(stream.problem))
-
-    def _texts(self, stream: LogStream, used: list[Line]) -> Iterator[str]:
-        for line in iterate_lines(stream, self._max_line_bytes):
-            used.append(line)
-            text = line.data.decode("utf-8", "surrogateescape")
-            yield "\n" if line.too_long else text + "\n"
+            yield self._located(end, Note(stream.problem))
 
     def _of_row(
         self, row: list[str], header: list[str], broken: str, used: list[Line]
@@ -162,22 +163,29 @@ class Reading:
         """A row that JSON cannot hold is a dead letter; so is the rest of a damaged file."""
         number = 0
         try:
-            for row in _parquet_rows(path):
+            for row in parquet_rows(path, size_bytes, self._max_line_bytes, self._max_ratio):
                 number += 1
                 raw = b""
                 try:
+                    if isinstance(row, UnreadableError):
+                        raise row
                     records = list(self._of_value(plain(row)))
                 except UnreadableError as error:
                     records = [Dead(str(error))]
                 for record in records:
                     if isinstance(record, Dead):
-                        raw = record.raw if record.raw is not None else dump_bytes(row)
+                        raw = record.raw if record.raw is not None else self._bytes_of(row)
                     yield Located(record, number, number, str(number), raw)
-        except (OSError, ValueError, NotImplementedError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # Arrow and the values in the file have many ways to fail
             reason = " ".join(str(error).split())[:300]
-            dead = Dead(f"the Parquet file cannot be read after row {number}: {reason}")
+            dead = Note(f"the Parquet file cannot be read after row {number}: {reason}")
             yield Located(dead, None, number, f"#{number}", b"PAR1")
         self.bytes_done = size_bytes
+
+    def _bytes_of(self, row: dict[str, object] | UnreadableError) -> bytes:
+        return b"" if isinstance(row, UnreadableError) else dump_bytes(row)[: self._max_line_bytes]
 
     def text(self, stream: LogStream, reader: TextReader, size_bytes: int) -> Iterator[Located]:
         """A text log, whole: what one line means may stand in another."""
@@ -196,7 +204,7 @@ class Reading:
             yield self._located(last, record)
         self.bytes_done = size_bytes
         if stream.problem is not None:
-            yield self._located(last, Dead(stream.problem))
+            yield self._located(last, Note(stream.problem))
 
     def _located(self, line: Line, record: Record) -> Located:
         raw = record.raw if isinstance(record, Dead) and record.raw is not None else line.data
@@ -240,9 +248,32 @@ def _not_utf8(cells: list[str]) -> str:
     return ""
 
 
-def _parquet_rows(path: Path) -> Iterator[dict[str, object]]:
-    import pyarrow.parquet as pq
+class _Texts:
+    """Lines for the CSV reader, and which of them its row took; a row has the size of a line."""
 
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_PARQUET_BATCH_ROWS):
-            yield from batch.to_pylist()
+    def __init__(self, stream: LogStream, max_row_bytes: int) -> None:
+        self._lines = iterate_lines(stream, max_row_bytes)
+        self._max_row_bytes = max_row_bytes
+        self._used: list[Line] = []
+        self._num_bytes = 0
+
+    def next_row(self) -> list[Line]:
+        """The list that the lines of the next row go into."""
+        self._used = []
+        self._num_bytes = 0
+        return self._used
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        while not self._used and not line.length and line.ended:  # between rows it means nothing
+            line = next(self._lines)
+        self._used.append(line)
+        self._num_bytes += len(line.data) + _LINE_COSTS
+        if len(self._used) > 1 and self._num_bytes > self._max_row_bytes:
+            raise UnreadableError(
+                f"a row of more than {self._max_row_bytes} bytes ([ingest] max_line_bytes)"
+            )
+        return "\n" if line.too_long else line.data.decode("utf-8", "surrogateescape") + "\n"

@@ -1,29 +1,38 @@
-"""A large file of plain lines, parsed by several processes, its batches in the order of the file.
+"""Processes that parse logs: started when needed, kept for the next file, each with limits.
 
-Python parses on one core only. The file is cut at line ends into stretches, which the processes
-read themselves; the rows come back as Arrow. Whatever the number of processes, the batches are the
-same rows in the same order.
+A process that dies says why. What it was at is then told by a dead letter, unless a person ended
+it. One that was killed may have been in the way of another: its work is tried once more.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import queue
+import signal
 import subprocess
 import sys
-from collections import deque
+import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager
 
 from tasks.errors import FlywheelError
-from tasks.logs.files.opening import LogStream
-from tasks.logs.reading.worker import Assignment, Stretch
+from tasks.logs.files.log_file import UnreadableLogError
+from tasks.logs.reading.commands import OUT_OF_MEMORY, Command, Done, Refused
+from tasks.logs.reading.here import Found
+from tasks.settings import IngestSettings
 from tasks.store.intake.readings import LogRows
 
-_STRETCH_BYTES = 4 * 2**20
 _MAX_PROCESSES = 8
+_BY_HAND = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
+
+
+class WorkerDiedError(Exception):
+    """`reason`: for people. `is_killed`: perhaps for no fault of its work."""
+
+    def __init__(self, reason: str, *, is_killed: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_killed = is_killed
 
 
 def num_processes(wanted: int) -> int:
@@ -31,90 +40,108 @@ def num_processes(wanted: int) -> int:
     return wanted or min(_MAX_PROCESSES, len(os.sched_getaffinity(0)))
 
 
-def parse_with_processes(
-    stream: LogStream, start: int, assignment: Assignment, count: int
-) -> Iterator[LogRows]:
-    """Batches of the plain lines from byte `start` on. Raises FlywheelError where a process dies.
+class Workers:
+    """All processes of one ingest or replay, for the length of a `with` block."""
 
-    `stream` stands at the beginning of the file and is used only to find line ends.
-    """
-    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+    def __init__(self, limits: IngestSettings) -> None:
+        self._limits = limits
+        self._idle: list[Worker] = []
+        self._all: list[Worker] = []
 
-    def parse(stretch: Stretch) -> list[LogRows]:
-        worker = idle.get()
-        try:
-            return worker.parse(stretch)
-        finally:
-            idle.put(worker)
-
-    with ExitStack() as stack:
-        for _ in range(count):
-            idle.put(stack.enter_context(_Worker(assignment)))
-        threads = stack.enter_context(ThreadPoolExecutor(count))
-        pending: deque[Future[list[LogRows]]] = deque()
-        stack.callback(lambda: [future.cancel() for future in pending])
-        for stretch in stretches(stream, start):
-            pending.append(threads.submit(parse, stretch))
-            if len(pending) > 2 * count:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-
-
-def stretches(stream: LogStream, start: int, size_bytes: int = _STRETCH_BYTES) -> Iterator[Stretch]:
-    """Whole lines of about this size; an endless line makes a longer stretch and is not held."""
-    number = 1 + stream.skip(start)
-    offset, unfinished = start, 0
-    while chunk := stream.read(size_bytes):
-        end = chunk.rfind(b"\n") + 1
-        if end:
-            yield Stretch(offset, unfinished + end, number)
-            number += chunk.count(b"\n")
-            offset += unfinished + end
-            unfinished = 0
-        unfinished += len(chunk) - end
-    if unfinished:
-        yield Stretch(offset, unfinished, number)
-
-
-class _Worker:
-    """One `tasks.logs.reading.worker`, for the length of a `with` block."""
-
-    def __init__(self, assignment: Assignment) -> None:
-        # the same modules as here, and nothing of the folder that we happen to stand in
-        path = os.pathsep.join(folder for folder in sys.path if folder)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tasks.logs.reading.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        self._path = assignment.path
-        self._assignment: Assignment | None = assignment
-
-    def __enter__(self) -> _Worker:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for worker in self._all:
+            worker.end()
+
+    @contextmanager
+    def one(self) -> Iterator[Worker]:
+        """A process that nobody else uses meanwhile; one that did not finish is not used again."""
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = Worker(self._limits)
+            self._all.append(worker)
+        try:
+            yield worker
+        finally:
+            if worker.is_idle:
+                self._idle.append(worker)
+            else:
+                worker.end()
+                self._all.remove(worker)
+
+
+class Worker:
+    """One `tasks.logs.reading.worker`."""
+
+    def __init__(self, limits: IngestSettings) -> None:
+        self._limits = limits
+        # the same modules as here, and nothing of the folder that we happen to stand in
+        path = os.pathsep.join(folder for folder in sys.path if folder)
+        # what a library says as it crashes is read when it has
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tasks.logs.reading.worker",
+             str(limits.max_parser_bytes), str(limits.max_parser_s)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            # Arrow's own allocators take address space in advance
+            env={**os.environ, "PYTHONPATH": path, "ARROW_DEFAULT_MEMORY_POOL": "system"},
+        )  # fmt: skip
+        self.is_idle = True
+
+    def end(self) -> None:
         self._process.kill()
         self._process.communicate()
+        self._said.close()
 
-    def parse(self, stretch: Stretch) -> list[LogRows]:
+    def ask(self, command: Command) -> Iterator[Found | LogRows | Done]:
+        """The answers, `Done` too.
+
+        Raises WorkerDiedError, UnreadableLogError, and FlywheelError where a person ended it.
+        """
+        self.is_idle = False
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
         try:
-            if self._assignment is not None:
-                pickle.dump(self._assignment, stdin)
-                self._assignment = None
-            pickle.dump(stretch, stdin)
+            pickle.dump(command, stdin, pickle.HIGHEST_PROTOCOL)
             stdin.flush()
-            batches: list[LogRows] = pickle.load(stdout)  # noqa: S301 - our own process
-        except (EOFError, OSError, pickle.UnpicklingError):
-            raise FlywheelError(
-                "a process that parses logs ended before its work",
-                received=f"exit code {self._process.wait(10)} at byte {stretch.offset} of "
-                f"{self._path}",
-                next="nothing of this file was taken in; [ingest] processes = 1 parses without it",
-            ) from None
-        return batches
+        except OSError:
+            raise self._death() from None
+        while not self.is_idle:
+            try:
+                answer = pickle.load(stdout)  # noqa: S301 - our own process
+            except (EOFError, OSError, pickle.UnpicklingError):
+                raise self._death() from None
+            self.is_idle = isinstance(answer, Done | Refused)
+            if isinstance(answer, Refused):
+                raise UnreadableLogError(answer.what, received=answer.received, next=answer.next)
+            yield answer
+
+    def _death(self) -> Exception:
+        code = self._process.wait()
+        if code in _BY_HAND:
+            return FlywheelError(
+                "a process that parses logs was ended before its work",
+                received=signal.Signals(-code).name,
+                next="nothing of this file was taken in; run the same command again",
+            )
+        return WorkerDiedError(self._reason(code), is_killed=code == -signal.SIGKILL)
+
+    def _reason(self, code: int) -> str:
+        if code == OUT_OF_MEMORY:
+            limit = self._limits.max_parser_bytes
+            return f"it takes more than {limit} bytes ([ingest] max_parser_bytes), or than are left"
+        if code == -signal.SIGXCPU:
+            return f"it takes more than {self._limits.max_parser_s} s ([ingest] max_parser_s)"
+        if code == -signal.SIGKILL:
+            return "the process that parsed it was killed, as it is when memory runs out"
+        self._said.seek(0)
+        lines = self._said.read().decode("utf-8", "replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        name = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return f"the process that parsed it ended {name}" + (f": {last[:300]}" if last else "")

@@ -7,7 +7,7 @@ Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,14 +71,22 @@ def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
     return forced
 
 
-def open_log(file: LogFile, limits: IngestSettings) -> AbstractContextManager[LogStream]:
-    return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio)
+def open_log(
+    file: LogFile, limits: IngestSettings, heard: Callable[[], object] | None = None
+) -> AbstractContextManager[LogStream]:
+    """`heard`: called at every read, so that whoever waits sees that it goes on."""
+    return open_stream(file, limits.max_decompressed_bytes, limits.max_compression_ratio, heard)
 
 
-def recognise_file(file: LogFile, limits: IngestSettings, forced: AnyFormat | None) -> Recognised:
-    """With a forced format only the syntax is looked for."""
+def recognise_file(
+    file: LogFile,
+    limits: IngestSettings,
+    forced: AnyFormat | None,
+    heard: Callable[[], object] | None = None,
+) -> Recognised:
+    """With a forced format only the syntax is looked for. `heard`: as for `open_log`."""
     path = file.path
-    with open_log(file, limits) as stream:
+    with open_log(file, limits, heard) as stream:
         lines = _sample(stream, limits.max_line_bytes)
     with open_log(file, limits) as stream:
         head = stream.read(MAX_KEPT_BYTES)
@@ -162,7 +170,7 @@ def _csv(first: bytes, limits: IngestSettings, head: bytes) -> Recognised:
 def _sample(stream: LogStream, max_line_bytes: int) -> list[Line]:
     lines: list[Line] = []
     size = 0
-    for line in iterate_lines(stream, max_line_bytes):
+    for line in iterate_lines(stream, max_line_bytes, blank_as_one=True):
         if line.data.strip() or line.too_long:
             lines.append(line)
             size += len(line.data)

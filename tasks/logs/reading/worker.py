@@ -1,8 +1,11 @@
-"""The process that parses stretches of a log file: `python -m tasks.logs.reading.worker`.
+"""The process that parses log files: `python -m tasks.logs.reading.worker MAX_BYTES MAX_S`.
 
-Speaks pickle over its standard streams with `processes.py`, which starts it: first the assignment,
-then stretches, each answered by its batches. It ends when its input ends, so it never outlives the
-process that started it, however that one died. It opens the log and nothing else.
+Speaks pickle over its standard streams with `processes.py`, which starts it: each command is
+answered by any number of values and a `Done`. It ends when its input ends, so it never outlives
+the process that started it, however that one died. It opens logs and nothing else.
+
+What it needs beyond its limits ends it: address space, and processor time since it was last heard
+of. So a file that cannot be parsed within them costs this process and not the one that asked.
 """
 
 from __future__ import annotations
@@ -10,68 +13,130 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import resource
 import signal
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from tasks.logs import formats
+from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.files.opening import open_stretch
 from tasks.logs.reading.batches import rows_of
+from tasks.logs.reading.commands import (
+    OUT_OF_MEMORY,
+    Command,
+    Done,
+    Join,
+    OpenFile,
+    ParseStretch,
+    Refused,
+)
+from tasks.logs.reading.here import Found, LogHere
 from tasks.logs.reading.locate import Reading
-from tasks.logs.shapes.rows import Provenance
 from tasks.store.intake.readings import LogRows
 
-__all__ = ["Assignment", "Stretch", "parse_stretch"]
+
+class _Parser:
+    """What the process does with its commands, one file open at a time."""
+
+    def __init__(self, max_s: int) -> None:
+        self._max_s = max_s
+        self._log: LogHere | None = None
+
+    def answer(self, command: Command) -> Iterator[Found | LogRows | Done]:
+        if isinstance(command, ParseStretch):
+            yield from _of_stretch(command)
+            yield Done()
+            return
+        if isinstance(command, OpenFile):
+            self.close()
+            forced = formats.by_name(command.forced or "", command.limits.columns)
+            log = LogHere(command.file, command.limits, forced, self.go_on)
+            self._log = log.__enter__()
+            yield log.found
+            yield Done()
+            return
+        assert self._log is not None, "no file is open"
+        if isinstance(command, Join):
+            self._log.join(command.files)
+            yield self._log.found
+            yield Done()
+            return
+        yield from self._log.rows(command.made_by, command.cap, command.start, command.only)
+        yield Done(self._log.digest())
+        self.close()
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.__exit__()
+            self._log = None
+
+    def go_on(self) -> None:
+        """It was heard of: what it may take counts from now."""
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        soft = int(time.process_time()) + self._max_s + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (_below(soft, hard), hard))
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What all stretches of a file share. The format that `made_by` names needs no columns."""
-
-    path: Path
-    made_by: Provenance
-    max_line_bytes: int
-    max_json_depth: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Whole lines of a plain file, or its unfinished last one; `number` is of the first line."""
-
-    offset: int
-    size_bytes: int
-    number: int
-
-
-def parse_stretch(assignment: Assignment, stretch: Stretch) -> list[LogRows]:
+def _of_stretch(command: ParseStretch) -> Iterator[LogRows]:
     """The rows of these lines, as one process reading the whole file would make them."""
-    parser = formats.by_name(assignment.made_by.format, {})
-    assert isinstance(parser, formats.Format), f"no format of lines: {assignment.made_by.format}"
-    reading = Reading(parser, assignment.max_line_bytes, assignment.max_json_depth)
-    with open_stretch(assignment.path, stretch.offset, stretch.size_bytes) as stream:
+    limits, stretch, made_by = command.limits, command.stretch, command.made_by
+    parser = formats.by_name(made_by.format, {})
+    assert isinstance(parser, formats.Format), f"no format of lines: {made_by.format}"
+    reading = Reading(parser, limits)
+    with open_stretch(command.file.path, stretch.offset, stretch.size_bytes) as stream:
         lines = reading.lines(stream, stretch.offset, stretch.number)
-        return list(rows_of(lines, assignment.made_by, lambda: reading.bytes_done))
+        yield from rows_of(lines, made_by, lambda: reading.bytes_done, command.cap)
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
+def _below(wanted: int, hard: int) -> int:
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def _limit(max_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = _below(max_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def serve(source: BinaryIO, sink: BinaryIO, max_s: int) -> None:
+    parser = _Parser(max_s)
     try:
-        # from the process that started this one, and from nobody else
-        assignment: Assignment = pickle.load(source)  # noqa: S301
         while True:
-            stretch: Stretch = pickle.load(source)  # noqa: S301
-            pickle.dump(parse_stretch(assignment, stretch), sink, pickle.HIGHEST_PROTOCOL)
+            # from the process that started this one, and from nobody else
+            command: Command = pickle.load(source)  # noqa: S301
+            parser.go_on()
+            try:
+                for answer in parser.answer(command):
+                    pickle.dump(answer, sink, pickle.HIGHEST_PROTOCOL)
+                    parser.go_on()
+            except UnreadableLogError as error:
+                refused = Refused(error.what, error.received, error.next)
+                pickle.dump(refused, sink, pickle.HIGHEST_PROTOCOL)
             sink.flush()
     except (EOFError, BrokenPipeError):
         return
 
 
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends us
+def main() -> None:
+    # the parent is told, and ends us
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    max_bytes, max_s = map(int, sys.argv[1:])
+    _limit(max_bytes)
     # JSON has no circles: to look for them after every 700 objects costs a twentieth of the time
     gc.set_threshold(100_000)
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not end in the stream
-    serve(sys.stdin.buffer, output)
+    try:
+        serve(sys.stdin.buffer, output, max_s)
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
     os._exit(0)  # what the parent no longer reads is not flushed
+
+
+if __name__ == "__main__":
+    main()

@@ -80,6 +80,10 @@ class Dead:
     raw: bytes | None = None
 
 
+class Note(Dead):
+    """What tells of the file rather than of a record: kept however many records are dead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Other:
     """Telemetry that is no call (tool, agent and parent spans, metrics): counted, never a row."""

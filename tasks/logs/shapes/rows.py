@@ -94,4 +94,6 @@ def dead_letter_row(
         "run_id": made_by.run_id,
         "created_at": made_by.now,
         "state": "dead",
+        "is_rest": False,
+        "num_records": 1,
     }

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import duckdb
 
 from expectations.contracts import TableContract
-from tasks.errors import StoreBusyError, StoreError
+from tasks.errors import StoreBusyError, StoreError, StoreMemoryError
 from tasks.store.db.schema import is_outdated, migrate
 from tasks.store.db.snapshot import UnsteadyError, remove_leftovers, snapshot
 
@@ -69,7 +69,10 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. Nested use joins the outer transaction."""
+        """All or nothing. Nested use joins the outer transaction.
+
+        Raises StoreMemoryError where it takes more memory than there is.
+        """
         if self._in_transaction:
             yield
             return
@@ -78,15 +81,24 @@ class Store:
         try:
             yield
             self.connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             with suppress(duckdb.Error):  # a failed COMMIT has already ended the transaction
                 self.connection.execute("ROLLBACK")
+            if isinstance(error, duckdb.Error) and _is_out_of_memory(error):
+                raise StoreMemoryError(
+                    "the store cannot take this in for want of memory",
+                    received=str(self.path),
+                    next="raise the memory limit of the process (ulimit -v), or of the machine",
+                ) from error
             raise
         finally:
             self._in_transaction = False
 
-    def hold_memory(self, max_bytes: int) -> None:
-        """DuckDB spills to disk beyond this, until the store is closed (else: 80% of all)."""
+    def hold_memory(self, max_bytes: int | None) -> None:
+        """DuckDB spills to disk beyond this, until the store is closed (None: 80% of all)."""
+        if max_bytes is None:
+            self.execute("RESET memory_limit")
+            return
         self.execute(f"SET memory_limit = '{max_bytes >> 20}MiB'")
         with suppress(duckdb.CatalogException):  # older ones do not hold as much back
             self.execute("SET write_buffer_row_group_count = 1")
@@ -201,6 +213,14 @@ def _connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
         raise _busy(path, held) from None
     except duckdb.Error as error:
         raise _unreadable(path, error) from None
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether it is, or was raised over one that is."""
+    if error is None:
+        return False
+    of_memory = isinstance(error, duckdb.OutOfMemoryException | MemoryError)
+    return of_memory or "failed to pin block" in str(error) or _is_out_of_memory(error.__context__)
 
 
 def _is_held(error: duckdb.Error) -> bool:

@@ -121,6 +121,16 @@ def _guardrails(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE verdicts ADD COLUMN IF NOT EXISTS guardrails JSON")
 
 
+def _letters_of_many(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, every record that could not be read had a dead letter of its own."""
+    for column in (
+        "is_rest BOOLEAN DEFAULT false",
+        "num_records BIGINT DEFAULT 1",
+        "last_line BIGINT",
+    ):
+        connection.execute(f"ALTER TABLE dead_letters ADD COLUMN IF NOT EXISTS {column}")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -135,6 +145,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _challengers,
     _run_samples,
     _guardrails,
+    _letters_of_many,
 )
 
 

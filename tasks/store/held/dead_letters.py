@@ -10,13 +10,28 @@ from tasks.store.db.connection import Store
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """Where a letter stands; one for the rest of a file stands for several records."""
+
+    line_number: int | None
+    byte_offset: int
+    num_records: int
+    last_line: int | None
+    is_rest: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Letters:
-    """Dead letters of one reading of one file. `units`: the line and offset of each, by id."""
+    """Dead letters of one reading of one file, by id."""
 
     source: str
     format: str
     run_id: str
-    units: dict[str, tuple[int | None, int]]
+    units: dict[str, Unit]
+
+    @property
+    def num_records(self) -> int:
+        return sum(unit.num_records for unit in self.units.values())
 
 
 _MATCHES = (
@@ -26,17 +41,20 @@ _MATCHES = (
 
 
 def waiting(store: Store, only: Sequence[str]) -> list[Letters]:
-    """What is dead: all, or what `only` names (a source, the beginning of an id)."""
+    """What is dead: all, or what `only` names (a source, the beginning of an id). With the rest of
+    a file come the letters that are kept each by itself: which is which, only all of them tell."""
     by_reading: dict[tuple[str, str, str], Letters] = {}
-    for source, format_name, run_id, letter_id, line_number, byte_offset in store.rows(
-        "SELECT source, format, run_id, dead_letter_id, line_number, byte_offset "
-        f"FROM dead_letters WHERE state = 'dead' AND {_MATCHES} "
+    for source, format_name, run_id, letter_id, *unit in store.rows(
+        "SELECT source, format, run_id, dead_letter_id, line_number, byte_offset, "
+        "num_records, last_line, is_rest FROM dead_letters "
+        f"WHERE state = 'dead' QUALIFY {_MATCHES} OR "
+        f"bool_or(is_rest AND {_MATCHES}) OVER (PARTITION BY source, format, run_id) "
         "ORDER BY source, run_id, byte_offset, dead_letter_id",
         [list(only)],
     ):
         key = (source, format_name, run_id)
         letters = by_reading.setdefault(key, Letters(*key, {}))
-        letters.units[letter_id] = (line_number, byte_offset)
+        letters.units[letter_id] = Unit(*unit)
     return list(by_reading.values())
 
 

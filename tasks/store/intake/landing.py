@@ -92,20 +92,23 @@ def _known_rows(store: Store, boundary: int) -> list[int]:
     return sorted({row for (row,) in rows} | {row for row, same in held if same})
 
 
-def ids_from(store: Store, path: str, lines: Sequence[int] | None) -> set[str]:
-    """Ids of the calls that came from these lines of a log file; None: from anywhere in it."""
-    places = [f"{path}:{line}" for line in lines or ()]
-    condition = "starts_with(place, ?)" if lines is None else "place IN (SELECT unnest(?))"
+def ids_from(store: Store, path: str, lines: Sequence[tuple[int, int]] | None) -> set[str]:
+    """Ids of the calls that came from these lines of a log file, from the first to the last of each
+    pair; None: from anywhere in it."""
+    line = "try_cast(substr(place, length($1) + 1) AS BIGINT)"
+    within = f"EXISTS (FROM wanted WHERE {line} BETWEEN first AND last)"
+    condition = f"starts_with(place, $1) AND ($2::BIGINT[] IS NULL OR {within})"
     held = "CAST(\"row\"->'sources' AS VARCHAR[])"
     rows = store.rows(
-        "WITH calls AS (SELECT request_id, sources FROM landing UNION ALL "
+        "WITH wanted AS (SELECT unnest($2::BIGINT[]) AS first, unnest($3::BIGINT[]) AS last), "
+        "calls AS (SELECT request_id, sources FROM landing UNION ALL "
         "               SELECT request_id, sources FROM requests), "
         "places AS (SELECT request_id, unnest(sources) AS place FROM calls UNION ALL "
         f"          SELECT request_id, unnest({held}) FROM quarantine UNION ALL "
         "           SELECT second.request_id, unnest(sources) FROM merged_reports second "
         "           JOIN calls ON calls.request_id = second.merged_into) "
         f"SELECT DISTINCT request_id FROM places WHERE {condition}",
-        [f"{path}:" if lines is None else places],
+        [f"{path}:", *([None, None] if lines is None else map(list, zip(*lines, strict=True)))],
     )
     return {request_id for (request_id,) in rows}
 

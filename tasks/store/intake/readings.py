@@ -11,6 +11,7 @@ where calls were met again is noted with them by `landing.note_sources` after th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,34 +61,91 @@ class Counts:
             self.last_call_at = max(self.last_call_at or last, last)
 
 
+@dataclass(slots=True)
+class DeadCap:
+    """How many dead letters of one reading are kept each by itself, and how many bytes of them.
+
+    The first that is too many closes it, so that what is kept is the beginning, however the file
+    was cut among processes. None: no limit.
+    """
+
+    max_letters: int | None = None
+    max_bytes: int | None = None
+    _is_closed: bool = False
+
+    def admits(self, num_bytes: int) -> bool:
+        if self.max_letters is not None:
+            self.max_letters -= 1
+            self._is_closed = self._is_closed or self.max_letters < 0
+        if self.max_bytes is not None:
+            self.max_bytes -= num_bytes
+            self._is_closed = self._is_closed or self.max_bytes < 0
+        return not self._is_closed
+
+
+@dataclass(slots=True)
+class DeadRest:
+    """Dead letters beyond the cap, as the one letter that stands for them. `first`: its row, with
+    the place and the reason of the first of them and no bytes."""
+
+    first: Row
+    last_line: int | None
+    num_records: int = 1
+
+    def add(self, other: DeadRest) -> None:
+        """What comes behind it in the file."""
+        self.last_line = other.last_line
+        self.num_records += other.num_records
+
+    def row(self) -> Row:
+        line, offset = self.first["line_number"], self.first["byte_offset"]
+        name = f"{self.first['source']}\n{offset}\n{self.num_records} to {self.last_line}"
+        where = "" if line is None else f", lines {line} to {self.last_line}"
+        return {
+            **self.first,
+            "dead_letter_id": hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest(),
+            "error": f"{self.num_records} more records that cannot be read{where}; the first: "
+            f"{self.first['error']}",
+            "is_rest": True,
+            "num_records": self.num_records,
+            "last_line": self.last_line,
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class LogRows:
     """Rows of a stretch of a file: `calls` with the columns of landing, JSON as Arrow's JSON.
 
     `signals`: a feedback row, and whether it is a record of its own (not if it came with a call).
-    `counts`: of what is no row, and where it ends; what the rows come to, the store tells.
+    `dead`: letters of records, `rest` those beyond the cap; `notes`: letters about the file, which
+    are kept whatever their number. `counts`: of what is no row, and where it ends; what the rows
+    come to, the store tells.
     """
 
     calls: pa.Table
     signals: list[tuple[Row, bool]]
     dead: list[Row]
     counts: Counts = field(default_factory=Counts)
+    rest: DeadRest | None = None
+    notes: list[Row] = field(default_factory=list)
 
 
 class Intake:
-    """Takes the batches of one file. `dead_ids` holds every dead letter met."""
+    """Takes the batches of one file. `dead`: the number of records of every dead letter met."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, cap: DeadCap) -> None:
         self._store = store
         self._boundary = landing.last_row(store)
         self._met = Digests()
         self._again: list[pa.Table] = []
         self._signals: list[tuple[Row, bool]] = []
         self._dead: list[Row] = []
+        self._rest: DeadRest | None = None
+        self._cap = cap
         self._held_rows = self._held_bytes = 0
         self._failure: BaseException | None = None
         self.counts = Counts()
-        self.dead_ids: set[str] = set()
+        self.dead: dict[str, int] = {}
 
     def take(self, batches: Iterable[LogRows]) -> None:
         """All of a file. Raises what the batches raise."""
@@ -96,6 +154,9 @@ class Intake:
             landing.add_calls(self._store, self._fresh_calls(first, source))
             if self._failure is not None:
                 raise self._failure
+            self._flush()
+        if self._rest is not None:
+            self._dead = [self._rest.row()]
             self._flush()
         again = landing.take_back_known(self._store, self._boundary)
         self.counts.duplicates += again
@@ -122,7 +183,7 @@ class Intake:
         self.counts.outside_window += batch.counts.outside_window
         self.counts.met_calls(batch.counts.first_call_at, batch.counts.last_call_at)
         self._signals += batch.signals
-        self._dead += batch.dead
+        dead = self._hold_dead(batch)
         met = self._met.add(batch.calls["content_digest"].to_pylist())
         calls = batch.calls
         if met.any():
@@ -131,9 +192,28 @@ class Intake:
             self._again.append(again)
             self._held_bytes += again.nbytes
             self._held_rows += again.num_rows
-        self._held_rows += len(batch.signals) + len(batch.dead)
-        self._held_bytes += sum(len(row["raw"]) for row in batch.dead)
+        self._held_rows += len(batch.signals) + len(dead)
+        self._held_bytes += sum(len(row["raw"]) for row in dead)
         return calls
+
+    def _hold_dead(self, batch: LogRows) -> list[Row]:
+        """The letters of the batch that are kept each by itself."""
+        kept = list(batch.notes)
+        for row in batch.dead:
+            if self._cap.admits(len(row["raw"])):
+                kept.append(row)
+            else:
+                self._add_rest(DeadRest({**row, "raw": b""}, row["line_number"]))
+        if batch.rest is not None:
+            self._add_rest(batch.rest)
+        self._dead += kept
+        return kept
+
+    def _add_rest(self, rest: DeadRest) -> None:
+        if self._rest is None:
+            self._rest = rest
+        else:
+            self._rest.add(rest)
 
     def _flush(self) -> None:
         if self._again:
@@ -160,17 +240,18 @@ class Intake:
 
     def _flush_dead(self) -> None:
         ids = [row["dead_letter_id"] for row in self._dead]
-        self.dead_ids.update(ids)
         known = self._known(DEAD_LETTERS, ids)
         fresh: list[Row] = []
         for row in self._dead:
+            num_records = row["num_records"]
+            self.dead[row["dead_letter_id"]] = num_records
             if row["dead_letter_id"] in known:
-                self.counts.duplicates += 1
+                self.counts.duplicates += num_records
             else:
                 known.add(row["dead_letter_id"])
                 fresh.append(row)
+                self.counts.dead_letters += num_records
         self._store.insert(DEAD_LETTERS, fresh)
-        self.counts.dead_letters += len(fresh)
 
     def _known(self, table: TableContract, ids: list[str]) -> set[str]:
         """Those that the table holds."""

@@ -11,6 +11,7 @@ import pytest
 
 from tasks.ingest.task import ingest
 from tasks.logs.files.opening import LogStream
+from tasks.logs.reading import reader
 from tasks.logs.shapes.records import UnreadableError
 from tests.tasks.logs.builders import call, line, make_run, query, write_lines
 from tests.work import Work, assert_linear, counting
@@ -85,6 +86,7 @@ def test_a_gzip_bomb_stops_early_and_what_came_before_is_kept(
         return data
 
     monkeypatch.setattr(LogStream, "read", counted)
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 2**40)  # else another process reads it
     path = tmp_path / "a.jsonl.gz"
     with gzip.open(path, "wb") as handle:
         handle.write(line(call(1)) + b"\n")
@@ -94,9 +96,9 @@ def test_a_gzip_bomb_stops_early_and_what_came_before_is_kept(
     receipt = ingest(run)
     assert (receipt.rows_out, receipt.dead_letters) == (1, 1)
     assert "bomb" in query(run, "SELECT error FROM dead_letters")[0][0]
-    # the ratio counts from 64 MiB on; the next chunk of at most 1 MiB is the last
-    assert 64 * 2**20 <= max(unpacked.values()) <= 65 * 2**20
-    assert sum(unpacked.values()) <= 2 * 65 * 2**20
+    # the ratio counts from 8 MiB on; the next chunk of at most 1 MiB is the last
+    assert 8 * 2**20 <= max(unpacked.values()) <= 9 * 2**20
+    assert sum(unpacked.values()) <= 3 * 9 * 2**20
 
 
 def test_the_deepest_json_that_is_read_can_also_be_kept(tmp_path: Path):

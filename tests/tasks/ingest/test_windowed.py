@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from tasks.errors import UsageError
-from tasks.ingest import one_file
 from tasks.ingest.task import ingest
-from tasks.logs.reading import processes
+from tasks.logs.reading import reader
 from tasks.model.receipt import Receipt
 from tests.tasks.logs.builders import append, call, line, make_run, query, write_lines
 
@@ -128,10 +127,9 @@ def test_a_grown_file_whose_beginning_is_wanted_by_now_is_read_from_its_beginnin
 def test_several_processes_pass_over_the_same_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(one_file, "_MIN_BYTES_FOR_PROCESSES", 0)
-    defaults = processes.stretches.__defaults__
-    assert defaults is not None
-    monkeypatch.setattr(processes.stretches, "__defaults__", (300,))
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(reader, "_MIN_BYTES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(reader, "_STRETCH_BYTES", 300)
     calls = [at(n, f"2026-11-{1 + n % 9:02d}T12:00:00Z") for n in range(45)]
     path = write_lines(tmp_path / "a.jsonl", *calls)
     run = make_run(tmp_path, path, since="2026-11-05", ingest={"processes": 2})

@@ -27,6 +27,7 @@ with atheris.instrument_imports(include=["tasks"]):
     from tasks.logs.reading.locate import Reading
     from tasks.logs.shapes.records import Call
     from tasks.logs.shapes.rows import Provenance, call_values
+    from tasks.settings import IngestSettings
 
 from tests.tasks.logs.builders import clock
 
@@ -57,7 +58,7 @@ def mutated(provider: atheris.FuzzedDataProvider, samples: list[Any]) -> Any:
 
 def check(content: bytes, parser: formats.Format) -> None:
     stream = LogStream(io.BytesIO(content), len(content), 10**9, 1e9)
-    located = list(Reading(parser, 10**6, 100).lines(stream))
+    located = list(Reading(parser, IngestSettings()).lines(stream))
     for each in located:
         error = getattr(each.record, "error", "")
         if "the parser broke" in error:

@@ -37,6 +37,7 @@ from tasks.logs.formats import (
 from tasks.logs.reading.locate import Reading
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
 from tasks.logs.shapes.rows import Provenance, call_values, feedback_row
+from tasks.settings import IngestSettings
 from tests.tasks.logs.builders import call, clock
 from tests.tasks.logs.formats import test_anthropic as messages
 from tests.tasks.logs.formats import test_batches as batches
@@ -169,7 +170,7 @@ def test_bytes_changed_anywhere_never_raise_and_every_line_is_counted(
         whole[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
     content = bytes(whole)
     stream = LogStream(io.BytesIO(content), len(content), 10**9, 1e9)
-    reading = Reading(format, 10**6, 100)
+    reading = Reading(format, IngestSettings())
     located = list(reading.lines(stream))
     assert not [x for x in located if "the parser broke" in getattr(x.record, "error", "")]
     if stream.is_compressed:
@@ -197,7 +198,7 @@ def test_text_lines_changed_anywhere_are_each_read_or_counted(format: Any, data:
         whole[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
     content = bytes(whole)
     stream = LogStream(io.BytesIO(content), len(content), 10**9, 1e9)
-    reading = Reading(None, 10**6, 100)
+    reading = Reading(None, IngestSettings())
     located = list(reading.text(stream, format.reader(), len(content)))
     assert not [each for each in located if isinstance(each.record, Dead)]
     for each in located:

@@ -18,6 +18,7 @@ from tasks.logs.reading.locate import Located, Reading
 from tasks.logs.reading.yaml_text import parse_yaml
 from tasks.logs.shapes.records import Call, Dead
 from tasks.logs.shapes.rows import Provenance, call_values
+from tasks.settings import IngestSettings
 from tests.tasks.ingest.test_realdata import FILES
 from tests.tasks.logs.builders import clock
 from tests.tasks.logs.test_fuzz import mutated
@@ -54,7 +55,7 @@ def test_mutated_values(name: str, data: st.DataObject, shared: Path):
     assert isinstance(format, formats.Format)
     value = data.draw(mutated(records_of(shared / "log_formats" / name)))
     format.matches(value)
-    located = list(Reading(format, 10**7, 100).document(value, 1))
+    located = list(Reading(format, IngestSettings()).document(value, 1))
     assert located or value in ([], {}) or isinstance(value, dict)
     check(located, format.NAME, format.VERSION)
 
@@ -73,7 +74,7 @@ def test_mutated_bytes_as_lines(name: str, data: st.DataObject, shared: Path):
         whole[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     content = bytes(whole)
     stream = LogStream(io.BytesIO(content), len(content), 10**9, 1e9)
-    located = list(Reading(format, 10**7, 100).lines(stream))
+    located = list(Reading(format, IngestSettings()).lines(stream))
     check(located, format.NAME, format.VERSION)
     dead = {each.line_number for each in located if isinstance(each.record, Dead)}
     for number, line in enumerate(content.split(b"\n"), start=1):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.errors import FlywheelError
-from tasks.ingest import one_file
 from tasks.ingest.task import ingest
 from tasks.logs.files.opening import open_stream
 from tasks.logs.files.sources import find_files
-from tasks.logs.reading import processes
-from tasks.logs.reading.processes import stretches
+from tasks.logs.reading import processes, reader
+from tasks.logs.reading.reader import stretches
+from tasks.replay.task import replay
 from tests.tasks.ingest.test_hostile import HOSTILE as EVERY_KIND
 from tests.tasks.logs.builders import append, call, make_run, query, write_lines
 
@@ -35,11 +36,9 @@ TABLES = {
 
 @pytest.fixture
 def in_small_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_file, "_MIN_BYTES_FOR_PROCESSES", 0)
-    monkeypatch.setattr(processes, "_STRETCH_BYTES", 300)
-    default = stretches.__defaults__
-    assert default is not None
-    monkeypatch.setattr(stretches, "__defaults__", (300,))
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(reader, "_MIN_BYTES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(reader, "_STRETCH_BYTES", 300)
 
 
 def tables(run: Any) -> dict[str, list[tuple[Any, ...]]]:
@@ -70,7 +69,8 @@ def test_any_number_of_processes_brings_the_same_tables(
 def test_hostile_lines_are_the_same_dead_letters_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_file, "_MIN_BYTES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(reader, "_MIN_BYTES_FOR_PROCESSES", 0)
     endless = b'{"request_id": "' + b"x" * 50 * 2**20 + b'"}'
     lines = [call(1), *(data for data, _ in EVERY_KIND.values()), endless, call(2), call(2)]
     path = write_lines(tmp_path / "a.jsonl", *lines, b'{"cut": "of', end=b"")
@@ -84,24 +84,80 @@ def test_hostile_lines_are_the_same_dead_letters_with_the_same_bytes(
     assert found[0] == found[1]
 
 
-def test_a_process_that_dies_is_told_and_nothing_is_taken_in(
-    tmp_path: Path, in_small_stretches: None, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """(signal, how many of the next processes it ends at once)"""
+    start = processes.Worker.__init__
+
+    def arm(number: signal.Signals, times: int) -> None:
+        left = itertools.count(times, -1)
+
+        def killed(worker: Any, *args: Any) -> None:
+            start(worker, *args)
+            if next(left) > 0:
+                worker._process.send_signal(number)
+                worker._process.wait()
+
+        monkeypatch.setattr(processes.Worker, "__init__", killed)
+
+    return arm
+
+
+@pytest.fixture(params=["apart", "in stretches"])
+def apart(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 2000)
+    if request.param == "in stretches":
+        monkeypatch.setattr(reader, "_MIN_BYTES_FOR_PROCESSES", 2000)
+    else:
+        monkeypatch.setattr(reader, "_is_line", lambda *_: False)
+
+
+def test_what_a_process_dies_of_is_one_dead_letter_and_the_other_files_come_in(
+    tmp_path: Path, apart: None, dying: Any
+) -> None:
+    path = write_lines(tmp_path / "b.jsonl", *(call(n) for n in range(50)))
+    for name, number in (("a", 98), ("c", 99)):
+        write_lines(tmp_path / f"{name}.jsonl", call(number))
+    run = make_run(tmp_path, tmp_path, ingest={"processes": 2})
+    dying(signal.SIGSEGV, 100)
+    first = ingest(run)
+    assert first.rows_out == 2
+    ((error, source),) = query(run, "SELECT error, source FROM dead_letters")
+    assert "SIGSEGV" in error
+    assert source == str(path)
+    again = make_run(tmp_path, tmp_path, run_id="run-2", ingest={"processes": 2})
+    assert ingest(again).notes["new_files"] == 0
+    dying(signal.SIGSEGV, 0)
+    third = make_run(tmp_path, run_id="run-3", ingest={"processes": 2})
+    assert replay(third).rows_out == 50
+    assert query(run, "SELECT DISTINCT state FROM dead_letters") == [("replayed",)]
+
+
+def test_a_process_that_is_killed_once_changes_nothing(
+    tmp_path: Path, apart: None, dying: Any
+) -> None:
+    path = write_lines(tmp_path / "a.jsonl", *HOSTILE, *(call(n) for n in range(20, 60)))
+    found = []
+    for times in (0, 1):
+        dying(signal.SIGKILL, times)
+        run = make_run(tmp_path / str(times), path, ingest={"processes": 2})
+        ingest(run)
+        found.append(tables(run))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_a_person_ends_is_told_and_nothing_is_taken_in(
+    tmp_path: Path, apart: None, dying: Any, number: signal.Signals
 ) -> None:
     path = write_lines(tmp_path / "a.jsonl", *(call(n) for n in range(50)))
-    enter = processes._Worker.__enter__
-
-    def killed(worker: Any) -> Any:
-        worker._process.kill()
-        worker._process.wait()
-        return enter(worker)
-
     run = make_run(tmp_path, path, ingest={"processes": 2})
-    with monkeypatch.context() as patch:
-        patch.setattr(processes._Worker, "__enter__", killed)
-        with pytest.raises(FlywheelError, match="ended before its work") as told:
-            ingest(run)
-    assert "exit code -9" in str(told.value)
+    dying(number, 100)
+    with pytest.raises(FlywheelError, match="ended before its work") as told:
+        ingest(run)
+    assert number.name in str(told.value)
     assert query(run, "SELECT count(*) FROM landing") == [(0,)]
+    dying(number, 0)
     assert ingest(run).rows_out == 50
 
 
