@@ -23,6 +23,7 @@ from tasks.settings import IngestSettings
 from tasks.store import Store
 from tasks.store.held import dead_letters as deadletters
 from tasks.store.intake import sources as readings
+from tasks.store.intake.ids import safe_ids
 from tasks.store.intake.readings import Counts, Intake, LogRows
 
 #: starting processes takes as long as parsing this much in one
@@ -54,7 +55,7 @@ def take_in(
     appended = last is not None and seen.syntax == "lines" and last.format == made_by.format
     start = last.bytes_done if last is not None and appended else 0
     superseded = _superseded(store, unread, seen, start)
-    intake = Intake(store)
+    intake = Intake(store, safe_ids(run))
     intake.counts.bytes_done = file.size_bytes
     with open_log(file, limits) as stream:
         intake.take(_rows(limits, stream, seen, file, made_by, start))

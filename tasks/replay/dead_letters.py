@@ -32,6 +32,7 @@ from tasks.store.held import dead_letters as deadletters
 from tasks.store.held.dead_letters import Letters
 from tasks.store.intake import landing
 from tasks.store.intake import sources as readings
+from tasks.store.intake.ids import safe_ids, with_safe_ids
 from tasks.store.intake.readings import Intake, LogRows
 
 _LETTERS_AT_A_TIME = 500
@@ -57,7 +58,7 @@ def read_again(
     """
     parser = forced or formats.by_name(letters.format, run.settings.ingest.columns)
     file = _as_it_was(store, letters)
-    intake = Intake(store)
+    intake = Intake(store, safe_ids(run))
     if file is not None:
         intake.take(_from_file(run, store, letters, file, parser))
         still_dead = letters.units.keys() & intake.dead_ids
@@ -103,9 +104,11 @@ def _from_file(
     taken = landing.ids_from(store, letters.source, None if whole else sorted(wanted))
     format = seen.format if isinstance(seen.format, Format) else None
     reading = Reading(format, limits.max_line_bytes, limits.max_json_depth)
+    safe_id = safe_ids(run)
     with open_log(file, limits) as stream:
         records = reading.records(seen, stream, file, only=None if whole else wanted)
         for rows in rows_of(records, _made_by(run, letters.source, seen.format), lambda: 0):
+            rows = replace(rows, calls=with_safe_ids(rows.calls, safe_id))
             ids = rows.calls["request_id"].to_pylist()
             fresh = pa.array([request_id not in taken for request_id in ids], type=pa.bool_())
             yield replace(rows, calls=rows.calls.filter(fresh))
