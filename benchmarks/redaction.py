@@ -9,6 +9,10 @@ overlaps a label of its kind. What we mask and nobody labelled lowers the precis
 With --person-model and the extra `ner` also persons, beside what Presidio finds by itself with the
 same spaCy model and its defaults.
 
+Made secrets (planted.py): of every kind that docs/redaction.md promises, how many of --secrets
+leave no stretch of nine signs behind. --ordinary: files whose texts have hardly anything in them;
+each mask there is printed, to be looked at.
+
 Speed: calls of about 2 KB in a canonical call's columns, one core: prose without anything to find;
 prose with an address, a number and a link here and there; the labelled texts, one after another.
 """
@@ -33,6 +37,7 @@ if __package__ in (None, ""):
 import orjson
 import pyarrow as pa
 
+from benchmarks import planted
 from benchmarks.ingest import ROOT, Prose
 from tasks.privacy.masking import KINDS, Redactor
 from tasks.privacy.persons import PERSON
@@ -43,6 +48,7 @@ LABELS = {
     "EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "CREDIT_CARD": "card", "IBAN_CODE": "iban",
     "IP_ADDRESS": "ip", "DOMAIN_NAME": "url", "URL": "url", "PERSON": "person",
 }  # fmt: skip
+DEFAULT_KINDS = tuple(kind for kind in KINDS if kind != "url")
 Span = tuple[int, int, str]
 MIN_RECALL = 0.95
 MIN_CALLS_PER_S = 5_000
@@ -156,6 +162,38 @@ def calls(texts: Iterator[str], count: int) -> pa.Table:
     return pa.Table.from_pylist(rows, schema)
 
 
+def made_secrets(count: int) -> dict[str, float]:
+    """Share found of each kind that is promised."""
+    redactor = Redactor(key=b"benchmark")
+    shares = {}
+    for name in (*planted.TOKENS, *planted.IN_CONTEXT):
+        made = planted.texts(name, count, seed=1)
+        kept = sum(planted.leaks(secret, redactor.text(text)) for text, secret in made)
+        shares[name] = 1 - kept / count
+    return shares
+
+
+def all_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from all_texts(item)
+
+
+def masks_in(path: Path, kinds: Sequence[str]) -> dict[str, Any]:
+    """Of a file of JSON lines: texts, and what is masked in them with its surroundings."""
+    redactor, num_texts, masks = Redactor(kinds), 0, []
+    for record in read_labelled(path):
+        for text in all_texts(record):
+            num_texts += 1
+            masks += [
+                {"kind": kind, "text": text[max(0, start - 30) : end + 20]}
+                for start, end, kind in redactor.spans(text)
+            ]
+    return {"texts": num_texts, "masks": masks}
+
+
 def plain_texts() -> Iterator[str]:
     prose = Prose(0)
     while True:
@@ -194,6 +232,8 @@ def main() -> None:
     )
     parser.add_argument("--labelled", type=Path, required=True)
     parser.add_argument("--person-model", default="", help="spaCy model that is installed")
+    parser.add_argument("--secrets", type=int, default=200, help="made of each kind")
+    parser.add_argument("--ordinary", type=Path, nargs="*", default=[])
     parser.add_argument("--calls", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
@@ -209,6 +249,15 @@ def main() -> None:
             each = compare(records, [PERSON], find)
             show(each, by)
             persons |= {name + by: values for name, values in as_json(each).items()}
+    shares = made_secrets(options.secrets)
+    low = {name: share for name, share in shares.items() if share < MIN_RECALL}
+    print(f"\n{len(shares)} kinds of secret, {options.secrets} made of each: least found "
+          f"{min(shares.values()):.3f}; below {MIN_RECALL}: {low or 'none'}")  # fmt: skip
+    ordinary = {path.name: masks_in(path, DEFAULT_KINDS) for path in options.ordinary}
+    for name, looked in ordinary.items():
+        print(f"{name}: {looked['texts']:,} texts, {len(looked['masks'])} masks")
+        for mask in looked["masks"]:
+            print(f"    {mask['kind']}: {mask['text']!r}")
     sources = {
         "plain prose": plain_texts(),
         "usual": usual_texts(),
@@ -225,7 +274,14 @@ def main() -> None:
           f"{MIN_CALLS_PER_S:,} calls/s on each: {'yes' if fast else 'no'}")  # fmt: skip
     from benchmarks import results
 
-    report = {**results.header(), "kinds": as_json(found) | persons, "calls_per_s": speeds}
+    report = {
+        **results.header(), "kinds": as_json(found) | persons, "secrets": shares,
+        "ordinary": {
+            name: {"texts": each["texts"], "masks": len(each["masks"])}
+            for name, each in ordinary.items()
+        },
+        "calls_per_s": speeds,
+    }  # fmt: skip
     results.write(report, options.out, "redaction")
 
 

@@ -19,6 +19,7 @@ from tasks.run import Run
 from tasks.store import Store
 from tasks.store.held import dead_letters as deadletters
 from tasks.store.intake import sources as readings
+from tasks.store.intake.ids import safe_ids
 from tasks.store.intake.readings import Counts, Intake
 
 
@@ -53,7 +54,7 @@ def take_in(
         appended = last is not None and found.syntax == "lines" and last.format == made_by.format
         start = last.bytes_done if last is not None and appended else 0
         superseded = _superseded(store, unread, found, start)
-        intake = Intake(store, cap_of(limits))
+        intake = Intake(store, cap_of(limits), safe_ids(run))
         intake.counts.bytes_done = file.size_bytes
         intake.take(log.rows(made_by, cap_of(limits), start))
         digest = unread.digest or log.digest()
@@ -71,7 +72,7 @@ def give_up(run: Run, store: Store, unread: Unread, forced: AnyFormat | None, re
         run_id=run.run_id,
         now=run.clock(),
     )
-    intake = Intake(store, cap_of(limits))
+    intake = Intake(store, cap_of(limits), safe_ids(run))
     intake.take(dead_file(file, reason, made_by))
     digest = unread.digest or fingerprint(file).digest
     readings.add_reading(store, _row(unread, digest, made_by, intake.counts, 0))

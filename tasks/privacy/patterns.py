@@ -13,17 +13,19 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from tasks.privacy.finder import Accept, Finder, Span
-from tasks.privacy.secrets import PRIVATE_KEY, SECRETS, is_secret_name
+from tasks.privacy.secrets import PRIVATE_KEYS, SECRETS
+from tasks.privacy.sieve import GROUPED_DIGITS, SEVEN_DIGITS, TWELVE_DIGITS
+from tasks.privacy.spellings import find_spelled_emails
 
-__all__ = ["FINDERS", "KINDS", "Finder", "is_secret_name"]
+__all__ = ["FINDERS", "KINDS", "Finder"]
 
 KINDS = ("secret", "url", "email", "iban", "card", "ip", "phone")
 
 #: stretches of digits as people group them; everything numeric is looked for only in there
-_NUMBERS = re.compile(r"[0-9+(][0-9 .()\u00a0-]{6,80}+")
+_NUMBERS = re.compile(r"[0-9+(][0-9 .()\u00a0\u2000-\u2015\u202f\u2212/\r\n\t|_-]{6,80}+")
 _MAX_STRETCH = 81
 #: what may follow a stretch and still belong to the pattern or its look ahead
-_SLACK = 16
+_SLACK = 48
 
 
 @lru_cache(maxsize=1)  # several finders ask for the same text, one after the other
@@ -48,11 +50,21 @@ def _numbers_with(needed: str) -> Callable[[str], list[Span]]:
 
 _SEVEN_DIGITS = _numbers_with(r"(?:[^0-9]*+[0-9]){7}")
 _TWELVE_DIGITS = _numbers_with(r"(?:[^0-9]*+[0-9]){12}")
+#: and something between them other than one blank or hyphen
+_GROUPED_DIGITS = _numbers_with(
+    r"(?=(?:[^0-9]{0,80}+[0-9]){12})(?:[0-9]|[ -](?=[0-9])){0,81}+[^0-9]{1,3}[0-9]"
+)
 _THREE_DOTS = _numbers_with(r"(?:[^.]*+\.){3}")
 
 
 def _number(
-    kind: str, where: Callable[[str], list[Span]], expression: str, accept: Accept
+    kind: str,
+    where: Callable[[str], list[Span]],
+    expression: str,
+    accept: Accept,
+    group: str,
+    sieve: str,
+    hints: tuple[str, ...] = (),
 ) -> Finder:
     compiled = re.compile(expression)
 
@@ -63,7 +75,7 @@ def _number(
                 if match.start() < stop and accept(match):
                     yield match.span()
 
-    return Finder(kind, (), find, gate=where)
+    return Finder(kind, hints, find, any_case=bool(hints), group=group, sieve=sieve)
 
 
 # --- personal data -----------------------------------------------------------------------------
@@ -92,6 +104,8 @@ def _find_emails(text: str) -> Iterator[Span]:
             start -= 1
             if at - start > _MAX_LOCAL_PART:
                 break
+        while start < at and text[start] in "'.%":  # a quotation mark before it
+            start += 1
         if 0 < at - start <= _MAX_LOCAL_PART:
             yield start, match.end()
 
@@ -139,30 +153,49 @@ def _is_iban(kept: str) -> bool:
     return int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
 
 
+#: what a digit in the other places counts: twice itself, in one digit
+_DOUBLED = dict(zip("0123456789", (0, 2, 4, 6, 8, 1, 3, 5, 7, 9), strict=True))
+
+
 def _luhn(digits: str) -> bool:
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        number = int(digit) * (1 + position % 2)
-        total += number - 9 if number > 9 else number
+    total = sum(map(int, digits[::-2])) + sum(map(_DOUBLED.__getitem__, digits[-2::-2]))
     return total % 10 == 0
 
 
 _CARD_PREFIX = re.compile(r"3[0-9]|4|5[0-9]|6|2[2-7]|2131|1800")
 
 
+#: what such a number is called when it is no card, and written in one piece
+_NO_CARD = re.compile(
+    r"(?:order|invoice|tracking|ticket|shipment|parcel|waybill)s?[\s_.:#-]{0,4}"
+    r"(?:number|num|no|nr|id)?[\s_.:#=\"'-]{0,5}$"
+)
+
+
 def _is_card(match: re.Match[str]) -> bool:
     """Luhn holds, an issuer has the first digits; 12 digits only where Maestro has them."""
-    digits = re.sub(r"[ -]", "", match.group())
+    written = match.group()
+    digits = written if written.isdigit() else re.sub(r"[^0-9]", "", written)
     if not 12 <= len(digits) <= 19 or not _CARD_PREFIX.match(digits):
         return False
     if len(digits) == 12 and not re.match(r"5[0678]|6", digits):
         return False
-    return len(set(digits)) > 1 and _luhn(digits)
+    if not (len(set(digits)) > 1 and _luhn(digits)):
+        return False
+    return len(written) != len(digits) or _NO_CARD.search(_before(match)) is None
 
 
 _CARD = _number(
     "card", _TWELVE_DIGITS,
     r"(?<![\w.+-])[1-6][0-9](?:[ -]?[0-9]){10,17}+(?![\w-]|\.[0-9])", _is_card,
+    "card", TWELVE_DIGITS,
+)  # fmt: skip
+#: grouped as it is printed, with anything between the groups: dots, slashes, line breaks
+_GROUPED_CARD = _number(
+    "card", _GROUPED_DIGITS,
+    r"(?<!\w)(?<![0-9][^\w\s])[2-6][0-9]{3}(?P<gap>[\W_]{1,3})(?:[0-9]{4}(?P=gap)[0-9]{4}(?P=gap)"
+    r"[0-9]{3,4}|[0-9]{6}(?P=gap)[0-9]{4,5})(?!\w|(?P=gap)[0-9])", _is_card,
+    "grouped", GROUPED_DIGITS,
 )  # fmt: skip
 
 
@@ -172,7 +205,12 @@ def _is_ip4(match: re.Match[str]) -> bool:
 
 # the first digit stands before the look behind, so that the search can skip to digits
 _IP4 = _number(
-    "ip", _THREE_DOTS, r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])", _is_ip4
+    "ip",
+    _THREE_DOTS,
+    r"[0-9](?<![\w.-].)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?![\w-]|\.[0-9])",
+    _is_ip4,
+    "ip4",
+    r"[0-9](?:\.[0-9]{1,3}){3}",
 )
 
 
@@ -181,12 +219,16 @@ def _is_ip6(match: re.Match[str]) -> bool:
     # names such as cafe::bad of many programming languages are no addresses
     if text.count(":") < 2 or not any(c.isdigit() for c in text):
         return False
+    if len(text) <= 12 and _SLICE.search(match.string, max(0, match.start() - 2), match.start()):
+        return False
     try:
         return ipaddress.ip_address(text).version == 6
     except ValueError:
         return False
 
 
+#: `items[::2]`, `items[1::2]` of Python
+_SLICE = re.compile(r"[\w)\]]\[$")
 _IP6_GATE = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _IP6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}+(?:\.[0-9.]{5,11})?(?![\w:])")
 
@@ -220,6 +262,11 @@ _PHONE_WORDS = re.compile(
     r"reach (?:me|us|him|her|them)|contact (?:me|us|him|her|them|number)|answer(?:ing)? at|"
     r"messages? to)\b|☎|📞"
 )
+#: one of them is in each text that has one of those
+_PHONE_HINTS = (
+    "phone", "tel", "call", "cell", "mobile", "dial", "fax", "whatsapp", "sms", "ring me",
+    "text me", "reach ", "contact ", "answer", "message", "☎", "📞", "office",
+)  # fmt: skip
 _PHONE_WORDS_AFTER = re.compile(r"[\s-]{0,3}(?:office|fax|mobile|cell)\b", re.IGNORECASE)
 #: numbers that are called something else, even where a telephone is spoken of
 _OTHER_WORDS = re.compile(
@@ -256,20 +303,28 @@ def _is_phone_in_context(match: re.Match[str]) -> bool:
     return said is not None and _OTHER_WORDS.search(before) is None
 
 
-_PHONES = tuple(
-    _number("phone", _SEVEN_DIGITS, rf"{_NOT_AFTER}(?:{shape}){_EXTENSION}{_NOT_BEFORE}", accept)
-    for shape, accept in ((_PHONE_SURE, _is_sure_phone), (_PHONE_MAYBE, _is_phone_in_context))
-)
+_PHONES = (
+    _number("phone", _SEVEN_DIGITS, rf"{_NOT_AFTER}(?:{_PHONE_SURE}){_EXTENSION}{_NOT_BEFORE}",
+            _is_sure_phone, "phone", SEVEN_DIGITS),
+    _number("phone", _SEVEN_DIGITS, rf"{_NOT_AFTER}(?:{_PHONE_MAYBE}){_EXTENSION}{_NOT_BEFORE}",
+            _is_phone_in_context, "phone", SEVEN_DIGITS, _PHONE_HINTS),
+)  # fmt: skip
 
 #: in order: where two overlap, the first one has it
 FINDERS: tuple[Finder, ...] = (
-    PRIVATE_KEY,  # may hold anything
-    Finder("url", ("://", "www."), _find_urls, any_case=True),  # may hold any of the rest
+    *PRIVATE_KEYS,  # may hold anything
+    # may hold any of the rest
+    Finder("url", ("://", "www."), _find_urls, any_case=True, group="address"),
     *SECRETS,
-    Finder("email", ("@",), _find_emails),
-    Finder("iban", (), _find_ibans, gate=_IBAN_START.search),
+    Finder("email", ("@",), _find_emails, group="email"),
+    Finder("email", ("at)", "at]", "at}", "at>", "at )", "at ]", "(@", "[@", " dot "),
+           find_spelled_emails, any_case=True, group="email",
+           sieve=r"(?i:[\[({<]\s?(?:at|@)\s?[\])}>]|\bdot\b)"),
+    Finder("iban", (), _find_ibans, group="iban",
+           sieve=r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11}"),
     _CARD,
+    _GROUPED_CARD,
     _IP4,
-    Finder("ip", (":",), _find_ip6),
+    Finder("ip", (":",), _find_ip6, group="ip6", sieve=r":[0-9A-Fa-f]{0,4}:"),
     *_PHONES,
-)
+)  # fmt: skip

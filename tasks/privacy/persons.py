@@ -54,7 +54,7 @@ def person_finder(model: str) -> Finder:
             for person in analyzer.analyze(text[start:stop], language="en", entities=["PERSON"]):
                 yield start + person.start, start + person.end
 
-    return Finder(PERSON, (), find, gate=bool)
+    return Finder(PERSON, (), find, group=PERSON, sieve="[A-Za-z]|[^\\x00-\\x7f]")
 
 
 def pieces(text: str, max_chars: int = _MAX_CHARS) -> Iterator[Span]:

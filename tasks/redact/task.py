@@ -1,7 +1,8 @@
 """Redact: landing → requests, with secrets and personal data out, in one transaction.
 
 `requests` only ever holds redacted rows. Feedback of the run is masked in place with the same key,
-so the same address has the same pseudonym in both. Last, the new calls are compared with those
+so the same address has the same pseudonym in both. Ids of calls, by which the two join, were masked
+when they came in (tasks/store/intake/ids.py). Last, the new calls are compared with those
 before (tasks/watch), which may hold them back.
 """
 
@@ -86,6 +87,10 @@ def _redact_feedback(run: Run, store: Store, policy: Policy) -> None:
         if masked != texts:
             changed.append((feedback_id, masked[0], masked[1]))
     feedback.replace_texts(store, changed)
+    for kind in feedback.kinds_of_run(store, run.run_id):
+        masked_kind = policy.text("kind", kind)
+        if masked_kind is not None and masked_kind != kind:
+            feedback.replace_kind(store, run.run_id, kind, masked_kind)
 
 
 def _refuse_taken_ids(store: Store) -> None:

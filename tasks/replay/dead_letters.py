@@ -32,6 +32,7 @@ from tasks.store.held import dead_letters as deadletters
 from tasks.store.held.dead_letters import Letters
 from tasks.store.intake import landing
 from tasks.store.intake import sources as readings
+from tasks.store.intake.ids import safe_ids, with_safe_ids
 from tasks.store.intake.readings import DeadCap, Intake, LogRows
 
 _LETTERS_AT_A_TIME = 500
@@ -62,7 +63,7 @@ def read_again(
     """
     parser = forced or formats.by_name(letters.format, run.settings.ingest.columns)
     file = _as_it_was(store, letters)
-    intake = Intake(store, _cap(run, letters))
+    intake = Intake(store, _cap(run, letters), safe_ids(run))
     if file is not None:
         intake.take(_from_file(run, store, reader, letters, file, parser))
         still_dead = letters.units.keys() & intake.dead.keys()
@@ -119,11 +120,13 @@ def _from_file(
 ) -> Iterator[LogRows]:
     lines = _lines(letters)
     taken = landing.ids_from(store, letters.source, None if lines is None else lines.all_ranges)
+    safe_id = safe_ids(run)
     with reader.open(file, parser) as log:
         log.join(None)
         found = log.found
         made_by = _made_by(run, letters.source, found.format, found.parser_version)
         for rows in log.rows(made_by, _cap(run, letters), only=lines):
+            rows = replace(rows, calls=with_safe_ids(rows.calls, safe_id))
             ids = rows.calls["request_id"].to_pylist()
             fresh = pa.array([request_id not in taken for request_id in ids], type=pa.bool_())
             yield replace(rows, calls=rows.calls.filter(fresh))

@@ -160,7 +160,7 @@ def _masker(run: Run) -> Callable[[str], str]:
 
     def mask(text: str) -> str:
         # what kind of thing stood there is enough: a pseudonym without a key could be guessed
-        return _PSEUDONYM.sub(r"<\1>", redactor.text(text))
+        return _PSEUDONYM.sub(r"<\1>", redactor.value(text))
 
     return mask
 

@@ -38,6 +38,15 @@ def replace_texts(store: Store, changed: Sequence[tuple[str, str | None, str | N
         )
 
 
+def kinds_of_run(store: Store, run_id: str) -> list[str]:
+    rows = store.rows("SELECT DISTINCT kind FROM feedback WHERE run_id = ? ORDER BY 1", [run_id])
+    return [kind for (kind,) in rows]
+
+
+def replace_kind(store: Store, run_id: str, kind: str, new: str) -> None:
+    store.execute("UPDATE feedback SET kind = ? WHERE run_id = ? AND kind = ?", [new, run_id, kind])
+
+
 def show_new(store: Store) -> None:
     """Make the view of what is new, which Great Expectations can see."""
     store.execute(

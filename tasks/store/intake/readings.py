@@ -23,6 +23,7 @@ import pyarrow as pa
 from expectations.contracts import DEAD_LETTERS, FEEDBACK, TableContract
 from tasks.store.db.connection import Store
 from tasks.store.intake import landing
+from tasks.store.intake.ids import SafeId, with_safe_ids
 
 _MAX_HELD_ROWS = 20_000
 _MAX_HELD_BYTES = 64 * 2**20
@@ -133,8 +134,9 @@ class LogRows:
 class Intake:
     """Takes the batches of one file. `dead`: the number of records of every dead letter met."""
 
-    def __init__(self, store: Store, cap: DeadCap) -> None:
+    def __init__(self, store: Store, cap: DeadCap, safe_id: SafeId) -> None:
         self._store = store
+        self._safe_id = safe_id
         self._boundary = landing.last_row(store)
         self._met = Digests()
         self._again: list[pa.Table] = []
@@ -182,10 +184,11 @@ class Intake:
         self.counts.bytes_done = batch.counts.bytes_done
         self.counts.outside_window += batch.counts.outside_window
         self.counts.met_calls(batch.counts.first_call_at, batch.counts.last_call_at)
-        self._signals += batch.signals
+        for row, alone in batch.signals:
+            self._signals.append(({**row, "request_id": self._safe_id(row["request_id"])}, alone))
         dead = self._hold_dead(batch)
         met = self._met.add(batch.calls["content_digest"].to_pylist())
-        calls = batch.calls
+        calls = with_safe_ids(batch.calls, self._safe_id)
         if met.any():
             again = calls.filter(pa.array(met))
             calls = calls.filter(pa.array(~met))

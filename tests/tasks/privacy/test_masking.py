@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.errors import UsageError
-from tasks.privacy.masking import ALL_KINDS, KINDS, Redactor, _claim, redact_text
+from tasks.privacy.masking import ALL_KINDS, KINDS, Found, Redactor, _claim, redact_text
 from tasks.privacy.patterns import FINDERS
 from tests.work import Work, assert_linear, counting
 
@@ -88,7 +88,9 @@ def test_a_secret_is_known_by_what_stands_before_it(text: str, hidden: str):
         "std::vector and cafe::bad", "password: required", "api_key=<your key>", "token budget 512",
         "password=${PASSWORD}", "max_tokens=64", "@mention and a@b", "sk-learn-is-a-long-name",
         "call it 42", "basic understanding of things", "1111111111111111", "trace 1700000000000",
-        "risk-assessment-of-sk-things",
+        "risk-assessment-of-sk-things", "evens = l[::2], odds = l[1::2]",
+        "f('@this1_is6_valid.exe')",
+        "docker run -v $PWD:/e2e -w /e2e x", "order number 4111111111111111 shipped",
     ],
 )  # fmt: skip
 def test_ordinary_numbers_and_words_stay(text: str):
@@ -112,6 +114,11 @@ def test_pseudonyms_are_the_same_for_the_same_thing_and_need_the_key():
     assert first == second != third
     assert redact_text("a@x.com", key=b"other")[0] != first
     assert redact_text("4111 1111 1111 1111", key=KEY) == redact_text("4111111111111111", key=KEY)
+
+
+def test_a_quotation_mark_is_no_part_of_an_address():
+    masked, _ = redact_text("'a@x.com' a@x.com", key=KEY)
+    assert masked.split()[0] == f"'{masked.split()[1]}'"
 
 
 def test_masking_twice_changes_nothing():
@@ -144,11 +151,11 @@ SIGNS = st.sampled_from([
 @given(st.lists(SIGNS, max_size=14).map("".join))
 @example("1::")  # the shortest there is
 def test_looking_only_where_a_text_hints_at_something_finds_all_there_is(text: str):
-    everywhere: list[tuple[int, int, str]] = []
+    everywhere: list[Found] = []
     for finder in FINDERS:
         for start, end in finder.find(text):
-            _claim(everywhere, start, end, finder.kind)
-    assert list(Redactor(KINDS, KEY).spans(text)) == everywhere
+            _claim(everywhere, Found(start, end, finder.kind, text[start:end]))
+    assert Redactor(KINDS, KEY)._as_written(text) == everywhere
 
 
 def test_kinds_may_be_left_out():
@@ -164,18 +171,20 @@ def test_an_unknown_kind_names_the_nearest():
     assert caught.value.allowed == ", ".join(ALL_KINDS)
 
 
-def test_values_are_walked_and_keys_stay():
+def test_values_and_the_names_of_members_are_walked():
     redactor = Redactor(key=KEY)
     value: dict[str, Any] = {
         "ann@example.com": [1, None, True, {"note": "ann@example.com"}],
         "password": "correcthorse", "token": "the", "x-api-key": 5, "secret": "",
     }  # fmt: skip
     masked = redactor.value(value)
-    assert list(masked) == list(value)
-    assert masked["ann@example.com"][3]["note"].startswith("<email:")
+    name, *others = masked
+    assert name.startswith("<email:")
+    assert others == ["password", "token", "x-api-key", "secret"]
+    assert masked[name] == [1, None, True, {"note": name}]
     assert masked["password"].startswith("<secret:")
     assert (masked["token"], masked["x-api-key"], masked["secret"]) == ("the", 5, "")
-    assert redactor.counts == Counter({"email": 1, "secret": 1})
+    assert redactor.counts == Counter({"email": 2, "secret": 1})
     assert redactor.value(masked) == masked
 
 

@@ -4,10 +4,18 @@ import json
 
 import pytest
 
+from expectations.contracts import FEEDBACK, LANDING, REQUESTS
 from tasks.errors import UsageError
 from tasks.privacy.masking import Redactor
 from tasks.privacy.persons import pieces
-from tasks.privacy.policy import Policy, hidden_columns
+from tasks.privacy.policy import (
+    EXEMPT,
+    FEEDBACK_TEXTS,
+    JSON_COLUMNS,
+    TEXT_COLUMNS,
+    Policy,
+    hidden_columns,
+)
 from tasks.settings import parse_settings
 
 MAIL = "ann@example.com"
@@ -89,3 +97,19 @@ def test_long_texts_are_cut_at_blanks_and_lose_nothing():
     assert "".join(text[start:stop] for start, stop in spans) == text
     assert all(0 < stop - start <= 20 for start, stop in spans)
     assert not any(text[start - 1].isalpha() and text[start].isalpha() for start, _ in spans[1:8])
+
+
+def test_every_column_of_calls_and_feedback_is_masked_or_exempt_for_a_reason():
+    masked = {*JSON_COLUMNS, *TEXT_COLUMNS, *FEEDBACK_TEXTS, "kind"}
+    exempt = {name for names in EXEMPT.values() for name in names}
+    assert not masked & exempt
+    columns = {column for table in (LANDING, REQUESTS, FEEDBACK) for column in table.column_names}
+    assert masked | exempt == columns
+
+
+def test_names_of_models_and_releases_are_masked_but_a_version_is_no_address():
+    found = policy()
+    for column in TEXT_COLUMNS:
+        assert MAIL not in (found.text(column, f"of {MAIL}") or "")
+    assert found.text("prompt_version", "1.2.3.4") == "1.2.3.4"
+    assert found.text("session_id", "1.2.3.4") != "1.2.3.4"

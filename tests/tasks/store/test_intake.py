@@ -45,7 +45,7 @@ def test_digests_are_met_again_as_in_a_set(batches: list[list[str]]) -> None:
 def test_digests_that_begin_alike_are_two_calls(tmp_path: Path) -> None:
     one, other = "a" * 16 + "1" * 48, "a" * 16 + "2" * 48
     with Store.open(tmp_path / "s.duckdb") as store, store.transaction():
-        intake = Intake(store, DeadCap())
+        intake = Intake(store, DeadCap(), str)
         intake.take([batch(("x", one), ("y", other)), batch(("y", other), ("x", one), ("z", one))])
         assert (intake.counts.rows_out, intake.counts.duplicates) == (3, 2)
         assert store.rows("SELECT request_id FROM landing ORDER BY 1") == [("x",), ("y",), ("z",)]
@@ -53,7 +53,7 @@ def test_digests_that_begin_alike_are_two_calls(tmp_path: Path) -> None:
 
 def test_tokens_beyond_all_reason_do_not_stop_the_intake(tmp_path: Path) -> None:
     with Store.open(tmp_path / "s.duckdb") as store, store.transaction():
-        intake = Intake(store, DeadCap())
+        intake = Intake(store, DeadCap(), str)
         intake.take([batch(("x", "1" * 64), ("y", "2" * 64), tokens=2**63 - 1)])
         assert intake.counts.input_tokens == 2**63 - 1
 
@@ -65,7 +65,7 @@ def test_what_the_batches_raise_comes_out_as_it_is_and_nothing_stays(tmp_path: P
 
     with Store.open(tmp_path / "s.duckdb") as store:
         with pytest.raises(KeyboardInterrupt, match="now"), store.transaction():
-            Intake(store, DeadCap()).take(broken())
+            Intake(store, DeadCap(), str).take(broken())
         assert store.rows("SELECT count(*) FROM landing") == [(0,)]
 
 
@@ -74,13 +74,13 @@ def test_where_calls_were_met_again_survives_until_it_is_noted(tmp_path: Path) -
 
     path = tmp_path / "s.duckdb"
     with Store.open(path) as store, store.transaction():
-        Intake(store, DeadCap()).take([batch(("x", "1" * 64))])
+        Intake(store, DeadCap(), str).take([batch(("x", "1" * 64))])
     again = batch(("x", "1" * 64))
     moved = again.calls.set_column(
         again.calls.schema.get_field_index("sources"), "sources", [[["b:1"]]]
     )
     with Store.open(path) as store, store.transaction():
-        intake = Intake(store, DeadCap())
+        intake = Intake(store, DeadCap(), str)
         intake.take([LogRows(moved, [], [])])
         assert (intake.counts.rows_out, intake.counts.duplicates) == (0, 1)
     with Store.open(path) as store, store.transaction():
