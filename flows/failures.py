@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 import tempfile
 import traceback
 from pathlib import Path
 
+from flows.terminal import print_json
 from tasks.errors import FlywheelError
 
 _DISK_FULL = os.strerror(errno.ENOSPC).lower()
@@ -20,17 +20,15 @@ def exit_code_of(error: Exception, *, as_json: bool) -> int:
     """Tell the error on standard error (or as the one JSON object) and return the exit code."""
     known = error if isinstance(error, FlywheelError) else _unexpected(error)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    **known.counts,
-                    "error": known.what,
-                    "received": known.received,
-                    "allowed": known.allowed,
-                    "next": known.next,
-                    "exit_code": known.exit_code,
-                }
-            )
+        print_json(
+            {
+                **known.counts,
+                "error": known.what,
+                "received": known.received,
+                "allowed": known.allowed,
+                "next": known.next,
+                "exit_code": known.exit_code,
+            }
         )
     print(f"flywheel: {known.line()}", file=sys.stderr)
     return known.exit_code

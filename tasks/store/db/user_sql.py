@@ -33,10 +33,14 @@ class QueryResult:
 
 def query(store: Store, text: str) -> QueryResult:
     """The result of a query over a store opened to read; it reaches no file of this machine."""
+    with _refusals():
+        statements = store.connection.extract_statements(text)
+    if len(statements) != 1:
+        raise RefusedSqlError(f"{len(statements)} queries" if statements else "there is no query")
     store.execute("SET enable_external_access = false")
     store.execute("SET lock_configuration = true")
     with _refusals():
-        result = store.connection.execute(text)
+        result = store.connection.execute(statements[0])
         columns = tuple(column[0] for column in result.description or ())
         return QueryResult(columns, tuple(result.fetchall()))
 
