@@ -13,7 +13,7 @@ from flows.terminal import print_json
 from tasks.errors import FlywheelError
 
 _DISK_FULL = os.strerror(errno.ENOSPC).lower()
-_MAKE_ROOM = "make room, then run the same command again; nothing stored is lost"
+_MAKE_ROOM = "make room, then run the same command again: it goes on after what was stored whole"
 
 
 def exit_code_of(error: Exception, *, as_json: bool) -> int:
@@ -48,5 +48,5 @@ def _unexpected(error: Exception) -> FlywheelError:
         traceback.print_exception(error, file=file)
     return FlywheelError(
         f"unexpected error: {what}",
-        next=f"report it with {Path(file.name)}; nothing stored is lost",
+        next=f"report it with {Path(file.name)}",
     )

@@ -215,7 +215,7 @@ def _finish(run: Run, state: str, error: BaseException | None) -> None:
     try:
         with run.open_store() as store:
             ledger.finish_run(store, run.run_id, state, run.clock(), error=message)
-    except FlywheelError:
+    except Exception:
         if error is None:
             raise
         # the first error is the one to tell; the next run marks this one as abandoned

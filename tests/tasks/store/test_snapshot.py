@@ -45,6 +45,8 @@ while True:
 
 @contextmanager
 def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
+    with Store.open(path):
+        pass
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
     ) as writer:

@@ -1,0 +1,69 @@
+"""Whole copies of a database through DuckDB: what they hold is what its tables hold, and no more.
+
+A file keeps the bytes of deleted and replaced rows in its free blocks, and neither CHECKPOINT nor
+VACUUM overwrites or gives them back; a copy has none. Making one reads every block, so a damaged
+one is found.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from expectations.checks import quoted, sql_literal
+
+#: nothing in a log may make DuckDB reach out: no extension is fetched, none loads by itself
+CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_UNFINISHED = ".unfinished-"
+
+
+def copy_tables(connection: duckdb.DuckDBPyConnection, database: str, target: Path) -> None:
+    """All tables of an attached database into a new file, which is there whole or not at all.
+
+    Raises duckdb.Error, OSError; what is at `target` already is replaced.
+    """
+    unfinished = target.with_name(f"{_UNFINISHED}{target.name}")
+    _remove(unfinished)
+    try:
+        connection.execute(f"ATTACH {sql_literal(str(unfinished))} AS copied")
+        try:
+            connection.execute(f"COPY FROM DATABASE {quoted(database)} TO copied")
+        except BaseException:
+            with suppress(duckdb.Error):
+                connection.execute("DETACH copied")
+            raise
+        connection.execute("DETACH copied")
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+    finally:
+        _remove(unfinished)
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """The same of a file that nobody writes. Readers may have it open."""
+    with duckdb.connect(config=dict(CONFIG)) as connection:
+        connection.execute(f"ATTACH {sql_literal(str(source))} AS source (READ_ONLY)")
+        copy_tables(connection, "source", target)
+
+
+def num_free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Bytes of blocks that no table uses, and that may hold what was deleted."""
+    ((size, free),) = connection.execute(
+        "SELECT block_size, free_blocks FROM pragma_database_size()"
+    ).fetchall()
+    return int(size) * int(free)
+
+
+def remove_unfinished(home: Path) -> None:
+    """Copies that a killed process was making."""
+    for path in home.glob(f"{_UNFINISHED}*"):
+        path.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", ".wal"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
