@@ -7,6 +7,7 @@ standard error.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -35,12 +36,15 @@ def _version(said: bool) -> None:
 
 @app.callback()
 def general(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="print the version", is_eager=True, callback=_version),
     ] = False,
 ) -> None:
     """What can be said before a command."""
+    if context.invoked_subcommand != "init":  # its file belongs to the project
+        os.umask(0o077)  # tasks.store.folder says why, and closes what is there
 
 
 _LOGS = ("files", "logs", "log_format", "since", "until", "backfill")

@@ -27,6 +27,7 @@ from tasks.run import Progress, Run, silent, utc_now
 from tasks.settings import Settings, find_config
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
+from tasks.store.folder import private
 
 Execute = Callable[[str, Run], Receipt]
 
@@ -140,7 +141,7 @@ def hold(home: Path) -> Iterator[None]:
 
     holder = home / "run.pid"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(home / "run.lock")
         lock.acquire(timeout=0)
     except Timeout:
@@ -158,7 +159,8 @@ def hold(home: Path) -> Iterator[None]:
         ) from None
     try:
         holder.write_text(str(os.getpid()))
-        yield
+        with private(home):
+            yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()

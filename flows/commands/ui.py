@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from flows.processes import Server, end_group, remembered
 from tasks.errors import StoreError
 from tasks.settings import Settings, read_settings
+from tasks.store.folder import private
 from tasks.tracking.environment import tracking_location
 
 #: what `flywheel ui` was started with last, running or not
@@ -28,7 +29,9 @@ def serve(port: int, *, config: str | None) -> int:
     print(f"MLflow on {url} · stop with Ctrl-C", flush=True)
     # whoever ends us (a supervisor, kill) ends the server with us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    process = subprocess.Popen(argv, env=environment, start_new_session=True)
+    settings.home_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with private(settings.home_path):
+        process = subprocess.Popen(argv, env=environment, start_new_session=True)
     try:
         Server.of(process.pid, url).remember(settings.home_path / _RECORD)
         return process.wait()
