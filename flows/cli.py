@@ -204,6 +204,27 @@ def sql(
 
 
 @app.command()
+def purge(
+    older_than: Annotated[
+        float | None,
+        typer.Option("--older-than", min=0, help="days [default: raw_days in [retention]]"),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="whatever its age")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Take raw bytes that were held long enough out of the state folder and its files."""
+    from flows.commands.purge import purge_raw
+
+    raise typer.Exit(
+        purge_raw(
+            older_than, everything=everything, dry_run=dry_run, config=config, as_json=as_json
+        )
+    )
+
+
+@app.command()
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="port on loopback")] = 5000,
     config: Config = None,

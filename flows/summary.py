@@ -130,6 +130,8 @@ def _replay_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     failing = ", ".join(f"{name} {rows}" for name, rows in notes.get("by_reason", {}).items())
     passed = f"{notes.get('readmitted', 0):,} of {notes.get('held', 0):,} held calls pass now"
     yield "quarantine", passed + (f"; still held: {failing}" if failing else "")
+    if sealed := notes.get("sealed"):
+        yield "sealed", sealed
 
 
 def _ingest_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:

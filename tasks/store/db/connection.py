@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from tasks.store.held.raw_key import RawKey
+
 Existing = Literal["refuse", "keep", "replace"]
 
 #: folder beside the store with copies made before something that cannot be taken back
@@ -42,15 +44,24 @@ _POLL_S = 0.1
 class Store:
     """An open store. Not shared between threads; cursors of `connection` may be."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, raw_key: RawKey | None = None
+    ) -> None:
         self.connection = connection
         self.path = path
+        #: seals what is held raw, and opens what it sealed
+        self.raw_key = raw_key
         self._in_transaction = False
 
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, *, read_only: bool = False, lock_timeout_s: float = 5.0
+        cls,
+        path: Path,
+        *,
+        read_only: bool = False,
+        lock_timeout_s: float = 5.0,
+        raw_key: RawKey | None = None,
     ) -> Iterator[Store]:
         """Open (and, unless read-only, create) the store at `path`. One that an earlier build wrote
         is migrated, after a copy of it was put into the folder `kept`; read-only, it is refused.
@@ -67,7 +78,7 @@ class Store:
                     check_version(connection)
                 else:
                     migrate(connection, lambda: _keep_copy(connection, path))
-                yield cls(connection, path)
+                yield cls(connection, path, raw_key)
         except duckdb.Error as error:
             if (told := explained(path, error)) is not None:
                 raise told from error

@@ -43,19 +43,12 @@ def copy_tables(connection: duckdb.DuckDBPyConnection, database: str, target: Pa
         _remove(unfinished)
 
 
-def copy_database(source: Path, target: Path) -> None:
-    """The same of a file that nobody writes. Readers may have it open."""
+def copy_database(source: Path, target: Path) -> Path:
+    """The same of a file that nobody writes; returns `target`. Readers may have it open."""
     with duckdb.connect(config=dict(CONFIG)) as connection:
         connection.execute(f"ATTACH {sql_literal(str(source))} AS source (READ_ONLY)")
         copy_tables(connection, "source", target)
-
-
-def num_free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
-    """Bytes of blocks that no table uses, and that may hold what was deleted."""
-    ((size, free),) = connection.execute(
-        "SELECT block_size, free_blocks FROM pragma_database_size()"
-    ).fetchall()
-    return int(size) * int(free)
+    return target
 
 
 def remove_unfinished(home: Path) -> None:

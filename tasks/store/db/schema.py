@@ -122,6 +122,12 @@ def _guardrails(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE verdicts ADD COLUMN IF NOT EXISTS guardrails JSON")
 
 
+def _sealed(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, what was held raw was in the clear."""
+    for table in ("dead_letters", "quarantine"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS key_id VARCHAR")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -136,6 +142,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _challengers,
     _run_samples,
     _guardrails,
+    _sealed,
 )
 
 

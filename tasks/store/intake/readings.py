@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from expectations.contracts import DEAD_LETTERS, FEEDBACK, TableContract
 from tasks.store.db.connection import Store
+from tasks.store.held import dead_letters
 from tasks.store.intake import landing
 
 _MAX_HELD_ROWS = 20_000
@@ -169,7 +170,7 @@ class Intake:
             else:
                 known.add(row["dead_letter_id"])
                 fresh.append(row)
-        self._store.insert(DEAD_LETTERS, fresh)
+        dead_letters.add(self._store, fresh)
         self.counts.dead_letters += len(fresh)
 
     def _known(self, table: TableContract, ids: list[str]) -> set[str]:

@@ -1,0 +1,87 @@
+"""`flywheel purge`, and what every ingest does of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.flows.application import Application, call_record
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Application:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "flywheel.toml").write_text('logs = ["logs/*.jsonl"]\n')
+    return Application(tmp_path)
+
+
+def take_in_a_letter(application: Application, **environment: str) -> None:
+    log = application.log("calls.jsonl", [call_record(1)])
+    log.write_text(log.read_text() + '{"broken": "planted-3f9ac"\n')
+    answer = application.call("ingest", **environment)
+    assert answer.code == 0, answer.err
+
+
+def is_planted(application: Application) -> bool:
+    files = [path for path in application.home.rglob("*") if path.is_file()]
+    return any(b"planted-3f9ac" in path.read_bytes() for path in files)
+
+
+def age(application: Application, days: float) -> None:
+    with duckdb.connect(str(application.home / "flywheel.duckdb")) as store:
+        store.execute("UPDATE dead_letters SET created_at = created_at - ?", [timedelta(days)])
+
+
+def test_purge_says_what_it_took_and_takes_it(application: Application):
+    take_in_a_letter(application)
+    assert application.call("purge").code == 0
+    assert is_planted(application)
+    tried = application.call("purge", "--all", "--dry-run")
+    assert "1 would lose their raw bytes" in tried.out
+    assert is_planted(application)
+    done = application.call("purge", "--all", "--json")
+    assert done.json["dead_letters"] == 1
+    assert done.json["bytes_after"] <= done.json["bytes_before"]
+    assert not is_planted(application)
+
+
+def test_purge_has_to_know_how_old(application: Application):
+    answer = application.call("purge", FLYWHEEL_RETENTION__RAW_DAYS="0")
+    assert answer.code == 2
+    assert "--older-than DAYS, or --all" in answer.err
+    assert application.call("purge", "--all", "--older-than", "1").code == 2
+
+
+def test_every_ingest_keeps_the_retention(application: Application):
+    take_in_a_letter(application)
+    age(application, 31)
+    assert application.call("ingest", FLYWHEEL_RETENTION__RAW_DAYS="0").code == 0
+    assert application.call("ingest", FLYWHEEL_RETENTION__RAW_DAYS="32").code == 0
+    assert is_planted(application)
+    assert application.call("ingest").code == 0
+    assert not is_planted(application)
+
+
+def test_a_lost_key_stops_nothing_else_and_is_told(application: Application):
+    take_in_a_letter(application, FLYWHEEL_RAW_KEY=Fernet.generate_key().decode())
+    application.log("more.jsonl", [call_record(9)])
+    answer = application.call("ingest", "--json")
+    assert answer.json["rows_out"] == 1
+    (line,) = [line for line in answer.err.splitlines() if "sealed" in line]
+    assert "1 held rows" in line
+    assert "not encrypted" in line
+    assert application.call("purge", "--all").code == 0
+    assert "sealed" not in application.call("ingest").err
+
+
+def test_purge_waits_for_no_run_that_holds_the_folder(application: Application):
+    from flows.turn import hold
+
+    with hold(application.home):
+        answer = application.call("purge", "--all")
+    assert answer.code == 4
+    assert "another flywheel run" in answer.err
