@@ -225,6 +225,39 @@ def purge(
 
 
 @app.command()
+def backup(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|FILE",
+            help="where to write it [default: flywheel-backups beside the state folder]",
+        ),
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Write the whole state into one file: the store, MLflow's runs, reports and keys."""
+    from flows.commands.backup import write_backup
+
+    raise typer.Exit(write_backup(target, config=config, as_json=as_json))
+
+
+@app.command()
+def restore(
+    source: Annotated[str, typer.Argument(metavar="BACKUP", help="a file of flywheel backup")],
+    force: Annotated[
+        bool, typer.Option("--force", help="over a state that is there; that one is kept")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a backup back into the state folder."""
+    from flows.commands.backup import bring_back
+
+    raise typer.Exit(bring_back(source, force=force, config=config, as_json=as_json))
+
+
+@app.command()
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="port on loopback")] = 5000,
     config: Config = None,

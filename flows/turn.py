@@ -153,8 +153,10 @@ def _keep_retention(run: Run) -> None:
             older_than_days=days or _FOR_EVER_DAYS,
             kept_days=min(days or KEPT_DAYS, KEPT_DAYS),
         )
-    except StoreBusyError as error:  # a reader holds it: the next run tries again
-        print(error.line(), file=sys.stderr)
+    except StoreError as error:
+        if not error.transient:
+            raise
+        print(error.line(), file=sys.stderr)  # a reader, or no room: the next run tries again
         return
     if done.other_keys:
         print(sealed_elsewhere(done.other_keys, key), file=sys.stderr)

@@ -47,13 +47,19 @@ def mlflow_page(settings: Settings, path: str, config_option: str) -> list[tuple
     command that starts one and the address to open then."""
     if elsewhere := server_elsewhere(settings):
         return [("MLflow", elsewhere + path)]
+    if url := served(settings):
+        return [("MLflow", url + path)]
     server = remembered(settings.home_path / _RECORD)
-    if server is not None and server.is_running():
-        return [("MLflow", server.url + path)]
     url = server.url if server is not None else f"http://127.0.0.1:{DEFAULT_PORT}"
     port = url.rpartition(":")[2]
     option = "" if port == str(DEFAULT_PORT) else f" --port {port}"
     return [("MLflow", f"flywheel ui{option}{config_option}"), ("  then", url + path)]
+
+
+def served(settings: Settings) -> str:
+    """The address at which `flywheel ui` serves this state folder now; empty where it does not."""
+    server = remembered(settings.home_path / _RECORD)
+    return server.url if server is not None and server.is_running() else ""
 
 
 def server_elsewhere(settings: Settings) -> str | None:

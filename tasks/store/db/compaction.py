@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import duckdb
 
-from tasks.errors import StoreBusyError
+from tasks.errors import StoreBusyError, StoreError
 from tasks.store.db.copying import copy_database
-from tasks.store.db.damage import explained
 
 #: a file of which less is free is left as it is: compacting reads and writes all of it
 _WORTH_SHARE = 0.1
+
+
+class NoRoomError(StoreError):
+    transient = True
 
 
 def is_worth_it(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -27,17 +31,19 @@ def compact(path: Path) -> None:
     """Write a new file and put it in place of the old one, at once; readers keep what they opened.
 
     Needs as much room as the tables take. Call it with the run lock and the store closed. Raises
-    StoreError on damage, StoreBusyError where somebody wrote meanwhile, OSError and duckdb.Error
-    where there is no room; the store is then as it was.
+    StoreError on damage and where there is no room, StoreBusyError where somebody wrote meanwhile;
+    the store is then as it was.
     """
     log = path.with_name(f"{path.name}.wal")
     before = path.stat()
-    try:
-        copied = copy_database(path, path.with_name(f".unfinished-compact-{path.name}"))
-    except duckdb.Error as error:
-        if (told := explained(path, error)) is not None:
-            raise told from error
-        raise
+    if shutil.disk_usage(path.parent).free < before.st_size:
+        raise NoRoomError(
+            "there is no room to compact the store: what was purged left its tables, and may still "
+            "stand in the file",
+            received=f"{path}, {before.st_size:,} bytes",
+            next="make room, then flywheel purge",
+        )
+    copied = copy_database(path, path.with_name(f".unfinished-compact-{path.name}"))
     after = path.stat()
     if log.exists() or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         copied.unlink()

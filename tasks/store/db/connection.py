@@ -22,7 +22,7 @@ import duckdb
 from expectations.contracts import TableContract
 from tasks.errors import StoreBusyError, StoreError
 from tasks.store.db.copying import CONFIG, copy_tables, remove_unfinished
-from tasks.store.db.damage import explained, refuse_strange_log
+from tasks.store.db.damage import explained, refuse_strange_log, unusable
 from tasks.store.db.schema import check_version, migrate, schema_version
 from tasks.store.db.snapshot import UnsteadyError, remove_leftovers, snapshot
 
@@ -70,7 +70,7 @@ class Store:
         copy), StoreError when it cannot be opened, is of another schema or, read-only, does not
         exist; and from anything inside, where DuckDB finds the file damaged.
         """
-        _refuse_half_restored(path)
+        refuse_half_restored(path)
         connection = _connect_to_read(path) if read_only else _connect(path, lock_timeout_s)
         try:
             with afterwards(connection.close):
@@ -200,7 +200,8 @@ def _keep_copy(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     copy_tables(connection, path.stem, folder / f"{name}.duckdb")
 
 
-def _refuse_half_restored(path: Path) -> None:
+def refuse_half_restored(path: Path) -> None:
+    """Raises StoreError where a restore of the folder of the store at `path` did not end."""
     marker = path.with_name(RESTORING)
     if marker.exists():
         raise StoreError(
@@ -228,23 +229,20 @@ def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
             return duckdb.connect(str(path), config=dict(CONFIG))
         except duckdb.Error as error:
             if not _is_held(error):
-                raise _unreadable(path, error) from None
+                raise unusable(path, error) from None
             if time.monotonic() >= deadline:
                 raise _busy(path, error) from None
             time.sleep(_POLL_S)
 
 
 def _connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
-    if not path.exists():
-        raise StoreError(
-            "there is no store yet", received=str(path), next="flywheel run, or flywheel ingest"
-        )
+    refuse_missing(path)
     refuse_strange_log(path)
     try:
         return duckdb.connect(str(path), read_only=True, config=dict(CONFIG))
     except duckdb.Error as error:
         if not _is_held(error):
-            raise _unreadable(path, error) from None
+            raise unusable(path, error) from None
         held = error
     spill = f"{tempfile.gettempdir()}/flywheel-{os.getpid()}"
     try:
@@ -256,7 +254,14 @@ def _connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
     except (OSError, UnsteadyError):
         raise _busy(path, held) from None
     except duckdb.Error as error:
-        raise _unreadable(path, error) from None
+        raise unusable(path, error) from None
+
+
+def refuse_missing(path: Path) -> None:
+    if not path.exists():
+        raise StoreError(
+            "there is no store yet", received=str(path), next="flywheel run, or flywheel ingest"
+        )
 
 
 def _is_held(error: duckdb.Error) -> bool:
@@ -269,12 +274,4 @@ def _busy(path: Path, error: duckdb.Error) -> StoreBusyError:
         "another process holds the store",
         received=f"{path}" + (f", held by process {holder.group(1)}" if holder else ""),
         next="wait for it to finish, or stop it, then run the same command again",
-    )
-
-
-def _unreadable(path: Path, error: duckdb.Error) -> StoreError:
-    return explained(path, error) or StoreError(
-        f"the store cannot be opened: {str(error).splitlines()[0]}",
-        received=str(path),
-        next="see that this user may read and write it, or point FLYWHEEL_HOME at another folder",
     )

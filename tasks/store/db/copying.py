@@ -8,12 +8,15 @@ one is found.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
 from expectations.checks import quoted, sql_literal
+from tasks.store.db.damage import unusable
+from tasks.store.db.schema import schema_version
 
 #: nothing in a log may make DuckDB reach out: no extension is fetched, none loads by itself
 CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
@@ -44,11 +47,28 @@ def copy_tables(connection: duckdb.DuckDBPyConnection, database: str, target: Pa
 
 
 def copy_database(source: Path, target: Path) -> Path:
-    """The same of a file that nobody writes; returns `target`. Readers may have it open."""
-    with duckdb.connect(config=dict(CONFIG)) as connection:
+    """The same of a file that nobody writes; returns `target`. Readers may have it open.
+
+    Raises StoreError where it is damaged.
+    """
+    with _told(source), duckdb.connect(config=dict(CONFIG)) as connection:
         connection.execute(f"ATTACH {sql_literal(str(source))} AS source (READ_ONLY)")
         copy_tables(connection, "source", target)
     return target
+
+
+def version_of(path: Path) -> int:
+    """The schema of a store that nobody has open. Raises StoreError where it cannot be opened."""
+    with _told(path), duckdb.connect(str(path), read_only=True, config=dict(CONFIG)) as connection:
+        return schema_version(connection)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise unusable(path, error) from error
 
 
 def remove_unfinished(home: Path) -> None:

@@ -39,6 +39,16 @@ def explained(path: Path, error: duckdb.Error) -> StoreError | None:
     return damaged(path, said) if _DAMAGED.search(said) else None
 
 
+def unusable(path: Path, error: duckdb.Error) -> StoreError:
+    """What to raise where the file cannot be opened or copied."""
+    return explained(path, error) or StoreError(
+        f"the store cannot be opened: {str(error).splitlines()[0]}",
+        received=str(path),
+        next="see that this user may read and write it, and that there is room; or point "
+        "FLYWHEEL_HOME at another folder",
+    )
+
+
 def damaged(path: Path, said: str) -> StoreError:
     """`path`: the database; what is said names another file where that is the damaged one."""
     return StoreError(

@@ -125,7 +125,7 @@ def test_a_copy_of_a_damaged_store_is_none(tmp_path: Path, killed: tuple[bytes, 
     for block in range(12_288 + 262_144, len(data), 262_144):
         data = flipped(data, block + 9)
     path.write_bytes(data)
-    with pytest.raises(duckdb.Error, match="Corrupt"):
+    with pytest.raises(StoreError, match="rows may be missing"):
         copy_database(path, tmp_path / "copy.duckdb")
     assert list(tmp_path.iterdir()) == [path]
 
