@@ -152,6 +152,7 @@ def _keep_retention(run: Run) -> None:
             run.clock(),
             older_than_days=days or _FOR_EVER_DAYS,
             kept_days=min(days or KEPT_DAYS, KEPT_DAYS),
+            reading=run.request.logs,
         )
     except StoreError as error:
         if not error.transient:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -62,11 +63,13 @@ def purge(
     kept_days: float = KEPT_DAYS,
     always_compact: bool = False,
     dry_run: bool = False,
+    reading: Collection[str] = (),
 ) -> Purged:
     """Take what is older than that, and compact the store where that is asked for, where anything
     left it, or where much of it is free and may hold what was deleted.
 
-    `now`: UTC without a zone. Raises StoreError where the store is held or damaged.
+    `now`: UTC without a zone. `reading`: files that stay, whatever their age, for they are about to
+    be read. Raises StoreError where the store is held or damaged.
     """
     home, path = settings.home_path, settings.store_path
     before = now - timedelta(days=older_than_days)
@@ -80,7 +83,7 @@ def purge(
                 others = retention.other_keys(store)
             compacts = compacts or bool(letters or rows) or is_worth_it(store.connection)
         size = path.stat().st_size
-    piped = _older(spool_folder(home), before)
+    piped = [path for path in _older(spool_folder(home), before) if str(path) not in reading]
     copies = _older(home / KEPT, now - timedelta(days=kept_days))
     if not dry_run:
         for file in (*piped, *copies):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -66,6 +68,19 @@ def test_every_ingest_keeps_the_retention(application: Application):
     assert not is_planted(application)
 
 
+def test_what_was_piped_in_long_ago_is_read_by_the_next_and_by_it_alone(application: Application):
+    take_in_a_letter(application)
+    spool = application.home / "spool"
+    spool.mkdir(mode=0o700)
+    for name, is_read in (("stdin-a", True), ("stdin-b", False)):
+        (spool / name).write_text(json.dumps(call_record(7 if is_read else 8)) + "\n")
+        os.utime(spool / name, (1, 1))
+        logs = ("--logs", "-") if is_read else ()
+        answer = application.call("ingest", "--json", *logs)
+        assert answer.json["rows_out"] == int(is_read), answer.err
+        assert not (spool / name).exists()
+
+
 def test_a_lost_key_stops_nothing_else_and_is_told(application: Application):
     take_in_a_letter(application, FLYWHEEL_RAW_KEY=Fernet.generate_key().decode())
     application.log("more.jsonl", [call_record(9)])
@@ -76,6 +91,14 @@ def test_a_lost_key_stops_nothing_else_and_is_told(application: Application):
     assert "not encrypted" in line
     assert application.call("purge", "--all").code == 0
     assert "sealed" not in application.call("ingest").err
+
+
+def test_what_is_no_key_is_told_before_anything_is_done(application: Application):
+    answer = application.call("ingest", FLYWHEEL_RAW_KEY="secret-but-no-key")
+    assert answer.code == 2
+    assert "FLYWHEEL_RAW_KEY" in answer.err
+    assert "secret" not in answer.err
+    assert not application.home.exists()
 
 
 def test_purge_waits_for_no_run_that_holds_the_folder(application: Application):
