@@ -2,7 +2,7 @@
 
 Logs, file names, models and settings can hold what a terminal obeys (ECMA-48: controls C0 and C1,
 ESC, DEL), what turns the reading order round (UAX #9), and halves of characters that cannot be
-written at all. Everything that prints passes its text through here, and through nothing else.
+written at all. Errors, tables, progress, pages, notes and plots show it through this one function.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ class Letters:
     units: dict[str, tuple[int | None, int]]
 
 
+#: an error up to where it may quote what was read, as a regular expression of RE2 and Python
+WITHOUT_DATA = "^[^:'\"]*"
 _MATCHES = (
     "(len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[])) OR "
     "len(list_filter($1::VARCHAR[], lambda name : starts_with(dead_letter_id, name))) > 0)"
@@ -42,10 +45,18 @@ def waiting(store: Store, only: Sequence[str]) -> list[Letters]:
 
 
 def add(store: Store, rows: Sequence[dict[str, Any]]) -> None:
-    """New letters, their bytes sealed where the store has a key."""
+    """New letters. Where the store has a key, their bytes are sealed, and no error quotes them."""
     key = store.raw_key
     if key is not None:
-        rows = [{**row, "raw": key.seal(row["raw"]), "key_id": key.key_id} for row in rows]
+        rows = [
+            {
+                **row,
+                "raw": key.seal(row["raw"]),
+                "error": "".join(re.findall(WITHOUT_DATA, row["error"])),
+                "key_id": key.key_id,
+            }
+            for row in rows
+        ]
     store.insert(DEAD_LETTERS, rows)
 
 

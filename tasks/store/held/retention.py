@@ -11,6 +11,7 @@ from typing import Any
 
 from expectations.checks import sql_literal
 from tasks.store.db.connection import Store
+from tasks.store.held.dead_letters import WITHOUT_DATA
 from tasks.store.held.quarantine import CALLS, SIGNALS, TOLD, Kind
 
 _LETTERS = "octet_length(raw) > 0 AND created_at < ?"
@@ -32,7 +33,9 @@ def drop_raw(store: Store, before: datetime) -> tuple[int, int]:
     found = count_raw(store, before)
     if found[0]:
         store.execute(
-            f"UPDATE dead_letters SET raw = ''::BLOB, key_id = NULL WHERE {_LETTERS}", [before]
+            "UPDATE dead_letters SET raw = ''::BLOB, key_id = NULL, "
+            f"error = regexp_extract(error, ?) WHERE {_LETTERS}",
+            [WITHOUT_DATA, before],
         )
     if found[1]:
         for kind in (CALLS, SIGNALS):
@@ -47,6 +50,7 @@ def _drop_rows(store: Store, kind: Kind, parameters: Sequence[Any]) -> None:
             members.append(f'{sql_literal(name)}, "row"->{sql_literal(f"$.{name}")}')
     store.execute(
         f'UPDATE quarantine SET "row" = json_object({", ".join(members)}), key_id = NULL, '
+        "observed = NULL, "
         f"state = if(state = 'held', 'purged', state) WHERE {kind.is_kind} AND {_ROWS}",
         list(parameters),
     )
