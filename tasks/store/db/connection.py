@@ -221,7 +221,7 @@ def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
             next="set FLYWHEEL_HOME to a folder you may write to",
         ) from None
     remove_leftovers(path.parent)
-    remove_unfinished(path.parent)
+    remove_unfinished(path.parent, path.parent / KEPT)
     refuse_strange_log(path)
     deadline = time.monotonic() + lock_timeout_s
     while True:

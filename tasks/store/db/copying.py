@@ -8,9 +8,11 @@ one is found.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -51,7 +53,10 @@ def copy_database(source: Path, target: Path) -> Path:
 
     Raises StoreError where it is damaged.
     """
-    with _told(source), duckdb.connect(config=dict(CONFIG)) as connection:
+    # what does not fit into memory: a database in memory would put it into the working folder
+    spill = target.with_name(f"{_UNFINISHED}spill")
+    config: dict[str, Any] = {**CONFIG, "temp_directory": str(spill)}
+    with _told(source), duckdb.connect(config=config) as connection:
         connection.execute(f"ATTACH {sql_literal(str(source))} AS source (READ_ONLY)")
         copy_tables(connection, "source", target)
     return target
@@ -71,10 +76,14 @@ def _told(path: Path) -> Iterator[None]:
         raise unusable(path, error) from error
 
 
-def remove_unfinished(home: Path) -> None:
+def remove_unfinished(*folders: Path) -> None:
     """Copies that a killed process was making."""
-    for path in home.glob(f"{_UNFINISHED}*"):
-        path.unlink(missing_ok=True)
+    for folder in folders:
+        for path in folder.glob(f"{_UNFINISHED}*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:
