@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tasks.errors import StoreError, UsageError
+from tasks.errors import UsageError
 from tasks.safekeeping.contents import (
     MANIFEST,
     MLFLOW,
@@ -34,6 +34,7 @@ from tasks.settings import Settings
 from tasks.store.db.connection import refuse_half_restored, refuse_missing
 from tasks.store.db.copying import copy_database, version_of
 from tasks.store.db.damage import refuse_strange_log
+from tasks.tracking.database import damaged_database
 
 FOLDER = "flywheel-backups"
 _WORK = ".flywheel-backup-"
@@ -138,12 +139,7 @@ def _copy_of_mlflow(path: Path, copy: Path) -> Path:
     except sqlite3.DatabaseError as error:
         found = str(error)
     if found != "ok":
-        raise StoreError(
-            f"MLflow's database is damaged, runs may be missing: {found}",
-            received=str(path),
-            next="flywheel restore BACKUP --force, which keeps this one; or move it away: a new "
-            "one is made",
-        )
+        raise damaged_database(path, found)
     return copy
 
 
