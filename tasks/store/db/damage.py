@@ -17,10 +17,11 @@ import duckdb
 from tasks.errors import StoreError
 
 _DAMAGED = re.compile(
-    "corrupt|could not read enough bytes|failure while replaying wal|not a valid duckdb|"
-    "does not match database file|is a directory|failed to deserialize|serialization error",
-    re.IGNORECASE,
+    r"Corrupt (database|WAL) file|Could not read enough bytes from file|Failure while replaying WAL"
+    r"|exists, but it is not a valid DuckDB|: Is a directory|Serialization Error: "
 )
+#: what SQL of a user, or a row, is to blame for, whatever text it quotes
+_OF_SQL = (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError)
 #: an entry of the log begins so; the first tells the version of the log
 _LOG_BEGINS = b"\x64\x00\x62"
 
@@ -28,15 +29,19 @@ _LOG_BEGINS = b"\x64\x00\x62"
 def explained(path: Path, error: duckdb.Error) -> StoreError | None:
     """The error to raise instead; None for one that says nothing of the file."""
     said = str(error).splitlines()[0]
-    if os.strerror(errno.ENOSPC).lower() in said.lower():
-        return None
     if isinstance(error, duckdb.OutOfMemoryException):
         return StoreError(
             f"DuckDB ran out of memory: {said}",
             received=str(path),
             next="give it more memory, or free some, then run the same command again",
         )
-    return damaged(path, said) if _DAMAGED.search(said) else None
+    return damaged(path, said) if tells_damage(error) else None
+
+
+def tells_damage(error: duckdb.Error) -> bool:
+    said = str(error)
+    is_full = os.strerror(errno.ENOSPC).lower() in said.lower()
+    return not is_full and not isinstance(error, _OF_SQL) and bool(_DAMAGED.search(said))
 
 
 def unusable(path: Path, error: duckdb.Error) -> StoreError:

@@ -17,6 +17,7 @@ import duckdb
 
 from expectations.contracts import TableContract
 from tasks.store.db.connection import Store
+from tasks.store.db.damage import tells_damage
 
 _nothing = partial(duckdb.connect, config={"enable_external_access": "false"})
 
@@ -87,4 +88,6 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        if tells_damage(error):
+            raise
         raise RefusedSqlError(str(error).splitlines()[0]) from None

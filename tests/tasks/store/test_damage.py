@@ -14,7 +14,9 @@ import pytest
 from expectations.contracts import FEEDBACK
 from tasks.errors import StoreError
 from tasks.store import Store
+from tasks.store.db import user_sql
 from tasks.store.db.copying import copy_database
+from tasks.store.held.marks import refuse_unanswerable
 from tests.conftest import REPOSITORY
 from tests.tasks.store.test_store import feedback
 
@@ -119,12 +121,39 @@ def test_a_folder_in_its_place(tmp_path: Path):
             read_all(path, read_only=read_only)
 
 
-def test_a_copy_of_a_damaged_store_is_none(tmp_path: Path, killed: tuple[bytes, bytes]):
-    path = tmp_path / "flywheel.duckdb"
-    data = killed[0]
+def with_flipped_blocks(path: Path, data: bytes) -> None:
+    """All but the first, with which it opens."""
     for block in range(12_288 + 262_144, len(data), 262_144):
         data = flipped(data, block + 9)
     path.write_bytes(data)
+
+
+def test_sql_of_a_user_is_not_to_blame(tmp_path: Path, killed: tuple[bytes, bytes]):
+    path = tmp_path / "flywheel.duckdb"
+    with_flipped_blocks(path, killed[0])
+
+    def ask() -> None:
+        with Store.open(path, read_only=True) as store:
+            user_sql.query(store, "SELECT * FROM feedback")
+
+    def judge() -> None:
+        with Store.open(path, read_only=True) as store:
+            refuse_unanswerable(store, "feedback", {"rule": "feedback::VARCHAR = ''"})
+
+    for text in ("SELECT corrupt", "SELECT error('Corrupt database file')"):
+        with (
+            Store.open(tmp_path / "whole.duckdb") as store,
+            pytest.raises(user_sql.RefusedSqlError),
+        ):
+            user_sql.query(store, text)
+    for look in (ask, judge):
+        with pytest.raises(StoreError, match="rows may be missing"):
+            look()
+
+
+def test_a_copy_of_a_damaged_store_is_none(tmp_path: Path, killed: tuple[bytes, bytes]):
+    path = tmp_path / "flywheel.duckdb"
+    with_flipped_blocks(path, killed[0])
     with pytest.raises(StoreError, match="rows may be missing"):
         copy_database(path, tmp_path / "copy.duckdb")
     assert list(tmp_path.iterdir()) == [path]
