@@ -49,7 +49,7 @@ def _days(settings: Settings, older_than: float | None, *, everything: bool) -> 
 def _told(done: Purged, days: float, *, dry_run: bool) -> list[tuple[str, str]]:
     would = "would lose" if dry_run else "lost"
     told = [
-        ("older than", f"{days:g} days"),
+        ("older than", f"{days:g} days" if days else "now: whatever its age"),
         ("dead letters", f"{done.dead_letters:,} {would} their raw bytes"),
         ("quarantined rows", f"{done.quarantined:,} {would} their raw bytes"),
         ("piped-in logs", f"{done.piped_logs:,} not read in that time"),
