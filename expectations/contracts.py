@@ -162,7 +162,12 @@ DEAD_LETTERS = TableContract(
         _c("source", "VARCHAR", "path of the log file, as in sources", False),
         _c("line_number", "BIGINT", "1-based; NULL for a whole file"),
         _c("byte_offset", "BIGINT", "of the first byte", False),
-        _c("raw", "BLOB", "the bytes; none of the rest of a file", False),
+        _c(
+            "raw",
+            "BLOB",
+            "the bytes, sealed where there is a key; none of the rest of a file or once purged",
+            False,
+        ),
         _c("error", "VARCHAR", "why", False),
         _c("format", "VARCHAR", "format tried", False),
         _c("parser_version", "VARCHAR", "version of that parser", False),
@@ -172,6 +177,7 @@ DEAD_LETTERS = TableContract(
         _c("is_rest", "BOOLEAN", "it stands for all records beyond the cap of its file"),
         _c("num_records", "BIGINT", "how many it stands for"),
         _c("last_line", "BIGINT", "the line of the last of them; NULL for one"),
+        _c("key_id", "VARCHAR", "of the key that seals `raw`; NULL: in the clear"),
     ),
     key=("dead_letter_id",),
 )
@@ -188,8 +194,9 @@ QUARANTINE = TableContract(
         _c("suite_version", "VARCHAR", "digest of the rules", False),
         _c("run_id", "VARCHAR", "run that judged it", False),
         _c("created_at", "TIMESTAMP", "when, UTC", False),
-        _c("row", "JSON", "the landing row", False),
-        _c("state", "VARCHAR", "held or replayed", False),
+        _c("row", "JSON", "the landing row, sealed where there is a key", False),
+        _c("state", "VARCHAR", "held, replayed or purged", False),
+        _c("key_id", "VARCHAR", "of the key that seals `row`; NULL: in the clear"),
     ),
     key=("quarantine_id",),
 )

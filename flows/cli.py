@@ -7,6 +7,7 @@ standard error.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Annotated
@@ -36,12 +37,15 @@ def _version(said: bool) -> None:
 
 @app.callback()
 def general(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="print the version", is_eager=True, callback=_version),
     ] = False,
 ) -> None:
     """What can be said before a command."""
+    if context.invoked_subcommand != "init":  # its file belongs to the project
+        os.umask(0o077)  # tasks.store.folder says why, and closes what is there
 
 
 _LOGS = ("files", "logs", "log_format", "since", "until", "backfill")
@@ -198,6 +202,60 @@ def sql(
     from flows.commands.sql import run_sql
 
     raise typer.Exit(run_sql(query, config=config, as_json=as_json))
+
+
+@app.command()
+def purge(
+    older_than: Annotated[
+        float | None,
+        typer.Option("--older-than", min=0, help="days [default: raw_days in [retention]]"),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="whatever its age")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Take raw bytes that were held long enough out of the state folder and its files."""
+    from flows.commands.purge import purge_raw
+
+    raise typer.Exit(
+        purge_raw(
+            older_than, everything=everything, dry_run=dry_run, config=config, as_json=as_json
+        )
+    )
+
+
+@app.command()
+def backup(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|FILE",
+            help="where to write it [default: flywheel-backups beside the state folder]",
+        ),
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Write the whole state into one file: the store, MLflow's runs, reports and keys."""
+    from flows.commands.backup import write_backup
+
+    raise typer.Exit(write_backup(target, config=config, as_json=as_json))
+
+
+@app.command()
+def restore(
+    source: Annotated[str, typer.Argument(metavar="BACKUP", help="a file of flywheel backup")],
+    force: Annotated[
+        bool, typer.Option("--force", help="over a state that is there; that one is kept")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a backup back into the state folder."""
+    from flows.commands.backup import bring_back
+
+    raise typer.Exit(bring_back(source, force=force, config=config, as_json=as_json))
 
 
 @app.command()

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 import tempfile
 import traceback
 from pathlib import Path
 
+from flows.terminal import print_json
 from tasks.errors import FlywheelError
 
 _DISK_FULL = os.strerror(errno.ENOSPC).lower()
-_MAKE_ROOM = "make room, then run the same command again; nothing stored is lost"
+_MAKE_ROOM = "make room, then run the same command again: it goes on after what was stored whole"
 
 
 def exit_code_of(error: Exception, *, as_json: bool) -> int:
     """Tell the error on standard error (or as the one JSON object) and return the exit code."""
     known = error if isinstance(error, FlywheelError) else _unexpected(error)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    **known.counts,
-                    "error": known.what,
-                    "received": known.received,
-                    "allowed": known.allowed,
-                    "next": known.next,
-                    "exit_code": known.exit_code,
-                }
-            )
+        print_json(
+            {
+                **known.counts,
+                "error": known.what,
+                "received": known.received,
+                "allowed": known.allowed,
+                "next": known.next,
+                "exit_code": known.exit_code,
+            }
         )
     print(f"flywheel: {known.line()}", file=sys.stderr)
     return known.exit_code
@@ -50,5 +48,5 @@ def _unexpected(error: Exception) -> FlywheelError:
         traceback.print_exception(error, file=file)
     return FlywheelError(
         f"unexpected error: {what}",
-        next=f"report it with {Path(file.name)}; nothing stored is lost",
+        next=f"report it with {Path(file.name)}",
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.stages import stage_named
+from tasks.model.visible import one_line
 from tasks.run import Progress
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ def _bars_on(console: Console) -> Bars:
             return Text(f"{task.speed:,.1f}/s" if task.speed and task.total else "")
 
     return progress.Progress(
-        progress.TextColumn("{task.fields[stage]:>9}"),
+        progress.TextColumn("{task.fields[stage]:>9}", markup=False),
         progress.BarColumn(bar_width=24),
         progress.MofNCompleteColumn(),
         Rate(),
         progress.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         console=console,
     )
 
@@ -98,7 +99,7 @@ class _Lines:
 
     @staticmethod
     def _say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(one_line(text), file=sys.stderr, flush=True)
 
 
 def _duration(seconds: float) -> str:
@@ -123,5 +124,5 @@ class _Bars:
             known = self._bars.tasks[self._bars.task_ids.index(number)].total or 1
             self._bars.update(number, completed=known, total=known)
             return
-        text = f"{title} · {note}" if note else title
+        text = one_line(f"{title} · {note}") if note else title
         self._bars.update(number, completed=done, total=total, description=text)

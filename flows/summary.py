@@ -8,7 +8,14 @@ from typing import Any
 
 from flows import terminal
 from flows.commands.ui import mlflow_page
-from flows.terminal import Table, markdown_table, markdown_text, print_pairs, print_table
+from flows.terminal import (
+    Table,
+    markdown_table,
+    markdown_text,
+    print_pairs,
+    print_table,
+    say,
+)
 from flows.turn import Outcome
 from tasks.model.comparison import Interval
 from tasks.model.guardrail import GuardrailResult
@@ -123,6 +130,8 @@ def _replay_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     failing = ", ".join(f"{name} {rows}" for name, rows in notes.get("by_reason", {}).items())
     passed = f"{notes.get('readmitted', 0):,} of {notes.get('held', 0):,} held calls pass now"
     yield "quarantine", passed + (f"; still held: {failing}" if failing else "")
+    if sealed := notes.get("sealed"):
+        yield "sealed", sealed
 
 
 def _ingest_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
@@ -297,16 +306,13 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
 
 
 def print_summary(outcome: Outcome, settings: Settings) -> None:
-    from rich.text import Text
-
     console = terminal.console()
     console.print()
     if outcome.resumed_after:
-        console.print(
-            f"Run {outcome.run_id} was killed earlier; it went on after {outcome.resumed_after}."
-        )
+        after = outcome.resumed_after
+        say(console, f"Run {outcome.run_id} was killed earlier; it went on after {after}.")
     if outcome.scores_of:
-        console.print(f"Decided on the scores of run {outcome.scores_of}.")
+        say(console, f"Decided on the scores of run {outcome.scores_of}.")
     print_table(console, stage_table(outcome))
     if told := facts(outcome):
         print_pairs(console, told)
@@ -326,9 +332,9 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
             print_table(console, suite_table(decided.suites))
         if decided.guardrails:
             print_table(console, guardrail_table(decided.guardrails))
-        console.print(Text(verdict_line(outcome), style=f"bold {_COLOURS[decided.verdict]}"))
+        say(console, verdict_line(outcome), f"bold {_COLOURS[decided.verdict]}")
         for reason in decided.reasons:
-            console.print(Text(f"  · {reason}"))
+            say(console, f"  · {reason}")
         console.print()
     if opened := pages(outcome, settings):
         print_pairs(console, opened)

@@ -1,10 +1,16 @@
-"""Tables and lines of texts: on a terminal however narrow, and as Markdown."""
+"""Tables and lines of texts: on a terminal however narrow, as Markdown, and as JSON.
+
+Text of data arrives here as it is; nothing in it is obeyed, by the terminal or by rich.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tasks.model.visible import one_line, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,18 +49,20 @@ def print_table(console: Console, shown: Table) -> None:
     for between_words in (" ", "\n"):  # headings on one line where they fit, else on several
         drawn = table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in shown.columns:
-            heading = Text(name.replace(" ", between_words))
+            heading = Text(one_line(name).replace(" ", between_words))
             left = name in shown.texts
             drawn.add_column(heading, justify="left" if left else "right", no_wrap=True)
         for row in shown.rows:
-            drawn.add_row(*(Text(value) for value in row))
+            drawn.add_row(*(Text(visible(value)) for value in row))
         if console.measure(drawn, options=unbounded).maximum <= console.width:
             console.print(drawn)
             return
     for row in shown.rows:
-        console.print(Text(row[0], style="bold"))
+        console.print(Text(visible(row[0]), style="bold"))
         named = zip(shown.columns[1:], row[1:], strict=True)
-        cells = [Text(f"{name} {value}", overflow="fold") for name, value in named]
+        cells = [
+            Text(f"{one_line(name)} {visible(value)}", overflow="fold") for name, value in named
+        ]
         console.print(Padding(Columns(cells, padding=(0, 3)), (0, 0, 0, 2)))
     console.print()
 
@@ -65,7 +73,20 @@ def print_pairs(console: Console, pairs: Sequence[tuple[str, str]]) -> None:
 
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
-        console.print(Text(f"{name:<{width}}  {value}"), soft_wrap=True)
+        console.print(Text(visible(f"{name:<{width}}  {value}")), soft_wrap=True)
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """A paragraph."""
+    from rich.text import Text
+
+    console.print(Text(visible(text), style=style))
+
+
+def print_json(value: object) -> None:
+    """One object on one line of standard output, in ASCII without any control character."""
+    # the one that JSON leaves as it is
+    print(json.dumps(value, default=str).replace("\x7f", "\\u007f"))
 
 
 def markdown_table(shown: Table) -> str:
@@ -76,6 +97,7 @@ def markdown_table(shown: Table) -> str:
 
 def markdown_text(text: str) -> str:
     """Text of names and data inside Markdown: no cell break, no markup of its own."""
+    text = one_line(text)
     for mark in ("\\", "`", "*", "_", "<", ">", "[", "]", "|"):
         text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
+    return text

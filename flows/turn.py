@@ -7,6 +7,7 @@ for `flywheel run`, `flywheel run --inline` and the nightly deployment.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +24,16 @@ from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
 from tasks.model.verdict import SHIPS, Rank, RecordedVerdict
 from tasks.model.window import window
-from tasks.run import Progress, Run, silent, utc_now
+from tasks.run import Progress, Run, raw_key, silent, utc_now
+from tasks.safekeeping.purge import KEPT_DAYS, purge
 from tasks.settings import Settings, find_config
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
+from tasks.store.folder import private
+from tasks.store.held.raw_key import sealed_elsewhere
+
+#: a century: nothing in a store is as old
+_FOR_EVER_DAYS = 36_525.0
 
 Execute = Callable[[str, Run], Receipt]
 
@@ -127,10 +134,34 @@ def turn(
     taken up after its last whole stage.
     """
     with begun(settings, request, progress) as (run, resumed_after):
+        if "ingest" in (request.stages or stages_of("run")):
+            _keep_retention(run)
         for stage in request.stages or stages_of("run"):
             execute(stage, run)
     with run.open_store() as store:
         return outcome(store, run.run_id, resumed_after)
+
+
+def _keep_retention(run: Run) -> None:
+    """Before anything new is taken in: what was held raw long enough goes."""
+    settings = run.settings
+    days, key = settings.retention.raw_days, raw_key(settings)
+    try:
+        done = purge(
+            settings,
+            key,
+            run.clock(),
+            older_than_days=days or _FOR_EVER_DAYS,
+            kept_days=min(days or KEPT_DAYS, KEPT_DAYS),
+            reading=run.request.logs,
+        )
+    except StoreError as error:
+        if not error.transient:
+            raise
+        print(error.line(), file=sys.stderr)  # a reader, or no room: the next run tries again
+        return
+    if done.other_keys:
+        print(sealed_elsewhere(done.other_keys, key), file=sys.stderr)
 
 
 @contextmanager
@@ -141,7 +172,7 @@ def hold(home: Path) -> Iterator[None]:
 
     holder = home / "run.pid"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(home / "run.lock")
         lock.acquire(timeout=0)
     except Timeout:
@@ -159,7 +190,8 @@ def hold(home: Path) -> Iterator[None]:
         ) from None
     try:
         holder.write_text(str(os.getpid()))
-        yield
+        with private(home):
+            yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
@@ -214,7 +246,7 @@ def _finish(run: Run, state: str, error: BaseException | None) -> None:
     try:
         with run.open_store() as store:
             ledger.finish_run(store, run.run_id, state, run.clock(), error=message)
-    except FlywheelError:
+    except Exception:
         if error is None:
             raise
         # the first error is the one to tell; the next run marks this one as abandoned

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from tasks.model.visible import one_line
+
 
 class FlywheelError(Exception):
     """One clear line: what happened, what was received, what is allowed, what to do next."""
@@ -43,7 +45,7 @@ class FlywheelError(Exception):
             parts.append(f"allowed: {self.allowed}")
         if self.next:
             parts.append(f"next: {self.next}")
-        return " · ".join(" ".join(part.split()) for part in parts)
+        return " · ".join(one_line(part) for part in parts)
 
 
 class UsageError(FlywheelError):

@@ -23,6 +23,7 @@ from tasks.privacy.persons import PERSON, require_installed
 from tasks.releases.prompts import AS_LOGGED, load_prompts
 from tasks.releases.resolve import find_local_model
 from tasks.rules import in_force
+from tasks.run import raw_key
 from tasks.scoring import scorer_version
 from tasks.scoring.suites import LOGGED_SUITE, guardrail_rule, refuse_logged_gate
 from tasks.settings import ReleaseSettings, Settings
@@ -40,6 +41,8 @@ def find_problems(
 ) -> tuple[Problem, ...]:
     """What the stages asked for would stumble over. Of releases those asked for, or every one."""
     check = _Check(settings, request, every_release)
+    with check.of("retention.raw_key_file"):
+        raw_key(settings)
     for stage, look in _LOOKS.items():
         if stage in request.stages:
             look(check)

@@ -11,6 +11,7 @@ from typing import Protocol
 from tasks.model.run import RunRequest
 from tasks.settings import Settings
 from tasks.store import Store
+from tasks.store.held.raw_key import RawKey, find_raw_key
 
 
 class Progress(Protocol):
@@ -26,6 +27,12 @@ def silent(stage: str, done: int, total: int | None, note: str = "") -> None:
 def utc_now() -> datetime:
     """Now in UTC without a zone, as the store keeps times."""
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+def raw_key(settings: Settings) -> RawKey | None:
+    """What seals the raw bytes that are held, where the settings or the environment have a key."""
+    key_file = settings.retention.raw_key_file
+    return find_raw_key(settings.path(key_file) if key_file else None, settings.home_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +54,5 @@ class Run:
 
     def open_store(self, *, read_only: bool = False) -> AbstractContextManager[Store]:
         """The store, open for the length of the `with` block."""
-        return Store.open(self.settings.store_path, read_only=read_only)
+        path, key = self.settings.store_path, raw_key(self.settings)
+        return Store.open(path, read_only=read_only, raw_key=key)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from flows.options import Options
 from flows.stages import STAGES
+from flows.terminal import print_json
 from flows.turn import request_from
 from tasks.errors import ConfigurationError, Problem, UsageError
+from tasks.model.visible import one_line
 from tasks.preflight import find_problems
 from tasks.settings import CONFIG_NAME, read_settings
 
@@ -16,10 +16,10 @@ def check(*, config: str | None, as_json: bool) -> int:
     problems = problems_of(config)
     if as_json:
         objects = [problem.to_dict() for problem in problems]
-        print(json.dumps({"problems": objects, "success": not problems}))
+        print_json({"problems": objects, "success": not problems})
     else:
         for problem in problems:
-            print(f"{problem.key}: {problem.message}")
+            print(one_line(f"{problem.key}: {problem.message}"))
         print(f"{len(problems)} to fix" if problems else "ok: nothing to fix")
     return UsageError.exit_code if problems else 0
 

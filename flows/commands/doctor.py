@@ -6,7 +6,6 @@ created, migrated or downloaded.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -17,7 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from flows.commands.check import problems_of
-from flows.terminal import console, print_pairs
+from flows.terminal import console, print_json, print_pairs
 from tasks.errors import FlywheelError, StoreError, UsageError
 from tasks.releases.resolve import find_local_model
 from tasks.settings import Settings, find_config, read_settings
@@ -45,7 +44,7 @@ def examine(*, config: str | None, as_json: bool) -> int:
     answers = all(finding.ok is not False for finding in looked_at)
     findings, healthy = [*looked_at, *wrong], answers and not problems
     if as_json:
-        print(json.dumps({"healthy": healthy, "findings": [asdict(f) for f in findings]}))
+        print_json({"healthy": healthy, "findings": [asdict(f) for f in findings]})
     else:
         marks = {True: "ok", False: "NOT OK", None: "–"}
         lines = [(f"{marks[finding.ok]:>6}  {finding.subject}", finding.detail)

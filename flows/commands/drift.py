@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from flows.commands.turn import no_such_run
-from flows.terminal import Table, console, print_table
+from flows.terminal import Table, console, print_json, print_table
 from tasks.errors import UsageError
 from tasks.model.drift import ColumnDrift
 from tasks.settings import read_settings
@@ -31,7 +30,7 @@ def show_drift(run_id: str, *, config: str | None, as_json: bool) -> int:
             )
         columns = table.read(store, compared)
     if as_json:
-        print(json.dumps({"run_id": compared, "columns": [asdict(column) for column in columns]}))
+        print_json({"run_id": compared, "columns": [asdict(column) for column in columns]})
         return 0
     print(f"new calls of {compared}")
     rows = [_cells(column) for column in columns]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 from flows.commands.decided import read_decided
 from flows.commands.turn import no_such_run
 from flows.progress import shown
-from flows.terminal import Table, console, print_pairs, print_table
+from flows.terminal import Table, console, print_json, print_pairs, print_table, say
 from flows.turn import hold
 from tasks.errors import UsageError
 from tasks.explain.task import explain
@@ -49,7 +48,7 @@ def explain_run(
     seconds = round(time.monotonic() - started, 1)
     if as_json:
         told = {"verdict": turn.verdict.verdict, **found.to_json()}
-        print(json.dumps({**told, "seconds": seconds, "page": str(folder / page)}))
+        print_json({**told, "seconds": seconds, "page": str(folder / page)})
     else:
         _show(found, seconds, folder / page)
     return 0
@@ -83,14 +82,12 @@ def _role(run: Run, turn: Turn, challenger: str) -> Role:
 
 
 def _show(found: Explanation, seconds: float, page: Path) -> None:
-    from rich.text import Text
-
     screen = console()
     screen.print()
     if found.parts:
         print_table(screen, _part_table(found))
     for sentence in found.sentences:
-        screen.print(Text(f"  · {sentence}"))
+        say(screen, f"  · {sentence}")
     screen.print()
     if found.cells:
         print_table(screen, _cell_table(found))

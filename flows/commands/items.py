@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from flows.commands.decided import read_decided
-from flows.terminal import Table, console, print_table
+from flows.terminal import Table, console, print_json, print_table
 from tasks.model.health import SampleHealth, SetHealth, SuiteHealth
 from tasks.model.turn import Turn
+from tasks.model.visible import one_line
 from tasks.report.wording import FLAGS, OTHER_REPEATS, decimal, question, repeats
 from tasks.scoring.repeats import answer_noise
 from tasks.settings import read_settings
@@ -43,16 +43,17 @@ def show_items(run_id: str, *, config: str | None, as_json: bool) -> int:
         told["repeats"] = [
             {"challenger": name, "suite": suite, **_noise(part)} for name, suite, part in noise
         ]
-        print(json.dumps(told))
+        print_json(told)
         return 0
-    print(
+    eval_set = (
         f"eval set of {found}: {len(health.samples):,} samples, answered by "
         f"{len(health.releases)} releases ({', '.join(health.releases)})"
     )
+    print(one_line(eval_set))
     print_table(console(), Table(_SUITES, [_suite(suite) for suite in health.suites], ("suite",)))
     _print_samples(health)
     for name, suite, part in noise:
-        print(f"{name}, {repeats(suite, part)}")
+        print(one_line(f"{name}, {repeats(suite, part)}"))
     return 0
 
 

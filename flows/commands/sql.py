@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from flows.terminal import Table, console, print_table
+from flows.terminal import Table, console, print_json, print_table
 from tasks.errors import UsageError
 from tasks.settings import read_settings
 from tasks.store import Store
@@ -23,7 +21,7 @@ def run_sql(query: str, *, config: str | None, as_json: bool) -> int:
                 allowed="one SELECT, for example: select * from runs",
             ) from None
     if as_json:
-        print(json.dumps({"columns": result.columns, "rows": result.rows}, default=str))
+        print_json({"columns": result.columns, "rows": result.rows})
         return 0
     rows = [tuple("" if value is None else str(value) for value in row) for row in result.rows]
     print_table(console(), Table(tuple(result.columns), rows, texts=tuple(result.columns)))

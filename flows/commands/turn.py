@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from flows.options import Options
 from flows.progress import shown
 from flows.stages import stages_of
 from flows.summary import print_summary
+from flows.terminal import print_json
 from flows.turn import Outcome, hold, outcome, request_from, request_to_decide, turn
 from tasks import preflight
 from tasks.errors import FlywheelError, UsageError
@@ -60,7 +60,7 @@ def run_command(command: str, options: Options) -> int:
             objects.append({"since": day.since, "until": day.until, **told})
             codes.append(_exit_code(result, request))
         if options.as_json:
-            print(json.dumps({"days": objects}, default=str))
+            print_json({"days": objects})
         return max(codes)
 
 
@@ -91,7 +91,7 @@ def _turning(settings: Settings, *, in_prefect: bool) -> Iterator[Turn]:
 
 def _show(result: Outcome, settings: Settings, as_object: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(as_object, default=str))
+        print_json(as_object)
     else:
         print_summary(result, settings)
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from flows.processes import Server, end_server, remembered, start_server
 from tasks.errors import StoreError
 from tasks.settings import Settings, read_settings
+from tasks.store.folder import private
 from tasks.tracking.environment import tracking_location
 
 #: what `flywheel ui` was started with last, running or not
@@ -23,7 +24,9 @@ def serve(port: int, *, config: str | None) -> int:
     argv, environment = server_command(settings, port)
     url = f"http://127.0.0.1:{port}"
     print(f"MLflow on {url} · stop with Ctrl-C", flush=True)
-    process = start_server(argv, environment)
+    settings.home_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with private(settings.home_path):
+        process = start_server(argv, environment)
     try:
         Server.of(process.pid, url).remember(settings.home_path / _RECORD)
         return process.wait()
@@ -38,13 +41,19 @@ def mlflow_page(settings: Settings, path: str, config_option: str) -> list[tuple
     command that starts one and the address to open then."""
     if elsewhere := server_elsewhere(settings):
         return [("MLflow", elsewhere + path)]
+    if url := served(settings):
+        return [("MLflow", url + path)]
     server = remembered(settings.home_path / _RECORD)
-    if server is not None and server.is_running():
-        return [("MLflow", server.url + path)]
     url = server.url if server is not None else f"http://127.0.0.1:{DEFAULT_PORT}"
     port = url.rpartition(":")[2]
     option = "" if port == str(DEFAULT_PORT) else f" --port {port}"
     return [("MLflow", f"flywheel ui{option}{config_option}"), ("  then", url + path)]
+
+
+def served(settings: Settings) -> str:
+    """The address at which `flywheel ui` serves this state folder now; empty where it does not."""
+    server = remembered(settings.home_path / _RECORD)
+    return server.url if server is not None and server.is_running() else ""
 
 
 def server_elsewhere(settings: Settings) -> str | None:

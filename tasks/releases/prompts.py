@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tasks.errors import UsageError
+from tasks.settings.toml import read_toml
 
 SUFFIXES = (".md", ".txt", ".toml", ".json")
 ROLES = ("system", "user", "assistant")
@@ -130,7 +130,7 @@ def parse_prompt(text: str, file: Path) -> Prompt:
             raise _malformed(file, "it is empty", "a text, or as_logged = true in a .toml file")
         return (Turn("system", text.strip()),)
     try:
-        value: Any = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+        value: Any = read_toml(text) if file.suffix == ".toml" else json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _malformed(file, f"it is not valid {file.suffix[1:].upper()}: {error}", "") from None
     if not isinstance(value, dict) or not value or set(value) - set(_KEYS):

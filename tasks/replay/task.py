@@ -18,9 +18,10 @@ from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.held import dead_letters as deadletters
-from tasks.store.held import quarantine
+from tasks.store.held import quarantine, retention
 from tasks.store.held.marks import refuse_unanswerable
 from tasks.store.held.quarantine import Readmitted
+from tasks.store.held.raw_key import sealed_elsewhere
 from tasks.store.intake import feedback, landing
 
 STAGE = "replay"
@@ -39,8 +40,11 @@ def replay(run: Run) -> Receipt:
             letters = _read_letters(run, store)
             calls = _readmit(run, store, quarantine.CALLS, calls_rules(run.settings))
             calls += _readmit(run, store, quarantine.SIGNALS, feedback_rules(run.settings))
-            _refuse_if_nothing_named(run, letters, calls)
-            receipt = _receipt(run, store, letters, calls)
+            num_sealed = retention.other_keys(store)
+            if not num_sealed:
+                _refuse_if_nothing_named(run, letters, calls)
+            sealed = sealed_elsewhere(num_sealed, store.raw_key) if num_sealed else ""
+            receipt = _receipt(run, store, letters, calls, sealed)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
         with store.transaction():
             landing.note_sources(store)
@@ -78,7 +82,7 @@ def _refuse_if_nothing_named(run: Run, letters: Revived, calls: Readmitted) -> N
         )
 
 
-def _receipt(run: Run, store: Store, letters: Revived, calls: Readmitted) -> Receipt:
+def _receipt(run: Run, store: Store, letters: Revived, calls: Readmitted, sealed: str) -> Receipt:
     still_held = sum(calls.failing.values())
     still_dead = letters.still_dead + letters.new_dead
     rows_out = letters.rows_out + calls.admitted
@@ -98,5 +102,6 @@ def _receipt(run: Run, store: Store, letters: Revived, calls: Readmitted) -> Rec
             "readmitted": calls.admitted,
             "feedback": feedback.count_feedback(store, run.run_id),
             "by_reason": dict(calls.failing),
+            "sealed": sealed,
         },
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tasks.model.answer import ROLES
 from tasks.model.turn import Turn
+from tasks.model.visible import one_line
 from tasks.report import flips, wording
 from tasks.report.standings import ReleaseRow, suites_of
 
@@ -131,5 +132,5 @@ def _bounded(reason: str) -> str:
 
 def _text(text: str) -> str:
     """Plain text in markdown: no HTML, no table cell, no emphasis, no link, one line."""
-    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#~!])", r"\\\1", line)

@@ -14,6 +14,7 @@ from tasks.model.answer import ROLES, Role
 from tasks.model.explanation import Explanation
 from tasks.model.turn import Turn
 from tasks.report import commands, flips, funnel, wording
+from tasks.report.escaping import page_templates
 from tasks.report.plot import Plot, draw_split
 from tasks.report.standings import ReleaseRow, suites_of
 from tasks.scoring.repeats import answer_noise
@@ -83,15 +84,7 @@ def render_explanation(explanation: Explanation) -> str:
 
 @cache
 def _template(name: str) -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("tasks.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates("tasks.report")
     environment.filters |= {
         "percent": wording.percent,
         "relative": wording.relative,

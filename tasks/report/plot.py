@@ -20,6 +20,7 @@ from tasks.model.comparison import Interval
 from tasks.model.explanation import Explanation, Part
 from tasks.model.turn import Turn
 from tasks.model.verdict import SuiteResult
+from tasks.model.visible import one_line
 from tasks.report.wording import points, share
 
 Row = TypeVar("Row")
@@ -80,7 +81,7 @@ def bars(turn: Turn) -> tuple[tuple[Bar, ...], int]:
 
 def plain(text: str) -> str:
     """One printable line, at most as long as the plot has room for."""
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]+", " ", text).strip()
+    line = re.sub("[\ufffe\uffff]+", " ", one_line(text)).strip()  # XML has no such characters
     return line if len(line) <= _MAX_LABEL_CHARS else line[: _MAX_LABEL_CHARS - 1] + "…"
 
 

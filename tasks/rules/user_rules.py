@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from expectations.contracts import BATCH_PROFILE, TableContract
 from expectations.rules import Rule, RuleSet, When
 from tasks.errors import UsageError
 from tasks.rules.values import KINDS, Place, Reader, is_number, known_keys
+from tasks.settings.toml import read_toml
 
 _SEVERITIES = ("critical", "warning", "batch")
 _COMMON = ("id", "severity", "kind", "meaning", "reason", "when", "max_ratio")
@@ -56,8 +56,8 @@ def with_own_rules(rule_set: RuleSet, folder: Path | None, names: tuple[str, ...
 
 def _read_file(path: Path, rule_set: RuleSet, names: tuple[str, ...]) -> list[tuple[Place, Rule]]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        values = read_toml(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
         raise UsageError(
             f"{path.name} cannot be read: {error}", received=str(path), next="fix that line"
         ) from None

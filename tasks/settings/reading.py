@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -14,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from tasks.errors import ConfigurationError, Problem, UsageError, did_you_mean
 from tasks.settings.sections import CONFIG_NAME, Settings
+from tasks.settings.toml import read_toml
 
 _PREFIX = "FLYWHEEL_"
 #: variables with our prefix that are not settings
@@ -23,6 +23,7 @@ _NOT_SETTINGS = {
     "FLYWHEEL_DEPLOY_FOLDER",
     "FLYWHEEL_DEPLOY_CONFIG",
     "FLYWHEEL_DEPLOY_POOL",
+    "FLYWHEEL_RAW_KEY",
 }
 
 
@@ -51,8 +52,8 @@ def read_settings(
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            values = read_toml(path.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise UsageError(
                 f"{path.name} is not valid TOML: {error}", received=str(path), next="fix that line"
             ) from None
@@ -97,8 +98,8 @@ def _environment_value(text: str) -> Any:
     """TOML where it is TOML (numbers, booleans, lists, quoted text), else the text itself."""
     if re.fullmatch(r"(true|false|[-+]?[0-9][0-9_.eE+-]*|\[.*\]|\".*\"|'.*')", text, re.DOTALL):
         try:
-            return tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            return read_toml(f"value = {text}")["value"]
+        except ValueError:
             return text
     return text
 

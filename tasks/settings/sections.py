@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -26,6 +24,8 @@ from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.guardrail import Measure
 from tasks.privacy.policy import check_fields
+from tasks.settings.retention import RetentionSettings
+from tasks.settings.section import Section
 
 CONFIG_NAME = "flywheel.toml"
 #: scripts of Unicode, as RE2 names them
@@ -44,11 +44,7 @@ def _names(value: Any) -> Any:
     return value
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class IngestSettings(_Section):
+class IngestSettings(Section):
     max_line_bytes: int = Field(
         16 * 2**20, gt=0, description="a longer line becomes a dead letter without being parsed"
     )
@@ -99,7 +95,7 @@ class IngestSettings(_Section):
         return self
 
 
-class ValidateSettings(_Section):
+class ValidateSettings(Section):
     max_quarantined_ratio: float = Field(
         0.25, ge=0, le=1, description="more than this share quarantined stops the run (exit 3)"
     )
@@ -161,7 +157,7 @@ class ValidateSettings(_Section):
         return self
 
 
-class RedactSettings(_Section):
+class RedactSettings(Section):
     kinds: tuple[str, ...] = Field(
         ("secret", "email", "phone", "card", "iban", "ip"),
         strict=False,
@@ -183,7 +179,7 @@ class RedactSettings(_Section):
         return self
 
 
-class DriftSettings(_Section):
+class DriftSettings(Section):
     enabled: bool = Field(True, description="compare new calls with those before")
     reference_days: float = Field(28.0, gt=0, description="length of the reference window, days")
     false_alarm_rate: float = Field(
@@ -199,7 +195,7 @@ class DriftSettings(_Section):
     )
 
 
-class CurateSettings(_Section):
+class CurateSettings(Section):
     max_samples: int = Field(
         1000,
         ge=1,
@@ -220,7 +216,7 @@ class CurateSettings(_Section):
     )
 
 
-class EvaluateSettings(_Section):
+class EvaluateSettings(Section):
     seed: int = Field(0, ge=0, description="seed of the run; a sample's seed derives from it")
     repeats: int = Field(1, ge=1, description="completions a sample; their mean is the score")
     chunk_size: int = Field(64, ge=1, description="completions stored at a time")
@@ -231,7 +227,7 @@ class EvaluateSettings(_Section):
     )
 
 
-class NoiseSettings(_Section):
+class NoiseSettings(Section):
     max_samples: int = Field(
         100,
         ge=2,
@@ -239,7 +235,7 @@ class NoiseSettings(_Section):
     )
 
 
-class GateSettings(_Section):
+class GateSettings(Section):
     alpha: float = Field(0.05, gt=0, lt=0.5, description="error rate of the gate, two-sided")
     margin: float = Field(0.05, gt=0, lt=1, description="loss that is still accepted, 0 to 1")
     max_missing_ratio: float = Field(
@@ -264,7 +260,7 @@ class GateSettings(_Section):
     )  # fmt: skip
 
 
-class MlflowSettings(_Section):
+class MlflowSettings(Section):
     tracking_uri: str = Field("", description="empty: a SQLite file in the state folder")
     experiment: str = Field("flywheel", min_length=1, description="experiment of all runs")
     max_rows: int = Field(
@@ -275,7 +271,7 @@ class MlflowSettings(_Section):
 _FIRST_SAMPLING_KEYS = ("max_tokens", "temperature", "top_p", "stop")
 
 
-class SamplingSettings(_Section):
+class SamplingSettings(Section):
     max_tokens: int = Field(64, ge=1, description="tokens generated, at most")
     temperature: float = Field(0.0, ge=0, description="0: greedy")
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus sampling")
@@ -318,7 +314,7 @@ class SamplingSettings(_Section):
         return {name: value for name, value in values.items() if name not in unset}
 
 
-class EngineSettings(_Section):
+class EngineSettings(Section):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="number format of the weights"
@@ -329,13 +325,13 @@ class EngineSettings(_Section):
     )
 
 
-class PriceSettings(_Section):
+class PriceSettings(Section):
     input: float = Field(0.0, ge=0, description="of a million tokens read; both 0: not known")
     output: float = Field(0.0, ge=0, description="of a million tokens written")
     currency: str = Field("USD", min_length=1, description="the same for releases to be compared")
 
 
-class ReleaseSettings(_Section):
+class ReleaseSettings(Section):
     model: str = Field(
         min_length=1,
         description="folder, .gguf file, hub id, or package:NAME (a GGUF in a Python package)",
@@ -349,7 +345,7 @@ class ReleaseSettings(_Section):
     price: PriceSettings = Field(default_factory=PriceSettings)
 
 
-class SuiteSettings(_Section):
+class SuiteSettings(Section):
     task: str = Field("", description="prompt name of the calls it covers; empty: the suite's name")
     samples: str = Field("", description="JSON lines with messages, target and slices")
     scorer: str = Field("exact_match", description="how an answer is judged against the target")
@@ -364,7 +360,7 @@ class SuiteSettings(_Section):
     )
 
 
-class GuardrailSettings(_Section):
+class GuardrailSettings(Section):
     measure: Measure = Field(
         description="output_tokens, input_tokens or cost (by [releases.NAME.price]) of an answer"
     )
@@ -377,7 +373,7 @@ class GuardrailSettings(_Section):
     owner: str = Field("", description="who answers for it")
 
 
-class Settings(_Section):
+class Settings(Section):
     home: str = Field(".flywheel", description="state folder; FLYWHEEL_HOME overrides it")
     logs: tuple[str, ...] = Field(
         (), strict=False, description="log files: paths, patterns or addresses"
@@ -396,6 +392,8 @@ class Settings(_Section):
     noise: NoiseSettings = Field(default_factory=NoiseSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
+    # of no digest: it changes no result
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -428,7 +426,8 @@ class Settings(_Section):
 
     @property
     def digest(self) -> str:
-        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        values = self.model_dump(mode="json", by_alias=True, exclude={"retention"})
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def release(self, name: str) -> ReleaseSettings:

@@ -113,8 +113,13 @@ def _revision(path: Path) -> str | None:
             next="stop the process that holds it, then run the same command again",
         ) from None
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"MLflow's database cannot be read: {error}",
-            received=str(path),
-            next="restore it from a backup, or move it away: a new one is made",
-        ) from None
+        raise damaged_database(path, str(error)) from None
+
+
+def damaged_database(path: Path, said: str) -> StoreError:
+    return StoreError(
+        f"MLflow's database is damaged, runs may be missing: {said}",
+        received=str(path),
+        next="flywheel restore BACKUP --force, which keeps this one; or move it away: a new one is "
+        "made",
+    )

@@ -18,9 +18,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tasks.errors import StoreError, StoreUnreachableError
 from tasks.settings import Settings
+from tasks.tracking.database import configure_models, damaged_database, prepare_database
 from tasks.tracking.environment import TrackingLocation, prepare_environment, tracking_location
 
 _MAX_REASON_CHARS = 200
+#: what SQLite says of a file that is not what was written
+_DAMAGED = ("database disk image is malformed", "file is not a database")
 #: on experiments: which kinds of pages MLflow shows first
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "genai_development"}
 
@@ -46,8 +49,6 @@ def open_session(settings: Settings) -> Iterator[Session]:
         from mlflow.tracing.client import TracingClient
 
         if not location.is_http:
-            from tasks.tracking.database import configure_models, prepare_database
-
             configure_models()
             if location.database is not None:
                 prepare_database(location.database)
@@ -127,6 +128,9 @@ def _unreachable(location: TrackingLocation, text: str) -> StoreUnreachableError
 
 
 def _refused(location: TrackingLocation, text: str) -> StoreError:
+    said = next((mark for mark in _DAMAGED if mark in text), None)
+    if said is not None and location.database is not None:
+        return damaged_database(location.database, said)
     return StoreError(
         f"MLflow refused: {_first_line(text)}",
         received=without_password(location.uri),

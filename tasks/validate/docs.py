@@ -15,6 +15,7 @@ from pathlib import Path
 
 from expectations.rules import Rule, RuleSet
 from tasks.errors import StoreError
+from tasks.report.escaping import page_templates
 from tasks.rules.outcomes import Failures, Judged, RuleOutcome
 
 INDEX = "index.html"
@@ -60,16 +61,8 @@ class Section:
 
 def render(judged: Sequence[Judged], summary: Summary, earlier: tuple[str, ...] = ()) -> str:
     """The whole page as HTML. The first of `judged` is that of the calls."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("tasks.validate", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("data_docs.html.j2").render(
+    template = page_templates("tasks.validate").get_template("data_docs.html.j2")
+    page: str = template.render(
         rule_set=judged[0].rule_set,
         summary=summary,
         num_rules=sum(len(part.rule_set.rules) for part in judged),
@@ -77,6 +70,7 @@ def render(judged: Sequence[Judged], summary: Summary, earlier: tuple[str, ...] 
         sections=[_section(part) for part in judged if part.rule_set.rules],
         earlier=earlier,
     )
+    return page
 
 
 def _findings(rule_sets: Sequence[RuleSet], summary: Summary) -> Iterator[Finding]:

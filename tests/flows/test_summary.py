@@ -188,7 +188,9 @@ def test_full_disk_is_named_without_a_traceback(capsys):
     assert exit_code_of(OSError(28, "No space left on device", "file"), as_json=False) == 4
     line = capsys.readouterr().err
     assert line.startswith("flywheel: no space left on device · received: ")
-    assert line.endswith("then run the same command again; nothing stored is lost\n")
+    assert line.endswith(
+        "then run the same command again: it goes on after what was stored whole\n"
+    )
 
 
 def test_full_disk_under_the_database_is_named_too(capsys):

@@ -141,3 +141,22 @@ def test_a_challenger_is_a_name_or_a_list_of_names(tmp_path):
         assert [problem.key for problem in refused.value.problems] == ["challenger"]
     said = {"FLYWHEEL_CHALLENGER": '["a", "b"]'}
     assert read_settings(None, said).challengers == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("logs = " + "[" * 100_000 + "]" * 100_000, "too deep"),
+        ("x = " + "{a = " * 100_000 + "1" + "}" * 100_000, "too deep"),
+        (".".join(["a"] * 100_000) + " = 1", "more than 100 parts"),
+        ("[" + ".".join(["'a'"] * 100_000) + "]", "more than 100 parts"),
+    ],
+)
+def test_toml_of_any_depth_is_refused_in_one_line(tmp_path: Path, text: str, why: str):
+    path = tmp_path / "flywheel.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=why) as caught:
+        read_settings(str(path), environ={})
+    assert len(caught.value.line()) < 1000
+    with pytest.raises(UsageError):
+        read_settings(str(path), environ={"FLYWHEEL_LOGS": text.partition(" = ")[2]})

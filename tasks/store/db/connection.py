@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,51 +21,68 @@ import duckdb
 
 from expectations.contracts import TableContract
 from tasks.errors import StoreBusyError, StoreError, StoreMemoryError
-from tasks.store.db.schema import is_outdated, migrate
+from tasks.store.db.copying import CONFIG, copy_tables, remove_unfinished
+from tasks.store.db.damage import explained, refuse_strange_log, unusable
+from tasks.store.db.schema import check_version, migrate, schema_version
 from tasks.store.db.snapshot import UnsteadyError, remove_leftovers, snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from tasks.store.held.raw_key import RawKey
+
 Existing = Literal["refuse", "keep", "replace"]
 
+#: folder beside the store with copies made before something that cannot be taken back
+KEPT = "kept"
+#: lies beside the store while a restore moves files
+RESTORING = "restoring.json"
 _POLL_S = 0.1
-#: nothing in a log may make DuckDB reach out: no extension is fetched, none loads by itself
-_CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 
 class Store:
     """An open store. Not shared between threads; cursors of `connection` may be."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, raw_key: RawKey | None = None
+    ) -> None:
         self.connection = connection
         self.path = path
+        #: seals what is held raw, and opens what it sealed
+        self.raw_key = raw_key
         self._in_transaction = False
 
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, *, read_only: bool = False, lock_timeout_s: float = 5.0
+        cls,
+        path: Path,
+        *,
+        read_only: bool = False,
+        lock_timeout_s: float = 5.0,
+        raw_key: RawKey | None = None,
     ) -> Iterator[Store]:
-        """Open (and, unless read-only, create) the store at `path`; one that an earlier build wrote
-        is migrated, also where it is only read.
+        """Open (and, unless read-only, create) the store at `path`. One that an earlier build wrote
+        is migrated, after a copy of it was put into the folder `kept`; read-only, it is refused.
 
         Raises StoreBusyError when another process holds it (read-only: and there is no room for a
-        copy), StoreError when it cannot be opened or, read-only, does not exist.
+        copy), StoreError when it cannot be opened, is of another schema or, read-only, does not
+        exist; and from anything inside, where DuckDB finds the file damaged.
         """
+        refuse_half_restored(path)
         connection = _connect_to_read(path) if read_only else _connect(path, lock_timeout_s)
-        if read_only and is_outdated(connection):
-            connection.close()
-            with cls.open(path, lock_timeout_s=lock_timeout_s):
-                pass
-            connection = _connect_to_read(path)
         try:
-            if not read_only:
-                migrate(connection)
-            yield cls(connection, path)
-        finally:
-            connection.close()
+            with afterwards(connection.close):
+                if read_only:
+                    check_version(connection)
+                else:
+                    migrate(connection, lambda: _keep_copy(connection, path))
+                yield cls(connection, path, raw_key)
+        except duckdb.Error as error:
+            if (told := explained(path, error)) is not None:
+                raise told from error
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -159,19 +176,56 @@ class Store:
         """Insert Arrow rows that have all of the contract's columns."""
         columns = ", ".join(f'"{name}"' for name in contract.column_names)
         insert = {"refuse": "INSERT", "keep": "INSERT OR IGNORE", "replace": "INSERT OR REPLACE"}
-        self.connection.register("incoming_rows", incoming)
-        try:
+        with self.lent("incoming_rows", incoming):
             self.connection.execute(
                 f'{insert[existing]} INTO "{table or contract.name}" ({columns}) '
                 f"SELECT {columns} FROM incoming_rows"
             )
-        finally:
-            self.connection.unregister("incoming_rows")
+
+    @contextmanager
+    def lent(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
+        """Arrow rows as a table of this name, for the length of the block."""
+        self.connection.register(name, rows)
+        with afterwards(lambda: self.connection.unregister(name)):
+            yield
+
+
+@contextmanager
+def afterwards(undo: Callable[[], object]) -> Iterator[None]:
+    """Undo something when the block ends. What went wrong inside is told, and not that nothing can
+    be undone in a transaction that failed."""
+    try:
+        yield
+    except BaseException:
+        with suppress(duckdb.Error):
+            undo()
+        raise
+    undo()
+
+
+def _keep_copy(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Before a migration. Rows, not bytes: they are checked, and the lock of a file falls when its
+    process closes it anywhere."""
+    folder = path.parent / KEPT
+    folder.mkdir(mode=0o700, exist_ok=True)
+    name = f"{path.stem}-schema-{schema_version(connection)}-{time.strftime('%Y%m%dT%H%M%S')}"
+    copy_tables(connection, path.stem, folder / f"{name}.duckdb")
+
+
+def refuse_half_restored(path: Path) -> None:
+    """Raises StoreError where a restore of the folder of the store at `path` did not end."""
+    marker = path.with_name(RESTORING)
+    if marker.exists():
+        raise StoreError(
+            "a restore was interrupted: what is in this folder does not belong together",
+            received=str(marker),
+            next="flywheel restore BACKUP once more, with the same backup or another",
+        )
 
 
 def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"the state folder cannot be made: {error.strerror}",
@@ -179,40 +233,47 @@ def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
             next="set FLYWHEEL_HOME to a folder you may write to",
         ) from None
     remove_leftovers(path.parent)
+    remove_unfinished(path.parent, path.parent / KEPT)
+    refuse_strange_log(path)
     deadline = time.monotonic() + lock_timeout_s
     while True:
         try:
-            return duckdb.connect(str(path), config=dict(_CONFIG))
+            return duckdb.connect(str(path), config=dict(CONFIG))
         except duckdb.Error as error:
             if not _is_held(error):
-                raise _unreadable(path, error) from None
+                raise unusable(path, error) from None
             if time.monotonic() >= deadline:
                 raise _busy(path, error) from None
             time.sleep(_POLL_S)
 
 
 def _connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
-    if not path.exists():
-        raise StoreError(
-            "there is no store yet", received=str(path), next="flywheel run, or flywheel ingest"
-        )
+    refuse_missing(path)
+    refuse_strange_log(path)
     try:
-        return duckdb.connect(str(path), read_only=True, config=dict(_CONFIG))
+        return duckdb.connect(str(path), read_only=True, config=dict(CONFIG))
     except duckdb.Error as error:
         if not _is_held(error):
-            raise _unreadable(path, error) from None
+            raise unusable(path, error) from None
         held = error
     spill = f"{tempfile.gettempdir()}/flywheel-{os.getpid()}"
     try:
         with snapshot(path) as copy:
             # it has its files open by the time they are deleted
             return duckdb.connect(
-                str(copy), read_only=True, config={**_CONFIG, "temp_directory": spill}
+                str(copy), read_only=True, config={**CONFIG, "temp_directory": spill}
             )
     except (OSError, UnsteadyError):
         raise _busy(path, held) from None
     except duckdb.Error as error:
-        raise _unreadable(path, error) from None
+        raise unusable(path, error) from None
+
+
+def refuse_missing(path: Path) -> None:
+    if not path.exists():
+        raise StoreError(
+            "there is no store yet", received=str(path), next="flywheel run, or flywheel ingest"
+        )
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
@@ -233,12 +294,4 @@ def _busy(path: Path, error: duckdb.Error) -> StoreBusyError:
         "another process holds the store",
         received=f"{path}" + (f", held by process {holder.group(1)}" if holder else ""),
         next="wait for it to finish, or stop it, then run the same command again",
-    )
-
-
-def _unreadable(path: Path, error: duckdb.Error) -> StoreError:
-    return StoreError(
-        f"the store cannot be opened: {str(error).splitlines()[0]}",
-        received=str(path),
-        next="restore it from a backup, or point FLYWHEEL_HOME at another folder",
     )

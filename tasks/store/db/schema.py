@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import duckdb
 
@@ -131,6 +132,12 @@ def _letters_of_many(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"ALTER TABLE dead_letters ADD COLUMN IF NOT EXISTS {column}")
 
 
+def _sealed(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, what was held raw was in the clear."""
+    for table in ("dead_letters", "quarantine"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS key_id VARCHAR")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -146,23 +153,23 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _run_samples,
     _guardrails,
     _letters_of_many,
+    _sealed,
 )
 
 
-def migrate(connection: duckdb.DuckDBPyConnection) -> None:
-    """Bring the database to the newest schema. Raises StoreError on one newer than this code."""
+def migrate(connection: duckdb.DuckDBPyConnection, keep_copy: Callable[[], None]) -> None:
+    """Bring the database to the newest schema; a copy of one that is of an earlier is kept first.
+
+    Raises StoreError on one newer than this code.
+    """
+    version = schema_version(connection)
+    refuse_newer(version)
+    if 0 < version < len(MIGRATIONS):
+        keep_copy()
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations "
         "(version INTEGER PRIMARY KEY, applied_at TIMESTAMP)"
     )
-    version = schema_version(connection)
-    if version > len(MIGRATIONS):
-        raise StoreError(
-            "the store was written by a newer flywheel",
-            received=f"schema {version}",
-            allowed=f"up to {len(MIGRATIONS)}",
-            next="install the newer flywheel, or point FLYWHEEL_HOME at another folder",
-        )
     for number in range(version + 1, len(MIGRATIONS) + 1):
         connection.execute("BEGIN")
         try:
@@ -172,18 +179,44 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
             )
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            with suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
             raise
 
 
+def check_version(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raises StoreError on a database whose tables are not those this code reads."""
+    version = schema_version(connection)
+    refuse_newer(version)
+    if version == 0:
+        raise StoreError("there is no store yet", next="flywheel run, or flywheel ingest")
+    if version < len(MIGRATIONS):
+        raise StoreError(
+            "the store was written by an earlier flywheel, and reading does not change it",
+            received=f"schema {version}",
+            allowed=f"schema {len(MIGRATIONS)}",
+            next="flywheel validate, or any other command that writes: it keeps a copy and brings "
+            "the store up to date",
+        )
+
+
+def refuse_newer(version: int) -> None:
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            "the store was written by a newer flywheel",
+            received=f"schema {version}",
+            allowed=f"up to {len(MIGRATIONS)}",
+            next="install the newer flywheel, or point FLYWHEEL_HOME at another folder",
+        )
+
+
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """0 where nothing of ours is in it yet."""
+    is_store = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_migrations' "
+        "AND database_name = current_database()"
+    ).fetchall()
+    if is_store == [(0,)]:
+        return 0
     rows = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchall()
     return int(rows[0][0])
-
-
-def is_outdated(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether it is a store, and not of the newest schema."""
-    known = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_migrations'"
-    ).fetchall()
-    return known != [(0,)] and schema_version(connection) < len(MIGRATIONS)

@@ -25,7 +25,7 @@ _PAUSE_S = 0.1
 _COPIED_AT_ONCE = 1 << 30
 _CANNOT = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL)
 _PREFIX = ".snapshot-"
-_LEFTOVER_AFTER_S = 3_600
+_LEFTOVER_AFTER_S = 3_600.0
 
 
 class UnsteadyError(Exception):
@@ -48,11 +48,12 @@ def snapshot(path: Path) -> Iterator[Path]:
         raise UnsteadyError
 
 
-def remove_leftovers(home: Path) -> None:
+def remove_leftovers(home: Path, after_s: float = _LEFTOVER_AFTER_S) -> None:
     """Copies of readers that were killed while they copied."""
     for folder in home.glob(f"{_PREFIX}*"):
         with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _LEFTOVER_AFTER_S:
+            touched = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            if time.time() - touched > after_s:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -17,6 +17,7 @@ import duckdb
 
 from expectations.contracts import TableContract
 from tasks.store.db.connection import Store
+from tasks.store.db.damage import tells_damage
 
 _nothing = partial(duckdb.connect, config={"enable_external_access": "false"})
 
@@ -33,10 +34,14 @@ class QueryResult:
 
 def query(store: Store, text: str) -> QueryResult:
     """The result of a query over a store opened to read; it reaches no file of this machine."""
+    with _refusals():
+        statements = store.connection.extract_statements(text)
+    if len(statements) != 1:
+        raise RefusedSqlError(f"{len(statements)} queries" if statements else "there is no query")
     store.execute("SET enable_external_access = false")
     store.execute("SET lock_configuration = true")
     with _refusals():
-        result = store.connection.execute(text)
+        result = store.connection.execute(statements[0])
         columns = tuple(column[0] for column in result.description or ())
         return QueryResult(columns, tuple(result.fetchall()))
 
@@ -83,4 +88,6 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        if tells_damage(error):
+            raise
         raise RefusedSqlError(str(error).splitlines()[0]) from None

@@ -16,7 +16,7 @@ from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, RUN_SAMPLES, SAM
 from tasks.model.canonical import canonical_json, writable
 from tasks.model.sample import Sample
 from tasks.model.turn import EvalSet
-from tasks.store.db.connection import Store
+from tasks.store.db.connection import Store, afterwards
 from tasks.store.db.schema import create_table_sql
 from tasks.store.held.marks import Rows
 
@@ -128,10 +128,8 @@ def candidates(store: Store, samples: Sequence[Sample]) -> Iterator[None]:
         store.execute(create_table_sql(SAMPLES, CANDIDATES.table))
         rows = (_row(sample) | {"weight": sample.weight} for sample in samples)
         store.insert(SAMPLES, rows, table=CANDIDATES.table)
-    try:
+    with afterwards(lambda: store.execute(f"DROP TABLE IF EXISTS {CANDIDATES.table}")):
         yield
-    finally:
-        store.execute(f"DROP TABLE IF EXISTS {CANDIDATES.table}")
 
 
 def failed_candidates(store: Store) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from expectations.contracts import DEAD_LETTERS
 from tasks.store.db.connection import Store
 
 
@@ -34,6 +36,8 @@ class Letters:
         return sum(unit.num_records for unit in self.units.values())
 
 
+#: an error up to where it may quote what was read, as a regular expression of RE2 and Python
+WITHOUT_DATA = "^[^:'\"]*"
 _MATCHES = (
     "(len($1::VARCHAR[]) = 0 OR source IN (SELECT unnest($1::VARCHAR[])) OR "
     "len(list_filter($1::VARCHAR[], lambda name : starts_with(dead_letter_id, name))) > 0)"
@@ -58,14 +62,34 @@ def waiting(store: Store, only: Sequence[str]) -> list[Letters]:
     return list(by_reading.values())
 
 
+def add(store: Store, rows: Sequence[dict[str, Any]]) -> None:
+    """New letters. Where the store has a key, their bytes are sealed, and no error quotes them."""
+    key = store.raw_key
+    if key is not None:
+        rows = [
+            {
+                **row,
+                "raw": key.seal(row["raw"]),
+                "error": "".join(re.findall(WITHOUT_DATA, row["error"])),
+                "key_id": key.key_id,
+            }
+            for row in rows
+        ]
+    store.insert(DEAD_LETTERS, rows)
+
+
 def raw_bytes(store: Store, ids: Sequence[str]) -> dict[str, bytes]:
-    return dict(
-        store.rows(
-            "SELECT dead_letter_id, raw FROM dead_letters "
-            "WHERE dead_letter_id IN (SELECT unnest(?))",
-            [list(ids)],
-        )
+    """Of those letters whose bytes are still there, and not sealed under a key that is not."""
+    key = store.raw_key
+    rows = store.rows(
+        "SELECT dead_letter_id, raw, key_id FROM dead_letters "
+        "WHERE dead_letter_id IN (SELECT unnest(?)) AND (key_id IS NULL OR key_id = ?)",
+        [list(ids), key and key.key_id],
     )
+    return {
+        letter_id: raw if key is None or key_id is None else key.unseal(raw)
+        for letter_id, raw, key_id in rows
+    }
 
 
 def waiting_at(store: Store, source: str, byte_offset: int) -> set[str]:

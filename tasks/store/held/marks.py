@@ -13,6 +13,7 @@ import duckdb
 from expectations.checks import quoted, sql_literal
 from tasks.errors import UsageError
 from tasks.store.db.connection import Store
+from tasks.store.db.damage import tells_damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ def refuse_unanswerable(store: Store, table: str, predicates: Mapping[str, str])
         try:
             count_violations(store, table, {name: sql})
         except duckdb.Error as error:
+            if tells_damage(error):
+                raise
             raise UsageError(
                 f"{name} cannot be judged on these rows; nothing was moved",
                 received=type(error).__name__,

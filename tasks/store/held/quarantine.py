@@ -18,10 +18,14 @@ from expectations.contracts import FEEDBACK, LANDING, QUARANTINE, Column, TableC
 from tasks.errors import StoreError
 from tasks.store.db.connection import Store
 from tasks.store.held.marks import Rows
+from tasks.store.held.sealing import opened_sql, sealing
 
 #: a longer text is described by its length: cut short, a secret in it could escape masking
 MAX_OBSERVED_CHARS = 4096
 _PAGE_ROWS = 2000
+#: members of a held row that stay when the others are sealed or purged: without them the same call
+#: would come in once more, and feedback could not be told from calls
+TOLD = ("feedback_id", "content_digest", "sources")
 _RECORD = '"request_id", "content_digest", "sources"[1]'
 _REPEATS = f"row_number() OVER (PARTITION BY {_RECORD} ORDER BY home.rowid)"
 _MATCHES = (
@@ -167,17 +171,21 @@ def hold_back(
         "suite_version": "?",
         "run_id": "?",
         "created_at": "?",
-        "row": f"json_object({', '.join(map(_member_sql, kind.home.columns))})",
+        "row": _row_sql(store, kind),
         "state": "'held'",
+        "key_id": "NULL" if store.raw_key is None else sql_literal(store.raw_key.key_id),
     }
     wanted = int(store.scalar(f"SELECT count(*) {failed}"))
-    inserted = store.scalar(
-        f"INSERT OR REPLACE INTO quarantine ({', '.join(map(quoted, QUARANTINE.column_names))}) "
-        f"SELECT {', '.join(values[name] for name in QUARANTINE.column_names)} "
-        f"FROM {kind.home.name} AS home JOIN {kind.rows.marks} ON home.{kind.rows.key} = row_id "
-        "JOIN observed USING (row_id) WHERE len(failed) > 0",
-        [suite_version, run_id, now],
-    )
+    with sealing(store):
+        inserted = store.scalar(
+            "INSERT OR REPLACE INTO quarantine "
+            f"({', '.join(map(quoted, QUARANTINE.column_names))}) "
+            f"SELECT {', '.join(values[name] for name in QUARANTINE.column_names)} "
+            f"FROM {kind.home.name} AS home "
+            f"JOIN {kind.rows.marks} ON home.{kind.rows.key} = row_id "
+            "JOIN observed USING (row_id) WHERE len(failed) > 0",
+            [suite_version, run_id, now],
+        )
     deleted = store.scalar(
         f"DELETE FROM {kind.home.name} WHERE {kind.rows.key} IN (SELECT row_id {failed})"
     )
@@ -188,6 +196,16 @@ def hold_back(
             next="report this as a bug",
         )
     return wanted
+
+
+def _row_sql(store: Store, kind: Kind) -> str:
+    """The row as one JSON object; sealed, but for what tells which call it is and whence."""
+    members = ", ".join(map(_member_sql, kind.home.columns))
+    if store.raw_key is None:
+        return f"json_object({members})"
+    told = [_member_sql(column) for column in kind.home.columns if column.name in TOLD]
+    sealed = f"'sealed', seal_raw(json_object({members})::VARCHAR)"
+    return f"json_object({', '.join([*told, sealed])})"
 
 
 def _member_sql(column: Column) -> str:
@@ -212,13 +230,20 @@ def _value_sql(column: Column) -> str:
 
 
 def look_again(store: Store, kind: Kind, only: Sequence[str]) -> None:
-    """Fill `kind.waiting` with what waits: all, or what `only` names (rule, request, id)."""
-    store.execute(
-        f"CREATE OR REPLACE TEMP TABLE {kind.waiting} AS SELECT quarantine_id, "
-        f"{', '.join(map(_value_sql, kind.home.columns))} "
-        f"FROM quarantine WHERE state = 'held' AND {kind.is_kind} AND {_MATCHES}",
-        [list(only)],
-    )
+    """Fill `kind.waiting` with what waits: all, or what `only` names (rule, request, id).
+
+    What is sealed under a key that is not here stays where it is.
+    """
+    key_id = sql_literal("" if store.raw_key is None else store.raw_key.key_id)
+    with sealing(store):
+        store.execute(
+            f"CREATE OR REPLACE TEMP TABLE {kind.waiting} AS SELECT quarantine_id, "
+            f"{', '.join(map(_value_sql, kind.home.columns))} "
+            f'FROM (SELECT * REPLACE ({opened_sql(store)} AS "row") FROM quarantine '
+            f"WHERE state = 'held' AND {kind.is_kind} AND {_MATCHES} "
+            f"AND coalesce(key_id, {key_id}) = {key_id})",
+            [list(only)],
+        )
 
 
 def readmit(store: Store, kind: Kind, rules: Mapping[str, str], run_id: str) -> Readmitted:

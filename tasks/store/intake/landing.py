@@ -41,8 +41,7 @@ def add_calls(store: Store, batches: Iterator[pa.Table]) -> None:
 def add_new_calls(store: Store, calls: pa.Table) -> int:
     """Insert those calls that landing does not have; returns how many it has, here included."""
     numbered = calls.append_column("position", pa.array(range(calls.num_rows), type=pa.int64()))
-    store.connection.register("incoming_calls", numbered)
-    try:
+    with store.lent("incoming_calls", numbered):
         new = [position for (position,) in store.rows(
             f"SELECT min(position) FROM incoming_calls ANTI JOIN landing USING ({_KEY}) "
             f"GROUP BY {_KEY} ORDER BY 1"
@@ -50,8 +49,6 @@ def add_new_calls(store: Store, calls: pa.Table) -> int:
         mask = np.zeros(calls.num_rows, dtype=np.bool_)
         mask[new] = True
         _remember_sources(store, calls.filter(pa.array(~mask)))
-    finally:
-        store.connection.unregister("incoming_calls")
     if new:
         store.insert_table(LANDING, calls.filter(pa.array(mask)))
     num_known: int = calls.num_rows - len(new)
@@ -64,13 +61,10 @@ def take_back_known(store: Store, boundary: int) -> int:
     if not known:
         return 0
     rows = pa.table({"row_id": pa.array(known, type=pa.int64())})
-    store.connection.register("known_rows", rows)
-    try:
+    with store.lent("known_rows", rows):
         where = "rowid IN (SELECT row_id FROM known_rows)"
         _remember_sources(store, store.arrow(f"SELECT {_KEY}, sources FROM landing WHERE {where}"))
         store.execute(f"DELETE FROM landing WHERE {where}")
-    finally:
-        store.connection.unregister("known_rows")
     return len(known)
 
 
@@ -126,11 +120,8 @@ def count_from(store: Store, boundary: int) -> Totals:
 
 def _remember_sources(store: Store, calls: pa.Table) -> None:
     """Calls met again: where, until `note_sources`."""
-    store.connection.register("again", calls.select(["request_id", "content_digest", "sources"]))
-    try:
+    with store.lent("again", calls.select(["request_id", "content_digest", "sources"])):
         store.execute(f"INSERT INTO met_again SELECT {_KEY}, unnest(sources) FROM again")
-    finally:
-        store.connection.unregister("again")
 
 
 def note_sources(store: Store) -> None:

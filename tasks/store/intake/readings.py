@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from expectations.contracts import DEAD_LETTERS, FEEDBACK, TableContract
 from tasks.store.db.connection import Store
+from tasks.store.held import dead_letters
 from tasks.store.intake import landing
 from tasks.store.intake.ids import SafeId, with_safe_ids
 
@@ -254,7 +255,7 @@ class Intake:
                 known.add(row["dead_letter_id"])
                 fresh.append(row)
                 self.counts.dead_letters += num_records
-        self._store.insert(DEAD_LETTERS, fresh)
+        dead_letters.add(self._store, fresh)
 
     def _known(self, table: TableContract, ids: list[str]) -> set[str]:
         """Those that the table holds."""

@@ -147,8 +147,7 @@ def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
     names = [f'"{c.name}"' for c in LANDING.columns[:_NUM_CALL_FIELDS]
              if c.sql_type in _PLAIN_TYPES]  # fmt: skip
     filled = ", ".join(f"{name} = coalesce(kept.{name}, new.{name})" for name in names)
-    store.connection.register("late_pairs", pairs)
-    try:
+    with store.lent("late_pairs", pairs):
         joined = "late_pairs JOIN landing new ON new.rowid = late_pairs.place"
         store.execute(
             f"UPDATE requests AS kept SET {filled} FROM (SELECT kept_id, new.* FROM {joined}) new "
@@ -158,8 +157,6 @@ def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
             f"INSERT INTO met_again SELECT kept_id, kept_digest, unnest(new.sources) FROM {joined}"
         )
         store.execute("DELETE FROM landing WHERE rowid IN (SELECT place FROM late_pairs)")
-    finally:
-        store.connection.unregister("late_pairs")
     _note_merged(store, [(report.admitted, report.new) for report in late], run_id)
     _count_again(store, [(report.admitted, report.admitted, report.new) for report in late], run_id)
 

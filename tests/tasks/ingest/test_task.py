@@ -60,7 +60,7 @@ def test_duplicates_of_admitted_and_quarantined_calls_are_recognised(tmp_path: P
         store.execute("INSERT INTO requests SELECT * FROM landing WHERE request_id = 'r1'")
         store.execute(
             "INSERT INTO quarantine SELECT 'q1', request_id, 'e', [], NULL, NULL, 's', 'run-1', "
-            "now()::TIMESTAMP, to_json(landing), 'held' FROM landing WHERE request_id = 'r2'"
+            "now()::TIMESTAMP, to_json(landing), 'held', NULL FROM landing WHERE request_id = 'r2'"
         )
         store.execute("DELETE FROM landing")
     again = write_lines(tmp_path / "b.jsonl", call(1), call(2), call(2, model="other"))

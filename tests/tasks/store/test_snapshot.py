@@ -45,6 +45,8 @@ while True:
 
 @contextmanager
 def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
+    with Store.open(path):
+        pass
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
     ) as writer:
@@ -133,7 +135,8 @@ def test_copies_of_killed_readers_go_after_an_hour(tmp_path: Path):
     for folder in (old, new):
         folder.mkdir()
         (folder / "flywheel.duckdb").write_bytes(b"x")
-    os.utime(old, (1, 1))
+    for path in (old / "flywheel.duckdb", old):
+        os.utime(path, (1, 1))
     remove_leftovers(tmp_path)
     assert not old.exists()
     assert new.exists()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -121,7 +122,7 @@ def test_a_run_of_before_there_could_be_several_challengers_is_read(path: Path):
                       "VALUES ('r', ?, ?, ?, ?, ?)", list(verdict.values()))  # fmt: skip
         version = [migration.__name__ for migration in MIGRATIONS].index("_challengers")
         store.execute("DELETE FROM schema_migrations WHERE version > ?", [version])
-    with Store.open(path, read_only=True) as store:
+    with Store.open(path) as store:
         found = read_verdicts(store, "r")
         assert [(role, one.verdict, one.reasons) for role, one in found.items()] == [
             ("challenger", "better", ("won",))
@@ -253,7 +254,7 @@ def test_second_process_is_told_who_holds_the_store(path: Path):
 def test_file_that_is_no_database_is_one_clear_line(tmp_path: Path):
     path = tmp_path / "flywheel.duckdb"
     path.write_bytes(b"not a database" * 1000)
-    with pytest.raises(StoreError, match="cannot be opened"), Store.open(path):
+    with pytest.raises(StoreError, match="not a valid DuckDB database file"), Store.open(path):
         pass
 
 
@@ -278,6 +279,55 @@ def test_store_of_a_newer_version_is_refused(path: Path):
         store.execute("INSERT INTO schema_migrations VALUES (99, now()::TIMESTAMP)")
     with pytest.raises(StoreError, match="newer flywheel"), Store.open(path):
         pass
+
+
+def test_reading_changes_no_store_of_another_schema(path: Path):
+    with Store.open(path) as store:
+        store.execute("INSERT INTO schema_migrations VALUES (99, now()::TIMESTAMP)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="newer flywheel"), Store.open(path, read_only=True):
+        pass
+    assert path.read_bytes() == before
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("DELETE FROM schema_migrations WHERE version > 10")
+    before = path.read_bytes()
+    with (
+        pytest.raises(StoreError, match=r"schema 10 .* next: flywheel validate"),
+        Store.open(path, read_only=True),
+    ):
+        pass
+    assert path.read_bytes() == before
+
+
+def test_a_copy_is_kept_before_a_migration(path: Path):
+    with Store.open(path) as store:
+        store.insert(FEEDBACK, [feedback(1)])
+        store.execute("ALTER TABLE verdicts DROP COLUMN guardrails")
+        store.execute("DELETE FROM schema_migrations WHERE version > 11")
+    with Store.open(path):
+        pass
+    (copy,) = (path.parent / "kept").iterdir()
+    assert copy.name.startswith("flywheel-schema-11-")
+    with duckdb.connect(str(copy), read_only=True) as old:
+        assert old.execute("SELECT feedback_id FROM feedback").fetchall() == [("f1",)]
+        assert schema_version(old) == 11
+    with Store.open(path):
+        pass
+    assert list((path.parent / "kept").iterdir()) == [copy]
+
+
+def test_without_a_copy_nothing_is_migrated(path: Path, monkeypatch: pytest.MonkeyPatch):
+    with Store.open(path) as store:
+        store.execute("DELETE FROM schema_migrations WHERE version > 11")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tasks.store.db.connection.copy_tables", full)
+    with pytest.raises(OSError, match="No space"), Store.open(path):
+        pass
+    with duckdb.connect(str(path), read_only=True) as old:
+        assert schema_version(old) == 11
 
 
 def test_only_the_newest_killed_run_of_the_same_request_is_taken_up(path: Path):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import StoreError
+from tasks.settings import parse_settings
 from tasks.tracking.database import prepare_database
+from tasks.tracking.session import open_session
 from tests.tasks.record.stores import home_with_mlflow
 
 _PREPARE = """
@@ -55,8 +57,24 @@ def test_database_of_another_mlflow_is_refused_by_name_and_left_alone(tmp_path: 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.write_bytes(b"not a database, but long enough to look at" * 20)
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="runs may be missing"):
         prepare_database(path)
+
+
+def test_a_flipped_page_names_the_file_and_how_to_restore(tmp_path: Path) -> None:
+    path = home_with_mlflow(tmp_path) / "mlflow.db"
+    settings = parse_settings({"home": str(path.parent)}, base=str(tmp_path))
+    with open_session(settings):
+        pass
+    data = bytearray(path.read_bytes())
+    page = 4096
+    for start in range(page, len(data) - page, page):  # the first one has the schema
+        data[start : start + 16] = b"\xff" * 16
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match="runs may be missing") as caught, open_session(settings):
+        pass
+    assert str(path) in caught.value.line()
+    assert "flywheel restore" in caught.value.line()
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
