@@ -13,7 +13,7 @@ from flows.nightly import stage_task
 from flows.options import Options
 from flows.progress import shown
 from flows.stages import STAGES, Stage, stage_function, stages_of
-from flows.turn import request_from, turn
+from flows.turn import hold, request_from, turn
 from tasks.errors import ConfigurationError, DataError, StoreBusyError
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
@@ -138,14 +138,15 @@ def test_killed_run_of_another_request_is_abandoned(settings, worked, monkeypatc
     assert [row[0] for row in state(settings)] == ["abandoned", "completed"]
 
 
-def test_two_runs_at_once_are_one_run_and_one_clear_refusal(settings, worked, monkeypatch):
-    def nested(run: Run) -> Receipt:
-        turn(settings, RunRequest(seed=2))
+def test_two_runs_at_once_are_one_run_and_one_clear_refusal(settings):
+    with (
+        hold(settings.home_path),
+        pytest.raises(StoreBusyError, match=f"held by process {os.getpid()}"),
+        hold(settings.home_path),
+    ):
         raise AssertionError("the second run was let in")
-
-    monkeypatch.setattr(flows.turn, "stage_function", lambda _: nested)
-    with pytest.raises(StoreBusyError, match=f"held by process {os.getpid()}"):
-        turn(settings, RunRequest())
+    with hold(settings.home_path):
+        pass
 
 
 def test_request_takes_from_settings_what_was_not_said(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
         store.execute(
             "INSERT INTO dead_letters SELECT 'id' || i, 's', i, i, "
             "(? || repeat(md5(i::VARCHAR), 10))::BLOB, 'e', 'f', '1', 'r', now()::TIMESTAMP, "
-            "'dead', NULL FROM range(20_000) t(i)", [MARK]
+            "'dead', false, 1, NULL, NULL FROM range(20_000) t(i)", [MARK]
         )  # fmt: skip
         store.execute("CHECKPOINT")
     with Store.open(path) as store:
