@@ -27,7 +27,7 @@ import argparse
 import math
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -62,6 +62,7 @@ from tasks.statistics.tango import tango_interval, tango_statistic
 
 ROOT = Path(__file__).resolve().parent.parent
 MARGIN, ALPHA, DISCORDANCE = 0.05, 0.05, 0.1
+KINDS = ("growing", "window", "redrawn")
 NUM_LOOKS, NIGHTLY, WINDOW, POOL = 60, 50, 500, 5_000
 #: margin, planned samples, share of the error rate for the sequence
 PLANS = (
@@ -115,7 +116,7 @@ def many_looks(kind: str, mean: float, planned: int, rng: Generator) -> set[str]
 
 def error_rates(num_runs: int, planned: int) -> Iterator[dict[str, Any]]:
     for mean, wrong in ((-MARGIN, "ship"), (0.0, "worse")):
-        for kind in ("growing", "window", "redrawn"):
+        for kind in KINDS:
             rng = np.random.default_rng(1)
             runs = [many_looks(kind, mean, planned, rng) for _ in range(num_runs)]
             for way in ("one look a night", "evidence"):
@@ -135,7 +136,7 @@ def guarded_slices(num_runs: int) -> Iterator[dict[str, Any]]:
             [gate.alpha_of_look(look) for look in range(1, NUM_LOOKS + 1)]
         ),
     }
-    for kind in ("growing", "window", "redrawn"):
+    for kind in KINDS:
         rng = np.random.default_rng(7)
         ever = dict.fromkeys(ways, 0)
         for _ in range(num_runs):
@@ -177,10 +178,13 @@ def verdicts_of_a_life(task: tuple[str, float, int, int]) -> set[str]:
     return said
 
 
-def through_the_gate(num_runs: int, planned: int) -> Iterator[dict[str, Any]]:
+def through_the_gate(
+    num_runs: int, planned: int, kinds: Sequence[str], *, at_margin_only: bool
+) -> Iterator[dict[str, Any]]:
+    cases = ((-MARGIN, SHIPS), (0.0, ("worse",)))
     with multiprocessing.Pool() as pool:
-        for mean, wrong in ((-MARGIN, SHIPS), (0.0, ("worse",))):
-            for kind in ("growing", "window", "redrawn"):
+        for mean, wrong in cases[:1] if at_margin_only else cases:
+            for kind in kinds:
                 tasks = [(kind, mean, planned, seed) for seed in range(num_runs)]
                 lives = pool.map(verdicts_of_a_life, tasks, chunksize=4)
                 count = sum(bool(said & set(wrong)) for said in lives)
@@ -305,6 +309,8 @@ def main() -> None:
     parser.add_argument("--planned", type=int, default=1_000)
     parser.add_argument("--slices", action="store_true", help="guarded slices alone")
     parser.add_argument("--gate", action="store_true", help="the gate's own functions alone")
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, help="with --gate")
+    parser.add_argument("--at-margin", action="store_true", help="with --gate: no equal releases")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     few = max(1, options.runs // 5)
@@ -312,7 +318,11 @@ def main() -> None:
     errors = []
     rates = [guarded_slices(options.runs)]
     if options.gate:
-        rates = [through_the_gate(options.runs, options.planned)]
+        rates = [
+            through_the_gate(
+                options.runs, options.planned, options.kinds, at_margin_only=options.at_margin
+            )
+        ]
     elif not options.slices:
         rates = [error_rates(options.runs, options.planned), *rates, clustered(options.runs)]
     for line in chain.from_iterable(rates):
