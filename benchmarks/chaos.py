@@ -58,6 +58,8 @@ VOLATILE = ("run_id", "created_at", "ingested_at", "read_at", "updated_at", "fin
 HELD_ROW = """json_merge_patch("row", '{"run_id": null, "ingested_at": null}')"""
 #: they tell of every attempt; what they say of the last is compared through the tables
 OF_ATTEMPTS = ("runs", "run_stages", "schema_migrations")
+#: what a run that failed after its verdict told stays; only whole turns are compared
+OF_RUNS = ("verdicts", "rankings", "drift", "run_samples")
 #: lasts as long as an attempt may take at most
 TIMEOUT_S = 240.0
 _MARK = "CHAOS_CHAIN"
@@ -192,7 +194,7 @@ def completed(home: Path) -> int:
 
 
 def state(home: Path) -> dict[str, Any]:
-    """Rows and a digest of every table, the runs of MLflow, and the names of files."""
+    """Rows of every table whatever their order, the runs of MLflow, and the names of files."""
     told: dict[str, Any] = {}
     with duckdb.connect(str(home / "flywheel.duckdb"), read_only=True) as store:
         columns = store.execute(
@@ -208,9 +210,11 @@ def state(home: Path) -> dict[str, Any]:
                 for name in names
                 if name not in VOLATILE
             )
-            # whatever the order of rows; of two turns a table of the runs has the same rows twice
-            sql = f"SELECT count(*), sum(hash(t)::HUGEINT) FROM (SELECT {kept} FROM {table}) t"
-            told[table] = store.execute(sql).fetchall()[0]
+            whole = "WHERE run_id IN (SELECT run_id FROM runs WHERE state = 'completed')"
+            rows = store.execute(
+                f"SELECT {kept} FROM {table} {whole if table in OF_RUNS else ''}"
+            ).fetchall()
+            told[table] = sorted(map(repr, rows))
     with closing(sqlite3.connect(home / "mlflow.db")) as mlflow:
         told["mlflow"] = sorted(
             mlflow.execute(
@@ -224,6 +228,15 @@ def state(home: Path) -> dict[str, Any]:
     told["reports"] = len(list((home / "reports").iterdir()))
     told["spool"] = sorted(str(path) for path in home.glob("spool/**/*") if path.is_file())
     return told
+
+
+def differing(found: Any, wanted: Any) -> str:
+    if not (isinstance(found, list) and isinstance(wanted, list)):
+        return f"{found}, undisturbed {wanted}"
+    more, fewer = Counter(found) - Counter(wanted), Counter(wanted) - Counter(found)
+    return (
+        f"{len(found)} rows, more: {list(more)[:2]}, undisturbed {len(wanted)}: {list(fewer)[:2]}"
+    )
 
 
 def left_over(chain: Chain, wait_s: float = 15.0) -> list[str]:
@@ -285,7 +298,7 @@ def run_chain(
             found, turns = state(chain.home), completed(chain.home)
             wanted = expected[turns]
             chain.wrong += [
-                f"{name} after {turns} turns: {found.get(name)}, undisturbed {wanted.get(name)}"
+                f"{name} after {turns} turns: {differing(found.get(name), wanted.get(name))}"
                 for name in sorted({*found, *wanted})
                 if found.get(name) != wanted.get(name)
             ]

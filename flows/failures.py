@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 import tempfile
 import traceback
@@ -11,9 +9,7 @@ from pathlib import Path
 
 from flows.terminal import print_json
 from tasks.errors import FlywheelError
-
-_DISK_FULL = os.strerror(errno.ENOSPC).lower()
-_MAKE_ROOM = "make room, then run the same command again: it goes on after what was stored whole"
+from tasks.exhausted import exhausted
 
 
 def exit_code_of(error: Exception, *, as_json: bool) -> int:
@@ -36,10 +32,10 @@ def exit_code_of(error: Exception, *, as_json: bool) -> int:
 
 def _unexpected(error: Exception) -> FlywheelError:
     """A bug of ours or of the machine: the traceback goes to a file, the line names it."""
-    said = " ".join(str(error).split())[:300]
-    if _DISK_FULL in said.lower():  # also from inside DuckDB and SQLite
-        return FlywheelError(_DISK_FULL, received=said, next=_MAKE_ROOM)
-    what = f"{type(error).__name__}: {said}"
+    of_the_machine = exhausted(error)
+    if of_the_machine is not None:
+        return of_the_machine
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if isinstance(error, OSError) and error.strerror:
         return FlywheelError(error.strerror.lower(), received=str(error.filename or ""))
     with tempfile.NamedTemporaryFile(

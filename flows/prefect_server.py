@@ -43,12 +43,17 @@ _OF_LOCAL_RUNS = {
 }
 
 
+class NoServerError(StoreError):
+    """Of ours."""
+
+
 @contextmanager
 def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
     """A Prefect API for the length of the block, its address in this environment.
 
-    Yields a function that waits until it answers and raises StoreError where it does not: import
-    prefect before calling it, the server boots meanwhile.
+    Yields a function that waits until it answers: import prefect before calling it, the server
+    boots meanwhile. It raises NoServerError where ours does not, StoreError where the user's does
+    not.
     """
     os.environ.update(QUIET)
     for name, value in _OF_LOCAL_RUNS.items():
@@ -107,7 +112,7 @@ class OwnServer:
         )
 
     def wait_until_healthy(self) -> None:
-        """Block until the API answers. Raises StoreError when it ends or takes too long."""
+        """Block until the API answers. Raises NoServerError when it ends or takes too long."""
         deadline = time.monotonic() + _STARTUP_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -115,10 +120,10 @@ class OwnServer:
             if _answers(self.url):
                 return
             time.sleep(0.1)
-        raise StoreError(
-            "Prefect's own server did not start",
+        raise NoServerError(
+            "Prefect's own server did not start, so the stages run without it",
             received=f"see {self._log.name}",
-            next="run again with --inline, or set PREFECT_API_URL to a running server",
+            next="--inline asks for no server; PREFECT_API_URL names one that runs",
         )
 
     def stop(self) -> None:

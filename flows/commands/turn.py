@@ -75,12 +75,17 @@ def _turning(settings: Settings, *, in_prefect: bool) -> Iterator[Turn]:
     if not in_prefect:
         yield turn_here
         return
-    from flows.prefect_server import prefect_api
+    from flows.prefect_server import NoServerError, prefect_api
 
     with prefect_api(settings.home_path) as wait_until_it_answers:
         from flows.nightly import run_local
 
-        wait_until_it_answers()
+        try:
+            wait_until_it_answers()
+        except NoServerError as error:
+            print(f"flywheel: {error.line()}", file=sys.stderr)
+            yield turn_here
+            return
 
         def turn_in_prefect(request: RunRequest) -> Outcome:
             with shown() as progress:

@@ -9,6 +9,7 @@ a plain one.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tasks.errors import StoreError, StoreUnreachableError
+from tasks.exhausted import exhausted
 from tasks.settings import Settings
 from tasks.tracking.database import configure_models, damaged_database, prepare_database
 from tasks.tracking.environment import TrackingLocation, prepare_environment, tracking_location
@@ -50,6 +52,8 @@ def open_session(settings: Settings) -> Iterator[Session]:
 
         if not location.is_http:
             configure_models()
+            # it raises what it logs, and people read the one line that becomes of it
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
             if location.database is not None:
                 prepare_database(location.database)
         client = MlflowClient(tracking_uri=location.uri, registry_uri=location.uri)
@@ -83,25 +87,26 @@ def _process_wide(uri: str) -> Iterator[None]:
 def explained(location: TrackingLocation) -> Iterator[None]:
     """MLflow's and its database's exceptions as StoreError with one clear line."""
     from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except OperationalError as error:
-        raise _unreachable(location, str(error.orig)) from error
-    except SQLAlchemyError as error:
-        raise _refused(location, str(error)) from error
-    except MlflowException as error:
-        text = str(error)
-        if _is_transient(error):
-            raise _unreachable(location, text) from error
-        raise _refused(location, text) from error
-    except RequestException as error:  # an OSError too, so it comes first
-        raise _unreachable(location, str(error)) from error
-    except OSError as error:
-        what = f"{error.strerror or error} ({error.filename or 'artifacts'})"
-        raise _refused(location, what) from error
+    except (SQLAlchemyError, MlflowException, OSError) as error:
+        of_the_machine = exhausted(error)
+        raise of_the_machine or _explanation(location, error) from error
+
+
+def _explanation(location: TrackingLocation, error: Exception) -> StoreError:
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import OperationalError
+
+    if isinstance(error, OperationalError):
+        return _unreachable(location, str(error.orig))
+    if isinstance(error, RequestException) or _is_transient(error):
+        return _unreachable(location, str(error))
+    if isinstance(error, OSError):
+        return _refused(location, f"{error.strerror or error} ({error.filename or 'artifacts'})")
+    return _refused(location, str(error))
 
 
 def _is_transient(error: Exception) -> bool:

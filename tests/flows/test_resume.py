@@ -170,3 +170,12 @@ def test_a_run_in_prefect_ends_with_its_verdict_whatever_becomes_of_the_server(
     said = [line for line in done.stderr.splitlines() if "Prefect" in line or "ERROR" in line]
     assert len(said) == 1, done.stderr
     assert "the turn goes on without it" in said[0]
+
+
+@pytest.mark.slow
+def test_where_no_server_starts_the_stages_run_without_it(application: Application):
+    nowhere = "sqlite+aiosqlite:////nowhere/prefect.db"
+    done = application.call("run", PREFECT_SERVER_DATABASE_CONNECTION_URL=nowhere)
+    assert done.code in (0, 1), done.err
+    assert "CANNOT TELL" in done.out
+    assert done.err.startswith("flywheel: Prefect's own server did not start")

@@ -21,6 +21,7 @@ import duckdb
 
 from expectations.contracts import TableContract
 from tasks.errors import StoreBusyError, StoreError, StoreMemoryError
+from tasks.exhausted import out_of_memory
 from tasks.store.db.copying import CONFIG, copy_tables, remove_unfinished
 from tasks.store.db.damage import explained, refuse_strange_log, unusable
 from tasks.store.db.schema import check_version, migrate, schema_version
@@ -101,7 +102,7 @@ class Store:
         except BaseException as error:
             with suppress(duckdb.Error):  # a failed COMMIT has already ended the transaction
                 self.connection.execute("ROLLBACK")
-            if isinstance(error, duckdb.Error) and _is_out_of_memory(error):
+            if isinstance(error, duckdb.Error) and out_of_memory(error):
                 raise StoreMemoryError(
                     "the store cannot take this in for want of memory",
                     received=str(self.path),
@@ -274,14 +275,6 @@ def refuse_missing(path: Path) -> None:
         raise StoreError(
             "there is no store yet", received=str(path), next="flywheel run, or flywheel ingest"
         )
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether it is, or was raised over one that is."""
-    if error is None:
-        return False
-    of_memory = isinstance(error, duckdb.OutOfMemoryException | MemoryError)
-    return of_memory or "failed to pin block" in str(error) or _is_out_of_memory(error.__context__)
 
 
 def _is_held(error: duckdb.Error) -> bool:
