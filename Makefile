@@ -65,6 +65,7 @@ check: setup-dev ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file tests/mypy.ini -p tests -p benchmarks
 	@$(BIN)/lint-imports --no-cache
 
 format: setup-dev ## rewrite the code in the common format

@@ -59,7 +59,7 @@ HELD_ROW = """json_merge_patch("row", '{"run_id": null, "ingested_at": null}')""
 #: they tell of every attempt; what they say of the last is compared through the tables
 OF_ATTEMPTS = ("runs", "run_stages", "schema_migrations")
 #: what a run that failed after its verdict told stays; only whole turns are compared
-OF_RUNS = ("verdicts", "rankings", "drift", "run_samples")
+OF_RUNS = ("verdicts", "rankings", "run_samples")
 #: lasts as long as an attempt may take at most
 TIMEOUT_S = 240.0
 _MARK = "CHAOS_CHAIN"

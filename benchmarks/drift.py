@@ -125,14 +125,16 @@ def largest_judgement(inside: Sequence[str]) -> float:
     """Seconds for as many calls as the settings allow on both sides."""
     rng = np.random.default_rng(0)
     size = LIMITS.max_rows
-    sides = []
-    for _ in range(2):
+
+    def side() -> Calls:
         calls = drawn(size, rng)
         texts = [
             f"{inside[i]} {number}" for number, i in enumerate(rng.integers(0, len(inside), size))
         ]
-        sides.append(Calls(calls.numbers, calls.categories, texts))
-    return measure(lambda: judge(*sides, LIMITS, rng) and None).seconds
+        return Calls(calls.numbers, calls.categories, texts)
+
+    before, after = side(), side()
+    return measure(lambda: judge(before, after, LIMITS, rng) and None).seconds
 
 
 def main() -> None:

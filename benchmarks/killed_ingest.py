@@ -85,11 +85,12 @@ def start(logs: Path, home: Path, min_bytes: int) -> subprocess.Popen[str]:
 
 
 def child(logs: Path, home: Path, min_bytes: int) -> None:
-    from tasks.ingest import one_file, task
+    from tasks.ingest import task
+    from tasks.logs.reading import reader
     from tasks.run import Run, RunRequest
     from tasks.settings import parse_settings
 
-    one_file._MIN_BYTES_FOR_PROCESSES = min_bytes
+    reader._MIN_BYTES_FOR_PROCESSES = min_bytes
     settings = parse_settings({"home": str(home), "ingest": {"processes": 2}}, base=str(home))
     print("ready", flush=True)
     receipt = task.ingest(Run("run-1", RunRequest(logs=(str(logs),)), settings))

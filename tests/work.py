@@ -169,7 +169,8 @@ class _Compiler:
 
     def _part(self, operator: Any, argument: Any, flags: int) -> Matcher:
         if operator in _REPEATS:
-            return self._repeat(_REPEATS[operator], *argument, flags)
+            least, most, repeated = argument
+            return self._repeat(_REPEATS[operator], least, most, repeated, flags)
         if operator in _ONE_CHARACTER:
             return self._repeat("possessive", 1, 1, [(operator, argument)], flags)
         if operator in _LOOKS:

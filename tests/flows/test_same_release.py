@@ -115,7 +115,7 @@ def simulated(rounds: int, gain: float) -> list[Verdict]:
         luck = draw.normal(0, 0.2, (2, 120))
         old, new = np.clip(0.5 + hard + luck + [[0.0], [gain]], 0, 1)
         right = [(draw.random(120) < 0.6 + move).astype(float) for move in (0, gain)]
-        items = [*samples(*right, "route"), *samples(old, new, "mood")]
+        items = [*samples(right[0], right[1], "route"), *samples(old, new, "mood")]
         verdicts.append(decide(items, [PRIMARY, GUARD], GATE, is_same_release=False).verdict)
     return verdicts
 

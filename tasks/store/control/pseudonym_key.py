@@ -44,15 +44,14 @@ def _make(path: Path) -> None:
     if path.exists():
         return
     draft = path.with_name(f"{_NAME}.{os.getpid()}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        os.write(handle, secrets.token_bytes(_NUM_BYTES))
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    try:
+        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(handle, "wb") as file:
+            file.write(secrets.token_bytes(_NUM_BYTES))
+            file.flush()
+            os.fsync(handle)
         os.link(draft, path)  # fails where another process was first, and then its key counts
     except FileExistsError:
         pass
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)

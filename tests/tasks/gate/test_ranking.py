@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_worst_becomes_best_where_right_becomes_wrong(
 @settings(deadline=None, max_examples=60)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_the_order_in_which_releases_were_named_changes_no_rank(
-    items: list[JudgedSample], random: st.random.Random
+    items: list[JudgedSample], random: Random
 ) -> None:
     roles = list(items[0].answers)
     random.shuffle(roles)

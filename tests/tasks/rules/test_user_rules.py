@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ max_ratio = 0.5
 """
 )
 #: rows that violate each rule above, and how many
-BAD = {
+BAD: dict[str, list[dict[str, Any]]] = {
     "our_models": [{"model": "gpt"}],
     "has_release": [{"release": None}],
     "one_session_each": [{"session_id": "s"}, {"session_id": "s"}],

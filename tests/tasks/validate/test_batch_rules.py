@@ -199,7 +199,8 @@ def test_a_share_of_odd_calls_stops_the_run_and_the_limit_lets_it_pass(
     run = make_run(**settings)
     land(run, half(**changes))
     error = stopped(run)
-    (found,) = error.counts["batch_rules"].items()
+    by_rule: Any = error.counts["batch_rules"]
+    (found,) = by_rule.items()
     assert found[0] == rule
     assert found[1].startswith("30 of 60, allowed share ")
     off = {"max_garbled_ratio": 0.5, "max_other_script_ratio": 0.5}
