@@ -80,6 +80,11 @@ class Store:
                 else:
                     migrate(connection, lambda: _keep_copy(connection, path))
                 yield cls(connection, path, raw_key)
+        except RuntimeError as error:
+            # a signal in the middle of a query: DuckDB drops what its handler raised
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from error
+            raise
         except duckdb.Error as error:
             if (told := explained(path, error)) is not None:
                 raise told from error

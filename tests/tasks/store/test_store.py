@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -353,3 +356,17 @@ def test_stage_recorded_twice_counts_once(path: Path):
         assert ledger.run_value(store, "1", "report") == "page.html"
         with pytest.raises(KeyError):
             ledger.annotate_run(store, "1", colour="red")
+
+
+def test_a_signal_in_the_middle_of_a_query_interrupts(path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt), Store.open(path) as store, store.transaction():
+            store.rows("SELECT count(*) FROM range(1_000_000_000) a, range(1_000_000_000) b")
+    finally:
+        interrupt.cancel()
+        signal.signal(signal.SIGINT, before)
+    with Store.open(path) as store:
+        assert store.one("SELECT 1") == (1,)
