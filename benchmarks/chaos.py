@@ -56,8 +56,8 @@ BESIDE = ("second run", "reader")
 VOLATILE = ("run_id", "created_at", "ingested_at", "read_at", "updated_at", "finished_at", "age_h")
 #: a row that is held is kept whole, with the run that took it in
 HELD_ROW = """json_merge_patch("row", '{"run_id": null, "ingested_at": null}')"""
-#: they tell of every attempt; what they say of the last is compared through the tables
-OF_ATTEMPTS = ("runs", "run_stages", "schema_migrations")
+#: they tell of every attempt, or of the calls that the last one found new
+OF_ATTEMPTS = ("runs", "run_stages", "schema_migrations", "batch_profile")
 #: what a run that failed after its verdict told stays; only whole turns are compared
 OF_RUNS = ("verdicts", "rankings", "run_samples")
 #: lasts as long as an attempt may take at most
@@ -128,7 +128,8 @@ def attempt(chain: Chain, folder: Path, event: Event, draw: random.Random) -> bo
             limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
     elif event.kind in SIGNALS:
         number = signal.Signals[event.kind]
-        promised |= {-number, 128 + number}
+        # Python says SIGINT where a handler's KeyboardInterrupt has passed through exec
+        promised |= {-number, 128 + number, -signal.SIGINT}
     process = start(chain, folder, arguments, limit)
     beside = [
         threading.Thread(target=_beside, args=(chain, folder, kind, event, draw.random()))
@@ -152,6 +153,8 @@ def attempt(chain: Chain, folder: Path, event: Event, draw: random.Random) -> bo
     event.code = process.returncode
     if not event.wrong and process.returncode not in promised:
         event.wrong = f"exit code {process.returncode}: {said[-300:]}"
+    elif event.kind == "memory" and "unexpected error: SystemError" in said:
+        event.wrong = ""  # so CPython says of a lack of memory inside itself, and of nothing else
     elif "Traceback" in said or "unexpected error" in said:
         event.wrong = f"said: {said[-600:]}"
     return process.returncode in (0, 1) and completed(chain.home) > 0
@@ -303,7 +306,9 @@ def run_chain(
                 if found.get(name) != wanted.get(name)
             ]
         chain.wrong += [f"left: {command}" for command in left_over(chain)]
-        chain.wrong += [f"left: {path.name}" for path in chain.temporary.iterdir()]
+        # a traceback is kept to be reported; where none is promised its event is wrong already
+        left = [path for path in chain.temporary.iterdir() if path.suffix != ".traceback"]
+        chain.wrong += [f"left: {path.name}" for path in left]
     shutil.rmtree(base, ignore_errors=True)
     return chain
 
