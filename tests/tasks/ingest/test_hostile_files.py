@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from tasks.errors import UsageError
-from tasks.ingest import task
+from tasks.ingest import in_turn
 from tasks.ingest.task import ingest
 from tasks.replay.task import replay
+from tasks.store import Store
 from tests.tasks.ingest.hostile_inputs import DEAD, ODD, REFUSED, SILENT
 from tests.tasks.logs.builders import append, call, line, make_run, query, write_lines
 
@@ -194,12 +195,10 @@ def test_a_file_the_store_has_no_memory_for_is_one_letter(
     long = (call(n, response=f"{n}" + "x" * 300_000) for n in range(2, 502))
     write_lines(tmp_path / "b.jsonl", *long)
     write_lines(tmp_path / "c.jsonl", call(999))
-    monkeypatch.setattr(task, "_MAX_STORE_BYTES", 96 * 2**20)
+    monkeypatch.setattr(in_turn, "_MAX_STORE_BYTES", 96 * 2**20)
     assert ingest(make_run(tmp_path, tmp_path)).rows_out == 502
-    hold = task.Store.hold_memory
-    monkeypatch.setattr(
-        task.Store, "hold_memory", lambda store, most: hold(store, most or 96 * 2**20)
-    )
+    hold = Store.hold_memory
+    monkeypatch.setattr(Store, "hold_memory", lambda store, most: hold(store, most or 96 * 2**20))
     other = make_run(tmp_path / "other", tmp_path / "*.jsonl")
     receipt = ingest(other)
     assert (receipt.rows_out, receipt.dead_letters) == (2, 1)

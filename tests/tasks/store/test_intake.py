@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from expectations.contracts import LANDING
 from tasks.store import Store
 from tasks.store.db.arrow import table_from_values
-from tasks.store.intake.readings import DeadCap, Digests, Intake, LogRows
+from tasks.store.intake.readings import DeadCap, LogRows
+from tasks.store.intake.streaming import Digests, Intake
 from tests.tasks.logs.builders import clock
 
 
