@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Existing = Literal["refuse", "keep", "replace"]
 
 _POLL_S = 0.1
+#: in errors of DuckDB that are of other kinds
+_OUT_OF_MEMORY = ("failed to pin block", "bad allocation", "Allocation failure", "MemoryError")
 #: nothing in a log may make DuckDB reach out: no extension is fetched, none loads by itself
 _CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
@@ -159,14 +161,23 @@ class Store:
         """Insert Arrow rows that have all of the contract's columns."""
         columns = ", ".join(f'"{name}"' for name in contract.column_names)
         insert = {"refuse": "INSERT", "keep": "INSERT OR IGNORE", "replace": "INSERT OR REPLACE"}
-        self.connection.register("incoming_rows", incoming)
-        try:
+        with self.lent("incoming_rows", incoming):
             self.connection.execute(
                 f'{insert[existing]} INTO "{table or contract.name}" ({columns}) '
                 f"SELECT {columns} FROM incoming_rows"
             )
-        finally:
-            self.connection.unregister("incoming_rows")
+
+    @contextmanager
+    def lent(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
+        """Arrow rows as a table of this name, for the length of the block."""
+        self.connection.register(name, rows)
+        try:
+            yield
+        except BaseException:
+            with suppress(duckdb.Error):  # which an aborted transaction refuses: the first counts
+                self.connection.unregister(name)
+            raise
+        self.connection.unregister(name)
 
 
 def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
@@ -219,8 +230,10 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
     """Whether it is, or was raised over one that is."""
     if error is None:
         return False
-    of_memory = isinstance(error, duckdb.OutOfMemoryException | MemoryError)
-    return of_memory or "failed to pin block" in str(error) or _is_out_of_memory(error.__context__)
+    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        return True
+    says = isinstance(error, duckdb.Error) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+    return says or _is_out_of_memory(error.__context__)
 
 
 def _is_held(error: duckdb.Error) -> bool:

@@ -15,6 +15,8 @@ from tasks.store.db.connection import Store
 
 #: what makes a call the same call
 _KEY = "request_id, content_digest"
+#: at a time
+_MAX_MOVED_ROWS = 2_000
 #: no row id is larger
 _LAST_ROW = 2**63 - 1
 
@@ -57,11 +59,8 @@ def add_new_calls(store: Store, calls: pa.Table) -> np.ndarray:
         [calls["request_id"], calls["content_digest"], numbers],
         names=["request_id", "content_digest", "position"],
     )
-    store.connection.register("incoming_calls", incoming)
-    try:
+    with store.lent("incoming_calls", incoming):
         is_new[_known_rows(store, "incoming_calls", "position", _LAST_ROW, -1)] = False
-    finally:
-        store.connection.unregister("incoming_calls")
     mask = pa.array(is_new)
     if not is_new.all():
         _remember_sources(store, calls.filter(pa.compute.invert(mask)))
@@ -76,13 +75,10 @@ def take_back_known(store: Store, boundary: int) -> int:
     if not known:
         return 0
     rows = pa.table({"row_id": pa.array(known, type=pa.int64())})
-    store.connection.register("known_rows", rows)
-    try:
+    with store.lent("known_rows", rows):
         where = "rowid IN (SELECT row_id FROM known_rows)"
         _remember_sources(store, store.arrow(f"SELECT {_KEY}, sources FROM landing WHERE {where}"))
         store.execute(f"DELETE FROM landing WHERE {where}")
-    finally:
-        store.connection.unregister("known_rows")
     return len(known)
 
 
@@ -139,26 +135,35 @@ def count_from(store: Store, boundary: int) -> Totals:
 
 def _remember_sources(store: Store, calls: pa.Table) -> None:
     """Calls met again: where, until `note_sources`."""
-    store.connection.register("again", calls.select(["request_id", "content_digest", "sources"]))
-    try:
+    with store.lent("again", calls.select(["request_id", "content_digest", "sources"])):
         store.execute(f"INSERT INTO met_again SELECT {_KEY}, unnest(sources) FROM again")
-    finally:
-        store.connection.unregister("again")
 
 
 def note_sources(store: Store) -> None:
-    """With every call that was met again (in landing or requests), note where."""
+    """With every call that was met again (in landing or requests), note where.
+
+    DuckDB moves a whole row when a list in it changes. It is told which rows first: it would hold
+    the texts of all others that lie near them too.
+    """
     if not store.scalar("SELECT count(*) FROM met_again"):
         return
     for name in (LANDING.name, REQUESTS.name):
         store.execute(
-            f'UPDATE "{name}" AS kept SET sources = list_concat(kept.sources, '
-            "list_filter(again.sources, lambda s: NOT list_contains(kept.sources, s))) "
-            f"FROM (SELECT {_KEY}, list(DISTINCT source ORDER BY source) AS sources "
-            "      FROM met_again GROUP BY ALL) AS again "
-            "WHERE kept.request_id = again.request_id "
-            "AND kept.content_digest = again.content_digest"
+            "CREATE OR REPLACE TEMP TABLE noted AS SELECT kept.rowid AS place, list_concat("
+            "  kept.sources, list_filter(again.sources, lambda s: "
+            "  NOT list_contains(kept.sources, s))) AS sources "
+            f'FROM "{name}" AS kept JOIN ('
+            f"  SELECT {_KEY}, list(DISTINCT source ORDER BY source) AS sources "
+            f"  FROM met_again GROUP BY ALL) AS again USING ({_KEY})"
         )
+        places = [place for (place,) in store.rows("SELECT place FROM noted ORDER BY place")]
+        for start in range(0, len(places), _MAX_MOVED_ROWS):
+            some = ", ".join(map(str, places[start : start + _MAX_MOVED_ROWS]))
+            store.execute(
+                f'UPDATE "{name}" AS kept SET sources = noted.sources FROM noted '
+                f"WHERE kept.rowid = noted.place AND kept.rowid IN ({some})"
+            )
+    store.execute("DROP TABLE noted")
     store.execute("DELETE FROM met_again")
 
 

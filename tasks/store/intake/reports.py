@@ -20,17 +20,18 @@ from tasks.store.db.connection import Store
 Row = dict[str, Any]
 Pair = tuple[int, int]
 
+#: tags beyond this are not searched for ids: 2,048 of them are parsed at once, five times
+_MAX_TAGS_BYTES = 64 * 2**10
+_TAGS = f"CASE WHEN strlen(tags::VARCHAR) <= {_MAX_TAGS_BYTES} THEN tags END"
 #: under which a span or a gateway may name the call of the other
 _SHARED_IDS = (
     "request_id",
-    "tags->>'$.response_id'",
-    "tags->>'$.\"gen_ai.response.id\"'",
-    "tags->>'$.\"x-request-id\"'",
-    "tags->>'$.\"guid:x-request-id\"'",
-    "tags->>'$.\"http.request.header.x-request-id\"'",
+    f"({_TAGS})->>'$.response_id'",
+    f"({_TAGS})->>'$.\"gen_ai.response.id\"'",
+    f"({_TAGS})->>'$.\"x-request-id\"'",
+    f"({_TAGS})->>'$.\"guid:x-request-id\"'",
+    f"({_TAGS})->>'$.\"http.request.header.x-request-id\"'",
 )
-
-
 _NUM_CALL_FIELDS = len(CALL_FIELDS)
 _IDS = f"[{', '.join(_SHARED_IDS)}]"
 #: an admitted call takes these from its second report: what needs no redaction
@@ -147,8 +148,7 @@ def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
     names = [f'"{c.name}"' for c in LANDING.columns[:_NUM_CALL_FIELDS]
              if c.sql_type in _PLAIN_TYPES]  # fmt: skip
     filled = ", ".join(f"{name} = coalesce(kept.{name}, new.{name})" for name in names)
-    store.connection.register("late_pairs", pairs)
-    try:
+    with store.lent("late_pairs", pairs):
         joined = "late_pairs JOIN landing new ON new.rowid = late_pairs.place"
         store.execute(
             f"UPDATE requests AS kept SET {filled} FROM (SELECT kept_id, new.* FROM {joined}) new "
@@ -158,8 +158,6 @@ def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
             f"INSERT INTO met_again SELECT kept_id, kept_digest, unnest(new.sources) FROM {joined}"
         )
         store.execute("DELETE FROM landing WHERE rowid IN (SELECT place FROM late_pairs)")
-    finally:
-        store.connection.unregister("late_pairs")
     _note_merged(store, [(report.admitted, report.new) for report in late], run_id)
     _count_again(store, [(report.admitted, report.admitted, report.new) for report in late], run_id)
 
