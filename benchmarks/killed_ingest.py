@@ -41,6 +41,7 @@ TABLES = {
     "run_stages": "finished_at",
 }
 _NUM_FILES = 4
+_CALLS_A_SMALL_FILE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,18 @@ class Kill:
 
 
 def write_logs(folder: Path, num_calls: int) -> None:
-    """Calls in four files with feedback, repetitions within and across files, broken lines."""
+    """Calls in four files with feedback, repetitions within and across files, broken lines; and a
+    tenth as many in files of one call each, some repeated, some cut off."""
     prose = Prose(0)
     folder.mkdir()
     first = b""
+    for number in range(num_calls // _CALLS_A_SMALL_FILE):
+        if number % 5 != 4:  # else the same once more
+            record = canonical(num_calls + number, prose)
+        path = folder / f"{number % 3}" / f"{number:06}.json"
+        path.parent.mkdir(exist_ok=True)
+        data = orjson.dumps(record)
+        path.write_bytes(data if number % 11 else data[:-9])
     for part in range(_NUM_FILES):
         with (folder / f"{part}.jsonl").open("wb") as file:
             for number in range(part, num_calls, _NUM_FILES):
@@ -85,12 +94,15 @@ def start(logs: Path, home: Path, min_bytes: int) -> subprocess.Popen[str]:
 
 
 def child(logs: Path, home: Path, min_bytes: int) -> None:
-    from tasks.ingest import task
+    from tasks.ingest import in_turn, task
     from tasks.logs.reading import reader
     from tasks.run import Run, RunRequest
     from tasks.settings import parse_settings
 
     reader._MIN_BYTES_FOR_PROCESSES = min_bytes
+    if min_bytes < reader._SMALL_BYTES:  # a test of the same with less
+        reader._SMALL_BYTES = 2**16
+        in_turn._MAX_FILES = 20
     settings = parse_settings({"home": str(home), "ingest": {"processes": 2}}, base=str(home))
     print("ready", flush=True)
     receipt = task.ingest(Run("run-1", RunRequest(logs=(str(logs),)), settings))
@@ -193,7 +205,7 @@ def main() -> None:
         )
     same = sum(kill.same for kill in kills)
     midway = sum(kill.num_rows_kept > 0 for kill in kills)
-    print(f"{options.calls:,} calls in {_NUM_FILES} files, undisturbed {seconds:.1f} s")
+    print(f"{options.calls:,} calls in {_NUM_FILES} files, and small ones: {seconds:.1f} s")
     print(f"{len(kills)} kills, {midway} of them with some files committed: {same} stores the same")
     from benchmarks import results
 

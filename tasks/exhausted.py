@@ -17,6 +17,8 @@ _MEMORY = (
     "out of memory",
     "memoryerror",
     "bad_alloc",
+    "bad allocation",
+    "allocation failure",
     "failed to map segment",
     "failed to pin block",
     "can't allocate memory",

@@ -1,9 +1,13 @@
-"""One log file → landing, feedback, dead letters and its row in sources, in one transaction."""
+"""One log file → landing, feedback, dead letters and its row in sources.
+
+Whoever calls makes a transaction of it, and may make one of many small files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 
 from tasks.ingest.unread import Unread
 from tasks.logs import formats
@@ -12,79 +16,158 @@ from tasks.logs.files.opening import fingerprint
 from tasks.logs.formats import AnyFormat
 from tasks.logs.reading.batches import cap_of, dead_file
 from tasks.logs.reading.here import Found
-from tasks.logs.reading.reader import LogReader
+from tasks.logs.reading.reader import LogReader, OpenLog
 from tasks.logs.shapes.rows import Provenance
 from tasks.model.window import OPEN, Window
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.held import dead_letters as deadletters
+from tasks.store.held.dead_letters import Place
 from tasks.store.intake import sources as readings
-from tasks.store.intake.ids import safe_ids
-from tasks.store.intake.readings import Counts, Intake
+from tasks.store.intake.ids import SafeId
+from tasks.store.intake.readings import Counts, FileRows
+from tasks.store.intake.streaming import Intake
+from tasks.store.intake.together import WholeReading, take_together
+
+_LONG = ("messages", "response", "tags")
 
 
-def take_in(
-    run: Run,
-    store: Store,
-    reader: LogReader,
-    unread: Unread,
-    forced: AnyFormat | None,
-    window: Window,
-    files: Sequence[LogFile],
-) -> None:
-    """What `unread` holds of the window. `files`: all of the run; some explain each other.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is the same for every file of an ingest. `files`: all of it; some explain each other."""
 
-    Raises UnreadableLogError.
-    """
-    limits, file = run.settings.ingest, unread.file
-    with reader.open(file, forced) as log:
-        log.join(files)
+    run: Run
+    store: Store
+    reader: LogReader
+    forced: AnyFormat | None
+    window: Window
+    files: Sequence[LogFile]
+    safe_id: SafeId
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A file that was recognised. `start`: where this reading of it begins."""
+
+    log: OpenLog
+    found: Found
+    made_by: Provenance
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class SmallReading:
+    """All of a small file, which is closed by now."""
+
+    unread: Unread
+    begun: _Begun
+    digest: str
+    rows: WholeReading
+
+    @property
+    def num_bytes(self) -> int:
+        """Of what may be long in it."""
+        _, dead_bytes = self.rows.rows.held
+        return dead_bytes + sum(int(self.rows.calls[name].nbytes) for name in _LONG)
+
+
+def take_in(job: Job, unread: Unread) -> None:
+    """What is unread of a file of any size. Raises UnreadableLogError."""
+    store, limits, source = job.store, job.run.settings.ingest, unread.file.source
+    with _begun(job, unread, job.reader.open(unread.file, job.forced)) as begun:
+        waiting = deadletters.waiting_in(store, [source]).get(source, [])
+        superseded = _superseded(waiting, unread, begun)
+        intake = Intake(store, cap_of(limits), job.safe_id)
+        intake.counts.bytes_done = unread.file.size_bytes
+        intake.take(begun.log.rows(begun.made_by, cap_of(limits), begun.start))
+        digest = unread.digest or begun.log.digest()
+    deadletters.mark_replayed(store, sorted(superseded - intake.dead.keys()))
+    row = _row(unread, digest, begun.made_by, intake.counts, begun.start)
+    readings.add_readings(store, [row])
+
+
+def read_small(job: Job, unread: Unread) -> SmallReading | None:
+    """The same of a small file, without the store; None: it holds too much for that."""
+    limits = job.run.settings.ingest
+    opened = job.reader.open_small(unread.file, job.forced)
+    if opened is None:
+        return None
+    with _begun(job, unread, opened) as begun:
+        batches = begun.log.rows(begun.made_by, cap_of(limits), begun.start)
+        rows = FileRows(cap_of(limits), job.safe_id)
+        calls = rows.add(next(batches))
+        if next(batches, None) is not None:
+            return None
+        rows.end()
+        digest = unread.digest or begun.log.digest()
+    return SmallReading(unread, begun, digest, WholeReading(rows, calls))
+
+
+def take_in_together(job: Job, files: Sequence[SmallReading]) -> None:
+    """What `read_small` found in these files, no two of them the same."""
+    store = job.store
+    waiting = deadletters.waiting_in(store, [each.unread.file.source for each in files])
+    take_together(store, [each.rows for each in files])
+    replayed: set[str] = set()
+    rows = []
+    for each in files:
+        unread, begun, reading = each.unread, each.begun, each.rows.rows
+        superseded = _superseded(waiting.get(unread.file.source, []), unread, begun)
+        replayed |= superseded - reading.dead.keys()
+        rows.append(_row(unread, each.digest, begun.made_by, reading.counts, begun.start))
+    deadletters.mark_replayed(store, sorted(replayed))
+    readings.add_readings(store, rows)
+
+
+def give_up(job: Job, unread: Unread, reason: str) -> None:
+    """One letter for the file, which is marked as read."""
+    file, limits, forced = unread.file, job.run.settings.ingest, job.forced
+    made_by = Provenance(
+        path=file.source,
+        format=formats.UNKNOWN if forced is None else forced.NAME,
+        parser_version=formats.version_of(None, limits.columns),
+        run_id=job.run.run_id,
+        now=job.run.clock(),
+    )
+    intake = Intake(job.store, cap_of(limits), job.safe_id)
+    intake.take(dead_file(file, reason, made_by))
+    digest = unread.digest or fingerprint(file).digest
+    readings.add_readings(job.store, [_row(unread, digest, made_by, intake.counts, 0)])
+
+
+@contextmanager
+def _begun(job: Job, unread: Unread, opened: AbstractContextManager[OpenLog]) -> Iterator[_Begun]:
+    with opened as log:
+        log.join(job.files)
         found = log.found
-        named = forced.NAME if forced is not None else formats.UNKNOWN
+        named = job.forced.NAME if job.forced is not None else formats.UNKNOWN
         made_by = Provenance(
-            path=file.source,
+            path=unread.file.source,
             format=found.format or named,
             parser_version=found.parser_version,
-            run_id=run.run_id,
-            now=run.clock(),
-            window=window,
+            run_id=job.run.run_id,
+            now=job.run.clock(),
+            window=job.window,
         )
         # only lines can be appended to; a document or table that grew is another one
         last = unread.appended_to
         appended = last is not None and found.syntax == "lines" and last.format == made_by.format
         start = last.bytes_done if last is not None and appended else 0
-        superseded = _superseded(store, unread, found, start)
-        intake = Intake(store, cap_of(limits), safe_ids(run))
-        intake.counts.bytes_done = file.size_bytes
-        intake.take(log.rows(made_by, cap_of(limits), start))
-        digest = unread.digest or log.digest()
-    deadletters.mark_replayed(store, sorted(superseded - intake.dead.keys()))
-    readings.add_reading(store, _row(unread, digest, made_by, intake.counts, start))
+        yield _Begun(log, found, made_by, start)
 
 
-def give_up(run: Run, store: Store, unread: Unread, forced: AnyFormat | None, reason: str) -> None:
-    """One letter for the file, which is marked as read."""
-    file, limits = unread.file, run.settings.ingest
-    made_by = Provenance(
-        path=file.source,
-        format=formats.UNKNOWN if forced is None else forced.NAME,
-        parser_version=formats.version_of(None, limits.columns),
-        run_id=run.run_id,
-        now=run.clock(),
-    )
-    intake = Intake(store, cap_of(limits), safe_ids(run))
-    intake.take(dead_file(file, reason, made_by))
-    digest = unread.digest or fingerprint(file).digest
-    readings.add_reading(store, _row(unread, digest, made_by, intake.counts, 0))
-
-
-def _superseded(store: Store, unread: Unread, found: Found, start: int) -> set[str]:
-    """Dead letters whose bytes this reading looks at once more."""
-    source = unread.file.source
-    if unread.appended_to is not None and start:
-        return deadletters.waiting_at(store, source, start)
-    waiting = deadletters.waiting_at(store, source, 0) if unread.appended_to is not None else set()
-    return waiting | (deadletters.whole_files(store, source) if found.format is not None else set())
+def _superseded(waiting: Sequence[Place], unread: Unread, begun: _Begun) -> set[str]:
+    """Dead letters whose bytes this reading looks at once more, of those that wait."""
+    if unread.appended_to is not None:
+        again = {place.letter_id for place in waiting
+                 if place.line_number is not None and place.byte_offset == begun.start}  # fmt: skip
+        if begun.start:
+            return again
+    else:
+        again = set()
+    if begun.found.format is None:
+        return again
+    return again | {place.letter_id for place in waiting if place.line_number is None}
 
 
 def _row(

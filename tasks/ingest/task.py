@@ -1,21 +1,22 @@
 """Ingest: log files → landing, feedback, dead letters and sources.
 
-One transaction a file, with its row in `sources`: a run killed anywhere goes on with the next
-file, and the receipt is summed from `sources`, so it equals that of an undisturbed run.
+Every file's rows are committed with its row in `sources`, of small files many at once: a run killed
+anywhere goes on with those that are not, and the receipt is summed from `sources`, so it equals
+that of an undisturbed run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.errors import StoreMemoryError, UsageError
-from tasks.ingest.one_file import give_up, take_in
-from tasks.ingest.unread import Unread, Unreads
+from tasks.errors import UsageError
+from tasks.ingest.in_turn import InTurn
+from tasks.ingest.one_file import Job
+from tasks.ingest.unread import Unreads
 from tasks.logs import formats
 from tasks.logs.files import spool
 from tasks.logs.files.log_file import LogFile, UnreadableLogError
 from tasks.logs.files.sources import LogFiles, find_files
-from tasks.logs.formats import AnyFormat
 from tasks.logs.reading.reader import LogReader
 from tasks.logs.reading.recognise import forced_format
 from tasks.logs.shapes import merging
@@ -26,11 +27,10 @@ from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.intake import feedback, landing, reports
 from tasks.store.intake import sources as readings
+from tasks.store.intake.ids import safe_ids
 
 STAGE = "ingest"
 _PAIRS_AT_A_TIME = 2_000
-#: of the database; parsing takes about as much again
-_MAX_STORE_BYTES = 768 * 2**20
 
 
 def ingest(run: Run) -> Receipt:
@@ -49,20 +49,15 @@ def ingest(run: Run) -> Receipt:
         wanted = window(run.request.since, run.request.until, began)
         logs = find_files(run.request.logs, home)
         unreads = Unreads(run, store, forced, wanted)
-        refused = list(logs.refused)
         with LogReader(run.settings.ingest) as reader:
-            for number, file in enumerate(logs.files):
+            job = Job(run, store, reader, forced, wanted, logs.files, safe_ids(run))
+            in_turn = InTurn(job, unreads)
+            for number, file in enumerate(unreads.of_each(logs.files)):
                 run.progress(STAGE, number, len(logs.files), _name(file))
-                if unreads.is_read(file):
-                    continue
-                try:
-                    with spool.on_this_machine(file, home) as here:
-                        unread = unreads.of(here)
-                        if unread is not None:
-                            _take(run, store, reader, unread, forced, wanted, logs.files)
-                except UnreadableLogError as error:
-                    # it is asked again the next time
-                    refused.append(error)
+                if not unreads.is_read(file):
+                    in_turn.take(file)
+            in_turn.finish()
+        refused = [*logs.refused, *in_turn.refused]
         if refused and len(refused) == len(logs.files) + len(logs.refused):
             raise refused[0]
         run.progress(STAGE, len(logs.files), len(logs.files))
@@ -75,39 +70,15 @@ def ingest(run: Run) -> Receipt:
     return receipt
 
 
-def _take(
-    run: Run,
-    store: Store,
-    reader: LogReader,
-    unread: Unread,
-    forced: AnyFormat | None,
-    wanted: Window,
-    files: Sequence[LogFile],
-) -> None:
-    """All of a file, or the letter that says that this machine cannot hold it.
-
-    DuckDB writes 2,048 rows at a time, which of very long texts take more than it usually needs.
-    """
-    for max_bytes in (_MAX_STORE_BYTES, None):
-        store.hold_memory(max_bytes)
-        try:
-            with store.transaction():
-                take_in(run, store, reader, unread, forced, wanted, files)
-            return
-        except (MemoryError, StoreMemoryError) as error:
-            reason = f"the file cannot be taken in for want of memory: {error}"
-    with store.transaction():
-        give_up(run, store, unread, forced, reason)
-
-
 def _refuse_if_none_recognised(store: Store, logs: LogFiles) -> None:
     """Their dead letters are committed by now; the run stops, because nothing was meant."""
-    last = [readings.last_reading(store, file.source) for file in logs.files]
-    filled = [reading for reading in last if reading is not None and reading.size_bytes]
-    if filled and all(reading.format == formats.UNKNOWN for reading in filled):
+    num_filled, is_any_recognised = readings.recognised(
+        store, [file.source for file in logs.files], formats.UNKNOWN
+    )
+    if num_filled and not is_any_recognised:
         names = [_name(file) for file in logs.files if file.size_bytes]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        which = "any of the files" if len(filled) > 1 else "the file"
+        which = "any of the files" if num_filled > 1 else "the file"
         raise UsageError(
             f"no log format recognises {which}",
             received=", ".join(names[:3]) + more,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.logs import formats
@@ -12,7 +13,10 @@ from tasks.model.window import OPEN, Window
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.intake import sources as readings
-from tasks.store.intake.sources import LastReading
+from tasks.store.intake.sources import LastReading, MetAgain
+
+#: files at a time; asking takes a pass over all readings
+_LOOKED_UP = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,46 +43,74 @@ class Unreads:
         self._forced = forced
         self._window = window
         self._unknown_version = formats.unknown_version(run.settings.ingest.columns)
+        self._known: dict[str, list[LastReading]] = {}
+        self._met_again: list[MetAgain] = []
+
+    def of_each(self, files: Sequence[LogFile]) -> Iterator[LogFile]:
+        """The files; what is known of the next ones is looked up for many at a time."""
+        for start in range(0, len(files), _LOOKED_UP):
+            some = files[start : start + _LOOKED_UP]
+            sources = [file.source for file in some]
+            none: dict[str, list[LastReading]] = {source: [] for source in sources}
+            self._known = none | readings.readings_by_path(self._store, sources)
+            yield from some
 
     def is_read(self, file: LogFile) -> bool:
         """Whether size and time, or the version that its server names, tell that nothing is new."""
-        last = readings.last_reading(self._store, file.source)
-        if last is None or self._must_retry(last):
+        past = self._readings(file.source)
+        if not past or self._must_retry(past[0]):
             return False
-        known = (last.size_bytes, last.mtime_ns, last.etag)
+        known = (past[0].size_bytes, past[0].mtime_ns, past[0].etag)
         return (
             file.tells_version
             and known == (file.size_bytes, file.mtime_ns, file.etag)
-            and self._took_in(file.source, last.digest, self._window)
+            and _took_in(past, past[0].digest, self._window)
         )
 
     def of(self, file: LogFile) -> Unread | None:
         """None where a file on this machine holds nothing that was not taken in before."""
-        source = file.source
-        last = readings.last_reading(self._store, source)
-        if last is None:
+        past = self._readings(file.source)
+        if not past:
             return Unread(file)
+        last = past[0]
         prints = fingerprint(file, last.size_bytes if last.size_bytes <= file.size_bytes else None)
         again = self._must_retry(last)
-        same = readings.readings_of(self._store, source, prints.digest)
+        same = [reading for reading in past if reading.digest == prints.digest]
         if same and not self._must_retry(same[0]):
             if not readings.took_in(same, self._window):
                 return Unread(file, prints.digest)
-            with self._store.transaction():
-                now = self._run.clock()
-                readings.touch(self._store, source, prints.digest, file.mtime_ns, file.etag, now)
+            now = self._run.clock()
+            self._met_again.append(
+                MetAgain(file.source, prints.digest, file.mtime_ns, file.etag, now)
+            )
+            if len(self._met_again) >= _LOOKED_UP:
+                self.finish()
             return None
         grown = prints.prefix_digest == last.digest and last.size_bytes < file.size_bytes
         changed = not grown and prints.digest != last.digest
-        if not grown or again or not self._took_in(source, last.digest, self._window):
+        if not grown or again or not _took_in(past, last.digest, self._window):
             return Unread(file, prints.digest, changed=changed)
-        return Unread(file, prints.digest, last, self._took_in(source, last.digest, OPEN))
+        return Unread(file, prints.digest, last, _took_in(past, last.digest, OPEN))
 
-    def _took_in(self, source: str, digest: str, window: Window) -> bool:
-        return readings.took_in(readings.readings_of(self._store, source, digest), window)
+    def finish(self) -> None:
+        """Note what was met again under another time; a run killed before looks once more."""
+        if self._met_again:
+            with self._store.transaction():
+                readings.touch(self._store, self._met_again)
+            self._met_again = []
+
+    def _readings(self, source: str) -> list[LastReading]:
+        """Of this path, the newest first."""
+        if source not in self._known:
+            return readings.readings_by_path(self._store, [source]).get(source, [])
+        return self._known[source]
 
     def _must_retry(self, last: LastReading) -> bool:
         """Nothing recognised the file and there are other parsers, or another format is forced."""
         if self._forced is not None:
             return last.format != self._forced.NAME
         return last.format == formats.UNKNOWN and last.parser_version != self._unknown_version
+
+
+def _took_in(past: Sequence[LastReading], digest: str, window: Window) -> bool:
+    return readings.took_in([each for each in past if each.digest == digest], window)

@@ -33,7 +33,8 @@ from tasks.store.held.dead_letters import Letters
 from tasks.store.intake import landing
 from tasks.store.intake import sources as readings
 from tasks.store.intake.ids import safe_ids, with_safe_ids
-from tasks.store.intake.readings import DeadCap, Intake, LogRows
+from tasks.store.intake.readings import DeadCap, LogRows
+from tasks.store.intake.streaming import Intake
 
 _LETTERS_AT_A_TIME = 500
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import drift, ingest, near_duplicates, redaction, validate
+from benchmarks import drift, ingest, near_duplicates, redaction, small_files, validate
 from benchmarks.process_cost import measure
 from tasks.privacy.masking import KINDS, Redactor
 
@@ -29,6 +29,16 @@ def test_ingest_is_measured_beside_duckdb(tmp_path: Path, monkeypatch: pytest.Mo
     lines = {each["what"]: each for each in report(tmp_path)["lines"]}
     assert lines["ingest"]["value"] > lines["second run over the same file"]["value"] > 0
     assert 20 < lines["ingest, peak memory"]["value"] < 2048
+
+
+def test_small_files_are_measured_on_two_nights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["small_files", "--files", "40", "--out", str(tmp_path)])
+    small_files.main()
+    lines = {each["what"]: each["value"] for each in report(tmp_path)["lines"]}
+    assert lines["files of one call"] == 40
+    assert lines["first night"] > lines["second night"] > 0
 
 
 def test_the_logs_have_their_faults(tmp_path: Path) -> None:

@@ -77,6 +77,12 @@ class LogReader:
             return LogHere(file, self._limits, forced)
         return _LogApart(file, self._limits, forced, self._workers)
 
+    def open_small(self, file: LogFile, forced: AnyFormat | None) -> LogHere | None:
+        """The same for one whose content is at most a MiB; None: it is not."""
+        if file.size_bytes > _SMALL_BYTES or not _is_small(file, self._limits):
+            return None
+        return LogHere(file, self._limits, forced)
+
 
 def _is_small(file: LogFile, limits: IngestSettings) -> bool:
     """Whether parsing takes little memory and time, whatever stands in the file."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from expectations.contracts import TableContract
-
-if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
-    # Arrow's own allocator takes a gigabyte of address space in advance, which others then lack
-    pa.set_memory_pool(pa.system_memory_pool())
 
 _ARROW_TYPES = {
     "VARCHAR": pa.string(),

@@ -92,20 +92,25 @@ def raw_bytes(store: Store, ids: Sequence[str]) -> dict[str, bytes]:
     }
 
 
-def waiting_at(store: Store, source: str, byte_offset: int) -> set[str]:
-    """Ids of the cut-off lines that wait at this place of a file for their rest."""
-    where = "source = ? AND byte_offset = ? AND line_number IS NOT NULL AND state = 'dead'"
-    return _ids(store, where, [source, byte_offset])
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Of a dead letter; without a line it stands for the whole file."""
+
+    letter_id: str
+    line_number: int | None
+    byte_offset: int
 
 
-def whole_files(store: Store, source: str) -> set[str]:
-    """Ids of the dead letters that stand for the whole file."""
-    return _ids(store, "source = ? AND line_number IS NULL AND state = 'dead'", [source])
-
-
-def _ids(store: Store, where: str, parameters: Sequence[Any]) -> set[str]:
-    rows = store.rows(f"SELECT dead_letter_id FROM dead_letters WHERE {where}", parameters)
-    return {dead_letter_id for (dead_letter_id,) in rows}
+def waiting_in(store: Store, sources: Sequence[str]) -> dict[str, list[Place]]:
+    """What is dead of these files; one without any is left out."""
+    found: dict[str, list[Place]] = {}
+    for source, *place in store.rows(
+        "SELECT source, dead_letter_id, line_number, byte_offset FROM dead_letters "
+        "WHERE source IN (SELECT unnest(?)) AND state = 'dead'",
+        [list(sources)],
+    ):
+        found.setdefault(source, []).append(Place(*place))
+    return found
 
 
 def mark_replayed(store: Store, ids: Sequence[str]) -> None:

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from expectations.contracts import LANDING, REQUESTS
 from tasks.store.db.connection import Store
 
 #: what makes a call the same call
 _KEY = "request_id, content_digest"
+#: at a time
+_MAX_MOVED_ROWS = 2_000
+#: no row id is larger
+_LAST_ROW = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +43,35 @@ def add_calls(store: Store, batches: Iterator[pa.Table]) -> None:
     store.insert_table(LANDING, pa.RecordBatchReader.from_batches(first.schema, records))
 
 
-def add_new_calls(store: Store, calls: pa.Table) -> int:
-    """Insert those calls that landing does not have; returns how many it has, here included."""
-    numbered = calls.append_column("position", pa.array(range(calls.num_rows), type=pa.int64()))
-    with store.lent("incoming_calls", numbered):
-        new = [position for (position,) in store.rows(
-            f"SELECT min(position) FROM incoming_calls ANTI JOIN landing USING ({_KEY}) "
-            f"GROUP BY {_KEY} ORDER BY 1"
-        )]  # fmt: skip
-        mask = np.zeros(calls.num_rows, dtype=np.bool_)
-        mask[new] = True
-        _remember_sources(store, calls.filter(pa.array(~mask)))
-    if new:
-        store.insert_table(LANDING, calls.filter(pa.array(mask)))
-    num_known: int = calls.num_rows - len(new)
-    return num_known
+def add_new_calls(store: Store, calls: pa.Table) -> np.ndarray:
+    """Insert those calls that the store does not have; [num_calls] bool: which they were.
+
+    Of equal ones among them the first is new.
+    """
+    first: dict[tuple[str, str], int] = {}
+    keys = (calls[name].to_pylist() for name in ("request_id", "content_digest"))
+    for position, key in enumerate(zip(*keys, strict=True)):
+        first.setdefault(key, position)
+    is_new = np.zeros(calls.num_rows, dtype=np.bool_)
+    is_new[list(first.values())] = True
+    numbers = pa.array(range(calls.num_rows), type=pa.int64())
+    incoming = pa.table(
+        [calls["request_id"], calls["content_digest"], numbers],
+        names=["request_id", "content_digest", "position"],
+    )
+    with store.lent("incoming_calls", incoming):
+        is_new[_known_rows(store, "incoming_calls", "position", _LAST_ROW, -1)] = False
+    mask = pa.array(is_new)
+    if not is_new.all():
+        _remember_sources(store, calls.filter(pa.compute.invert(mask)))
+    if is_new.any():
+        store.insert_table(LANDING, calls.filter(mask))
+    return is_new
 
 
 def take_back_known(store: Store, boundary: int) -> int:
     """Take out of landing what came in beyond `boundary` and was known already; how many."""
-    known = _known_rows(store, boundary)
+    known = _known_rows(store, LANDING.name, "rowid", boundary, boundary)
     if not known:
         return 0
     rows = pa.table({"row_id": pa.array(known, type=pa.int64())})
@@ -68,20 +82,21 @@ def take_back_known(store: Store, boundary: int) -> int:
     return len(known)
 
 
-def _known_rows(store: Store, boundary: int) -> list[int]:
-    """Row ids beyond `boundary` of calls that were there before, in requests or in quarantine."""
+def _known_rows(store: Store, table: str, number: str, until: int, beyond: int) -> list[int]:
+    """Numbers beyond `beyond` of calls in a table that were there before: in landing as far as row
+    `until`, in requests, or in quarantine."""
     rows = store.rows(
-        f"SELECT new.rowid FROM landing new JOIN (SELECT {_KEY} FROM landing WHERE rowid <= ? "
-        f"UNION SELECT {_KEY} FROM requests UNION SELECT {_KEY} FROM merged_reports) "
-        f"USING ({_KEY}) WHERE new.rowid > ?",
-        [boundary, boundary],
+        f"SELECT new.{number} FROM {table} new JOIN (SELECT {_KEY} FROM landing WHERE rowid <= $1 "
+        f"UNION ALL SELECT {_KEY} FROM requests UNION ALL SELECT {_KEY} FROM merged_reports) "
+        f"USING ({_KEY}) WHERE new.{number} > $2",
+        [until, beyond],
     )
     # the digest of a quarantined call is inside its JSON: read only where the id is known
     held = store.rows(
-        "SELECT new.rowid, new.content_digest = q.\"row\"->>'content_digest' "
-        "FROM quarantine q JOIN landing new ON q.request_id = new.request_id "
-        "WHERE q.state = 'held' AND new.rowid > ?",
-        [boundary],
+        f"SELECT new.{number}, new.content_digest = q.\"row\"->>'content_digest' "
+        f"FROM quarantine q JOIN {table} new ON q.request_id = new.request_id "
+        f"WHERE q.state = 'held' AND new.{number} > $1",
+        [beyond],
     )
     return sorted({row for (row,) in rows} | {row for row, same in held if same})
 
@@ -125,18 +140,30 @@ def _remember_sources(store: Store, calls: pa.Table) -> None:
 
 
 def note_sources(store: Store) -> None:
-    """With every call that was met again (in landing or requests), note where."""
+    """With every call that was met again (in landing or requests), note where.
+
+    DuckDB moves a whole row when a list in it changes. It is told which rows first: it would hold
+    the texts of all others that lie near them too.
+    """
     if not store.scalar("SELECT count(*) FROM met_again"):
         return
     for name in (LANDING.name, REQUESTS.name):
         store.execute(
-            f'UPDATE "{name}" AS kept SET sources = list_concat(kept.sources, '
-            "list_filter(again.sources, lambda s: NOT list_contains(kept.sources, s))) "
-            f"FROM (SELECT {_KEY}, list(DISTINCT source ORDER BY source) AS sources "
-            "      FROM met_again GROUP BY ALL) AS again "
-            "WHERE kept.request_id = again.request_id "
-            "AND kept.content_digest = again.content_digest"
+            "CREATE OR REPLACE TEMP TABLE noted AS SELECT kept.rowid AS place, list_concat("
+            "  kept.sources, list_filter(again.sources, lambda s: "
+            "  NOT list_contains(kept.sources, s))) AS sources "
+            f'FROM "{name}" AS kept JOIN ('
+            f"  SELECT {_KEY}, list(DISTINCT source ORDER BY source) AS sources "
+            f"  FROM met_again GROUP BY ALL) AS again USING ({_KEY})"
         )
+        places = [place for (place,) in store.rows("SELECT place FROM noted ORDER BY place")]
+        for start in range(0, len(places), _MAX_MOVED_ROWS):
+            some = ", ".join(map(str, places[start : start + _MAX_MOVED_ROWS]))
+            store.execute(
+                f'UPDATE "{name}" AS kept SET sources = noted.sources FROM noted '
+                f"WHERE kept.rowid = noted.place AND kept.rowid IN ({some})"
+            )
+    store.execute("DROP TABLE noted")
     store.execute("DELETE FROM met_again")
 
 

@@ -1,33 +1,26 @@
-"""Rows of one reading of a log file into the store, every record counted once.
+"""What a reading of a log file brings, and what the store makes of it: every record counted once.
 
-Works inside the transaction of the file. The same call (id and content), the same feedback and
-the same dead letter count as duplicates, whether they were met in this file or a year ago.
-
-Calls stream into one INSERT, which writes them out compressed as they come, so memory does not
-grow with the file. A row that is taken back or changed before the commit would make DuckDB write
-all of them once more; so a call that may have been met in this file stays out of the stream, and
-where calls were met again is noted with them by `landing.note_sources` after the commit.
+The same call (id and content), the same feedback and the same dead letter count as duplicates,
+whether they were met in this file or a year ago. Feedback and dead letters go in here, calls by
+`streaming.py` or, of many small files, `together.py`; all of it inside a transaction.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from expectations.contracts import DEAD_LETTERS, FEEDBACK, TableContract
 from tasks.store.db.connection import Store
 from tasks.store.held import dead_letters
-from tasks.store.intake import landing
 from tasks.store.intake.ids import SafeId, with_safe_ids
 
-_MAX_HELD_ROWS = 20_000
-_MAX_HELD_BYTES = 64 * 2**20
+#: of a column of the store
 _MAX_COUNT = 2**63 - 1
 
 Row = dict[str, Any]
@@ -61,6 +54,12 @@ class Counts:
         if first is not None and last is not None:
             self.first_call_at = min(self.first_call_at or first, first)
             self.last_call_at = max(self.last_call_at or last, last)
+
+    def took_in(self, num_rows: int, input_tokens: int, output_tokens: int) -> None:
+        """Calls that are new, and their tokens; a log may claim any number of those."""
+        self.rows_out += num_rows
+        self.input_tokens = min(_MAX_COUNT, self.input_tokens + input_tokens)
+        self.output_tokens = min(_MAX_COUNT, self.output_tokens + output_tokens)
 
 
 @dataclass(slots=True)
@@ -132,86 +131,58 @@ class LogRows:
     notes: list[Row] = field(default_factory=list)
 
 
-class Intake:
-    """Takes the batches of one file. `dead`: the number of records of every dead letter met."""
+class FileRows:
+    """One reading of one file, batch by batch: its counts, and what it holds besides calls.
 
-    def __init__(self, store: Store, cap: DeadCap, safe_id: SafeId) -> None:
-        self._store = store
-        self._safe_id = safe_id
-        self._boundary = landing.last_row(store)
-        self._met = Digests()
-        self._again: list[pa.Table] = []
-        self._signals: list[tuple[Row, bool]] = []
-        self._dead: list[Row] = []
-        self._rest: DeadRest | None = None
+    `dead`: the number of records of every dead letter that the store was given.
+    """
+
+    def __init__(self, cap: DeadCap, safe_id: SafeId) -> None:
         self._cap = cap
-        self._held_rows = self._held_bytes = 0
-        self._failure: BaseException | None = None
+        self._safe_id = safe_id
+        self._rest: DeadRest | None = None
+        self._num_bytes = 0
+        self.signals: list[tuple[Row, bool]] = []
+        self.letters: list[Row] = []
         self.counts = Counts()
         self.dead: dict[str, int] = {}
 
-    def take(self, batches: Iterable[LogRows]) -> None:
-        """All of a file. Raises what the batches raise."""
-        source = iter(batches)
-        while (first := next(source, None)) is not None:
-            landing.add_calls(self._store, self._fresh_calls(first, source))
-            if self._failure is not None:
-                raise self._failure
-            self._flush()
-        if self._rest is not None:
-            self._dead = [self._rest.row()]
-            self._flush()
-        again = landing.take_back_known(self._store, self._boundary)
-        self.counts.duplicates += again
-        counts = landing.count_from(self._store, self._boundary)
-        self.counts.rows_out += counts.num_rows
-        self.counts.input_tokens = min(_MAX_COUNT, counts.input_tokens)
-        self.counts.output_tokens = min(_MAX_COUNT, counts.output_tokens)
+    @property
+    def held(self) -> tuple[int, int]:
+        """Rows, and bytes of dead letters."""
+        return len(self.signals) + len(self.letters), self._num_bytes
 
-    def _fresh_calls(self, first: LogRows, source: Iterator[LogRows]) -> Iterator[pa.Table]:
-        """Calls that this file has not had; until what is held beside them has to be written."""
-        batch: LogRows | None = first
-        try:
-            while batch is not None:
-                yield self._hold_back(batch)
-                full = self._held_rows >= _MAX_HELD_ROWS or self._held_bytes >= _MAX_HELD_BYTES
-                batch = None if full else next(source, None)
-        except BaseException as error:
-            # DuckDB would make a text of it
-            self._failure = error
+    def let_go(self) -> None:
+        """What was held is stored."""
+        self.signals, self.letters, self._num_bytes = [], [], 0
 
-    def _hold_back(self, batch: LogRows) -> pa.Table:
+    def add(self, batch: LogRows) -> pa.Table:
+        """Holds all of the batch but its calls; returns those, with ids that may be stored."""
         self.counts.other_spans += batch.counts.other_spans
         self.counts.bytes_done = batch.counts.bytes_done
         self.counts.outside_window += batch.counts.outside_window
         self.counts.met_calls(batch.counts.first_call_at, batch.counts.last_call_at)
         for row, alone in batch.signals:
-            self._signals.append(({**row, "request_id": self._safe_id(row["request_id"])}, alone))
-        dead = self._hold_dead(batch)
-        met = self._met.add(batch.calls["content_digest"].to_pylist())
-        calls = with_safe_ids(batch.calls, self._safe_id)
-        if met.any():
-            again = calls.filter(pa.array(met))
-            calls = calls.filter(pa.array(~met))
-            self._again.append(again)
-            self._held_bytes += again.nbytes
-            self._held_rows += again.num_rows
-        self._held_rows += len(batch.signals) + len(dead)
-        self._held_bytes += sum(len(row["raw"]) for row in dead)
-        return calls
+            self.signals.append(({**row, "request_id": self._safe_id(row["request_id"])}, alone))
+        self._add_letters(batch)
+        return with_safe_ids(batch.calls, self._safe_id)
 
-    def _hold_dead(self, batch: LogRows) -> list[Row]:
-        """The letters of the batch that are kept each by itself."""
-        kept = list(batch.notes)
+    def end(self) -> None:
+        """There are no more batches."""
+        if self._rest is not None:
+            self.letters.append(self._rest.row())
+            self._rest = None
+
+    def _add_letters(self, batch: LogRows) -> None:
+        self.letters += batch.notes
         for row in batch.dead:
             if self._cap.admits(len(row["raw"])):
-                kept.append(row)
+                self.letters.append(row)
+                self._num_bytes += len(row["raw"])
             else:
                 self._add_rest(DeadRest({**row, "raw": b""}, row["line_number"]))
         if batch.rest is not None:
             self._add_rest(batch.rest)
-        self._dead += kept
-        return kept
 
     def _add_rest(self, rest: DeadRest) -> None:
         if self._rest is None:
@@ -219,77 +190,53 @@ class Intake:
         else:
             self._rest.add(rest)
 
-    def _flush(self) -> None:
-        if self._again:
-            again = landing.add_new_calls(self._store, pa.concat_tables(self._again))
-            self.counts.duplicates += again
-        self._flush_signals()
-        self._flush_dead()
-        self._again, self._signals, self._dead = [], [], []
-        self._held_rows = self._held_bytes = 0
 
-    def _flush_signals(self) -> None:
-        ids = [row["feedback_id"] for row, _ in self._signals]
-        known = self._known(FEEDBACK, ids)
-        fresh: list[Row] = []
-        for row, alone in self._signals:
+def store_held(store: Store, readings: Sequence[FileRows]) -> None:
+    """Feedback and dead letters that the readings hold, which then hold none; counted in each."""
+    _store_signals(store, readings)
+    _store_letters(store, readings)
+    for reading in readings:
+        reading.let_go()
+
+
+def _store_signals(store: Store, readings: Sequence[FileRows]) -> None:
+    known = _known(store, FEEDBACK, [row for each in readings for row, _ in each.signals])
+    fresh: list[Row] = []
+    for reading in readings:
+        for row, alone in reading.signals:
             is_new = row["feedback_id"] not in known
             if is_new:
                 known.add(row["feedback_id"])
                 fresh.append(row)
             if alone:
-                self.counts.rows_out += is_new
-                self.counts.duplicates += not is_new
-        self._store.insert(FEEDBACK, fresh)
+                reading.counts.rows_out += is_new
+                reading.counts.duplicates += not is_new
+    store.insert(FEEDBACK, fresh)
 
-    def _flush_dead(self) -> None:
-        ids = [row["dead_letter_id"] for row in self._dead]
-        known = self._known(DEAD_LETTERS, ids)
-        fresh: list[Row] = []
-        for row in self._dead:
-            num_records = row["num_records"]
-            self.dead[row["dead_letter_id"]] = num_records
-            if row["dead_letter_id"] in known:
-                self.counts.duplicates += num_records
+
+def _store_letters(store: Store, readings: Sequence[FileRows]) -> None:
+    known = _known(store, DEAD_LETTERS, [row for each in readings for row in each.letters])
+    fresh: list[Row] = []
+    for reading in readings:
+        for row in reading.letters:
+            letter_id, num_records = row["dead_letter_id"], row["num_records"]
+            reading.dead[letter_id] = num_records
+            if letter_id in known:
+                reading.counts.duplicates += num_records
             else:
-                known.add(row["dead_letter_id"])
+                known.add(letter_id)
                 fresh.append(row)
-                self.counts.dead_letters += num_records
-        dead_letters.add(self._store, fresh)
-
-    def _known(self, table: TableContract, ids: list[str]) -> set[str]:
-        """Those that the table holds."""
-        if not ids:
-            return set()
-        (key,) = table.key
-        rows = self._store.rows(
-            f"SELECT {key} FROM {table.name} WHERE {key} IN (SELECT unnest(?))", [ids]
-        )
-        return {row_id for (row_id,) in rows}
+                reading.counts.dead_letters += num_records
+    dead_letters.add(store, fresh)
 
 
-class Digests:
-    """Which digests were met, by their first 64 bits: 8 bytes each, where a set takes 150.
-
-    So `True` means perhaps, and who must know looks closer; `False` is certain.
-    """
-
-    def __init__(self) -> None:
-        #: each sorted, each more than twice as long as the next
-        self._runs: list[np.ndarray] = []
-
-    def add(self, digests: list[str]) -> np.ndarray:
-        """Remember hexadecimal digests; [num_digests] bool: was it met before, here included?"""
-        if not digests:
-            return np.zeros(0, dtype=np.bool_)
-        keys = np.array([int(digest[:16], 16) for digest in digests], dtype=np.uint64)
-        fresh, places = np.unique(keys, return_index=True)
-        met = np.ones(len(keys), dtype=np.bool_)
-        met[places] = False
-        for run in self._runs:
-            position = np.minimum(np.searchsorted(run, fresh), len(run) - 1)
-            met[places[run[position] == fresh]] = True
-        self._runs.append(fresh)
-        while len(self._runs) > 1 and len(self._runs[-2]) <= 2 * len(self._runs[-1]):
-            self._runs.append(np.union1d(self._runs.pop(), self._runs.pop()))
-        return met
+def _known(store: Store, table: TableContract, rows: Sequence[Row]) -> set[str]:
+    """Keys of those that the table holds."""
+    if not rows:
+        return set()
+    (key,) = table.key
+    found = store.rows(
+        f"SELECT {key} FROM {table.name} WHERE {key} IN (SELECT unnest(?))",
+        [[row[key] for row in rows]],
+    )
+    return {row_id for (row_id,) in found}

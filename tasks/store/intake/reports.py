@@ -20,17 +20,18 @@ from tasks.store.db.connection import Store
 Row = dict[str, Any]
 Pair = tuple[int, int]
 
+#: tags beyond this are not searched for ids: 2,048 of them are parsed at once, five times
+_MAX_TAGS_BYTES = 64 * 2**10
+_TAGS = f"CASE WHEN strlen(tags::VARCHAR) <= {_MAX_TAGS_BYTES} THEN tags END"
 #: under which a span or a gateway may name the call of the other
 _SHARED_IDS = (
     "request_id",
-    "tags->>'$.response_id'",
-    "tags->>'$.\"gen_ai.response.id\"'",
-    "tags->>'$.\"x-request-id\"'",
-    "tags->>'$.\"guid:x-request-id\"'",
-    "tags->>'$.\"http.request.header.x-request-id\"'",
+    f"({_TAGS})->>'$.response_id'",
+    f"({_TAGS})->>'$.\"gen_ai.response.id\"'",
+    f"({_TAGS})->>'$.\"x-request-id\"'",
+    f"({_TAGS})->>'$.\"guid:x-request-id\"'",
+    f"({_TAGS})->>'$.\"http.request.header.x-request-id\"'",
 )
-
-
 _NUM_CALL_FIELDS = len(CALL_FIELDS)
 _IDS = f"[{', '.join(_SHARED_IDS)}]"
 #: an admitted call takes these from its second report: what needs no redaction

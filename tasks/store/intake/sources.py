@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,30 +44,36 @@ class Totals:
 
 
 def last_reading(store: Store, path: str) -> LastReading | None:
-    return next(_readings(store, "path = ?", path), None)
+    return next((reading for _, reading in _readings(store, "path = ?", path)), None)
 
 
-def readings_of(store: Store, path: str, digest: str) -> list[LastReading]:
-    """All readings of exactly this content at this path, the newest first."""
-    return list(_readings(store, "path = ? AND digest = ?", path, digest))
+def readings_by_path(store: Store, paths: Sequence[str]) -> dict[str, list[LastReading]]:
+    """All readings of each of these paths, the newest first; a path without any is left out."""
+    found: dict[str, list[LastReading]] = {}
+    for path, reading in _readings(store, "path IN (SELECT unnest(?))", list(paths)):
+        found.setdefault(path, []).append(reading)
+    return found
 
 
 def reading_in(store: Store, path: str, run_id: str) -> LastReading | None:
     """The reading of this path by that run."""
-    return next(_readings(store, "path = ? AND run_id = ?", path, run_id), None)
+    found = _readings(store, "path = ? AND run_id = ?", path, run_id)
+    return next((reading for _, reading in found), None)
 
 
-def _readings(store: Store, condition: str, *parameters: str) -> Iterator[LastReading]:
-    """The newest first."""
+def _readings(
+    store: Store, condition: str, *parameters: str | list[str]
+) -> Iterator[tuple[str, LastReading]]:
+    """With their paths, the newest first."""
     for row in store.rows(
-        "SELECT digest, size_bytes, mtime_ns, bytes_done, format, parser_version, etag, "
+        "SELECT path, digest, size_bytes, mtime_ns, bytes_done, format, parser_version, etag, "
         "since, until, first_call_at, last_call_at "
         f"FROM sources WHERE {condition} ORDER BY read_at DESC, rowid DESC",
         parameters,
     ):
-        digest, size, mtime, done, name, version, etag, since, until, first, last = row
+        path, digest, size, mtime, done, name, version, etag, since, until, first, last = row
         window = Window(since, until)
-        yield LastReading(digest, size, mtime, done, name, version, etag, window, first, last)
+        yield path, LastReading(digest, size, mtime, done, name, version, etag, window, first, last)
 
 
 def took_in(readings: list[LastReading], wanted: Window) -> bool:
@@ -80,13 +86,26 @@ def took_in(readings: list[LastReading], wanted: Window) -> bool:
     return covered(wanted, newest.first_call_at, newest.last_call_at, windows)
 
 
-def touch(
-    store: Store, path: str, digest: str, mtime_ns: int, etag: str | None, now: datetime
-) -> None:
-    """The content was met again under another time: nothing new, and now the newest."""
+@dataclass(frozen=True, slots=True)
+class MetAgain:
+    """Content under another time: nothing new, and now the newest reading of its path."""
+
+    path: str
+    digest: str
+    mtime_ns: int
+    etag: str | None
+    now: datetime
+
+
+def touch(store: Store, files: Sequence[MetAgain]) -> None:
+    columns = ("path", "digest", "mtime_ns", "etag", "now")
     store.execute(
-        "UPDATE sources SET mtime_ns = ?, etag = ?, read_at = ? WHERE path = ? AND digest = ?",
-        [mtime_ns, etag, now, path, digest],
+        "UPDATE sources SET mtime_ns = met.mtime_ns, etag = met.etag, read_at = met.now FROM ("
+        "  SELECT unnest(?::VARCHAR[]) AS path, unnest(?::VARCHAR[]) AS digest, "
+        "  unnest(?::BIGINT[]) AS mtime_ns, unnest(?::VARCHAR[]) AS etag, "
+        "  unnest(?::TIMESTAMP[]) AS now) met "
+        "WHERE sources.path = met.path AND sources.digest = met.digest",
+        [[getattr(file, name) for file in files] for name in columns],
     )
 
 
@@ -98,13 +117,14 @@ def changed_files(store: Store, run_id: str) -> list[str]:
     return [path for (path,) in rows]
 
 
-def add_reading(store: Store, row: dict[str, Any]) -> None:
-    """One reading; a second one of the same content in the same run replaces the first."""
+def add_readings(store: Store, rows: Sequence[dict[str, Any]]) -> None:
+    """Readings of one run; a second one of the same content in the same run replaces the first."""
     store.execute(
-        "DELETE FROM sources WHERE path = ? AND digest = ? AND run_id = ?",
-        [row["path"], row["digest"], row["run_id"]],
+        "DELETE FROM sources WHERE run_id IN (SELECT unnest(?)) AND (path, digest) IN ("
+        "  SELECT (unnest(?), unnest(?)))",
+        [[row[name] for row in rows] for name in ("run_id", "path", "digest")],
     )
-    store.insert(SOURCES, [row])
+    store.insert(SOURCES, rows)
 
 
 def totals(store: Store, run_id: str) -> Totals:
@@ -118,6 +138,20 @@ def totals(store: Store, run_id: str) -> Totals:
     )  # fmt: skip
     assert row is not None
     return Totals(*row)
+
+
+def recognised(store: Store, paths: Sequence[str], unknown: str) -> tuple[int, bool]:
+    """How many of the files have content, by their last readings, and whether one of those was
+    read by another format than `unknown`."""
+    row = store.one(
+        "SELECT count(*), coalesce(bool_or(format <> ?), false) FROM ("
+        "  SELECT format, size_bytes FROM sources WHERE path IN (SELECT unnest(?)) "
+        "  QUALIFY row_number() OVER (PARTITION BY path ORDER BY read_at DESC, rowid DESC) = 1) "
+        "WHERE size_bytes > 0",
+        [unknown, list(paths)],
+    )
+    assert row is not None
+    return int(row[0]), bool(row[1])
 
 
 def num_formats(store: Store) -> int:

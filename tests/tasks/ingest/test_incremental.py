@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.ingest import one_file, task
+from tasks.ingest import in_turn, one_file, task
 from tasks.ingest.task import ingest
 from tests.tasks.logs.builders import append, call, line, make_run, query, write_lines
 
@@ -202,13 +202,18 @@ class KilledError(BaseException):
 
 
 @pytest.mark.parametrize(
-    ("where", "at"),
-    [("intake.take", 1), ("intake.take", 3), ("readings.add_reading", 1),
-     ("readings.add_reading", 2), ("ledger.finish_stage", 1)],
+    ("where", "at", "at_once"),
+    [("intake.take", 1, 0), ("intake.take", 3, 0), ("readings.add_readings", 1, 0),
+     ("readings.add_readings", 2, 0), ("ledger.finish_stage", 1, 0),
+     ("readings.add_readings", 1, 2), ("readings.add_readings", 2, 2),
+     ("readings.add_readings", 1, 3), ("ledger.finish_stage", 1, 3)],
 )  # fmt: skip
 def test_a_run_killed_anywhere_and_started_again_equals_an_undisturbed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, at: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, at: int, at_once: int
 ):
+    """`at_once`: small files a transaction; 0: each is taken as if it were large."""
+    monkeypatch.setattr(in_turn, "_MAX_SMALL_BYTES", in_turn._MAX_SMALL_BYTES if at_once else -1)
+    monkeypatch.setattr(in_turn, "_MAX_FILES", at_once)
     cut = line(call(8))[:25]
     for name, lines in (
         ("a", [call(1), call(2, feedback={"value": 1}), b"{x"]),

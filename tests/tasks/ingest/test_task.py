@@ -232,7 +232,7 @@ def test_progress_is_told(tmp_path: Path):
 
 
 def test_batches_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from tasks.store.intake import readings as intake
+    from tasks.store.intake import streaming as intake
 
     monkeypatch.setattr(intake, "_MAX_HELD_ROWS", 3)
     lines = [call(n % 7, feedback={"value": 1}) for n in range(20)] + [b"{x"] * 4

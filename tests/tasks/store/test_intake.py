@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from expectations.contracts import LANDING
 from tasks.store import Store
 from tasks.store.db.arrow import table_from_values
-from tasks.store.intake.readings import DeadCap, Digests, Intake, LogRows
+from tasks.store.intake.readings import DeadCap, LogRows
+from tasks.store.intake.streaming import Digests, Intake
 from tests.tasks.logs.builders import clock
 
 
@@ -88,3 +91,27 @@ def test_where_calls_were_met_again_survives_until_it_is_noted(tmp_path: Path) -
         (sources,) = store.rows("SELECT sources FROM landing")
         assert sources == (["a:" + "1" * 64, "b:1"],)
         assert store.rows("SELECT count(*) FROM met_again") == [(0,)]
+
+
+def test_neither_noting_nor_pairing_holds_the_texts_of_rows_beside(tmp_path: Path) -> None:
+    """128 MiB of tags in rows beside the one that was met again: they are read, and no more."""
+    from tasks.store.intake import landing, reports
+
+    tags = json.dumps({"name": "x" * 4 * 2**20, "response_id": "x"}).encode()
+    names = [f"{number}" for number in range(33)]
+    rows = batch(*((name, name * 32) for name in names))
+    column = rows.calls.schema.get_field_index("tags")
+    kind = rows.calls.schema.field(column).type
+    long = pa.ExtensionArray.from_storage(kind, pa.array([tags] * 32 + [b"{}"], pa.string()))
+    wide = rows.calls.set_column(column, rows.calls.schema.field(column), long)
+    with Store.open(tmp_path / "s.duckdb") as store:
+        with store.transaction():
+            Intake(store, DeadCap(), str).take([LogRows(wide, [], [])])
+        store.execute("CHECKPOINT")
+        store.hold_memory(400 * 2**20)
+        with store.transaction():
+            store.execute("INSERT INTO met_again VALUES ('32', ?, 'b:1')", ["32" * 32])
+            assert reports.pairs_by_shared_id(store, "r") == []
+            landing.note_sources(store)
+        ((sources,),) = store.rows("SELECT sources FROM landing WHERE request_id = '32'")
+        assert sources == ["a:" + "32" * 32, "b:1"]

@@ -78,7 +78,7 @@ def test_what_a_store_without_windows_has_read_counts_as_taken_in_whole(path: Pa
                       [row[name] for name in old])  # fmt: skip
         store.execute("DELETE FROM schema_migrations WHERE version >= 4")
     with Store.open(path) as store:
-        readings = sources.readings_of(store, "a", "d")
+        readings = sources.readings_by_path(store, ["a"])["a"]
         assert sources.took_in(readings, OPEN)
         assert sources.totals(store, "r").rows_in == 7
         assert sources.changed_files(store, "r") == []

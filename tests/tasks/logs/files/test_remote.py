@@ -165,7 +165,7 @@ def test_a_name_from_outside_never_leaves_the_spool(bucket: MemoryFileSystem, tm
     assert counts(ingest(run)) == (1, 1, 0, 0)
     assert query(run, "SELECT path FROM sources") == [(f"memory://{name}",)]
     made = {path.name for path in set(tmp_path.parent.rglob("*")) - before}
-    assert made == {".home", "spool", "remote", "flywheel.duckdb"}
+    assert made == {".home", "spool", "remote", "flywheel.duckdb", "pseudonym.key"}
 
 
 @pytest.mark.parametrize(
