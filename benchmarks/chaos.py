@@ -31,7 +31,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ import duckdb
 from benchmarks.results import FOLDER, header
 from flows.processes import process_started_at
 from tests.flows.application import make_application
-from tests.flows.processes import children_of
+from tests.flows.processes import servers_of
 from tests.flows.test_resume import with_faults
 from tests.tiny_model import write_tiny_model
 
@@ -164,12 +164,9 @@ def _disturb(process: subprocess.Popen[str], kind: str) -> None:
     if kind in SIGNALS:
         process.send_signal(signal.Signals[kind])
     elif kind == "server":
-        for child in children_of(process.pid):
-            try:
-                if os.getpgid(child) == child:  # Prefect's server leads a group
-                    os.killpg(child, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for server in servers_of(process.pid):
+            with suppress(ProcessLookupError):
+                os.killpg(server, signal.SIGKILL)
 
 
 def _beside(chain: Chain, folder: Path, kind: str, of: Event, share: float) -> None:

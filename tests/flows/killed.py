@@ -23,7 +23,7 @@ from flows.processes import process_started_at
 from tasks.model.receipt import Receipt
 from tasks.store import Store
 from tasks.store.control import ledger
-from tests.flows.processes import children_of
+from tests.flows.processes import servers_of
 
 
 def die() -> None:
@@ -31,7 +31,7 @@ def die() -> None:
     if how != "SERVER":
         os.kill(os.getpid(), signal.Signals[how])
         return
-    (server,) = children_of(os.getpid())
+    (server,) = servers_of(os.getpid())
     command = [sys.executable, "-W", "ignore", "-m", "flows.cli", "run"]
     other = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     print(f"the other: {other.returncode} {other.stderr}", file=sys.stderr)

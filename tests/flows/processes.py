@@ -12,6 +12,18 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for thread in threads for child in thread.read_text().split()]
 
 
+def servers_of(pid: int) -> list[int]:
+    """Those of its children that lead a group of their own."""
+    leaders = []
+    for child in children_of(pid):
+        try:
+            if os.getpgid(child) == child:
+                leaders.append(child)
+        except ProcessLookupError:
+            continue
+    return leaders
+
+
 def group_of(pid: int) -> list[int]:
     """Who is in the process group of `pid`."""
     members = []

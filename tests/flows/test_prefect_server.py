@@ -21,7 +21,7 @@ from flows.processes import process_started_at
 from tasks.errors import StoreError
 from tests.conftest import REPOSITORY
 from tests.flows.application import Application
-from tests.flows.processes import children_of, group_of
+from tests.flows.processes import servers_of, group_of
 
 _BEGIN_AND_HANG = """
 import pathlib, sys, time
@@ -47,7 +47,7 @@ def test_server_answers_inside_the_block_and_is_gone_after_it(
 ):
     monkeypatch.setenv("PREFECT_HOME", "restored afterwards")
     with prefect_api(tmp_path) as wait:
-        (leader,) = children_of(os.getpid())
+        (leader,) = servers_of(os.getpid())
         assert os.environ["PREFECT_API_URL"].startswith("http://127.0.0.1:")
         wait()
         group = group_of(leader)
@@ -63,7 +63,7 @@ def test_server_ends_with_a_run_that_is_killed(tmp_path: Path):
     ) as run:  # fmt: skip
         assert run.stdout is not None
         assert run.stdout.readline() == "started\n"
-        (leader,) = children_of(run.pid)
+        (leader,) = servers_of(run.pid)
         group = group_of(leader)
         assert group
         os.kill(run.pid, signal.SIGKILL)

@@ -15,7 +15,7 @@ from flows.commands.ui import mlflow_page
 from flows.processes import Server, process_started_at
 from tasks.settings import parse_settings
 from tests.flows.application import Application
-from tests.flows.processes import children_of, group_of
+from tests.flows.processes import servers_of, group_of
 
 _PAGE = "/#/experiments/1"
 
@@ -38,7 +38,7 @@ def test_who_ends_flywheel_ui_ends_mlflow_with_it(application: Application):
             except OSError:
                 time.sleep(0.2)
         served = mlflow_page(settings, _PAGE, "")
-        mlflow = [member for child in children_of(ui.pid) for member in group_of(child)]
+        mlflow = [member for child in servers_of(ui.pid) for member in group_of(child)]
         assert len(mlflow) >= 3, "mlflow, the server it starts, and the tether"
         ui.send_signal(signal.SIGTERM)
         assert ui.wait(60) == 0
