@@ -21,7 +21,7 @@ from flows.processes import process_started_at
 from tasks.errors import StoreError
 from tests.conftest import REPOSITORY
 from tests.flows.application import Application
-from tests.flows.processes import servers_of, group_of
+from tests.flows.processes import group_of, servers_of
 
 _BEGIN_AND_HANG = """
 import pathlib, sys, time

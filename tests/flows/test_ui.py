@@ -15,7 +15,7 @@ from flows.commands.ui import mlflow_page
 from flows.processes import Server, process_started_at
 from tasks.settings import parse_settings
 from tests.flows.application import Application
-from tests.flows.processes import servers_of, group_of
+from tests.flows.processes import group_of, servers_of
 
 _PAGE = "/#/experiments/1"
 
