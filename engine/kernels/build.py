@@ -2,13 +2,16 @@
 
 Owns the compiler's command line and the cache of compiled files. One file a source, compiler and
 processor, written beside and renamed, so that processes may race. Without a compiler, or where it
-fails, there are no native kernels and `reason` says why; the engine then uses torch's.
+refuses, there are no native kernels and `reason` says why; the engine then uses torch's. A machine
+that has no disk or memory left for it is another thing: that passes, and answers of other kernels
+are those of another release.
 """
 
 from __future__ import annotations
 
 import atexit
 import ctypes
+import errno
 import functools
 import hashlib
 import os
@@ -19,11 +22,24 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.errors import MachineError
+
 __all__ = ["Build", "build"]
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fopenmp", "-fPIC", "-shared")
 COMPILE_TIMEOUT_S = 300
+#: in what compilers, loaders and the system say of a lack of disk, memory or processes
+_GIVEN_OUT = (
+    *(os.strerror(number).lower() for number in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)),
+    *(os.strerror(number).lower() for number in (errno.EAGAIN, errno.EMFILE, errno.ENFILE)),
+    "out of memory",
+    "memory exhausted",
+    "failed to map segment",
+    "killed",
+    "bus error",
+    "bad_alloc",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +54,7 @@ class Build:
 @functools.cache
 def build() -> Build:
     """Compiled once a machine (a few seconds), loaded once a process. FLYWHEEL_NATIVE=0 turns it
-    off."""
+    off. Raises MachineError where the machine gives out on the way."""
     if os.environ.get("FLYWHEEL_NATIVE") == "0":
         return Build(None, "turned off by FLYWHEEL_NATIVE=0")
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
@@ -51,10 +67,22 @@ def build() -> Build:
         path = _compiled(compiler)
         return Build(ctypes.CDLL(str(path)), key=path.stem.removeprefix("kernels-"))
     except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
-        return Build(None, f"{compiler} failed: {lines[0][:300]}")
-    except (OSError, subprocess.TimeoutExpired) as error:
+        said = error.stderr.strip() or f"exit code {error.returncode}"
+        if error.returncode < 0 or _gave_out(said):
+            raise _given_out(said) from error
+        return Build(None, f"{compiler} failed: {said.splitlines()[0][:300]}")
+    except (OSError, MemoryError, subprocess.TimeoutExpired) as error:
+        if isinstance(error, MemoryError) or _gave_out(str(error)):
+            raise _given_out(str(error)) from error
         return Build(None, f"{type(error).__name__}: {error}")
+
+
+def _gave_out(said: str) -> bool:
+    return any(words in said.lower() for words in _GIVEN_OUT)
+
+
+def _given_out(said: str) -> MachineError:
+    return MachineError(f"The machine gave out while the kernels were made ready: {said[:300]}")
 
 
 def _compiled(compiler: str) -> Path:

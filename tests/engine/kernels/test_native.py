@@ -217,3 +217,20 @@ def test_a_compiled_file_is_found_again(tmp_path: Path) -> None:
     before = compiled.stat().st_mtime_ns
     assert _reason(XDG_CACHE_HOME=str(tmp_path)) == "False"
     assert compiled.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["echo 'cc1plus: No space left on device' >&2; exit 1", "kill -9 $$",
+     "echo 'cc1plus: out of memory allocating 65536 bytes' >&2; exit 1"],
+    ids=["disk", "killed", "memory"],
+)  # fmt: skip
+def test_a_machine_that_gives_out_is_no_reason_for_other_kernels(
+    script: str, tmp_path: Path
+) -> None:
+    compiler = tmp_path / "c++"
+    compiler.write_text(f"#!/bin/sh\n{script}\n")
+    compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        _reason(CXX=str(compiler))
+    assert "MachineError: The machine gave out" in failed.value.stderr
