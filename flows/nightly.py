@@ -6,6 +6,7 @@ the deployment in prefect.yaml: flows.nightly.nightly.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -136,6 +137,7 @@ def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Ou
 
     # a server that is gone is tried once more for each event, not for seven seconds
     EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # people read our one line
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         try:
             local_turn()
