@@ -79,12 +79,8 @@ class Store:
                     check_version(connection)
                 else:
                     migrate(connection, lambda: _keep_copy(connection, path))
-                yield cls(connection, path, raw_key)
-        except RuntimeError as error:
-            # a signal in the middle of a query: DuckDB drops what its handler raised
-            if str(error) == "Query interrupted":
-                raise KeyboardInterrupt from error
-            raise
+                with interruptible():
+                    yield cls(connection, path, raw_key)
         except duckdb.Error as error:
             if (told := explained(path, error)) is not None:
                 raise told from error
@@ -127,10 +123,12 @@ class Store:
             self.execute("SET write_buffer_row_group_count = 1")
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        self.connection.execute(sql, list(parameters))
+        with interruptible():
+            self.connection.execute(sql, list(parameters))
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.connection.execute(sql, list(parameters)).fetchall()
+        with interruptible():
+            return self.connection.execute(sql, list(parameters)).fetchall()
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row. Fetches all: an unfinished result would block the connection."""
@@ -142,11 +140,13 @@ class Store:
         return None if row is None else row[0]
 
     def frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        return self.connection.execute(sql, list(parameters)).df()
+        with interruptible():
+            return self.connection.execute(sql, list(parameters)).df()
 
     def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         # of a relation, not of a cursor: that one copies all rows once more, and warns
-        return self.connection.sql(sql, params=list(parameters)).to_arrow_table()
+        with interruptible():
+            return self.connection.sql(sql, params=list(parameters)).to_arrow_table()
 
     def insert(
         self,
@@ -183,7 +183,7 @@ class Store:
         columns = ", ".join(f'"{name}"' for name in contract.column_names)
         insert = {"refuse": "INSERT", "keep": "INSERT OR IGNORE", "replace": "INSERT OR REPLACE"}
         with self.lent("incoming_rows", incoming):
-            self.connection.execute(
+            self.execute(
                 f'{insert[existing]} INTO "{table or contract.name}" ({columns}) '
                 f"SELECT {columns} FROM incoming_rows"
             )
@@ -194,6 +194,18 @@ class Store:
         self.connection.register(name, rows)
         with afterwards(lambda: self.connection.unregister(name)):
             yield
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A signal in the middle of a query interrupts whoever asked it: DuckDB drops what the handler
+    of the signal raised, and raises an error of its own, which nobody must take for the query's."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error
+        raise
 
 
 @contextmanager
