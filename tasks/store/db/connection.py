@@ -256,6 +256,8 @@ def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + lock_timeout_s
     while True:
         try:
+            if not path.exists():
+                _create(path)
             return duckdb.connect(str(path), config=dict(CONFIG))
         except duckdb.Error as error:
             if not _is_held(error):
@@ -263,6 +265,18 @@ def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
             if time.monotonic() >= deadline:
                 raise _busy(path, error) from None
             time.sleep(_POLL_S)
+
+
+def _create(path: Path) -> None:
+    """Whole or not at all: of a file whose head a full disk cut off nothing can be opened again."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        duckdb.connect(str(draft), config=dict(CONFIG)).close()
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another process was first
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:

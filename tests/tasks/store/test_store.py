@@ -370,3 +370,19 @@ def test_a_signal_in_the_middle_of_a_query_interrupts(path):
     finally:
         interrupt.cancel()
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_store_that_could_not_be_made_whole_is_made_the_next_time(path):
+    script = (
+        "import resource, sys, pathlib\n"
+        "from tasks.store import Store\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))\n"
+        "with Store.open(pathlib.Path(sys.argv[1])): pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], cwd=REPOSITORY, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert list(path.parent.iterdir()) == []
+    with Store.open(path) as store:
+        assert store.scalar("SELECT count(*) FROM runs") == 0
