@@ -7,14 +7,13 @@ cut off: a crash leaves the same, and what was not yet whole in it was never com
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from pathlib import Path
 
 import duckdb
 
 from tasks.errors import StoreError
+from tasks.exhausted import disk_is_full
 
 _DAMAGED = re.compile(
     r"Corrupt (database|WAL) file|Could not read enough bytes from file|Failure while replaying WAL"
@@ -40,8 +39,8 @@ def explained(path: Path, error: duckdb.Error) -> StoreError | None:
 
 def tells_damage(error: duckdb.Error) -> bool:
     said = str(error)
-    is_full = os.strerror(errno.ENOSPC).lower() in said.lower()
-    return not is_full and not isinstance(error, _OF_SQL) and bool(_DAMAGED.search(said))
+    is_sound = disk_is_full(said) or isinstance(error, _OF_SQL)
+    return not is_sound and bool(_DAMAGED.search(said))
 
 
 def unusable(path: Path, error: duckdb.Error) -> StoreError:
