@@ -327,6 +327,8 @@ def undisturbed(folder: Path, turns: int) -> tuple[dict[str, float], dict[int, d
 
 
 def main() -> None:
+    # started in the background, all it starts would ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--events", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)

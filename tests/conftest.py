@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -21,6 +22,9 @@ for name in [name for name in os.environ if name.startswith(("FLYWHEEL_", "PREFE
 os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"})
 # torch's waiting threads sleep instead of spin: whoever shares the machine may run
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# a shell that starts us in the background has all we start ignore Ctrl-C, and so outlive it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # no example fails because the machine is slow
 hypothesis.settings.register_profile("any machine", deadline=None)

@@ -68,8 +68,6 @@ def arm(stage: str, moment: str) -> None:
 
 
 if __name__ == "__main__":
-    # whoever starts the tests in the background has them ignore it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     arm(sys.argv[1], sys.argv[2])
     sys.argv = ["flywheel", *sys.argv[3:]]
     main()

@@ -359,7 +359,6 @@ def test_stage_recorded_twice_counts_once(path: Path):
 
 
 def test_a_signal_in_the_middle_of_a_query_interrupts(path):
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     try:
         with Store.open(path) as store:
@@ -369,7 +368,6 @@ def test_a_signal_in_the_middle_of_a_query_interrupts(path):
             assert store.one("SELECT 1") == (1,)
     finally:
         interrupt.cancel()
-        signal.signal(signal.SIGINT, before)
 
 
 def test_a_store_that_could_not_be_made_whole_is_made_the_next_time(path):
