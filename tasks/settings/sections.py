@@ -75,7 +75,7 @@ class IngestSettings(Section):
         20,
         ge=1,
         description="processor time that it may take for a batch of rows or a whole document, "
-        "seconds; the same",
+        "seconds; the same, as if it stands still for 12 times as long",
     )
     processes: int = Field(
         0, ge=0, le=64, description="processes that parse a large file; 0: one a core, at most 8"

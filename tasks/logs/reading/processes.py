@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from tasks.errors import FlywheelError
 from tasks.logs.files.log_file import UnreadableLogError
-from tasks.logs.reading.commands import OUT_OF_MEMORY, Command, Done, Refused
+from tasks.logs.reading.commands import OUT_OF_MEMORY, STANDS_STILL, Command, Done, Refused
 from tasks.logs.reading.here import Found
 from tasks.settings import IngestSettings
 from tasks.store.intake.readings import LogRows
@@ -142,6 +142,9 @@ class Worker:
             return "the process that parsed it was killed, as it is when memory runs out"
         self._said.seek(0)
         lines = self._said.read().decode("utf-8", "replace").split("\n")
+        if lines[0].startswith("Timeout ("):
+            limit = self._limits.max_parser_s * STANDS_STILL
+            return f"it stood still for {limit} s ({STANDS_STILL} times [ingest] max_parser_s)"
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         name = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         return f"the process that parsed it ended {name}" + (f": {last[:300]}" if last else "")

@@ -5,11 +5,13 @@ answered by any number of values and a `Done`. It ends when its input ends, so i
 the process that started it, however that one died. It opens logs and nothing else.
 
 What it needs beyond its limits ends it: address space, and processor time since it was last heard
-of. So a file that cannot be parsed within them costs this process and not the one that asked.
+of; and so does standing still, for a dozen times as long. So a file that cannot be parsed within
+them costs this process and not the one that asked.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import pickle
@@ -26,6 +28,7 @@ from tasks.logs.files.opening import open_stretch
 from tasks.logs.reading.batches import rows_of
 from tasks.logs.reading.commands import (
     OUT_OF_MEMORY,
+    STANDS_STILL,
     Command,
     Done,
     Join,
@@ -75,6 +78,8 @@ class _Parser:
 
     def go_on(self) -> None:
         """It was heard of: what it may take counts from now."""
+        # by a thread of C that no lock of Python or of a library holds up; exit code 1
+        faulthandler.dump_traceback_later(self._max_s * STANDS_STILL, exit=True)
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         soft = int(time.process_time()) + self._max_s + 1
         resource.setrlimit(resource.RLIMIT_CPU, (_below(soft, hard), hard))
@@ -111,14 +116,19 @@ def serve(source: BinaryIO, sink: BinaryIO, max_s: int) -> None:
             parser.go_on()
             try:
                 for answer in parser.answer(command):
-                    pickle.dump(answer, sink, pickle.HIGHEST_PROTOCOL)
+                    _say(answer, sink)
                     parser.go_on()
             except UnreadableLogError as error:
-                refused = Refused(error.what, error.received, error.next)
-                pickle.dump(refused, sink, pickle.HIGHEST_PROTOCOL)
+                _say(Refused(error.what, error.received, error.next), sink)
+            faulthandler.cancel_dump_traceback_later()
             sink.flush()
     except (EOFError, BrokenPipeError):
         return
+
+
+def _say(answer: Found | LogRows | Done | Refused, sink: BinaryIO) -> None:
+    faulthandler.cancel_dump_traceback_later()  # the reader may take its time
+    pickle.dump(answer, sink, pickle.HIGHEST_PROTOCOL)
 
 
 def main() -> None:

@@ -174,3 +174,28 @@ def test_stretches_are_whole_lines_and_cover_the_file(tmp_path: Path) -> None:
         assert before.offset + before.size_bytes == after.offset
         assert content[after.offset - 1 : after.offset] == b"\n"
         assert after.number == 1 + content[: after.offset].count(b"\n")
+
+
+_STANDS_STILL = """
+import threading
+from tasks.logs.reading.here import LogHere
+lock = threading.Lock()
+lock.acquire()
+LogHere.rows = lambda *_: iter(lock.acquire, None)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_stands_still_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_STANDS_STILL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 100)
+    monkeypatch.setattr(reader, "_is_line", lambda *_: False)
+    path = write_lines(tmp_path / "a.jsonl", call(1))
+    run = make_run(tmp_path, path, ingest={"max_parser_s": 1})
+    receipt = ingest(run)
+    assert (receipt.rows_out, receipt.dead_letters) == (0, 1)
+    ((error,),) = query(run, "SELECT error FROM dead_letters")
+    assert "it stood still for 12 s (12 times [ingest] max_parser_s)" in error
