@@ -13,8 +13,10 @@ Made secrets (planted.py): of every kind that docs/redaction.md promises, how ma
 leave no stretch of nine signs behind. --ordinary: files whose texts have hardly anything in them;
 each mask there is printed, to be looked at.
 
-Speed: calls of about 2 KB in a canonical call's columns, one core: prose without anything to find;
-prose with an address, a number and a link here and there; the labelled texts, one after another.
+Speed: calls of about 2 KB in a canonical call's columns: prose without anything to find; prose with
+an address, a number and a link here and there; the labelled texts, one after another. First by the
+processor time of one core, then as the stage masks many, in real time with the start of its
+processes.
 """
 
 from __future__ import annotations
@@ -42,6 +44,10 @@ from benchmarks.ingest import ROOT, Prose
 from tasks.privacy.masking import KINDS, Redactor
 from tasks.privacy.persons import PERSON
 from tasks.privacy.policy import JSON_COLUMNS, TEXT_COLUMNS, Policy, redact_table
+from tasks.processes import num_processes
+from tasks.redact.masks import Masks
+from tasks.redact.task import _BATCH_ROWS
+from tasks.redact.together import mask_all
 
 #: the makers' names of what we look for
 LABELS = {
@@ -52,6 +58,8 @@ DEFAULT_KINDS = tuple(kind for kind in KINDS if kind != "url")
 Span = tuple[int, int, str]
 MIN_RECALL = 0.95
 MIN_CALLS_PER_S = 5_000
+#: times as many calls are masked by several processes as by one
+_TOGETHER = 4
 _SEEN_IN_LOGS = (
     "ann.lee@example.com", "+49 170 1234567", "https://example.com/orders/20417?tab=2",
     "order A-20417", "192.168.10.20", "2026-11-24 10:00:31", "the API key is in the vault",
@@ -226,6 +234,19 @@ def calls_per_s(table: pa.Table, repeats: int) -> float:
     return table.num_rows / min(seconds)
 
 
+def calls_per_s_together(table: pa.Table, repeats: int) -> float:
+    """As the stage does: a process a core, real time, their start included."""
+    masks = Masks(KINDS, b"benchmark", "", {})
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        parts = (table.slice(start, _BATCH_ROWS) for start in range(0, len(table), _BATCH_ROWS))
+        num_rows = sum(masked.table.num_rows for masked in mask_all(parts, masks, num_processes(0)))
+        seconds.append(time.perf_counter() - started)
+        assert num_rows == table.num_rows
+    return table.num_rows / min(seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -263,15 +284,18 @@ def main() -> None:
         "usual": usual_texts(),
         "labelled texts": labelled_texts(records),
     }
-    speeds = {}
-    print("\n| calls of 2 KB | calls/s, one core |\n|---|---|")
+    one_core, together = {}, {}
+    cores = num_processes(0)
+    print(f"\n| calls of 2 KB | calls/s, one core | calls/s, the stage on {cores} |\n|---|---|---|")
     for name, texts in sources.items():
-        speeds[name] = calls_per_s(calls(texts, options.calls), options.repeats)
-        print(f"| {name} | {speeds[name]:,.0f} |")
+        one_core[name] = calls_per_s(calls(texts, options.calls), options.repeats)
+        table = calls(texts, _TOGETHER * options.calls)
+        together[name] = calls_per_s_together(table, options.repeats)
+        print(f"| {name} | {one_core[name]:,.0f} | {together[name]:,.0f} |")
     met = all(each.recall >= MIN_RECALL for each in found)
-    fast = min(speeds.values()) >= MIN_CALLS_PER_S
+    fast = min(together.values()) >= MIN_CALLS_PER_S
     print(f"\nrecall of at least {MIN_RECALL} on each: {'yes' if met else 'no'}; "
-          f"{MIN_CALLS_PER_S:,} calls/s on each: {'yes' if fast else 'no'}")  # fmt: skip
+          f"{MIN_CALLS_PER_S:,} calls/s by the stage: {'yes' if fast else 'no'}")  # fmt: skip
     from benchmarks import results
 
     report = {
@@ -280,7 +304,7 @@ def main() -> None:
             name: {"texts": each["texts"], "masks": len(each["masks"])}
             for name, each in ordinary.items()
         },
-        "calls_per_s": speeds,
+        "calls_per_s": one_core, "calls_per_s_together": {"processes": cores, **together},
     }  # fmt: skip
     results.write(report, options.out, "redaction")
 

@@ -8,10 +8,14 @@ before (tasks/watch), which may hold them back.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tasks.errors import DataError
 from tasks.model.receipt import Receipt
-from tasks.privacy.masking import Redactor
-from tasks.privacy.policy import FEEDBACK_TEXTS, Policy, redact_table
+from tasks.privacy.policy import FEEDBACK_TEXTS, Policy
+from tasks.processes import num_processes
+from tasks.redact.masks import Masks
+from tasks.redact.together import mask_all
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -20,7 +24,9 @@ from tasks.store.intake import drift, feedback, landing
 from tasks.watch.check import DriftStoppedError, check
 
 STAGE = "redact"
-_BATCH_ROWS = 10_000
+_BATCH_ROWS = 2_500
+#: fewer are masked before another process has started
+_MAX_ROWS_HERE = 10_000
 
 
 def redact(run: Run) -> Receipt:
@@ -29,10 +35,11 @@ def redact(run: Run) -> Receipt:
     Raises UsageError for an unknown kind or where what finds persons is missing, DataError where
     landing holds an id twice (validate quarantines those).
     """
-    settings = run.settings
-    redactor = Redactor(
-        settings.redact.kinds, pseudonym_key(settings.home_path), settings.redact.person_model
-    )
+    section = run.settings.redact
+    key = pseudonym_key(run.settings.home_path)
+    masks = Masks(section.kinds, key, section.person_model, dict(section.fields))
+    # whatever is wrong with it is told before the store is opened
+    _ = masks.redactor
     with run.open_store() as store:
         done = ledger.finished_stage(store, run.run_id, STAGE)
         if done is not None:
@@ -40,37 +47,41 @@ def redact(run: Run) -> Receipt:
         _refuse_taken_ids(store)
         try:
             with store.transaction():
-                return _redacted(run, store, redactor)
+                return _redacted(run, store, masks)
         except DriftStoppedError as error:
             with store.transaction():
                 drift.write(store, run.run_id, error.drift, run.clock())
             raise
 
 
-def _redacted(run: Run, store: Store, redactor: Redactor) -> Receipt:
+def _redacted(run: Run, store: Store, masks: Masks) -> Receipt:
     last_row = drift.last_row(store)
-    policy = Policy(run.settings.redact.fields, redactor)
-    num_rows = _move(run, store, policy)
-    _redact_feedback(run, store, policy)
-    redactions = dict.fromkeys(run.settings.redact.kinds, 0) | redactor.counts
+    redactions = Counter(dict.fromkeys(masks.kinds, 0))
+    num_rows = _move(run, store, masks, redactions)
+    before = masks.redactor.counts.copy()
+    _redact_feedback(run, store, masks.policy)
+    redactions.update(masks.redactor.counts - before)
     drift_notes = check(run, store, last_row)
     receipt = Receipt(
         stage=STAGE,
         key=run.run_id,
         rows_in=num_rows,
         rows_out=num_rows,
-        notes={"redactions": redactions, **drift_notes},
+        notes={"redactions": dict(redactions), **drift_notes},
     )
     ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
 
-def _move(run: Run, store: Store, policy: Policy) -> int:
+def _move(run: Run, store: Store, masks: Masks, redactions: Counter[str]) -> int:
     total = landing.count_calls(store)
     done = 0
-    for table in landing.batches(store, _BATCH_ROWS):
-        landing.admit(store, redact_table(table, policy))
-        done += table.num_rows
+    count = num_processes(run.settings.ingest.processes) if total > _MAX_ROWS_HERE else 1
+    tables = landing.batches(store, _BATCH_ROWS)
+    for masked in map(masks.mask, tables) if count == 1 else mask_all(tables, masks, count):
+        landing.admit(store, masked.table)
+        redactions.update(masked.counts)
+        done += masked.table.num_rows
         run.progress(STAGE, done, total)
     landing.clear(store)
     assert done == total, f"{total} rows in landing, {done} moved"

@@ -78,7 +78,10 @@ class IngestSettings(Section):
         "seconds; the same, as if it stands still for 12 times as long",
     )
     processes: int = Field(
-        0, ge=0, le=64, description="processes that parse a large file; 0: one a core, at most 8"
+        0,
+        ge=0,
+        le=64,
+        description="processes that parse a large file or mask calls; 0: one a core, at most 8",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,

@@ -6,12 +6,7 @@ it. One that was killed may have been in the way of another: its work is tried o
 
 from __future__ import annotations
 
-import os
-import pickle
 import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,10 +14,10 @@ from tasks.errors import FlywheelError
 from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.reading.commands import OUT_OF_MEMORY, STANDS_STILL, Command, Done, Refused
 from tasks.logs.reading.here import Found
+from tasks.processes import OtherProcess
 from tasks.settings import IngestSettings
 from tasks.store.intake.readings import LogRows
 
-_MAX_PROCESSES = 8
 _BY_HAND = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 
 
@@ -33,11 +28,6 @@ class WorkerDiedError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.is_killed = is_killed
-
-
-def num_processes(wanted: int) -> int:
-    """As many as wanted; 0: one for each core that this process may use, at most 8."""
-    return wanted or min(_MAX_PROCESSES, len(os.sched_getaffinity(0)))
 
 
 class Workers:
@@ -73,30 +63,19 @@ class Workers:
                 self._all.remove(worker)
 
 
-class Worker:
+class Worker(OtherProcess):
     """One `tasks.logs.reading.worker`."""
 
     def __init__(self, limits: IngestSettings) -> None:
         self._limits = limits
-        # the same modules as here, and nothing of the folder that we happen to stand in
-        path = os.pathsep.join(folder for folder in sys.path if folder)
-        # what a library says as it crashes is read when it has
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tasks.logs.reading.worker",
-             str(limits.max_parser_bytes), str(limits.max_parser_s)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
+        super().__init__(
+            "tasks.logs.reading.worker",
+            limits.max_parser_bytes,
+            limits.max_parser_s,
             # Arrow's own allocators take address space in advance
-            env={**os.environ, "PYTHONPATH": path, "ARROW_DEFAULT_MEMORY_POOL": "system"},
-        )  # fmt: skip
+            ARROW_DEFAULT_MEMORY_POOL="system",
+        )
         self.is_idle = True
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._said.close()
 
     def ask(self, command: Command) -> Iterator[Found | LogRows | Done]:
         """The answers, `Done` too.
@@ -104,18 +83,14 @@ class Worker:
         Raises WorkerDiedError, UnreadableLogError, and FlywheelError where a person ended it.
         """
         self.is_idle = False
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
         try:
-            pickle.dump(command, stdin, pickle.HIGHEST_PROTOCOL)
-            stdin.flush()
+            self.say(command)
         except OSError:
             raise self._death() from None
         while not self.is_idle:
             try:
-                answer = pickle.load(stdout)  # noqa: S301 - our own process
-            except (EOFError, OSError, pickle.UnpicklingError):
+                answer = self.hear()
+            except EOFError:
                 raise self._death() from None
             self.is_idle = isinstance(answer, Done | Refused)
             if isinstance(answer, Refused):
@@ -123,7 +98,7 @@ class Worker:
             yield answer
 
     def _death(self) -> Exception:
-        code = self._process.wait()
+        code = self.exit_code()
         if code in _BY_HAND:
             return FlywheelError(
                 "a process that parses logs was ended before its work",
@@ -140,8 +115,7 @@ class Worker:
             return f"it takes more than {self._limits.max_parser_s} s ([ingest] max_parser_s)"
         if code == -signal.SIGKILL:
             return "the process that parsed it was killed, as it is when memory runs out"
-        self._said.seek(0)
-        lines = self._said.read().decode("utf-8", "replace").split("\n")
+        lines = self.last_lines()
         if lines[0].startswith("Timeout ("):
             limit = self._limits.max_parser_s * STANDS_STILL
             return f"it stood still for {limit} s ({STANDS_STILL} times [ingest] max_parser_s)"

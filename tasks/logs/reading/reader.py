@@ -7,9 +7,7 @@ parses, the batches hold the same rows in the same order.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Protocol
@@ -30,11 +28,12 @@ from tasks.logs.reading.commands import (
 )
 from tasks.logs.reading.here import Found, LogHere
 from tasks.logs.reading.lines_wanted import LinesWanted
-from tasks.logs.reading.processes import WorkerDiedError, Workers, num_processes
+from tasks.logs.reading.processes import WorkerDiedError, Workers
 from tasks.logs.reading.recognise import open_log
 from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import UnreadableError
 from tasks.logs.shapes.rows import Provenance, dead_letter_row
+from tasks.processes import in_order, num_processes
 from tasks.settings import IngestSettings
 from tasks.store.intake.readings import Counts, DeadCap, DeadRest, LogRows
 
@@ -214,16 +213,9 @@ class _LogApart:
                         return [_dead_stretch(stretch, death.reason, made_by)]
             raise AssertionError("the last try answers")
 
-        with open_log(self._file, self._limits) as stream, ExitStack() as stack:
-            threads = stack.enter_context(ThreadPoolExecutor(count))
-            pending: deque[Future[list[LogRows]]] = deque()
-            stack.callback(lambda: [future.cancel() for future in pending])
-            for stretch in stretches(stream, start):
-                pending.append(threads.submit(parse_one, stretch))
-                if len(pending) > 2 * count:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
+        with open_log(self._file, self._limits) as stream:
+            for rows in in_order(parse_one, stretches(stream, start), count, 2 * count):
+                yield from rows
             self._digest = stream.digest()
 
 

@@ -16,7 +16,6 @@ import gc
 import os
 import pickle
 import resource
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -38,6 +37,7 @@ from tasks.logs.reading.commands import (
 )
 from tasks.logs.reading.here import Found, LogHere
 from tasks.logs.reading.locate import Reading
+from tasks.processes import streams
 from tasks.store.intake.readings import LogRows
 
 
@@ -132,17 +132,13 @@ def _say(answer: Found | LogRows | Done | Refused, sink: BinaryIO) -> None:
 
 
 def main() -> None:
-    # the parent is told, and ends us
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    source, sink = streams()
     max_bytes, max_s = map(int, sys.argv[1:])
     _limit(max_bytes)
     # JSON has no circles: to look for them after every 700 objects costs a twentieth of the time
     gc.set_threshold(100_000)
-    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not end in the stream
     try:
-        serve(sys.stdin.buffer, output, max_s)
+        serve(source, sink, max_s)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     os._exit(0)  # what the parent no longer reads is not flushed
