@@ -311,16 +311,18 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
 def main() -> None:
     """Entry point of the console script: every error is one line and an exit code."""
     from flows.failures import exit_code_of
+    from tasks.interrupts import interrupt_queries
 
     stopped_by = [signal.SIGINT]
 
     def stop(number: int, _frame: object) -> None:
         stopped_by.append(signal.Signals(number))
+        interrupt_queries()
         raise KeyboardInterrupt
 
     # a supervisor and a closed terminal stop us as Ctrl-C does
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, stop)
     try:
         app()

@@ -26,6 +26,8 @@ from sqlalchemy.dialects.postgresql.base import PGCompiler, PGDialect
 from sqlalchemy.engine import URL, Connection, default
 from sqlalchemy.engine.interfaces import DBAPIConnection, ReflectedColumn
 
+from tasks.interrupts import let_signals_stop
+
 #: named like a driver of PostgreSQL, because GX chooses its SQL by the dialect's name
 _URL_SCHEME = "postgresql+flywheelduckdb"
 
@@ -55,7 +57,9 @@ class _LentConnection:
         self._connection = connection
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        return self._connection.cursor()
+        cursor = self._connection.cursor()
+        let_signals_stop(cursor)
+        return cursor
 
     def commit(self) -> None: ...
 

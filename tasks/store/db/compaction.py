@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from tasks.errors import StoreBusyError, StoreError
-from tasks.store.db.copying import copy_database
+from tasks.store.db.copying import UNFINISHED, copy_database
 
 #: a file of which less is free is left as it is: compacting reads and writes all of it
 _WORTH_SHARE = 0.1
@@ -43,7 +43,7 @@ def compact(path: Path) -> None:
             received=f"{path}, {before.st_size:,} bytes",
             next="make room, then flywheel purge",
         )
-    copied = copy_database(path, path.with_name(f".unfinished-compact-{path.name}"))
+    copied = copy_database(path, path.with_name(f"{UNFINISHED}compact-{path.name}"))
     after = path.stat()
     if log.exists() or (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
         copied.unlink()

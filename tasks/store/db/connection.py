@@ -8,6 +8,7 @@ leaves either all of it or nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
@@ -22,7 +23,8 @@ import duckdb
 from expectations.contracts import TableContract
 from tasks.errors import StoreBusyError, StoreError, StoreMemoryError
 from tasks.exhausted import out_of_memory
-from tasks.store.db.copying import CONFIG, copy_tables, remove_unfinished
+from tasks.interrupts import let_signals_stop
+from tasks.store.db.copying import CONFIG, UNFINISHED, copy_tables, remove_unfinished
 from tasks.store.db.damage import explained, refuse_strange_log, unusable
 from tasks.store.db.schema import check_version, migrate, schema_version
 from tasks.store.db.snapshot import UnsteadyError, remove_leftovers, snapshot
@@ -40,6 +42,8 @@ KEPT = "kept"
 #: lies beside the store while a restore moves files
 RESTORING = "restoring.json"
 _POLL_S = 0.1
+#: of file systems without hard links
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class Store:
@@ -73,6 +77,7 @@ class Store:
         """
         refuse_half_restored(path)
         connection = _connect_to_read(path) if read_only else _connect(path, lock_timeout_s)
+        let_signals_stop(connection)
         try:
             with afterwards(connection.close):
                 if read_only:
@@ -256,7 +261,7 @@ def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + lock_timeout_s
     while True:
         try:
-            if not path.exists():
+            while not os.path.lexists(path):
                 _create(path)
             return duckdb.connect(str(path), config=dict(CONFIG))
         except duckdb.Error as error:
@@ -268,15 +273,25 @@ def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
 
 
 def _create(path: Path) -> None:
-    """Whole or not at all: of a file whose head a full disk cut off nothing can be opened again."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    """Whole or not at all: of a file whose head a full disk cut off nothing can be opened again.
+    Another process may have been first, or have removed the draft as a leftover."""
+    draft = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
     try:
         duckdb.connect(str(draft), config=dict(CONFIG)).close()
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # another process was first
+        with suppress(FileExistsError, FileNotFoundError):
+            _move_where_none_is(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _move_where_none_is(draft: Path, path: Path) -> None:
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if not os.path.lexists(path):
+            draft.rename(path)
 
 
 def _connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:

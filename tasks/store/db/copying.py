@@ -17,12 +17,14 @@ from typing import Any
 import duckdb
 
 from expectations.checks import quoted, sql_literal
+from tasks.interrupts import let_signals_stop
 from tasks.store.db.damage import unusable
 from tasks.store.db.schema import schema_version
 
 #: nothing in a log may make DuckDB reach out: no extension is fetched, none loads by itself
 CONFIG = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-_UNFINISHED = ".unfinished-"
+#: begins the name of what is not whole yet
+UNFINISHED = ".unfinished-"
 
 
 def copy_tables(connection: duckdb.DuckDBPyConnection, database: str, target: Path) -> None:
@@ -30,7 +32,7 @@ def copy_tables(connection: duckdb.DuckDBPyConnection, database: str, target: Pa
 
     Raises duckdb.Error, OSError; what is at `target` already is replaced.
     """
-    unfinished = target.with_name(f"{_UNFINISHED}{target.name}")
+    unfinished = target.with_name(f"{UNFINISHED}{target.name}")
     _remove(unfinished)
     try:
         connection.execute(f"ATTACH {sql_literal(str(unfinished))} AS copied")
@@ -54,9 +56,10 @@ def copy_database(source: Path, target: Path) -> Path:
     Raises StoreError where it is damaged.
     """
     # what does not fit into memory: a database in memory would put it into the working folder
-    spill = target.with_name(f"{_UNFINISHED}spill")
+    spill = target.with_name(f"{UNFINISHED}spill")
     config: dict[str, Any] = {**CONFIG, "temp_directory": str(spill)}
     with _told(source), duckdb.connect(config=config) as connection:
+        let_signals_stop(connection)
         connection.execute(f"ATTACH {sql_literal(str(source))} AS source (READ_ONLY)")
         copy_tables(connection, "source", target)
     return target
@@ -79,7 +82,7 @@ def _told(path: Path) -> Iterator[None]:
 def remove_unfinished(*folders: Path) -> None:
     """Copies that a killed process was making."""
     for folder in folders:
-        for path in folder.glob(f"{_UNFINISHED}*"):
+        for path in folder.glob(f"{UNFINISHED}*"):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

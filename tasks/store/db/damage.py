@@ -12,8 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from tasks.errors import StoreError
-from tasks.exhausted import disk_is_full
+from tasks.errors import FlywheelError, StoreError
+from tasks.exhausted import exhausted
 
 _DAMAGED = re.compile(
     r"Corrupt (database|WAL) file|Could not read enough bytes from file|Failure while replaying WAL"
@@ -25,25 +25,22 @@ _OF_SQL = (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError)
 _LOG_BEGINS = b"\x64\x00\x62"
 
 
-def explained(path: Path, error: duckdb.Error) -> StoreError | None:
-    """The error to raise instead; None for one that says nothing of the file."""
-    said = str(error).splitlines()[0]
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return StoreError(
-            f"DuckDB ran out of memory: {said}",
-            received=str(path),
-            next="give it more memory, or free some, then run the same command again",
-        )
-    return damaged(path, said) if tells_damage(error) else None
+def explained(path: Path, error: duckdb.Error) -> FlywheelError | None:
+    """The error to raise instead; None for one that says nothing of the file or of the machine."""
+    if isinstance(error, _OF_SQL):
+        return None
+    gave_out = exhausted(error)
+    if gave_out is None and tells_damage(error):
+        return damaged(path, str(error).splitlines()[0])
+    return gave_out
 
 
 def tells_damage(error: duckdb.Error) -> bool:
-    said = str(error)
-    is_sound = disk_is_full(said) or isinstance(error, _OF_SQL)
-    return not is_sound and bool(_DAMAGED.search(said))
+    is_sound = isinstance(error, _OF_SQL) or exhausted(error) is not None
+    return not is_sound and bool(_DAMAGED.search(str(error)))
 
 
-def unusable(path: Path, error: duckdb.Error) -> StoreError:
+def unusable(path: Path, error: duckdb.Error) -> FlywheelError:
     """What to raise where the file cannot be opened or copied."""
     return explained(path, error) or StoreError(
         f"the store cannot be opened: {str(error).splitlines()[0]}",

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from expectations.contracts import FEEDBACK
-from tasks.errors import StoreError
+from tasks.errors import FlywheelError, StoreError
 from tasks.store import Store
 from tasks.store.db import user_sql
 from tasks.store.db.copying import copy_database
@@ -177,5 +177,5 @@ def test_a_lack_of_memory_is_told_as_one(tmp_path: Path):
             store.execute("SET temp_directory = ''")
             store.execute("SELECT list(i) FROM range(100_000_000) t(i)")
 
-    with pytest.raises(StoreError, match="out of memory"):
+    with pytest.raises(FlywheelError, match="this machine has not enough memory"):
         ask_for_too_much()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from expectations.contracts import ALL_TABLES, FEEDBACK, SOURCES
 from tasks.errors import StoreBusyError, StoreError
+from tasks.interrupts import interrupt_queries
 from tasks.model.answer import challenger_role
 from tasks.model.receipt import Receipt
 from tasks.model.sample import Sample
@@ -359,6 +361,11 @@ def test_stage_recorded_twice_counts_once(path: Path):
 
 
 def test_a_signal_in_the_middle_of_a_query_interrupts(path):
+    def stop(*_: object) -> None:
+        interrupt_queries()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
     interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     try:
         with Store.open(path) as store:
@@ -368,6 +375,7 @@ def test_a_signal_in_the_middle_of_a_query_interrupts(path):
             assert store.one("SELECT 1") == (1,)
     finally:
         interrupt.cancel()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_store_that_could_not_be_made_whole_is_made_the_next_time(path):
@@ -384,3 +392,22 @@ def test_a_store_that_could_not_be_made_whole_is_made_the_next_time(path):
     assert list(path.parent.iterdir()) == []
     with Store.open(path) as store:
         assert store.scalar("SELECT count(*) FROM runs") == 0
+
+
+def test_what_was_left_of_a_store_under_creation_is_removed(path):
+    left = path.with_name(f".unfinished-1-{path.name}")
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"cut off")
+    with Store.open(path):
+        pass
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_system_without_hard_links_holds_a_store_too(path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with Store.open(path) as store:
+        assert store.scalar("SELECT count(*) FROM runs") == 0
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
