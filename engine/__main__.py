@@ -41,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told(reason: str, code: int) -> int:
-    print(f"engine: {reason}", file=sys.stderr)
+    """A reason may quote a model's files or a request: what a terminal would obey is spelled."""
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in reason)
+    print(f"engine: {shown}", file=sys.stderr)
     return code
 
 

@@ -179,3 +179,11 @@ def test_bench_tells_speed_and_share_of_the_roofline(
     assert "of the roofline" in capsys.readouterr().out
     too_long = ["--prompt-tokens", "5000"]
     assert main(["bench", "--model", str(tiny_model), *OPTIONS, *too_long]) == 2
+
+
+def test_what_a_terminal_would_obey_is_spelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source = write_lines(tmp_path / "in.jsonl", "a text")
+    assert main(["generate", "--input", source, "--model", "/no/\x1b]0;x\x07\u202e\udcff"]) == 2
+    told = capsys.readouterr().err
+    assert r"/no/\x1b]0;x\x07\u202e\udcff" in told
+    assert told[:-1].isprintable()
