@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineError
+from engine.loading.chat import Chat
 from engine.loading.digest import model_digest
 from engine.requests.request import Completion, SamplingParams, Score
 
@@ -23,6 +24,7 @@ RELEASE = "0.3.0"
 
 __all__ = [
     "LLM",
+    "Chat",
     "Completion",
     "EngineError",
     "SamplingParams",

@@ -18,11 +18,18 @@ from typing import Any
 
 from engine.errors import EngineError, InvalidRequestError
 from engine.llm import LLM, Progress
+from engine.loading.chat import Chat
 from engine.options import EngineOptions
 from engine.requests.request import Completion, SamplingParams, Score
 
 __all__ = ["Files", "generate_lines", "score_lines"]
 
+#: beside "messages", as OpenAI's API and vLLM name them: field of a Chat, its type
+CHAT: dict[str, tuple[str, type]] = {
+    "tools": ("tools", list),
+    "chat_template_kwargs": ("variables", dict),
+    "continue_final_message": ("continues", bool),
+}
 PARAMS = {field.name for field in fields(SamplingParams)}
 
 
@@ -49,13 +56,23 @@ def generate_lines(files: Files, sampling: Mapping[str, Any]) -> None:
     params = []
     for number, line in enumerate(lines, 1):
         given = {name: line[name] for name in line.keys() & PARAMS}
-        _check_keys(number, line, ("prompt", "messages"), PARAMS)
-        prompts.append(line.get("prompt", line.get("messages")))
+        is_chat = "messages" in line
+        known = PARAMS | CHAT.keys() if is_chat else PARAMS
+        _check_keys(number, line, ("prompt", "messages"), known)
         try:
+            prompts.append(_chat(line) if is_chat else line.get("prompt"))
             params.append(SamplingParams(**{**sampling, **given}))
         except InvalidRequestError as error:
             raise InvalidRequestError(f"Line {number}: {error}") from None
     _run(files, "generate", lines, lambda llm, told: llm.generate(prompts, params, told))
+
+
+def _chat(line: Mapping[str, Any]) -> Chat:
+    given = {name: line[name] for name in CHAT if line.get(name) is not None}
+    for name, value in (("messages", line["messages"]), *given.items()):
+        if not isinstance(value, CHAT.get(name, ("", list))[1]):
+            raise InvalidRequestError(f"{name} is a {type(value).__name__}.")
+    return Chat(line["messages"], **{CHAT[name][0]: value for name, value in given.items()})
 
 
 def score_lines(files: Files) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from engine import LLM, Completion, SamplingParams, Score
+from engine import LLM, Chat, Completion, SamplingParams, Score
 from engine.errors import EngineError, InvalidRequestError
 
 try:
@@ -80,7 +80,9 @@ class EngineLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        return self.llm._intake.text.chat_text(chat_history, continues=not add_generation_prompt)
+        return self.llm._intake.text.chat_text(
+            Chat(chat_history, continues=not add_generation_prompt)
+        )
 
     def _loglikelihood_tokens(
         self,

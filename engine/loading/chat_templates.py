@@ -46,8 +46,9 @@ SCRIPT = Path(__file__).with_name("template_worker.py")
 def render(
     template: str,
     messages: Sequence[Mapping[str, Any]],
-    variables: Mapping[str, str],
+    variables: Mapping[str, Any],
     continues: bool = False,
+    tools: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The prompt up to where the assistant's answer begins; continues: up to the end of the last
     message, which the answer goes on with. Raises InvalidRequestError in the template's own words,
@@ -56,6 +57,7 @@ def render(
     asked = {
         "template": template,
         "messages": messages,
+        "tools": tools or None,
         "variables": variables,
         "continues": continues,
     }

@@ -34,6 +34,7 @@ def main() -> None:
             asked = json.loads(line)
             [text], _ = render_jinja_template(
                 [asked["messages"]],
+                tools=asked["tools"],
                 chat_template=asked["template"],
                 add_generation_prompt=not asked["continues"],
                 continue_final_message=asked["continues"],

@@ -2,7 +2,7 @@
 
 Owns everything that knows text. The tokenizer is Hugging Face's: read from the model folder, or
 built from a GGUF's metadata by gguf_tokenizer.py. Chat templates come with the model and are
-hostile input: chat_templates.py renders them under limits, and messages are checked here before.
+hostile input: chat_templates.py renders them under limits, and chat.py checks chats before.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from engine.errors import (
     EngineError,
@@ -19,14 +19,12 @@ from engine.errors import (
     ModelLoadError,
     RequestTooLongError,
 )
+from engine.loading.chat import Chat, checked_messages, checked_tools, checked_variables
 from engine.loading.chat_templates import render
 from engine.loading.gguf_tokenizer import gguf_tokenizer
 
-__all__ = ["ROLES", "Message", "TextCodec", "load_tokenizer"]
+__all__ = ["TextCodec", "load_tokenizer"]
 
-Message: TypeAlias = dict[str, Any]
-
-ROLES = ("system", "developer", "user", "assistant", "tool")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 #: what may make one token of any number of characters
 SWALLOWERS = ("Strip", "Removed", "Whitespace", "BertPreTokenizer")
@@ -79,24 +77,25 @@ class TextCodec:
         longest = max(map(len, self.tokenizer.get_vocab()))
         return longest * (1 if backend.normalizer is None else COMPOSED)
 
-    def encode_chat(self, messages: Sequence[Message], max_tokens: int | None = None) -> list[int]:
-        """Token ids up to where the assistant's answer begins. Raises InvalidRequestError."""
-        return self.encode(self.chat_text(messages), with_special=False, max_tokens=max_tokens)
+    def encode_chat(self, chat: Chat, max_tokens: int | None = None) -> list[int]:
+        """Token ids up to where the assistant's answer begins or goes on. Raises
+        InvalidRequestError."""
+        return self.encode(self.chat_text(chat), with_special=False, max_tokens=max_tokens)
 
-    def chat_text(self, messages: Sequence[Message], continues: bool = False) -> str:
-        """As the model's template writes it; continues: the last message is not ended, and no
-        answer begun. Raises InvalidRequestError.
-        """
-        checked = [_checked(i, message) for i, message in enumerate(messages)]
+    def chat_text(self, chat: Chat) -> str:
+        """As the model's template writes it. Raises InvalidRequestError."""
+        messages = checked_messages(chat.messages)
+        tools = checked_tools(chat.tools)
+        variables = {**self.tokenizer.special_tokens_map, **checked_variables(chat.variables)}
         if not getattr(self.tokenizer, "chat_template", None):
             raise InvalidRequestError(
                 "The model has no chat template: give the prompt as text or as token ids."
             )
         try:
-            template = self.tokenizer.get_chat_template()
+            template = self.tokenizer.get_chat_template(tools=tools or None)
         except ValueError as error:
             raise InvalidRequestError(str(error)) from None
-        return render(template, checked, self.tokenizer.special_tokens_map, continues)
+        return render(template, messages, variables, chat.continues, tools)
 
     def encode_pair(
         self, context: str, continuation: str, max_tokens: int | None = None
@@ -136,35 +135,6 @@ class TextCodec:
                 "The context is empty and the tokenizer has no start token to stand for it."
             )
         return prefix
-
-
-def _checked(index: int, message: Message) -> dict[str, Any]:
-    """A message with a known role and its content as one text."""
-    if not isinstance(message, dict):
-        raise InvalidRequestError(
-            f"Chat message {index} is a {type(message).__name__}, but it must be a dict."
-        )
-    role, content = message.get("role"), message.get("content")
-    if role not in ROLES:
-        raise InvalidRequestError(
-            f"Chat message {index} has role {role!r}. Allowed: {', '.join(ROLES)}."
-        )
-    if isinstance(content, list):
-        parts = [
-            p.get("text") if isinstance(p, dict) and p.get("type", "text") == "text" else None
-            for p in content
-        ]
-        if not all(isinstance(part, str) for part in parts):
-            raise InvalidRequestError(
-                f"Chat message {index} has content that is not text; only text parts are supported."
-            )
-        content = "".join(str(part) for part in parts)
-    if not isinstance(content, str):
-        raise InvalidRequestError(
-            f"Chat message {index} has content of type {type(content).__name__}; it must be text."
-        )
-    given = {key: value for key, value in message.items() if value is not None}
-    return {**given, "content": content}
 
 
 def load_tokenizer(path: Path, metadata: dict[str, Any]) -> TextCodec | None:

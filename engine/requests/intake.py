@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from engine.errors import InvalidRequestError, RequestTooLongError, failure_of
+from engine.loading.chat import Chat
 from engine.loading.tokenizer import TextCodec
 from engine.requests.request import Prompt, Request, SamplingParams, Text
 from engine.requests.scoring import rolling_windows
@@ -116,13 +117,15 @@ class Intake:
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
             return self.text.encode(prompt, max_tokens=self.max_position)
+        if isinstance(prompt, Chat):
+            return self.text.encode_chat(prompt, self.max_position)
         if (
             isinstance(prompt, Sequence)
             and prompt
             and all(isinstance(item, dict) for item in prompt)
         ):
             messages = [item for item in prompt if isinstance(item, dict)]
-            return self.text.encode_chat(messages, self.max_position)
+            return self.text.encode_chat(Chat(messages), self.max_position)
         return _token_ids(prompt, "prompt")
 
     def _pair_ids(self, pair: tuple[Text, Text]) -> tuple[list[int], list[int]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from engine.errors import EngineError, FaultKind
-from engine.loading.tokenizer import Message
+from engine.loading.chat import Chat, Message
 from engine.sampling.params import SamplingParams
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Text: TypeAlias = "str | list[int] | tuple[int, ...]"
-Prompt: TypeAlias = "str | list[int] | tuple[int, ...] | list[Message] | tuple[Message, ...]"
+Prompt: TypeAlias = "str | list[int] | tuple[int, ...] | list[Message] | tuple[Message, ...] | Chat"
 FinishReason: TypeAlias = Literal["stop", "length", "error"]
 #: (token id, log-probability) of the most probable tokens of one place, the first choice first
 TopLogprobs: TypeAlias = tuple[tuple[int, float], ...]

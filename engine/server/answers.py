@@ -10,14 +10,17 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 from engine.errors import CapacityError
 from engine.requests.intake import Intake
 from engine.requests.request import Request, TopLogprobs
+from engine.server import tool_calls
 from engine.server.loop import Update
 from engine.server.protocol import ApiError, Ask
 from engine.server.text import TextStream, TokenTexts
+from engine.server.tool_calls import Said
 
 __all__ = ["Answer", "Choice", "make_choices"]
 
@@ -37,6 +40,7 @@ class Choice:
         self.logprobs: list[float] = []
         self.tops: list[TopLogprobs] = []
         self.text = ""
+        self._num_shown = 0  # characters of it, in a stream
         self.finish_reason: str | None = "length" if ask.max_tokens == 0 else None
         self._stream = TextStream(intake.text, ask.params.stop, ask.params.min_tokens)
 
@@ -61,6 +65,28 @@ class Choice:
             text += self._stream.finish()
         self.text += text
         return text
+
+    @cached_property
+    def said(self) -> Said:
+        """The text and the calls of tools in it. Only of a choice that has ended."""
+        assert self.finish_reason is not None, "what comes may still be a call"
+        return tool_calls.read(self.text, self.ask.tools) if self.ask.tools else Said(self.text)
+
+    @property
+    def why_ended(self) -> str | None:
+        is_call = self.finish_reason == "stop" and self.said.calls
+        return "tool_calls" if is_call else self.finish_reason
+
+    def unshown(self) -> Said:
+        """For a stream: text that is certain and was not given before; at the end the rest of it,
+        and the calls."""
+        if self.finish_reason is not None:
+            said = self.said
+        else:
+            end = tool_calls.num_certain(self.text) if self.ask.tools else len(self.text)
+            said = Said(self.text[:end])
+        start, self._num_shown = self._num_shown, len(said.text)
+        return Said(said.text[start:], said.calls)
 
 
 def make_choices(
@@ -135,10 +161,14 @@ class Answer:
         logprobs = self._logprobs(choice, len(choice.token_ids) - num_new)
         is_end = choice.finish_reason is not None
         if self.ask.is_chat:
-            if text or logprobs is not None:
-                pieces.append(self._piece(choice, {"delta": {"content": text}}, logprobs))
+            said = choice.unshown()
+            if said.text or logprobs is not None:
+                pieces.append(self._piece(choice, {"delta": {"content": said.text}}, logprobs))
+            if said.calls:
+                calls = [{"index": place, **call} for place, call in enumerate(said.calls)]
+                pieces.append(self._piece(choice, {"delta": {"tool_calls": calls}}))
             if is_end:
-                pieces.append(self._piece(choice, {"delta": {}}, None, choice.finish_reason))
+                pieces.append(self._piece(choice, {"delta": {}}, None, choice.why_ended))
         elif text or logprobs is not None or is_end:
             pieces.append(self._piece(choice, {"text": text}, logprobs, choice.finish_reason))
         return pieces
@@ -175,11 +205,14 @@ class Answer:
     def _whole_choice(self, choice: Choice) -> dict[str, Any]:
         content: dict[str, Any]
         if self.ask.is_chat:
-            message = {"role": "assistant", "content": choice.text, "refusal": None}
+            said = choice.said
+            message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None}
+            if said.calls:
+                message |= {"content": said.text or None, "tool_calls": list(said.calls)}
             content = {"message": message}
         else:
             content = {"text": (self._echo(choice) if self.ask.echo else "") + choice.text}
-        rest = {"logprobs": self._logprobs(choice, 0), "finish_reason": choice.finish_reason}
+        rest = {"logprobs": self._logprobs(choice, 0), "finish_reason": choice.why_ended}
         return {"index": choice.index, **content, **rest}
 
     def _echo(self, choice: Choice) -> str:

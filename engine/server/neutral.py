@@ -22,8 +22,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logit_bias": ({}, []),
     "suffix": ("",),
     "echo": (False,),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
     "functions": ([],),
     "function_call": ("none", "auto"),
     "modalities": (["text"],),
@@ -47,9 +45,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "priority": (0,),
     "return_token_ids": (False,),
     "return_tokens_as_token_ids": (False,),
-    "add_generation_prompt": (True,),
-    "continue_final_message": (False,),
-    "chat_template_kwargs": ({},),
     "documents": ([],),
     # llama.cpp
     "typical_p": (1,),
@@ -78,6 +73,4 @@ def means_nothing(name: str, body: Mapping[str, Any], is_chat: bool) -> bool:
     if name == "add_special_tokens":  # a chat's are those that its template writes
         return value is not is_chat
     # offered, and none may be called
-    return (name == "tools" and body.get("tool_choice") == "none") or (
-        name == "functions" and body.get("function_call") == "none"
-    )
+    return name == "functions" and body.get("function_call") == "none"

@@ -8,13 +8,15 @@ names for what that lacks (top_k, min_p, …: any field of SamplingParams).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import EngineError, FaultKind, InvalidRequestError
+from engine.loading.chat import Chat, checked_tools, checked_variables
 from engine.requests.request import Prompt, SamplingParams
 from engine.server.neutral import means_nothing
 
@@ -75,6 +77,8 @@ class Ask:
     echo: bool
     stream: bool
     include_usage: bool
+    #: names of the functions that may be called
+    tools: frozenset[str] = frozenset()
 
 
 class _StreamOptions(BaseModel):
@@ -108,6 +112,11 @@ class _ChatBody(_Body):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
     response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = None
 
 
 Body = TypeVar("Body", bound=_Body)
@@ -134,7 +143,32 @@ def read_chat(raw: bytes) -> Ask:
     max_tokens = body.max_completion_tokens or body.max_tokens or NO_LIMIT  # neither can be 0
     num_top = (body.top_logprobs or 0) if body.logprobs else None
     schema = _schema(body.response_format or {})
-    return _ask(body, (body.messages,), max_tokens, num_top, json_schema=schema)
+    chat = _chat(body)
+    ask = _ask(body, (chat,), max_tokens, num_top, json_schema=schema)
+    return replace(ask, tools=frozenset(tool["function"]["name"] for tool in chat.tools))
+
+
+def _chat(body: _ChatBody) -> Chat:
+    """Tools of which none may be called are not shown to the model."""
+    if body.tool_choice not in (None, "none", "auto"):
+        _refuse("tool_choice", body.tool_choice, "tool_choice")
+    continues = bool(body.continue_final_message)
+    if body.add_generation_prompt not in (None, not continues):
+        message = "add_generation_prompt and continue_final_message are either true or false."
+        raise ApiError(message, 400, "add_generation_prompt")
+    with _of_field("tools"):
+        tools = checked_tools(() if body.tool_choice == "none" else body.tools or ())
+    with _of_field("chat_template_kwargs"):
+        variables = checked_variables(body.chat_template_kwargs or {})
+    return Chat(body.messages, tools, variables, continues)
+
+
+@contextmanager
+def _of_field(name: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidRequestError as error:
+        raise ApiError(f"{name}: {error}", 400, name) from None
 
 
 def _ask(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from engine import LLM, SamplingParams
+from engine import LLM, Chat, SamplingParams
 from engine.errors import InvalidRequestError, MachineError, RequestTooLongError
 from engine.loading import chat_templates
 from engine.loading.chat_templates import render
@@ -46,13 +46,13 @@ def test_prompts_are_those_of_the_tokenizer(chatty: LLM):
         text = chatty.tokenizer.apply_chat_template(
             chat, tokenize=False, add_generation_prompt=True
         )
-        assert chatty._intake.text.encode_chat(chat) == chatty._intake.text.encode(
+        assert chatty._intake.text.encode_chat(Chat(chat)) == chatty._intake.text.encode(
             text, with_special=False
         )
         text = chatty.tokenizer.apply_chat_template(
             chat, tokenize=False, continue_final_message=True
         )
-        assert chatty._intake.text.chat_text(chat, continues=True) == text
+        assert chatty._intake.text.chat_text(Chat(chat, continues=True)) == text
 
 
 LOOP = "{% for a in range(99999) %}"

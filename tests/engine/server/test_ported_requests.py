@@ -221,6 +221,45 @@ def test_vllm_response_format_of_text_and_of_a_schema(server: LocalServer):
     assert set(json.loads(choices(answer)[0]["message"]["content"])) == {"ok"}
 
 
+def test_a_call_of_a_tool_comes_as_one_whole_and_in_a_stream(server: LocalServer):
+    pytest.importorskip("llguidance")
+    call = {"type": "object", "additionalProperties": False, "required": ["name", "arguments"],
+            "properties": {"name": {"const": "get_weather"}, "arguments": SCHEMA}}  # fmt: skip
+    described = {"type": "json_schema", "json_schema": {"name": "x", "schema": call}}
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="x")
+    asked: Any = {"model": "tiny", "messages": [USER], "tools": [TOOL], "temperature": 0,
+                  "max_tokens": 300, "response_format": described}  # fmt: skip
+    (whole,) = client.chat.completions.create(**asked).choices
+    assert (whole.message.content, whole.finish_reason) == (None, "tool_calls")
+    (said,) = whole.message.tool_calls or ()
+    assert said.type == "function"
+    assert said.function.name == "get_weather"
+    assert set(json.loads(said.function.arguments)) == {"ok"}
+    pieces = [piece.choices[0] for piece in client.chat.completions.create(**asked, stream=True)]
+    assert not any(piece.delta.content for piece in pieces)
+    assert pieces[-1].finish_reason == "tool_calls"
+    (streamed,) = [call for piece in pieces for call in piece.delta.tool_calls or ()]
+    assert streamed.index == 0
+    assert streamed.function
+    assert streamed.function.model_dump() == said.function.model_dump()
+    # none may be called: it is text, and the model does not hear of the tool
+    (plain,) = client.chat.completions.create(**asked, tool_choice="none").choices
+    assert plain.finish_reason == "stop"
+    assert json.loads(plain.message.content or "")["name"] == "get_weather"
+
+
+def test_a_history_of_tools_and_an_answer_begun_are_taken(server: LocalServer):
+    called = {"id": "1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    history = [USER, {"role": "assistant", "content": None, "tool_calls": [called]},
+               {"role": "tool", "content": "rain", "tool_call_id": "1"}]  # fmt: skip
+    assert choices(chat(server, messages=history, tools=[TOOL]))
+    begun = [USER, {"role": "assistant", "content": "It is"}]
+    goes_on = chat(server, messages=begun, continue_final_message=True, add_generation_prompt=False)
+    assert choices(goes_on) != choices(chat(server, messages=begun))
+    refused = chat(server, continue_final_message=True, add_generation_prompt=True)
+    assert (refused.status, refused.error["param"]) == (400, "add_generation_prompt")
+
+
 def test_openai_models_are_listed(server: LocalServer):
     client = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="x")
     [model] = client.models.list().data
@@ -343,7 +382,7 @@ REFUSED_FOR_BOTH: dict[str, Any] = {
 REFUSED_FOR_CHAT: dict[str, Any] = {
     "max_tokens": 0,
     "max_completion_tokens": 0,
-    "tools": [TOOL],
+    "tools": [{"type": "retrieval"}],
     "tool_choice": "required",
     "functions": [{"name": "f"}],
     "function_call": {"name": "f"},
@@ -353,11 +392,10 @@ REFUSED_FOR_CHAT: dict[str, Any] = {
     "reasoning_effort": "high",
     "web_search_options": {},
     "echo": True,
-    "continue_final_message": True,
     "add_generation_prompt": False,
     "add_special_tokens": True,
     "chat_template": "{{ 1 }}",
-    "chat_template_kwargs": {"enable_thinking": False},
+    "chat_template_kwargs": {"messages": []},
     "response_format": {"type": "json_object"},
     "messages": [],
     "top_logprobs": 3,
