@@ -20,7 +20,7 @@ from tasks.model.answer import CompletionKey
 from tasks.model.failure import Failure, Fault
 from tasks.releases.resolve import ResolvedRelease, share_processors, unusable_model
 from tasks.run import Run
-from tasks.scoring import score, scorer_version, unscored
+from tasks.scoring import Instrument, unscored
 from tasks.store import Store
 from tasks.store.evals import answers as table
 
@@ -160,7 +160,7 @@ def score_all(
     eval_set: str,
     wanted: Sequence[Need],
     seeds: range,
-    scorers: Mapping[str, str],
+    scorers: Mapping[str, Instrument],
     work: Work,
 ) -> list[dict[str, Any]]:
     """One score row for every completion wanted, as the store keeps them; without a completion, a
@@ -177,17 +177,17 @@ def score_all(
     ]
 
 
-def score_row(need: Need, scorer: str, completion: table.StoredCompletion) -> dict[str, Any]:
+def score_row(need: Need, scorer: Instrument, completion: table.StoredCompletion) -> dict[str, Any]:
     """The score of one completion as the store keeps it; without a text, a reason."""
     fault: Fault | None = completion.fault
     if completion.text is not None:
-        result = score(scorer, completion.text, need.sample.target)
+        result = scorer.score(completion.text, need.sample.target)
         fault = "judge" if result.value is None else None
     else:
         result = unscored(f"no completion: {completion.error}")
     return {
         **asdict(need.key),
-        "scorer": scorer_version(scorer),
+        "scorer": scorer.version,
         "value": result.value,
         "unscored_reason": result.unscored_reason,
         "answer": result.answer,

@@ -14,7 +14,7 @@ from tasks.model.answer import Role
 from tasks.model.sample import Sample
 from tasks.model.verdict import SuiteRule
 from tasks.run import Run
-from tasks.scoring.suites import gate_rule
+from tasks.scoring.suites import gate_rule, instruments
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals import answers as table
@@ -65,12 +65,13 @@ class Stopping:
         self.num_asked = num_known // a_sample
         if not self.num_asked:
             return
-        scorers = {rule.name: rule.metric for rule in self.rules}
+        scorers = instruments(run.settings, [rule.name for rule in self.rules])
         fresh = self.wanted[self._num_scored : self.num_asked * a_sample]
         rows = score_all(store, keys.eval_set_digest, fresh, run.seeds, scorers, work)
         table.save_scores(store, rows)
         self._num_scored = self.num_asked * a_sample
-        judged, versions = read_judged(store, keys, self.asked, run.seeds, scorers)
+        metrics = {rule.name: rule.metric for rule in self.rules}
+        judged, versions = read_judged(store, keys, self.asked, run.seeds, metrics)
         plan = ledger.finished_stage(store, run.run_id, "plan")
         planned = planned_sizes(self.samples, run.settings.gate.planned_samples, plan)
         challengers = [role for role in keys.release_digests if role != "champion"]

@@ -21,7 +21,7 @@ from tasks.model.receipt import Receipt
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.run import Run
-from tasks.scoring.suites import suite_rules
+from tasks.scoring.suites import instruments, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -56,7 +56,7 @@ def evaluate(run: Run) -> Receipt:
                 next="flywheel curate, after `samples` in [suites.NAME] or logs with feedback",
             )
         rules = suite_rules(run.settings, {sample.suite for sample in samples})
-        scorers = {rule.name: rule.metric for rule in rules}
+        scorers = instruments(run.settings, [rule.name for rule in rules])
         may_stop = run.settings.evaluate.stop_when_decided and len(distinct) == len(releases)
         if may_stop:
             is_sampled = any(release.sampling.temperature > 0 for release in distinct)

@@ -26,9 +26,9 @@ from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.report.noise import margins_below, told
 from tasks.run import Run
-from tasks.scoring import scorer_version
+from tasks.scoring import Instrument
 from tasks.scoring.effective import StoredAnswers, judged_samples
-from tasks.scoring.suites import suite_rules
+from tasks.scoring.suites import instruments, suite_rules
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals import answers as table
@@ -47,6 +47,7 @@ class _Part:
     eval_set: str
     samples: list[Sample]
     rules: list[SuiteRule]
+    scorers: dict[str, Instrument]
     chosen: list[Sample]
     seeds: range
     other_seeds: range
@@ -59,12 +60,8 @@ class _Part:
         return len(counted(self.samples, rule))
 
     @property
-    def scorers(self) -> dict[str, str]:
-        return {rule.name: rule.metric for rule in self.rules}
-
-    @property
     def versions(self) -> dict[str, str]:
-        return {rule.name: scorer_version(rule.metric) for rule in self.rules}
+        return {suite: scorer.version for suite, scorer in self.scorers.items()}
 
 
 def noise(run: Run) -> Receipt:
@@ -131,7 +128,8 @@ def _part(run: Run, store: Store, *, draws: bool) -> _Part:
     chosen = [sample for rule in gating for sample in drawn(samples, rule, most)]
     seeds = run.seeds
     others = range(seeds.stop, seeds.stop + (len(seeds) if draws else 0))
-    return _Part(eval_set, samples, gating, chosen, seeds, others)
+    scorers = instruments(run.settings, [rule.name for rule in gating])
+    return _Part(eval_set, samples, gating, scorers, chosen, seeds, others)
 
 
 def _suites(
@@ -191,7 +189,9 @@ def _answer_again(
 
 
 def _judged(
-    wanted: Sequence[Need], completions: Iterable[StoredCompletion], scorers: Mapping[str, str]
+    wanted: Sequence[Need],
+    completions: Iterable[StoredCompletion],
+    scorers: Mapping[str, Instrument],
 ) -> dict[tuple[str, int], list[Answer]]:
     """Completions with the score they get now."""
     need_of = {need.key: need for need in wanted}
