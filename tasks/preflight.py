@@ -129,7 +129,7 @@ class _Check:
     def scorers(self) -> None:
         for name in self.settings.suites:
             with self.of(f"suites.{name}.scorer"):
-                suite_instrument(self.settings, name)
+                suite_instrument(self.settings, name).try_out()
 
     def decision(self) -> None:
         self.scorers()

@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.scoring.functions import FunctionLimits
 from tasks.scoring.registry import KINDS, Kind
+from tasks.settings.section import Section
 
 _HEAD = """\
 # Scorers
@@ -28,6 +30,33 @@ other parameters, or by another version of a scorer, are never mixed.
 
 Every example here is run by the tests. Scorers marked *extra* need
 `pip install 'llm-flywheel[scorers]'`."""
+_OWN = """\
+## Your own scorers
+
+A plain function in a module beside `flywheel.toml`:
+
+```python
+# my_scorers.py
+def polite(answer: str, target: str, word: str = "please") -> bool:
+    return word in answer.lower()
+```
+
+```toml
+[suites.mood]
+scorer = { function = "my_scorers:polite", word = "thank you", timeout_s = 2 }
+```
+
+It gives a value from 0 to 1, true or false; or a dict with `value` and, if you like, `answer` and
+`explanation`; or `{"unscored_reason": "..."}`. Other keys of the table are its parameters.
+
+`flywheel check` reads the function's parameters from its source and loads the module once. It runs
+in a process of its own with the limits below, without standard input or output. An exception, a
+limit that is broken or a value of another kind leaves that answer unscored, with the reason and as
+the judge's fault; the next answer is judged by a new process if need be. The process is no sandbox:
+the function may do what you may do.
+
+Scores are kept under the digest of the module's file, so a changed file judges anew; what else the
+module imports is not part of the digest. The same answer and target must get the same value."""
 
 
 def scorers_markdown() -> str:
@@ -38,6 +67,7 @@ def scorers_markdown() -> str:
         lines.append(f"| [`{kind.name}`](#{kind.name}) | {kind.meaning} | {kind.version}{extra} |")
     for kind in KINDS.values():
         lines += _section(kind)
+    lines += ["", _OWN, "", *_parameters(FunctionLimits)]
     return "\n".join(lines) + "\n"
 
 
@@ -46,12 +76,7 @@ def _section(kind: Kind) -> list[str]:
     if kind.note:
         lines += ["", kind.note]
     if kind.parameters.model_fields:
-        lines += ["", "| parameter | default | allowed | meaning |", "| --- | --- | --- | --- |"]
-        properties = kind.parameters.model_json_schema()["properties"]
-        for name, field in kind.parameters.model_fields.items():
-            allowed = _cell(_allowed(properties[name]))
-            default = "required" if field.is_required() else _code(field.default)
-            lines.append(f"| `{name}` | {default} | {allowed} | {field.description} |")
+        lines += ["", *_parameters(kind.parameters)]
     example = kind.example
     said = "" if not example.parameters else f", with {_inline(example.parameters)}"
     lines += [
@@ -60,6 +85,15 @@ def _section(kind: Kind) -> list[str]:
         "| --- | --- | --- |",
         f"| {_code(example.target)} | {_code(example.right)} | {_code(example.wrong)} |",
     ]
+    return lines
+
+
+def _parameters(model: type[Section]) -> list[str]:
+    lines = ["| parameter | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    properties = model.model_json_schema()["properties"]
+    for name, field in model.model_fields.items():
+        allowed = _cell(_allowed(properties[name]))
+        lines.append(f"| `{name}` | {_code(field.default)} | {allowed} | {field.description} |")
     return lines
 
 

@@ -12,15 +12,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.canonical import canonical_json
+from tasks.scoring import functions
 from tasks.scoring.base import Score, shown, unscored, wrong
-from tasks.scoring.registry import KINDS, Kind
+from tasks.scoring.process import FunctionError
+from tasks.scoring.registry import KINDS
+from tasks.settings.section import Section
 
+Parameters = TypeVar("Parameters", bound=Section)
 _KEY = "suites.NAME.scorer"
 _MAX_SHOWN = 40
 _EXTRA = "pip install 'llm-flywheel[scorers]'"
@@ -34,6 +38,8 @@ class Instrument:
     metric: str
     version: str
     _judge: Callable[[str, str], Score]
+    #: raises UsageError where it cannot be used after all; may start a process
+    try_out: Callable[[], None] = lambda: None
 
     def score(self, text: str, target: str) -> Score:
         """Score one completion. A scorer that breaks leaves it unscored, with the reason."""
@@ -50,6 +56,8 @@ def instrument(
     known, on a value that is not allowed and where a library is missing; `key` is the setting it
     stands in, `base` the folder of the settings."""
     given = {"name": declared} if isinstance(declared, str) else dict(declared)
+    if "function" in given and "name" not in given:
+        return _of_function(given, key, base)
     name = given.pop("name", None)
     if not isinstance(name, str) or name not in KINDS:
         raise _unknown(name, declared, key)
@@ -60,7 +68,7 @@ def instrument(
             received=key,
             next=_EXTRA,
         )
-    parameters = _parameters(kind, given, key)
+    parameters = validated(kind.parameters, given, f"the scorer {kind.name}", key)
     told = parameters.model_dump(mode="json", exclude_defaults=True)
     takes = (parameters,) if kind.parameters.model_fields else ()
 
@@ -69,15 +77,39 @@ def instrument(
             return wrong(None, f"{shown(text)} has {len(text)} characters: it was not read")
         return kind.function(text, target, *takes)
 
-    return named(name, kind.version, told, judge)
+    return Instrument(*_names(name, kind.version, told), judge)
 
 
-def named(
-    name: str, version: int, told: Mapping[str, Any], judge: Callable[[str, str], Score]
-) -> Instrument:
+def _of_function(given: dict[str, Any], key: str, base: Path) -> Instrument:
+    """A user's function with its limits and parameters."""
+    name = given.pop("function")
+    own = {key: given.pop(key) for key in functions.FunctionLimits.model_fields if key in given}
+    source = functions.find_source(name, given, key, base)
+    limits = validated(functions.FunctionLimits, own, f"the scorer {name}", key)
+    function = functions.limited(source, limits)
+    told = {
+        **given,
+        **limits.model_dump(exclude_defaults=True),
+        "source": functions.source_digest(source),
+    }
+
+    def try_out() -> None:
+        try:
+            function.load()
+        except FunctionError as error:
+            raise functions.refused(name, error, key) from None
+
+    return Instrument(
+        *_names(name, functions.VERSION, told),
+        lambda text, target: function.score(text, target, given),
+        try_out,
+    )
+
+
+def _names(name: str, version: int, told: Mapping[str, Any]) -> tuple[str, str]:
     with_parameters = ", ".join(f"{key}={_short(value)}" for key, value in sorted(told.items()))
     suffix = f"({with_parameters})" if told else ""
-    return Instrument(name + suffix, f"{name}@{version}{suffix}", judge)
+    return name + suffix, f"{name}@{version}{suffix}"
 
 
 def parts(scorer: str) -> tuple[str, int]:
@@ -104,20 +136,20 @@ def _unknown(name: Any, declared: Any, key: str) -> UsageError:
     )
 
 
-def _parameters(kind: Kind, given: Mapping[str, Any], key: str) -> Any:
-    known = list(kind.parameters.model_fields)
+def validated(model: type[Parameters], given: Mapping[str, Any], of: str, key: str) -> Parameters:
+    known = list(model.model_fields)
     try:
-        return kind.parameters.model_validate(given)
+        return model.model_validate(given)
     except ValidationError as error:
         first = min(
             error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"
         )
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        what = f"the scorer {kind.name} has no parameter {place!r}" + did_you_mean(place, known)
+        what = f"{of} has no parameter {place!r}" + did_you_mean(place, known)
     else:
         message = first["msg"].removeprefix("Value error, ")
-        what = f"{place or 'parameters'} of the scorer {kind.name}: {message.lower()}"
+        what = f"{place or 'parameters'} of {of}: {message.lower()}"
     raise UsageError(
         what,
         received=f"{key}.{place}"
