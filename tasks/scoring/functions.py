@@ -32,7 +32,7 @@ VERSION = 1
 class FunctionLimits(Section):
     timeout_s: int = Field(
         5, ge=1, le=3600,
-        description="seconds of processor time an answer may take; twelve times as many by the clock",
+        description="processor seconds an answer may take; twelve times as many by the clock",
     )  # fmt: skip
     memory_bytes: int = Field(
         2 * 2**30, ge=64 * 2**20, description="address space it may take beyond an idle Python"

@@ -22,7 +22,7 @@ class MathsParameters(Section):
     digits: int = Field(6, ge=1, le=15, description="decimals in which numbers have to agree")
     timeout_s: int = Field(
         5, ge=1, le=600,
-        description="seconds of processor time an answer may take; twelve times as many by the clock",
+        description="processor seconds an answer may take; twelve times as many by the clock",
     )  # fmt: skip
 
 
