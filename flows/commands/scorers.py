@@ -53,7 +53,8 @@ It gives a value from 0 to 1, true or false; or a dict with `value` and, if you 
 in a process of its own with the limits below, without standard input or output. An exception, a
 limit that is broken or a value of another kind leaves that answer unscored, with the reason and as
 the judge's fault; the next answer is judged by a new process if need be. The process is no sandbox:
-the function may do what you may do.
+the function may do what you may do. Parameters are shown with the scores, so a secret is none:
+let the function read it from the environment.
 
 Scores are kept under the digest of the module's file, so a changed file judges anew; what else the
 module imports is not part of the digest. The same answer and target must get the same value."""

@@ -7,6 +7,7 @@ completions are wanted, and what becomes of their scores, is for whoever asks.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -21,8 +22,9 @@ from tasks.model.failure import Failure, Fault
 from tasks.releases.resolve import ResolvedRelease, share_processors, unusable_model
 from tasks.run import Run
 from tasks.scoring import Instrument, unscored
-from tasks.store import Store
 from tasks.store.evals import answers as table
+
+_KEEP_EVERY_S = 5.0
 
 
 @dataclass(slots=True)
@@ -40,6 +42,16 @@ class Work:
         self.output_tokens += more.output_tokens
         self.input_tokens += more.input_tokens
         self.transient |= more.transient
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a completion counts, or why it counts nothing and whose fault that is."""
+
+    key: CompletionKey
+    value: float | None
+    unscored_reason: str | None = None
+    fault: Fault | None = None
 
 
 def compute(
@@ -156,25 +168,49 @@ def _load(release: ResolvedRelease) -> Backend:
 
 
 def score_all(
-    store: Store,
+    run: Run,
+    stage: str,
     eval_set: str,
     wanted: Sequence[Need],
     seeds: range,
     scorers: Mapping[str, Instrument],
     work: Work,
-) -> list[dict[str, Any]]:
-    """One score row for every completion wanted, as the store keeps them; without a completion, a
-    reason. `scorers`: suite → scorer."""
+) -> list[Judged]:
+    """Every completion wanted has a score that is kept, or a reason why it has none. `scorers`:
+    suite → scorer; `stage` names the progress.
+
+    What the same scorer gave a value before is not judged again: a scorer may take long. The store
+    is closed while they are judged, and what is judged is kept every few seconds.
+    """
     digests = sorted({need.release.digest for need in wanted})
-    completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
-    return [
-        score_row(
-            need,
-            scorers[need.sample.suite],
-            completions.get(need.key) or _lost(need.key, work.transient.get(need.key)),
-        )
-        for need in wanted
-    ]
+    with run.open_store() as store:
+        completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
+        known = table.read_values(store, eval_set, digests, seeds)
+    judged: list[Judged] = []
+    fresh: list[dict[str, Any]] = []
+    kept_at = time.monotonic()
+    for need in wanted:
+        scorer = scorers[need.sample.suite]
+        value = known.get((need.key, scorer.version))
+        if value is not None:
+            judged.append(Judged(need.key, value))
+            continue
+        completion = completions.get(need.key)
+        row = score_row(need, scorer, completion or _lost(need.key, work.transient.get(need.key)))
+        judged.append(Judged(need.key, row["value"], row["unscored_reason"], row["fault"]))
+        fresh.append(row)
+        if time.monotonic() - kept_at > _KEEP_EVERY_S:
+            _keep_scores(run, fresh)
+            run.progress(stage, len(judged), len(wanted), f"judging by {scorer.metric}")
+            fresh, kept_at = [], time.monotonic()
+    _keep_scores(run, fresh)
+    return judged
+
+
+def _keep_scores(run: Run, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        with run.open_store() as store, store.transaction():
+            table.save_scores(store, rows)
 
 
 def score_row(need: Need, scorer: Instrument, completion: table.StoredCompletion) -> dict[str, Any]:

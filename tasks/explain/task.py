@@ -171,9 +171,8 @@ def _answered(
                 save_release(store, release.record(), run.clock())
     missing = needs.missing(wanted, known)
     work = compute(run, STAGE, missing)
-    with run.open_store() as store, store.transaction():
-        rows = score_all(store, eval_set, wanted, run.seeds, scorers, work)
-        table.save_scores(store, rows)
+    score_all(run, STAGE, eval_set, wanted, run.seeds, scorers, work)
+    with run.open_store() as store:
         stored = {
             release.digest: table.read_answers(store, eval_set, release.digest, run.seeds)
             for release in made.cells

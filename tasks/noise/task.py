@@ -81,14 +81,14 @@ def noise(run: Run) -> Receipt:
             save_release(store, release.record(), run.clock())
     work = compute(run, STAGE, needs.missing(all_wanted, {c.key for c in kept}))
     again = _answer_again(run, wanted, conditions)
-    with run.open_store() as store, store.transaction():
-        rows = score_all(store, part.eval_set, all_wanted, part.all_seeds, part.scorers, work)
-        table.save_scores(store, rows)
+    score_all(run, STAGE, part.eval_set, all_wanted, part.all_seeds, part.scorers, work)
+    with run.open_store() as store:
         said = table.read_answers(store, part.eval_set, release.digest, part.all_seeds)
         again["judge"] = table.read_completions(store, part.eval_set, [release.digest], part.seeds)
-        after: dict[ConditionName, StoredAnswers] = {
-            name: _judged(wanted, completions, part.scorers) for name, completions in again.items()
-        }
+    after: dict[ConditionName, StoredAnswers] = {
+        name: _judged(wanted, completions, part.scorers) for name, completions in again.items()
+    }
+    with run.open_store() as store, store.transaction():
         if draws:
             after["seed"] = {(id_, seed - len(part.seeds)): said[id_, seed] for id_, seed in said}
         # a score that was kept before was computed by another process

@@ -5,6 +5,7 @@ The function may be anybody's: its memory and its processor time are limited her
 What breaks a limit ends this process and nothing else.
 """
 
+import faulthandler
 import json
 import math
 import os
@@ -25,7 +26,7 @@ def main() -> None:
     source = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     process_limits.limit_memory(process_limits.address_space_bytes() + limits["memory_bytes"])
-    process_limits.allow_processor_s(limits["load_s"])
+    _allow(limits["load_s"])
     function: Callable[..., Any] | None = None
     reply: dict[str, Any]
     for line in source:
@@ -35,16 +36,23 @@ def main() -> None:
                 function = _load(asked)
                 reply = {}
             else:
-                process_limits.allow_processor_s(limits["processor_s"])
+                _allow(limits["processor_s"])
                 given = function(asked["text"], asked["target"], **asked["parameters"])
                 reply = _reply(given)
         except MemoryError:
             reply = {"error": f"it takes more than {limits['memory_bytes']} bytes of memory"}
         except BaseException as error:
             reply = {"error": f"{type(error).__name__}: {error}"[:500]}
+        faulthandler.cancel_dump_traceback_later()
         output.write(json.dumps(reply).encode() + b"\n")
         output.flush()
         asked, given, line = {}, None, b""  # must not starve the next
+
+
+def _allow(seconds: int) -> None:
+    """Of the processor from now on; and by the clock, should nobody be there any more to end it."""
+    process_limits.allow_processor_s(seconds)
+    faulthandler.dump_traceback_later(seconds * process_limits.STANDS_STILL + 1, exit=True)
 
 
 def _load(asked: dict[str, Any]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,18 @@ def test_what_is_wrong_is_one_line_that_names_the_nearest(declared: Any, said: s
     assert said in caught.value.line()
     assert "suites.sums.scorer" in caught.value.line()
     assert "\n" not in caught.value.line()
+
+
+def test_a_missing_library_is_one_line_that_names_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = importlib.import_module("tasks.scoring.instrument")
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(UsageError) as caught:
+        instrument("maths", "suites.sums.scorer")
+    assert "the scorer maths needs math-verify, which is not installed" in caught.value.line()
+    assert "pip install 'llm-flywheel[scorers]'" in caught.value.line()
+    assert instrument("rouge_l").score("a", "a").value == 1.0
 
 
 def test_the_check_before_a_run_tells_it_by_its_key(tmp_path: Path) -> None:
