@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.scoring.functions import FunctionLimits
-from tasks.scoring.registry import KINDS, Kind
+from tasks.scoring.registry import KINDS, MAX_READ, Kind
 from tasks.settings.section import Section
 
 _HEAD = """\
@@ -76,6 +76,8 @@ def _section(kind: Kind) -> list[str]:
     lines = ["", f"## {kind.name}", "", f"Target: {kind.target}."]
     if kind.note:
         lines += ["", kind.note]
+    if kind.max_chars <= MAX_READ:
+        lines += ["", f"An answer of more than {kind.max_chars:,} characters is wrong, unread."]
     if kind.parameters.model_fields:
         lines += ["", *_parameters(kind.parameters)]
     example = kind.example
@@ -107,10 +109,14 @@ def _allowed(schema: Mapping[str, Any]) -> str:
         "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most",
         "exclusiveMaximum": "below",
     }  # fmt: skip
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    bounds = [f"{sign} {_number(schema[key])}" for key, sign in signs.items() if key in schema]
     names = {"string": "a text", "number": "a number", "integer": "a whole number",
              "boolean": "true, false", "array": "a list", "null": "not set"}  # fmt: skip
     return ", ".join([names[schema["type"]], *bounds])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
 
 
 def _inline(parameters: Mapping[str, Any]) -> str:

@@ -27,9 +27,9 @@ from tasks.model.turn import Turn
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_declared
 from tasks.run import Run
-from tasks.scoring import Instrument
+from tasks.scoring import Instrument, instrument
 from tasks.scoring.effective import judged_samples
-from tasks.scoring.suites import gate_rule, instruments
+from tasks.scoring.suites import LOGGED_SUITE, gate_rule, suite_instrument
 from tasks.settings import ReleaseSettings, Settings
 from tasks.store.evals import answers as table
 from tasks.store.evals.releases import read_release, save_release
@@ -111,12 +111,17 @@ def _scorers(turn: Turn, suite: str, settings: Settings) -> dict[str, Instrument
             allowed=", ".join(judged),
             next="flywheel explain --suite with one of them",
         )
-    scorers = instruments(settings, [result.rule.name for result in chosen])
+    scorers = {}
     for result in chosen:
-        today = scorers[result.rule.name].version
+        name = result.rule.name
+        if name in settings.suites or name == LOGGED_SUITE:
+            scorers[name] = suite_instrument(settings, name)
+        else:  # no longer declared
+            scorers[name] = instrument(result.rule.metric)
+        today = scorers[name].version
         if result.num_samples and result.scorer != today:
             raise UsageError(
-                f"the suite {result.rule.name!r} was judged by a scorer that has changed since",
+                f"the suite {name!r} was judged by a scorer that has changed since",
                 received=result.scorer,
                 allowed=today,
                 next="flywheel run, then explain that run",

@@ -149,7 +149,7 @@ def validated(model: type[Parameters], given: Mapping[str, Any], of: str, key: s
         what = f"{of} has no parameter {place!r}" + did_you_mean(place, known)
     else:
         message = first["msg"].removeprefix("Value error, ")
-        what = f"{place or 'parameters'} of {of}: {message.lower()}"
+        what = f"{place or 'parameters'} of {of}: {message[:1].lower()}{message[1:]}"
     raise UsageError(
         what,
         received=f"{key}.{place}"

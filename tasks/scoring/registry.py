@@ -36,7 +36,7 @@ from tasks.scoring.translation import BleuParameters, ChrfParameters, bleu, chrf
 from tasks.settings.section import Section
 
 #: of an answer, where the time it takes rises faster than its length
-_MAX_READ = 100_000
+MAX_READ = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ _ALL = (
         "maths", 1, maths, "the answer's formula equals the target's, as math-verify tells",
         "a formula, in LaTeX or plain",
         Example(r"\frac{1}{2}", r"So it is $\boxed{0.5}$.", r"So it is $\boxed{0.25}$."),
-        MathsParameters, package="math_verify", max_chars=_MAX_READ,
+        MathsParameters, package="math_verify", max_chars=MAX_READ,
         note="Runs in a process with limits; an answer that breaks one is unscored. A line that is "
         "a formula without signs around it is also read as a whole.",
     ),
@@ -125,25 +125,25 @@ _ALL = (
         "words that answer and target share in the same order, F1, as in rouge-score without "
         "stemming",
         "a text", Example("the cat sat on the mat", "The cat sat on the mat.", "dogs bark"),
-        max_chars=_MAX_READ,
+        max_chars=MAX_READ,
         note="Words are of a to z and 0 to 9, as there; for other scripts take `chrf` or "
         "`token_f1`.",
     ),
     Kind(
         "bleu", 1, bleu, "pieces of up to four words that answer and target share, by sacrebleu",
         "a text", Example("The cat sat on the mat.", "The cat sat on the mat.", "Dogs bark"),
-        BleuParameters, package="sacrebleu", max_chars=_MAX_READ,
+        BleuParameters, package="sacrebleu", max_chars=MAX_READ,
         note="Of one sentence, with its effective order; 0 to 1.",
     ),
     Kind(
         "chrf", 1, chrf, "pieces of up to six letters that answer and target share, by sacrebleu",
         "a text", Example("The cat sat on the mat.", "The cat sat on the mat.", "123"),
-        ChrfParameters, package="sacrebleu", max_chars=_MAX_READ,
+        ChrfParameters, package="sacrebleu", max_chars=MAX_READ,
     ),
     Kind(
         "fuzzy", 1, fuzzy, "answer and target are alike letter by letter, by rapidfuzz",
         "a text", Example("Oslo, Norway", "Oslo Norway", "Lisbon", {"at_least": 0.9}),
-        FuzzyParameters, package="rapidfuzz", max_chars=_MAX_READ,
+        FuzzyParameters, package="rapidfuzz", max_chars=MAX_READ,
     ),
     Kind(
         "json_valid", 1, json_valid, "the whole answer is JSON", "anything: it is not looked at",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from tasks.errors import UsageError
 from tasks.model.run import RunRequest
 from tasks.preflight import find_problems
 from tasks.scoring import Instrument, instrument
+from tasks.scoring.suites import suite_instrument
 from tasks.settings import parse_settings
+from tests.conftest import REPOSITORY
 
 _MODULE = """
 import os, sys, time
@@ -182,6 +186,16 @@ def test_a_module_that_cannot_be_run_is_found_by_the_check(
     (problem,) = find_problems(settings, RunRequest(stages=("gate",)), every_release=False)
     assert problem.key == "suites.mood.scorer"
     assert said in problem.message
+
+
+def test_the_example_of_the_docs_is_what_it_says(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "scorers.md").read_text().partition("## Your own scorers")[2]
+    module, declared = re.findall(r"```\w+\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "my_scorers.py").write_text(module)
+    settings = parse_settings(tomllib.loads(declared), base=str(tmp_path))
+    scorer = suite_instrument(settings, "mood")
+    assert scorer.score("Thank you, Sir", "-").value == 1.0
+    assert scorer.score("please", "-").value == 0.0
 
 
 def test_a_module_finds_its_neighbours_and_hides_no_package(folder: Path) -> None:
