@@ -7,8 +7,7 @@ completions are wanted, and what becomes of their scores, is for whoever asks.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,13 +17,10 @@ from tasks.answering import needs
 from tasks.answering.needs import Need
 from tasks.backends.base import Backend, Reply
 from tasks.model.answer import CompletionKey
-from tasks.model.failure import Failure, Fault
+from tasks.model.failure import Failure
 from tasks.releases.resolve import ResolvedRelease, share_processors, unusable_model
 from tasks.run import Run
-from tasks.scoring import Instrument, unscored
 from tasks.store.evals import answers as table
-
-_KEEP_EVERY_S = 5.0
 
 
 @dataclass(slots=True)
@@ -42,16 +38,6 @@ class Work:
         self.output_tokens += more.output_tokens
         self.input_tokens += more.input_tokens
         self.transient |= more.transient
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What a completion counts, or why it counts nothing and whose fault that is."""
-
-    key: CompletionKey
-    value: float | None
-    unscored_reason: str | None = None
-    fault: Fault | None = None
 
 
 def compute(
@@ -165,74 +151,3 @@ def _load(release: ResolvedRelease) -> Backend:
         )
     except (EngineError, OSError) as error:
         raise unusable_model(release.name, release.model, error) from None
-
-
-def score_all(
-    run: Run,
-    stage: str,
-    eval_set: str,
-    wanted: Sequence[Need],
-    seeds: range,
-    scorers: Mapping[str, Instrument],
-    work: Work,
-) -> list[Judged]:
-    """Every completion wanted has a score that is kept, or a reason why it has none. `scorers`:
-    suite → scorer; `stage` names the progress.
-
-    What the same scorer gave a value before is not judged again: a scorer may take long. The store
-    is closed while they are judged, and what is judged is kept every few seconds.
-    """
-    digests = sorted({need.release.digest for need in wanted})
-    with run.open_store() as store:
-        completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
-        known = table.read_values(store, eval_set, digests, seeds)
-    judged: list[Judged] = []
-    fresh: list[dict[str, Any]] = []
-    kept_at = time.monotonic()
-    for need in wanted:
-        scorer = scorers[need.sample.suite]
-        value = known.get((need.key, scorer.version))
-        if value is not None:
-            judged.append(Judged(need.key, value))
-            continue
-        completion = completions.get(need.key)
-        row = score_row(need, scorer, completion or _lost(need.key, work.transient.get(need.key)))
-        judged.append(Judged(need.key, row["value"], row["unscored_reason"], row["fault"]))
-        fresh.append(row)
-        if time.monotonic() - kept_at > _KEEP_EVERY_S:
-            _keep_scores(run, fresh)
-            run.progress(stage, len(judged), len(wanted), f"judging by {scorer.metric}")
-            fresh, kept_at = [], time.monotonic()
-    _keep_scores(run, fresh)
-    return judged
-
-
-def _keep_scores(run: Run, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        with run.open_store() as store, store.transaction():
-            table.save_scores(store, rows)
-
-
-def score_row(need: Need, scorer: Instrument, completion: table.StoredCompletion) -> dict[str, Any]:
-    """The score of one completion as the store keeps it; without a text, a reason."""
-    fault: Fault | None = completion.fault
-    if completion.text is not None:
-        result = scorer.score(completion.text, need.sample.target)
-        fault = "judge" if result.value is None else None
-    else:
-        result = unscored(f"no completion: {completion.error}")
-    return {
-        **asdict(need.key),
-        "scorer": scorer.version,
-        "value": result.value,
-        "unscored_reason": result.unscored_reason,
-        "answer": result.answer,
-        "explanation": result.explanation,
-        "fault": fault,
-    }
-
-
-def _lost(key: CompletionKey, failure: Failure | None) -> table.StoredCompletion:
-    """One that is not kept, and why."""
-    why = "the engine gave none" if failure is None else failure.message
-    return table.StoredCompletion(key, None, why, "harness")

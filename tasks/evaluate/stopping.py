@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tasks.answering.compute import Work, score_all
+from tasks.answering.compute import Work
+from tasks.answering.judging import score_all
 from tasks.answering.needs import Need
 from tasks.answering.reading import read_judged
 from tasks.evidence.looks import looks, planned_sizes

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tasks.answering import needs
-from tasks.answering.compute import Judged, Work, compute, score_all
+from tasks.answering.compute import Work, compute
+from tasks.answering.judging import Judged, score_all
 from tasks.answering.needs import Need
 from tasks.errors import UsageError
 from tasks.evaluate.stopping import Stopping

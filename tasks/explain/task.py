@@ -15,7 +15,8 @@ from itertools import combinations
 import numpy as np
 
 from tasks.answering import needs
-from tasks.answering.compute import compute, score_all
+from tasks.answering.compute import compute
+from tasks.answering.judging import score_all
 from tasks.errors import UsageError
 from tasks.explain.drawing import Drawn, draw, is_known
 from tasks.explain.estimate import clusters_of, difference_of, split

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.answering import needs
-from tasks.answering.compute import answer_again, compute, score_all, score_row
+from tasks.answering.compute import answer_again, compute
+from tasks.answering.judging import score_all, score_row
 from tasks.answering.needs import Need
 from tasks.errors import StoreError
 from tasks.model.answer import Answer
