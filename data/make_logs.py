@@ -27,7 +27,7 @@ from traffic import Planned, plan, plant  # noqa: E402
 
 from tasks.releases.prompts import load_prompts  # noqa: E402
 from tasks.releases.resolve import find_in_package  # noqa: E402
-from tasks.scoring import score  # noqa: E402
+from tasks.scoring import instrument  # noqa: E402
 
 FILES = {"otel": "support-otel.jsonl", "openai": "support-openai.jsonl"}
 SCORERS = {"order": "json_fields", "product": "exact_match", "mood": "choice"}
@@ -83,7 +83,7 @@ def _options() -> argparse.Namespace:
 
 
 def _is_right(call: Planned, made: Made) -> bool:
-    return score(SCORERS[call.task], made.text, call.target).value == 1.0
+    return instrument(SCORERS[call.task]).score(made.text, call.target).value == 1.0
 
 
 def _judge(

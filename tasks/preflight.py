@@ -24,8 +24,12 @@ from tasks.releases.prompts import AS_LOGGED, load_prompts
 from tasks.releases.resolve import find_local_model
 from tasks.rules import in_force
 from tasks.run import raw_key
-from tasks.scoring import scorer_version
-from tasks.scoring.suites import LOGGED_SUITE, guardrail_rule, refuse_logged_gate
+from tasks.scoring.suites import (
+    LOGGED_SUITE,
+    guardrail_rule,
+    refuse_logged_gate,
+    suite_instrument,
+)
 from tasks.settings import ReleaseSettings, Settings
 from tasks.tracking.environment import tracking_location
 
@@ -123,10 +127,9 @@ class _Check:
                 guardrail_rule(name, self.settings, names)
 
     def scorers(self) -> None:
-        for name, suite in self.settings.suites.items():
-            key = f"suites.{name}.scorer"
-            with self.of(key):
-                scorer_version(suite.scorer, key)
+        for name in self.settings.suites:
+            with self.of(f"suites.{name}.scorer"):
+                suite_instrument(self.settings, name).try_out()
 
     def decision(self) -> None:
         self.scorers()

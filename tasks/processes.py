@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,17 +17,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, BinaryIO, TypeVar
 
+from tasks.process_limits import ignore_the_keyboard, own_output
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _MAX_PROCESSES = 8
 _GOING_S = 10
-_BY_A_PERSON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def num_processes(wanted: int) -> int:
     """As many as wanted; 0: one for each core that this process may use, at most 8."""
-    return wanted or min(_MAX_PROCESSES, len(os.sched_getaffinity(0)))
+    if wanted:
+        return wanted
+    has_affinity = hasattr(os, "sched_getaffinity")  # macOS has none
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(_MAX_PROCESSES, cores)
 
 
 class OtherProcess:
@@ -83,11 +87,8 @@ class OtherProcess:
 def streams() -> tuple[BinaryIO, BinaryIO]:
     """In such a process: where to load pickles from and dump them to. Its input ends with whoever
     started it, who also is told of Ctrl-C and ends it."""
-    for number in _BY_A_PERSON:
-        signal.signal(number, signal.SIG_IGN)
-    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a stray print must not end in the stream
-    return sys.stdin.buffer, sink
+    ignore_the_keyboard()
+    return sys.stdin.buffer, own_output()
 
 
 def in_order(

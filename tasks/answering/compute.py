@@ -7,7 +7,7 @@ completions are wanted, and what becomes of their scores, is for whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,11 +17,9 @@ from tasks.answering import needs
 from tasks.answering.needs import Need
 from tasks.backends.base import Backend, Reply
 from tasks.model.answer import CompletionKey
-from tasks.model.failure import Failure, Fault
+from tasks.model.failure import Failure
 from tasks.releases.resolve import ResolvedRelease, share_processors, unusable_model
 from tasks.run import Run
-from tasks.scoring import score, scorer_version, unscored
-from tasks.store import Store
 from tasks.store.evals import answers as table
 
 
@@ -153,50 +151,3 @@ def _load(release: ResolvedRelease) -> Backend:
         )
     except (EngineError, OSError) as error:
         raise unusable_model(release.name, release.model, error) from None
-
-
-def score_all(
-    store: Store,
-    eval_set: str,
-    wanted: Sequence[Need],
-    seeds: range,
-    scorers: Mapping[str, str],
-    work: Work,
-) -> list[dict[str, Any]]:
-    """One score row for every completion wanted, as the store keeps them; without a completion, a
-    reason. `scorers`: suite → scorer."""
-    digests = sorted({need.release.digest for need in wanted})
-    completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
-    return [
-        score_row(
-            need,
-            scorers[need.sample.suite],
-            completions.get(need.key) or _lost(need.key, work.transient.get(need.key)),
-        )
-        for need in wanted
-    ]
-
-
-def score_row(need: Need, scorer: str, completion: table.StoredCompletion) -> dict[str, Any]:
-    """The score of one completion as the store keeps it; without a text, a reason."""
-    fault: Fault | None = completion.fault
-    if completion.text is not None:
-        result = score(scorer, completion.text, need.sample.target)
-        fault = "judge" if result.value is None else None
-    else:
-        result = unscored(f"no completion: {completion.error}")
-    return {
-        **asdict(need.key),
-        "scorer": scorer_version(scorer),
-        "value": result.value,
-        "unscored_reason": result.unscored_reason,
-        "answer": result.answer,
-        "explanation": result.explanation,
-        "fault": fault,
-    }
-
-
-def _lost(key: CompletionKey, failure: Failure | None) -> table.StoredCompletion:
-    """One that is not kept, and why."""
-    why = "the engine gave none" if failure is None else failure.message
-    return table.StoredCompletion(key, None, why, "harness")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tasks.answering.compute import Work, score_all
+from tasks.answering.compute import Work
+from tasks.answering.judging import score_all
 from tasks.answering.needs import Need
 from tasks.answering.reading import read_judged
 from tasks.evidence.looks import looks, planned_sizes
@@ -14,7 +15,7 @@ from tasks.model.answer import Role
 from tasks.model.sample import Sample
 from tasks.model.verdict import SuiteRule
 from tasks.run import Run
-from tasks.scoring.suites import gate_rule
+from tasks.scoring.suites import gate_rule, instruments
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals import answers as table
@@ -26,6 +27,7 @@ class Stopping:
     challenger came to, once all of them came to something."""
 
     run: Run
+    stage: str
     keys: ledger.RunKeys
     rules: Sequence[SuiteRule]
     samples: Sequence[Sample]
@@ -37,8 +39,7 @@ class Stopping:
     def __call__(self, work: Work) -> bool:
         """Whether nothing more need be asked."""
         if not self.stops:
-            with self.run.open_store() as store, store.transaction():
-                self._look(store, work)
+            self._look(work)
         return bool(self.stops)
 
     @property
@@ -52,10 +53,11 @@ class Stopping:
         is_sliced = any(rule.slices for rule in self.rules if rule.is_gating)
         return not is_sliced and not self.run.settings.guardrails
 
-    def _look(self, store: Store, work: Work) -> None:
+    def _look(self, work: Work) -> None:
         run, keys = self.run, self.keys
         digests = sorted(set(keys.release_digests.values()))
-        kept = table.read_completions(store, keys.eval_set_digest, digests, run.seeds)
+        with run.open_store() as store:
+            kept = table.read_completions(store, keys.eval_set_digest, digests, run.seeds)
         known = {completion.key for completion in kept} | work.transient.keys()
         a_sample = len(self.wanted) // len(self.samples)
         num_known = next(
@@ -65,12 +67,17 @@ class Stopping:
         self.num_asked = num_known // a_sample
         if not self.num_asked:
             return
-        scorers = {rule.name: rule.metric for rule in self.rules}
+        scorers = instruments(run.settings, [rule.name for rule in self.rules])
         fresh = self.wanted[self._num_scored : self.num_asked * a_sample]
-        rows = score_all(store, keys.eval_set_digest, fresh, run.seeds, scorers, work)
-        table.save_scores(store, rows)
+        score_all(run, self.stage, keys.eval_set_digest, fresh, run.seeds, scorers, work)
         self._num_scored = self.num_asked * a_sample
-        judged, versions = read_judged(store, keys, self.asked, run.seeds, scorers)
+        with run.open_store() as store, store.transaction():
+            self._decide(store)
+
+    def _decide(self, store: Store) -> None:
+        run, keys = self.run, self.keys
+        metrics = {rule.name: rule.metric for rule in self.rules}
+        judged, versions = read_judged(store, keys, self.asked, run.seeds, metrics)
         plan = ledger.finished_stage(store, run.run_id, "plan")
         planned = planned_sizes(self.samples, run.settings.gate.planned_samples, plan)
         challengers = [role for role in keys.release_digests if role != "champion"]

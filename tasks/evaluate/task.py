@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tasks.answering import needs
-from tasks.answering.compute import Work, compute, score_all
+from tasks.answering.compute import Work, compute
+from tasks.answering.judging import Judged, score_all
 from tasks.answering.needs import Need
 from tasks.errors import UsageError
 from tasks.evaluate.stopping import Stopping
 from tasks.evidence.stopping import in_turn
-from tasks.model.answer import CompletionKey, Role
+from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.run import Run
-from tasks.scoring.suites import suite_rules
+from tasks.scoring.suites import instruments, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -56,7 +56,7 @@ def evaluate(run: Run) -> Receipt:
                 next="flywheel curate, after `samples` in [suites.NAME] or logs with feedback",
             )
         rules = suite_rules(run.settings, {sample.suite for sample in samples})
-        scorers = {rule.name: rule.metric for rule in rules}
+        scorers = instruments(run.settings, [rule.name for rule in rules])
         may_stop = run.settings.evaluate.stop_when_decided and len(distinct) == len(releases)
         if may_stop:
             is_sampled = any(release.sampling.temperature > 0 for release in distinct)
@@ -70,14 +70,16 @@ def evaluate(run: Run) -> Receipt:
             for release in releases.values():
                 save_release(store, release.record(), run.clock())
             ledger.set_run_keys(store, run.run_id, keys)
-    stopping = Stopping(run, keys, rules, samples, wanted) if may_stop else None
+    stopping = Stopping(run, STAGE, keys, rules, samples, wanted) if may_stop else None
     work = _answer(run, wanted, needs.missing(wanted, known), stopping)
+    asked = _asked(stopping) if stopping is not None and stopping.stops else None
+    if asked is not None:
+        wanted = [need for need in wanted if need.sample.sample_id in asked]
+    judged = score_all(run, STAGE, eval_set, wanted, seeds, scorers, work)
     with run.open_store() as store, store.transaction():
-        if stopping is not None and stopping.stops:
-            wanted = _asked(store, run, wanted, stopping)
-        rows = score_all(store, eval_set, wanted, seeds, scorers, work)
-        table.save_scores(store, rows)
-        receipt = _receipt(store, run, eval_set, releases, rows, work, stopping)
+        if asked is not None:
+            eval_sets.keep_samples_of_run(store, run.run_id, asked)
+        receipt = _receipt(store, run, eval_set, releases, judged, work, stopping)
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
@@ -101,18 +103,16 @@ def _answer(
     return work
 
 
-def _asked(store: Store, run: Run, wanted: Sequence[Need], stopping: Stopping) -> list[Need]:
-    """What was asked after all, kept with the run: samples in turn, and out of turn those that must
-    pass where a release may ship."""
+def _asked(stopping: Stopping) -> dict[str, bool]:
+    """Ids of what was asked after all: samples in turn (True), and out of turn those that must pass
+    where a release may ship."""
     in_turn = {sample.sample_id: True for sample in stopping.asked}
     out_of_turn = {
         sample.sample_id: False
         for sample in stopping.samples
         if sample.must_pass and "ship" in stopping.stops.values()
     }
-    asked = out_of_turn | in_turn
-    eval_sets.keep_samples_of_run(store, run.run_id, asked)
-    return [need for need in wanted if need.sample.sample_id in asked]
+    return out_of_turn | in_turn
 
 
 def _receipt(
@@ -120,17 +120,17 @@ def _receipt(
     run: Run,
     eval_set: str,
     releases: Mapping[Role, ResolvedRelease],
-    rows: Sequence[dict[str, Any]],
+    judged: Sequence[Judged],
     work: Work,
     stopping: Stopping | None,
 ) -> Receipt:
     digests = sorted({release.digest for release in releases.values()})
     totals = table.completion_totals(store, run.run_id, eval_set, digests)
     computed = table.computed_keys(store, run.run_id, eval_set, digests)
-    asked = {CompletionKey(row["release_digest"], row["sample_id"], row["seed"]) for row in rows}
+    asked = {one.key for one in judged}
     run_s = sum(used["run_s"] for used in work.engines)
     tokens = work.input_tokens + work.output_tokens
-    reasons = Counter(row["unscored_reason"] for row in rows if row["value"] is None)
+    reasons = Counter(one.unscored_reason for one in judged if one.value is None)
     notes = {
         "eval_set": eval_set,
         "releases": [
@@ -143,7 +143,7 @@ def _receipt(
         "transient_errors": len(work.transient),
         "unscored": sum(reasons.values()),
         "unscored_reasons": dict(reasons.most_common(5)),
-        "faults": dict(Counter(row["fault"] for row in rows if row["value"] is None)),
+        "faults": dict(Counter(one.fault for one in judged if one.value is None)),
         "input_tokens": totals.input_tokens,
         "cached_input_tokens": totals.cached_tokens,
         "output_tokens": totals.output_tokens,
@@ -160,4 +160,4 @@ def _receipt(
                 need.key not in asked and need.key not in computed for need in stopping.wanted
             ),
         }
-    return Receipt(STAGE, eval_set, rows_in=len(rows), rows_out=len(rows), notes=notes)
+    return Receipt(STAGE, eval_set, rows_in=len(judged), rows_out=len(judged), notes=notes)

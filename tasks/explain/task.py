@@ -15,7 +15,8 @@ from itertools import combinations
 import numpy as np
 
 from tasks.answering import needs
-from tasks.answering.compute import compute, score_all
+from tasks.answering.compute import compute
+from tasks.answering.judging import score_all
 from tasks.errors import UsageError
 from tasks.explain.drawing import Drawn, draw, is_known
 from tasks.explain.estimate import clusters_of, difference_of, split
@@ -27,10 +28,10 @@ from tasks.model.turn import Turn
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_declared
 from tasks.run import Run
-from tasks.scoring import scorer_version
+from tasks.scoring import Instrument, instrument
 from tasks.scoring.effective import judged_samples
-from tasks.scoring.suites import gate_rule
-from tasks.settings import ReleaseSettings
+from tasks.scoring.suites import LOGGED_SUITE, gate_rule, suite_instrument
+from tasks.settings import ReleaseSettings, Settings
 from tasks.store.evals import answers as table
 from tasks.store.evals.releases import read_release, save_release
 
@@ -44,7 +45,7 @@ def explain(run: Run, turn: Turn, names: Mapping[Role, str], suite: str, limit: 
     changed and as many others are asked. `turn` is of one challenger; `names`: what both releases
     are declared as. Raises UsageError where the suite is none of the run, and
     where a release or a scorer is not what it was in the run."""
-    scorers = _scorers(turn, suite)
+    scorers = _scorers(turn, suite, run.settings)
     made = _grid(run, turn, names)
     items = [item for item in turn.judged
              if item.sample.suite in scorers and item.sample.is_counted]  # fmt: skip
@@ -94,7 +95,7 @@ def explain(run: Run, turn: Turn, names: Mapping[Role, str], suite: str, limit: 
     return _split(plain, made, drawn, judged, declared, gate.look_alpha, gate.unseen_loss)
 
 
-def _scorers(turn: Turn, suite: str) -> dict[str, str]:
+def _scorers(turn: Turn, suite: str, settings: Settings) -> dict[str, Instrument]:
     """Suite → its scorer, of those to explain: a version that is no more cannot judge the rest."""
     judged = {result.rule.name: result for result in turn.verdict.suites}
     if suite and suite not in judged:
@@ -111,15 +112,22 @@ def _scorers(turn: Turn, suite: str) -> dict[str, str]:
             allowed=", ".join(judged),
             next="flywheel explain --suite with one of them",
         )
+    scorers = {}
     for result in chosen:
-        if result.num_samples and result.scorer != scorer_version(result.rule.metric):
+        name = result.rule.name
+        if name in settings.suites or name == LOGGED_SUITE:
+            scorers[name] = suite_instrument(settings, name)
+        else:  # no longer declared
+            scorers[name] = instrument(result.rule.metric)
+        today = scorers[name].version
+        if result.num_samples and result.scorer != today:
             raise UsageError(
-                f"the suite {result.rule.name!r} was judged by a scorer that has changed since",
+                f"the suite {name!r} was judged by a scorer that has changed since",
                 received=result.scorer,
-                allowed=scorer_version(result.rule.metric),
+                allowed=today,
                 next="flywheel run, then explain that run",
             )
-    return {result.rule.name: result.rule.metric for result in chosen}
+    return scorers
 
 
 def _grid(run: Run, turn: Turn, names: Mapping[Role, str]) -> Grid:
@@ -153,7 +161,7 @@ def _answered(
     turn: Turn,
     made: Grid,
     drawn: Sequence[JudgedSample],
-    scorers: Mapping[str, str],
+    scorers: Mapping[str, Instrument],
 ) -> tuple[tuple[JudgedSample, ...], int, int]:
     """The samples with the answers of every cell, the cell's digest in the place of a role; how
     many completions were computed for it, and how many were there."""
@@ -169,14 +177,13 @@ def _answered(
                 save_release(store, release.record(), run.clock())
     missing = needs.missing(wanted, known)
     work = compute(run, STAGE, missing)
-    with run.open_store() as store, store.transaction():
-        rows = score_all(store, eval_set, wanted, run.seeds, scorers, work)
-        table.save_scores(store, rows)
+    score_all(run, STAGE, eval_set, wanted, run.seeds, scorers, work)
+    with run.open_store() as store:
         stored = {
             release.digest: table.read_answers(store, eval_set, release.digest, run.seeds)
             for release in made.cells
         }
-    versions = {suite: scorer_version(metric) for suite, metric in scorers.items()}
+    versions = {suite: scorer.version for suite, scorer in scorers.items()}
     judged = judged_samples(samples, stored, run.seeds, versions)
     return judged, len(missing), len(wanted) - len(missing)
 

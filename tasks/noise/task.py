@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.answering import needs
-from tasks.answering.compute import answer_again, compute, score_all, score_row
+from tasks.answering.compute import answer_again, compute
+from tasks.answering.judging import score_all, score_row
 from tasks.answering.needs import Need
 from tasks.errors import StoreError
 from tasks.model.answer import Answer
@@ -26,9 +27,9 @@ from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.report.noise import margins_below, told
 from tasks.run import Run
-from tasks.scoring import scorer_version
+from tasks.scoring import Instrument
 from tasks.scoring.effective import StoredAnswers, judged_samples
-from tasks.scoring.suites import suite_rules
+from tasks.scoring.suites import instruments, suite_rules
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals import answers as table
@@ -47,6 +48,7 @@ class _Part:
     eval_set: str
     samples: list[Sample]
     rules: list[SuiteRule]
+    scorers: dict[str, Instrument]
     chosen: list[Sample]
     seeds: range
     other_seeds: range
@@ -59,12 +61,8 @@ class _Part:
         return len(counted(self.samples, rule))
 
     @property
-    def scorers(self) -> dict[str, str]:
-        return {rule.name: rule.metric for rule in self.rules}
-
-    @property
     def versions(self) -> dict[str, str]:
-        return {rule.name: scorer_version(rule.metric) for rule in self.rules}
+        return {suite: scorer.version for suite, scorer in self.scorers.items()}
 
 
 def noise(run: Run) -> Receipt:
@@ -84,14 +82,14 @@ def noise(run: Run) -> Receipt:
             save_release(store, release.record(), run.clock())
     work = compute(run, STAGE, needs.missing(all_wanted, {c.key for c in kept}))
     again = _answer_again(run, wanted, conditions)
-    with run.open_store() as store, store.transaction():
-        rows = score_all(store, part.eval_set, all_wanted, part.all_seeds, part.scorers, work)
-        table.save_scores(store, rows)
+    score_all(run, STAGE, part.eval_set, all_wanted, part.all_seeds, part.scorers, work)
+    with run.open_store() as store:
         said = table.read_answers(store, part.eval_set, release.digest, part.all_seeds)
         again["judge"] = table.read_completions(store, part.eval_set, [release.digest], part.seeds)
-        after: dict[ConditionName, StoredAnswers] = {
-            name: _judged(wanted, completions, part.scorers) for name, completions in again.items()
-        }
+    after: dict[ConditionName, StoredAnswers] = {
+        name: _judged(wanted, completions, part.scorers) for name, completions in again.items()
+    }
+    with run.open_store() as store, store.transaction():
         if draws:
             after["seed"] = {(id_, seed - len(part.seeds)): said[id_, seed] for id_, seed in said}
         # a score that was kept before was computed by another process
@@ -131,7 +129,8 @@ def _part(run: Run, store: Store, *, draws: bool) -> _Part:
     chosen = [sample for rule in gating for sample in drawn(samples, rule, most)]
     seeds = run.seeds
     others = range(seeds.stop, seeds.stop + (len(seeds) if draws else 0))
-    return _Part(eval_set, samples, gating, chosen, seeds, others)
+    scorers = instruments(run.settings, [rule.name for rule in gating])
+    return _Part(eval_set, samples, gating, scorers, chosen, seeds, others)
 
 
 def _suites(
@@ -191,7 +190,9 @@ def _answer_again(
 
 
 def _judged(
-    wanted: Sequence[Need], completions: Iterable[StoredCompletion], scorers: Mapping[str, str]
+    wanted: Sequence[Need],
+    completions: Iterable[StoredCompletion],
+    scorers: Mapping[str, Instrument],
 ) -> dict[tuple[str, int], list[Answer]]:
     """Completions with the score they get now."""
     need_of = {need.key: need for need in wanted}

@@ -10,14 +10,19 @@ from collections.abc import Sequence
 from tasks.errors import StoreError
 from tasks.model.noise import KnownNoise
 from tasks.model.receipt import Receipt
-from tasks.model.verdict import SuiteRule
 from tasks.plan.suite_plans import Past, SuitePlan, headline, ship_probability, suite_plans
 from tasks.report.noise import margins_below
 from tasks.run import Run
-from tasks.scoring import scorer_version
 from tasks.scoring.policy import policy
-from tasks.scoring.suites import gate_rule, guardrail_rules, known_prices, suite_rules
+from tasks.scoring.suites import (
+    gate_rule,
+    guardrail_rules,
+    instruments,
+    known_prices,
+    suite_rules,
+)
 from tasks.scoring.worth import as_answered
+from tasks.settings import Settings
 from tasks.store.control import ledger, verdicts
 from tasks.store.control.noise import newest_noise
 from tasks.store.evals import answers
@@ -67,7 +72,7 @@ def plan(run: Run) -> Receipt:
         "policy": policy(rules, gate, guardrails),
         "ship_probability": ship_probability(plans),
         "suites": [suite.to_json() for suite in plans],
-        "cautions": [] if noise is None else _below_noise(noise, plans, rules, len(run.seeds)),
+        "cautions": [] if noise is None else _below_noise(noise, plans, settings, len(run.seeds)),
         "num_completions": num_answers * len(tokens),
         "num_tokens": num_tokens,
         "seconds": seconds,
@@ -81,9 +86,10 @@ def plan(run: Run) -> Receipt:
 
 
 def _below_noise(
-    noise: KnownNoise, plans: Sequence[SuitePlan], rules: Sequence[SuiteRule], repeats: int
+    noise: KnownNoise, plans: Sequence[SuitePlan], settings: Settings, repeats: int
 ) -> list[str]:
     """Margins that no run of this size could pass, by the newest noise of the champion's name."""
-    scorers = {rule.name: scorer_version(rule.metric) for rule in rules}
     asked = {plan.suite: (plan.margin, plan.num_samples) for plan in plans if plan.num_samples}
-    return margins_below(noise.applying_to(scorers, repeats).values(), asked)
+    scorers = instruments(settings, [plan.suite for plan in plans])
+    versions = {suite: scorer.version for suite, scorer in scorers.items()}
+    return margins_below(noise.applying_to(versions, repeats).values(), asked)

@@ -1,6 +1,6 @@
 """What a scorer gives back, and the text normalisation scorers share.
 
-A scorer is a pure function (completion text, target) → Score. Unscored is not zero: where the
+A scorer is a function (completion text, target) → Score. Unscored is not zero: where the
 *target* cannot be judged against, or the scorer itself breaks, there is a reason and no value. An
 answer that cannot be read is the release's fault: value 0 with an explanation.
 """
@@ -8,7 +8,6 @@ answer that cannot be read is the release's fault: value 0 with an explanation.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass
 
 _MAX_SHOWN = 200
@@ -28,10 +27,6 @@ class Score:
             raise ValueError("a score has a value or a reason why it has none, never both")
         if self.value is not None and not 0.0 <= self.value <= 1.0:
             raise ValueError(f"a score lies in 0 to 1, not {self.value}")
-
-
-#: (completion text, target) → Score
-Scorer = Callable[[str, str], Score]
 
 
 def right(answer: str, explanation: str) -> Score:

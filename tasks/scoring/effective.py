@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from tasks.model.answer import MISSING, Answer, JudgedSample, Role
 from tasks.model.sample import Sample
+from tasks.scoring.instrument import parts
 
 #: what one release said to a sample under a seed, once a stored score (`Answer.scorer`)
 StoredAnswers = Mapping[tuple[str, int], Sequence[Answer]]
@@ -19,7 +20,7 @@ StoredAnswers = Mapping[tuple[str, int], Sequence[Answer]]
 def counted_scorers(
     samples: Sequence[Sample], stored: Iterable[StoredAnswers], metrics: Mapping[str, str]
 ) -> dict[str, str]:
-    """Suite → its scorer in the newest version that any release has a score of.
+    """Suite → its scorer, with its parameters, in the newest version any release has a score of.
 
     Of `samples` alone: answers to others may be stored. One version a suite: two releases are never
     compared by two. `metrics`: suite → scorer, with or without a version; with one
@@ -33,9 +34,9 @@ def counted_scorers(
             if suite is None or "@" in metrics[suite]:
                 continue
             for answer in scored:
-                name, version = _parts(answer.scorer or "")
-                if name == metrics[suite] and version >= _parts(newest[suite])[1]:
-                    newest[suite] = f"{name}@{version}"
+                metric, version = parts(answer.scorer or "")
+                if metric == metrics[suite] and version >= parts(newest[suite])[1]:
+                    newest[suite] = answer.scorer or ""
     return newest
 
 
@@ -71,9 +72,3 @@ def judged_samples(
         )
         for sample in samples
     )
-
-
-def _parts(scorer: str) -> tuple[str, int]:
-    """exact_match@10 → ("exact_match", 10)"""
-    name, _, version = scorer.partition("@")
-    return name, int(version) if version.isdigit() else -1

@@ -11,7 +11,7 @@ def includes(text: str, target: str) -> Score:
     wanted = normalise(target)
     if not wanted:
         return unscored("the target is empty")
-    found = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", " ".join(normalise(text).split()))
+    found = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", normalise(text))
     if found:
         return right(target.strip(), f"the answer contains {shown(target)}")
     return wrong(text.strip(), f"{shown(text)} does not contain {shown(target)}")

@@ -7,65 +7,38 @@ A field too many costs nothing; an answer without an object is wrong.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 from tasks.scoring.base import Score, normalise, shown, unscored, wrong
-
-_MAX_STARTS = 50
+from tasks.scoring.json_text import UnreadableJsonError, as_text, parse, values
 
 
 def json_fields(text: str, target: str) -> Score:
-    wanted = _parse(target)
+    try:
+        wanted = parse(target)
+    except UnreadableJsonError:
+        wanted = None
     if not isinstance(wanted, dict) or not wanted:
         return unscored(f"the target {shown(target)} is not a JSON object with fields")
-    answer = next(_objects(text), None)
+    answer = next(values(text), None)
     if answer is None:
         return wrong(text.strip(), f"{shown(text)} contains no JSON object")
     notes, num_right = [], 0
     for key, value in wanted.items():
         if key not in answer:
             notes.append(f"{key} is missing")
-        elif _same(answer[key], value):
+        elif same(answer[key], value):
             num_right += 1
             notes.append(f"{key} is right")
         else:
-            notes.append(f"{key} is {shown(_text(answer[key]))}, not {shown(_text(value))}")
-    return Score(num_right / len(wanted), _text(answer), "; ".join(notes))
+            notes.append(f"{key} is {shown(as_text(answer[key]))}, not {shown(as_text(value))}")
+    return Score(num_right / len(wanted), as_text(answer), "; ".join(notes))
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """Objects in the text, left to right; bounded, because the text is hostile."""
-    decoder = json.JSONDecoder()
-    start = text.find("{")
-    for _ in range(_MAX_STARTS):
-        if start < 0:
-            return
-        try:
-            value, _ = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            value = None
-        if isinstance(value, dict):
-            yield value
-            return
-        start = text.find("{", start + 1)
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _same(answer: Any, value: Any) -> bool:
+def same(answer: Any, value: Any) -> bool:
+    """Texts after normalisation, numbers by value, the rest as JSON."""
     if isinstance(answer, str) and isinstance(value, str):
         return normalise(answer) == normalise(value)
     if isinstance(answer, bool) or isinstance(value, bool):
         return answer is value
     return bool(answer == value)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

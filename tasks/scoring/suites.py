@@ -6,13 +6,14 @@ declared: evaluate, gate and the check before a run read its result.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.answer import Role
 from tasks.model.guardrail import GuardrailRule, Price
 from tasks.model.verdict import GateRule, SuiteRule
-from tasks.scoring import scorer_version
+from tasks.scoring.instrument import Instrument, instrument
 from tasks.settings import CONFIG_NAME, Settings
 
 #: calls for which only the logged answer is known, and how those are judged: they never gate
@@ -49,16 +50,27 @@ def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule
         )
     rules = []
     for name, suite in settings.suites.items():
-        scorer_version(suite.scorer, key=f"suites.{name}.scorer")
+        metric = suite_instrument(settings, name).metric
         margin = settings.margin(name)
-        rules.append(
-            SuiteRule(name, suite.role, margin, suite.scorer, suite.owner, dict(suite.slices))
-        )
+        rules.append(SuiteRule(name, suite.role, margin, metric, suite.owner, dict(suite.slices)))
     if LOGGED_SUITE in present and LOGGED_SUITE not in settings.suites:
         rules.append(
             SuiteRule(LOGGED_SUITE, "report", settings.margin(LOGGED_SUITE), LOGGED_SCORER)
         )
     return tuple(rules)
+
+
+def suite_instrument(settings: Settings, suite: str) -> Instrument:
+    """What a suite's answers are judged by. Raises UsageError as `instrument`."""
+    declared = settings.suites.get(suite)
+    if declared is None:
+        return instrument(LOGGED_SCORER)
+    return instrument(declared.scorer, f"suites.{suite}.scorer", Path(settings.base or "."))
+
+
+def instruments(settings: Settings, suites: Iterable[str]) -> dict[str, Instrument]:
+    """Suite → what its answers are judged by."""
+    return {suite: suite_instrument(settings, suite) for suite in suites}
 
 
 def guardrail_rules(settings: Settings, releases: Mapping[Role, str]) -> tuple[GuardrailRule, ...]:

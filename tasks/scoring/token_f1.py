@@ -39,20 +39,21 @@ def token_f1(text: str, target: str) -> Score:
 
 def words(text: str) -> list[str]:
     """The words of a text in order; a text of articles alone keeps them."""
-    found: list[str] = []
+    found: list[list[str]] = []
     is_open = False  # whether the last word may still grow
     for char in unicodedata.normalize("NFKC", text).casefold():
         kind = unicodedata.category(char)[0]
         if kind == "M" and found:
-            found[-1] += char
+            found[-1].append(char)
         elif kind not in "LN":
             is_open = False
         elif any(first <= char <= last for first, last in _UNSPACED):
-            found.append(char)
+            found.append([char])
             is_open = False
         elif is_open:
-            found[-1] += char
+            found[-1].append(char)
         else:
-            found.append(char)
+            found.append([char])
             is_open = True
-    return [word for word in found if word not in _ARTICLES] or found
+    every = ["".join(letters) for letters in found]
+    return [word for word in every if word not in _ARTICLES] or every

@@ -44,6 +44,12 @@ def _names(value: Any) -> Any:
     return value
 
 
+def _scorer(value: Any) -> Any:
+    if not isinstance(value, str | dict):
+        raise ValueError("the name of a scorer, or a table with its name and parameters")
+    return value
+
+
 class IngestSettings(Section):
     max_line_bytes: int = Field(
         16 * 2**20, gt=0, description="a longer line becomes a dead letter without being parsed"
@@ -351,7 +357,12 @@ class ReleaseSettings(Section):
 class SuiteSettings(Section):
     task: str = Field("", description="prompt name of the calls it covers; empty: the suite's name")
     samples: str = Field("", description="JSON lines with messages, target and slices")
-    scorer: str = Field("exact_match", description="how an answer is judged against the target")
+    # what a scorer takes is for tasks/scoring to say
+    scorer: Annotated[str | dict[str, Any], BeforeValidator(_scorer)] = Field(
+        "exact_match",
+        description="how an answer is judged against the target: a name, or name and parameters, "
+        'such as `{ name = "numeric", tolerance = 0.01 }` ([scorers](scorers.md))',
+    )
     margin: float | None = Field(None, gt=0, lt=1, description="instead of [gate] margin")
     role: Literal["primary", "guard", "report"] = Field(
         "guard", description="primary may win, guard must not lose, report only informs"

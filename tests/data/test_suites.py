@@ -19,7 +19,7 @@ from tasks.curate.evalset import Draft
 from tasks.curate.normalize import normalize
 from tasks.curate.suites import read_suite
 from tasks.releases.prompts import load_prompts
-from tasks.scoring import score
+from tasks.scoring import instrument
 from tasks.settings import Settings, read_settings
 from tasks.statistics.paired import Pairs, compare
 
@@ -65,7 +65,8 @@ def test_every_target_is_right_by_its_own_scorer(
     for name, samples in suites.items():
         for sample in samples:
             said = sample.target.partition("|")[0].strip()
-            assert score(settings.suites[name].scorer, said, sample.target).value == 1.0
+            scorer = instrument(settings.suites[name].scorer)
+            assert scorer.score(said, sample.target).value == 1.0
 
 
 def test_orders_name_one_order_and_it_is_the_target(suites: dict[str, tuple[Draft, ...]]) -> None:

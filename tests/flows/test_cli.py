@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from flows.cli import app
 from flows.commands.init import config_text, settings_markdown
+from flows.commands.scorers import scorers_markdown
 from tasks.settings import parse_settings
 from tests.conftest import REPOSITORY
 from tests.flows.application import Application, call_record
@@ -87,8 +88,9 @@ def test_init_writes_every_key_and_what_it_writes_is_valid(tmp_path: Path):
     assert values["guardrails"]["NAME"].keys() == dumped["guardrails"]["NAME"].keys()
 
 
-def test_settings_page_is_what_the_code_declares():
+def test_settings_and_scorers_pages_are_what_the_code_declares():
     assert (REPOSITORY / "docs" / "settings.md").read_text() == settings_markdown()
+    assert (REPOSITORY / "docs" / "scorers.md").read_text() == scorers_markdown()
 
 
 def test_init_does_not_replace_a_file_unasked(tmp_path: Path):

@@ -15,8 +15,6 @@ from tasks.store.intake.readings import DeadCap
 
 #: exit code
 OUT_OF_MEMORY = 77
-#: times `max_parser_s`, of real time, in which a process must have been heard of
-STANDS_STILL = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 
 from tasks.errors import FlywheelError
 from tasks.logs.files.log_file import UnreadableLogError
-from tasks.logs.reading.commands import OUT_OF_MEMORY, STANDS_STILL, Command, Done, Refused
+from tasks.logs.reading.commands import OUT_OF_MEMORY, Command, Done, Refused
 from tasks.logs.reading.here import Found
+from tasks.process_limits import STANDS_STILL
 from tasks.processes import OtherProcess
 from tasks.settings import IngestSettings
 from tasks.store.intake.readings import LogRows

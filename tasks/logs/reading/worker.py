@@ -15,19 +15,17 @@ import faulthandler
 import gc
 import os
 import pickle
-import resource
 import sys
-import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from tasks import process_limits
 from tasks.logs import formats
 from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.files.opening import open_stretch
 from tasks.logs.reading.batches import rows_of
 from tasks.logs.reading.commands import (
     OUT_OF_MEMORY,
-    STANDS_STILL,
     Command,
     Done,
     Join,
@@ -79,10 +77,8 @@ class _Parser:
     def go_on(self) -> None:
         """It was heard of: what it may take counts from now."""
         # by a thread of C that no lock of Python or of a library holds up; exit code 1
-        faulthandler.dump_traceback_later(self._max_s * STANDS_STILL, exit=True)
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        soft = int(time.process_time()) + self._max_s + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (_below(soft, hard), hard))
+        faulthandler.dump_traceback_later(self._max_s * process_limits.STANDS_STILL, exit=True)
+        process_limits.allow_processor_s(self._max_s)
 
 
 def _of_stretch(command: ParseStretch) -> Iterator[LogRows]:
@@ -94,17 +90,6 @@ def _of_stretch(command: ParseStretch) -> Iterator[LogRows]:
     with open_stretch(command.file.path, stretch.offset, stretch.size_bytes) as stream:
         lines = reading.lines(stream, stretch.offset, stretch.number)
         yield from rows_of(lines, made_by, lambda: reading.bytes_done, command.cap)
-
-
-def _below(wanted: int, hard: int) -> int:
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-
-
-def _limit(max_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = _below(max_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def serve(source: BinaryIO, sink: BinaryIO, max_s: int) -> None:
@@ -134,7 +119,7 @@ def _say(answer: Found | LogRows | Done | Refused, sink: BinaryIO) -> None:
 def main() -> None:
     source, sink = streams()
     max_bytes, max_s = map(int, sys.argv[1:])
-    _limit(max_bytes)
+    process_limits.limit_memory(max_bytes)
     # JSON has no circles: to look for them after every 700 objects costs a twentieth of the time
     gc.set_threshold(100_000)
     try:

@@ -56,6 +56,21 @@ def read_completions(
     ]
 
 
+def read_values(
+    store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
+) -> dict[tuple[CompletionKey, str], float]:
+    """(completion, scorer) → the value it gave to the text that is kept."""
+    rows = store.rows(
+        "SELECT c.release_digest, c.sample_id, c.seed, s.scorer, s.value "
+        "FROM completions c JOIN eval_set_samples e USING (sample_id) "
+        "JOIN scores s USING (release_digest, sample_id, seed) "
+        "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
+        f"AND c.seed >= ? AND c.seed < ? AND s.value IS NOT NULL AND NOT {_IS_LOST}",
+        [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
+    )
+    return {(CompletionKey(*key), scorer): value for *key, scorer, value in rows}
+
+
 def read_answers(
     store: Store, eval_set_digest: str, release_digest: str, seeds: range
 ) -> dict[tuple[str, int], list[Answer]]:

@@ -249,6 +249,29 @@ def test_completions_are_scored_again_under_another_scorer(
     assert scorers == [("choice@1",), ("exact_match@1",), ("token_f1@1",)]
 
 
+def test_what_has_a_value_is_not_judged_again_by_the_same_scorer(
+    tmp_path: Path, tiny_model: Path, settings: Settings
+) -> None:
+    calls = tmp_path / "calls"
+    source = (
+        f"def slow(answer, target):\n    with open({str(calls)!r}, 'a') as file:\n"
+        "        file.write('x')\n    return 1 / (len(target) != len('an answer'))\n"
+    )
+    (tmp_path / "mine.py").write_text(source)
+    scorer = {"function": "mine:slow"}
+    suites = {"words": {"scorer": scorer}, "labels": {"scorer": scorer}}
+    own = settings_for(tmp_path, tiny_model, suites=suites)
+    receipt = evaluate(begin(own, "r1"))
+    num, num_words = 2 * NUM, 2 * ((NUM + 1) // 2)
+    assert len(calls.read_text()) == num
+    assert receipt.notes["unscored"] == num_words
+    assert receipt.notes["faults"] == {"judge": num_words}
+    again = evaluate(begin(own, "r2"))
+    assert len(calls.read_text()) == num + num_words  # what failed is tried once more
+    assert again.notes["unscored"] == num_words
+    assert again.rows_out == num
+
+
 def test_run_without_its_own_eval_set_takes_the_latest(settings: Settings) -> None:
     begin(settings, "r0")
     run = begin(settings, "r1", eval_set=None)

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import scoring as scorers
-from tasks.errors import UsageError
-from tasks.scoring import SCORERS, Score, score, scorer_version
+from tasks.scoring import KINDS, Score, instrument
 from tasks.scoring.token_f1 import words
 
 CASES = [
@@ -71,6 +70,10 @@ CASES = [
 ]  # fmt: skip
 
 
+def score(name: str, text: str, target: str) -> Score:
+    return instrument(name).score(text, target)
+
+
 @pytest.mark.parametrize(("name", "text", "target", "value"), CASES)
 def test_scorer_gives_the_value_and_says_why(
     name: str, text: str, target: str, value: float | None
@@ -81,7 +84,7 @@ def test_scorer_gives_the_value_and_says_why(
     assert (result.unscored_reason is None) == (value is not None)
 
 
-@given(st.sampled_from(sorted(SCORERS)), st.text(max_size=60), st.text(max_size=60))
+@given(st.sampled_from(sorted(KINDS)), st.text(max_size=60), st.text(max_size=60))
 def test_no_text_breaks_a_scorer(name: str, text: str, target: str) -> None:
     result = score(name, text, target)
     assert result.value is None or 0 <= result.value <= 1
@@ -111,20 +114,11 @@ def test_scorer_that_breaks_leaves_the_sample_unscored(monkeypatch: pytest.Monke
     def broken(text: str, target: str) -> Score:
         raise RuntimeError("boom")
 
-    monkeypatch.setitem(scorers.SCORERS, "exact_match", (1, broken))
+    kind = replace(KINDS["exact_match"], function=broken)
+    monkeypatch.setitem(KINDS, "exact_match", kind)
     result = score("exact_match", "a", "a")
     assert result.value is None
     assert result.unscored_reason == "the scorer exact_match broke: RuntimeError: boom"
-
-
-def test_unknown_scorer_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match="did you mean 'exact_match'") as caught:
-        scorer_version("exact_mach")
-    assert "token_f1" in caught.value.allowed
-
-
-def test_version_is_part_of_the_name() -> None:
-    assert scorer_version("choice") == "choice@1"
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])

@@ -1,11 +1,20 @@
-"""exact_match: the whole answer equals the target after normalisation.
-
-Several right answers are separated in the target by a line break.
+"""exact: the answer is the target, character for character. exact_match: after normalisation, and
+several right answers are separated in the target by a line break.
 """
 
 from __future__ import annotations
 
 from tasks.scoring.base import Score, normalise, right, shown, unscored, wrong
+
+
+def exact(text: str, target: str) -> Score:
+    if not target:
+        return unscored("the target is empty")
+    if text == target:
+        return right(text, f"{shown(text)} is the target")
+    if text.strip() == target.strip():
+        return wrong(text, f"{shown(text)} differs from the target in outer white space")
+    return wrong(text, f"{shown(text)} is not {shown(target)}")
 
 
 def exact_match(text: str, target: str) -> Score:

@@ -1,0 +1,141 @@
+"""docs/scorers.md, made from the scorers themselves: `python -m flows.commands.scorers`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.scoring.functions import FunctionLimits
+from tasks.scoring.registry import KINDS, MAX_READ, Kind
+from tasks.settings.section import Section
+
+_HEAD = """\
+# Scorers
+
+A suite names how its answers are judged: `scorer = "exact_match"`, or with parameters
+
+```toml
+[suites.sums]
+scorer = { name = "numeric", tolerance = 0.01 }
+```
+
+A scorer gives a value from 0 to 1, what it read in the answer, and why it gave that value; all
+three are kept. What it cannot judge, such as a target it cannot read, is **unscored** with a
+reason: that is the judge's fault and counts for no release. An answer that cannot be read is the
+release's fault: 0, with an explanation. `flywheel check` tells a wrong name or parameter.
+
+Parameters are part of the name that scores are kept under, `numeric@1(tolerance=0.01)`: scores by
+other parameters, or by another version of a scorer, are never mixed.
+
+Every example here is run by the tests. Scorers marked *extra* need
+`pip install 'llm-flywheel[scorers]'`."""
+_OWN = """\
+## Your own scorers
+
+A plain function in a module beside `flywheel.toml`:
+
+```python
+# my_scorers.py
+def polite(answer: str, target: str, word: str = "please") -> bool:
+    return word in answer.lower()
+```
+
+```toml
+[suites.mood]
+scorer = { function = "my_scorers:polite", word = "thank you", timeout_s = 2 }
+```
+
+It gives a value from 0 to 1, true or false; or a dict with `value` and, if you like, `answer` and
+`explanation`; or `{"unscored_reason": "..."}`. Other keys of the table are its parameters.
+
+`flywheel check` reads the function's parameters from its source and loads the module once. It runs
+in a process of its own with the limits below, without standard input or output. An exception, a
+limit that is broken or a value of another kind leaves that answer unscored, with the reason and as
+the judge's fault; the next answer is judged by a new process if need be. The process is no sandbox:
+the function may do what you may do. Parameters are shown with the scores, so a secret is none:
+let the function read it from the environment.
+
+Scores are kept under the digest of the module's file, so a changed file judges anew; what else the
+module imports is not part of the digest. The same answer and target must get the same value."""
+
+
+def scorers_markdown() -> str:
+    """Regenerate it with `python -m flows.commands.scorers > docs/scorers.md`."""
+    lines = [_HEAD, "", "| scorer | right is | version |", "| --- | --- | --- |"]
+    for kind in KINDS.values():
+        extra = ", *extra*" if kind.package else ""
+        lines.append(f"| [`{kind.name}`](#{kind.name}) | {kind.meaning} | {kind.version}{extra} |")
+    for kind in KINDS.values():
+        lines += _section(kind)
+    lines += ["", _OWN, "", *_parameters(FunctionLimits)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(kind: Kind) -> list[str]:
+    lines = ["", f"## {kind.name}", "", f"Target: {kind.target}."]
+    if kind.note:
+        lines += ["", kind.note]
+    if kind.max_chars <= MAX_READ:
+        lines += ["", f"An answer of more than {kind.max_chars:,} characters is wrong, unread."]
+    if kind.parameters.model_fields:
+        lines += ["", *_parameters(kind.parameters)]
+    example = kind.example
+    said = "" if not example.parameters else f", with {_inline(example.parameters)}"
+    lines += [
+        "",
+        f"| target{said} | right | wrong |",
+        "| --- | --- | --- |",
+        f"| {_code(example.target)} | {_code(example.right)} | {_code(example.wrong)} |",
+    ]
+    return lines
+
+
+def _parameters(model: type[Section]) -> list[str]:
+    lines = ["| parameter | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    properties = model.model_json_schema()["properties"]
+    for name, field in model.model_fields.items():
+        allowed = _cell(_allowed(properties[name]))
+        lines.append(f"| `{name}` | {_code(field.default)} | {allowed} | {field.description} |")
+    return lines
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(_allowed(one) for one in schema["anyOf"])
+    signs = {
+        "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }  # fmt: skip
+    bounds = [f"{sign} {_number(schema[key])}" for key, sign in signs.items() if key in schema]
+    names = {"string": "a text", "number": "a number", "integer": "a whole number",
+             "boolean": "true, false", "array": "a list", "null": "not set"}  # fmt: skip
+    return ", ".join([names[schema["type"]], *bounds])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
+
+
+def _inline(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in parameters.items())
+
+
+def _code(value: Any) -> str:
+    if value is None:
+        return "–"
+    text = value if isinstance(value, str) else json.dumps(value)
+    shown = text.replace("\n", "↵") or '""'
+    fence = "``" if "`" in shown else "`"
+    blank = " " if "`" in shown else ""
+    return _cell(f"{fence}{blank}{shown}{blank}{fence}")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(scorers_markdown(), end="")
