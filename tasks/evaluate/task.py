@@ -59,7 +59,7 @@ def evaluate(run: Run) -> Receipt:
         scorers = {rule.name: rule.metric for rule in rules}
         may_stop = run.settings.evaluate.stop_when_decided and len(distinct) == len(releases)
         if may_stop:
-            is_sampled = any(release.sampling.temperature > 0 for release in distinct)
+            is_sampled = any(release.is_sampled for release in distinct)
             samples = as_answered(samples, is_sampled=is_sampled)
             samples = in_turn(samples, rules, eval_set)
         wanted = needs.needs(distinct, samples, seeds, in_turn=may_stop)
