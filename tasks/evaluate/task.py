@@ -12,6 +12,7 @@ from typing import Any
 
 from tasks.answering import needs
 from tasks.answering.compute import Work, compute, score_all
+from tasks.answering.hosted import hosted_notes
 from tasks.answering.needs import Need
 from tasks.errors import UsageError
 from tasks.evaluate.stopping import Stopping
@@ -150,6 +151,8 @@ def _receipt(
         "tokens_per_s": round(tokens / run_s, 1) if run_s else None,
         "engines": work.engines,
     }
+    if hosted := hosted_notes(store, run, eval_set, releases.values(), work):
+        notes["hosted"] = hosted
     if stopping is not None and stopping.stops:
         notes["stopped"] = {
             "challengers": stopping.stops,

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from engine.identity import EngineIdentity
 from tasks.backends.base import Backend
+from tasks.backends.hosted.probe import probe
 from tasks.backends.hosted.wire import WIRES, Wire
 from tasks.errors import UsageError
 from tasks.model.canonical import canonical_json
@@ -184,6 +185,10 @@ class HostedSource:
 
     def chunk_size(self, wished: int) -> int:
         return max(wished, _IN_A_CHUNK * self.requests.max_concurrency)
+
+    def probe(self) -> tuple[bool | None, str]:
+        """Whether it answers, at no cost; None: that is all that is known."""
+        return probe(self.wire.api, self.base_url, self.api_key(), self.model)
 
     def load(self) -> Backend:
         from tasks.backends.hosted.backend import Endpoint, HostedBackend
