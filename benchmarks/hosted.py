@@ -1,5 +1,5 @@
-"""An API that fails one request in ten, in every way that it can: is each answer there, once, and is
-none paid for twice, whatever kills the run?
+"""An API that fails one request in ten, in every way that it can: is each answer there, once, and
+is none paid for twice, whatever kills the run?
 
     python -m benchmarks.hosted                  2,000 samples; 20 kills; 10 minutes
 

@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         api, books = self.api, self.api.books
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        prompt = _prompt(body)
+        prompt = prompt_of(body)
         with books.lock:
             number = len(books.bodies)
             books.bodies.append(body)
@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def _prompt(body: dict[str, Any]) -> str:
+def prompt_of(body: dict[str, Any]) -> str:
     """The last thing that was said."""
     if "prompt" in body:
         return str(body["prompt"])

@@ -2,8 +2,9 @@
 
 One line an event: a request that goes out, an answer that came, a request that cost nothing. A
 completion is in the file before anybody else is told of it, so whatever ends this process, none is
-paid for twice; and a request is in it before it goes out, so that none escapes the budget. `fold`
-puts a file into the store and removes it: after every chunk, and at the start of the next run.
+paid for twice (where the machine ends, the last half second may be lost); and a request is in it
+before it goes out, so that none escapes the budget. `fold` puts a file into the store and removes
+it: after every chunk, and at the start of the next run.
 
 Its texts are those of the completions table, its file is the owner's alone.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,6 +30,8 @@ from tasks.store.evals.spending import Spent, save_spending
 
 JOURNAL_FILE = "completions.journal"
 _OWNER_ONLY = 0o600
+#: every answer would hold up those that wait to be read
+_SYNCED_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Journal:
         self._path = home / JOURNAL_FILE
         self._head = {"journal": uuid.uuid4().hex, "run_id": run_id, "currency": currency}
         self._file: int | None = None
+        self._synced_at = 0.0
         self.is_written = False
 
     def sent(self, attempt: int, release_digest: str, worst: Amount) -> None:
@@ -66,13 +71,19 @@ class Journal:
     def arrived(self, attempt: int, amount: Amount, row: dict[str, Any]) -> None:
         """A row of the completions table."""
         self._write({"ended": attempt, "amount": asdict(amount), "row": row})
-        assert self._file is not None, "it was written to"
-        os.fdatasync(self._file)
+        if time.monotonic() - self._synced_at > _SYNCED_EVERY_S:
+            self._sync()
 
     def close(self) -> None:
         if self._file is not None:
+            self._sync()
             os.close(self._file)
             self._file = None
+
+    def _sync(self) -> None:
+        assert self._file is not None, "it was written to"
+        os.fsync(self._file)
+        self._synced_at = time.monotonic()
 
     def _write(self, line: dict[str, Any]) -> None:
         try:

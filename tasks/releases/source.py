@@ -127,7 +127,7 @@ class HostedSource:
         """Raises UsageError where it can be known without a call that it cannot be asked: a key or
         a package that is missing, a sampling parameter that the API does not have."""
         wire = WIRES[declared.api, declared.endpoint]
-        wire.require(name, declared.sampling, declared.omit)
+        wire.require(name, declared.sampling)
         source = cls(
             name=name,
             wire=wire,

@@ -16,11 +16,6 @@ from tasks.model.visible import one_line
 
 _TIMEOUT_S = 5
 _MAX_BYTES = 8 * 2**20
-_HEADERS = {
-    "openai": lambda key: {"Authorization": f"Bearer {key}"},
-    "anthropic": lambda key: {"x-api-key": key, "anthropic-version": "2023-06-01"},
-    "gemini": lambda key: {"x-goog-api-key": key},
-}
 _PATHS = {"openai": "/models", "anthropic": "/v1/models", "gemini": "/v1beta/models"}
 
 
@@ -32,7 +27,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def probe(api: str, base_url: str, key: str, model: str) -> tuple[bool | None, str]:
     """Whether it answers with this key (None: it does, but lists no models), and what it said."""
     request = urllib.request.Request(  # noqa: S310 - the settings admit http and https alone
-        base_url + _PATHS[api], headers=_HEADERS[api](key) if key else {}
+        base_url + _PATHS[api], headers=_headers(api, key) if key else {}
     )
     where = f"{model} at {base_url}"
     try:
@@ -52,6 +47,12 @@ def probe(api: str, base_url: str, key: str, model: str) -> tuple[bool | None, s
     if any(model in (name, name.removeprefix("models/")) for name in names):
         return True, f"{where}: answers, and has it"
     return None, f"{where}: answers, and does not list it among {len(names)} models"
+
+
+def _headers(api: str, key: str) -> dict[str, str]:
+    if api == "anthropic":
+        return {"x-api-key": key, "anthropic-version": "2023-06-01"}
+    return {"x-goog-api-key": key} if api == "gemini" else {"Authorization": f"Bearer {key}"}
 
 
 def _names(body: bytes) -> list[str] | None:

@@ -37,7 +37,7 @@ class Wire:
     schema: _SchemaOf | None = None
     always: Mapping[str, Any] = field(default_factory=dict)
 
-    def require(self, release: str, sampling: SamplingSettings, omit: Collection[str]) -> None:
+    def require(self, release: str, sampling: SamplingSettings) -> None:
         """Raises UsageError where a parameter is set that the API does not have, or the client
         library is not installed."""
         for name in _set(sampling):
