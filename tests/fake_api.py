@@ -273,7 +273,7 @@ def _responses(api: FakeApi, parts: list[str], tokens: dict[str, int]) -> list[s
 
 
 def _messages(api: FakeApi, parts: list[str], tokens: dict[str, int]) -> list[str]:
-    usage = {"input_tokens": tokens["prompt_tokens"], "output_tokens": 1,
+    usage = {"input_tokens": tokens["prompt_tokens"] - 1, "output_tokens": 1,
              "cache_read_input_tokens": 1}  # fmt: skip
     message = {
         "id": "m", "type": "message", "role": "assistant", "model": api.model, "content": [],
@@ -295,7 +295,7 @@ def _messages(api: FakeApi, parts: list[str], tokens: dict[str, int]) -> list[st
 def _gemini(api: FakeApi, parts: list[str], tokens: dict[str, int]) -> list[str]:
     usage = {"promptTokenCount": tokens["prompt_tokens"],
              "candidatesTokenCount": tokens["completion_tokens"],
-             "totalTokenCount": sum(tokens.values())}  # fmt: skip
+             "totalTokenCount": sum(tokens.values()), "cachedContentTokenCount": 1}  # fmt: skip
     lines: list[dict[str, Any]] = [
         {"candidates": [{"content": {"role": "model", "parts": [{"text": part}]}, "index": 0}],
          "modelVersion": api.model}

@@ -11,9 +11,10 @@ from typing import Any, cast
 from openai import AsyncOpenAI
 
 from tasks.backends.base import Usage
+from tasks.backends.hosted.plain import text_of
 from tasks.backends.hosted.providers import Piece
 from tasks.backends.hosted.transport import WholeAnswerError, http_client
-from tasks.backends.hosted.trouble import TroubleError, broken, of_body, withheld
+from tasks.backends.hosted.trouble import TroubleError, of_body, withheld
 from tasks.settings import RequestSettings
 
 _EMPTY = "the answer holds no choice"
@@ -62,7 +63,7 @@ class OpenAIProvider:
         """There are no roles here: the prompt is the contents, an empty line between them."""
         async for piece in self._choices(self._client.completions.create(
             model=self._model,
-            prompt="\n\n".join(str(message["content"]) for message in messages),
+            prompt="\n\n".join(map(text_of, messages)),
             stream=True,
             extra_body=dict(parameters),
         )):  # fmt: skip
@@ -93,25 +94,22 @@ class OpenAIProvider:
     async def _responses(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
     ) -> AsyncIterator[Piece]:
-        try:
-            async with await self._client.responses.create(
-                model=self._model,
-                input=cast(Any, list(messages)),
-                store=False,
-                stream=True,
-                extra_body=dict(parameters),
-            ) as events:
-                async for event in events:
-                    if event.type in ("response.output_text.delta", "response.refusal.delta"):
-                        yield Piece(text=event.delta)
-                    elif event.type == "error":
-                        raise TroubleError(of_body(event.model_dump(), 200))
-                    elif event.type in (
-                        "response.completed", "response.incomplete", "response.failed",
-                    ):  # fmt: skip
-                        yield _of_response(event.response)
-        except WholeAnswerError:
-            raise broken("the answer came whole, and a stream was asked for") from None
+        async with await self._client.responses.create(
+            model=self._model,
+            input=cast(Any, list(messages)),
+            store=False,
+            stream=True,
+            extra_body=dict(parameters),
+        ) as events:
+            async for event in events:
+                if event.type in ("response.output_text.delta", "response.refusal.delta"):
+                    yield Piece(text=event.delta)
+                elif event.type == "error":
+                    raise TroubleError(of_body(event.model_dump(), 200))
+                elif event.type in (
+                    "response.completed", "response.incomplete", "response.failed",
+                ):  # fmt: skip
+                    yield _of_response(event.response)
 
 
 def _of_choice(choice: Any, told: Any) -> Piece:

@@ -51,7 +51,7 @@ def probe(api: str, base_url: str, key: str, model: str) -> tuple[bool | None, s
 
 def _headers(api: str, key: str) -> dict[str, str]:
     if api == "anthropic":
-        return {"x-api-key": key, "anthropic-version": "2023-06-01"}
+        return {"Authorization": f"Bearer {key}", "anthropic-version": "2023-06-01"}
     return {"x-goog-api-key": key} if api == "gemini" else {"Authorization": f"Bearer {key}"}
 
 

@@ -41,4 +41,10 @@ def open_provider(
         from tasks.backends.hosted.openai_api import OpenAIProvider
 
         return OpenAIProvider(endpoint, base_url, key, model, requests)
-    raise AssertionError(f"no adapter for {api}")
+    if api == "anthropic":
+        from tasks.backends.hosted.anthropic_api import AnthropicProvider
+
+        return AnthropicProvider(base_url, key, model, requests)
+    from tasks.backends.hosted.gemini_api import GeminiProvider
+
+    return GeminiProvider(base_url, key, model, requests)

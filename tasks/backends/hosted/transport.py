@@ -9,18 +9,18 @@ from typing import Any
 
 import httpx2
 
-from tasks.backends.hosted.trouble import broken, not_a_stream
+from tasks.backends.hosted.trouble import TroubleError, broken, not_a_stream
 from tasks.settings import RequestSettings
 
 _MAX_BODY_BYTES = 16 * 2**20
 
 
-class WholeAnswerError(Exception):
-    """The server does not stream: the answer came as one JSON body."""
+class WholeAnswerError(TroubleError):
+    """The server does not stream: the answer came as one JSON body, which not everyone reads."""
 
     def __init__(self, value: dict[str, Any]) -> None:
         self.value = value
-        super().__init__("the answer came whole")
+        super().__init__(broken("the answer came whole where a stream was asked for").trouble)
 
 
 def http_client(requests: RequestSettings) -> httpx2.AsyncClient:

@@ -77,13 +77,18 @@ def not_a_stream(content_type: str, body: bytes) -> TroubleError:
 
 def of_error(error: BaseException, now: datetime) -> Trouble:
     """Of what a client library, or reading its answer, raised. `now`: in UTC, with its zone."""
-    if isinstance(error, TroubleError):
-        return error.trouble
+    found: BaseException | None = error
+    while found is not None:  # some client libraries wrap what is raised within a request
+        if isinstance(found, TroubleError):
+            return found.trouble
+        found = found.__cause__
     if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
         was_sent = "Connect" not in type(error.__cause__ or error).__name__
         return Trouble("timeout", "no whole answer in time", may_be_billed=was_sent)
     response = getattr(error, "response", None)
     status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
+    if status is None and isinstance(getattr(error, "code", None), int):
+        status = error.code  # type: ignore[attr-defined]
     body = getattr(error, "body", None)
     if body is None:
         body = getattr(error, "details", None)

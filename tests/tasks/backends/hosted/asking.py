@@ -54,9 +54,10 @@ def ask(text: str = "question", **sampling: Any) -> Ask:
     return Ask((system, {"role": "user", "content": text}), params)
 
 
-def declared(api: FakeApi, **changes: Any) -> ReleaseSettings:
+def declared(server: FakeApi, **changes: Any) -> ReleaseSettings:
     values = {
-        "api": "openai", "model": "big-1", "base_url": api.url, "api_key_env": VARIABLE, **changes,
+        "api": "openai", "model": "big-1", "base_url": server.url, "api_key_env": VARIABLE,
+        **changes,
     }  # fmt: skip
     if values["api"] != "openai":
         values["base_url"] = values["base_url"].removesuffix("/v1")
@@ -64,10 +65,10 @@ def declared(api: FakeApi, **changes: Any) -> ReleaseSettings:
 
 
 @contextmanager
-def loaded(api: FakeApi, **changes: Any) -> Iterator[HostedBackend]:
+def loaded(server: FakeApi, **changes: Any) -> Iterator[HostedBackend]:
     requests = {"max_concurrency": 4, "timeout_s": 5.0, "max_retries": 3}
     requests |= changes.pop("requests", {})
-    source = HostedSource.declared("r", declared(api, requests=requests, **changes))
+    source = HostedSource.declared("r", declared(server, requests=requests, **changes))
     backend = source.load()
     assert isinstance(backend, HostedBackend)
     try:
@@ -77,7 +78,7 @@ def loaded(api: FakeApi, **changes: Any) -> Iterator[HostedBackend]:
 
 
 def answers(
-    api: FakeApi, asks: Sequence[Ask], account: Account | None = None, **changes: Any
+    server: FakeApi, asks: Sequence[Ask], account: Account | None = None, **changes: Any
 ) -> list[Reply]:
-    with loaded(api, **changes) as backend:
+    with loaded(server, **changes) as backend:
         return backend.answer(asks, lambda _, __: None, Meter(account or Account()))

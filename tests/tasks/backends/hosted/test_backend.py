@@ -24,6 +24,8 @@ ENDPOINTS = [
     {"endpoint": "chat"},
     {"endpoint": "completions"},
     {"endpoint": "responses"},
+    {"api": "anthropic"},
+    {"api": "gemini"},
 ]
 every_endpoint = pytest.mark.parametrize("of", ENDPOINTS, ids=lambda of: "-".join(of.values()))
 
@@ -44,7 +46,7 @@ def test_answers_come_with_tokens_times_and_who_gave_them(of: dict[str, str]) ->
     with serving_api(pause_s=0.02) as api:
         replies = answers(api, [ask(f"q{n}") for n in range(6)], account, **of)
     for number, reply in enumerate(replies):
-        prompt = f"q{number}" if of["endpoint"] != "completions" else f"Be brief.\n\nq{number}"
+        prompt = f"q{number}" if of.get("endpoint") != "completions" else f"Be brief.\n\nq{number}"
         assert (reply.text, reply.failure) == (answer_to(prompt), None)
         assert (reply.finish_reason, reply.cached_tokens) == ("stop", 1)
         assert (reply.input_tokens, reply.output_tokens) == (len(prompt), len(answer_to(prompt)))
