@@ -192,7 +192,7 @@ class HostedSource:
 
     def load(self) -> Backend:
         from tasks.backends.hosted.backend import Endpoint, HostedBackend
-        from tasks.backends.hosted.providers import open_provider
+        from tasks.backends.hosted.opening import open_provider
 
         key = self.api_key()
         provider = open_provider(
