@@ -46,7 +46,7 @@ base_url = "{url}"
 api_key_env = "BENCHMARK_KEY"
 [releases.api.requests]
 max_concurrency = {concurrency}
-timeout_s = 1.0
+timeout_s = 4.0
 max_wait_s = 5.0
 [suites.words]
 samples = "words.jsonl"
@@ -157,7 +157,7 @@ def checked(application: Application, num_samples: int) -> dict[str, Any]:
 
 
 def whole(folder: Path, num_samples: int) -> dict[str, Any]:
-    with serving_api(failing(1), pause_s=0.01, slow_s=1.5, retry_after_s=1) as api:
+    with serving_api(failing(1), pause_s=0.01, slow_s=5.0, retry_after_s=1) as api:
         application = Application(folder, api, num_samples)
         started = time.monotonic()
         application.finish()
@@ -169,7 +169,7 @@ def budget(folder: Path, num_samples: int) -> dict[str, Any]:
     """Half of what is needed; killed at three moments; then enough."""
     allowed = num_samples // 2 + 7
     limit = {"FLYWHEEL_EVALUATE__BUDGET__MAX_REQUESTS": str(allowed)}
-    with serving_api(failing(2), pause_s=0.01, slow_s=1.5, retry_after_s=1) as api:
+    with serving_api(failing(2), pause_s=0.01, slow_s=5.0, retry_after_s=1) as api:
         application = Application(folder, api, num_samples)
         for part in (1, 2, 3):
             assert application.kill_at(allowed * part // 4, **limit)
@@ -187,7 +187,7 @@ def budget(folder: Path, num_samples: int) -> dict[str, Any]:
 
 
 def killed(folder: Path, num_samples: int, num_kills: int) -> dict[str, Any]:
-    with serving_api(failing(3), pause_s=0.01, slow_s=1.5, retry_after_s=1) as api:
+    with serving_api(failing(3), pause_s=0.01, slow_s=5.0, retry_after_s=1) as api:
         application = Application(folder, api, num_samples)
         chance = random.Random(4)
         on_their_way = num_killed = 0

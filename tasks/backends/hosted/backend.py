@@ -83,6 +83,9 @@ class HostedBackend:
         started = time.monotonic()
         try:
             return self._runner.run(self._answer_all(asks, on_progress, meter))
+        except BaseException:
+            self._leave()
+            raise
         finally:
             self._run_s += time.monotonic() - started
 
@@ -95,6 +98,14 @@ class HostedBackend:
         finally:
             self._runner.close()
 
+    def _leave(self) -> None:
+        """A signal's exception leaves tasks behind that would go on with the loop's next work."""
+        loop = self._runner.get_loop()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
     async def _answer_all(
         self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter
     ) -> list[Reply]:
@@ -106,9 +117,12 @@ class HostedBackend:
                 replies[place] = await self._answer_one(place, asks[place], meter)
                 on_progress(len(replies), len(asks))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._requests.max_concurrency, len(asks))):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._requests.max_concurrency, len(asks))):
+                    group.create_task(work())
+        except BaseExceptionGroup as several:  # of what is to be told, one is enough
+            raise several.exceptions[0] from None
         if self._wrong is not None:
             raise self._wrong
         return [replies[place] for place in range(len(asks))]

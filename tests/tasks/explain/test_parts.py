@@ -82,3 +82,17 @@ def test_a_change_names_only_the_keys_that_differ(tmp_path: Path, tiny_model: Pa
     assert change("sampling", old, changed) == (
         "temperature 0.0, stop ()", "temperature 0.7, stop ('\\n',)",
     )  # fmt: skip
+
+
+def test_a_model_behind_an_api_is_one_part_with_where_it_is_asked(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    base = settings_for(tmp_path, tiny_model)
+    new = {"model": "big", "api": "openai", "base_url": "http://127.0.0.1:1/v1", "engine": {},
+           "prompt": "two.md"}  # fmt: skip
+    settings = declared(base, new=new)
+    made, _ = grid_of(settings, "one", "new")
+    assert made.parts == ("model", "prompt")
+    assert [cell.source.is_deterministic for cell in made.cells] == [True, False, True, False]
+    told = change("model", settings.release("one"), settings.release("new"))
+    assert told == (str(tiny_model), "big (openai chat http://127.0.0.1:1/v1)")

@@ -40,9 +40,13 @@ class Meter:
     """The same as the backend sees it."""
 
     def __init__(self, account: Account) -> None:
-        self.begin = account.begin
-        self.failed = account.failed
         self._account = account
+
+    def begin(self, place: int, worst: Usage) -> int | None:
+        return self._account.begin(place, worst)
+
+    def failed(self, attempt: int, *, may_be_billed: bool) -> None:
+        self._account.failed(attempt, may_be_billed=may_be_billed)
 
     def arrived(self, attempt: int, place: int, reply: Reply, usage: Usage | None) -> None:
         self._account.arrived.append((place, reply, usage))

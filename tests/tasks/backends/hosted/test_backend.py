@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.backends.hosted import backend as policy
-from tasks.errors import UsageError
+from tasks.errors import StoreError, UsageError
 from tests.fake_api import FAULTS, FakeApi, answer_to, prompt_of, serving_api
 from tests.tasks.backends.hosted.asking import (
     KEY,
@@ -246,6 +247,28 @@ def test_no_body_breaks_anything(body: Any) -> None:
     assert reply.text is None
 
 
+def test_an_answer_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "_MAX_TEXT_CHARS", 10)
+    with serving_api() as api:
+        (reply,) = answers(api, [ask("so long a question")], requests={"max_retries": 1})
+        assert len(api.books.bodies) == 2
+    assert reply.failure is not None
+    assert reply.failure.message == "an answer without an end came"
+
+
+def test_what_cannot_be_written_down_ends_it_at_once_as_what_it_is() -> None:
+    class Full(Meter):
+        def begin(self, place: int, worst: Any) -> int | None:
+            if place > 3:
+                raise StoreError("no room")
+            return super().begin(place, worst)
+
+    with serving_api(pause_s=0.05) as api, loaded(api) as backend:
+        with pytest.raises(StoreError, match="no room"):
+            backend.answer([ask(str(n)) for n in range(40)], _quiet, Full(Account()))
+        assert len(api.books.bodies) <= 8
+
+
 def test_half_a_character_and_the_key_itself_do_not_reach_an_answer() -> None:
     whole = {"model": KEY, "choices": [{"index": 0, "finish_reason": "stop",
              "message": {"role": "assistant", "content": f"\ud800 {KEY} \0"}}]}  # fmt: skip
@@ -297,3 +320,27 @@ def test_the_answers_of_our_own_server_are_those_of_the_engine(tiny_model: Path)
     assert [reply.text for reply in replies] == [one.text for one in expected]
     assert [reply.output_tokens for reply in replies] == [len(one.token_ids) for one in expected]
     assert [reply.finish_reason for reply in replies] == [one.finish_reason for one in expected]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer here")
+def test_a_signal_in_the_middle_leaves_nothing_at_work() -> None:
+    class StopError(BaseException):
+        pass
+
+    def stop(*_: object) -> None:
+        raise StopError
+
+    account = Account()
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with serving_api(pause_s=0.2) as api, loaded(api) as backend:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(StopError):
+                backend.answer([ask(str(n)) for n in range(40)], _quiet, Meter(account))
+            told = len(account.sent), len(account.arrived) + len(account.failed_ones)
+            time.sleep(0.3)
+            assert (len(account.sent), len(account.arrived) + len(account.failed_ones)) == told
+            assert told[0] == told[1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
