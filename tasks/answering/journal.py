@@ -24,6 +24,7 @@ from typing import Any
 
 from tasks.backends.base import Usage
 from tasks.errors import StoreError
+from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.evals import answers as table
 from tasks.store.evals.spending import Spent, save_spending
@@ -137,6 +138,13 @@ def fold(store: Store, home: Path, now: datetime) -> int:
         )
     path.unlink()
     return len(found.rows)
+
+
+def recover(settings: Settings, now: datetime) -> None:
+    """What a killed run had paid for comes into the store; without it nothing is opened."""
+    if (settings.home_path / JOURNAL_FILE).exists():
+        with Store.open(settings.store_path) as store:
+            fold(store, settings.home_path, now)
 
 
 def _read(data: bytes) -> _Found:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tasks.answering.journal import JOURNAL_FILE
 from tests.fake_api import FAULTS, FakeApi, serving_api
 from tests.flows.application import Application, make_application
+from tests.tasks.answering.test_journal import write_journal
 
 KEY = "sk-planted-key-0123456789"
 NUM = 12
@@ -91,3 +93,16 @@ def test_a_variable_that_is_not_set_is_told_before_anything_runs(
     assert answer.code == 2
     assert "the environment variable PLANTED of release 'challenger' is not set" in answer.err
     assert not application.home.exists()
+
+
+def test_a_backup_holds_what_a_killed_run_had_paid_for(tmp_path: Path, tiny_model: Path) -> None:
+    with serving_api() as api:
+        application = hosted(tmp_path / "a", tiny_model, api)
+    assert application.call("ingest", PLANTED=KEY).code == 0
+    write_journal(application.home)
+    told = application.call("backup", "--json")
+    assert told.code == 0, told.err
+    assert not (application.home / JOURNAL_FILE).exists()
+    assert application.call("restore", told.json["path"], "--force").code == 0
+    (row,) = application.call("sql", "select text, run_id from completions", "--json").json["rows"]
+    assert row == ["text 1 \n é", "r"]

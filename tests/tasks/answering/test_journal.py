@@ -26,7 +26,7 @@ def _row(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(home: Path) -> None:
+def write_journal(home: Path) -> None:
     """Four requests: answered, failed at no cost, cut off, and one of which nothing is known."""
     journal = Journal(home, "r", "EUR")
     worst = Amount(100, 50, 0.5)
@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> Any:
 
 
 def test_what_it_holds_comes_into_the_store_once(tmp_path: Path, store: Store) -> None:
-    _write(tmp_path)
+    write_journal(tmp_path)
     path = tmp_path / JOURNAL_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     data = path.read_bytes()
@@ -62,7 +62,7 @@ def test_what_it_holds_comes_into_the_store_once(tmp_path: Path, store: Store) -
 
 
 def test_cut_anywhere_it_keeps_what_was_written_whole(tmp_path: Path, store: Store) -> None:
-    _write(tmp_path)
+    write_journal(tmp_path)
     path = tmp_path / JOURNAL_FILE
     data = path.read_bytes()
     for size in range(0, len(data), 7):
