@@ -294,8 +294,27 @@ COMPLETIONS = TableContract(
         _c("run_id", "VARCHAR", "run that computed it", False),
         _c("created_at", "TIMESTAMP", "UTC", False),
         _c("fault", "VARCHAR", "whose fault the error is: release, judge or harness"),
+        _c("ttft_s", "DOUBLE", "of an API: seconds to the first text"),
+        _c("latency_s", "DOUBLE", "of an API: seconds to the end of the answer"),
+        _c("served_by", "VARCHAR", "of an API: model and build that it says answered"),
     ),
     key=("release_digest", "sample_id", "seed"),
+)
+SPENDING = TableContract(
+    "spending",
+    "what a run spent on an API; the sum over its journals is what counts against its budget",
+    (
+        _c("journal_id", "VARCHAR", "the journal it was read from, each once", False),
+        _c("release_digest", "VARCHAR", "the release that was asked", False),
+        _c("run_id", "VARCHAR", "run that spent it", False),
+        _c("requests", "BIGINT", "attempts, failed ones too", False),
+        _c("input_tokens", "BIGINT", "as told, or at most where nothing was told", False),
+        _c("output_tokens", "BIGINT", "the same", False),
+        _c("cost", "DOUBLE", "of both by the price of that day; 0: no price", False),
+        _c("currency", "VARCHAR", "of the cost", False),
+        _c("created_at", "TIMESTAMP", "UTC", False),
+    ),
+    key=("journal_id", "release_digest"),
 )
 SCORES = TableContract(
     "scores",
@@ -474,6 +493,7 @@ ALL_TABLES = (
     EVAL_SET_SAMPLES,
     RELEASES,
     COMPLETIONS,
+    SPENDING,
     SCORES,
     RUNS,
     RUN_STAGES,

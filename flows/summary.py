@@ -272,6 +272,31 @@ def _evaluate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     speed = notes.get("tokens_per_s")
     text = f"{computed:,} computed, {cached:,} from cache"
     yield "completions", text + (f", {speed:,.0f} tokens/s" if computed and speed else "")
+    for name, told in notes.get("hosted", {}).items():
+        yield from _hosted_facts(name, told)
+
+
+def _hosted_facts(name: str, told: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """Of a release that an API answered for."""
+    spent, builds = told["spent"], told["served_by"]
+    text = f"{name}: {spent['requests']:,} requests, "
+    text += f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
+    if told["currency"]:
+        text += f", {spent['cost']:,.4f} {told['currency']}"
+    yield "asked", text + (f", answered by {next(iter(builds))}" if builds else "")
+    if len(builds) > 1:
+        shown = ", ".join(f"{build} ({num:,})" for build, num in builds.items())
+        yield "caution", f"{name} changed behind its API: its answers came from {shown}"
+    if told["num_unfinished"]:
+        why, num = next(iter(told["unfinished"].items()))
+        more = f" ({num:,} of them)" if num < told["num_unfinished"] else ""
+        yield (
+            "caution",
+            (
+                f"{name}: {told['num_unfinished']:,} answers are not there: {why}{more}; the same "
+                "command asks for them again, and for nothing else"
+            ),
+        )
 
 
 #: what is worth a line of a stage; one that is not here has only its row in the table

@@ -17,6 +17,7 @@ from typing import Any
 
 from flows.options import Options
 from flows.stages import place_of, stage_function, stages_of
+from tasks.answering.journal import fold
 from tasks.errors import FlywheelError, StoreBusyError, StoreError, UsageError
 from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
@@ -221,6 +222,7 @@ def _begin_or_resume(
     now = utc_now()
     digest = request.digest(settings.digest)
     with Store.open(settings.store_path) as store, store.transaction():
+        fold(store, settings.home_path, now)
         killed = ledger.find_killed(store, digest)
         run_id = killed or ledger.new_run_id(now)
         if killed:

@@ -7,7 +7,7 @@ model is looked for, not read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import combinations
@@ -22,6 +22,7 @@ from tasks.privacy.masking import Redactor
 from tasks.privacy.persons import PERSON, require_installed
 from tasks.releases.prompts import AS_LOGGED, load_prompts
 from tasks.releases.resolve import find_local_model
+from tasks.releases.source import HostedSource
 from tasks.rules import in_force
 from tasks.run import raw_key
 from tasks.scoring.suites import (
@@ -176,6 +177,7 @@ class _Check:
         for name in declared if self.every_release else named:
             if name in declared:
                 self.release(name, declared[name])
+        self.one_currency(declared if self.every_release else named)
 
     def challengers(self) -> None:
         """Several of them have a champion, and no two are the same release."""
@@ -199,15 +201,10 @@ class _Check:
                     )
 
     def release(self, name: str, release: ReleaseSettings) -> None:
-        with self.of(f"releases.{name}.model"):
-            path = find_local_model(name, release, self.settings)
-            if path is not None and path.is_dir() and not any(path.glob("*.safetensors")):
-                raise UsageError(
-                    f"the model folder of release {name!r} holds no weights",
-                    received=str(path),
-                    allowed="config.json and *.safetensors",
-                    next=f"correct releases.{name}.model",
-                )
+        if release.api:
+            self.hosted(name, release)
+        else:
+            self.model(name, release)
         with self.of(f"releases.{name}.prompt"):
             prompts = AS_LOGGED
             if release.prompt:
@@ -220,11 +217,49 @@ class _Check:
                         allowed="tasks with a prompt: " + ", ".join(sorted(prompts.by_task)),
                         next=f"add {task}.md or default.md",
                     )
-        if release.sampling.json_schema and find_spec("llguidance") is None:
+        needs_schema = release.sampling.json_schema and not release.api
+        if needs_schema and find_spec("llguidance") is None:
             with self.of(f"releases.{name}.sampling.json_schema"):
                 raise UsageError(
                     "answers in a JSON schema need llguidance, which is not installed",
                     next="pip install 'llm-flywheel[structured]'",
+                )
+
+    def model(self, name: str, release: ReleaseSettings) -> None:
+        with self.of(f"releases.{name}.model"):
+            path = find_local_model(name, release, self.settings)
+            if path is not None and path.is_dir() and not any(path.glob("*.safetensors")):
+                raise UsageError(
+                    f"the model folder of release {name!r} holds no weights",
+                    received=str(path),
+                    allowed="config.json and *.safetensors",
+                    next=f"correct releases.{name}.model",
+                )
+
+    def hosted(self, name: str, release: ReleaseSettings) -> None:
+        """Nothing is called."""
+        with self.of(f"releases.{name}.api"):
+            HostedSource.declared(name, release)
+        budget, price = self.settings.evaluate.budget, release.price
+        if budget.max_cost and not (price.input or price.output):
+            with self.of(f"releases.{name}.price"):
+                raise UsageError(
+                    f"a budget in money needs the price of release {name!r}",
+                    received=f"evaluate.budget.max_cost = {budget.max_cost:g}",
+                    next=f"set input and output in [releases.{name}.price], of a million tokens",
+                )
+
+    def one_currency(self, names: Iterable[str]) -> None:
+        """Of the releases that a budget in money is for."""
+        declared = self.settings.releases
+        paid = [name for name in names if name in declared and declared[name].api]
+        currencies = {declared[name].price.currency for name in paid}
+        if self.settings.evaluate.budget.max_cost and len(currencies) > 1:
+            with self.of("evaluate.budget.max_cost"):
+                raise UsageError(
+                    "a budget in money needs prices in one currency",
+                    received=", ".join(f"{name}: {declared[name].price.currency}" for name in paid),
+                    next="give all prices in one currency",
                 )
 
     def tracking(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from flows.commands.ui import served
 from flows.terminal import console, print_json, print_pairs
 from flows.turn import hold
+from tasks.answering.journal import recover
 from tasks.errors import UsageError
 from tasks.run import utc_now
 from tasks.safekeeping.backup import back_up, backup_path
@@ -18,6 +19,7 @@ def write_backup(target: str, *, config: str | None, as_json: bool) -> int:
     settings, now = read_settings(config), utc_now()
     path = backup_path(settings.home_path, target, now)
     with hold(settings.home_path):
+        recover(settings, now)
         done = back_up(settings, path, now)
     manifest = done.manifest
     if as_json:

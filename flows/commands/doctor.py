@@ -19,6 +19,7 @@ from flows.commands.check import problems_of
 from flows.terminal import console, print_json, print_pairs
 from tasks.errors import FlywheelError, StoreError, UsageError
 from tasks.releases.resolve import find_local_model
+from tasks.releases.source import HostedSource
 from tasks.settings import Settings, find_config, read_settings
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -76,6 +77,11 @@ def _findings(config: str | None) -> list[Finding]:
             findings.append(Finding(subject, False, error.line()))
     for name, release in settings.releases.items():
         with suppress(UsageError):
+            if release.api:
+                findings.append(
+                    Finding(f"release {name}", *HostedSource.declared(name, release).probe())
+                )
+                continue
             path = find_local_model(name, release, settings)
             hub = f"{release.model}: a hub id, fetched when it is first used"
             findings.append(Finding(f"release {name}", True if path else None, str(path or hub)))

@@ -10,6 +10,7 @@ from flows.commands.turn import no_such_run
 from flows.progress import shown
 from flows.terminal import Table, console, print_json, print_pairs, print_table, say
 from flows.turn import hold
+from tasks.answering.journal import recover
 from tasks.errors import UsageError
 from tasks.explain.task import explain
 from tasks.model.answer import Role
@@ -18,7 +19,7 @@ from tasks.model.turn import Turn
 from tasks.record.pages import pages_of, write_pages
 from tasks.report.page import render_explanation
 from tasks.report.wording import interval, percent, points, share
-from tasks.run import Progress, Run
+from tasks.run import Progress, Run, utc_now
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
 
@@ -37,6 +38,7 @@ def explain_run(
     if not settings.store_path.exists():
         raise no_such_run(run_id)
     with hold(settings.home_path), shown() as progress:
+        recover(settings, utc_now())
         run, turn = _read(settings, run_id, progress)
         role = _role(run, turn, challenger)
         names = {"champion": run.request.champion, "challenger": run.request.releases[role]}

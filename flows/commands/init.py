@@ -12,10 +12,12 @@ from pydantic.fields import FieldInfo
 from tasks.errors import UsageError
 from tasks.settings import (
     CONFIG_NAME,
+    BudgetSettings,
     EngineSettings,
     GuardrailSettings,
     PriceSettings,
     ReleaseSettings,
+    RequestSettings,
     SamplingSettings,
     Settings,
     SuiteSettings,
@@ -49,6 +51,8 @@ def config_text() -> str:
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             lines += ["", f"[{field.alias or name}]", *_keys(field.annotation)]
+        if name == "evaluate":
+            lines += ["[evaluate.budget]", *_keys(BudgetSettings)]
     lines += [
         "",
         "# A release is what ships: model, prompt, sampling and engine. Name as many as you like.",
@@ -57,6 +61,7 @@ def config_text() -> str:
         lines += ["", f"[releases.{name}]", *_keys(ReleaseSettings)]
         lines += [f"[releases.{name}.sampling]", *_keys(SamplingSettings)]
         lines += [f"[releases.{name}.engine]", *_keys(EngineSettings)]
+        lines += [f"[releases.{name}.requests]", *_keys(RequestSettings)]
         lines += [f"[releases.{name}.price]", *_keys(PriceSettings)]
     lines += ["", "# A suite is one kind of task with its samples, scorer, margin and owner.", ""]
     lines += ["# [suites.NAME]", *_keys(SuiteSettings)]
@@ -96,10 +101,13 @@ def settings_markdown() -> str:
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             sections.append((f"[{field.alias or name}]", field.annotation))
+        if name == "evaluate":
+            sections.append(("[evaluate.budget]", BudgetSettings))
     sections += [
         ("[releases.NAME]", ReleaseSettings),
         ("[releases.NAME.sampling]", SamplingSettings),
         ("[releases.NAME.engine]", EngineSettings),
+        ("[releases.NAME.requests]", RequestSettings),
         ("[releases.NAME.price]", PriceSettings),
         ("[suites.NAME]", SuiteSettings),
         ("[guardrails.NAME]", GuardrailSettings),

@@ -1,26 +1,31 @@
 """From completions wanted to completions and scores that are kept.
 
 The store is closed while the model computes; completions are kept a chunk at a time, so a kill
-loses at most one chunk. Without anything to compute neither torch nor a model is loaded. Which
-completions are wanted, and what becomes of their scores, is for whoever asks.
+loses at most one chunk of what this machine computed, and nothing of what was paid for
+(journal.py). Without anything to compute neither torch nor a model is loaded. Which completions are
+wanted, and what becomes of their scores, is for whoever asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from engine import EngineError
 from tasks.answering import needs
+from tasks.answering.journal import Journal, fold
+from tasks.answering.meter import RunMeter, completion_row
 from tasks.answering.needs import Need
 from tasks.backends.base import Backend, Reply
 from tasks.model.answer import CompletionKey
 from tasks.model.failure import Failure
-from tasks.releases.resolve import ResolvedRelease, share_processors, unusable_model
+from tasks.releases.resolve import ResolvedRelease, unusable_model
+from tasks.releases.source import share_processors
 from tasks.run import Run
 from tasks.store.evals import answers as table
+from tasks.store.evals.spending import Spent, read_spending, total_spent
 
 
 @dataclass(slots=True)
@@ -51,7 +56,8 @@ def compute(
     model cannot be used."""
     work = Work()
     done, total = 0, len(missing)
-    for _, chunks in needs.batches(missing, run.settings.evaluate.chunk_size):
+    spent = _spent_before(run) if missing else Spent()
+    for chunks in needs.batches(missing, run.settings.evaluate.chunk_size):
         run.progress(stage, done, total, f"loading {chunks[0][0].release.model}")
         backend = _load(chunks[0][0].release)
         try:
@@ -61,7 +67,9 @@ def compute(
                 def on_progress(part: int, _: int, before: int = done, note: str = note) -> None:
                     run.progress(stage, before + part, total, note)
 
-                replies = backend.answer([need.ask() for need in chunk], on_progress)
+                with _metered(run, chunk, spent) as meter:
+                    replies = backend.answer([need.ask() for need in chunk], on_progress, meter)
+                spent = meter.spent
                 _keep(run, chunk, replies, work)
                 done += len(chunk)
                 if is_decided(work):
@@ -96,7 +104,9 @@ def answer_again(
         try:
             for start in range(0, len(wanted), chunk_size):
                 chunk = wanted[start : start + chunk_size]
-                replies = backend.answer([need.ask() for need in chunk], lambda _, __: None)
+                with _metered(run, chunk, Spent()) as meter:
+                    asks = [need.ask() for need in chunk]
+                    replies = backend.answer(asks, lambda _, __: None, meter)
                 answered += [
                     table.StoredCompletion(
                         need.key,
@@ -120,34 +130,34 @@ def _keep(run: Run, chunk: Sequence[Need], replies: Sequence[Reply], work: Work)
         if reply.failure is not None and reply.failure.is_transient:
             work.transient[need.key] = reply.failure
         else:
-            kept.append({
-                **asdict(need.key),
-                "text": reply.text,
-                "finish_reason": reply.finish_reason,
-                "input_tokens": reply.input_tokens,
-                "cached_tokens": reply.cached_tokens,
-                "output_tokens": reply.output_tokens,
-                "error": reply.failure and reply.failure.message,
-                "fault": reply.failure and reply.failure.fault,
-                "run_id": run.run_id,
-                "created_at": run.clock(),
-            })  # fmt: skip
+            kept.append(completion_row(run, need, reply))
     with run.open_store() as store, store.transaction():
         table.save_completions(store, kept)
 
 
 def _load(release: ResolvedRelease) -> Backend:
-    share_processors()
-    from tasks.backends.local import LocalBackend  # loads torch
-
-    identity = release.identity
     try:
-        return LocalBackend(
-            release.model_path,
-            identity.device,
-            identity.dtype,
-            release.batch_invariant,
-            identity.quantization,
-        )
+        return release.source.load()
     except (EngineError, OSError) as error:
         raise unusable_model(release.name, release.model, error) from None
+
+
+def _spent_before(run: Run) -> Spent:
+    """By earlier attempts at this run, with what the last one could not keep any more."""
+    with run.open_store() as store:
+        fold(store, run.settings.home_path, run.clock())
+        return total_spent(read_spending(store, run.run_id).values())
+
+
+@contextmanager
+def _metered(run: Run, chunk: Sequence[Need], spent: Spent) -> Iterator[RunMeter]:
+    """Whatever ends the block: what was paid for in it is in the store."""
+    home = run.settings.home_path
+    journal = Journal(home, run.run_id, chunk[0].release.price.currency)
+    try:
+        yield RunMeter(run, chunk, spent, journal)
+    finally:
+        journal.close()
+        if journal.is_written:
+            with run.open_store() as store:
+                fold(store, home, run.clock())

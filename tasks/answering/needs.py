@@ -75,15 +75,13 @@ def needs(
     ]
 
 
-def batches(
-    missing: Sequence[Need], chunk_size: int
-) -> Iterator[tuple[tuple[Any, ...], list[list[Need]]]]:
-    """Engine key → chunks for that engine; each engine comes once."""
-    by_engine: dict[tuple[Any, ...], list[Need]] = {}
+def batches(missing: Sequence[Need], chunk_size: int) -> Iterator[list[list[Need]]]:
+    """Chunks by source; each source comes once. `chunk_size`: wished; a source may take more."""
+    by_source: dict[tuple[Any, ...], list[Need]] = {}
     for need in missing:
-        by_engine.setdefault(need.release.engine_key, []).append(need)
-    for key, group in by_engine.items():
-        yield key, _chunks(group, chunk_size)
+        by_source.setdefault(need.release.source.key, []).append(need)
+    for group in by_source.values():
+        yield _chunks(group, group[0].release.source.chunk_size(chunk_size))
 
 
 def _chunks(group: Sequence[Need], chunk_size: int) -> list[list[Need]]:

@@ -35,6 +35,11 @@ class Reply:
     cached_tokens: int | None
     output_tokens: int | None
     failure: Failure | None = None
+    #: seconds to the first text and to the end, of an answer that was asked for by itself
+    ttft_s: float | None = None
+    latency_s: float | None = None
+    #: what an API says answered: model and build
+    served_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,37 @@ class BackendFacts:
     run_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that were read and written."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class BudgetSpentError(Exception):
+    """Nothing more may be asked in this run; the message says what is spent."""
+
+
+class Meter(Protocol):
+    """Told of every request that may cost money, before it is sent and as soon as it has ended;
+    `place` is the ask's. It keeps what was paid for, and says when to stop."""
+
+    def begin(self, place: int, worst: Usage) -> int | None:
+        """The number of an attempt that may be sent now and is counted; None: those under way have
+        to end first. `worst`: what it may come to. Raises BudgetSpentError."""
+        ...
+
+    def arrived(self, attempt: int, place: int, reply: Reply, usage: Usage | None) -> None:
+        """A reply that will not be asked for again. `usage` None: not known, so the worst."""
+        ...
+
+    def failed(self, attempt: int, *, may_be_billed: bool) -> None: ...
+
+
 class Backend(Protocol):
-    def answer(self, asks: Sequence[Ask], on_progress: OnProgress) -> list[Reply]:
-        """One reply an ask, in order, all in one batched pass."""
+    def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
+        """One reply an ask, in order; of an engine, all in one batched pass."""
         ...
 
     def facts(self) -> BackendFacts: ...

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from engine import LLM, Completion
-from tasks.backends.base import Ask, BackendFacts, OnProgress, Reply
+from tasks.backends.base import Ask, BackendFacts, Meter, OnProgress, Reply
 from tasks.model.failure import Failure, Fault
 
 
@@ -29,7 +29,7 @@ class LocalBackend:
             model, device, dtype, batch_invariant, quantization=quantization
         )
 
-    def answer(self, asks: Sequence[Ask], on_progress: OnProgress) -> list[Reply]:
+    def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
         prompts = [[dict(message) for message in ask.messages] for ask in asks]
         params = [ask.sampling for ask in asks]
         return [_reply(done) for done in self._open.generate(prompts, params, on_progress)]

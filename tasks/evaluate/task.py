@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from tasks.answering import needs
 from tasks.answering.compute import Work, compute
+from tasks.answering.hosted import hosted_notes
 from tasks.answering.judging import Judged, score_all
 from tasks.answering.needs import Need
 from tasks.errors import UsageError
@@ -59,7 +60,7 @@ def evaluate(run: Run) -> Receipt:
         scorers = instruments(run.settings, [rule.name for rule in rules])
         may_stop = run.settings.evaluate.stop_when_decided and len(distinct) == len(releases)
         if may_stop:
-            is_sampled = any(release.sampling.temperature > 0 for release in distinct)
+            is_sampled = any(release.is_sampled for release in distinct)
             samples = as_answered(samples, is_sampled=is_sampled)
             samples = in_turn(samples, rules, eval_set)
         wanted = needs.needs(distinct, samples, seeds, in_turn=may_stop)
@@ -150,6 +151,8 @@ def _receipt(
         "tokens_per_s": round(tokens / run_s, 1) if run_s else None,
         "engines": work.engines,
     }
+    if hosted := hosted_notes(store, run, eval_set, releases.values(), work):
+        notes["hosted"] = hosted
     if stopping is not None and stopping.stops:
         notes["stopped"] = {
             "challengers": stopping.stops,

@@ -15,7 +15,13 @@ from pydantic import BaseModel
 from tasks.releases.resolve import ResolvedRelease
 from tasks.settings import ReleaseSettings
 
-PARTS = tuple(ReleaseSettings.model_fields)
+#: part → its keys: another model may be asked elsewhere
+PARTS = {
+    "model": ("model", "api", "endpoint", "base_url", "api_key_env", "body", "omit", "requests"),
+    "prompt": ("prompt",),
+    "sampling": ("sampling",),
+    "engine": ("engine",),
+}  # fmt: skip
 
 #: a name for people, and what is declared → the release
 Resolve = Callable[[str, ReleaseSettings], ResolvedRelease]
@@ -47,7 +53,7 @@ def grid(
     (name, old), (other, new) = champion, challenger
 
     def mixed(parts: Sequence[str]) -> ResolvedRelease:
-        of_new = {part: getattr(new, part) for part in parts}
+        of_new = {key: getattr(new, key) for part in parts for key in PARTS[part]}
         named = f"{name} with {' and '.join(parts)} of {other}" if parts else name
         return resolve(named, old.model_copy(update=of_new))
 
@@ -63,6 +69,8 @@ def change(part: str, old: ReleaseSettings, new: ReleaseSettings) -> tuple[str, 
     """What was declared of a part and what is, as people read it: of a section only the keys that
     differ."""
     before, after = getattr(old, part), getattr(new, part)
+    if part == "model" and (old.api or new.api):
+        return _asked(old), _asked(new)
     if not isinstance(before, BaseModel):
         return before or "as logged", after or "as logged"
     keys = [key for key in type(before).model_fields if getattr(before, key) != getattr(after, key)]
@@ -70,6 +78,14 @@ def change(part: str, old: ReleaseSettings, new: ReleaseSettings) -> tuple[str, 
         ", ".join(f"{key} {_shown(getattr(of, key))}" for key in keys) for of in (before, after)
     ]
     return told[0], told[1]
+
+
+def _asked(release: ReleaseSettings) -> str:
+    if not release.api:
+        return release.model
+    return (
+        f"{release.model} ({' '.join((release.api, release.endpoint, release.base_url)).strip()})"
+    )
 
 
 def _shown(value: object) -> str:

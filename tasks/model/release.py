@@ -8,10 +8,15 @@ from typing import Any
 
 from tasks.model.canonical import canonical_json
 
+_CHOSEN = ("dtype", "quantization")
+#: in `engine`, where somebody else's answers
+_PROMISE = "is_deterministic"
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """`prompts` is task → messages; `engine` holds what may change an answer's bits.
+    """`prompts` is task → messages; `engine` holds what may change an answer's bits, or which API
+    was asked for it.
 
     The digest fixes what it is, of whatever name: model content, prompts, sampling and engine.
     """
@@ -27,11 +32,12 @@ class Release:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether another seed may give another answer."""
-        return bool(self.sampling.get("temperature"))
+        """Whether another seed may give another answer: an API does not promise the same one."""
+        return bool(self.sampling.get("temperature")) or not self.engine.get(_PROMISE, True)
 
     @property
     def recipe(self) -> str:
         """What of it somebody chose: two of one recipe differ by machine or build alone."""
-        chosen = [self.engine.get(name) for name in ("dtype", "quantization")]
+        is_hosted = _PROMISE in self.engine
+        chosen = self.engine if is_hosted else [self.engine.get(name) for name in _CHOSEN]
         return canonical_json([self.model_digest, self.prompt_digest, self.sampling, chosen])

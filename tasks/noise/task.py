@@ -71,7 +71,7 @@ def noise(run: Run) -> Receipt:
     memory = Memory(run.settings.home_path / MEMORY_FILE)
     release = resolve_release(run.request.champion, run.settings, memory)
     conditions = tuple(_conditions(release))
-    draws = release.sampling.temperature > 0
+    draws = release.is_sampled
     with run.open_store() as store:
         part = _part(run, store, draws=draws)
         wanted = needs.needs([release], part.chosen, part.seeds)
@@ -157,15 +157,8 @@ def _suites(
 
 def _conditions(release: ResolvedRelease) -> Iterator[Condition]:
     """What can be another one here, and why something cannot."""
-    identity = release.identity
-    yield Condition("batch", "another batch and order", is_promised=identity.batch_invariant)
-    if identity.device_class == "cpu":
-        promised = identity.num_threads is None
-        yield Condition("processor", "another number of threads", is_promised=promised)
-    else:
-        why = f"another processor was not tried: {identity.gpu} is part of the release"
-        yield Condition("processor", "another processor", not_measured=why)
-    why = "" if release.sampling.temperature > 0 else "there is no seed at temperature 0"
+    yield from release.source.conditions()
+    why = "" if release.is_sampled else "there is no seed at temperature 0"
     yield Condition("seed", "another seed", not_measured=why)
     yield Condition("judge", "judging again")
 

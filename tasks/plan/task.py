@@ -53,9 +53,7 @@ def plan(run: Run) -> Receipt:
     rules = suite_rules(settings, {sample.suite for sample in samples})
     names = run.request.releases.values()
     is_sampled = any(
-        settings.releases[name].sampling.temperature > 0
-        for name in names
-        if name in settings.releases
+        settings.releases[name].is_sampled for name in names if name in settings.releases
     )
     samples = as_answered(samples, is_sampled=is_sampled)
     gate = gate_rule(settings, len(run.request.challengers))

@@ -4,7 +4,8 @@ Owns model references (folder, .gguf file, hub id, package:NAME), the cache of m
 the release digest. Knows no SQL and runs no model.
 
 release_digest = sha256 over everything that may change an answer: model content, prompt content,
-sampling, and what engine/identity.py finds of the engine on this machine.
+sampling, and what its source tells of itself (tasks/releases/source.py): what engine/identity.py
+finds of the engine on this machine; or API, endpoint, address, model name and parameters.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ import engine
 from engine.identity import EngineIdentity, engine_identity
 from engine.loading.hub import resolve_model
 from tasks.errors import UsageError
+from tasks.model.guardrail import Price
 from tasks.model.release import Release
 from tasks.releases.memory import Memory
 from tasks.releases.prompts import AS_LOGGED, PromptSet, load_prompts
+from tasks.releases.source import EngineSource, HostedSource, Source, share_processors
 from tasks.settings import CONFIG_NAME, EngineSettings, ReleaseSettings, SamplingSettings, Settings
 
 _PACKAGE = "package:"
+_UNKNOWN = Price(0.0, 0.0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +40,15 @@ class ResolvedRelease:
     name: str
     digest: str
     model: str
-    model_path: Path
-    model_digest: str
+    source: Source
     prompts: PromptSet = field(repr=False)
     sampling: SamplingSettings
-    batch_invariant: bool
-    identity: EngineIdentity
+    price: Price = _UNKNOWN
 
     @property
-    def engine_key(self) -> tuple[str, str, str]:
-        """Releases with the same key are answered by one engine, in one batch."""
-        return self.model_digest, self.identity.device, self.identity.digest
+    def is_sampled(self) -> bool:
+        """Whether another seed may give another answer."""
+        return self.sampling.temperature > 0 or not self.source.is_deterministic
 
     def record(self) -> Release:
         """The release as it is kept: without anything of this machine's folders."""
@@ -54,11 +56,11 @@ class ResolvedRelease:
             name=self.name,
             digest=self.digest,
             model=self.model,
-            model_digest=self.model_digest,
+            model_digest=self.source.model_digest,
             prompt_digest=self.prompts.digest,
             prompts=self.prompts.to_value(),
             sampling=self.sampling.model_dump(mode="json"),
-            engine=_engine_value(self.identity),
+            engine=self.source.value(),
         )
 
 
@@ -74,6 +76,23 @@ def resolve_declared(
     prompts = AS_LOGGED
     if declared.prompt:
         prompts = load_prompts(settings.path(declared.prompt), name)
+    source = _source(name, declared, settings, memory)
+    return ResolvedRelease(
+        name=name,
+        digest=release_digest(
+            source.model_digest, prompts.digest, declared.sampling, source.value()
+        ),
+        model=declared.model,
+        source=source,
+        prompts=prompts,
+        sampling=declared.sampling,
+        price=Price(**declared.price.model_dump()),
+    )
+
+
+def _source(name: str, declared: ReleaseSettings, settings: Settings, memory: Memory) -> Source:
+    if declared.api:
+        return HostedSource.declared(name, declared)
     path = find_model(name, declared, settings)
     uses_schema = bool(declared.sampling.json_schema)
     try:
@@ -81,17 +100,7 @@ def resolve_declared(
         identity = resolve_engine(declared.engine, memory, uses_schema=uses_schema)
     except (engine.EngineError, OSError) as error:
         raise unusable_model(name, declared.model, error) from None
-    return ResolvedRelease(
-        name=name,
-        digest=release_digest(model_digest, prompts.digest, declared.sampling, identity),
-        model=declared.model,
-        model_path=path,
-        model_digest=model_digest,
-        prompts=prompts,
-        sampling=declared.sampling,
-        batch_invariant=declared.engine.batch_invariant,
-        identity=identity,
-    )
+    return EngineSource(path, model_digest, declared.engine.batch_invariant, identity)
 
 
 def resolve_engine(
@@ -113,30 +122,16 @@ def resolve_engine(
     )
 
 
-def share_processors() -> None:
-    """Let torch's waiting threads sleep instead of spin; call it before torch is imported.
-
-    Measured on 2 cores: as quick on an idle machine, and beside one busy process 115 s instead of
-    more than 280 s, because a spinning thread keeps the one it waits for from running.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
 def release_digest(
-    model_digest: str, prompt_digest: str, sampling: SamplingSettings, identity: EngineIdentity
+    model_digest: str, prompt_digest: str, sampling: SamplingSettings, source: Mapping[str, Any]
 ) -> str:
     value = {
         "model": model_digest,
         "prompt": prompt_digest,
         "sampling": sampling.model_dump(mode="json"),
-        "engine": _engine_value(identity),
+        "engine": dict(source),
     }
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _engine_value(identity: EngineIdentity) -> dict[str, Any]:
-    """What is recorded of the engine: of two like devices, which one it was changes nothing."""
-    return identity.as_dict() | {"device": identity.device_class}
 
 
 def find_model(name: str, declared: ReleaseSettings, settings: Settings) -> Path:

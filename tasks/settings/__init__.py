@@ -5,6 +5,7 @@ environment variable: FLYWHEEL_GATE__MARGIN=0.02 sets [gate] margin. Relative pa
 the folder of the file they stand in.
 """
 
+from tasks.settings.hosted import BudgetSettings, RequestSettings
 from tasks.settings.reading import find_config, parse_settings, read_settings
 from tasks.settings.sections import (
     CONFIG_NAME,
@@ -23,6 +24,7 @@ from tasks.settings.sections import (
 
 __all__ = [
     "CONFIG_NAME",
+    "BudgetSettings",
     "CurateSettings",
     "DriftSettings",
     "EngineSettings",
@@ -30,6 +32,7 @@ __all__ = [
     "IngestSettings",
     "PriceSettings",
     "ReleaseSettings",
+    "RequestSettings",
     "SamplingSettings",
     "Settings",
     "SuiteSettings",

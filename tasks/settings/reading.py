@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tasks.errors import ConfigurationError, Problem, UsageError, did_you_mean
+from tasks.settings.hosted import HOLDS_SECRET
 from tasks.settings.sections import CONFIG_NAME, Settings
 from tasks.settings.toml import read_toml
 
@@ -131,9 +132,10 @@ def _problem(item: ErrorDetails, name: str) -> Problem:
         )
     else:
         received = item.get("input")
+        shown = {"missing": "nothing", HOLDS_SECRET: ""}.get(item["type"], repr(received)[:120])
         error = UsageError(
             f"{where or 'settings'} in {name}: {item['msg'].lower()}",
-            received="nothing" if item["type"] == "missing" else repr(received)[:120],
+            received=shown,
             next="flywheel init --print shows every key with its meaning",
         )
     return Problem(where or name, error)

@@ -18,12 +18,22 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from engine import EngineError, SamplingParams
 from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.guardrail import Measure
 from tasks.privacy.policy import check_fields
+from tasks.settings.hosted import (
+    HOLDS_SECRET,
+    Address,
+    Api,
+    BudgetSettings,
+    Endpoint,
+    RequestSettings,
+    Variable,
+)
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
 
@@ -234,6 +244,7 @@ class EvaluateSettings(Section):
         description="ask samples at random, and no more once a loss or a pass is certain or a pass "
         "out of reach",
     )
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)
 
 
 class NoiseSettings(Section):
@@ -343,15 +354,51 @@ class PriceSettings(Section):
 class ReleaseSettings(Section):
     model: str = Field(
         min_length=1,
-        description="folder, .gguf file, hub id, or package:NAME (a GGUF in a Python package)",
+        description="folder, .gguf file, hub id, or package:NAME (a GGUF in a Python package); "
+        "with `api`: the name the API knows it by",
     )
     prompt: str = Field(
         "", description="prompt file, or folder with one file a task; empty: prompts as logged"
     )
+    api: Api = Field(
+        "", description="who answers: openai (and what speaks like it), anthropic, gemini; empty: "
+        "the engine here",
+    )  # fmt: skip
+    endpoint: Endpoint = Field("chat", description="of openai: chat, completions or responses")
+    base_url: Address = Field("", description="of the API; empty: its maker's own")
+    api_key_env: Variable = Field(
+        "", description="environment variable that holds the key; empty: none is sent"
+    )
+    body: dict[str, Any] = Field(
+        default_factory=dict, description="more parameters of a request, as the API names them"
+    )
+    omit: tuple[str, ...] = Field(
+        (), strict=False, description="parameters that a request does not have, such as seed"
+    )
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    requests: RequestSettings = Field(default_factory=RequestSettings)
     # of no digest: another price computes nothing anew
     price: PriceSettings = Field(default_factory=PriceSettings)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ReleaseSettings:
+        """Keys of an API and keys of the engine do not meet in a release."""
+        of_api = ("endpoint", "base_url", "api_key_env", "body", "omit", "requests")
+        strange = ("engine",) if self.api else of_api
+        fields = type(self).model_fields
+        for name in strange:
+            if getattr(self, name) != fields[name].get_default(call_default_factory=True):
+                where = f"has no meaning with api = {self.api!r}" if self.api else "needs `api`"
+                raise PydanticCustomError(HOLDS_SECRET, "`{key}` " + where, {"key": name})
+        if self.api not in ("", "openai") and self.endpoint != "chat":
+            raise PydanticCustomError(HOLDS_SECRET, "`endpoint` needs api = 'openai'")
+        return self
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether another seed may give another answer: of an API it always may."""
+        return bool(self.api) or self.sampling.temperature > 0
 
 
 class SuiteSettings(Section):
@@ -440,7 +487,12 @@ class Settings(Section):
 
     @property
     def digest(self) -> str:
-        values = self.model_dump(mode="json", by_alias=True, exclude={"retention"})
+        left_out: Any = {
+            "retention": True,
+            "evaluate": {"budget"},
+            "releases": {"__all__": {"requests", "api_key_env"}},
+        }
+        values = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

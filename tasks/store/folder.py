@@ -21,7 +21,8 @@ from pathlib import Path
 OURS = (
     "flywheel.duckdb*", ".snapshot-*", ".unfinished-*", "kept", "restoring.json", ".restoring",
     "mlflow.db*", "mlflow-artifacts", "reports", "data-docs", "prefect", "spool",
-    "pseudonym.key*", "evaluate-memory.json*", "ui.json", "run.lock", "run.pid",
+    "completions.journal", "pseudonym.key*", "evaluate-memory.json*", "ui.json", "run.lock",
+    "run.pid",
 )  # fmt: skip
 OWNER_ONLY = 0o077
 _NO_OTHERS = 0o007

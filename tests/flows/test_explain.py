@@ -248,8 +248,8 @@ def test_what_the_harness_loses_leaves_the_estimate_and_is_asked_again(
     evaluated_here(application)
     answer, lost = LocalBackend.answer, Failure("timeout", "too slow today", "harness", True)
 
-    def loses_one(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
-        replies = answer(self, asks, told)
+    def loses_one(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
+        replies = answer(self, asks, told, meter)
         place = next((n for n, ask in enumerate(asks) if ask.messages[-1]["content"].endswith(" 1"
                       + "y" * _LONGER)), None)  # fmt: skip
         return [replace(reply, text=None, failure=lost) if n == place else reply

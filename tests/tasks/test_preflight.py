@@ -217,3 +217,49 @@ def test_the_line_of_the_error_tells_the_first_and_how_many_there_are(folder: Pa
     assert [problem.key for problem in refused.value.problems] == [
         "suites.order.scorer", "suites.mood.scorer",
     ]  # fmt: skip
+
+
+def _hosted(**keys: Any) -> dict[str, Any]:
+    return {"model": "big", "api": "openai", "api_key_env": "THE_KEY", **keys}
+
+
+@pytest.mark.parametrize(
+    ("release", "budget", "key", "says"),
+    [
+        ({}, {}, "api", "the environment variable THE_KEY of release 'now' is not set"),
+        ({"api_key_env": ""}, {}, "api", "names no variable with a key"),
+        ({"api_key_env": "ODD_KEY"}, {}, "api", "holds characters that no key has"),
+        (
+            {"api_key_env": "SET_KEY", "endpoint": "responses", "sampling": {"stop": ["x"]}},
+            {}, "api", "sampling.stop of release 'now' has no name in this API",
+        ),
+        ({"api_key_env": "SET_KEY"}, {"max_cost": 1.0}, "price", "needs the price"),
+        ({"api_key_env": "SET_KEY", "prompt": "none.md"}, {}, "prompt", "does not exist"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_hosted_release_is_told_without_a_call(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, release: Any, budget: Any, key: str, says: str
+) -> None:
+    monkeypatch.delenv("THE_KEY", raising=False)
+    monkeypatch.setenv("SET_KEY", "sk-1")
+    monkeypatch.setenv("ODD_KEY", "kéy\n")
+    releases = {"now": _hosted(**release), "next": {"model": "model"}}
+    told = problems(settings_of(folder, releases=releases, evaluate={"budget": budget}))
+    assert list(told) == [f"releases.now.{key}"]
+    assert says in told[f"releases.now.{key}"]
+
+
+def test_hosted_releases_that_can_be_asked_have_no_problem(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", "sk-1")
+    price = {"input": 1.0, "output": 2.0}
+    releases = {
+        "now": _hosted(price=price),
+        "next": _hosted(base_url="http://127.0.0.1:1/v1", api_key_env="", price=price),
+    }
+    budget = {"evaluate": {"budget": {"max_cost": 1.0}}}
+    assert problems(settings_of(folder, releases=releases, **budget)) == {}
+    releases["next"]["price"] = {**price, "currency": "EUR"}
+    told = problems(settings_of(folder, releases=releases, **budget))
+    assert list(told) == ["evaluate.budget.max_cost"]

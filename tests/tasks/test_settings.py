@@ -160,3 +160,48 @@ def test_toml_of_any_depth_is_refused_in_one_line(tmp_path: Path, text: str, why
     assert len(caught.value.line()) < 1000
     with pytest.raises(UsageError):
         read_settings(str(path), environ={"FLYWHEEL_LOGS": text.partition(" = ")[2]})
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"base_url": "https://user:SECRET@host/v1"},
+        {"base_url": "https://host/v1?key=SECRET"},
+        {"base_url": "https://host/v1#SECRET"},
+        {"base_url": "SECRET"},
+        {"base_url": "https://host:99999/SECRET"},
+        {"base_url": "https://ho st/SECRET"},
+        {"api_key_env": "sk-SECRET"},
+        {"api_key_env": "aizaSECRET"},
+        {"api_key": "SECRET"},
+        {"api": "", "api_key_env": "A_SECRET"},
+    ],
+)
+def test_a_key_in_the_wrong_place_is_refused_and_not_shown(keys: dict[str, str]):
+    assert "SECRET" not in refused({"releases": {"a": {"model": "m", "api": "openai", **keys}}})
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"api": "openai", "engine": {"device": "cpu"}}, "`engine` has no meaning"),
+        ({"base_url": "https://host"}, "`base_url` needs `api`"),
+        ({"omit": ["seed"]}, "`omit` needs `api`"),
+        ({"api": "gemini", "endpoint": "responses"}, "`endpoint` needs api = 'openai'"),
+        ({"api": "opnai"}, "'openai'"),
+    ],
+)
+def test_keys_of_an_api_and_of_the_engine_do_not_meet(keys: dict[str, object], says: str):
+    assert says in refused({"releases": {"a": {"model": "m", **keys}}})
+
+
+def test_a_run_is_the_same_under_another_budget_and_other_limits():
+    def digest(**release: object) -> str:
+        values = {"model": "m", "api": "openai", **release}
+        budget = {"max_requests": len(release)}
+        return parse_settings(
+            {"releases": {"a": values}, "evaluate": {"budget": budget}}, base="."
+        ).digest
+
+    assert digest() == digest(requests={"timeout_s": 3.0}, api_key_env="KEY")
+    assert digest() != digest(endpoint="responses")

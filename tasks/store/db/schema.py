@@ -16,6 +16,7 @@ from expectations.contracts import (
     RANKINGS,
     RUN_SAMPLES,
     SOURCES,
+    SPENDING,
     VERDICTS,
     TableContract,
 )
@@ -138,6 +139,13 @@ def _sealed(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS key_id VARCHAR")
 
 
+def _hosted(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, every answer was computed here."""
+    for column in ("ttft_s DOUBLE", "latency_s DOUBLE", "served_by VARCHAR"):
+        connection.execute(f"ALTER TABLE completions ADD COLUMN IF NOT EXISTS {column}")
+    connection.execute(create_table_sql(SPENDING))
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -154,6 +162,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _guardrails,
     _letters_of_many,
     _sealed,
+    _hosted,
 )
 
 

@@ -12,6 +12,7 @@ from tasks.model.answer import CompletionKey
 from tasks.model.sample import Sample
 from tasks.releases.prompts import AS_LOGGED, PromptSet, Turn
 from tasks.releases.resolve import ResolvedRelease
+from tasks.releases.source import EngineSource
 from tasks.scoring.suites import suite_rules
 from tasks.settings import SamplingSettings, parse_settings
 from tests.tasks.releases.engines import CPU
@@ -21,8 +22,9 @@ BRIEF = PromptSet({"words": (Turn("system", "Be brief."),)}, "prompts/one")
 
 def _release(name: str, prompts: PromptSet = AS_LOGGED, model: str = "m") -> ResolvedRelease:
     return ResolvedRelease(
-        name=name, digest=f"digest-{name}", model="x", model_path=Path("x"), model_digest=model,
-        prompts=prompts, sampling=SamplingSettings(), batch_invariant=True, identity=CPU,
+        name=name, digest=f"digest-{name}", model="x",
+        source=EngineSource(Path("x"), model, batch_invariant=True, identity=CPU),
+        prompts=prompts, sampling=SamplingSettings(),
     )  # fmt: skip
 
 
@@ -76,7 +78,9 @@ def test_many_tasks_without_prompt_are_counted() -> None:
 def test_releases_that_share_an_engine_share_its_chunks() -> None:
     releases = [_release("a"), _release("b"), _release("c", model="other")]
     wanted = needs.needs(releases, [_sample(n) for n in range(3)], range(1))
-    found = {key[0]: chunks for key, chunks in needs.batches(wanted, 4)}
+    found = {
+        chunks[0][0].release.source.model_digest: chunks for chunks in needs.batches(wanted, 4)
+    }
     assert [len(chunk) for chunk in found["m"]] == [4, 2]
     assert {need.release.name for need in found["m"][0]} == {"a", "b"}
     assert {need.release.name for need in found["other"][0]} == {"c"}
@@ -85,7 +89,7 @@ def test_releases_that_share_an_engine_share_its_chunks() -> None:
 def test_chunk_that_is_half_full_ends_with_its_task() -> None:
     samples = [_sample(n, task) for n, task in enumerate("aaabccd")]
     wanted = needs.needs([_release("a")], samples, range(1))
-    ((_, chunks),) = needs.batches(wanted, 4)
+    (chunks,) = needs.batches(wanted, 4)
     assert ["".join(need.sample.task or "" for need in chunk) for chunk in chunks] == [
         "aaa", "bcc", "d",
     ]  # fmt: skip

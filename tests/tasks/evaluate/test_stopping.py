@@ -42,7 +42,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What champion and challenger say, by their prompt, and which questions were asked."""
     told: dict[str, Any] = {"one": "wrong", "two": "an answer", "asked": 0, "but": {}}
 
-    def answer(_: LocalBackend, asks: Any, on_progress: Any) -> list[Reply]:
+    def answer(_: LocalBackend, asks: Any, on_progress: Any, meter: Any) -> list[Reply]:
         told["asked"] += len(asks)
         replies = []
         for ask in asks:
@@ -136,11 +136,11 @@ def test_a_killed_run_goes_on_and_stops_where_it_would_have(
     settings = _settings(tmp_path / "b", tiny_model)
     real, calls = LocalBackend.answer, []
 
-    def stops(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
+    def stops(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(self, asks, told)
+        return real(self, asks, told, meter)
 
     monkeypatch.setattr(LocalBackend, "answer", stops)
     with pytest.raises(KeyboardInterrupt):

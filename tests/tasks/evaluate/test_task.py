@@ -115,11 +115,11 @@ def test_stopped_between_chunks_loses_no_finished_chunk(
 ) -> None:
     real, calls = LocalBackend.answer, []
 
-    def stops(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
+    def stops(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
         calls.append(len(asks))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(self, asks, told)
+        return real(self, asks, told, meter)
 
     monkeypatch.setattr(LocalBackend, "answer", stops)
     with pytest.raises(KeyboardInterrupt):
@@ -212,8 +212,8 @@ def test_transient_error_is_not_remembered(
 ) -> None:
     real = LocalBackend.answer
 
-    def fails(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
-        first, *rest = real(self, asks, told)
+    def fails(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
+        first, *rest = real(self, asks, told, meter)
         lost = replace(
             first, text=None, failure=Failure("device", "out of memory", "harness", True)
         )
@@ -352,10 +352,10 @@ def test_store_is_free_while_the_model_computes(
 ) -> None:
     real, opened = LocalBackend.answer, []
 
-    def looks(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
+    def looks(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
         with Run("x", run.request, settings).open_store() as store:
             opened.append(store.scalar("SELECT count(*) FROM completions"))
-        return real(self, asks, told)
+        return real(self, asks, told, meter)
 
     run = begin(settings, "r1")
     monkeypatch.setattr(LocalBackend, "answer", looks)

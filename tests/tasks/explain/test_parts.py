@@ -49,7 +49,7 @@ def test_cells_are_the_releases_that_could_be_declared(tmp_path: Path, tiny_mode
     assert made.between == made.cells[1:7]
     assert made.names(5) == ("prompt", "engine")
     assert made.cells[5].name == "cell0 with prompt and engine of cell7"
-    assert PARTS == ("model", "prompt", "sampling", "engine", "price")
+    assert tuple(PARTS) == ("model", "prompt", "sampling", "engine")
 
 
 def test_what_has_the_same_content_is_no_part(tmp_path: Path, tiny_model: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_schema_is_sampling_though_it_brings_a_library_into_the_digest(
     sampling = {"max_tokens": 4, "json_schema": '{"type": "object"}'}
     settings = declared(base, schema={"sampling": sampling})
     made, _ = grid_of(settings, "one", "schema")
-    assert made.cells[0].identity != made.cells[-1].identity
+    assert made.cells[0].source.value() != made.cells[-1].source.value()
     assert made.parts == ("sampling",)
 
 
@@ -82,3 +82,17 @@ def test_a_change_names_only_the_keys_that_differ(tmp_path: Path, tiny_model: Pa
     assert change("sampling", old, changed) == (
         "temperature 0.0, stop ()", "temperature 0.7, stop ('\\n',)",
     )  # fmt: skip
+
+
+def test_a_model_behind_an_api_is_one_part_with_where_it_is_asked(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    base = settings_for(tmp_path, tiny_model)
+    new = {"model": "big", "api": "openai", "base_url": "http://127.0.0.1:1/v1", "engine": {},
+           "prompt": "two.md"}  # fmt: skip
+    settings = declared(base, new=new)
+    made, _ = grid_of(settings, "one", "new")
+    assert made.parts == ("model", "prompt")
+    assert [cell.source.is_deterministic for cell in made.cells] == [True, False, True, False]
+    told = change("model", settings.release("one"), settings.release("new"))
+    assert told == (str(tiny_model), "big (openai chat http://127.0.0.1:1/v1)")

@@ -21,6 +21,7 @@ from tasks.noise import task
 from tasks.noise.task import noise
 from tasks.plan.task import plan
 from tasks.releases.memory import Memory
+from tasks.releases.source import EngineSource
 from tasks.settings import Settings
 from tests.tasks.evaluate.stage import begin, rows, sample, settings_for, store_eval_set
 from tests.tiny_model import write_tiny_model
@@ -119,8 +120,8 @@ def test_an_engine_whose_answers_depend_on_the_batch_is_found_and_named(
 ) -> None:
     real = LocalBackend.answer
 
-    def by_place(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
-        first, *rest = real(self, asks, told)
+    def by_place(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
+        first, *rest = real(self, asks, told, meter)
         return [replace(first, text="b" if first.text != "b" else "a"), *rest]
 
     settings = made(tmp_path, letters, temperature=0.0)
@@ -148,8 +149,8 @@ def test_an_answer_that_the_harness_lost_is_not_compared(
     evaluate(run)
     real = LocalBackend.answer
 
-    def loses(self: LocalBackend, asks: Any, told: Any) -> list[Reply]:
-        first, *rest = real(self, asks, told)
+    def loses(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
+        first, *rest = real(self, asks, told, meter)
         return [
             replace(first, text=None, failure=Failure("device", "gone", "harness", True)),
             *rest,
@@ -192,8 +193,10 @@ def test_another_champion_has_no_floor_yet(tmp_path: Path, letters: Path) -> Non
 def test_a_gpu_is_named_and_not_changed(tmp_path: Path, letters: Path) -> None:
     settings = made(tmp_path, letters, temperature=0.0)
     here = task.resolve_release("one", settings, Memory(tmp_path / "memory.json"))
-    there = replace(here.identity, device="cuda:0", gpu="NVIDIA H200 9.0")
-    conditions = {c.name: c for c in task._conditions(replace(here, identity=there))}
+    assert isinstance(here.source, EngineSource)
+    there = replace(here.source.identity, device="cuda:0", gpu="NVIDIA H200 9.0")
+    release = replace(here, source=replace(here.source, identity=there))
+    conditions = {c.name: c for c in task._conditions(release)}
     assert conditions["processor"].not_measured == (
         "another processor was not tried: NVIDIA H200 9.0 is part of the release"
     )

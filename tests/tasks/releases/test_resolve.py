@@ -22,6 +22,7 @@ from tasks.releases.resolve import (
     resolve_engine,
     resolve_release,
 )
+from tasks.releases.source import EngineSource, engine_value
 from tasks.settings import EngineSettings, ReleaseSettings, SamplingSettings, parse_settings
 from tests.tasks.evaluate.stage import settings_for
 from tests.tasks.releases.engines import CPU
@@ -33,9 +34,10 @@ def _resolve(folder: Path, model: str | Path, name: str = "one") -> ResolvedRele
 
 def test_release_is_found_with_its_digests(tmp_path: Path, tiny_model: Path) -> None:
     release = _resolve(tmp_path, tiny_model)
-    assert release.model_path == tiny_model
-    assert release.model_digest == engine.model_digest(tiny_model)
-    identity = release.identity
+    assert isinstance(release.source, EngineSource)
+    assert release.source.path == tiny_model
+    assert release.source.model_digest == engine.model_digest(tiny_model)
+    identity = release.source.identity
     assert (identity.device, identity.dtype) == ("cpu", "float32")
     assert identity.code == code_digest()
     assert release.record().engine == identity.as_dict()
@@ -51,7 +53,7 @@ def test_same_content_under_another_name_is_the_same_release(
 def test_release_digest_changes_with_everything_that_changes_an_answer() -> None:
     def digest(model: str = "m", prompt: str = "p", sampling: Any = None, **engine: Any) -> str:
         declared = SamplingSettings.model_validate(sampling or {})
-        return release_digest(model, prompt, declared, replace(CPU, **engine))
+        return release_digest(model, prompt, declared, engine_value(replace(CPU, **engine)))
 
     variants = [
         digest(),
@@ -91,7 +93,7 @@ def test_sampling_keys_that_are_unset_leave_the_digest_as_it_was() -> None:
     assert declared.sampling.model_dump(mode="json") == recorded
     value = {"model": "m", "prompt": "p", "sampling": recorded, "engine": CPU.as_dict()}
     expected = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-    assert release_digest("m", "p", declared.sampling, CPU) == expected
+    assert release_digest("m", "p", declared.sampling, engine_value(CPU)) == expected
     again = SamplingSettings(max_tokens=9, top_k=7).model_dump(mode="json")
     assert SamplingSettings.model_validate(again) == SamplingSettings(max_tokens=9, top_k=7)
 
@@ -124,7 +126,9 @@ def test_hub_id_goes_through_the_hub_and_its_failure_is_told(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(releases, "resolve_model", lambda reference: tiny_model)
-    assert _resolve(tmp_path, "owner/name").model_path == tiny_model
+    source = _resolve(tmp_path, "owner/name").source
+    assert isinstance(source, EngineSource)
+    assert source.path == tiny_model
 
     def fail(reference: str) -> Path:
         raise engine.EngineError("no network")

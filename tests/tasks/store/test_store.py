@@ -30,7 +30,9 @@ from tasks.store.control.verdicts import (
     write_verdict,
 )
 from tasks.store.db.schema import MIGRATIONS, schema_version
+from tasks.store.evals.answers import save_completions
 from tasks.store.evals.samples import eval_set_frame, read_eval_set, write_eval_set
+from tasks.store.evals.spending import read_spending
 from tasks.store.intake import sources
 from tests.conftest import REPOSITORY
 
@@ -411,3 +413,24 @@ def test_a_file_system_without_hard_links_holds_a_store_too(path, monkeypatch):
     with Store.open(path) as store:
         assert store.scalar("SELECT count(*) FROM runs") == 0
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_store_of_before_apis_takes_their_answers(path: Path):
+    row = {
+        "release_digest": "d", "sample_id": "s", "seed": 0, "text": "t", "finish_reason": "stop",
+        "run_id": "r", "created_at": NOW,
+    }  # fmt: skip
+    with Store.open(path) as store:
+        for column in ("ttft_s", "latency_s", "served_by"):
+            store.execute(f"ALTER TABLE completions DROP COLUMN {column}")
+        store.execute("DROP TABLE spending")
+        store.execute(f"INSERT INTO completions ({', '.join(row)}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                      list(row.values()))  # fmt: skip
+        version = [migration.__name__ for migration in MIGRATIONS].index("_hosted")
+        store.execute("DELETE FROM schema_migrations WHERE version > ?", [version])
+    with Store.open(path) as store:
+        save_completions(store, [{**row, "sample_id": "new", "ttft_s": 0.5, "served_by": "m"}])
+        assert store.rows("SELECT sample_id, ttft_s, served_by FROM completions ORDER BY 1") == [
+            ("new", 0.5, "m"), ("s", None, None),
+        ]  # fmt: skip
+        assert read_spending(store, "r") == {}
