@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.model.answer import Answer
 from tasks.model.comparison import Interval
 from tasks.model.guardrail import GuardrailRule
 from tasks.model.health import Flag
@@ -37,6 +38,16 @@ FLAGS: Mapping[Flag, str] = {
     "always_wrong": "all wrong",
     "flaky": "flaky",
     "always_right": "all right",
+}
+
+#: what became of a sample → as people say it
+OUTCOME_NAMES: Mapping[str, str] = {
+    "lost": "lost",
+    "won": "won",
+    "unscored": "not scored",
+    "both_failed": "both failed",
+    "same": "same score",
+    "reworded": "wording only",
 }
 
 
@@ -151,6 +162,17 @@ def question(sample: Sample, limit: int) -> tuple[str, int]:
     asked = [message for message in sample.messages if message.get("role") == "user"]
     message = (asked or [*sample.messages] or [{}])[-1]
     return shortened(" ".join(content_text(message.get("content", "")).split()), limit)
+
+
+def without_score(answer: Answer) -> str | None:
+    """Why an answer has no score, or none by its text; None where it has one."""
+    if answer.is_failed:
+        reason = answer.unscored_reason or answer.error or "nobody knows why"
+        return f"failed through the release's own fault, counts 0: {reason}"
+    if answer.value is not None:
+        return None
+    reason = answer.unscored_reason or answer.error or "nobody knows why"
+    return f"{'missing' if answer.is_missing else 'not scored'}, counts for no release: {reason}"
 
 
 def content_text(content: Any) -> str:
