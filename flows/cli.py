@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Config, Json, Options, RunId, taking
+from flows.options import Config, Json, Options, RunId, Verbose, taking
 
 INTERRUPTED = 130
 
@@ -53,7 +53,7 @@ _RELEASES = ("champion", "challenger", "seed")
 
 
 @app.command()
-@taking(*_LOGS, *_RELEASES, "inline")
+@taking(*_LOGS, *_RELEASES, "inline", "verbose")
 def run(options: Options) -> int:
     """One whole turn: logs in, verdict out, everything recorded."""
     return _turn("run", options)
@@ -103,7 +103,7 @@ def noise(options: Options) -> int:
 
 
 @app.command()
-@taking("run_id", "champion", "challenger")
+@taking("run_id", "champion", "challenger", "verbose")
 def gate(options: Options) -> int:
     """Decide on the stored scores of an evaluated run: better, no_worse, worse, blocked or
     cannot_tell."""
@@ -151,13 +151,14 @@ def items(
 @app.command()
 def report(
     run_id: RunId = "",
+    verbose: Verbose = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Show the result of a run again, with the paths of its pages."""
     from flows.commands.turn import show_run
 
-    raise typer.Exit(show_run(run_id, config=config, as_json=as_json))
+    raise typer.Exit(show_run(run_id, verbose=verbose, config=config, as_json=as_json))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tasks.model.answer import ROLES, Answer, JudgedSample
 from tasks.model.visible import one_line, visible
 from tasks.report.differences import Piece, word_difference
-from tasks.report.wording import OUTCOME_NAMES, decimal, message_text, shortened, without_score
+from tasks.report.wording import OUTCOME_NAMES, message_text, percent, shortened, without_score
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +48,7 @@ def print_sample(console: Console, item: JudgedSample, place: str) -> None:
         pieces = word_difference(texts[0][0], texts[1][0])
         for role, answer, own, (_, left_out) in zip(ROLES, pair, pieces, texts, strict=True):
             text = _answer(role, answer, own, left_out, is_terminal=console.is_terminal)
-            grid.add_row(f"{role}{repeat}", decimal(answer.counted), text)
+            grid.add_row(f"{role}{repeat}", percent(answer.counted), text)
             if why := _why(answer):
                 grid.add_row("", "", Text(visible(why), style="dim"))
     console.print(grid)

@@ -16,8 +16,9 @@ from typing import Any
 
 from tasks.model.answer import ROLES, JudgedSample, Role
 from tasks.model.explanation import Explanation
+from tasks.model.profile import AnswerProfile
 from tasks.model.turn import Turn
-from tasks.report import commands, flips, funnel, wording
+from tasks.report import commands, drift, flips, funnel, wording
 from tasks.report.escaping import page_templates
 from tasks.report.listing import (
     MAX_TEXT_CHARS,
@@ -28,6 +29,7 @@ from tasks.report.listing import (
 )
 from tasks.report.plot import Plot, draw_split
 from tasks.report.standings import ReleaseRow, suites_of
+from tasks.report.warnings import warnings
 from tasks.scoring.repeats import answer_noise
 
 MAX_FLIPS = 24
@@ -63,6 +65,8 @@ def render(
             curves=None if plot is None or not plot.curves else Markup(plot.curves),  # noqa: S704
             plot_left_out=0 if plot is None else plot.num_left_out,
             changes=changes,
+            warnings=warnings(turn.verdict.suites, turn.profiles),
+            used=_used(turn),
             listed=listing(turn.judged, first=changes.chosen),
             names=_names(turn),
             show_command=show_command(turn),
@@ -96,6 +100,16 @@ def render_answers(turn: Turn, chosen: Sequence[JudgedSample], num_selected: int
             **_script(),
         )
     )
+
+
+def _used(turn: Turn) -> list[tuple[AnswerProfile, float | None]]:
+    """What the answers of both releases are like, each with the mean score on its suite."""
+    means = {
+        (suite.rule.name, role): score.mean
+        for suite in turn.verdict.suites
+        for role, score in suite.releases.items()
+    }
+    return [(profile, means.get((profile.suite, profile.role))) for profile in turn.profiles]
 
 
 def _names(turn: Turn) -> dict[Role, str]:
@@ -141,7 +155,11 @@ def _template(name: str) -> Any:
     environment.globals |= {
         "interval": wording.interval,
         "relative_interval": wording.relative_interval,
+        "moved": drift.moved,
+        "margin": wording.margin,
         "measured": wording.measured,
+        "mean_tokens": wording.mean_tokens,
+        "mean_cost": wording.mean_cost,
         "roles": ROLES,
         "flags": wording.FLAGS,
         "outcome_names": wording.OUTCOME_NAMES,

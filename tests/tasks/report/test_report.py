@@ -157,10 +157,12 @@ def test_long_texts_are_shortened_with_a_visible_mark(decided: Run) -> None:
 def test_page_names_the_columns_that_drifted(decided: Run) -> None:
     turn = read(decided)
     assert "differ from those before" not in page.render(turn, None)
-    alarm = {"column": "model", "psi": 0.319, "p_value": 1e-9, "adjusted_p": 1.2e-8}
+    moved = [{"value": "<b>m-9", "old_share": 0.1, "new_share": 0.4}]
+    alarm = {"column": "model", "psi": 0.319, "adjusted_p": 1.2e-8, "moved": moved}
     redacted = Receipt("redact", turn.run_id, 9, 9, notes={"drift": {"alarms": [alarm]}})
     html = page.render(replace(turn, receipts=(*turn.receipts, redacted)), None)
     assert "differ from those before</strong> in <code>model</code> (PSI 0.32, p 1.2e-08)" in html
+    assert "&lt;b&gt;m-9 10% → 40%" in html
 
 
 def test_page_shows_verdict_denominators_lineage_and_commands(decided: Run) -> None:
