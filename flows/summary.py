@@ -23,6 +23,7 @@ from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
 from tasks.report import drift, wording
+from tasks.report.brief import brief
 from tasks.report.standings import standings, suites_of
 from tasks.settings import Settings
 
@@ -353,17 +354,12 @@ def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False
 
 
 def briefly(outcome: Outcome) -> list[str]:
-    """Why, in a sentence, or two where something must pass; what is probably wrong with the set-up;
-    and where all other sentences are."""
-    decided = outcome.decided
-    if decided is None:
+    """What the verdict is told by where nobody asked for all, and where all other sentences are."""
+    if outcome.decided is None:
         return []
-    told = [*decided.reasons[: 2 if decided.verdict == "blocked" else 1]]
-    told += [text for text in outcome.warnings if text not in told]
-    more = sum(reason not in told for reason in decided.reasons)
-    if more:
-        told.append(f"{more} more sentences: flywheel report -v {outcome.run_id}")
-    return told
+    told, others = brief(outcome.decided, outcome.warnings)
+    more = f"{len(others)} more sentences: flywheel report -v {outcome.run_id}"
+    return [*told, *([more] if others else ())]
 
 
 def summary_markdown(outcome: Outcome) -> str:

@@ -19,6 +19,7 @@ from tasks.model.explanation import Explanation
 from tasks.model.profile import AnswerProfile
 from tasks.model.turn import Turn
 from tasks.report import commands, drift, flips, funnel, wording
+from tasks.report.brief import brief
 from tasks.report.escaping import page_templates
 from tasks.report.listing import (
     MAX_TEXT_CHARS,
@@ -56,6 +57,7 @@ def render(
 
     headline, consequence = wording.headline(turn)
     changes = flips.choose(turn.judged, MAX_FLIPS)
+    warned = warnings(turn.verdict.suites, turn.profiles)
     return str(
         _template("report").render(
             turn=turn,
@@ -65,7 +67,8 @@ def render(
             curves=None if plot is None or not plot.curves else Markup(plot.curves),  # noqa: S704
             plot_left_out=0 if plot is None else plot.num_left_out,
             changes=changes,
-            warnings=warnings(turn.verdict.suites, turn.profiles),
+            brief=brief(turn.verdict, warned),
+            warnings=warned,
             used=_used(turn),
             listed=listing(turn.judged, first=changes.chosen),
             names=_names(turn),

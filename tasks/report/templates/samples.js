@@ -1,5 +1,8 @@
 "use strict";
 // Filters, sorts and walks through the answers of this page. Without it all of them can be read.
+window.addEventListener("beforeprint", function () {
+  document.querySelectorAll("details.more").forEach(function (more) { more.open = true; });
+});
 (function () {
   var list = document.getElementById("samples");
   if (!list) { return; }

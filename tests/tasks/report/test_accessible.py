@@ -90,6 +90,22 @@ def test_no_id_is_there_twice(outline: _Outline):
     assert len(outline.ids) == len(set(outline.ids))
 
 
+def test_the_script_finds_every_element_it_names(outline: _Outline, html: str):
+    script = html[html.index("<script>") : html.index("</script>")]
+    named = set(re.findall(r'(?:field|value|getElementById)\("([a-z]+)"\)', script))
+    assert {"search", "outcome", "suite", "slice", "order", "status", "samples"} <= named
+    assert named <= set(outline.ids)
+
+
+def test_no_column_is_cut_off_on_paper(html: str):
+    printed = html[html.index("@media print") : html.index("</style>")]
+    for widths in re.findall(
+        r"([.\w-]+) \{[^}]*min-width:(?!0)", html[: html.index("@media print")]
+    ):
+        assert re.search(rf"{re.escape(widths)}[^}}]*\{{ min-width:0", printed), widths
+    assert ".scroll { overflow:visible; }" in printed
+
+
 def _luminance(colour: str) -> float:
     """Relative luminance of #rgb or #rrggbb, as WCAG defines it."""
     digits = colour.lstrip("#")
