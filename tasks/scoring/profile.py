@@ -61,6 +61,8 @@ def is_repeating(text: str) -> bool:
     wherever in the phrase it stops. What has no letter or digit, such as a ruled line, is none."""
     text = text.rstrip()
     for length in range(1, min(_MAX_PHRASE, len(text) // _MIN_TIMES) + 1):
+        if text[-1 - length] != text[-1]:
+            continue
         covered = max(_MIN_TIMES * length, _MIN_CHARS)
         tail = text[-covered:]
         if len(tail) == covered and tail[length:] == tail[:-length]:

@@ -324,6 +324,8 @@ def test_of_several_challengers_the_page_explains_its_own(decided: Run) -> None:
     several = replace(turn, request={**turn.request, "challengers": ["a", "b"]})
     (line,) = (c.line for c in commands.commands(several, None) if "explain" in c.line)
     assert line == f"{explain} --challenger {turn.releases['challenger'].name}"
+    (line,) = (c.line for c in commands.commands(several, None) if "show" in c.line)
+    assert line == f"flywheel show {turn.run_id} --lost --challenger candidate"
 
 
 def test_numbers_read_as_people_write_them() -> None:
