@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Config, Json, Options, RunId, taking
+from flows.options import Config, Json, Options, RunId, Verbose, taking
 
 INTERRUPTED = 130
 
@@ -53,7 +53,7 @@ _RELEASES = ("champion", "challenger", "seed")
 
 
 @app.command()
-@taking(*_LOGS, *_RELEASES, "inline")
+@taking(*_LOGS, *_RELEASES, "inline", "verbose")
 def run(options: Options) -> int:
     """One whole turn: logs in, verdict out, everything recorded."""
     return _turn("run", options)
@@ -103,7 +103,7 @@ def noise(options: Options) -> int:
 
 
 @app.command()
-@taking("run_id", "champion", "challenger")
+@taking("run_id", "champion", "challenger", "verbose")
 def gate(options: Options) -> int:
     """Decide on the stored scores of an evaluated run: better, no_worse, worse, blocked or
     cannot_tell."""
@@ -151,13 +151,76 @@ def items(
 @app.command()
 def report(
     run_id: RunId = "",
+    verbose: Verbose = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Show the result of a run again, with the paths of its pages."""
     from flows.commands.turn import show_run
 
-    raise typer.Exit(show_run(run_id, config=config, as_json=as_json))
+    raise typer.Exit(show_run(run_id, verbose=verbose, config=config, as_json=as_json))
+
+
+@app.command()
+def show(
+    run_id: RunId = "",
+    suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",
+    lost: Annotated[bool, typer.Option("--lost", help="the challenger scores less")] = False,
+    won: Annotated[bool, typer.Option("--won", help="the challenger scores more")] = False,
+    both_failed: Annotated[bool, typer.Option("--both-failed", help="both score 0")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="another score, or only another text")
+    ] = False,
+    unscored: Annotated[
+        bool, typer.Option("--unscored", help="of a release no score is known")
+    ] = False,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", metavar="KEY=VALUE", help="in that slice; repeatable"),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, help="samples at most [default: 20 on a terminal, else all]"
+        ),
+    ] = None,
+    challenger: Annotated[
+        str, typer.Option("--challenger", help="of several [default: the leading one]")
+    ] = "",
+    as_csv: Annotated[bool, typer.Option("--csv", help="for a spreadsheet")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="one JSON object a sample")] = False,
+    html: Annotated[str, typer.Option("--html", metavar="FILE", help="as a page")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """The questions of a run with both answers and where they differ, target, score and why."""
+    from flows.commands.show import Shown, show_answers
+    from tasks.model.answer import Outcome
+    from tasks.report.selection import Selection
+
+    outcomes: dict[Outcome, bool] = {
+        "lost": lost, "won": won, "both_failed": both_failed, "unscored": unscored,
+    }  # fmt: skip
+    raise typer.Exit(
+        show_answers(
+            run_id,
+            Shown(
+                selection=Selection(
+                    suite=suite,
+                    outcomes=tuple(name for name, is_asked in outcomes.items() if is_asked),
+                    is_changed=changed,
+                    slices=tuple(slices or ()),
+                ),
+                limit=limit,
+                challenger=challenger,
+                as_csv=as_csv,
+                as_jsonl=as_jsonl,
+                as_json=as_json,
+                html=html,
+            ),
+            config=config,
+        )
+    )
 
 
 @app.command()

@@ -13,6 +13,9 @@ import typer
 Config = Annotated[
     str | None, typer.Option("--config", help="settings file [default: the nearest flywheel.toml]")
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="every sentence of the verdict, not only why")
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object instead of tables")]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="run, or its beginning [default: the last]")
@@ -66,6 +69,7 @@ class Options:
         ),
     ] = None
     run_id: RunId = ""
+    verbose: Verbose = False
     config: Config = None
     as_json: Json = False
 

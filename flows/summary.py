@@ -22,7 +22,8 @@ from tasks.model.guardrail import GuardrailResult
 from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
-from tasks.report import wording
+from tasks.report import drift, wording
+from tasks.report.brief import brief
 from tasks.report.standings import standings, suites_of
 from tasks.settings import Settings
 
@@ -61,7 +62,7 @@ def release_table(outcome: Outcome) -> Table:
             row.name,
             row.verdict or "champion",
             row.rank,
-            *(wording.decimal(mean) for mean in row.means),
+            *(wording.percent(mean) for mean in row.means),
         )
         for row in standings(outcome.releases, outcome.verdicts, outcome.ranking)
     ]
@@ -78,7 +79,7 @@ def verdict_line(outcome: Outcome) -> str:
 
 
 def suite_table(suites: Sequence[SuiteResult]) -> Table:
-    scores = ("champion", "challenger", "difference")
+    scores = ("champion", "challenger", "difference in points")
     columns = ("suite", "metric", "samples", *scores, "margin", "verdict")
     rows = [
         (
@@ -87,7 +88,7 @@ def suite_table(suites: Sequence[SuiteResult]) -> Table:
             str(suite.num_samples),
             *(_with_interval(score.mean, score.interval) for score in suite.releases.values()),
             _with_interval(suite.difference, suite.interval, signed=True),
-            wording.decimal(suite.rule.margin),
+            wording.margin(suite.rule.margin),
             suite.verdict,
         )
         for suite in suites
@@ -173,15 +174,18 @@ def _redact_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
         yield "redacted", ", ".join(f"{name} {count}" for name, count in kinds.items())
     if "drift" in notes:
         yield "drift", _drift_fact(notes["drift"])
+        for alarm in notes["drift"].get("alarms", ()):
+            if text := drift.moved(alarm):
+                yield "moved", f"{alarm['column']}: {text}"
 
 
-def _drift_fact(drift: dict[str, Any]) -> str:
-    if not drift["num_judged"]:
-        return f"not judged: {next(iter(drift['not_judged'].values()))}"
-    compared = f"{drift['num_new']:,} new calls beside {drift['num_reference']:,} before"
-    alarms = ", ".join(f"{alarm['column']} (PSI {alarm['psi']:.2f})" for alarm in drift["alarms"])
+def _drift_fact(found: dict[str, Any]) -> str:
+    if not found["num_judged"]:
+        return f"not judged: {next(iter(found['not_judged'].values()))}"
+    compared = f"{found['num_new']:,} new calls beside {found['num_reference']:,} before"
+    alarms = ", ".join(f"{alarm['column']} (PSI {alarm['psi']:.2f})" for alarm in found["alarms"])
     if not alarms:
-        return f"none in {drift['num_judged']} columns, {compared}"
+        return f"none in {found['num_judged']} columns, {compared}"
     return f"ALARM in {alarms}; {compared}: flywheel drift"
 
 
@@ -222,14 +226,21 @@ def noise_table(receipt: Receipt) -> Table:
             condition.what,
             f"{part.num_changed:,} of {part.num_answers:,}",
             f"{part.num_moved:,} of {part.num_samples:,}",
-            wording.decimal(part.difference, signed=True),
-            wording.decimal(suite.floor_of(condition.name, suite.num_samples)),
+            wording.points(part.difference),
+            wording.unsigned_points(suite.floor_of(condition.name, suite.num_samples)),
         )
         for suite in found.suites
         for condition in found.measured
         for part in [suite.repetitions[condition.name]]
     ]
-    columns = ("suite", "condition", "answers changed", "scores changed", "difference", "floor")
+    columns = (
+        "suite",
+        "condition",
+        "answers changed",
+        "scores changed",
+        "difference in points",
+        "floor",
+    )
     return Table(columns, rows, texts=("suite", "condition"))
 
 
@@ -243,7 +254,7 @@ def plan_table(receipt: Receipt) -> Table:
             suite["role"],
             f"{suite['num_samples']:,}",
             f"{suite['num_clusters']:,}",
-            wording.decimal(suite["margin"]),
+            wording.margin(suite["margin"]),
             f"{suite['discordance']:.0%}{'' if suite['basis'] else ' assumed'}",
             f"{suite['pass_probability']:.0%}",
             f"{suite['stop_probability']:.1%}",
@@ -330,7 +341,8 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     return shown
 
 
-def print_summary(outcome: Outcome, settings: Settings) -> None:
+def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False) -> None:
+    """`verbose`: every sentence of the verdict."""
     console = terminal.console()
     console.print()
     if outcome.resumed_after:
@@ -358,12 +370,21 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
         if decided.guardrails:
             print_table(console, guardrail_table(decided.guardrails))
         say(console, verdict_line(outcome), f"bold {_COLOURS[decided.verdict]}")
-        for reason in decided.reasons:
-            say(console, f"  · {reason}")
+        for sentence in decided.reasons if verbose else briefly(outcome):
+            say(console, f"  · {sentence}")
         console.print()
     if opened := pages(outcome, settings):
         print_pairs(console, opened)
         console.print()
+
+
+def briefly(outcome: Outcome) -> list[str]:
+    """What the verdict is told by where nobody asked for all, and where all other sentences are."""
+    if outcome.decided is None:
+        return []
+    told, others = brief(outcome.decided, outcome.warnings)
+    more = f"{len(others)} more sentences: flywheel report -v {outcome.run_id}"
+    return [*told, *([more] if others else ())]
 
 
 def summary_markdown(outcome: Outcome) -> str:
@@ -387,8 +408,5 @@ def noise_markdown(receipt: Receipt) -> str:
 
 
 def _with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
-    text = wording.decimal(value, signed=signed)
-    if ends is None:
-        return text
-    low, high = (wording.decimal(end, signed=signed) for end in (ends.low, ends.high))
-    return f"{text} [{low}, {high}]"
+    text = wording.points(value) if signed else wording.percent(value)
+    return text if ends is None else f"{text} [{wording.interval(ends, signed=signed)}]"

@@ -20,11 +20,13 @@ from flows.stages import place_of, stage_function, stages_of
 from tasks.answering.journal import fold
 from tasks.errors import FlywheelError, StoreBusyError, StoreError, UsageError
 from tasks.model.answer import Role
+from tasks.model.profile import of_pair, profiles_in
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
 from tasks.model.verdict import SHIPS, Rank, RecordedVerdict
 from tasks.model.window import window
+from tasks.report.warnings import warnings
 from tasks.run import Progress, Run, raw_key, silent, utc_now
 from tasks.safekeeping.purge import KEPT_DAYS, purge
 from tasks.settings import Settings, find_config
@@ -74,6 +76,14 @@ class Outcome:
         """What the gate lets pass; "cannot tell" is not a pass."""
         return self.verdict in SHIPS
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is probably wrong with the set-up, told of the leading challenger."""
+        if self.decided is None:
+            return ()
+        leading = next(iter(self.verdicts))
+        return warnings(self.decided.suites, of_pair(profiles_in(self.receipts), leading))
+
     def to_dict(self) -> dict[str, Any]:
         """The object `flywheel run --json` prints; its keys are part of the interface."""
         return {
@@ -81,6 +91,11 @@ class Outcome:
             "verdict": self.verdict,
             "reasons": list(self.decided.reasons) if self.decided else [],
             "stages": [receipt.to_dict() for receipt in self.receipts],
+            "warnings": list(self.warnings),
+            "answers": [
+                {**profile.to_json(), "release": self.releases.get(profile.role, "")}
+                for profile in profiles_in(self.receipts)
+            ],
             "suites": [suite.to_json() for suite in self.decided.suites] if self.decided else [],
             "guardrails": [part.to_json() for part in self.decided.guardrails]
             if self.decided

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flows.commands.turn import no_such_run
 from tasks.errors import UsageError
+from tasks.model.answer import Role
 from tasks.model.run import RunRequest
 from tasks.model.turn import Turn
 from tasks.record.reading import read_turn
@@ -32,3 +33,19 @@ def read_decided(
     request = RunRequest.from_json(ledger.run_value(store, found, "request") or "{}")
     run = Run(found, request, settings, progress)
     return run, read_turn(store, found, run.seeds, versions={})
+
+
+def role_of(run: Run, turn: Turn, challenger: str, *, next: str) -> Role:
+    """The part that a challenger played in the run; of none named the leading one. Raises
+    UsageError for one that the run did not judge."""
+    if not challenger:
+        return turn.leading
+    named = {run.request.releases[role]: role for role in turn.verdicts}
+    if challenger not in named:
+        raise UsageError(
+            "the run judged no such challenger",
+            received=challenger,
+            allowed=", ".join(named),
+            next=f"{next} --challenger with one of them, or without it",
+        )
+    return named[challenger]

@@ -8,6 +8,8 @@ from flows.commands.turn import no_such_run
 from flows.terminal import Table, console, print_json, print_table
 from tasks.errors import UsageError
 from tasks.model.drift import ColumnDrift
+from tasks.model.visible import one_line
+from tasks.report.drift import moved
 from tasks.settings import read_settings
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -29,12 +31,22 @@ def show_drift(run_id: str, *, config: str | None, as_json: bool) -> int:
                 next="flywheel run, once there are calls to compare",
             )
         columns = table.read(store, compared)
+        receipt = ledger.finished_stage(store, compared, "redact")
+        notes = receipt.notes.get("drift", {}) if receipt else {}
+        alarms = {alarm["column"]: alarm for alarm in notes.get("alarms", ())}
     if as_json:
-        print_json({"run_id": compared, "columns": [asdict(column) for column in columns]})
+        told = [
+            {**asdict(column), "moved": alarms.get(column.column_name, {}).get("moved", [])}
+            for column in columns
+        ]
+        print_json({"run_id": compared, "columns": told})
         return 0
     print(f"new calls of {compared}")
     rows = [_cells(column) for column in columns]
     print_table(console(), Table(_HEADINGS, rows, texts=("column", "test", "judgement")))
+    for name, alarm in alarms.items():
+        if text := moved(alarm):
+            print(one_line(f"{name}: {text}"))
     return 0
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from flows.commands.decided import read_decided
+from flows.commands.decided import read_decided, role_of
 from flows.commands.turn import no_such_run
 from flows.progress import shown
 from flows.terminal import Table, console, print_json, print_pairs, print_table, say
 from flows.turn import hold
 from tasks.answering.journal import recover
-from tasks.errors import UsageError
 from tasks.explain.task import explain
-from tasks.model.answer import Role
 from tasks.model.explanation import Amount, Explanation
 from tasks.model.turn import Turn
 from tasks.record.pages import pages_of, write_pages
@@ -40,7 +38,7 @@ def explain_run(
     with hold(settings.home_path), shown() as progress:
         recover(settings, utc_now())
         run, turn = _read(settings, run_id, progress)
-        role = _role(run, turn, challenger)
+        role = role_of(run, turn, challenger, next="flywheel explain")
         names = {"champion": run.request.champion, "challenger": run.request.releases[role]}
         turn, is_leading = turn.pair(role), role == turn.leading
         found = explain(run, turn, names, suite, num_samples)
@@ -66,21 +64,6 @@ def _read(settings: Settings, run_id: str, progress: Progress) -> tuple[Run, Tur
             next="flywheel run, or flywheel gate for one that evaluated",
             progress=progress,
         )
-
-
-def _role(run: Run, turn: Turn, challenger: str) -> Role:
-    """The part that a challenger played in the run; of none named the leading one."""
-    if not challenger:
-        return turn.leading
-    named = {run.request.releases[role]: role for role in turn.verdicts}
-    if challenger not in named:
-        raise UsageError(
-            "the run judged no such challenger",
-            received=challenger,
-            allowed=", ".join(named),
-            next="flywheel explain --challenger with one of them, or without it",
-        )
-    return named[challenger]
 
 
 def _show(found: Explanation, seconds: float, page: Path) -> None:

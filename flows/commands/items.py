@@ -12,7 +12,7 @@ from flows.terminal import Table, console, print_json, print_table
 from tasks.model.health import SampleHealth, SetHealth, SuiteHealth
 from tasks.model.turn import Turn
 from tasks.model.visible import one_line
-from tasks.report.wording import FLAGS, OTHER_REPEATS, decimal, question, repeats
+from tasks.report.wording import FLAGS, OTHER_REPEATS, percent, question, repeats
 from tasks.scoring.repeats import answer_noise
 from tasks.settings import read_settings
 from tasks.statistics.repeats import Noise
@@ -95,7 +95,7 @@ def _row(item: SampleHealth) -> tuple[str, ...]:
         item.sample.sample_id[:12],
         item.sample.suite,
         ", ".join(FLAGS[flag] for flag in item.flags),
-        decimal(item.mean),
+        percent(item.mean),
         f"{item.num_answers:,}",
         f"{text}…" if left_out else text,
     )

@@ -45,7 +45,8 @@ def run_command(command: str, options: Options) -> int:
     ):
         if not options.backfill:
             result = turn_one(replace(request, logs=logs))
-            _show(result, settings, _to_object(command, result), as_json=options.as_json)
+            told = _to_object(command, result)
+            _show(result, settings, told, as_json=options.as_json, verbose=options.verbose)
             return _exit_code(result, request)
         objects, codes = [], []
         for day in days:
@@ -55,7 +56,7 @@ def run_command(command: str, options: Options) -> int:
             print(f"day {day.since} to {day.until}{turned}", file=sys.stderr)
             result = done or turn_one(asked)
             if not options.as_json:
-                print_summary(result, settings)
+                print_summary(result, settings, verbose=options.verbose)
             told = _to_object(command, result)
             objects.append({"since": day.since, "until": day.until, **told})
             codes.append(_exit_code(result, request))
@@ -94,11 +95,18 @@ def _turning(settings: Settings, *, in_prefect: bool) -> Iterator[Turn]:
         yield turn_in_prefect
 
 
-def _show(result: Outcome, settings: Settings, as_object: dict[str, Any], *, as_json: bool) -> None:
+def _show(
+    result: Outcome,
+    settings: Settings,
+    as_object: dict[str, Any],
+    *,
+    as_json: bool,
+    verbose: bool,
+) -> None:
     if as_json:
         print_json(as_object)
     else:
-        print_summary(result, settings)
+        print_summary(result, settings, verbose=verbose)
 
 
 @contextmanager
@@ -146,12 +154,12 @@ def no_such_run(run_id: str) -> UsageError:
     )
 
 
-def show_run(run_id: str, *, config: str | None, as_json: bool) -> int:
+def show_run(run_id: str, *, verbose: bool, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     with Store.open(settings.store_path, read_only=True) as store:
         newest = ledger.find_run(store, run_id)
         if newest is None:
             raise no_such_run(run_id)
         result = outcome(store, newest)
-    _show(result, settings, result.to_dict(), as_json=as_json)
+    _show(result, settings, result.to_dict(), as_json=as_json, verbose=verbose)
     return 0

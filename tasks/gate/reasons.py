@@ -8,9 +8,19 @@ from typing import Any
 from tasks.model.answer import ROLES, JudgedSample
 from tasks.model.comparison import Comparison
 from tasks.model.guardrail import GuardrailResult
+from tasks.model.profile import AnswerProfile
 from tasks.model.verdict import Decision, GateRule, MustPass, SliceResult, SuiteResult
 from tasks.report.noise import noise_sentences
-from tasks.report.wording import decimal, measured, points, relative, relative_interval
+from tasks.report.warnings import warnings
+from tasks.report.wording import (
+    margin,
+    measured,
+    percent,
+    points,
+    relative,
+    relative_interval,
+    unsigned_points,
+)
 
 _MAX_NAMED = 5
 #: weights cost a set so much of its samples before they are spoken of
@@ -31,11 +41,18 @@ def reasons(
     changes: Sequence[str] = (),
     num_challengers: int = 1,
     stopped: Mapping[str, Any] | None = None,
+    profiles: Sequence[AnswerProfile] = (),
 ) -> tuple[str, ...]:
-    """Why the verdict is what it is: the decisive sentence first, then suite by suite. `changes`:
+    """Why the verdict is what it is: the decisive sentence first, then what must
+    pass, then suite by suite. `changes`:
     what is decided by and was planned otherwise. `num_challengers`: that share the error rate.
-    `stopped`: evaluate's note where it did not ask all samples, and `why` for this challenger."""
-    sentences = [_headline(decision)]
+    `stopped`: evaluate's note where it did not ask all samples, and `why` for this challenger.
+    `profiles`: what the answers of the two releases are like."""
+    sentences = [
+        _headline(decision),
+        *_must_pass(decision.must_pass),
+        *warnings(decision.suites, profiles),
+    ]
     if stopped:
         sentences.append(
             f"Stopped after {stopped['num_samples']} of {stopped['num_samples_in_all']} samples, "
@@ -55,7 +72,6 @@ def reasons(
         )
     if decision.is_same_release:
         sentences.append("Champion and challenger are the same release: nothing can have changed.")
-    sentences += _must_pass(decision.must_pass)
     num_slices = sum(part.role != "report" for part in decision.slices)
     alpha = gate.alpha_of_look(decision.look)
     sentences += [_slice(part, num_slices, alpha) for part in decision.slices if part.holds]
@@ -132,9 +148,9 @@ def _pooled(decision: Decision) -> list[str]:
     pooled = decision.pooled
     if pooled is None:
         return []
-    low, high = (decimal(end, signed=True) for end in (pooled.interval.low, pooled.interval.high))
+    low, high = (points(end) for end in (pooled.interval.low, pooled.interval.high))
     text = (
-        f"All gating suites together: {decimal(pooled.difference, signed=True)}, "
+        f"All gating suites together: {points(pooled.difference)} points, "
         f"{low} to {high}; this does not gate."
     )
     lost = any(suite.verdict == "worse" for suite in decision.suites)
@@ -154,8 +170,8 @@ def _suite(suite: SuiteResult) -> str:
         return f"suite {rule.name}: no samples{besides}, so nothing can be said: {verdict}."
     size = f"{_count(suite.num_samples, 'sample')} ({_clusters(suite)})"
     champion, challenger = (suite.releases[role].mean for role in ROLES)
-    scores = f"suite {rule.name}, {rule.metric}: challenger {decimal(challenger)} against champion "
-    scores += f"{decimal(champion)} on {size}"
+    scores = f"suite {rule.name}, {rule.metric}: challenger {percent(challenger)} against champion "
+    scores += f"{percent(champion)} on {size}"
     comparison = suite.comparison
     if comparison is None:
         return f"{scores}: an interval needs at least two clusters: {verdict}."
@@ -172,19 +188,19 @@ def _clusters(suite: SuiteResult) -> str:
 
 
 def _numbers(comparison: Comparison, suite: SuiteResult) -> str:
-    interval, margin = comparison.interval, suite.rule.margin
-    low, high = (decimal(end, signed=True) for end in (interval.low, interval.high))
+    interval, allowed = comparison.interval, suite.rule.margin
+    low, high = (points(end) for end in (interval.low, interval.high))
     text = (
-        f"{decimal(comparison.difference, signed=True)}"
+        f"{points(comparison.difference)} points"
         f"{' on the pairs that are known' if suite.num_unknown else ''}, "
-        f"{100 * (1 - suite.level):.4g}% interval {low} to {high}, margin {margin:g}"
+        f"{100 * (1 - suite.level):.4g}% interval {low} to {high}, margin {margin(allowed)}"
     )
     if suite.num_won is not None:
         text += f", {suite.num_won} won and {suite.num_lost} lost"
-    if -margin < interval.low and interval.high < 0:
+    if -allowed < interval.low and interval.high < 0:
         text += (
             f"; worse by at most {points(-interval.low).lstrip('+')} points, within the "
-            f"{100 * margin:g} that are allowed"
+            f"{margin(allowed)} that are allowed"
         )
     return text
 
@@ -210,12 +226,12 @@ def _standing(suite: SuiteResult) -> list[str]:
     if len(standing.looks) == 1 and standing.taken_at == standing.num_samples:
         name = suite.rule.name
         return [f"suite {name}: the first look at this pair of releases, and the planned one."]
-    low, high = (decimal(e, signed=True) for e in (standing.interval.low, standing.interval.high))
+    low, high = (points(e) for e in (standing.interval.low, standing.interval.high))
     looks = _count(len(standing.looks), "look")
     text = (
         f"suite {suite.rule.name}: {looks} at this pair of releases, "
         f"{_count(standing.num_samples, 'sample')} in all: "
-        f"{decimal(standing.difference, signed=True)}, "
+        f"{points(standing.difference)} points, "
     )
     if standing.interval.low > standing.interval.high:
         text += (
@@ -235,7 +251,7 @@ def _shown(suite: SuiteResult, *, is_stopped: bool) -> list[str]:
     why = "could only be drawn by outcome" + (", or were asked out of turn" if is_stopped else "")
     return [
         f"suite {suite.rule.name}: {_count(suite.num_shown, 'sample')} of production, on which the "
-        f"challenger scores {decimal(challenger)} and the champion {decimal(champion)}, {why}, so "
+        f"challenger scores {percent(challenger)} and the champion {percent(champion)}, {why}, so "
         "they are shown and do not count."
     ]
 
@@ -307,22 +323,24 @@ def _look(decision: Decision, gate: GateRule) -> list[str]:
 def _slice(part: SliceResult, num_slices: int, alpha: float) -> str:
     name = f"{_slice_name(part)}: "
     if part.num_samples == 0:
-        return f"{name}guarded with margin {part.margin:g}, and no sample is in it: cannot_tell."
+        return (
+            f"{name}guarded with margin {margin(part.margin)}, and no sample is in it: cannot_tell."
+        )
     numbers = (
-        f"challenger {decimal(part.challenger)} against champion {decimal(part.champion)} on "
+        f"challenger {percent(part.challenger)} against champion {percent(part.champion)} on "
         f"{_count(part.num_samples, 'sample')}"
     )
     if part.interval is not None:
-        low, high = (decimal(end, signed=True) for end in (part.interval.low, part.interval.high))
+        low, high = (points(end) for end in (part.interval.low, part.interval.high))
         numbers += f", interval {low} to {high}"
-    numbers += f", margin {part.margin:g}"
+    numbers += f", margin {margin(part.margin)} points"
     if part.is_alarm:
         return (
             f"{name}{numbers}: worse. Among the {num_slices} slices looked at, at most "
             f"{alpha / 2:.3g} of such alarms are false."
         )
     if part.noise_floor is not None and part.margin < part.noise_floor:
-        numbers += f", which is below the noise floor, {decimal(part.noise_floor)}"
+        numbers += f", which is below the noise floor, {unsigned_points(part.noise_floor)}"
     return f"{name}{numbers}: cannot_tell, and it is guarded."
 
 

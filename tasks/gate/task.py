@@ -15,11 +15,13 @@ from tasks.gate.ranking import leading, ranking
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
 from tasks.model.answer import Role
+from tasks.model.profile import of_pair
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import Decision
 from tasks.run import Run
 from tasks.scoring import policy
-from tasks.scoring.suites import gate_rule, guardrail_rules, suite_rules
+from tasks.scoring.profile import profiles
+from tasks.scoring.suites import gate_rule, guardrail_rules, known_prices, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store.control import evidence, ledger, verdicts
 from tasks.store.control.evidence import EvidenceKey
@@ -81,6 +83,7 @@ def gate(run: Run) -> Receipt:
     ranked = ranking(judged, rules, settings.gate.alpha, rule.unseen_loss)
     leader = leading({role: each.verdict for role, each in decisions.items()}, ranked)
     decision = decisions[leader]
+    answered = profiles(judged, known_prices(settings, run.request.releases))
     declared = policy.policy(rules, rule, guardrails)
     planned_by = plan.notes.get("policy") if plan is not None else None
     changes = () if planned_by is None else policy.changes(planned_by, declared)
@@ -98,6 +101,7 @@ def gate(run: Run) -> Receipt:
             "policy": policy.digest(declared),
             "policy_changes": list(changes),
             "challengers": {role: each.verdict for role, each in decisions.items()},
+            "answers": [profile.to_json() for profile in answered],
         },
     )
     with run.open_store() as store, store.transaction():
@@ -113,6 +117,7 @@ def gate(run: Run) -> Receipt:
                     changes,
                     len(challengers),
                     stopped and {**stopped, "why": stopped["challengers"][role]},
+                    of_pair(answered, role),
                 ),
                 suites=each.suites,
                 slices=each.slices,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tasks.model.failure import Fault
 from tasks.model.sample import Sample
@@ -71,6 +72,14 @@ MISSING = Answer(is_missing=True, fault="harness")
 UNSCORED = Answer(fault="judge")
 
 
+#: what became of a sample between champion and challenger, each sample one of these. unscored: of a
+#: release no score is known. both_failed: both score 0. same: the same score, more than 0
+Outcome = Literal["lost", "won", "unscored", "both_failed", "same"]
+OUTCOMES: tuple[Outcome, ...] = ("lost", "won", "unscored", "both_failed", "same")
+#: scores that differ by less are one: means over repeats are not exact
+_SAME_SCORE = 1e-9
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedSample:
     """A sample with the answers of every release of a run: one a repeat, in the order of seeds."""
@@ -108,4 +117,19 @@ class JudgedSample:
     @property
     def is_flip(self) -> bool:
         """Whether the judgement changed: another score, or one release alone has one."""
-        return self.is_one_sided or abs(self.difference() or 0.0) > 1e-9
+        return self.is_one_sided or abs(self.difference() or 0.0) > _SAME_SCORE
+
+    @property
+    def outcome(self) -> Outcome:
+        difference = self.difference()
+        if difference is None:
+            return "unscored"
+        if abs(difference) > _SAME_SCORE:
+            return "won" if difference > 0 else "lost"
+        return "same" if self.score("champion") else "both_failed"
+
+    @property
+    def is_reworded(self) -> bool:
+        """Whether the judgement stayed and the text is another."""
+        champion, challenger = ([a.text for a in self.answers[role]] for role in ROLES)
+        return not self.is_flip and champion != challenger

@@ -7,8 +7,19 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """A value of a column, or a band of numbers, with its share of the calls before and now."""
+
+    value: str
+    old_share: float
+    new_share: float
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnDrift:
-    """One column's judgement; all numbers None where `not_judged` says why there is none."""
+    """One column's judgement; all numbers None where `not_judged` says why there is none. `moved`:
+    the values whose share changed most, of a column of values or numbers; the store does not keep
+    it, the receipt does."""
 
     column_name: str
     num_reference: int
@@ -20,6 +31,7 @@ class ColumnDrift:
     adjusted_p: float | None = None
     is_alarm: bool = False
     not_judged: str | None = None
+    moved: tuple[Moved, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.model.answer import JudgedSample, Role
 from tasks.model.health import SetHealth
+from tasks.model.profile import AnswerProfile, of_pair
 from tasks.model.receipt import Receipt
 from tasks.model.release import Release
 from tasks.model.verdict import Rank, RecordedVerdict
@@ -57,6 +58,7 @@ class Turn:
     log_files: tuple[LogFile, ...]
     versions: Mapping[str, str]
     health: SetHealth
+    profiles: tuple[AnswerProfile, ...] = ()
 
     @property
     def leading(self) -> Role:
@@ -74,6 +76,7 @@ class Turn:
             releases={"champion": self.releases["champion"], "challenger": self.releases[role]},
             verdicts={"challenger": self.verdicts[role]},
             judged=tuple(item.pair(role) for item in self.judged),
+            profiles=of_pair(self.profiles, role),
         )
 
     @property

@@ -23,6 +23,11 @@ SuiteRole = Literal["primary", "guard", "report"]
 SHIPS: tuple[Verdict, ...] = ("better", "no_worse")
 
 
+#: both releases score less than that on a suite of so many samples: they fail more than 85% of it
+FLOOR_SCORE = 0.15
+FLOOR_SAMPLES = 10
+
+
 @dataclass(frozen=True, slots=True)
 class SuiteRule:
     """What was declared about a suite before the numbers were known; `metric` is its scorer.
@@ -192,6 +197,13 @@ class SuiteResult:
         return self.noise_floor is not None and self.rule.margin < self.noise_floor
 
     @property
+    def is_on_floor(self) -> bool:
+        """Whether both releases fail nearly everywhere, so that the set-up is probably wrong."""
+        means = [release.mean for release in self.releases.values()]
+        is_enough = self.num_samples >= FLOOR_SAMPLES
+        return is_enough and all(mean is not None and mean < FLOOR_SCORE for mean in means)
+
+    @property
     def difference(self) -> float | None:
         return None if self.comparison is None else self.comparison.difference
 
@@ -247,6 +259,7 @@ class SuiteResult:
             "method": "" if comparison is None else comparison.method,
             "evidence": self.standing and self.standing.to_json(),
             "noise_floor": self.noise_floor,
+            "is_on_floor": self.is_on_floor,
         }
 
     @classmethod

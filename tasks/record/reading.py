@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from tasks.answering.reading import read_judged
 from tasks.errors import StoreError
+from tasks.model.profile import profiles_in
 from tasks.model.turn import Turn
 from tasks.scoring.health import set_health
 from tasks.scoring.worth import as_answered
@@ -50,6 +51,7 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
     metrics = {suite.rule.name: suite.scorer for suite in verdict.suites}
     judged, scorers = read_judged(store, keys, samples, seeds, metrics)
     scores = read_scores(store, eval_set.digest, scorers)
+    receipts = tuple(ledger.receipts(store, run_id))
     return Turn(
         run_id=run_id,
         started_at=started_at,
@@ -59,9 +61,10 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         verdicts=decided,
         ranking=verdicts.read_ranking(store, run_id),
         judged=judged,
-        receipts=tuple(ledger.receipts(store, run_id)),
+        receipts=receipts,
         quarantined_by_reason=lineage.quarantined_by_reason(store, run_id),
         log_files=lineage.log_files_of(store, eval_set.digest, run_id),
         versions=dict(versions),
         health=set_health(whole, scores, read_releases(store, scores.digests), scorers),
+        profiles=profiles_in(receipts),
     )

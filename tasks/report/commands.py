@@ -41,10 +41,12 @@ def commands(turn: Turn, compare_url_path: str | None) -> tuple[Command, ...]:
     explain = ["flywheel", "explain", turn.run_id]
     if len(request.get("challengers") or ()) > 1:
         explain += ["--challenger", turn.releases["challenger"].name]
+    show = ["flywheel", "show", turn.run_id, "--lost", *explain[3:]]
     found = [
         Command("Run the same turn again (cached completions are reused)", shlex.join(again)),
         Command("Read the scores of this eval set",
                 shlex.join(["flywheel", "sql", scores])),
+        Command("Look at the answers that lost, in the terminal", shlex.join(show)),
         Command("See which part of the releases the difference comes from",
                 shlex.join(explain)),
         Command("Open MLflow", "flywheel ui"),

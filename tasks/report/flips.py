@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from tasks.model.answer import ROLES, JudgedSample
+from tasks.model.answer import OUTCOMES, JudgedSample, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Changes:
     num_gains: int
     num_one_sided: int
     num_reworded: int
+    num_both_failed: int
     num_samples: int
 
 
@@ -44,7 +45,8 @@ def choose(judged: Sequence[JudgedSample], limit: int) -> Changes:
         num_losses=sum(_is_loss(item) for item in two_sided),
         num_gains=sum(not _is_loss(item) for item in two_sided),
         num_one_sided=len(flips) - len(two_sided),
-        num_reworded=sum(not item.is_flip and _is_reworded(item) for item in judged),
+        num_reworded=sum(item.is_reworded for item in judged),
+        num_both_failed=sum(item.outcome == "both_failed" for item in judged),
         num_samples=len(judged),
     )
 
@@ -55,9 +57,12 @@ def _is_loss(item: JudgedSample) -> bool:
     return item.score("challenger") is None if difference is None else difference < 0
 
 
-def _is_reworded(item: JudgedSample) -> bool:
-    champion, challenger = ([a.text for a in item.answers[role]] for role in ROLES)
-    return champion != challenger
+def in_order(judged: Sequence[JudgedSample]) -> list[JudgedSample]:
+    """All of them by outcome, losses first, each as `_importance` has it."""
+    by_outcome: dict[Outcome, list[JudgedSample]] = {outcome: [] for outcome in OUTCOMES}
+    for item in judged:
+        by_outcome[item.outcome].append(item)
+    return [item for items in by_outcome.values() for item in sorted(items, key=_importance)]
 
 
 def _in_turns(judged: Sequence[JudgedSample]) -> list[JudgedSample]:

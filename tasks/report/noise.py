@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tasks.model.noise import OF_THE_ENGINE, Condition, KnownNoise, Noise, SuiteNoise
 from tasks.model.verdict import SuiteResult
-from tasks.report.wording import points
+from tasks.report import wording
 
 NOT_MEASURED = "Noise floor: not measured, flywheel noise does it."
 
@@ -56,10 +56,11 @@ def margins_below(
 
 
 def margin_below(suite: str, margin: float, floor: float, num_samples: int) -> str:
+    allowed = wording.margin(margin)
     return (
-        f"suite {suite}: the margin {margin:g} is below the noise floor: 19 times in 20 two runs "
-        f"of the champion itself differ by up to {_points(floor)} points on {num_samples} such "
-        "samples, so a pass would say nothing"
+        f"suite {suite}: the margin of {allowed} points is below the noise floor: 19 times in 20 "
+        f"two runs of the champion itself differ by up to {_points(floor)} points on {num_samples} "
+        "such samples, so a pass would say nothing"
     )
 
 
@@ -91,7 +92,7 @@ def _condition(
 
 
 def _points(value: float) -> str:
-    return points(value).lstrip("+")
+    return wording.unsigned_points(value)
 
 
 def _age(days: float) -> str:

@@ -63,7 +63,8 @@ def note(
     tail = [
         "", f"{changes.num_flips} of {changes.num_samples} answers changed their score: "
         f"{changes.num_losses} down, {changes.num_gains} up, {changes.num_one_sided} scored on one "
-        f"side only; {changes.num_reworded} more changed their wording only.", "",
+        f"side only; {changes.num_reworded} more changed their wording only; on "
+        f"{changes.num_both_failed} both failed.", "",
         "| stage | in | out | quarantined | duplicates | dead letters | seconds |",
         "|---|--:|--:|--:|--:|--:|--:|",
         *(f"| {s.stage} | {s.rows_in} | {s.rows_out} | {s.quarantined} | {s.duplicates} "

@@ -1,26 +1,39 @@
-"""The HTML pages of one turn: one file each, no script, nothing from outside, light and dark.
+"""The HTML pages of one turn: one file each, nothing from outside, light and dark.
 
 All text of logs and models is hostile: jinja2 escapes everything, the one exception being the
-plot, whose text matplotlib has escaped. A content security policy forbids scripts besides.
+plot, whose text matplotlib has escaped. A content security policy forbids every script besides the
+one that filters and sorts answers, which it names by its hash; without it all can be read.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
+from importlib.resources import files
 from typing import Any
 
-from tasks.model.answer import ROLES, Role
+from tasks.model.answer import ROLES, JudgedSample, Role
 from tasks.model.explanation import Explanation
+from tasks.model.profile import AnswerProfile
 from tasks.model.turn import Turn
-from tasks.report import commands, flips, funnel, wording
+from tasks.report import commands, drift, flips, funnel, wording
+from tasks.report.brief import brief
 from tasks.report.escaping import page_templates
+from tasks.report.listing import (
+    MAX_TEXT_CHARS,
+    listing,
+    sample_slices,
+    show_command,
+    word_differences,
+)
 from tasks.report.plot import Plot, draw_split
 from tasks.report.standings import ReleaseRow, suites_of
+from tasks.report.warnings import warnings
 from tasks.scoring.repeats import answer_noise
 
 MAX_FLIPS = 24
-MAX_TEXT_CHARS = 1_200
 MAX_LOG_FILES = 100
 MAX_ITEMS = 6
 MAX_QUESTION_CHARS = 160
@@ -43,6 +56,8 @@ def render(
     from markupsafe import Markup
 
     headline, consequence = wording.headline(turn)
+    changes = flips.choose(turn.judged, MAX_FLIPS)
+    warned = warnings(turn.verdict.suites, turn.profiles)
     return str(
         _template("report").render(
             turn=turn,
@@ -51,7 +66,14 @@ def render(
             plot=None if plot is None else Markup(plot.inline),  # noqa: S704 - see the docstring
             curves=None if plot is None or not plot.curves else Markup(plot.curves),  # noqa: S704
             plot_left_out=0 if plot is None else plot.num_left_out,
-            changes=flips.choose(turn.judged, MAX_FLIPS),
+            changes=changes,
+            brief=brief(turn.verdict, warned),
+            warnings=warned,
+            used=_used(turn),
+            listed=listing(turn.judged, first=changes.chosen),
+            names=_names(turn),
+            show_command=show_command(turn),
+            **_script(),
             repeats=[
                 wording.repeats(suite, noise)
                 for suite, noise in answer_noise(turn.judged, turn.releases).items()
@@ -67,6 +89,43 @@ def render(
             pages=pages,
         )
     )
+
+
+def render_answers(turn: Turn, chosen: Sequence[JudgedSample], num_selected: int) -> str:
+    """A page of these samples alone, in this order, of a turn of one challenger; of so many that
+    were selected."""
+    return str(
+        _template("answers").render(
+            turn=turn,
+            listed=listing(chosen, num_selected=num_selected),
+            names=_names(turn),
+            show_command=show_command(turn),
+            **_script(),
+        )
+    )
+
+
+def _used(turn: Turn) -> list[tuple[AnswerProfile, float | None]]:
+    """What the answers of both releases are like, each with the mean score on its suite."""
+    means = {
+        (suite.rule.name, role): score.mean
+        for suite in turn.verdict.suites
+        for role, score in suite.releases.items()
+    }
+    return [(profile, means.get((profile.suite, profile.role))) for profile in turn.profiles]
+
+
+def _names(turn: Turn) -> dict[Role, str]:
+    return {role: turn.releases[role].name for role in ROLES}
+
+
+def _script() -> dict[str, Any]:
+    """The script of pages with answers, and what their content security policy calls it."""
+    from markupsafe import Markup
+
+    text = files("tasks.report").joinpath("templates/samples.js").read_text(encoding="utf-8")
+    digest = b64encode(sha256(text.encode()).digest()).decode()
+    return {"script": Markup(text), "script_hash": f"sha256-{digest}"}  # noqa: S704 - it is ours
 
 
 def render_explanation(explanation: Explanation) -> str:
@@ -99,9 +158,17 @@ def _template(name: str) -> Any:
     environment.globals |= {
         "interval": wording.interval,
         "relative_interval": wording.relative_interval,
+        "moved": drift.moved,
+        "margin": wording.margin,
         "measured": wording.measured,
+        "mean_tokens": wording.mean_tokens,
+        "mean_cost": wording.mean_cost,
         "roles": ROLES,
         "flags": wording.FLAGS,
+        "outcome_names": wording.OUTCOME_NAMES,
+        "word_differences": word_differences,
+        "sample_slices": sample_slices,
+        "without_score": wording.without_score,
         "units": funnel.UNITS,
         "shares_of": funnel.shares,
         "reasons_of": funnel.reasons,

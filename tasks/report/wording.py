@@ -1,5 +1,5 @@
-"""Numbers and texts as people read them. Pages show scores in percent and differences in points;
-terminals and the sentences of a verdict show them as they are, with three decimals.
+"""Numbers and texts as people read them, on terminals, in sentences and on pages alike: scores in
+percent, differences and margins in percentage points. JSON has them as they are, 0 to 1.
 
 Nothing is cut without a visible mark, and what could not be computed shows as a dash.
 """
@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.model.answer import Answer
 from tasks.model.comparison import Interval
 from tasks.model.guardrail import GuardrailRule
 from tasks.model.health import Flag
@@ -39,6 +40,16 @@ FLAGS: Mapping[Flag, str] = {
     "always_right": "all right",
 }
 
+#: what became of a sample → as people say it
+OUTCOME_NAMES: Mapping[str, str] = {
+    "lost": "lost",
+    "won": "won",
+    "unscored": "not scored",
+    "both_failed": "both failed",
+    "same": "same score",
+    "reworded": "wording only",
+}
+
 
 def headline(turn: Turn) -> tuple[str, str]:
     """What was found, and what follows from it."""
@@ -53,13 +64,6 @@ def headline(turn: Turn) -> tuple[str, str]:
 
 def label(verdict: str) -> str:
     return verdict.replace("_", " ")
-
-
-def decimal(value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return NOTHING
-    text = f"{value:+.3f}" if signed else f"{value:.3f}"
-    return "0.000" if text in ("+0.000", "-0.000") else text
 
 
 def percent(value: float | None) -> str:
@@ -77,6 +81,18 @@ def points(value: float | None) -> str:
         return NOTHING
     text = f"{100 * value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def margin(value: float) -> str:
+    """As it was declared, in percentage points: 8, or 2.5."""
+    return f"{100 * value:.4g}"
+
+
+def unsigned_points(value: float | None) -> str:
+    """A width or a margin in percentage points; what is less than a tenth keeps one digit."""
+    if value is None:
+        return NOTHING
+    return f"{100 * value:.1f}" if not value or abs(value) >= 0.001 else f"{100 * value:.1g}"
 
 
 def relative(ratio: float | None) -> str:
@@ -98,8 +114,17 @@ def measured(value: float | None, rule: GuardrailRule) -> str:
     if value is None:
         return NOTHING
     if rule.measure == "cost":
-        return f"{1000 * value:.4g} {rule.unit} for 1,000 answers"
+        return mean_cost(value, rule.unit)
     return f"{value:,.1f} {rule.measure.replace('_', ' ')}"
+
+
+def mean_cost(value: float | None, currency: str) -> str:
+    """Of one answer; of a thousand, as one costs too little to be read."""
+    return NOTHING if value is None else f"{1000 * value:.4g} {currency} for 1,000 answers"
+
+
+def mean_tokens(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.1f}"
 
 
 def interval(ends: Interval | None, *, signed: bool = False) -> str:
@@ -129,12 +154,16 @@ def message_text(messages: tuple[Mapping[str, Any], ...]) -> str:
 def repeats(suite: str, noise: Noise) -> str:
     """How much of a suite's uncertainty is sampling, and what other numbers of answers would do."""
     others = [number for number in OTHER_REPEATS if number != noise.num_repeats]
-    errors = ", ".join(f"{number}: {decimal(noise.standard_error(number))}" for number in others)
+
+    def error(number: float) -> str:
+        return unsigned_points(noise.standard_error(number))
+
+    errors = ", ".join(f"{number}: {error(number)}" for number in others)
     text = (
         f"suite {suite}: of the squared standard error of the difference {percent(noise.share)} is "
         f"the releases' own sampling ({noise.num_repeats} answers a sample, {noise.num_samples} "
-        f"samples). Standard error now {decimal(noise.standard_error(noise.num_repeats))}; by "
-        f"answers a sample, {errors}, any number: {decimal(noise.standard_error(math.inf))}. As "
+        f"samples). Standard error now {error(noise.num_repeats)} points; by "
+        f"answers a sample, {errors}, any number: {error(math.inf)}. As "
         f"good as {round(noise.samples_asked_once):,} samples with one answer each."
     )
     enough = noise.enough_repeats
@@ -151,6 +180,17 @@ def question(sample: Sample, limit: int) -> tuple[str, int]:
     asked = [message for message in sample.messages if message.get("role") == "user"]
     message = (asked or [*sample.messages] or [{}])[-1]
     return shortened(" ".join(content_text(message.get("content", "")).split()), limit)
+
+
+def without_score(answer: Answer) -> str | None:
+    """Why an answer has no score, or none by its text; None where it has one."""
+    if answer.is_failed:
+        reason = answer.unscored_reason or answer.error or "nobody knows why"
+        return f"failed through the release's own fault, counts 0: {reason}"
+    if answer.value is not None:
+        return None
+    reason = answer.unscored_reason or answer.error or "nobody knows why"
+    return f"{'missing' if answer.is_missing else 'not scored'}, counts for no release: {reason}"
 
 
 def content_text(content: Any) -> str:

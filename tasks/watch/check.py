@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CATEGORIES = (
-    "model", "operation", "status", "error_type", "finish_reason", "has_tool_calls",
+    "format", "model", "operation", "status", "error_type", "finish_reason", "has_tool_calls",
 )  # fmt: skip
 _NUMBERS = ("input_tokens", "output_tokens", "latency_s", "ttft_s")
 
@@ -98,6 +98,14 @@ def notes(drift: Drift, settings: DriftSettings) -> dict[str, Any]:
                 "psi": _rounded(column.psi),
                 "p_value": _rounded(column.p_value),
                 "adjusted_p": _rounded(column.adjusted_p),
+                "moved": [
+                    {
+                        "value": one.value,
+                        "old_share": _rounded(one.old_share),
+                        "new_share": _rounded(one.new_share),
+                    }
+                    for one in column.moved
+                ],
             }
             for column in drift.alarms
         ],

@@ -24,6 +24,7 @@ from tasks.statistics.families import holm
 from tasks.statistics.psi import LOW_TAIL, binned, psi
 from tasks.statistics.two_sample import Tested, chi_square, kolmogorov_smirnov
 from tasks.watch.embedding import embed, normalized
+from tasks.watch.moved import moved_numbers, moved_values
 from tasks.watch.texts import novelty, topics
 
 #: further values of a column are one: "other"
@@ -93,7 +94,8 @@ def _category(
     other = np.array([[len(reference)], [len(new)]]) - table.sum(axis=1, keepdims=True)
     if other.any():
         table = np.hstack([table, other])
-    return _filled(blank, psi(table[0], table[1]), chi_square(table, max_draws, rng))
+    judged = _filled(blank, psi(table[0], table[1]), chi_square(table, max_draws, rng))
+    return replace(judged, moved=moved_values(before, after))
 
 
 def _number(
@@ -111,7 +113,8 @@ def _number(
     if why := _one_value(bool(np.isnan(values).all()), len(values)):
         return replace(blank, not_judged=why)
     tested = kolmogorov_smirnov(reference, new, max_draws, rng)
-    return _filled(blank, psi(*binned(reference, new)), tested)
+    judged = _filled(blank, psi(*binned(reference, new)), tested)
+    return replace(judged, moved=moved_numbers(reference, new, NO_VALUE))
 
 
 def _texts(

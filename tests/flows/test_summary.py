@@ -19,6 +19,7 @@ from tasks.model.comparison import Interval, Ratio
 from tasks.model.guardrail import GuardrailResult, GuardrailRule
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import Rank, RecordedVerdict, SuiteResult
+from tasks.report.warnings import warnings
 from tasks.run import utc_now
 from tasks.settings import parse_settings
 
@@ -56,8 +57,8 @@ def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
         "8 new rows of 10 read (2 new of 2 files)",
         "1: has_model 1",
         "email 3",
-        "0.620 [0.500, 0.700]",
-        "+0.090 [+0.020, +0.160]",
+        "62.0% [50.0 to 70.0]",
+        "+9.0 [+2.0 to +16.0]",
         "BETTER: the challenger may ship",
         "25.0 output tokens",
         "+25.0% [+21.0% to +29.0%]",
@@ -66,6 +67,29 @@ def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
     ):
         assert part in shown_text
     assert "card" not in shown_text
+
+
+def test_the_verdict_says_why_in_a_sentence_and_verbose_says_all(outcome, capsys):
+    reasons = ("better: it wins on suite route.", "suite route: many numbers.", "noise: none.")
+    floored = replace(SUITE, releases={
+        role: replace(score, mean=0.01) for role, score in SUITE.releases.items()
+    })  # fmt: skip
+    (warning,) = warnings([floored], [])
+    decided = replace(outcome.decided, reasons=(*reasons, warning), suites=(floored,))
+    told = replace(outcome, verdicts={"challenger": decided})
+    assert summary.briefly(told) == [
+        reasons[0], warning, "2 more sentences: flywheel report -v run-1",
+    ]  # fmt: skip
+    assert told.to_dict()["warnings"] == [warning]
+    blocked = replace(decided, verdict="blocked")
+    assert summary.briefly(replace(told, verdicts={"challenger": blocked}))[:2] == [*reasons[:2]]
+    settings = parse_settings({}, base=".")
+    summary.print_summary(told, settings)
+    assert "noise: none." not in capsys.readouterr().out
+    summary.print_summary(told, settings, verbose=True)
+    assert "noise: none." in capsys.readouterr().out
+    assert "noise: none." in summary.summary_markdown(told)
+    assert summary.briefly(outcome) == list(outcome.decided.reasons)
 
 
 @pytest.fixture
@@ -94,18 +118,18 @@ def test_several_challengers_are_told_in_a_table_first_and_the_leading_one_by_na
     table = summary.release_table(of_three)
     assert table.columns == ("release", "verdict", "rank", "route")
     assert table.rows == [
-        ("b | <b>", "no_worse", "1–2", "0.700"),
-        ("now", "champion", "1–3", "0.600"),
-        ("a", "worse", "3–4", "0.500"),
+        ("b | <b>", "no_worse", "1–2", "70.0%"),
+        ("now", "champion", "1–3", "60.0%"),
+        ("a", "worse", "3–4", "50.0%"),
         ("c", "cannot_tell", "1–4", "–"),
     ]
     summary.print_summary(of_three, parse_settings({}, base="."))
     shown_text = capsys.readouterr().out
-    assert shown_text.index("3–4") < shown_text.index("0.620 [0.500, 0.700]")
+    assert shown_text.index("3–4") < shown_text.index("62.0% [50.0 to 70.0]")
     assert "b | <b>: NO WORSE: the challenger may ship" in shown_text
     markdown = summary.summary_markdown(of_three)
     assert markdown.startswith("## b \\| \\<b\\>: NO WORSE")
-    assert "| a | worse | 3–4 | 0.500 |" in markdown
+    assert "| a | worse | 3–4 | 50.0% |" in markdown
     told = of_three.to_dict()
     assert (told["verdict"], of_three.may_ship) == ("no_worse", True)
     assert [each["release"] for each in told["challengers"]] == ["b | <b>", "a", "c"]
@@ -131,6 +155,16 @@ def test_drift_is_told_in_a_line(outcome, drift, expected):
     redacted = Receipt("redact", "r", 7, 7, notes={"redactions": {}, "drift": drift})
     facts = dict(summary.facts(replace(outcome, receipts=(redacted,))))
     assert facts["drift"] == expected
+
+
+def test_what_moved_is_told_to_people_and_to_prefect(outcome):
+    moved = [{"value": "m-9 | <b>", "old_share": 0.0, "new_share": 0.4}]
+    alarm = {"column": "model", "psi": 0.3, "moved": moved}
+    drift = {"num_judged": 9, "num_new": 3, "num_reference": 4, "alarms": [alarm]}
+    redacted = Receipt("redact", "r", 7, 7, notes={"redactions": {}, "drift": drift})
+    told = replace(outcome, receipts=(redacted,))
+    assert ("moved", "model: m-9 | <b> 0% → 40%") in summary.facts(told)
+    assert "- **moved**: model: m-9 \\| \\<b\\> 0% → 40%" in summary.summary_markdown(told)
 
 
 def test_what_a_set_cannot_do_is_told_a_line_each(outcome):
@@ -173,7 +207,7 @@ def test_missing_number_is_a_dash_and_not_a_zero(outcome):
     suite = replace(SUITE, releases={**SUITE.releases, "champion": champion}, comparison=None)
     rows = summary.suite_table((suite,)).rows
     assert rows[0][3] == "–"
-    assert rows[0][4] == "0.710 [0.600, 0.800]"
+    assert rows[0][4] == "71.0% [60.0 to 80.0]"
     assert rows[0][5] == "–"
 
 
@@ -274,10 +308,10 @@ def test_every_number_is_shown_whole_at_any_width(outcome, width, monkeypatch):
     )
     text = paper.getvalue()
     for whole, count in (
-        ("0.620 [0.500, 0.700]", 2),
-        ("0.710 [0.600, 0.800]", 2),
-        ("+0.090 [+0.020, +0.160]", 2),
-        ("0.050", 2),
+        ("62.0% [50.0 to 70.0]", 2),
+        ("71.0% [60.0 to 80.0]", 2),
+        ("+9.0 [+2.0 to +16.0]", 2),
+        ("margin", 1),
         ("exact_match@1", 2),
         ("1234", 1),
         (rule.name, 1),

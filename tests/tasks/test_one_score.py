@@ -211,9 +211,10 @@ def test_every_reader_tells_the_score_that_was_counted(world: World) -> None:
             assert told == pytest.approx(_mean(rows), abs=1e-9)
             assert told is None or f"{100 * told:.1f}%" in html
     changes = html[: html.index("Health of the set")]
-    for item in turn.flips:
-        shown = re.findall(rf"{item.sample.sample_id}</code>", changes)
-        assert len(shown) == 1
+    for item in turn.judged:
+        shown = re.findall(rf'data-outcome="(\w+)"[^>]*>(?:(?!</details>).)*title="'
+                           rf'{item.sample.sample_id}">', changes, re.DOTALL)  # fmt: skip
+        assert shown == [item.outcome]
 
 
 def test_one_challenger_repeat_that_failed_counts_half_everywhere(tmp_path: Path) -> None:

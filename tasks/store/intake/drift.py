@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from tasks.store.db.connection import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_KEPT = tuple(name for name in ColumnDrift.__dataclass_fields__ if name != "moved")
 _WHEN = "coalesce(started_at, ingested_at)"
 #: a hash puts sessions, then the calls of one, in an order that the data do not decide
 _SAMPLE = """
@@ -21,7 +22,7 @@ WHERE {where} GROUP BY coalesce(session_id, request_id)
 ORDER BY hash(coalesce(session_id, request_id), $seed) LIMIT $max_rows
 """
 _COLUMNS = """
-SELECT model, operation, status, error_type, finish_reason,
+SELECT format, model, operation, status, error_type, finish_reason,
     CASE WHEN json_array_length(tool_calls) > 0 THEN 'yes' ELSE 'no' END AS has_tool_calls,
     input_tokens::DOUBLE AS input_tokens, output_tokens::DOUBLE AS output_tokens,
     latency_s, ttft_s,
@@ -77,15 +78,15 @@ def write(store: Store, run_id: str, drift: Drift, now: datetime) -> None:
     """The results of a run in place of those that it may have left before."""
     store.execute("DELETE FROM drift WHERE run_id = ?", [run_id])
     rows = [
-        {**asdict(column), "run_id": run_id, "position": place, "reference_since": drift.since,
-         "created_at": now}
+        {**{name: getattr(column, name) for name in _KEPT}, "run_id": run_id, "position": place,
+         "reference_since": drift.since, "created_at": now}
         for place, column in enumerate(drift.columns)
     ]  # fmt: skip
     store.insert(DRIFT, rows)
 
 
 def read(store: Store, run_id: str) -> tuple[ColumnDrift, ...]:
-    names = ", ".join(f'"{name}"' for name in ColumnDrift.__dataclass_fields__)
+    names = ", ".join(f'"{name}"' for name in _KEPT)
     rows = store.rows(f"SELECT {names} FROM drift WHERE run_id = ? ORDER BY position", [run_id])
     return tuple(ColumnDrift(*row) for row in rows)
 

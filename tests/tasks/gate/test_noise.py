@@ -64,8 +64,8 @@ def test_a_margin_below_the_floor_cannot_be_passed_and_it_is_said_why() -> None:
         "up to 5.1 points; judging again changed 0 of 100 scores."
     )
     assert held == (
-        "suite route: the margin 0.05 is below the noise floor: 19 times in 20 two runs of the "
-        "champion itself differ by up to 5.1 points on 200 such samples, so a pass would say "
+        "suite route: the margin of 5 points is below the noise floor: 19 times in 20 two runs of "
+        "the champion itself differ by up to 5.1 points on 200 such samples, so a pass would say "
         "nothing."
     )
 
@@ -115,4 +115,4 @@ def test_a_guarded_slice_is_held_by_the_floor_at_its_own_size() -> None:
     assert [part.noise_floor for part in held] == [pytest.approx(0.04 * np.sqrt(2))] * 2
     assert SliceResult(**asdict(held[0])) == held[0]
     text = " ".join(reasons(decision, GATE))
-    assert "margin 0.05, which is below the noise floor, 0.057: cannot_tell" in text
+    assert "margin 5 points, which is below the noise floor, 5.7: cannot_tell" in text

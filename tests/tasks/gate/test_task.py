@@ -177,6 +177,8 @@ def test_a_verdict_is_written_with_its_receipt(tmp_path: Path) -> None:
     assert suite["champion_ci"][0] < 0.5 < suite["champion_ci"][1]
     assert {"pass_probability", "num_samples_for_80", "method", "challenger_ci"} <= suite.keys()
     assert "p_value" not in suite
+    told = [(one["role"], one["num_answers"]) for one in receipt.notes["answers"]]
+    assert told == [("champion", 100), ("challenger", 100)]
     assert [part.value for part in found.slices] == ["0", "1"]
     with run.open_store() as store:
         assert ledger.finished_stage(store, run.run_id, "gate") == receipt

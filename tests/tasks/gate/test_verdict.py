@@ -354,8 +354,8 @@ def test_a_reason_gives_numbers_denominators_and_what_the_set_can_decide() -> No
         == "better: the challenger wins on suite route, and loses beyond the margin on none."
     )
     assert told[1] == (
-        "suite route, exact_match: challenger 1.000 against champion 0.500 on 100 samples "
-        "(100 independent clusters): +0.500, 95% interval +0.404 to +0.596, margin 0.05, "
+        "suite route, exact_match: challenger 100.0% against champion 50.0% on 100 samples "
+        "(100 independent clusters): +50.0 points, 95% interval +40.4 to +59.6, margin 5, "
         "50 won and 0 lost: better. An equal release passes this set with probability 10%; "
         "1570 such samples give 80%."
     )
@@ -423,7 +423,7 @@ def test_a_slice_that_collapses_is_named_and_holds() -> None:
     assert decision.verdict == "worse"
     text = _text(decision)
     assert text.startswith("worse: the challenger loses on slice language=pl of suite route.")
-    assert "challenger 0.250 against champion 1.000 on 40 samples" in text
+    assert "challenger 25.0% against champion 100.0% on 40 samples" in text
 
 
 def test_a_guarded_slice_must_be_no_worse_by_its_own_margin() -> None:
@@ -468,7 +468,7 @@ def test_what_is_not_counted_is_shown_apart_and_cannot_make_a_verdict() -> None:
     assert mixed.suites[0].comparison == plain.suites[0].comparison
     assert mixed.suites[0].num_shown == 100
     assert [mixed.suites[0].releases[role].on_shown for role in ROLES] == [0.0, 1.0]
-    assert "on which the challenger scores 1.000 and the champion 0.000" in _text(mixed)
+    assert "on which the challenger scores 100.0% and the champion 0.0%" in _text(mixed)
     alone = _decide(drawn)
     assert alone.verdict == "cannot_tell"
     assert "no samples that count" in _text(alone)

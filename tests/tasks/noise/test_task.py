@@ -170,7 +170,9 @@ def test_plan_warns_and_the_gate_holds_what_lies_below_the_floor(
     run = begin(settings, "r2")
     (caution,) = plan(run).notes["cautions"]
     assert caution == receipt.notes["cautions"][0]
-    assert caution.startswith("suite letters: the margin 0.05 is below the noise floor: 19 times")
+    assert caution.startswith(
+        "suite letters: the margin of 5 points is below the noise floor: 19 times"
+    )
     evaluate(run)
     assert gate(run).notes["verdict"] in ("cannot_tell", "worse")
     reasons, (suite,) = decided(settings)

@@ -55,6 +55,9 @@ def test_the_same_again_is_no_alarm_and_another_model_is_one(tmp_path: Path):
     receipt = redact(run)
     (alarm,) = receipt.notes["drift"]["alarms"]
     assert alarm["column"] == "model"
+    new = next(one for one in alarm["moved"] if one["value"] == "m-9")
+    assert new["old_share"] == 0
+    assert new["new_share"] > 0.2
     assert receipt.rows_out == 300
     assert query(run, "SELECT column_name FROM drift WHERE run_id = 'run-3' AND is_alarm") == [
         ("model",)
