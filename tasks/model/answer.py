@@ -56,6 +56,8 @@ class Answer:
     unscored_reason: str | None = None
     extracted: str | None = None
     explanation: str | None = None
+    #: from the request to the whole answer of an API; a replay in batches has none
+    latency_s: float | None = None
 
     @property
     def is_failed(self) -> bool:

@@ -20,7 +20,7 @@ class AnswerProfile:
     """Answers with a text, repeats counted one by one. `num_empty`: nothing but white space.
     `num_cut`: ended by max_tokens and not right. `num_repeating`: end in one phrase over and over.
     `input_tokens`, `output_tokens` and `cost` are means of one answer, None where not known; of the
-    price in `currency`."""
+    price in `currency`. `latency_p50_s`, `latency_p95_s`: of an API, from request to the whole."""
 
     suite: str
     role: Role
@@ -32,6 +32,8 @@ class AnswerProfile:
     output_tokens: float | None
     cost: float | None
     currency: str
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
 
     def share(self, number: int) -> float | None:
         return number / self.num_answers if self.num_answers else None

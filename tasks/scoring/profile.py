@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from tasks.model.answer import Answer, JudgedSample, Role
 from tasks.model.guardrail import Price
 from tasks.model.profile import AnswerProfile
@@ -48,7 +50,14 @@ def _profile(suite: str, role: Role, said: list[Answer], price: Price | None) ->
         output_tokens=used_out,
         cost=price.of(used_in or 0.0, used_out or 0.0) if price and is_known else None,
         currency=price.currency if price and is_known else "",
+        latency_p50_s=_percentile(said, 50),
+        latency_p95_s=_percentile(said, 95),
     )
+
+
+def _percentile(said: Iterable[Answer], share: int) -> float | None:
+    known = [answer.latency_s for answer in said if answer.latency_s is not None]
+    return float(np.percentile(known, share)) if known else None
 
 
 def _mean(values: Iterable[int | None]) -> float | None:

@@ -80,7 +80,7 @@ def read_answers(
         "SELECT c.sample_id, c.seed, s.value, c.text, c.error, "
         f"CASE WHEN {_IS_LOST} THEN c.fault ELSE s.fault END, "
         "c.finish_reason, c.input_tokens, "
-        "c.output_tokens, s.scorer, s.unscored_reason, s.answer, s.explanation "
+        "c.output_tokens, s.scorer, s.unscored_reason, s.answer, s.explanation, c.latency_s "
         "FROM completions c JOIN eval_set_samples e USING (sample_id) "
         "LEFT JOIN scores s ON s.release_digest = c.release_digest "
         "AND s.sample_id = c.sample_id AND s.seed = c.seed "

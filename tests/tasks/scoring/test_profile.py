@@ -64,6 +64,14 @@ def test_answers_are_counted_by_suite_and_release_and_what_is_lost_is_none():
     assert profiles(judged, {})[0].cost is None
 
 
+def test_seconds_are_of_the_answers_that_have_them():
+    judged = [sample(n, Answer(1.0, text="a", latency_s=float(n)), Answer(1.0, text="a"))
+              for n in range(1, 6)]  # fmt: skip
+    champion, challenger = profiles([*judged, sample(9, Answer(1.0, text="a"), 1.0)], {})
+    assert (champion.latency_p50_s, champion.latency_p95_s) == pytest.approx((3.0, 4.8))
+    assert (challenger.latency_p50_s, challenger.latency_p95_s) == (None, None)
+
+
 def test_a_few_slips_are_not_told_and_a_share_is():
     profile = AnswerProfile("s", "champion", 100, 0, 0, 0, None, None, None, "")
     assert [profile.is_told(number) for number in (0, 5, 6)] == [False, False, True]
