@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
@@ -15,6 +16,8 @@ Api = Literal["", "openai", "anthropic", "gemini"]
 Endpoint = Literal["chat", "completions", "responses"]
 #: type of an error of which the received value is never shown
 HOLDS_SECRET = "holds_secret"  # noqa: S105 - the name of an error
+#: what a request is made of; several answers are not one
+_OURS = {"model", "messages", "input", "prompt", "contents", "system", "stream", "n", "store"}
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -44,6 +47,20 @@ def _variable(name: str) -> str:
     return name
 
 
+def _parameters(body: dict[str, Any]) -> dict[str, Any]:
+    """As JSON, and nothing that would make it another request than is recorded."""
+    if ours := sorted(_OURS & body.keys()):
+        raise PydanticCustomError(
+            HOLDS_SECRET, "`{name}` is not a parameter to set here", {"name": ours[0]}
+        )
+    try:
+        json.dumps(body, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise PydanticCustomError(HOLDS_SECRET, "holds what JSON has not (a date, nan)") from None
+    return body
+
+
+Parameters = Annotated[dict[str, Any], AfterValidator(_parameters)]
 Address = Annotated[str, AfterValidator(_address)]
 Variable = Annotated[str, AfterValidator(_variable)]
 

@@ -31,6 +31,7 @@ from tasks.settings.hosted import (
     Api,
     BudgetSettings,
     Endpoint,
+    Parameters,
     RequestSettings,
     Variable,
 )
@@ -369,7 +370,7 @@ class ReleaseSettings(Section):
     api_key_env: Variable = Field(
         "", description="environment variable that holds the key; empty: none is sent"
     )
-    body: dict[str, Any] = Field(
+    body: Parameters = Field(
         default_factory=dict, description="more parameters of a request, as the API names them"
     )
     omit: tuple[str, ...] = Field(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,9 @@ def test_a_key_in_the_wrong_place_is_refused_and_not_shown(keys: dict[str, str])
         ({"omit": ["seed"]}, "`omit` needs `api`"),
         ({"api": "gemini", "endpoint": "responses"}, "`endpoint` needs api = 'openai'"),
         ({"api": "opnai"}, "'openai'"),
+        ({"api": "openai", "body": {"stream": False}}, "`stream` is not a parameter to set"),
+        ({"api": "openai", "body": {"a": [float("nan")]}}, "what json has not"),
+        ({"api": "openai", "body": {"a": date(2026, 1, 1)}}, "what json has not"),
     ],
 )
 def test_keys_of_an_api_and_of_the_engine_do_not_meet(keys: dict[str, object], says: str):
