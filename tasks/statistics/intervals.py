@@ -21,6 +21,8 @@ Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
 #: below this the cubic transformation is the identity, but for rounding
 _NO_SKEW = 1e-6
+#: of the largest value: a smaller standard error is none
+_ROUNDING = 1e-13
 #: how small a loss is taken for none where heavy ones are counted
 _LIGHT_LOSSES = (0.0, 0.02, 0.1)
 #: signs of fewer independent clusters than this cannot be significant: 1/2^5 > 0.025 (but for
@@ -90,11 +92,12 @@ def clustered_mean(
     variance = num_draws / (num_draws - 1) * squares / total**2
     effective = total**2 / math.fsum(shares**2)
     satterthwaite = math.fsum(shares**2) ** 2 / math.fsum(shares**4 / cluster_draws)
-    # rounding leaves about 1e-17 where all values are equal
-    is_constant = bool(np.ptp(values) == 0) or variance == 0
+    error = math.sqrt(variance)
+    # what rounding leaves where all values are equal, or cancel within their clusters
+    is_constant = error <= _ROUNDING * float(np.abs(values).max())
     return ClusteredMean(
         mean=mean,
-        standard_error=0.0 if is_constant else math.sqrt(variance),
+        standard_error=0.0 if is_constant else error,
         num_values=len(values),
         num_clusters=num_clusters,
         effective_values=total**2 / math.fsum((w / root) ** 2),

@@ -200,3 +200,13 @@ def test_hull_holds_both(low: float, width: float, other: float, size: float) ->
     both = one.hull(two)
     assert both.low == min(one.low, two.low)
     assert both.high == max(one.high, two.high)
+
+
+@pytest.mark.parametrize("values", [[0.1 + 0.2, 0.3, 0.3], [0.1, 0.7, 0.4, 0.4, 1.3, -0.5]])
+def test_what_rounding_leaves_is_no_standard_error(values: list[float]) -> None:
+    """All equal, or cancelling within the two clusters: an error of 1e-17 is taken for one by
+    whoever divides by it, and the probability of passing was not a number."""
+    labels = [0, 1, 2] if len(values) == 3 else [0, 0, 1, 1, 2, 2]
+    found = clustered_mean(np.array(values), np.array(labels))
+    assert found.standard_error == 0
+    assert found.skewness == 0
