@@ -52,7 +52,7 @@ _SEVEN_DIGITS = _numbers_with(r"(?:[^0-9]*+[0-9]){7}")
 _TWELVE_DIGITS = _numbers_with(r"(?:[^0-9]*+[0-9]){12}")
 #: and something between them other than one blank or hyphen
 _GROUPED_DIGITS = _numbers_with(
-    r"(?=(?:[^0-9]{0,80}+[0-9]){12})(?:[0-9]|[ -](?=[0-9])){0,81}+[^0-9]{1,3}[0-9]"
+    r"(?=(?:[^0-9]{0,80}+[0-9]){12})(?:[0-9]|(?=[ -][0-9])[ -]){0,81}+[^0-9]{1,3}[0-9]"
 )
 _THREE_DOTS = _numbers_with(r"(?:[^.]*+\.){3}")
 
@@ -187,7 +187,7 @@ def _is_card(match: re.Match[str]) -> bool:
 
 _CARD = _number(
     "card", _TWELVE_DIGITS,
-    r"(?<![\w.+-])[1-6][0-9](?:[ -]?[0-9]){10,17}+(?![\w-]|\.[0-9])", _is_card,
+    r"(?<![\w.+-])[1-6][0-9](?:(?=[0-9]|[ -][0-9])[ -]?[0-9]){10,17}+(?![\w-]|\.[0-9])", _is_card,
     "card", TWELVE_DIGITS,
 )  # fmt: skip
 #: grouped as it is printed, with anything between the groups: dots, slashes, line breaks
@@ -244,15 +244,22 @@ _EXTENSION = r"(?: ?(?:x|ext\.?) ?[0-9]{1,6})?"
 _SEP = r"[ .\u00a0-]"
 #: written as telephone numbers are and few other numbers: a country code, an area code in
 #: brackets, the North American 3-3-4, or a leading zero with groups. Possessive throughout:
-#: digits can be cut into groups in many ways, and only one is tried
+#: digits can be cut into groups in many ways, and only one is tried. What is repeated first looks
+#: sign by sign whether it will match: Python before 3.11.5 goes on behind a repetition that failed
+#: midway (gh-106052)
 _PHONE_SURE = (
-    rf"(?:\+|00[1-9]?-?)[0-9]{{1,3}}+(?:{_SEP}?\([0-9]{{1,4}}\))?+(?:{_SEP}?[0-9]{{1,5}}+){{2,6}}+"
+    rf"(?:\+|00[1-9]?-?)[0-9]{{1,3}}+(?:{_SEP}?\([0-9]{{1,4}}\))?"
+    rf"(?:(?=[0-9]|{_SEP}[0-9]){_SEP}?[0-9]{{1,5}}+){{2,6}}+"
     rf"|\([0-9]{{2,5}}\){_SEP}?[0-9]{{3,4}}+{_SEP}?[0-9]{{3,4}}"
     rf"|[0-9]{{3}}{_SEP}[0-9]{{3}}{_SEP}[0-9]{{4}}"
-    rf"|0[0-9]{{1,4}}+(?:{_SEP}[0-9]{{2,4}}+){{2,4}}+|0[0-9]{{2,4}}+{_SEP}[0-9]{{5,7}}"
+    rf"|0[0-9]{{1,4}}+(?:(?={_SEP}[0-9][0-9]){_SEP}[0-9]{{2,4}}+){{2,4}}+"
+    rf"|0[0-9]{{2,4}}+{_SEP}[0-9]{{5,7}}"
 )
 #: any run of digits and separators; a telephone number only next to a word that says so
-_PHONE_MAYBE = rf"\(?[0-9]{{2,5}}+\)?(?:{_SEP}?[0-9]{{2,7}}+){{1,5}}+"
+_PHONE_MAYBE = (
+    rf"\(?[0-9]{{2,5}}+\)?"
+    rf"(?:(?=[0-9][0-9]|{_SEP}[0-9][0-9]){_SEP}?[0-9]{{2,7}}+){{1,5}}+"
+)
 #: not inside a longer number, a word, a sum of money, an address of the web
 _NOT_AFTER = r"(?<![\w.+/#:=-])(?<![0-9][ ,])(?<!\()"
 _NOT_BEFORE = r"(?![\w/]|[.,:-][0-9])"

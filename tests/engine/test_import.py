@@ -39,6 +39,7 @@ def test_the_whole_engine_pulls_in_nothing_of_the_pipeline():
 def test_public_names_are_pinned():
     assert engine.__all__ == [
         "LLM",
+        "Chat",
         "Completion",
         "EngineError",
         "SamplingParams",
