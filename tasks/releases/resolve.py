@@ -21,7 +21,8 @@ from typing import Any
 import engine
 from engine.identity import EngineIdentity, engine_identity
 from engine.loading.hub import resolve_model
-from tasks.errors import UsageError
+from tasks.errors import FlywheelError, UsageError
+from tasks.exhausted import exhausted
 from tasks.model.guardrail import Price
 from tasks.model.release import Release
 from tasks.releases.memory import Memory
@@ -193,8 +194,9 @@ def find_in_package(package: str, release: str) -> Path:
     return found[0]
 
 
-def unusable_model(name: str, model: str, error: Exception) -> UsageError:
-    return UsageError(
+def unusable_model(name: str, model: str, error: Exception) -> FlywheelError:
+    """What to raise where a model cannot be loaded: by its fault, or for want of memory or disk."""
+    return exhausted(error) or UsageError(
         f"the model of release {name!r} cannot be used: {error}",
         received=model,
         allowed="a model folder (config.json and *.safetensors), a .gguf file, or a hub id",

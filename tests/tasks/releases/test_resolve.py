@@ -21,6 +21,7 @@ from tasks.releases.resolve import (
     release_digest,
     resolve_engine,
     resolve_release,
+    unusable_model,
 )
 from tasks.releases.source import EngineSource, engine_value
 from tasks.settings import EngineSettings, ReleaseSettings, SamplingSettings, parse_settings
@@ -226,3 +227,11 @@ def test_unknown_device_is_one_clear_line(tmp_path: Path, tiny_model: Path) -> N
     settings = parse_settings({"releases": {"one": release}}, base=str(tmp_path))
     with pytest.raises(UsageError, match="abacus"):
         resolve_release("one", settings, Memory(tmp_path / "m.json"))
+
+
+def test_a_machine_that_gave_out_is_not_the_models_fault() -> None:
+    said = "the tokenizer cannot be read: ImportError: failed to map segment from shared object"
+    told = unusable_model("one", "a/model", engine.EngineError(said))
+    assert told.exit_code == 4
+    assert told.what == "this machine has not enough memory"
+    assert unusable_model("one", "a/model", engine.EngineError("no shard")).exit_code == 2
