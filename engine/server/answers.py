@@ -78,13 +78,10 @@ class Choice:
         return "tool_calls" if is_call else self.finish_reason
 
     def unshown(self) -> Said:
-        """For a stream: text that is certain and was not given before; at the end the rest of it,
-        and the calls."""
-        if self.finish_reason is not None:
-            said = self.said
-        else:
-            end = tool_calls.num_certain(self.text) if self.ask.tools else len(self.text)
-            said = Said(self.text[:end])
+        """For a stream that may call tools: text that is certain and was not given before; at the
+        end the rest of it, and the calls."""
+        is_whole = self.finish_reason is not None
+        said = self.said if is_whole else Said(self.text[: tool_calls.num_certain(self.text)])
         start, self._num_shown = self._num_shown, len(said.text)
         return Said(said.text[start:], said.calls)
 
@@ -161,7 +158,7 @@ class Answer:
         logprobs = self._logprobs(choice, len(choice.token_ids) - num_new)
         is_end = choice.finish_reason is not None
         if self.ask.is_chat:
-            said = choice.unshown()
+            said = choice.unshown() if self.ask.tools else Said(text)
             if said.text or logprobs is not None:
                 pieces.append(self._piece(choice, {"delta": {"content": said.text}}, logprobs))
             if said.calls:
