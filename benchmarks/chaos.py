@@ -98,7 +98,7 @@ def start(
     chain: Chain, folder: Path, arguments: tuple[str, ...], limit: Callable[[], None] | None = None
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "flows.cli", *arguments],
+        [sys.executable, "-W", "ignore", "-m", "flows", *arguments],
         cwd=folder,
         env=chain.environment(),
         stdin=subprocess.DEVNULL,

@@ -73,7 +73,7 @@ class Application:
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "flows.cli", "eval", "--json"],
+            [sys.executable, "-W", "ignore", "-m", "flows", "eval", "--json"],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(_ROOT), "BENCHMARK_KEY": "sk-benchmark-key-1",
                  **environment},

@@ -8,15 +8,11 @@ standard error.
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from typing import Annotated
 
 import typer
 
 from flows.options import Config, Json, Options, RunId, Verbose, taking
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="flywheel",
@@ -369,35 +365,3 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
     from flows.commands.doctor import examine
 
     raise typer.Exit(examine(config=config, as_json=as_json))
-
-
-def main() -> None:
-    """Entry point of the console script: every error is one line and an exit code."""
-    from flows.failures import exit_code_of
-    from tasks.interrupts import interrupt_queries
-
-    stopped_by = [signal.SIGINT]
-
-    def stop(number: int, _frame: object) -> None:
-        stopped_by.append(signal.Signals(number))
-        interrupt_queries()
-        raise KeyboardInterrupt
-
-    # a supervisor and a closed terminal stop us as Ctrl-C does
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, stop)
-    try:
-        app()
-    except Exception as error:
-        sys.exit(exit_code_of(error, as_json="--json" in sys.argv))
-    except (KeyboardInterrupt, SystemExit) as ended:
-        # typer makes exit 130 of an interrupt, without a word
-        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
-            raise
-        print("interrupted · next: the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(128 + stopped_by[-1])
-
-
-if __name__ == "__main__":
-    main()

@@ -11,9 +11,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -46,7 +49,7 @@ def open_session(settings: Settings) -> Iterator[Session]:
     """Raises StoreError (transient where a server does not answer) from anything inside, too."""
     location = tracking_location(settings)
     prepare_environment()
-    with explained(location), _process_wide(location.uri):
+    with explained(location), _process_wide(location.uri), _own_temporary(settings.home_path):
         from mlflow import MlflowClient
         from mlflow.tracing.client import TracingClient
 
@@ -81,6 +84,21 @@ def _process_wide(uri: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _own_temporary(home: Path) -> Iterator[None]:
+    """What MLflow writes down before it sends it lies in the state folder: there are texts in it,
+    and what a killed run leaves is cleared by the next, which no folder of the machine's is."""
+    folder = home / "recording"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ class Application:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "flows.cli", *arguments],
+            [sys.executable, "-W", "ignore", "-m", "flows", *arguments],
             cwd=self.folder,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 
-from flows.cli import main
+from flows.__main__ import main
 from flows.processes import process_started_at
 from tasks.model.receipt import Receipt
 from tasks.store import Store
@@ -32,7 +32,7 @@ def die() -> None:
         os.kill(os.getpid(), signal.Signals[how])
         return
     (server,) = servers_of(os.getpid())
-    command = [sys.executable, "-W", "ignore", "-m", "flows.cli", "run"]
+    command = [sys.executable, "-W", "ignore", "-m", "flows", "run"]
     other = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     print(f"the other: {other.returncode} {other.stderr}", file=sys.stderr)
     assert process_started_at(server) is not None, "the other run ended this one's server"

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def test_help_answers_in_half_a_second():
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
-            [sys.executable, "-m", "flows.cli", "--help"],
+            [sys.executable, "-m", "flows", "--help"],
             cwd=REPOSITORY,
             check=True,
             capture_output=True,
@@ -41,6 +42,43 @@ def test_help_answers_in_half_a_second():
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(took) < 0.5
+
+
+# the command line as it is imported, up to the moment when typer is: then `happens`
+AT_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            {happens}
+
+sys.meta_path.insert(0, Finder())
+from flows.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_the_command_line_is_imported_ends_it_in_one_line(name: str):
+    happens = f"os.kill(os.getpid(), signal.{name})"
+    done = subprocess.run(
+        [sys.executable, "-c", AT_IMPORT.format(happens=happens)],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 128 + signal.Signals[name]
+    assert done.stderr.startswith("interrupted · next: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_a_machine_without_memory_for_the_import_is_told_in_one_line():
+    done = subprocess.run(
+        [sys.executable, "-c", AT_IMPORT.format(happens="raise MemoryError")],
+        cwd=REPOSITORY, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert "MemoryError" in done.stderr
 
 
 def test_help_imports_none_of_the_heavy_libraries():
@@ -172,7 +210,7 @@ def test_log_files_are_named_with_or_without_the_option(application: Application
 
 def test_version_is_the_one_installed():
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "--version"],
+        [sys.executable, "-m", "flows", "--version"],
         cwd=REPOSITORY, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout == f"flywheel {version('llm-flywheel')}\n"
@@ -180,7 +218,7 @@ def test_version_is_the_one_installed():
 
 def test_a_shell_completes_commands_and_options(tmp_path: Path):
     """The answer to what bash asks after `flywheel ev` and `flywheel run --cha`."""
-    code = "import sys, flows.cli; sys.argv[0] = 'flywheel'; flows.cli.main()"
+    code = "import sys, flows.__main__ as it; sys.argv[0] = 'flywheel'; it.main()"
     for line, expected in (("flywheel ev", "eval"), ("flywheel run --cha", "--challenger")):
         environment = {
             "_FLYWHEEL_COMPLETE": "complete_bash",

@@ -45,7 +45,7 @@ def test_a_run_opens_no_connection_but_loopback(
     arguments = ["run", "--json", *(["--inline"] if mode == "inline" else [])]
     strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=connect", "-o", str(trace)]
     done = subprocess.run(
-        [*strace, sys.executable, "-W", "ignore", "-m", "flows.cli", *arguments],
+        [*strace, sys.executable, "-W", "ignore", "-m", "flows", *arguments],
         cwd=application.folder,
         env=application.environment(),
         capture_output=True,

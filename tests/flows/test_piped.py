@@ -30,7 +30,7 @@ def lines(*numbers: int) -> bytes:
     return b"".join(json.dumps(call_record(number)).encode() + b"\n" for number in numbers)
 
 
-def command(folder: Application, *arguments: str, module: str = "flows.cli") -> dict[str, Any]:
+def command(folder: Application, *arguments: str, module: str = "flows") -> dict[str, Any]:
     return {
         "args": [sys.executable, "-W", "ignore", "-m", module, *arguments],
         "cwd": folder.folder,
@@ -85,7 +85,7 @@ def test_an_empty_stream_is_an_empty_file_and_no_format_is_an_error(folder):
 
 def test_a_closed_standard_input_is_told(folder):
     done = subprocess.run(
-        ["bash", "-c", f"exec 0<&-; exec {sys.executable} -m flows.cli ingest --logs -"],
+        ["bash", "-c", f"exec 0<&-; exec {sys.executable} -m flows ingest --logs -"],
         cwd=folder.folder, env=folder.environment(), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -75,6 +76,29 @@ def test_a_flipped_page_names_the_file_and_how_to_restore(tmp_path: Path) -> Non
         pass
     assert str(path) in caught.value.line()
     assert "flywheel restore" in caught.value.line()
+
+
+def test_what_a_killed_run_was_about_to_send_is_cleared(tmp_path: Path) -> None:
+    home = home_with_mlflow(tmp_path)
+    left = home / "recording" / "tmpf0lumgnk" / "samples.json"
+    left.parent.mkdir(parents=True)
+    left.write_text("an answer")
+    before = tempfile.gettempdir()
+    with open_session(parse_settings({"home": str(home)}, base=str(tmp_path))) as session:
+        assert not left.parent.exists()
+        written = []
+        real = session.client.log_artifact
+
+        def watched(run_id: str, path: str, *others: object) -> None:
+            written.append(path)
+            real(run_id, path, *others)
+
+        session.client.log_artifact = watched
+        run = session.client.create_run(session.experiment_id)
+        session.client.log_text(run.info.run_id, "another answer", "answer.txt")
+        assert all(Path(path).is_relative_to(home) for path in written) and written
+    assert not (home / "recording").exists()
+    assert tempfile.gettempdir() == before
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:

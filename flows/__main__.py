@@ -1,0 +1,65 @@
+"""Entry point of the console script: every error is one line and an exit code, and so is a signal,
+from the first moment that Python lets us hear one.
+
+The command line is imported only after signals are listened to: that import takes a tenth of a
+second, and Python would answer an interrupt in it with a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+INTERRUPTED = 130  # what typer makes of an interrupt
+
+
+def main() -> None:
+    stopped_by = [signal.SIGINT]
+    has_begun = False
+
+    def stop(number: int, _frame: object) -> None:
+        stopped_by.append(signal.Signals(number))
+        if not has_begun:  # nothing is open yet, and an import may swallow what is raised in it
+            _say_interrupted()
+            os._exit(128 + number)
+        interrupt_queries()
+        raise KeyboardInterrupt
+
+    # a supervisor and a closed terminal stop us as Ctrl-C does
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, stop)
+    try:
+        from flows.cli import app
+        from flows.failures import exit_code_of
+        from tasks.interrupts import interrupt_queries
+
+        has_begun = True
+    except (MemoryError, OSError, ImportError, SystemError) as error:
+        sys.exit(_not_begun(error))
+    try:
+        app()
+    except Exception as error:
+        sys.exit(exit_code_of(error, as_json="--json" in sys.argv))
+    except (KeyboardInterrupt, SystemExit) as ended:
+        # typer makes an exit code of an interrupt, without a word
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
+        _say_interrupted()
+        sys.exit(128 + stopped_by[-1])
+
+
+def _say_interrupted() -> None:
+    os.write(2, b"interrupted \xc2\xb7 next: the same command goes on where it stopped\n")
+
+
+def _not_begun(error: Exception) -> int:
+    """A machine without memory or descriptors for the import, or a broken installation."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    print(f"flywheel: the command line cannot be loaded · received {said}", file=sys.stderr)
+    return 4
+
+
+if __name__ == "__main__":
+    main()
