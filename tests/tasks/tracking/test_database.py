@@ -96,7 +96,8 @@ def test_what_a_killed_run_was_about_to_send_is_cleared(tmp_path: Path) -> None:
         session.client.log_artifact = watched
         run = session.client.create_run(session.experiment_id)
         session.client.log_text(run.info.run_id, "another answer", "answer.txt")
-        assert all(Path(path).is_relative_to(home) for path in written) and written
+        assert written
+        assert all(Path(path).is_relative_to(home) for path in written)
     assert not (home / "recording").exists()
     assert tempfile.gettempdir() == before
 
