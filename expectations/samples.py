@@ -61,9 +61,9 @@ _CRITICAL = (
     Rule(
         "known_origin",
         "critical",
-        OneOf("origin", ("suite", "failure", "traffic")),
-        "A sample comes from a suite, a failure or traffic.",
-        "Mined failures are counted apart; a fourth origin would be neither.",
+        OneOf("origin", ("suite", "failure", "traffic", "pin")),
+        "A sample comes from a suite, a failure, traffic or a pin.",
+        "Mined failures are counted apart; another origin would be neither.",
     ),
     Rule(
         "weight_possible",

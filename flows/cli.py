@@ -158,6 +158,40 @@ def report(
 
 
 @app.command()
+def pin(
+    request_id: Annotated[
+        str, typer.Argument(metavar="REQUEST_ID", help="the call, or its beginning [default: list]")
+    ] = "",
+    why: Annotated[str, typer.Option("--why", help="for whoever meets the pin later")] = "",
+    owner: Annotated[str, typer.Option("--owner", help="[default: the suite's]")] = "",
+    expires: Annotated[
+        str, typer.Option("--expires", metavar="DAY", help="the last day it holds")
+    ] = "",
+    suite: Annotated[str, typer.Option("--suite", help="[default: by the task of the call]")] = "",
+    target: Annotated[
+        str, typer.Option("--target", help="the right answer [default: as people gave it]")
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Have a call of production block every release that does not get it right."""
+    from flows.commands.pin import pin as pin_call
+
+    raise typer.Exit(
+        pin_call(
+            request_id,
+            why=why,
+            owner=owner,
+            expires=expires,
+            suite=suite,
+            target=target,
+            config=config,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
 def show(
     run_id: RunId = "",
     suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",

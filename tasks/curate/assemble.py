@@ -81,8 +81,10 @@ def assemble(
     seed: int,
     *,
     gating: Collection[str],
+    pins: Sequence[Draft] = (),
 ) -> Assembled:
-    """The eval set. `gating` names the suites that decide.
+    """The eval set. `gating` names the suites that decide. `pins` are added as they are: they stand
+    for no calls, and no call is left out for one of them.
 
     Calls that failed are taken only where they have a target (`replayable`); the caller counts the
     others. An empty set is returned as such.
@@ -116,10 +118,12 @@ def assemble(
     clusters = clusters_of(
         [_ties(items, i, groups, unique.stands_for, applications) for i in taken]
     )
+    drafts += pins
+    clusters = [*clusters, *range(len(items), len(items) + len(pins))]
     num_candidates = sum(item.draft is not None for item in map(items.__getitem__, unique.kept))
     counts = Counts(
-        rows_in=len(items),
-        rows_out=len(unique.kept),
+        rows_in=len(items) + len(pins),
+        rows_out=len(unique.kept) + len(pins),
         exact_duplicates=unique.exact_duplicates,
         near_duplicates=unique.near_duplicates,
         without_target=len(unique.kept) - num_candidates,

@@ -10,12 +10,15 @@ from expectations.rules import RuleSet
 from tasks.curate.evalset import EvalSet, without
 from tasks.errors import DataError
 from tasks.model.canonical import canonical_json
+from tasks.model.sample import PINNED
 from tasks.rules.ask import ask, look
 from tasks.rules.outcomes import Failures
 from tasks.store import Store
 from tasks.store.evals import samples as table
 
 _MAX_SHOWN = 3
+#: origins of samples that nobody would miss if they were silently left out
+_BY_HAND = ("suite", PINNED)
 
 
 def judged(
@@ -43,14 +46,13 @@ def judged(
 
 
 def _refuse_written_by_hand(rule_set: RuleSet, chosen: EvalSet, failed: Mapping[str, str]) -> None:
-    """Nobody would miss one that is silently left out."""
-    bad = [s for s in chosen.samples if s.origin == "suite" and s.sample_id in failed]
+    bad = [s for s in chosen.samples if s.origin in _BY_HAND and s.sample_id in failed]
     if not bad:
         return
     rule = rule_set.rule(failed[bad[0].sample_id])
     shown = [f"suite {s.suite}: {canonical_json(s.messages)[:80]}" for s in bad[:_MAX_SHOWN]]
     raise DataError(
-        f"{len(bad)} samples of suite files fail {rule.id}; no eval set was written",
+        f"{len(bad)} samples written by hand fail {rule.id}; no eval set was written",
         received="; ".join(shown) + (" …" if len(bad) > _MAX_SHOWN else ""),
         allowed=rule.meaning,
         next="fix those samples, then run again",

@@ -14,19 +14,20 @@ the author and are not read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tasks.curate import datapoints
 from tasks.curate.evalset import Draft
-from tasks.errors import UsageError, did_you_mean
+from tasks.errors import UsageError
+from tasks.json_lines import bad_line, numbered, parse_line, refuse_unknown, text_of
 from tasks.logs.formats import tensorzero
 from tasks.model.canonical import canonical_json, well_formed
 from tasks.model.logged_call import Conversation, conversation_from
 
 KEYS = ("input", "messages", "target", "task", "slices", "must_pass", "cluster", "id", "comment")
+WHAT = "a suite line"
 
 
 def read_suite(name: str, task: str, path: Path) -> tuple[Draft, ...]:
@@ -76,30 +77,21 @@ def suite_lines(name: str, task: str, path: Path) -> Iterator[Draft | UsageError
 def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | UsageError]:
     seen: dict[str, int] = {}
     lines: list[tuple[int, Mapping[str, Any]]] = []
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+    for number, line in numbered(data):
         try:
-            if line.strip():
-                lines.append((number, _json(line, f"{source}:{number}")))
+            lines.append((number, parse_line(line, f"{source}:{number}", WHAT)))
         except UsageError as error:
             yield error
     foreign = bool(lines) and all(tensorzero.is_datapoint(record) for _, record in lines)
     for number, record in datapoints.newest(lines) if foreign else lines:
         where = f"{source}:{number}"
         try:
-            read = datapoints.to_line(record) if foreign else _known(record, where)
+            read = (
+                datapoints.to_line(record) if foreign else refuse_unknown(record, KEYS, where, WHAT)
+            )
             if read is None:
                 continue
-            sample = Draft(
-                suite=name,
-                task=_text(read, "task", where) or task,
-                conversation=_conversation(read, where),
-                target=_target(read, where),
-                target_kind="gold",
-                origin="suite",
-                slices=_slices(read, where),
-                must_pass=_flag(read, "must_pass", where),
-                cluster=_text(read, "cluster", where),
-            )
+            sample = draft_of(read, name, task, where)
         except UsageError as error:
             yield error
             continue
@@ -109,7 +101,7 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
         if asked in seen and foreign:
             continue
         if asked in seen:
-            yield _bad(
+            yield bad_line(
                 f"suite {name!r} asks the same twice",
                 where,
                 f"line {number} repeats line {seen[asked]}",
@@ -120,33 +112,24 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
         yield sample
 
 
-def _json(line: bytes, where: str) -> Mapping[str, Any]:
-    try:
-        record = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise _bad("a suite line is not UTF-8", where, "", "UTF-8 text") from None
-    except (ValueError, RecursionError) as error:
-        raise _bad(
-            "a suite line is not JSON", where, str(error), "one JSON object a line"
-        ) from None
-    if not isinstance(record, Mapping):
-        raise _bad(
-            "a suite line is not an object", where, type(record).__name__, "one JSON object a line"
-        )
-    return record
-
-
-def _known(record: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    for key in record:
-        if key not in KEYS:
-            hint = did_you_mean(key, KEYS)
-            raise _bad(f"unknown key {key!r} in a suite line{hint}", where, key, ", ".join(KEYS))
-    return record
+def draft_of(read: Mapping[str, Any], suite: str, task: str, where: str) -> Draft:
+    """The sample of a line with known keys. Raises UsageError that names `where` it stands."""
+    return Draft(
+        suite=suite,
+        task=text_of(read, "task", where, WHAT) or task,
+        conversation=_conversation(read, where),
+        target=_target(read, where),
+        target_kind="gold",
+        origin="suite",
+        slices=_slices(read, where),
+        must_pass=_flag(read, "must_pass", where),
+        cluster=text_of(read, "cluster", where, WHAT),
+    )
 
 
 def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
     if ("input" in record) == ("messages" in record):
-        raise _bad(
+        raise bad_line(
             "a suite line needs either input or messages",
             where,
             ", ".join(record),
@@ -157,7 +140,7 @@ def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
         messages = [{"role": "user", "content": record["input"]}]
     conversation = conversation_from(messages) if isinstance(messages, list) else None
     if conversation is None:
-        raise _bad(
+        raise bad_line(
             "a suite line asks nothing",
             where,
             repr(record.get("input", messages))[:80],
@@ -169,7 +152,7 @@ def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
 def _target(record: Mapping[str, Any], where: str) -> str:
     target = record.get("target")
     if target is None or (isinstance(target, str) and not target.strip()):
-        raise _bad(
+        raise bad_line(
             "a suite line has no target", where, ", ".join(record), "target: what a right answer is"
         )
     return well_formed(target) if isinstance(target, str) else canonical_json(target)
@@ -178,7 +161,7 @@ def _target(record: Mapping[str, Any], where: str) -> str:
 def _slices(record: Mapping[str, Any], where: str) -> dict[str, str]:
     value = record.get("slices") or {}
     if not isinstance(value, Mapping) or any(isinstance(v, list | dict) for v in value.values()):
-        raise _bad(
+        raise bad_line(
             "slices of a suite line cannot be read", where, repr(value)[:80], '{"name": "value", …}'
         )
     return {
@@ -187,22 +170,10 @@ def _slices(record: Mapping[str, Any], where: str) -> dict[str, str]:
     }
 
 
-def _text(record: Mapping[str, Any], key: str, where: str) -> str | None:
-    value = record.get(key)
-    if value is None or (isinstance(value, str) and value):
-        return None if value is None else well_formed(value)
-    raise _bad(f"{key} of a suite line is not a text", where, repr(value)[:80], "a text")
-
-
 def _flag(record: Mapping[str, Any], key: str, where: str) -> bool:
     value = record.get(key, False)
     if not isinstance(value, bool):
-        raise _bad(
+        raise bad_line(
             f"{key} of a suite line is not true or false", where, repr(value)[:80], "true, false"
         )
     return value
-
-
-def _bad(what: str, where: str, received: str, allowed: str) -> UsageError:
-    shown = f"{received} in {where}" if received else where
-    return UsageError(what, received=shown, allowed=allowed, next="fix that line, then run again")

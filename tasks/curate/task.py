@@ -15,6 +15,7 @@ from tasks.curate.assemble import Assembled, Counts, assemble, replayable
 from tasks.curate.cautions import cautions
 from tasks.curate.evalset import Draft, EvalSet
 from tasks.curate.judge import judged
+from tasks.curate.pins import Pin, read_pins
 from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
@@ -42,13 +43,14 @@ def curate(run: Run) -> Receipt:
     """
     suites, rule_set = read_suites(run.settings), samples_rules(run.settings)
     declared = suite_rules(run.settings, ())
+    pins = read_pins(run.settings)
+    today = run.clock().date()
+    holding = [pin for pin in pins if pin.holds_on(today)]
     with run.open_store() as store:
         num_calls, calls = count_calls(store), read_questions(store)
     run.progress("curate", 0, num_calls + len(suites), "find duplicates")
-    resolver = TargetResolver(
-        {settings.task or name: name for name, settings in reversed(run.settings.suites.items())},
-        suites,
-        use_logged=run.settings.curate.use_logged_targets,
+    resolver = target_resolver(
+        run.settings, suites, use_logged=run.settings.curate.use_logged_targets
     )
     usable = [call for call in calls if replayable(call, resolver)]
     assembled = assemble(
@@ -58,6 +60,7 @@ def curate(run: Run) -> Receipt:
         run.settings.curate,
         run.request.seed,
         gating={rule.name for rule in declared if rule.is_gating},
+        pins=[pin.draft for pin in holding],
     )
     if not assembled.eval_set.samples:
         raise _nothing(run.settings, num_calls, len(usable), assembled.counts)
@@ -85,7 +88,7 @@ def curate(run: Run) -> Receipt:
                 store,
                 run,
                 replace(assembled, eval_set=kept, counts=_recount(assembled.counts, kept)),
-                {**not_taken, "cautions": told},
+                {**not_taken, "cautions": told + [_expired(p) for p in pins if p not in holding]},
                 left_out,
                 rule_set,
             )
@@ -100,6 +103,21 @@ def read_suites(settings: Settings) -> tuple[Draft, ...]:
         if suite.samples:
             samples += read_suite(name, suite.task or name, settings.path(suite.samples))
     return tuple(samples)
+
+
+def target_resolver(
+    settings: Settings, suites: tuple[Draft, ...], *, use_logged: bool
+) -> TargetResolver:
+    """Of two suites that ask the same task, the first declared has its calls."""
+    suite_of_task = {suite.task or name: name for name, suite in reversed(settings.suites.items())}
+    return TargetResolver(suite_of_task, suites, use_logged=use_logged)
+
+
+def _expired(pin: Pin) -> str:
+    return (
+        f"the pin of {pin.request_id} expired on {pin.expires} and holds no more; its owner "
+        f"{pin.owner or '(nobody)'} may renew it or remove it ({pin.where})"
+    )
 
 
 def _judge(store: Store, run: Run, rule_set: RuleSet, chosen: EvalSet) -> tuple[EvalSet, Failures]:

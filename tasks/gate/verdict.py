@@ -79,7 +79,8 @@ def decide(
             raise ValueError(
                 f"sample {sample.sample_id} is in an undeclared suite {sample.suite!r}"
             )
-        by_suite[sample.suite].append(item)
+        if not sample.is_pinned:
+            by_suite[sample.suite].append(item)
     whole = {name: evidence_of(items) for name, items in by_suite.items()}
     evidence = {name: part.part(np.flatnonzero(part.is_counted)) for name, part in whole.items()}
     lost: dict[Hashable, tuple[float, float]] = {

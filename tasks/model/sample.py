@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+#: the origin of a call that a person pinned
+PINNED = "pin"
+
 
 @dataclass(frozen=True, slots=True)
 class FedSample:
@@ -23,7 +26,7 @@ class Sample:
     """One item of an eval set, from the set that curate makes to the verdict.
 
     `sample_id` is by content, `cluster_id` names the samples of a set that depend on each other.
-    `target_kind` is gold, corrected, accepted or logged; `origin` suite, failure or traffic.
+    `target_kind` is gold, corrected, accepted or logged; `origin` suite, failure, traffic or pin.
     `request_id`: the logged call it was mined from.
 
     `weight`: what it counts in its suite's means; a hand-written sample that production never asked
@@ -32,7 +35,7 @@ class Sample:
     that was asked in many conversations is not one chance find. `stratum`: failed, liked or
     unjudged, by what people said of those calls; empty for one that production never asked.
     `is_counted` False: drawn by outcome from calls of which the other outcomes could not be drawn,
-    so that counting it would tilt the suite; it is only shown.
+    or pinned by a person, so that counting it would tilt the suite; it is only shown, or blocks.
     """
 
     sample_id: str
@@ -51,3 +54,8 @@ class Sample:
     num_draws: float = 1.0
     stratum: str = ""
     is_counted: bool = True
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it is there to be passed, and for nothing else."""
+        return self.origin == PINNED

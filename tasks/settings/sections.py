@@ -234,6 +234,11 @@ class CurateSettings(Section):
         True,
         description="where no target is known, the logged answer is the reference (suite 'logged')",
     )
+    pins: str = Field(
+        "pins.jsonl",
+        min_length=1,
+        description="file of the calls that must pass, which `flywheel pin` writes",
+    )
 
 
 class EvaluateSettings(Section):

@@ -43,6 +43,16 @@ def _text(decision: Decision) -> str:
     return " ".join(reasons(decision, GATE))
 
 
+def test_a_pinned_sample_blocks_and_is_part_of_no_number() -> None:
+    pinned = sample(900, 1.0, 0.0, must_pass=True)
+    pinned = replace(pinned, sample=replace(pinned.sample, origin="pin", is_counted=False))
+    alone, besides = _decide(_better()), _decide([*_better(), pinned])
+    assert (alone.verdict, besides.verdict) == ("better", "blocked")
+    assert besides.must_pass.failed == (pinned,)
+    assert besides.suites == alone.suites
+    assert besides.slices == alone.slices
+
+
 @pytest.mark.parametrize(
     ("low", "high", "role", "verdict"),
     [
