@@ -192,6 +192,46 @@ def pin(
 
 
 @app.command()
+def review(
+    run_id: RunId = "",
+    suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",
+    by: Annotated[str, typer.Option("--by", help="who reviews [default: who is logged in]")] = "",
+    web: Annotated[bool, typer.Option("--web", help="as a page on this machine")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of --web; 0: any")] = 0,
+    status: Annotated[
+        bool, typer.Option("--status", help="what the labels come to, and who agrees")
+    ] = False,
+    export: Annotated[
+        str, typer.Option("--export", metavar="FILE", help="answers to label, .csv or .jsonl")
+    ] = "",
+    bring: Annotated[
+        str, typer.Option("--import", metavar="FILE", help="that file, with values filled in")
+    ] = "",
+    challenger: Annotated[
+        str, typer.Option("--challenger", help="of several [default: the leading one]")
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say which answers of a run are right: with keys, on a page, or in a spreadsheet."""
+    from flows.commands.review import Asked
+    from flows.commands.review import review as review_answers
+
+    asked = Asked(
+        run_id=run_id,
+        suite=suite,
+        challenger=challenger,
+        by=by,
+        web=web,
+        port=port,
+        status=status,
+        export=export,
+        bring=bring,
+    )
+    raise typer.Exit(review_answers(asked, config=config, as_json=as_json))
+
+
+@app.command()
 def show(
     run_id: RunId = "",
     suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",

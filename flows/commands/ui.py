@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 from flows.processes import Server, end_server, remembered, start_server
@@ -18,7 +20,8 @@ DEFAULT_PORT = 5000
 
 def serve(port: int, *, config: str | None) -> int:
     settings = read_settings(config)
-    _refuse_taken_port(port)
+    with bound_port(port, "flywheel ui --port"):
+        pass  # the server binds it itself
     from tasks.tracking.server import server_command
 
     argv, environment = server_command(settings, port)
@@ -66,14 +69,18 @@ def server_elsewhere(settings: Settings) -> str | None:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _refuse_taken_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+@contextmanager
+def bound_port(port: int, command: str) -> Iterator[socket.socket]:
+    """A socket of loopback at the port, 0 for any that is free. Raises StoreError where it is taken
+    or forbidden; `command` then names the next."""
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            bound.bind(("127.0.0.1", port))
         except OSError as error:
             raise StoreError(
                 f"port {port} cannot be used: {error.strerror}",
                 received=str(port),
-                next=f"flywheel ui --port {port + 1}",
+                next=f"{command} {port + 1}",
             ) from None
+        yield bound

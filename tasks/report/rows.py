@@ -78,13 +78,13 @@ def to_rows(turn: Turn, item: JudgedSample) -> Iterator[dict[str, Any]]:
         yield {name: row[name] for name in COLUMNS}
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> str:
     """With a heading, as RFC 4180 has it. What a spreadsheet would take for a formula gets a
     quotation mark before it, which `from_cell` takes off; numbers stay numbers."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([_cell(row[name]) for name in COLUMNS] for row in rows)
+    writer.writerow(columns)
+    writer.writerows([_cell(row[name]) for name in columns] for row in rows)
     return written.getvalue()
 
 

@@ -286,6 +286,14 @@ class GateSettings(Section):
     )  # fmt: skip
 
 
+class ReviewSettings(Section):
+    folder: str = Field(
+        "reviews",
+        min_length=1,
+        description="folder of what people say of answers, a file a person: `flywheel review`",
+    )
+
+
 class MlflowSettings(Section):
     tracking_uri: str = Field("", description="empty: a SQLite file in the state folder")
     experiment: str = Field("flywheel", min_length=1, description="experiment of all runs")
@@ -458,6 +466,8 @@ class Settings(Section):
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     noise: NoiseSettings = Field(default_factory=NoiseSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
+    # of no digest: labels change no verdict
+    review: ReviewSettings = Field(default_factory=ReviewSettings)
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
     # of no digest: it changes no result
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
@@ -495,6 +505,7 @@ class Settings(Section):
     def digest(self) -> str:
         left_out: Any = {
             "retention": True,
+            "review": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env"}},
         }
