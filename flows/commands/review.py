@@ -60,7 +60,8 @@ def review(asked: Asked, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     folder = settings.path(settings.review.folder)
     turn = _turn(settings, asked)
-    pairs = queue(select(turn, Selection(suite=asked.suite)))
+    gating = {part.rule.name for part in turn.verdict.suites if part.rule.is_gating}
+    pairs = queue(select(turn, Selection(suite=asked.suite)), gating)
     if asked.status or (as_json and not asked.bring):
         return _status(turn, read_labels(folder), settings.gate.alpha, as_json=as_json)
     by = check_name(asked.by or _user())

@@ -11,7 +11,7 @@ was looked at. A size knows nothing of labels. Pure.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -53,11 +53,15 @@ def answers_differ(item: JudgedSample) -> bool:
     return champion != challenger
 
 
-def queue(judged: Iterable[JudgedSample]) -> list[Pair]:
-    """Of a turn of one challenger: every pair that differs and counts, then those that do not
-    count, each part in the order drawn."""
-    pairs = [_pair(item) for item in judged if answers_differ(item)]
-    return sorted(pairs, key=lambda pair: (not pair.item.sample.is_counted, pair.lot))
+def queue(judged: Iterable[JudgedSample], gating: Collection[str] = ()) -> list[Pair]:
+    """Of a turn of one challenger: every pair that differs, those that count before the others and
+    the suites that decide before the others, each part in the order drawn."""
+
+    def rank(pair: Pair) -> tuple[bool, bool, float]:
+        sample = pair.item.sample
+        return not sample.is_counted, sample.suite not in gating, pair.lot
+
+    return sorted((_pair(item) for item in judged if answers_differ(item)), key=rank)
 
 
 def labelled_first(pairs: Sequence[Pair], labels: Labels) -> list[Pair]:
