@@ -19,11 +19,10 @@ from tasks.model.verdict import SuiteRole
 from tasks.record.pages import write_pages
 from tasks.record.versions import installed_versions
 from tasks.referee.judge import Asked, judge
-from tasks.referee.pairing import Reading
 from tasks.referee.recognise import of_release, read_results
 from tasks.referee.scale import Scale
 from tasks.referee.scoring import scored, targets_of
-from tasks.referee.values import Results
+from tasks.referee.values import Reading, Results
 from tasks.report import page, plot
 from tasks.report.standings import standings
 from tasks.run import utc_now
@@ -62,9 +61,9 @@ class Said:
         words = ["flywheel", "judge-runs", *self.runs]
         for option, values in (
             ("--metric", (self.metric,)), ("--scorer", self.scorers),
-            ("--targets", (self.targets,)), ("--target", (self.target,)), ("--role", (self.role,)), ("--slice", self.slices),
-            ("--cluster", (self.cluster,)), ("--tracking-uri", (self.tracking_uri,)),
-            ("--config", (self.config,)),
+            ("--targets", (self.targets,)), ("--target", (self.target,)), ("--role", (self.role,)),
+            ("--slice", self.slices), ("--cluster", (self.cluster,)),
+            ("--tracking-uri", (self.tracking_uri,)), ("--config", (self.config,)),
         ):  # fmt: skip
             for value in values:
                 words += [option, value] if value else []

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from tasks.gate.ranking import leading, ranking
 from tasks.gate.reasons import reasons
@@ -20,8 +21,9 @@ from tasks.model.receipt import Receipt
 from tasks.model.release import Release
 from tasks.model.turn import EvalSet, LogFile, Turn
 from tasks.model.verdict import Decision, GateRule, RecordedVerdict, SuiteRole, SuiteRule
-from tasks.referee.pairing import Paired, Reading, paired
-from tasks.referee.values import Results
+from tasks.referee.pairing import Paired, paired
+from tasks.referee.values import Reading, Results
+from tasks.scoring.policy import Policy, policy
 from tasks.scoring.profile import profiles
 from tasks.scoring.suites import gate_rule, guardrail_rule
 from tasks.settings import Settings
@@ -74,7 +76,7 @@ def judge(
         for role in sorted(decisions, key=lambda role: role != leader)
     }
     return Turn(
-        run_id=_run_id(named, asked, gate),
+        run_id=_run_id(named, found, policy(rules, gate, guardrails)),
         started_at=now,
         request={"command": list(asked.command), "challengers": [run.name for run in runs[1:]]},
         releases={role: _release(run, found.judged, role) for role, run in named.items()},
@@ -119,13 +121,12 @@ def _named_apart(runs: Sequence[Results]) -> list[Results]:
     """Runs of one name, such as two prompts on one model, by their files too."""
     names = [run.name for run in runs]
     told = [
-        replace(run, name=f"{run.name} ({run.source})") if names.count(run.name) > 1 else run
-        for run in runs
+        f"{name} ({Path(run.source).name})" if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
     ]
-    names = [run.name for run in told]
     return [
-        replace(run, name=f"{run.name} {place}") if names.count(run.name) > 1 else run
-        for place, run in enumerate(told, 1)
+        replace(run, name=f"{name} {place}" if told.count(name) > 1 else name)
+        for place, (name, run) in enumerate(zip(told, runs, strict=True), 1)
     ]
 
 
@@ -168,10 +169,11 @@ def _recorded(
     )  # fmt: skip
 
 
-def _run_id(runs: Mapping[Role, Results], asked: Asked, gate: GateRule) -> str:
-    """The same runs judged by the same rules have the same id."""
+def _run_id(runs: Mapping[Role, Results], found: Paired, declared: Policy) -> str:
+    """The same scores judged by the same rules have the same id."""
+    scores = [[item.score(role) for role in runs] for item in found.judged]
     told = [[run.digest, run.name] for run in runs.values()]
-    text = canonical_json([told, list(asked.command), repr(asked.reading), repr(gate)])
+    text = canonical_json([told, dict(declared), scores])
     return f"referee-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

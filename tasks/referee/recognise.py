@@ -5,6 +5,7 @@ FILE#NAME names one of several releases in a file.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
@@ -67,7 +68,8 @@ def of_release(results: Results, release: str, named: str) -> Results:
         return results
     chosen = release or names[0]
     rows = [row for row in results.rows if row.release == chosen]
-    return replace(results, name=chosen, rows=rows)
+    digest = _digest((results.digest, chosen))
+    return replace(results, name=chosen, digest=digest, rows=rows)
 
 
 def _read_folder(folder: Path) -> Results:
@@ -107,8 +109,6 @@ def _together(folder: Path, parts: list[Results]) -> Results:
 
 
 def _digest(digests: Iterable[str]) -> str:
-    import hashlib
-
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 

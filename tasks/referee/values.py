@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.referee.scale import Scale
+
 #: of a file that does not name its suite
 UNNAMED = "results"
 
@@ -63,6 +65,18 @@ class Results:
     rows: Sequence[Row]
     notes: tuple[str, ...] = ()
     metrics: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How rows are to be read. `metric` empty: the first that all runs have. `slices` and
+    `cluster`: names among the rows' details."""
+
+    metric: str = ""
+    scale: Scale = field(default_factory=Scale)
+    slices: tuple[str, ...] = ()
+    cluster: str = ""
+    max_missing_ratio: float = 0.1
 
 
 def texts(values: Mapping[str, Any]) -> dict[str, str]:

@@ -67,7 +67,14 @@ def _suites(
         name = suite.rule.name
         slices = [part for part in decided.slices if part.suite == name]
         demanded = [item for item in judged if item.sample.suite == name]
-        yield f"suite {name}", [_decision(suite), *_slices(slices), *map(_must_pass, demanded)]
+        yield (
+            f"suite {name}",
+            [
+                _decision(suite),
+                *_slices(slices),
+                *(_must_pass(item, ships=decided.verdict in SHIPS) for item in demanded),
+            ],
+        )
     if decided.guardrails:
         yield "guardrails", [_guardrail(part) for part in decided.guardrails]
     text = "\n".join(decided.reasons)
@@ -109,15 +116,15 @@ def _slices(parts: Iterable[SliceResult]) -> Iterator[Case]:
         yield Case(f"slice {part.slice}={part.value}", (kind, text) if part.holds else None)
 
 
-def _must_pass(item: JudgedSample) -> Case:
+def _must_pass(item: JudgedSample, *, ships: bool) -> Case:
     """Failed where an answer of the challenger does not pass; of several repeats the gate may
-    forgive one, which the case of the verdict tells."""
+    forgive one, as it has done where the challenger `ships`."""
     answers = item.answers["challenger"]
     name = f"must pass: {item.sample.sample_id[:16]}"
     bad = next((answer for answer in answers if answer.counted is not None and answer.counted < 1),
                None)  # fmt: skip
     asked = wording.question(item.sample, 300)[0]
-    if bad is not None:
+    if bad is not None and not ships:
         why = bad.explanation or wording.without_score(bad) or f"score {bad.counted}"
         text = f"question: {asked}\ntarget: {item.sample.target}\nanswer: {bad.text}\n{why}"
         return Case(name, ("must_pass", text))
