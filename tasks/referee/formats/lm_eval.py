@@ -1,8 +1,8 @@
 """Samples that lm-eval logs (`--log_samples`): samples_TASK_TIME.jsonl, a line a sample and filter.
 
 A metric is called as in its results: with the filter it was computed after, where a task has
-several (`exact_match,strict-match`). The run's name is that of the folder, which lm-eval makes of
-the model's.
+several (`exact_match,strict-match`). The run's name is the model's, by the results beside the
+samples, else that of the folder.
 """
 
 from __future__ import annotations
@@ -34,6 +34,17 @@ def task_of(file: ResultFile) -> str | None:
     return found["task"] if found else None
 
 
+def _model(file: ResultFile) -> str:
+    """The model, by the results that lm-eval writes beside the samples of the same time."""
+    found = _NAME.match(file.stem)
+    beside = file.path.with_name(f"results{found[2] or ''}.json") if found else file.path
+    if beside == file.path or not beside.is_file():
+        return ""
+    value = ResultFile(beside).document
+    name = value.get("model_name") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else ""
+
+
 def read(file: ResultFile) -> Results:
     task = task_of(file)
     lines = [line for _, line in file.lines if is_line(line)]
@@ -51,9 +62,8 @@ def read(file: ResultFile) -> Results:
         if key in found:  # another filter of the same answer
             row = replace(row, marks={**found[key].marks, **row.marks})
         found[key] = row
-    folder = file.path.resolve().parent.name
     return Results(
-        name=folder if task else file.stem,
+        name=_model(file) or (file.path.resolve().parent.name if task else file.stem),
         source=str(file.path),
         format=FORMAT,
         digest=file.digest,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tasks.referee.judge import Asked, judge
 from tasks.referee.recognise import read_results
 from tasks.referee.scale import Scale, number
 from tasks.referee.scoring import scored, targets_of
-from tasks.referee.values import Reading
+from tasks.referee.values import Reading, Results
 from tasks.scoring.instrument import instrument
 from tasks.settings import parse_settings
 from tests.tasks.referee.rows import lm_eval_line, scores, write_csv, write_lines

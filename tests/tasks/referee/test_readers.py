@@ -115,6 +115,22 @@ def test_samples_of_lm_eval_with_several_filters_are_one_row_each(tmp_path: Path
     assert run.rows[1].details["subject"] == "sums"
 
 
+def test_samples_that_lm_eval_wrote_are_read(tmp_path: Path):
+    """By lm-eval 0.4.13 with its dummy model, which answers lol, and two filters."""
+    (path,) = (Path(__file__).parent / "data").glob("samples_*.jsonl")
+    run = read_results(str(path))
+    assert [row.item_id for row in run.rows] == [str(n) for n in range(6)]
+    assert {row.suite for row in run.rows} == {"sums"}
+    for name in ("exact_match,strict", "exact_match,loose"):
+        assert [row.marks[name].value for row in run.rows] == [0, 1, 0, 1, 0, 1]
+    assert (run.rows[1].question, run.rows[1].text, run.rows[1].target) == ("q1", "lol", "lol")
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    beside = tmp_path / path.name.replace("samples_sums", "results").replace(".jsonl", ".json")
+    beside.write_text(json.dumps({"model_name": "org/model"}))
+    assert read_results(str(copy)).name == "org/model"
+
+
 def test_a_folder_of_lm_eval_is_one_run_and_two_times_of_a_task_are_refused(tmp_path: Path):
     for task in ("arc", "gsm8k"):
         name = f"samples_{task}_2026-01-01T00-00-00.1.jsonl"
