@@ -12,7 +12,17 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Config, Json, Options, RunId, Verbose, taking
+from flows.options import (
+    Config,
+    Github,
+    Json,
+    Junit,
+    Markdown,
+    Options,
+    RunId,
+    Verbose,
+    taking,
+)
 
 app = typer.Typer(
     name="flywheel",
@@ -46,10 +56,11 @@ def general(
 
 _LOGS = ("files", "logs", "log_format", "since", "until", "backfill")
 _RELEASES = ("champion", "challenger", "seed")
+_OUTLETS = ("junit", "markdown", "github")
 
 
 @app.command()
-@taking(*_LOGS, *_RELEASES, "inline", "verbose")
+@taking(*_LOGS, *_RELEASES, "inline", "verbose", *_OUTLETS)
 def run(options: Options) -> int:
     """One whole turn: logs in, verdict out, everything recorded."""
     return _turn("run", options)
@@ -99,7 +110,7 @@ def noise(options: Options) -> int:
 
 
 @app.command()
-@taking("run_id", "champion", "challenger", "verbose")
+@taking("run_id", "champion", "challenger", "verbose", *_OUTLETS)
 def gate(options: Options) -> int:
     """Decide on the stored scores of an evaluated run: better, no_worse, worse, blocked or
     cannot_tell."""
@@ -192,6 +203,35 @@ def pin(
 
 
 @app.command()
+def verdict(
+    run_id: RunId = "",
+    verbose: Verbose = False,
+    junit: Junit = "",
+    markdown: Markdown = "",
+    github: Github = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="print the JSON Schema of --json instead")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """The verdict of a run again, for scripts and CI: exit code, JSON, JUnit, Markdown."""
+    from flows.commands.verdict import show_verdict
+    from flows.outlets import Outlets
+
+    raise typer.Exit(
+        show_verdict(
+            run_id,
+            Outlets(junit=junit, markdown=markdown, github=github),
+            verbose=verbose,
+            schema=schema,
+            config=config,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
 def review(
     run_id: RunId = "",
     suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",
@@ -229,6 +269,74 @@ def review(
         bring=bring,
     )
     raise typer.Exit(review_answers(asked, config=config, as_json=as_json))
+
+
+@app.command(name="judge-runs")
+def judge_runs(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CHAMPION CHALLENGER…",
+            help="results: FILE, FILE#RELEASE, folder, mlflow:RUN",
+        ),
+    ],
+    metric: Annotated[
+        str, typer.Option("--metric", help="which score [default: the first that all have]")
+    ] = "",
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option("--scorer", help="score the outputs by one of ours; repeatable"),
+    ] = None,
+    targets: Annotated[
+        str, typer.Option("--targets", metavar="FILE", help="targets or reference outputs, by id")
+    ] = "",
+    target: Annotated[
+        str, typer.Option("--target", metavar="TEXT", help="one target for all samples")
+    ] = "",
+    margin: Annotated[
+        float | None, typer.Option("--margin", help="loss that is accepted, 0 to 1")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="error rate of the gate, two-sided")
+    ] = None,
+    role: Annotated[
+        str, typer.Option("--role", help="of all suites: primary, guard or report")
+    ] = "",
+    scale: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--range", metavar="WORST BEST", help="scores that count 0 and 1"),
+    ] = None,
+    slices: Annotated[
+        list[str] | None, typer.Option("--slice", metavar="NAME", help="a field to slice by")
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option("--cluster", metavar="NAME", help="a field that groups samples")
+    ] = "",
+    tracking_uri: Annotated[
+        str, typer.Option("--tracking-uri", help="MLflow, for mlflow:RUN")
+    ] = "",
+    html: Annotated[str, typer.Option("--html", metavar="FILE", help="write the report")] = "",
+    as_csv: Annotated[bool, typer.Option("--csv", help="all samples, for a spreadsheet")] = False,
+    verbose: Verbose = False,
+    junit: Junit = "",
+    markdown: Markdown = "",
+    github: Github = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """A verdict on results that others computed: Inspect, lm-eval, promptfoo, NeMo Evaluator,
+    AlpacaEval, MLflow, CSV, JSON lines. Nothing is run."""
+    from flows.commands.judge_runs import Said
+    from flows.commands.judge_runs import judge_runs as judge
+    from flows.outlets import Outlets
+
+    said = Said(
+        runs=tuple(runs), metric=metric, scorers=tuple(scorer or ()), targets=targets,
+        target=target, margin=margin, alpha=alpha, role=role, scale=scale,
+        slices=tuple(slices or ()), cluster=cluster, tracking_uri=tracking_uri, html=html,
+        as_csv=as_csv, as_json=as_json, verbose=verbose, config=config,
+    )  # fmt: skip
+    raise typer.Exit(judge(said, Outlets(junit=junit, markdown=markdown, github=github)))
 
 
 @app.command()

@@ -17,6 +17,15 @@ Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="every sentence of the verdict, not only why")
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object instead of tables")]
+Junit = Annotated[
+    str, typer.Option("--junit", metavar="FILE", help="write the verdict as JUnit XML")
+]
+Markdown = Annotated[
+    str, typer.Option("--markdown", metavar="FILE", help="write the summary as Markdown")
+]
+Github = Annotated[
+    bool, typer.Option("--github", help="step summary and annotations of GitHub Actions")
+]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="run, or its beginning [default: the last]")
 ]
@@ -70,6 +79,9 @@ class Options:
     ] = None
     run_id: RunId = ""
     verbose: Verbose = False
+    junit: Junit = ""
+    markdown: Markdown = ""
+    github: Github = False
     config: Config = None
     as_json: Json = False
 

@@ -362,29 +362,37 @@ def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False
     measured = outcome.receipt("noise")
     if measured is not None and measured.notes["suites"]:
         print_table(console, noise_table(measured))
-    if decided := outcome.decided:
-        if (releases := release_table(outcome)).rows:
-            print_table(console, releases)
-        if decided.suites:
-            print_table(console, suite_table(decided.suites))
-        if decided.guardrails:
-            print_table(console, guardrail_table(decided.guardrails))
-        say(console, verdict_line(outcome), f"bold {_COLOURS[decided.verdict]}")
-        for sentence in decided.reasons if verbose else briefly(outcome):
-            say(console, f"  · {sentence}")
-        console.print()
+    print_verdict(outcome, verbose=verbose)
     if opened := pages(outcome, settings):
         print_pairs(console, opened)
         console.print()
 
 
-def briefly(outcome: Outcome) -> list[str]:
+def print_verdict(outcome: Outcome, *, verbose: bool, more: str = "") -> None:
+    """Tables of releases, suites and guardrails, the verdict and why; `more`: what tells all."""
+    decided = outcome.decided
+    if decided is None:
+        return
+    console = terminal.console()
+    if (releases := release_table(outcome)).rows:
+        print_table(console, releases)
+    if decided.suites:
+        print_table(console, suite_table(decided.suites))
+    if decided.guardrails:
+        print_table(console, guardrail_table(decided.guardrails))
+    say(console, verdict_line(outcome), f"bold {_COLOURS[decided.verdict]}")
+    for sentence in decided.reasons if verbose else briefly(outcome, more):
+        say(console, f"  · {sentence}")
+    console.print()
+
+
+def briefly(outcome: Outcome, more: str = "") -> list[str]:
     """What the verdict is told by where nobody asked for all, and where all other sentences are."""
     if outcome.decided is None:
         return []
     told, others = brief(outcome.decided, outcome.warnings)
-    more = f"{len(others)} more sentences: flywheel report -v {outcome.run_id}"
-    return [*told, *([more] if others else ())]
+    where = more or f"flywheel report -v {outcome.run_id}"
+    return [*told, *([f"{len(others)} more sentences: {where}"] if others else ())]
 
 
 def summary_markdown(outcome: Outcome) -> str:

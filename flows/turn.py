@@ -35,6 +35,8 @@ from tasks.store.control import ledger, verdicts
 from tasks.store.folder import private
 from tasks.store.held.raw_key import sealed_elsewhere
 
+#: what the objects of --json follow (tasks/model/schemas); within one number keys are only added
+SCHEMA = "flywheel/verdict/1"
 #: a century: nothing in a store is as old
 _FOR_EVER_DAYS = 36_525.0
 
@@ -78,17 +80,24 @@ class Outcome:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is probably wrong with the set-up, told of the leading challenger."""
+        """What is probably wrong with the set-up, told of the leading challenger; of runs that
+        others made, what is wrong with their files."""
         if self.decided is None:
             return ()
         leading = next(iter(self.verdicts))
-        return warnings(self.decided.suites, of_pair(profiles_in(self.receipts), leading))
+        decided = self.receipt("gate")
+        of_files = () if decided is None else decided.notes.get("of_files", ())
+        told = warnings(self.decided.suites, of_pair(profiles_in(self.receipts), leading))
+        return (*of_files, *told)
 
     def to_dict(self) -> dict[str, Any]:
-        """The object `flywheel run --json` prints; its keys are part of the interface."""
+        """The object that `run`, `verdict` and their kin print with `--json`, by SCHEMA."""
         return {
+            "schema": SCHEMA,
             "run_id": self.run_id,
             "verdict": self.verdict,
+            "may_ship": self.may_ship,
+            "decided_at": self.decided.decided_at.isoformat() if self.decided else None,
             "reasons": list(self.decided.reasons) if self.decided else [],
             "stages": [receipt.to_dict() for receipt in self.receipts],
             "warnings": list(self.warnings),
@@ -100,6 +109,8 @@ class Outcome:
             "guardrails": [part.to_json() for part in self.decided.guardrails]
             if self.decided
             else [],
+            "slices": [asdict(part) for part in self.decided.slices] if self.decided else [],
+            "champion": self.releases.get("champion", ""),
             "challengers": [
                 {
                     "release": self.releases.get(role, ""),

@@ -28,6 +28,7 @@ _HEAD = """\
 # Any key can be set from outside: FLYWHEEL_GATE__MARGIN=0.02 sets [gate] margin.
 # Paths are relative to this file.
 """
+SCHEMA_NAME = "flywheel.schema.json"
 _MARKDOWN_HEAD = """\
 # Settings
 
@@ -134,19 +135,35 @@ def _plain_fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
     ]
 
 
-def write_config(*, show: bool, force: bool) -> int:
+def settings_schema() -> dict[str, Any]:
+    """The JSON Schema of flywheel.toml, from the same declarations: what an editor checks by."""
+    schema = Settings.model_json_schema(by_alias=True)
+    del schema["properties"]["base"]  # the reader sets it
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": CONFIG_NAME,
+    }
+
+
+def write_config(*, show: bool, force: bool, schema: bool = False) -> int:
+    name = SCHEMA_NAME if schema else CONFIG_NAME
+    text = json.dumps(settings_schema(), indent=1) + "\n" if schema else config_text()
     if show:
-        print(config_text(), end="")
+        print(text, end="")
         return 0
-    path = Path.cwd() / CONFIG_NAME
+    path = Path.cwd() / name
     if path.exists() and not force:
         raise UsageError(
-            f"{CONFIG_NAME} exists already",
+            f"{name} exists already",
             received=str(path),
-            next="flywheel init --print, or --force",
+            next=f"flywheel init {'--schema ' if schema else ''}--print, or --force",
         )
-    path.write_text(config_text(), encoding="utf-8")
-    print(f"wrote {path.name} · next: name your models in [releases.NAME], then flywheel doctor")
+    path.write_text(text, encoding="utf-8")
+    then = "name your models in [releases.NAME], then flywheel doctor"
+    if schema:
+        then = f"`#:schema ./{SCHEMA_NAME}` as the first line of {CONFIG_NAME}"
+    print(f"wrote {path.name} · next: {then}")
     return 0
 
 

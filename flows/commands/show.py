@@ -3,7 +3,6 @@ or a browser. Only reads, so a run may be at work meanwhile."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.commands.decided import read_decided, role_of
+from flows.outlets import page_target
 from flows.samples import print_sample
 from flows.terminal import console, print_json
 from tasks.errors import UsageError
@@ -63,8 +63,7 @@ def show_answers(run_id: str, shown: Shown, *, config: str | None) -> int:
     selected = select(turn, shown.selection)
     chosen = selected[: shown.limit_here]
     if shown.as_csv:
-        rows = [row for item in chosen for row in to_rows(turn, item)]
-        _write(csv_text(rows))
+        print_csv(turn, chosen)
     elif shown.as_jsonl:
         for item in chosen:
             print_json(to_object(turn, item))
@@ -92,12 +91,12 @@ def _target(shown: Shown) -> Path | None:
     ]  # fmt: skip
     if len(asked) > 1:
         raise UsageError("only one way to show them at a time", received=" ".join(asked))
-    if not shown.html:
-        return None
-    target = Path(os.path.abspath(shown.html))
-    if not target.parent.is_dir() or target.is_dir():
-        raise UsageError("--html wants a file in a folder that is there", received=str(target))
-    return target
+    return page_target(shown.html, "--html")
+
+
+def print_csv(turn: Turn, chosen: Sequence[JudgedSample]) -> None:
+    """A row a sample and repeat, of a turn of one challenger."""
+    _write(csv_text([row for item in chosen for row in to_rows(turn, item)]))
 
 
 def _write(text: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 from flows.backfill import by_day, finished
 from flows.options import Options
+from flows.outlets import Outlets
 from flows.progress import shown
 from flows.stages import stages_of
 from flows.summary import print_summary
@@ -18,9 +19,11 @@ from flows.turn import Outcome, hold, outcome, request_from, request_to_decide, 
 from tasks import preflight
 from tasks.errors import FlywheelError, UsageError
 from tasks.logs.files import spool
+from tasks.model.answer import JudgedSample
 from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN
-from tasks.run import utc_now
+from tasks.record.reading import read_turn
+from tasks.run import Run, silent, utc_now
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -35,6 +38,14 @@ def run_command(command: str, options: Options) -> int:
         request = request_to_decide(settings, options)
     else:
         request = request_from(settings, options, stages_of(command))
+    outlets = Outlets(junit=options.junit, markdown=options.markdown, github=options.github)
+    outlets.check()
+    if options.backfill and not outlets.is_empty:
+        raise UsageError(
+            "one verdict a day does not go into one file",
+            received="--backfill with --junit, --markdown or --github",
+            next="flywheel verdict RUN --junit FILE, of each run",
+        )
     preflight.require(settings, request)
     days = by_day(request, utc_now()) if options.backfill else []
     in_prefect = command == "run" and not options.inline
@@ -46,7 +57,10 @@ def run_command(command: str, options: Options) -> int:
         if not options.backfill:
             result = turn_one(replace(request, logs=logs))
             told = _to_object(command, result)
-            _show(result, settings, told, as_json=options.as_json, verbose=options.verbose)
+            with outlets.shielded():
+                _show(result, settings, told, as_json=options.as_json, verbose=options.verbose)
+            judged = judged_samples(settings, result.run_id) if outlets.junit else ()
+            outlets.write(result, judged, as_json=options.as_json)
             return _exit_code(result, request)
         objects, codes = [], []
         for day in days:
@@ -144,6 +158,14 @@ def _to_object(command: str, result: Outcome) -> dict[str, Any]:
         return result.to_dict()
     flat = receipt.to_dict()
     return {**flat.pop("notes"), **flat, "run_id": result.run_id}
+
+
+def judged_samples(settings: Settings, run_id: str) -> Sequence[JudgedSample]:
+    """Of a run that was decided."""
+    with Store.open(settings.store_path, read_only=True) as store:
+        request = RunRequest.from_json(ledger.run_value(store, run_id, "request") or "{}")
+        run = Run(run_id, request, settings, silent)
+        return read_turn(store, run_id, run.seeds, versions={}).judged
 
 
 def no_such_run(run_id: str) -> UsageError:

@@ -42,12 +42,15 @@ def reasons(
     num_challengers: int = 1,
     stopped: Mapping[str, Any] | None = None,
     profiles: Sequence[AnswerProfile] = (),
+    *,
+    tells_noise: bool = True,
 ) -> tuple[str, ...]:
     """Why the verdict is what it is: the decisive sentence first, then what must
     pass, then suite by suite. `changes`:
     what is decided by and was planned otherwise. `num_challengers`: that share the error rate.
     `stopped`: evaluate's note where it did not ask all samples, and `why` for this challenger.
-    `profiles`: what the answers of the two releases are like."""
+    `profiles`: what the answers of the two releases are like. `tells_noise`: whether a noise floor
+    could be known."""
     sentences = [
         _headline(decision),
         *_must_pass(decision.must_pass),
@@ -83,7 +86,8 @@ def reasons(
         sentences += _standing(suite)
         sentences += _shown(suite, is_stopped=bool(stopped))
         sentences += _lacking(suite, gate)
-    sentences += noise_sentences(decision.noise, decision.suites)
+    if tells_noise:
+        sentences += noise_sentences(decision.noise, decision.suites)
     return tuple(sentences)
 
 

@@ -6,15 +6,14 @@ the next attempt finds what stands in MLflow, finishes or replaces it, and count
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
 from tasks.record.pages import pages_of, write_pages
 from tasks.record.reading import read_turn
+from tasks.record.versions import installed_versions
 from tasks.report import note, page, plot
 from tasks.report.standings import standings
 from tasks.run import Run
@@ -22,17 +21,12 @@ from tasks.store.control import ledger
 from tasks.tracking.publish import Links, Pages, Published, publish
 
 STAGE = "record"
-#: what a verdict depends on
-_DISTRIBUTIONS = (
-    "llm-flywheel", "torch", "transformers", "tokenizers", "numpy", "scipy", "duckdb",
-    "great-expectations", "mlflow", "prefect",
-)  # fmt: skip
 
 
 def record(run: Run) -> Receipt:
     """Raises StoreError where the run has no verdict or MLflow does not answer (transient)."""
     with run.open_store() as store:
-        turn = read_turn(store, run.run_id, run.seeds, _installed_versions())
+        turn = read_turn(store, run.run_id, run.seeds, installed_versions())
     folder = pages_of(run.settings, run.run_id)
     published = publish(
         run.settings,
@@ -68,17 +62,6 @@ def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receip
             "undefined_metrics": list(published.undefined_metrics),
         },
     )
-
-
-def _installed_versions() -> dict[str, str]:
-    """Distribution → version, of package metadata; what is not installed says so."""
-    versions = {"python": platform.python_version()}
-    for name in _DISTRIBUTIONS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
 
 
 def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:

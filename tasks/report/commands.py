@@ -19,6 +19,12 @@ class Command:
 
 def commands(turn: Turn, compare_url_path: str | None) -> tuple[Command, ...]:
     request = turn.request
+    if request.get("command"):  # runs of others, which no store holds
+        judged = shlex.join(request["command"])
+        return (
+            Command("Judge the same runs again", judged),
+            Command("See all samples as a spreadsheet", f"{judged} --csv"),
+        )
     again = ["flywheel", "run"]
     for pattern in request.get("logs") or ():
         again += ["--logs", str(pattern)]

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from tasks.model.answer import ROLES, Answer, JudgedSample
@@ -67,7 +68,8 @@ def to_rows(turn: Turn, item: JudgedSample) -> Iterator[dict[str, Any]]:
     asked = {name: told[name] for name in _OF_SAMPLE if name in told}
     asked["question"] = message_text(item.sample.messages)
     asked["slices"] = json.dumps(told["slices"], ensure_ascii=False) if told["slices"] else ""
-    for place, pair in enumerate(zip(*(item.answers[role] for role in ROLES), strict=True)):
+    answers = (item.answers[role] for role in ROLES)  # of runs of others not always as many
+    for place, pair in enumerate(zip_longest(*answers, fillvalue=Answer())):
         scores = [answer.counted for answer in pair]
         row = {**asked, "repeat": place + 1, "difference": None}
         if scores[0] is not None and scores[1] is not None:
