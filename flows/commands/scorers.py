@@ -100,7 +100,7 @@ def scorers_markdown() -> str:
     """Regenerate it with `python -m flows.commands.scorers > docs/scorers.md`."""
     lines = [_HEAD, "", "| scorer | right is | version |", "| --- | --- | --- |"]
     for kind in KINDS.values():
-        extra = ", *extra*" if kind.package else ""
+        extra = ", *extra*" if kind.package and kind.bound is None else ""
         lines.append(f"| [`{kind.name}`](#{kind.name}) | {kind.meaning} | {kind.version}{extra} |")
     for kind in KINDS.values():
         lines += _section(kind)

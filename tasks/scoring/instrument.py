@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,7 +66,7 @@ def instrument(
     if not isinstance(name, str) or name not in KINDS:
         raise _unknown(name, declared, key)
     kind = KINDS[name]
-    if kind.package and find_spec(kind.package) is None:
+    if kind.package and kind.bound is None and find_spec(kind.package) is None:
         raise UsageError(
             f"the scorer {name} needs {kind.package.replace('_', '-')}, which is not installed",
             received=key,
@@ -73,12 +74,17 @@ def instrument(
         )
     parameters = validated(kind.parameters, given, f"the scorer {kind.name}", key)
     told = parameters.model_dump(mode="json", exclude_defaults=True)
-    takes = (parameters,) if kind.parameters.model_fields else ()
+    if kind.bound is not None:
+        function, files = kind.bound(parameters, key, base)
+        told |= files
+    else:
+        takes = (parameters,) if kind.parameters.model_fields else ()
+        function = partial(_called, kind.function, takes)
 
     def judge(text: str, target: str) -> Score:
         if len(text) > kind.max_chars:
             return wrong(None, f"{shown(text)} has {len(text)} characters: it was not read")
-        return kind.function(text, target, *takes)
+        return function(text, target)
 
     return Instrument(*_names(name, kind.version, told), judge)
 
@@ -87,6 +93,12 @@ def _table(declared: str | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(declared, str):
         return dict(declared)
     return {"function" if ":" in declared else "name": declared}
+
+
+def _called(
+    function: Callable[..., Score], parameters: tuple[Any, ...], text: str, target: str
+) -> Score:
+    return function(text, target, *parameters)
 
 
 def _of_parts(given: Mapping[str, Any], key: str, base: Path) -> Instrument:
