@@ -26,7 +26,9 @@ __all__ = ["EngineIdentity", "Memory", "code_digest", "engine_identity"]
 
 PACKAGE = Path(__file__).parent
 #: they carry answers or measure them; everything else counts, so that a new file does
-CHANGES_NOTHING = ("server", "measuring", "commands", "integrations", "__main__.py")
+CHANGES_NOTHING = (
+    "server", "measuring", "commands", "integrations", "__main__.py", "encoder.py",
+)  # fmt: skip
 PACKAGES = ("torch", "numpy", "transformers", "tokenizers", "gguf", "safetensors", "triton")
 #: of the environment, what decides over kernels, threads and devices
 VARIABLES = ("FLYWHEEL_", "CXX", "OMP_", "MKL_", "ATEN_", "ONEDNN_", "DNNL_", "CUDA_", "NVIDIA_")

@@ -526,11 +526,14 @@ def deploy(
 def init(
     show: Annotated[bool, typer.Option("--print", help="print it instead of writing it")] = False,
     force: Annotated[bool, typer.Option("--force", help="replace an existing file")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="the JSON Schema that editors check it by, instead")
+    ] = False,
 ) -> None:
     """Write a flywheel.toml with every key and its meaning."""
     from flows.commands.init import write_config
 
-    raise typer.Exit(write_config(show=show, force=force))
+    raise typer.Exit(write_config(show=show, force=force, schema=schema))
 
 
 @app.command()

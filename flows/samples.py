@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.model.answer import ROLES, Answer, JudgedSample
 from tasks.model.visible import one_line, visible
+from tasks.report.also import also_scored
 from tasks.report.differences import Piece, word_difference
 from tasks.report.wording import OUTCOME_NAMES, message_text, percent, shortened, without_score
 
@@ -91,4 +92,5 @@ def _why(answer: Answer) -> str:
         told.append("cut by max_tokens")
     if answer.explanation:
         told.append(f"{answer.scorer}: {answer.explanation}")
+    told += [f"also {also_scored(one)}" for one in answer.also]
     return shortened("; ".join(filter(None, told)), _MAX_CHARS)[0]

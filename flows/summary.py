@@ -23,6 +23,7 @@ from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
 from tasks.report import drift, wording
+from tasks.report.also import also_told
 from tasks.report.brief import brief
 from tasks.report.standings import standings, suites_of
 from tasks.settings import Settings
@@ -380,6 +381,9 @@ def print_verdict(outcome: Outcome, *, verbose: bool, more: str = "") -> None:
         print_table(console, suite_table(decided.suites))
     if decided.guardrails:
         print_table(console, guardrail_table(decided.guardrails))
+    if also := [("also", text) for text in also_told(decided.suites)]:
+        print_pairs(console, also)
+        console.print()
     say(console, verdict_line(outcome), f"bold {_COLOURS[decided.verdict]}")
     for sentence in decided.reasons if verbose else briefly(outcome, more):
         say(console, f"  · {sentence}")

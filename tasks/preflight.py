@@ -27,6 +27,7 @@ from tasks.rules import in_force
 from tasks.run import raw_key
 from tasks.scoring.suites import (
     LOGGED_SUITE,
+    also_instruments,
     guardrail_rule,
     refuse_logged_gate,
     suite_instrument,
@@ -131,6 +132,9 @@ class _Check:
         for name in self.settings.suites:
             with self.of(f"suites.{name}.scorer"):
                 suite_instrument(self.settings, name).try_out()
+            with self.of(f"suites.{name}.also"):
+                for also in also_instruments(self.settings, name):
+                    also.try_out()
 
     def decision(self) -> None:
         self.scorers()

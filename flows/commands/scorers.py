@@ -28,6 +28,42 @@ release's fault: 0, with an explanation. `flywheel check` tells a wrong name or 
 Parameters are part of the name that scores are kept under, `numeric@1(tolerance=0.01)`: scores by
 other parameters, or by another version of a scorer, are never mixed.
 
+## Several scorers
+
+```toml
+[suites.mood]
+scorer = "choice"
+also = [{ name = "length", at_most = 3 }, "refusal"]
+```
+
+`scorer` decides. Those of `also` judge the same answers, with the same estimator of the means, the
+difference and its interval; they inform and never decide, so they are no part of what a plan fixes
+and share no error rate. What they cannot judge lacks nothing of the suite's own score. They stand
+in the verdict's JSON, in the report, in `flywheel show`, as columns such as
+`champion_also_length@1(at_most=3)` in `--csv`, and as metrics in MLflow.
+
+One scorer may be made of several, the weighted mean of their values:
+
+```toml
+[suites.reply]
+scorer = { composite = [
+    { scorer = "token_f1", weight = 0.7 },
+    { scorer = { name = "length", at_most = 60 }, weight = 0.3 },
+] }
+```
+
+`weight` is any number above 0, 1 where it is not set; only how the weights compare matters. An
+answer that one part leaves unscored is unscored as a whole, with that part's reason. Versions and
+weights of the parts are in its name, `composite@1(0.3 length/1(at_most=60) + 0.7 token_f1/1)`, so a
+changed part judges anew. A part is no composite itself. For demands that must each hold, take
+suites or guardrails of their own: in a mean, a gain in one part pays for a loss in another.
+
+What an answer uses is no scorer, since it does not show in the text: tokens and cost are measured
+by [guardrails](settings.md), which gate, and stand with an API's latency in the report beside each
+release's scores. `length` counts words, characters or lines of the text.
+
+## All scorers
+
 Every example here is run by the tests. Scorers marked *extra* need
 `pip install 'llm-flywheel[scorers]'`."""
 _OWN = """\
@@ -64,7 +100,7 @@ def scorers_markdown() -> str:
     """Regenerate it with `python -m flows.commands.scorers > docs/scorers.md`."""
     lines = [_HEAD, "", "| scorer | right is | version |", "| --- | --- | --- |"]
     for kind in KINDS.values():
-        extra = ", *extra*" if kind.package else ""
+        extra = ", *extra*" if kind.package and kind.bound is None else ""
         lines.append(f"| [`{kind.name}`](#{kind.name}) | {kind.meaning} | {kind.version}{extra} |")
     for kind in KINDS.values():
         lines += _section(kind)

@@ -40,9 +40,11 @@ def score_all(
     seeds: range,
     scorers: Mapping[str, Instrument],
     work: Work,
+    also: Mapping[str, Sequence[Instrument]] = {},
 ) -> list[Judged]:
     """Every completion wanted has a score that is kept, or a reason why it has none. `scorers`:
-    suite → scorer; `stage` names the progress."""
+    suite → scorer, what is given back; `also`: suite → those whose scores are kept besides;
+    `stage` names the progress."""
     digests = sorted({need.release.digest for need in wanted})
     with run.open_store() as store:
         completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
@@ -53,13 +55,20 @@ def score_all(
     for need in wanted:
         scorer = scorers[need.sample.suite]
         value = known.get((need.key, scorer.version))
+        more = [
+            one for one in also.get(need.sample.suite, ()) if (need.key, one.version) not in known
+        ]
         if value is not None:
             judged.append(Judged(need.key, value))
+        if value is not None and not more:
             continue
         completion = completions.get(need.key)
-        row = score_row(need, scorer, completion or _lost(need.key, work.transient.get(need.key)))
-        judged.append(Judged(need.key, row["value"], row["unscored_reason"], row["fault"]))
-        fresh.append(row)
+        completion = completion or _lost(need.key, work.transient.get(need.key))
+        if value is None:
+            row = score_row(need, scorer, completion)
+            judged.append(Judged(need.key, row["value"], row["unscored_reason"], row["fault"]))
+            fresh.append(row)
+        fresh += [score_row(need, one, completion) for one in more]
         if time.monotonic() - kept_at > _KEEP_EVERY_S:
             _keep_scores(run, fresh)
             run.progress(stage, len(judged), len(wanted), f"judging by {scorer.metric}")

@@ -22,7 +22,7 @@ from tasks.model.receipt import Receipt
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.run import Run
-from tasks.scoring.suites import instruments, suite_rules
+from tasks.scoring.suites import also_instruments, instruments, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -58,6 +58,7 @@ def evaluate(run: Run) -> Receipt:
             )
         rules = suite_rules(run.settings, {sample.suite for sample in samples})
         scorers = instruments(run.settings, [rule.name for rule in rules])
+        also = {rule.name: also_instruments(run.settings, rule.name) for rule in rules}
         may_stop = run.settings.evaluate.stop_when_decided and len(distinct) == len(releases)
         if may_stop:
             is_sampled = any(release.is_sampled for release in distinct)
@@ -76,7 +77,7 @@ def evaluate(run: Run) -> Receipt:
     asked = _asked(stopping) if stopping is not None and stopping.stops else None
     if asked is not None:
         wanted = [need for need in wanted if need.sample.sample_id in asked]
-    judged = score_all(run, STAGE, eval_set, wanted, seeds, scorers, work)
+    judged = score_all(run, STAGE, eval_set, wanted, seeds, scorers, work, also)
     with run.open_store() as store, store.transaction():
         if asked is not None:
             eval_sets.keep_samples_of_run(store, run.run_id, asked)

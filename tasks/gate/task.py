@@ -11,6 +11,7 @@ from tasks.answering.reading import read_judged
 from tasks.errors import StoreError
 from tasks.evidence.looks import looks, planned_sizes
 from tasks.evidence.nights import Night, standing
+from tasks.gate.also import with_also
 from tasks.gate.ranking import leading, ranking
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
@@ -54,7 +55,12 @@ def gate(run: Run) -> Receipt:
         samples = samples_of_run(store, evaluated, whole)
         rules = suite_rules(settings, {sample.suite for sample in samples})
         judged, scorers = read_judged(
-            store, keys, samples, run.seeds, {rule.name: rule.metric for rule in rules}
+            store,
+            keys,
+            samples,
+            run.seeds,
+            {rule.name: rule.metric for rule in rules},
+            {rule.name: rule.also for rule in rules},
         )
     challengers = [role for role in keys.release_digests if role != "champion"]
     rule = gate_rule(settings, len(challengers))
@@ -70,7 +76,7 @@ def gate(run: Run) -> Receipt:
             nights[role] = looks(
                 store, digests, rules, pairs, rule, scorers, planned, len(challengers)
             )
-        decisions[role] = decide(
+        decided = decide(
             pairs,
             rules,
             rule,
@@ -80,6 +86,7 @@ def gate(run: Run) -> Receipt:
             look=look,
             noise=known_noise,
         )
+        decisions[role] = with_also(decided, pairs, rule)
     ranked = ranking(judged, rules, settings.gate.alpha, rule.unseen_loss)
     leader = leading({role: each.verdict for role, each in decisions.items()}, ranked)
     decision = decisions[leader]

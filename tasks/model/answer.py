@@ -10,7 +10,7 @@ say.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from tasks.model.failure import Fault
@@ -37,6 +37,18 @@ class CompletionKey:
 
 
 @dataclass(frozen=True, slots=True)
+class AlsoScored:
+    """What one more scorer gave to an answer: it informs and counts for nothing."""
+
+    scorer: str
+    value: float | None = None
+    unscored_reason: str | None = None
+    fault: Fault | None = None
+    extracted: str | None = None
+    explanation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One completion with its score. `value` None: missing (no completion), or unscored.
 
@@ -58,6 +70,7 @@ class Answer:
     explanation: str | None = None
     #: from the request to the whole answer of an API; a replay in batches has none
     latency_s: float | None = None
+    also: tuple[AlsoScored, ...] = ()
 
     @property
     def is_failed(self) -> bool:
@@ -68,6 +81,11 @@ class Answer:
     def counted(self) -> float | None:
         """What it counts; None: nobody knows."""
         return 0.0 if self.is_failed else self.value
+
+    def by(self, place: int) -> Answer:
+        """The same answer by the scorer at this place of `also`. What is not there counts as it
+        does for the scorer of the suite."""
+        return self if self.is_missing else replace(self, **asdict(self.also[place]))
 
 
 MISSING = Answer(is_missing=True, fault="harness")
@@ -110,6 +128,14 @@ class JudgedSample:
         """Two of the releases alone, `role` as the challenger of `baseline`."""
         both = {"champion": self.answers[baseline], "challenger": self.answers[role]}
         return replace(self, answers=both)
+
+    def by(self, place: int) -> JudgedSample:
+        """As the scorer at this place of `also` has it."""
+        answers = {
+            role: tuple(answer.by(place) for answer in given)
+            for role, given in self.answers.items()
+        }
+        return replace(self, answers=answers)
 
     @property
     def is_one_sided(self) -> bool:

@@ -32,7 +32,8 @@ FLOOR_SAMPLES = 10
 class SuiteRule:
     """What was declared about a suite before the numbers were known; `metric` is its scorer.
 
-    `slices`: slice → margin of those in which no value may lose more than that.
+    `slices`: slice → margin of those in which no value may lose more than that. `also`: scorers of
+    the same answers that inform and decide nothing.
     """
 
     name: str
@@ -41,6 +42,7 @@ class SuiteRule:
     metric: str
     owner: str = ""
     slices: Mapping[str, float] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
     @property
     def is_gating(self) -> bool:
@@ -157,6 +159,30 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class AlsoMeasured:
+    """One more scorer on the answers of a suite, with the estimator of its verdict: it informs and
+    decides nothing. Numbers as in SuiteResult; num_unknown: answers of which nobody knows what it
+    would give, lost by the judge or the harness.
+    """
+
+    metric: str
+    scorer: str
+    num_samples: int
+    champion: float | None
+    challenger: float | None
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    num_unknown_champion: int
+    num_unknown_challenger: int
+    method: str
+
+    @property
+    def interval(self) -> Interval | None:
+        return _interval(self.ci_low, self.ci_high)
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteResult:
     """One suite, judged. `comparison` and `power` are None below two pairs or two clusters.
 
@@ -167,6 +193,7 @@ class SuiteResult:
     or 1, else None. `scorer` is the metric in the version that was counted. `standing`: what the
     verdict rests on, where the gate looks more than once; the comparison is of this look alone.
     `noise_floor`: what the champion against itself reaches on so many samples; None: not known.
+    `also`: the same answers by other scorers.
     """
 
     rule: SuiteRule
@@ -185,6 +212,7 @@ class SuiteResult:
     too_many_missing: bool
     standing: Standing | None = None
     noise_floor: float | None = None
+    also: tuple[AlsoMeasured, ...] = ()
 
     @property
     def num_evidence(self) -> int:
@@ -260,6 +288,7 @@ class SuiteResult:
             "evidence": self.standing and self.standing.to_json(),
             "noise_floor": self.noise_floor,
             "is_on_floor": self.is_on_floor,
+            "also": [asdict(one) for one in self.also],
         }
 
     @classmethod
@@ -282,6 +311,7 @@ class SuiteResult:
         interval = _interval(value.get("ci_low"), value.get("ci_high"))
         level, passing = _number(value.get("confidence")), _number(value.get("pass_probability"))
         num_samples = _count(value.get("num_samples"))
+        also = tuple(AlsoMeasured(**one) for one in value.get("also") or ())
         return cls(
             rule=SuiteRule(
                 name=str(value.get("suite") or ""),
@@ -290,6 +320,7 @@ class SuiteResult:
                 metric=metric,
                 owner=str(value.get("owner") or ""),
                 slices=value.get("guarded_slices") or {},
+                also=tuple(one.metric for one in also),
             ),
             scorer=str(value.get("scorer") or metric),
             verdict=cast(Verdict, str(value.get("verdict") or "")),
@@ -315,6 +346,7 @@ class SuiteResult:
             too_many_missing=bool(value.get("too_many_missing")),
             standing=Standing.from_json(value["evidence"]) if value.get("evidence") else None,
             noise_floor=_number(value.get("noise_floor")),
+            also=also,
         )
 
 

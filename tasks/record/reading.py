@@ -49,7 +49,8 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
     samples = samples_of_run(store, request.get("scores_of") or run_id, whole)
     (verdict, *_) = decided.values()  # all were judged by the same scorers
     metrics = {suite.rule.name: suite.scorer for suite in verdict.suites}
-    judged, scorers = read_judged(store, keys, samples, seeds, metrics)
+    also = {suite.rule.name: [one.scorer for one in suite.also] for suite in verdict.suites}
+    judged, scorers = read_judged(store, keys, samples, seeds, metrics, also)
     scores = read_scores(store, eval_set.digest, scorers)
     receipts = tuple(ledger.receipts(store, run_id))
     return Turn(

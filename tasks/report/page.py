@@ -19,6 +19,7 @@ from tasks.model.explanation import Explanation
 from tasks.model.profile import AnswerProfile
 from tasks.model.turn import Turn
 from tasks.report import commands, drift, flips, funnel, wording
+from tasks.report.also import also_scored
 from tasks.report.brief import brief
 from tasks.report.escaping import page_templates
 from tasks.report.listing import (
@@ -166,6 +167,7 @@ def _template(name: str) -> Any:
         "roles": ROLES,
         "flags": wording.FLAGS,
         "outcome_names": wording.OUTCOME_NAMES,
+        "also_scored": also_scored,
         "word_differences": word_differences,
         "sample_slices": sample_slices,
         "without_score": wording.without_score,

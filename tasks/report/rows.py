@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import zip_longest
 from typing import Any
 
@@ -63,7 +64,8 @@ def to_object(turn: Turn, item: JudgedSample) -> dict[str, Any]:
 
 
 def to_rows(turn: Turn, item: JudgedSample) -> Iterator[dict[str, Any]]:
-    """By the names of COLUMNS, a row a repeat, from 1 on; the difference is of that repeat."""
+    """By the names of COLUMNS, a row a repeat, from 1 on; the difference is of that repeat. What
+    other scorers of the suite gave stands behind, as `champion_also_length@1`."""
     told = to_object(turn, item)
     asked = {name: told[name] for name in _OF_SAMPLE if name in told}
     asked["question"] = message_text(item.sample.messages)
@@ -77,7 +79,12 @@ def to_rows(turn: Turn, item: JudgedSample) -> Iterator[dict[str, Any]]:
         for role, answer in zip(ROLES, pair, strict=True):
             row[f"{role}_release"] = turn.releases[role].name
             row |= {f"{role}_{name}": value for name, value in _answer(answer).items()}
-        yield {name: row[name] for name in COLUMNS}
+        also = {
+            f"{role}_also_{one.scorer}": one.value
+            for role, answer in zip(ROLES, pair, strict=True)
+            for one in answer.also
+        }
+        yield {name: row[name] for name in COLUMNS} | also
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> str:
@@ -85,8 +92,10 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS
     quotation mark before it, which `from_cell` takes off; numbers stay numbers."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
+    more = dict.fromkeys(name for row in rows for name in row if name not in columns)
+    columns = (*columns, *more)
     writer.writerow(columns)
-    writer.writerows([_cell(row[name]) for name in columns] for row in rows)
+    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
     return written.getvalue()
 
 
@@ -107,4 +116,5 @@ def _answer(answer: Answer) -> dict[str, Any]:
     return {
         "score": answer.counted,
         **{name: getattr(answer, name) for name in _OF_ANSWER[1:]},
+        "also": [asdict(one) for one in answer.also],
     }

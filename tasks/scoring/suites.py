@@ -51,8 +51,10 @@ def suite_rules(settings: Settings, present: Collection[str]) -> tuple[SuiteRule
     rules = []
     for name, suite in settings.suites.items():
         metric = suite_instrument(settings, name).metric
+        also = tuple(one.metric for one in also_instruments(settings, name))
         margin = settings.margin(name)
-        rules.append(SuiteRule(name, suite.role, margin, metric, suite.owner, dict(suite.slices)))
+        slices = dict(suite.slices)
+        rules.append(SuiteRule(name, suite.role, margin, metric, suite.owner, slices, also))
     if LOGGED_SUITE in present and LOGGED_SUITE not in settings.suites:
         rules.append(
             SuiteRule(LOGGED_SUITE, "report", settings.margin(LOGGED_SUITE), LOGGED_SCORER)
@@ -66,6 +68,26 @@ def suite_instrument(settings: Settings, suite: str) -> Instrument:
     if declared is None:
         return instrument(LOGGED_SCORER)
     return instrument(declared.scorer, f"suites.{suite}.scorer", Path(settings.base or "."))
+
+
+def also_instruments(settings: Settings, suite: str) -> tuple[Instrument, ...]:
+    """What its answers are judged by besides. Raises UsageError as `instrument`, and on one that is
+    named twice."""
+    declared = settings.suites.get(suite)
+    if declared is None or not declared.also:
+        return ()
+    key, base = f"suites.{suite}.also", Path(settings.base or ".")
+    also = tuple(instrument(one, key, base) for one in declared.also)
+    versions = [suite_instrument(settings, suite).version]
+    for one in also:
+        if one.version in versions:
+            raise UsageError(
+                f"the suite {suite!r} has the scorer {one.metric} twice",
+                received=key,
+                next=f"name it once, in `suites.{suite}.scorer` or in `{key}`",
+            )
+        versions.append(one.version)
+    return also
 
 
 def instruments(settings: Settings, suites: Iterable[str]) -> dict[str, Instrument]:

@@ -56,9 +56,14 @@ def _names(value: Any) -> Any:
 
 
 def _scorer(value: Any) -> Any:
+    """One message instead of one for each of the kinds that are allowed."""
     if not isinstance(value, str | dict):
         raise ValueError("the name of a scorer, or a table with its name and parameters")
     return value
+
+
+#: what a scorer takes is for tasks/scoring to say
+Scorer = Annotated[str | dict[str, Any], BeforeValidator(_scorer)]
 
 
 class IngestSettings(Section):
@@ -418,11 +423,16 @@ class ReleaseSettings(Section):
 class SuiteSettings(Section):
     task: str = Field("", description="prompt name of the calls it covers; empty: the suite's name")
     samples: str = Field("", description="JSON lines with messages, target and slices")
-    # what a scorer takes is for tasks/scoring to say
-    scorer: Annotated[str | dict[str, Any], BeforeValidator(_scorer)] = Field(
+    scorer: Scorer = Field(
         "exact_match",
         description="how an answer is judged against the target: a name, or name and parameters, "
         'such as `{ name = "numeric", tolerance = 0.01 }` ([scorers](scorers.md))',
+    )
+    also: tuple[Scorer, ...] = Field(
+        (),
+        strict=False,
+        description="more scorers of the same answers, each as `scorer`; they inform and never "
+        "decide",
     )
     margin: float | None = Field(None, gt=0, lt=1, description="instead of [gate] margin")
     role: Literal["primary", "guard", "report"] = Field(

@@ -28,6 +28,14 @@ RECORDED_TAG = "flywheel.recorded"
 VERDICT_TAG = "flywheel.verdict"
 
 
+#: of every scorer that a suite has besides the one that decides
+_OF_ALSO = ("champion", "challenger", "difference", "ci_low", "ci_high")
+
+
+#: of a scorer's name; a whole key has 250
+_MAX_METRIC = 160
+
+
 @dataclass(frozen=True, slots=True)
 class Metrics:
     defined: Mapping[str, float]
@@ -95,6 +103,9 @@ def parent_metrics(turn: Turn) -> Metrics:
             if values[name] is None and name in ("num_won", "num_lost"):
                 continue  # of binary scores only
             metrics[metric_key(result.rule.name, name)] = values[name]
+        for one in result.also:
+            parts = (result.rule.name, "also", one.metric[:_MAX_METRIC])
+            metrics |= {metric_key(*parts, name): getattr(one, name) for name in _OF_ALSO}
     for part in turn.verdict.guardrails:
         told = part.to_json()
         for name in ("champion", "challenger", "ratio", "ci_low", "ci_high", "margin",

@@ -63,7 +63,7 @@ def test_a_byte_of_a_file_that_can_change_an_answer_changes_the_version(package:
 @pytest.mark.parametrize(
     "name",
     ["server/app.py", "server/metrics.py", "measuring/roofline.py", "measuring/bench.py",
-     "commands/jsonlines.py", "integrations/lm_eval.py", "__main__.py"],
+     "commands/jsonlines.py", "integrations/lm_eval.py", "__main__.py", "encoder.py"],
 )  # fmt: skip
 def test_a_file_that_only_carries_or_measures_answers_does_not(package: Path, name: str):
     flip_a_byte(package / name)

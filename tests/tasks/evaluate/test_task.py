@@ -272,6 +272,37 @@ def test_what_has_a_value_is_not_judged_again_by_the_same_scorer(
     assert again.rows_out == num
 
 
+def test_more_scorers_judge_the_same_completions_once_and_lose_none_of_the_first(
+    tmp_path: Path, tiny_model: Path, settings: Settings
+) -> None:
+    first = evaluate(begin(settings, "r1"))
+    (tmp_path / "mine.py").write_text("def odd(answer, target):\n    return len(answer) / 0\n")
+    also = ["exact", {"composite": [{"scorer": "exact"}, {"scorer": "includes", "weight": 3}]}]
+    suites = {
+        "words": {"scorer": "token_f1", "also": also},
+        "labels": {"scorer": "choice", "also": ["mine:odd"]},
+    }
+    more = settings_for(tmp_path, tiny_model, suites=suites)
+    receipt = evaluate(begin(more, "r2"))
+    assert receipt.notes["computed"] == 0
+    # what another scorer could not judge is no answer that lacks its score
+    for name in ("unscored", "faults"):
+        assert receipt.notes[name] == first.notes[name]
+    counts = {
+        scorer.partition("@")[0].partition("(")[0]: (num, values)
+        for scorer, num, values in rows(
+            settings, "SELECT scorer, count(*), count(value) FROM scores GROUP BY 1"
+        )
+    }
+    assert counts == {
+        "token_f1": (NUM, NUM), "choice": (NUM, NUM), "exact": (NUM, NUM),
+        "composite": (NUM, NUM), "mine:odd": (NUM, 0),
+    }  # fmt: skip
+    before = rows(settings, "SELECT * FROM scores ORDER BY ALL")
+    evaluate(begin(more, "r3"))
+    assert rows(settings, "SELECT * FROM scores ORDER BY ALL") == before
+
+
 def test_run_without_its_own_eval_set_takes_the_latest(settings: Settings) -> None:
     begin(settings, "r0")
     run = begin(settings, "r1", eval_set=None)

@@ -14,6 +14,7 @@ from expectations.contracts import COMPLETIONS, EVAL_SET_SAMPLES, RELEASES, SAMP
 from tasks.errors import StoreError
 from tasks.gate.task import gate
 from tasks.model.answer import challenger_role
+from tasks.model.comparison import Interval
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
 from tasks.model.verdict import RecordedVerdict
@@ -469,3 +470,60 @@ def test_decided_again_a_run_of_several_challengers_writes_the_same(tmp_path: Pa
     written = _dump(run)
     assert gate(run) == receipt
     assert _dump(run) == written
+
+
+def test_more_scorers_are_measured_as_if_they_decided_and_decide_nothing(tmp_path: Path) -> None:
+    """The reference is a gate whose suite is judged by that scorer alone."""
+    names = ("alone", "besides")
+    for name in names:
+        (tmp_path / name).mkdir()
+    length = {"name": "length", "at_most": 3}
+    found = {}
+    for name, suite in zip(
+        names,
+        ({"role": "primary", "scorer": length}, {"role": "primary", "also": [length, "includes"]}),
+        strict=True,
+    ):
+        run = _run(tmp_path / name, early=0.0, suites={"route": suite})
+        _samples(run, 60, heaviest={"weight": 5.0})
+        for release, right, short in (("old", 0.0, 1.0), ("new", 1.0, 0.0)):
+            _answers(run, release, [right, 1.0] * 30, failed=(7,))
+            values: list[float | None] = [short] * 40 + [1.0] * 19
+            _answers(run, release, [*values, None], scorer="length@1(at_most=3)")
+        with run.open_store() as store:
+            store.execute("UPDATE completions SET fault = 'release' WHERE sample_id = 'route-007'")
+            store.execute("UPDATE scores SET fault = 'judge' WHERE value IS NULL")
+        gate(run)
+        found[name] = _verdict(run)
+    (alone,), (besides,) = (found[name].suites for name in names)
+    assert (alone.verdict, besides.verdict) == ("worse", "better")
+    measured, unscored = besides.also
+    assert measured.scorer == alone.scorer == "length@1(at_most=3)"
+    assert measured.interval == alone.interval
+    assert measured.difference == alone.difference
+    assert (measured.champion, measured.challenger) == tuple(
+        alone.releases[role].mean for role in ("champion", "challenger")
+    )
+    assert (measured.num_unknown_champion, measured.num_unknown_challenger) == (1, 1)
+    # what the primary scored is complete, whatever others could not say
+    assert besides.num_unknown == 0
+    # never judged; a release's own failure counts 0 by every scorer, so one of 60 is known
+    assert (unscored.scorer, unscored.num_unknown_champion) == ("includes", 59)
+    assert unscored.interval == Interval(-1.0, 1.0)
+    (told,) = (text for text in found["besides"].reasons if "by length(at_most=3)" in text)
+    assert told.startswith("besides, deciding nothing: suite route by length")
+    assert "2 answers not scored" in told
+
+
+def test_a_verdict_from_before_there_were_more_scorers_is_read(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    _samples(run, 40)
+    _answers(run, "old", [1.0] * 40)
+    _answers(run, "new", [1.0] * 40)
+    gate(run)
+    with run.open_store() as store:
+        (text,) = store.one("SELECT suites FROM verdicts") or ("",)
+        suites = json.loads(text)
+        assert suites[0].pop("also") == []
+        store.execute("UPDATE verdicts SET suites = ?", [json.dumps(suites)])
+    assert _verdict(run).suites[0].also == ()
