@@ -14,6 +14,9 @@ from itertools import combinations
 
 from tasks.curate.suites import suite_lines
 from tasks.errors import ConfigurationError, Problem, UsageError
+from tasks.judges.labels import label_lines
+from tasks.judges.resolve import declared_judge, judge_release, rubric_of
+from tasks.judges.scoring import refuse_many
 from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.files.sources import find_files
 from tasks.model.run import RunRequest
@@ -25,6 +28,7 @@ from tasks.releases.resolve import find_local_model
 from tasks.releases.source import HostedSource
 from tasks.rules import in_force
 from tasks.run import raw_key
+from tasks.scoring.judged import judge_of
 from tasks.scoring.suites import (
     LOGGED_SUITE,
     guardrail_rule,
@@ -147,6 +151,53 @@ class _Check:
                 )
         self.scorers()
         self.releases()
+        self.judges()
+
+    def judges(self) -> None:
+        """Those of the suites, or all that are declared."""
+        declared = self.settings.judges
+        named = [judge_of(self.settings, suite) for suite in self.settings.suites]
+        named = [name for name in named if name in declared]
+        if named and self.settings.evaluate.stop_when_decided:
+            with self.of("evaluate.stop_when_decided"):
+                raise UsageError(
+                    "a run cannot stop when it is decided where a model judges: it is asked after "
+                    "all answers are there",
+                    received=f"judge {named[0]}",
+                    next="set [evaluate] stop_when_decided = false",
+                )
+        for name in dict.fromkeys(named):
+            if declared[name].kind == "pairwise":
+                with self.of("challenger"):
+                    refuse_many(name, len(self.request.challengers))
+        panels = [one for name in named for one in declared[name].panel]
+        for name in declared if self.every_release else dict.fromkeys([*named, *panels]):
+            self.judge(name)
+
+    def judge(self, name: str) -> None:
+        declared = self.settings.judges.get(name)
+        if declared is None:
+            return  # told by its panel
+        with self.of(f"judges.{name}"):
+            declared_judge(name, self.settings)
+        if declared.labels:
+            path = self.settings.path(declared.labels)
+            scale = declared.scale
+            if declared.panel and declared.panel[0] in self.settings.judges:
+                scale = self.settings.judges[declared.panel[0]].scale
+            for line in label_lines(path, name, declared.kind, scale):
+                if isinstance(line, UsageError):
+                    self.problems.append(Problem(f"judges.{name}.labels", line))
+        if declared.panel:
+            return
+        with self.of(f"judges.{name}.rubric"):
+            rubric_of(name, declared, self.settings)
+        release = None
+        with self.of(f"judges.{name}.release"):
+            release = judge_release(name, declared, self.settings)
+        if release is not None:
+            self.model_of(declared.release, release)
+            self.schema(f"judges.{name}.structured", release)
 
     def champion(self) -> None:
         """The one release that is held against itself; every release is looked at elsewhere."""
@@ -201,10 +252,7 @@ class _Check:
                     )
 
     def release(self, name: str, release: ReleaseSettings) -> None:
-        if release.api:
-            self.hosted(name, release)
-        else:
-            self.model(name, release)
+        self.model_of(name, release)
         with self.of(f"releases.{name}.prompt"):
             prompts = AS_LOGGED
             if release.prompt:
@@ -217,9 +265,18 @@ class _Check:
                         allowed="tasks with a prompt: " + ", ".join(sorted(prompts.by_task)),
                         next=f"add {task}.md or default.md",
                     )
+        self.schema(f"releases.{name}.sampling.json_schema", release)
+
+    def model_of(self, name: str, release: ReleaseSettings) -> None:
+        if release.api:
+            self.hosted(name, release)
+        else:
+            self.model(name, release)
+
+    def schema(self, key: str, release: ReleaseSettings) -> None:
         needs_schema = release.sampling.json_schema and not release.api
         if needs_schema and find_spec("llguidance") is None:
-            with self.of(f"releases.{name}.sampling.json_schema"):
+            with self.of(key):
                 raise UsageError(
                     "answers in a JSON schema need llguidance, which is not installed",
                     next="pip install 'llm-flywheel[structured]'",

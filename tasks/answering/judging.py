@@ -61,14 +61,14 @@ def score_all(
         judged.append(Judged(need.key, row["value"], row["unscored_reason"], row["fault"]))
         fresh.append(row)
         if time.monotonic() - kept_at > _KEEP_EVERY_S:
-            _keep_scores(run, fresh)
+            keep_scores(run, fresh)
             run.progress(stage, len(judged), len(wanted), f"judging by {scorer.metric}")
             fresh, kept_at = [], time.monotonic()
-    _keep_scores(run, fresh)
+    keep_scores(run, fresh)
     return judged
 
 
-def _keep_scores(run: Run, rows: Sequence[dict[str, Any]]) -> None:
+def keep_scores(run: Run, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         with run.open_store() as store, store.transaction():
             table.save_scores(store, rows)

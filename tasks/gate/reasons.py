@@ -10,6 +10,7 @@ from tasks.model.comparison import Comparison
 from tasks.model.guardrail import GuardrailResult
 from tasks.model.profile import AnswerProfile
 from tasks.model.verdict import Decision, GateRule, MustPass, SliceResult, SuiteResult
+from tasks.report.judges import judge_sentences
 from tasks.report.noise import noise_sentences
 from tasks.report.warnings import warnings
 from tasks.report.wording import (
@@ -83,6 +84,7 @@ def reasons(
         sentences += _standing(suite)
         sentences += _shown(suite, is_stopped=bool(stopped))
         sentences += _lacking(suite, gate)
+        sentences += judge_sentences(suite)
     sentences += noise_sentences(decision.noise, decision.suites)
     return tuple(sentences)
 

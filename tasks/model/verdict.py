@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 from tasks.model.answer import JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval, Look
 from tasks.model.guardrail import GuardrailResult
+from tasks.model.judge import JudgeCard
 from tasks.model.noise import KnownNoise
 
 Verdict = Literal["better", "no_worse", "worse", "cannot_tell", "blocked"]
@@ -167,6 +168,7 @@ class SuiteResult:
     or 1, else None. `scorer` is the metric in the version that was counted. `standing`: what the
     verdict rests on, where the gate looks more than once; the comparison is of this look alone.
     `noise_floor`: what the champion against itself reaches on so many samples; None: not known.
+    `judge`: what is known of the model that judged it; None: a scorer did.
     """
 
     rule: SuiteRule
@@ -185,6 +187,7 @@ class SuiteResult:
     too_many_missing: bool
     standing: Standing | None = None
     noise_floor: float | None = None
+    judge: JudgeCard | None = None
 
     @property
     def num_evidence(self) -> int:
@@ -260,6 +263,7 @@ class SuiteResult:
             "evidence": self.standing and self.standing.to_json(),
             "noise_floor": self.noise_floor,
             "is_on_floor": self.is_on_floor,
+            "judge": self.judge and self.judge.to_json(),
         }
 
     @classmethod
@@ -315,6 +319,7 @@ class SuiteResult:
             too_many_missing=bool(value.get("too_many_missing")),
             standing=Standing.from_json(value["evidence"]) if value.get("evidence") else None,
             noise_floor=_number(value.get("noise_floor")),
+            judge=JudgeCard.from_json(value["judge"]) if value.get("judge") else None,
         )
 
 
