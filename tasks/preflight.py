@@ -45,6 +45,16 @@ def require(settings: Settings, request: RunRequest) -> None:
         raise ConfigurationError(problems)
 
 
+def require_judge(settings: Settings, name: str, *, is_labelled: bool) -> None:
+    """The same of one judge by itself, of its own labels only where no others are given."""
+    check = _Check(settings, RunRequest(), every_release=False)
+    declared = declared_judge(name, settings)
+    for one in (name, *declared.panel):
+        check.judge(one, with_labels=one == name and not is_labelled)
+    if check.problems:
+        raise ConfigurationError(tuple(check.problems))
+
+
 def find_problems(
     settings: Settings, request: RunRequest, *, every_release: bool
 ) -> tuple[Problem, ...]:
@@ -156,8 +166,8 @@ class _Check:
     def judges(self) -> None:
         """Those of the suites, or all that are declared."""
         declared = self.settings.judges
-        named = [judge_of(self.settings, suite) for suite in self.settings.suites]
-        named = [name for name in named if name in declared]
+        of_suites = (judge_of(self.settings, suite) for suite in self.settings.suites)
+        named = [name for name in of_suites if name is not None and name in declared]
         if named and self.settings.evaluate.stop_when_decided:
             with self.of("evaluate.stop_when_decided"):
                 raise UsageError(
@@ -174,13 +184,13 @@ class _Check:
         for name in declared if self.every_release else dict.fromkeys([*named, *panels]):
             self.judge(name)
 
-    def judge(self, name: str) -> None:
+    def judge(self, name: str, *, with_labels: bool = True) -> None:
         declared = self.settings.judges.get(name)
         if declared is None:
             return  # told by its panel
         with self.of(f"judges.{name}"):
             declared_judge(name, self.settings)
-        if declared.labels:
+        if declared.labels and with_labels:
             path = self.settings.path(declared.labels)
             scale = declared.scale
             if declared.panel and declared.panel[0] in self.settings.judges:
