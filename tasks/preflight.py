@@ -14,9 +14,8 @@ from itertools import combinations
 
 from tasks.curate.suites import suite_lines
 from tasks.errors import ConfigurationError, Problem, UsageError
-from tasks.judges.labels import label_lines
-from tasks.judges.resolve import declared_judge, judge_release, rubric_of
-from tasks.judges.scoring import refuse_many
+from tasks.judges.checks import judge_problems, judges_asked, problems_of_run
+from tasks.judges.resolve import declared_judge, judge_release
 from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.files.sources import find_files
 from tasks.model.run import RunRequest
@@ -28,7 +27,6 @@ from tasks.releases.resolve import find_local_model
 from tasks.releases.source import HostedSource
 from tasks.rules import in_force
 from tasks.run import raw_key
-from tasks.scoring.judged import judge_of
 from tasks.scoring.suites import (
     LOGGED_SUITE,
     guardrail_rule,
@@ -165,47 +163,15 @@ class _Check:
 
     def judges(self) -> None:
         """Those of the suites, or all that are declared."""
-        declared = self.settings.judges
-        of_suites = (judge_of(self.settings, suite) for suite in self.settings.suites)
-        named = [name for name in of_suites if name is not None and name in declared]
-        if named and self.settings.evaluate.stop_when_decided:
-            with self.of("evaluate.stop_when_decided"):
-                raise UsageError(
-                    "a run cannot stop when it is decided where a model judges: it is asked after "
-                    "all answers are there",
-                    received=f"judge {named[0]}",
-                    next="set [evaluate] stop_when_decided = false",
-                )
-        for name in dict.fromkeys(named):
-            if declared[name].kind == "pairwise":
-                with self.of("challenger"):
-                    refuse_many(name, len(self.request.challengers))
-        panels = [one for name in named for one in declared[name].panel]
-        for name in declared if self.every_release else dict.fromkeys([*named, *panels]):
+        self.problems += problems_of_run(self.settings, len(self.request.challengers))
+        for name in judges_asked(self.settings, every_judge=self.every_release):
             self.judge(name)
 
     def judge(self, name: str, *, with_labels: bool = True) -> None:
-        declared = self.settings.judges.get(name)
-        if declared is None:
-            return  # told by its panel
-        with self.of(f"judges.{name}"):
-            declared_judge(name, self.settings)
-        if declared.labels and with_labels:
-            path = self.settings.path(declared.labels)
-            scale = declared.scale
-            if declared.panel and declared.panel[0] in self.settings.judges:
-                scale = self.settings.judges[declared.panel[0]].scale
-            for line in label_lines(path, name, declared.kind, scale):
-                if isinstance(line, UsageError):
-                    self.problems.append(Problem(f"judges.{name}.labels", line))
-        if declared.panel:
-            return
-        with self.of(f"judges.{name}.rubric"):
-            rubric_of(name, declared, self.settings)
-        release = None
-        with self.of(f"judges.{name}.release"):
+        self.problems += judge_problems(name, self.settings, with_labels=with_labels)
+        declared = self.settings.judges[name]
+        if declared.release in self.settings.releases:
             release = judge_release(name, declared, self.settings)
-        if release is not None:
             self.model_of(declared.release, release)
             self.schema(f"judges.{name}.structured", release)
 

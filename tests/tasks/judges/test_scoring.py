@@ -21,10 +21,12 @@ from tasks.model.judge import JudgeCard
 from tasks.model.verdict import RecordedVerdict
 from tasks.releases.resolve import ResolvedRelease
 from tasks.settings import Settings, parse_settings
+from tasks.store import Store
 from tasks.store.control.verdicts import read_verdicts
+from tasks.store.evals.judgements import last_deciding
 from tests.tasks.evaluate.stage import begin, rows, sample, store_eval_set
 
-NUM = 30
+NUM = 24
 
 
 @dataclass
@@ -64,6 +66,11 @@ class World:
     def labels(self, *records: Any) -> None:
         text = "".join(json.dumps(record) + "\n" for record in records)
         (self.folder / "labels.jsonl").write_text(text)
+
+    def judged(self, run_id: str = "r1") -> JudgeCard:
+        """Evaluated, not decided."""
+        receipt = evaluate(begin(self.settings, run_id))
+        return JudgeCard.from_json(receipt.notes["judges"]["words"])
 
     def turn(self, run_id: str = "r1", **asked: Any) -> tuple[RecordedVerdict, JudgeCard]:
         run = begin(self.settings, run_id, **asked)
@@ -134,7 +141,7 @@ def test_an_answer_gets_what_the_judge_says_and_nothing_is_asked_twice(world: Wo
     world.judge = by_number
     settings = world.set_up()
     world.fill()
-    _, card = world.turn()
+    card = world.judged()
     kept = rows(settings, "SELECT value, explanation, fault FROM scores ORDER BY sample_id")
     assert [value for value, _, _ in kept] == [1.0, 1.0, 0.0, 0.0] * (NUM // 2)
     assert kept[0][1:] == ("judge fair: 5: parity (of 1 to 5)", None)
@@ -142,7 +149,7 @@ def test_an_answer_gets_what_the_judge_says_and_nothing_is_asked_twice(world: Wo
     assert (card.cost, card.currency) == (
         pytest.approx((card.input_tokens + 2 * card.output_tokens) / 1e6), "USD"
     )  # fmt: skip
-    world.turn("r2")
+    world.judged("r2")
     assert world.num_judged == 2 * NUM
 
 
@@ -175,36 +182,11 @@ def test_a_judge_that_agrees_with_people_decides(world: World) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("judge", "num", "why"),
-    [
-        (lambda prompt: by_number(prompt), 20, "20 labels of people are fewer than 50"),
-        (lambda prompt: '{"score": 5}', 60, "kappa with people is 0.00"),
-        (
-            lambda prompt: by_number(prompt) if len(prompt) % 3 else "I think it is fine.",
-            60,
-            "of its answers cannot be read",
-        ),
-    ],
-)
-def test_a_judge_below_its_thresholds_does_not(
-    world: World, judge: Any, num: int, why: str
-) -> None:
-    world.labels(*good_labels(num))
-    world.set_up(labels="labels.jsonl")
-    world.fill()
-    world.answer = lambda name, number: "x" * (number % 7) + f" {number}"
-    world.judge = judge
-    decided, card = world.turn()
-    assert why in " ".join(card.why_not)
-    assert decided.suites[0].rule.role == "report"
-
-
 def test_what_cannot_be_read_is_unscored_by_the_judges_fault(world: World) -> None:
     settings = world.set_up()
     world.fill(4)
     world.judge = lambda _: "Five out of five."
-    _, card = world.turn()
+    card = world.judged()
     kept = rows(settings, "SELECT DISTINCT value, fault, unscored_reason FROM scores")
     assert [(value, fault) for value, fault, _ in kept] == [(None, "judge")]
     assert "it is no JSON" in kept[0][2]
@@ -223,26 +205,26 @@ def test_a_pair_is_judged_in_both_orders(world: World) -> None:
         return json.dumps({"winner": "A" if texts[0].startswith("two") else "B"})
 
     world.judge = judge
-    decided, card = world.turn()
+    card = world.judged()
     assert card.num_asked == 2 * NUM
     assert card.flips.share == 0.5
-    # 15 pairs one way each, 15 pairs twice the first: 15 + 30 of 60
+    # of 24 pairs, 12 one way each and 12 twice the first: 12 + 24 of 48
     assert card.first_wins.share == pytest.approx(0.75)
-    suite = decided.suites[0]
-    assert suite.releases["challenger"].mean == pytest.approx(0.75)
-    assert suite.releases["champion"].mean == pytest.approx(0.25)
-    assert suite.difference == pytest.approx(0.5)
-    assert suite.scorer.startswith("judge:fair@")
+    means = rows(
+        settings, "SELECT name, avg(value) FROM scores JOIN releases USING (release_digest) "
+        "GROUP BY name ORDER BY name",
+    )  # fmt: skip
+    assert means == [("one", 0.25), ("two", 0.75)]
     assert rows(settings, "SELECT count(*), count(DISTINCT scorer) FROM scores") == [(2 * NUM, 1)]
 
 
 def test_equal_answers_are_a_tie_that_nobody_is_asked_about(world: World) -> None:
-    world.set_up(kind="pairwise")
+    settings = world.set_up(kind="pairwise")
     world.fill(6)
     world.answer = lambda _, number: f"both {number}"
-    decided, _ = world.turn()
+    world.judged()
     assert world.num_judged == 0
-    assert decided.suites[0].difference == 0
+    assert rows(settings, "SELECT DISTINCT value FROM scores") == [(0.5,)]
 
 
 def test_a_pairwise_judge_refuses_several_challengers(world: World) -> None:
@@ -253,24 +235,24 @@ def test_a_pairwise_judge_refuses_several_challengers(world: World) -> None:
 
 
 def test_a_reference_judge_sees_the_target(world: World) -> None:
-    world.set_up(kind="reference")
+    settings = world.set_up(kind="reference")
     world.fill(2, target="the truth")
     world.judge = lambda prompt: json.dumps(
         {"score": 5 if shown(prompt, "reference") == "the truth" else 1}
     )
-    decided, _ = world.turn()
-    assert decided.suites[0].releases["champion"].mean == 1
+    world.judged()
+    assert rows(settings, "SELECT DISTINCT value FROM scores") == [(1.0,)]
 
 
 def test_a_panel_says_what_most_of_it_say(world: World) -> None:
     member = {"release": "judge", "scale": [0, 1]}
     judges = {name: {**member, "rubric": f"As {name}."} for name in ("mild", "fierce", "fiercer")}
     judges["fair"] = {"panel": list(judges), "combine": "majority"}  # type: ignore[dict-item]
-    world.set_up(judges=judges)
+    settings = world.set_up(judges=judges)
     world.fill(3)
     world.judge = lambda prompt: json.dumps({"score": int("mild" in prompt)})
-    decided, card = world.turn()
-    assert decided.suites[0].releases["champion"].mean == 0
+    card = world.judged()
+    assert rows(settings, "SELECT DISTINCT value FROM scores") == [(0.0,)]
     assert card.num_asked == 3 * 2 * 3
 
 
@@ -278,7 +260,7 @@ def test_a_lost_answer_of_the_judge_counts_for_no_release(world: World) -> None:
     settings = world.set_up()
     world.fill(4)
     world.refuses = True
-    _, card = world.turn()
+    card = world.judged()
     kept = rows(settings, "SELECT DISTINCT value, fault FROM scores")
     assert kept == [(None, "judge")]
     assert (card.num_lost, card.num_unread) == (8, 0)
@@ -311,9 +293,8 @@ def test_a_changed_judge_must_agree_with_the_one_before(world: World) -> None:
     assert "has changed since" in third.why_not[0]
     assert decided.suites[0].rule.role == "report"
     # and it goes on being held against the last one that decided
-    _, fourth = world.turn("r4")
-    assert fourth.why_not == third.why_not
-    assert settings
+    with Store.open(settings.store_path, read_only=True) as store:
+        assert last_deciding(store, "r4", "words") == second.version
 
 
 def test_labels_of_the_runs_own_answers_give_an_interval_that_must_hold_too(world: World) -> None:
@@ -338,12 +319,10 @@ def test_labels_of_the_runs_own_answers_give_an_interval_that_must_hold_too(worl
     assert suite.interval.low > -0.2  # by the judge alone it would pass
     assert (suite.verdict, decided.verdict) == ("cannot_tell", "cannot_tell")
     assert any("by judge and 20 labelled samples together" in one for one in decided.reasons)
-    assert set(card.same_model) == set()
+    assert card.same_model == ()
 
 
 def test_a_judge_of_a_releases_own_model_is_told(world: World) -> None:
     world.set_up(release="one")
     world.fill(2)
-    decided, card = world.turn()
-    assert card.same_model == ("champion", "challenger")
-    assert any("may prefer what is like itself" in one for one in decided.reasons)
+    assert world.judged().same_model == ("champion", "challenger")
