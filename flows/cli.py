@@ -434,6 +434,24 @@ def explain(
 
 
 @app.command()
+def judge(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="of [judges.NAME]")],
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels", metavar="FILE", help="JSON lines [default: its own, else feedback]"
+        ),
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """What a judge is worth: its agreement with labels of people, flips, biases and cost."""
+    from flows.commands.judge import measure_judge
+
+    raise typer.Exit(measure_judge(name, labels=labels, config=config, as_json=as_json))
+
+
+@app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="one SELECT over the tables of the store")],
     config: Config = None,

@@ -42,7 +42,10 @@ STAGES = (
 )  # fmt: skip
 
 #: work outside a turn that tells how far it is
-_OTHERS = (Stage("explain", "ask what is between the two releases", ()),)
+_OTHERS = (
+    Stage("explain", "ask what is between the two releases", ()),
+    Stage("judge", "hold a judge against labels", ()),
+)
 
 
 def stages_of(command: str) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from itertools import combinations
 
 from tasks.curate.suites import suite_lines
 from tasks.errors import ConfigurationError, Problem, UsageError
+from tasks.judges.checks import judge_problems, judges_asked, problems_of_run
+from tasks.judges.resolve import declared_judge, judge_release
 from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.files.sources import find_files
 from tasks.model.run import RunRequest
@@ -40,6 +42,16 @@ def require(settings: Settings, request: RunRequest) -> None:
     """Raises ConfigurationError with all that stands in the way of the stages asked for."""
     if problems := find_problems(settings, request, every_release=False):
         raise ConfigurationError(problems)
+
+
+def require_judge(settings: Settings, name: str, *, is_labelled: bool) -> None:
+    """The same of one judge by itself, of its own labels only where no others are given."""
+    check = _Check(settings, RunRequest(), every_release=False)
+    declared = declared_judge(name, settings)
+    for one in (name, *declared.panel):
+        check.judge(one, with_labels=one == name and not is_labelled)
+    if check.problems:
+        raise ConfigurationError(tuple(check.problems))
 
 
 def find_problems(
@@ -151,6 +163,21 @@ class _Check:
                 )
         self.scorers()
         self.releases()
+        self.judges()
+
+    def judges(self) -> None:
+        """Those of the suites, or all that are declared."""
+        self.problems += problems_of_run(self.settings, len(self.request.challengers))
+        for name in judges_asked(self.settings, every_judge=self.every_release):
+            self.judge(name)
+
+    def judge(self, name: str, *, with_labels: bool = True) -> None:
+        self.problems += judge_problems(name, self.settings, with_labels=with_labels)
+        declared = self.settings.judges[name]
+        if declared.release in self.settings.releases:
+            release = judge_release(name, declared, self.settings)
+            self.model_of(declared.release, release)
+            self.schema(f"judges.{name}.structured", release)
 
     def champion(self) -> None:
         """The one release that is held against itself; every release is looked at elsewhere."""
@@ -205,10 +232,7 @@ class _Check:
                     )
 
     def release(self, name: str, release: ReleaseSettings) -> None:
-        if release.api:
-            self.hosted(name, release)
-        else:
-            self.model(name, release)
+        self.model_of(name, release)
         with self.of(f"releases.{name}.prompt"):
             prompts = AS_LOGGED
             if release.prompt:
@@ -221,9 +245,18 @@ class _Check:
                         allowed="tasks with a prompt: " + ", ".join(sorted(prompts.by_task)),
                         next=f"add {task}.md or default.md",
                     )
+        self.schema(f"releases.{name}.sampling.json_schema", release)
+
+    def model_of(self, name: str, release: ReleaseSettings) -> None:
+        if release.api:
+            self.hosted(name, release)
+        else:
+            self.model(name, release)
+
+    def schema(self, key: str, release: ReleaseSettings) -> None:
         needs_schema = release.sampling.json_schema and not release.api
         if needs_schema and find_spec("llguidance") is None:
-            with self.of(f"releases.{name}.sampling.json_schema"):
+            with self.of(key):
                 raise UsageError(
                     "answers in a JSON schema need llguidance, which is not installed",
                     next="pip install 'llm-flywheel[structured]'",

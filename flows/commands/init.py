@@ -15,6 +15,7 @@ from tasks.settings import (
     BudgetSettings,
     EngineSettings,
     GuardrailSettings,
+    JudgeSettings,
     PriceSettings,
     ReleaseSettings,
     RequestSettings,
@@ -72,6 +73,11 @@ def config_text() -> str:
         "",
         "# [guardrails.NAME]",
         *(f"# {line}" if line.startswith("measure") else line for line in _keys(GuardrailSettings)),
+        "",
+        '# A judge is a model that scores answers: scorer = { judge = "NAME" } of a suite.',
+        "",
+        "# [judges.NAME]",
+        *_keys(JudgeSettings),
     ]
     return "\n".join(lines) + "\n"
 
@@ -112,6 +118,7 @@ def settings_markdown() -> str:
         ("[releases.NAME.price]", PriceSettings),
         ("[suites.NAME]", SuiteSettings),
         ("[guardrails.NAME]", GuardrailSettings),
+        ("[judges.NAME]", JudgeSettings),
     ]
     lines = [_MARKDOWN_HEAD]
     for title, model in sections:
@@ -131,7 +138,7 @@ def _plain_fields(model: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
         for name, field in model.model_fields.items()
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
         and not field.exclude
-        and not (model is Settings and name in ("releases", "suites", "guardrails"))
+        and not (model is Settings and name in ("releases", "suites", "guardrails", "judges"))
     ]
 
 

@@ -17,6 +17,7 @@ from tasks.model.answer import CompletionKey
 from tasks.model.failure import Failure, Fault
 from tasks.run import Run
 from tasks.scoring import Instrument, unscored
+from tasks.scoring.judged import is_judged
 from tasks.store.evals import answers as table
 
 _KEEP_EVERY_S = 5.0
@@ -43,8 +44,8 @@ def score_all(
     also: Mapping[str, Sequence[Instrument]] = {},
 ) -> list[Judged]:
     """Every completion wanted has a score that is kept, or a reason why it has none. `scorers`:
-    suite → scorer, what is given back; `also`: suite → those whose scores are kept besides;
-    `stage` names the progress."""
+    suite → scorer, what is given back, but where a judge is asked later; `also`: suite → those whose
+    scores are kept besides; `stage` names the progress."""
     digests = sorted({need.release.digest for need in wanted})
     with run.open_store() as store:
         completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
@@ -60,24 +61,25 @@ def score_all(
         ]
         if value is not None:
             judged.append(Judged(need.key, value))
-        if value is not None and not more:
+        is_done = value is not None or is_judged(scorer.metric)
+        if is_done and not more:
             continue
         completion = completions.get(need.key)
         completion = completion or _lost(need.key, work.transient.get(need.key))
-        if value is None:
+        if not is_done:
             row = score_row(need, scorer, completion)
             judged.append(Judged(need.key, row["value"], row["unscored_reason"], row["fault"]))
             fresh.append(row)
         fresh += [score_row(need, one, completion) for one in more]
         if time.monotonic() - kept_at > _KEEP_EVERY_S:
-            _keep_scores(run, fresh)
+            keep_scores(run, fresh)
             run.progress(stage, len(judged), len(wanted), f"judging by {scorer.metric}")
             fresh, kept_at = [], time.monotonic()
-    _keep_scores(run, fresh)
+    keep_scores(run, fresh)
     return judged
 
 
-def _keep_scores(run: Run, rows: Sequence[dict[str, Any]]) -> None:
+def keep_scores(run: Run, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         with run.open_store() as store, store.transaction():
             table.save_scores(store, rows)

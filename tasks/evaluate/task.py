@@ -17,11 +17,13 @@ from tasks.answering.needs import Need
 from tasks.errors import UsageError
 from tasks.evaluate.stopping import Stopping
 from tasks.evidence.stopping import in_turn
+from tasks.judges.scoring import Pass, judge_all
 from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.run import Run
+from tasks.scoring.judged import judge_of
 from tasks.scoring.suites import also_instruments, instruments, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store import Store
@@ -77,11 +79,14 @@ def evaluate(run: Run) -> Receipt:
     asked = _asked(stopping) if stopping is not None and stopping.stops else None
     if asked is not None:
         wanted = [need for need in wanted if need.sample.sample_id in asked]
+    by_judge = [n for n in wanted if judge_of(run.settings, n.sample.suite) is not None]
     judged = score_all(run, STAGE, eval_set, wanted, seeds, scorers, work, also)
+    judges = judge_all(run, STAGE, eval_set, by_judge, releases, work, memory)
+    judged += judges.judged
     with run.open_store() as store, store.transaction():
         if asked is not None:
             eval_sets.keep_samples_of_run(store, run.run_id, asked)
-        receipt = _receipt(store, run, eval_set, releases, judged, work, stopping)
+        receipt = _receipt(store, run, eval_set, releases, judged, work, judges, stopping)
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
@@ -124,6 +129,7 @@ def _receipt(
     releases: Mapping[Role, ResolvedRelease],
     judged: Sequence[Judged],
     work: Work,
+    judges: Pass,
     stopping: Stopping | None,
 ) -> Receipt:
     digests = sorted({release.digest for release in releases.values()})
@@ -152,7 +158,12 @@ def _receipt(
         "tokens_per_s": round(tokens / run_s, 1) if run_s else None,
         "engines": work.engines,
     }
-    if hosted := hosted_notes(store, run, eval_set, releases.values(), work):
+    if judges.cards:
+        notes["judges"] = {suite: card.to_json() for suite, card in judges.cards.items()}
+        notes["engines"] = [*work.engines, *judges.work.engines]
+    hosted = hosted_notes(store, run, eval_set, releases.values(), work)
+    hosted |= hosted_notes(store, run, eval_set, judges.releases, judges.work)
+    if hosted:
         notes["hosted"] = hosted
     if stopping is not None and stopping.stops:
         notes["stopped"] = {

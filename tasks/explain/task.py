@@ -30,6 +30,7 @@ from tasks.releases.resolve import ResolvedRelease, resolve_declared
 from tasks.run import Run
 from tasks.scoring import Instrument, instrument
 from tasks.scoring.effective import judged_samples
+from tasks.scoring.judged import is_judged
 from tasks.scoring.suites import LOGGED_SUITE, gate_rule, suite_instrument
 from tasks.settings import ReleaseSettings, Settings
 from tasks.store.evals import answers as table
@@ -106,6 +107,16 @@ def _scorers(turn: Turn, suite: str, settings: Settings) -> dict[str, Instrument
             next="flywheel explain --suite with one of them, or without it",
         )
     chosen = [judged[suite]] if suite else [one for one in judged.values() if one.rule.is_gating]
+    scored = [one for one in chosen if not is_judged(one.rule.metric)]
+    if chosen and not scored:
+        raise UsageError(
+            "a suite that a model judges cannot be explained: its answers are judged after all of "
+            "them are there",
+            received=", ".join(one.rule.name for one in chosen),
+            allowed=", ".join(n for n, one in judged.items() if not is_judged(one.rule.metric)),
+            next="flywheel explain --suite with one that a scorer scores",
+        )
+    chosen = scored
     if not chosen:
         raise UsageError(
             "no suite of the run gates",

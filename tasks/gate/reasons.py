@@ -11,6 +11,7 @@ from tasks.model.guardrail import GuardrailResult
 from tasks.model.profile import AnswerProfile
 from tasks.model.verdict import Decision, GateRule, MustPass, SliceResult, SuiteResult
 from tasks.report.also import also_told
+from tasks.report.judges import judge_sentences
 from tasks.report.noise import noise_sentences
 from tasks.report.warnings import warnings
 from tasks.report.wording import (
@@ -88,6 +89,7 @@ def reasons(
         sentences += _shown(suite, is_stopped=bool(stopped))
         sentences += _lacking(suite, gate)
         sentences += (f"besides, deciding nothing: suite {text}." for text in also_told([suite]))
+        sentences += judge_sentences(suite)
     if tells_noise:
         sentences += noise_sentences(decision.noise, decision.suites)
     return tuple(sentences)

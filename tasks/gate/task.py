@@ -12,6 +12,7 @@ from tasks.errors import StoreError
 from tasks.evidence.looks import looks, planned_sizes
 from tasks.evidence.nights import Night, standing
 from tasks.gate.also import with_also
+from tasks.gate.judges import Judges
 from tasks.gate.ranking import leading, ranking
 from tasks.gate.reasons import reasons
 from tasks.gate.verdict import decide
@@ -54,12 +55,14 @@ def gate(run: Run) -> Receipt:
         whole = as_answered(read_eval_set(store, keys.eval_set_digest), is_sampled=is_sampled)
         samples = samples_of_run(store, evaluated, whole)
         rules = suite_rules(settings, {sample.suite for sample in samples})
+        judges = Judges.of(receipt, rules)
+        declared_rules, rules, samples = rules, judges.rules(rules), judges.samples(samples)
         judged, scorers = read_judged(
             store,
             keys,
             samples,
             run.seeds,
-            {rule.name: rule.metric for rule in rules},
+            judges.metrics(rules),
             {rule.name: rule.also for rule in rules},
         )
     challengers = [role for role in keys.release_digests if role != "champion"]
@@ -85,13 +88,14 @@ def gate(run: Run) -> Receipt:
             guardrails=[guardrail.pair(role) for guardrail in guardrails],
             look=look,
             noise=known_noise,
+            besides=judges.besides(role),
         )
-        decisions[role] = with_also(decided, pairs, rule)
+        decisions[role] = judges.told(with_also(decided, pairs, rule))
     ranked = ranking(judged, rules, settings.gate.alpha, rule.unseen_loss)
     leader = leading({role: each.verdict for role, each in decisions.items()}, ranked)
     decision = decisions[leader]
     answered = profiles(judged, known_prices(settings, run.request.releases))
-    declared = policy.policy(rules, rule, guardrails)
+    declared = policy.policy(declared_rules, rule, guardrails)
     planned_by = plan.notes.get("policy") if plan is not None else None
     changes = () if planned_by is None else policy.changes(planned_by, declared)
     receipt = Receipt(

@@ -63,14 +63,16 @@ def decide(
     guardrails: Sequence[GuardrailRule] = (),
     look: int = 1,
     noise: KnownNoise | None = None,
+    besides: Mapping[str, Interval] = {},
 ) -> Decision:
     """Judge every declared suite, those without samples too, then the whole.
 
     `standing`: suite → what all looks at this pair have come to, this one with them; a suite that
     has none is judged by this look alone. `look`: the number of this look at the pair, by which
-    slices and guardrails are judged. `noise`: what is known of the champion against itself. Raises
-    ValueError for a sample whose suite has no rule or that has no cluster id, and for a score
-    outside 0 to 1.
+    slices and guardrails are judged. `noise`: what is known of the champion against itself.
+    `besides`: suite → another interval of its difference, which must lie above the margin too.
+    Raises ValueError for a sample whose suite has no rule or that has no cluster id, and for a
+    score outside 0 to 1.
     """
     by_suite: dict[str, list[JudgedSample]] = {rule.name: [] for rule in rules}
     for item in judged:
@@ -112,6 +114,7 @@ def decide(
             gate,
             standing.get(rule.name),
             noises.get(rule.name),
+            besides.get(rule.name),
             is_lost=rule.name in losing,
             is_won=rule.name in winning,
         )
@@ -200,6 +203,7 @@ def _suite_result(
     gate: GateRule,
     standing: Standing | None,
     noise: SuiteNoise | None,
+    besides: Interval | None,
     *,
     is_won: bool,
     is_lost: bool,
@@ -229,7 +233,9 @@ def _suite_result(
     if interval is not None and interval.low <= interval.high:
         verdict = interval_verdict(interval, rule.margin, rule.role, is_won=is_won, is_lost=is_lost)
         if verdict != "worse" and (
-            too_many_missing or is_within_noise(interval, rule.margin, floor)
+            too_many_missing
+            or is_within_noise(interval, rule.margin, floor)
+            or (besides is not None and besides.low <= -rule.margin)
         ):
             verdict = "cannot_tell"
     pairs = evidence.at_worst

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 from tasks.model.answer import JudgedSample, Role
 from tasks.model.comparison import Comparison, Interval, Look
 from tasks.model.guardrail import GuardrailResult
+from tasks.model.judge import JudgeCard
 from tasks.model.noise import KnownNoise
 
 Verdict = Literal["better", "no_worse", "worse", "cannot_tell", "blocked"]
@@ -194,6 +195,7 @@ class SuiteResult:
     verdict rests on, where the gate looks more than once; the comparison is of this look alone.
     `noise_floor`: what the champion against itself reaches on so many samples; None: not known.
     `also`: the same answers by other scorers.
+    `judge`: what is known of the model that judged it; None: a scorer did.
     """
 
     rule: SuiteRule
@@ -213,6 +215,7 @@ class SuiteResult:
     standing: Standing | None = None
     noise_floor: float | None = None
     also: tuple[AlsoMeasured, ...] = ()
+    judge: JudgeCard | None = None
 
     @property
     def num_evidence(self) -> int:
@@ -289,6 +292,7 @@ class SuiteResult:
             "noise_floor": self.noise_floor,
             "is_on_floor": self.is_on_floor,
             "also": [asdict(one) for one in self.also],
+            "judge": self.judge and self.judge.to_json(),
         }
 
     @classmethod
@@ -347,6 +351,7 @@ class SuiteResult:
             standing=Standing.from_json(value["evidence"]) if value.get("evidence") else None,
             noise_floor=_number(value.get("noise_floor")),
             also=also,
+            judge=JudgeCard.from_json(value["judge"]) if value.get("judge") else None,
         )
 
 

@@ -29,6 +29,7 @@ from tasks.report.noise import margins_below, told
 from tasks.run import Run
 from tasks.scoring import Instrument
 from tasks.scoring.effective import StoredAnswers, judged_samples
+from tasks.scoring.judged import is_judged
 from tasks.scoring.suites import instruments, suite_rules
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -124,7 +125,12 @@ def _part(run: Run, store: Store, *, draws: bool) -> _Part:
         )
     samples = read_eval_set(store, eval_set)
     rules = suite_rules(run.settings, {sample.suite for sample in samples})
-    gating = [rule for rule in rules if rule.is_gating and counted(samples, rule)]
+    gating = [
+        rule
+        for rule in rules
+        # a judge is an instrument with a card of its own (tasks/judges)
+        if rule.is_gating and counted(samples, rule) and not is_judged(rule.metric)
+    ]
     most = run.settings.noise.max_samples
     chosen = [sample for rule in gating for sample in drawn(samples, rule, most)]
     seeds = run.seeds

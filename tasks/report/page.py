@@ -22,6 +22,7 @@ from tasks.report import commands, drift, flips, funnel, wording
 from tasks.report.also import also_scored
 from tasks.report.brief import brief
 from tasks.report.escaping import page_templates
+from tasks.report.judges import card_rows
 from tasks.report.listing import (
     MAX_TEXT_CHARS,
     listing,
@@ -71,6 +72,11 @@ def render(
             brief=brief(turn.verdict, warned),
             warnings=warned,
             used=_used(turn),
+            judges=[
+                (suite.rule.name, suite.judge, card_rows(suite.judge))
+                for suite in turn.verdict.suites
+                if suite.judge is not None
+            ],
             listed=listing(turn.judged, first=changes.chosen),
             names=_names(turn),
             show_command=show_command(turn),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from tasks.model.answer import ROLES
 from tasks.model.profile import AnswerProfile
 from tasks.model.verdict import SuiteResult
+from tasks.report.judges import informing_sentences
 from tasks.report.wording import percent
 
 _KINDS = (
@@ -20,7 +21,8 @@ _KINDS = (
 
 def warnings(suites: Sequence[SuiteResult], profiles: Sequence[AnswerProfile]) -> tuple[str, ...]:
     """Sentences, suite by suite; none where nothing looks wrong. `profiles`: of a pair."""
-    return tuple(text for suite in suites for text in _of_suite(suite, profiles))
+    told = (text for suite in suites for text in _of_suite(suite, profiles))
+    return (*informing_sentences(suites), *told)
 
 
 def _of_suite(suite: SuiteResult, profiles: Sequence[AnswerProfile]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from tasks.model.answer import Role
 from tasks.model.guardrail import GuardrailRule, Price
 from tasks.model.verdict import GateRule, SuiteRule
 from tasks.scoring.instrument import Instrument, instrument
+from tasks.scoring.judged import judged_instrument
 from tasks.settings import CONFIG_NAME, Settings
 
 #: calls for which only the logged answer is known, and how those are judged: they never gate
@@ -67,6 +68,8 @@ def suite_instrument(settings: Settings, suite: str) -> Instrument:
     declared = settings.suites.get(suite)
     if declared is None:
         return instrument(LOGGED_SCORER)
+    if isinstance(declared.scorer, dict) and "judge" in declared.scorer:
+        return judged_instrument(settings, suite, declared.scorer)
     return instrument(declared.scorer, f"suites.{suite}.scorer", Path(settings.base or "."))
 
 

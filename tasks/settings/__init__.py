@@ -6,6 +6,7 @@ the folder of the file they stand in.
 """
 
 from tasks.settings.hosted import BudgetSettings, RequestSettings
+from tasks.settings.judges import JudgeKind, JudgeSettings
 from tasks.settings.reading import find_config, parse_settings, read_settings
 from tasks.settings.sections import (
     CONFIG_NAME,
@@ -30,6 +31,8 @@ __all__ = [
     "EngineSettings",
     "GuardrailSettings",
     "IngestSettings",
+    "JudgeKind",
+    "JudgeSettings",
     "PriceSettings",
     "ReleaseSettings",
     "RequestSettings",

@@ -35,6 +35,7 @@ from tasks.settings.hosted import (
     RequestSettings,
     Variable,
 )
+from tasks.settings.judges import JudgeName, JudgeSettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
 
@@ -426,7 +427,8 @@ class SuiteSettings(Section):
     scorer: Scorer = Field(
         "exact_match",
         description="how an answer is judged against the target: a name, or name and parameters, "
-        'such as `{ name = "numeric", tolerance = 0.01 }` ([scorers](scorers.md))',
+        'such as `{ name = "numeric", tolerance = 0.01 }` ([scorers](scorers.md)); '
+        '`{ judge = "NAME" }`: by a model ([judges](judges.md))',
     )
     also: tuple[Scorer, ...] = Field(
         (),
@@ -484,6 +486,7 @@ class Settings(Section):
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
+    judges: dict[JudgeName, JudgeSettings] = Field(default_factory=dict)
     base: str = Field("", exclude=True, description="folder of the file; set by the reader")
 
     @property

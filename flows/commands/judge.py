@@ -1,0 +1,39 @@
+"""`flywheel judge`: what a judge is worth by itself, on labels of people."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from flows.progress import shown
+from flows.terminal import console, print_json, print_pairs
+from flows.turn import hold
+from tasks.answering.journal import recover
+from tasks.judges.alone import judge_alone
+from tasks.model.run import RunRequest
+from tasks.preflight import require_judge
+from tasks.report.judges import card_rows
+from tasks.run import Run, utc_now
+from tasks.settings import read_settings
+from tasks.store.control import ledger
+
+
+def measure_judge(name: str, *, labels: str, config: str | None, as_json: bool) -> int:
+    """Exit code 0: it may gate; 1: it informs only."""
+    settings = read_settings(config)
+    require_judge(settings, name, is_labelled=bool(labels))
+    started = time.monotonic()
+    with hold(settings.home_path), shown() as progress:
+        recover(settings, utc_now())
+        run = Run(ledger.new_run_id(utc_now()), RunRequest(), settings, progress)
+        card, lost = judge_alone(run, name, os.path.abspath(labels) if labels else "")
+    seconds = round(time.monotonic() - started, 1)
+    if as_json:
+        print_json({**card.to_json(), "seconds": seconds})
+    else:
+        screen = console()
+        screen.print()
+        why = [("lost for now", f"{len(lost):,}: {lost[0].message}")] if lost else []
+        print_pairs(screen, [*card_rows(card), *why, ("seconds", f"{seconds:.1f}")])
+        screen.print()
+    return int(not card.can_gate)
