@@ -234,6 +234,7 @@ SAMPLES = TableContract(
         _c("must_pass", "BOOLEAN", "a failure of the challenger here blocks", False),
         _c("weight", "DOUBLE", "1; what it counts is of a set: eval_set_samples.weight", False),
         _c("request_id", "VARCHAR", "call it came from; NULL for suite files"),
+        _c("served", "JSON", "told beside the messages: tools, template, continues, sampling"),
     ),
     key=("sample_id",),
 )

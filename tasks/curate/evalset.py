@@ -43,7 +43,8 @@ class Draft:
     @property
     def sample_id(self) -> str:
         """sha256 over what is asked and how it is judged: not `request_id` (provenance) nor what
-        it is in a set."""
+        it is in a set. Where nothing is told beside the messages, what it was before there was."""
+        served = self.conversation.served.to_value()
         return _sha256(
             [
                 self.suite,
@@ -55,6 +56,7 @@ class Draft:
                 self.origin,
                 self.slices,
                 self.must_pass,
+                *([served] if served else []),
             ]
         )
 
@@ -171,6 +173,7 @@ def _sample(draft: Draft, sample_id: str, cluster: str) -> Sample:
         num_draws=draft.num_draws,
         stratum=draft.stratum,
         is_counted=draft.is_counted,
+        served=draft.conversation.served,
     )
 
 

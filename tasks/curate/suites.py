@@ -8,6 +8,10 @@ Owns the file format and its error messages; reads the one file it is pointed at
 
 A file of TensorZero datapoints is taken as it is (datapoints.py).
 
+    {"messages": […, {"role": "assistant", "content": "It is"}], "target": "Oslo",
+     "tools": [{"type": "function", "function": {"name": "find", "parameters": {…}}}],
+     "chat_template_kwargs": {"enable_thinking": false}, "continue_final_message": true}
+
 A leading system message is kept apart, for releases without a prompt. `id` and `comment` are for
 the author and are not read.
 """
@@ -23,10 +27,15 @@ from tasks.curate import datapoints
 from tasks.curate.evalset import Draft
 from tasks.errors import UsageError, did_you_mean
 from tasks.logs.formats import tensorzero
-from tasks.model.canonical import canonical_json, well_formed
+from tasks.model.canonical import canonical_json, well_formed, writable
 from tasks.model.logged_call import Conversation, conversation_from
+from tasks.model.parameters import read_tools
+from tasks.model.served import Served
 
-KEYS = ("input", "messages", "target", "task", "slices", "must_pass", "cluster", "id", "comment")
+KEYS = (
+    "input", "messages", "target", "task", "slices", "must_pass", "cluster", "tools",
+    "chat_template_kwargs", "continue_final_message", "id", "comment",
+)  # fmt: skip
 
 
 def read_suite(name: str, task: str, path: Path) -> tuple[Draft, ...]:
@@ -104,7 +113,12 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
             yield error
             continue
         asked = canonical_json(
-            [sample.task, sample.conversation.system, sample.conversation.messages]
+            [
+                sample.task,
+                sample.conversation.system,
+                sample.conversation.messages,
+                sample.conversation.served.to_value(),
+            ]
         )
         if asked in seen and foreign:
             continue
@@ -155,7 +169,8 @@ def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
     messages = record.get("messages")
     if "input" in record:
         messages = [{"role": "user", "content": record["input"]}]
-    conversation = conversation_from(messages) if isinstance(messages, list) else None
+    served = _served(record, messages, where)
+    conversation = conversation_from(messages, served) if isinstance(messages, list) else None
     if conversation is None:
         raise _bad(
             "a suite line asks nothing",
@@ -164,6 +179,36 @@ def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
             'text in "input", or "messages": [{"role": "user", "content": "text"}, …]',
         )
     return conversation
+
+
+def _served(record: Mapping[str, Any], messages: Any, where: str) -> Served:
+    """What a line tells the model beside its messages, by the names of the engine's JSON lines."""
+    tools, template = record.get("tools") or [], record.get("chat_template_kwargs") or {}
+    known = read_tools(tools) if isinstance(tools, list) else []
+    if not isinstance(tools, list) or len(known) != len(tools):
+        raise _bad(
+            "tools of a suite line cannot be read",
+            where,
+            repr(tools)[:80],
+            'functions by name: [{"type": "function", "function": {"name": "…", …}}, …]',
+        )
+    if not isinstance(template, Mapping):
+        raise _bad(
+            "chat_template_kwargs of a suite line is not an object",
+            where,
+            repr(template)[:80],
+            'arguments of a chat template: {"enable_thinking": false}',
+        )
+    continues = _flag(record, "continue_final_message", where)
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if continues and not (isinstance(last, Mapping) and last.get("role") == "assistant"):
+        raise _bad(
+            "continue_final_message of a suite line has no message to go on with",
+            where,
+            repr(last)[:80],
+            "a last message of the assistant",
+        )
+    return Served(tuple(writable(known)), writable(dict(template)), continues)
 
 
 def _target(record: Mapping[str, Any], where: str) -> str:

@@ -43,7 +43,8 @@ def curate(run: Run) -> Receipt:
     suites, rule_set = read_suites(run.settings), samples_rules(run.settings)
     declared = suite_rules(run.settings, ())
     with run.open_store() as store:
-        num_calls, calls = count_calls(store), read_questions(store)
+        num_calls = count_calls(store)
+        calls = read_questions(store, with_sampling=run.settings.takes_logged_sampling)
     run.progress("curate", 0, num_calls + len(suites), "find duplicates")
     resolver = TargetResolver(
         {settings.task or name: name for name, settings in reversed(run.settings.suites.items())},

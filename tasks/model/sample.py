@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.model.served import AS_ASKED, Served
+
 
 @dataclass(frozen=True, slots=True)
 class FedSample:
@@ -32,7 +34,8 @@ class Sample:
     that was asked in many conversations is not one chance find. `stratum`: failed, liked or
     unjudged, by what people said of those calls; empty for one that production never asked.
     `is_counted` False: drawn by outcome from calls of which the other outcomes could not be drawn,
-    so that counting it would tilt the suite; it is only shown.
+    so that counting it would tilt the suite; it is only shown. `served`: what the model is told
+    beside system text and messages.
     """
 
     sample_id: str
@@ -51,3 +54,4 @@ class Sample:
     num_draws: float = 1.0
     stratum: str = ""
     is_counted: bool = True
+    served: Served = AS_ASKED

@@ -9,6 +9,7 @@ from tasks.settings.hosted import BudgetSettings, RequestSettings
 from tasks.settings.reading import find_config, parse_settings, read_settings
 from tasks.settings.sections import (
     CONFIG_NAME,
+    SAMPLING_NAMES,
     CurateSettings,
     DriftSettings,
     EngineSettings,
@@ -24,6 +25,7 @@ from tasks.settings.sections import (
 
 __all__ = [
     "CONFIG_NAME",
+    "SAMPLING_NAMES",
     "BudgetSettings",
     "CurateSettings",
     "DriftSettings",

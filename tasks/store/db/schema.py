@@ -146,6 +146,11 @@ def _hosted(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(create_table_sql(SPENDING))
 
 
+def _served(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, a sample was its messages alone."""
+    connection.execute("ALTER TABLE samples ADD COLUMN IF NOT EXISTS served JSON")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -163,6 +168,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _letters_of_many,
     _sealed,
     _hosted,
+    _served,
 )
 
 
