@@ -30,7 +30,7 @@ from tasks.report.listing import (
 )
 from tasks.report.plot import Plot, draw_split
 from tasks.report.standings import ReleaseRow, suites_of
-from tasks.report.warnings import warnings
+from tasks.report.warnings import of_prompts, warnings
 from tasks.scoring.repeats import answer_noise
 
 MAX_FLIPS = 24
@@ -68,7 +68,7 @@ def render(
             plot_left_out=0 if plot is None else plot.num_left_out,
             changes=changes,
             brief=brief(turn.verdict, warned),
-            warnings=warned,
+            warnings=(*warned, *of_prompts(turn.receipts)),
             used=_used(turn),
             listed=listing(turn.judged, first=changes.chosen),
             names=_names(turn),
