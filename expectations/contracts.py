@@ -235,6 +235,8 @@ SAMPLES = TableContract(
         _c("weight", "DOUBLE", "1; what it counts is of a set: eval_set_samples.weight", False),
         _c("request_id", "VARCHAR", "call it came from; NULL for suite files"),
         _c("served", "JSON", "told beside the messages: tools, template, continues, sampling"),
+        _c("session", "VARCHAR", "recorded session that it is a step of"),
+        _c("step", "BIGINT", "its place there, from 1 on"),
     ),
     key=("sample_id",),
 )

@@ -12,6 +12,11 @@ A file of TensorZero datapoints is taken as it is (datapoints.py).
      "tools": [{"type": "function", "function": {"name": "find", "parameters": {…}}}],
      "chat_template_kwargs": {"enable_thinking": false}, "continue_final_message": true}
 
+    {"session": "7", "tools": […], "messages": [user, assistant, tool, …, assistant],
+     "target": "what the last answer should be, where it is not what was recorded"}
+
+A session is a recorded one: every turn of its assistant becomes a sample of its own (sessions.py).
+
 A leading system message is kept apart, for releases without a prompt. `id` and `comment` are for
 the author and are not read.
 """
@@ -20,11 +25,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tasks.curate import datapoints
 from tasks.curate.evalset import Draft
+from tasks.curate.sessions import steps
 from tasks.errors import UsageError, did_you_mean
 from tasks.logs.formats import tensorzero
 from tasks.model.canonical import canonical_json, well_formed, writable
@@ -34,7 +41,7 @@ from tasks.model.served import Served
 
 KEYS = (
     "input", "messages", "target", "task", "slices", "must_pass", "cluster", "tools",
-    "chat_template_kwargs", "continue_final_message", "id", "comment",
+    "chat_template_kwargs", "continue_final_message", "session", "id", "comment",
 )  # fmt: skip
 
 
@@ -84,6 +91,7 @@ def suite_lines(name: str, task: str, path: Path) -> Iterator[Draft | UsageError
 
 def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | UsageError]:
     seen: dict[str, int] = {}
+    sessions: dict[str, int] = {}
     lines: list[tuple[int, Mapping[str, Any]]] = []
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:
@@ -98,40 +106,80 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
             read = datapoints.to_line(record) if foreign else _known(record, where)
             if read is None:
                 continue
-            sample = Draft(
-                suite=name,
-                task=_text(read, "task", where) or task,
-                conversation=_conversation(read, where),
-                target=_target(read, where),
-                target_kind="gold",
-                origin="suite",
-                slices=_slices(read, where),
-                must_pass=_flag(read, "must_pass", where),
-                cluster=_text(read, "cluster", where),
-            )
+            drafts = _drafts(read, name, task, where)
         except UsageError as error:
             yield error
             continue
-        asked = canonical_json(
-            [
-                sample.task,
-                sample.conversation.system,
-                sample.conversation.messages,
-                sample.conversation.served.to_value(),
-            ]
-        )
-        if asked in seen and foreign:
+        session = drafts[0].session
+        if session is not None and sessions.setdefault(session, number) != number:
+            shown = f"session {session!r} of line {sessions[session]}"
+            yield _bad("a session is given twice", where, shown, "a name of its own for each")
             continue
-        if asked in seen:
-            yield _bad(
-                f"suite {name!r} asks the same twice",
-                where,
-                f"line {number} repeats line {seen[asked]}",
-                "each conversation once; the same text again tells nothing new",
+        for sample in drafts:
+            asked = canonical_json(
+                [
+                    sample.task,
+                    sample.conversation.system,
+                    sample.conversation.messages,
+                    sample.conversation.served.to_value(),
+                    sample.session,
+                    sample.step,
+                ]
             )
-            continue
-        seen[asked] = number
-        yield sample
+            if asked in seen and foreign:
+                continue
+            if asked in seen:
+                yield _bad(
+                    f"suite {name!r} asks the same twice",
+                    where,
+                    f"line {number} repeats line {seen[asked]}",
+                    "each conversation once; the same text again tells nothing new",
+                )
+                continue
+            seen[asked] = number
+            yield sample
+
+
+def _drafts(read: Mapping[str, Any], suite: str, task: str, where: str) -> list[Draft]:
+    """One, or of a session one a step."""
+    session = _text(read, "session", where)
+    draft = Draft(
+        suite=suite,
+        task=_text(read, "task", where) or task,
+        conversation=_conversation(read, where),
+        target="" if session is not None else _target(read, where),
+        target_kind="gold",
+        origin="suite",
+        slices=_slices(read, where),
+        must_pass=_flag(read, "must_pass", where),
+        cluster=_text(read, "cluster", where) or session,
+        session=session,
+    )
+    if session is None:
+        return [draft]
+    if draft.conversation.served.continues:
+        raise _bad(
+            "a session of a suite line has no message to go on with", where,
+            "continue_final_message", "every answer of a session is a whole one",
+        )  # fmt: skip
+    try:
+        found = steps(read.get("messages") or (), draft.conversation.served)
+    except ValueError as error:
+        raise _bad(
+            "a session of a suite line cannot be taken apart", where, str(error),
+            "messages as they were recorded, up to the assistant's last",
+        ) from None  # fmt: skip
+    last = _target(read, where) if "target" in read else found[-1].recorded
+    return [
+        replace(
+            draft,
+            conversation=step.conversation,
+            target=last if step is found[-1] else step.recorded,
+            slices={"step": str(step.number), **draft.slices},
+            step=step.number,
+        )
+        for step in found
+    ]
 
 
 def _json(line: bytes, where: str) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from tasks.curate.assemble import Assembled, Counts, assemble, replayable
 from tasks.curate.cautions import cautions
 from tasks.curate.evalset import Draft, EvalSet
 from tasks.curate.judge import judged
+from tasks.curate.sessions import numbered
 from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
@@ -45,11 +46,18 @@ def curate(run: Run) -> Receipt:
     with run.open_store() as store:
         num_calls = count_calls(store)
         calls = read_questions(store, with_sampling=run.settings.takes_logged_sampling)
+    of_sessions = {
+        settings.task or name: name
+        for name, settings in run.settings.suites.items()
+        if settings.sessions
+    }
+    calls = numbered(calls, of_sessions)
     run.progress("curate", 0, num_calls + len(suites), "find duplicates")
     resolver = TargetResolver(
         {settings.task or name: name for name, settings in reversed(run.settings.suites.items())},
         suites,
         use_logged=run.settings.curate.use_logged_targets,
+        of_sessions=of_sessions.values(),
     )
     usable = [call for call in calls if replayable(call, resolver)]
     assembled = assemble(

@@ -42,15 +42,18 @@ def reasons(
     num_challengers: int = 1,
     stopped: Mapping[str, Any] | None = None,
     profiles: Sequence[AnswerProfile] = (),
+    departures: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Why the verdict is what it is: the decisive sentence first, then what must
     pass, then suite by suite. `changes`:
     what is decided by and was planned otherwise. `num_challengers`: that share the error rate.
     `stopped`: evaluate's note where it did not ask all samples, and `why` for this challenger.
-    `profiles`: what the answers of the two releases are like."""
+    `profiles`: what the answers of the two releases are like. `departures`: sentences on
+    sessions."""
     sentences = [
         _headline(decision),
         *_must_pass(decision.must_pass),
+        *departures,
         *warnings(decision.suites, profiles),
     ]
     if stopped:

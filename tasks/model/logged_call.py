@@ -15,6 +15,7 @@ from typing import Any
 from tasks.model.canonical import well_formed
 from tasks.model.parameters import read_served
 from tasks.model.served import AS_ASKED, Served
+from tasks.model.tool_calls import recorded_in
 
 #: operations of a trace that are not one question to a model
 _NOT_QUESTIONS = frozenset(
@@ -70,7 +71,9 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class LoggedCall:
-    """A call that can be asked again. `response` is the text answered, None where there is none."""
+    """A call that can be asked again. `response` is the text answered, None where there is none;
+    `recorded` the same with the calls of tools in it. `step`: its place in its session, from 1 on,
+    where sessions are replayed."""
 
     request_id: str
     conversation: Conversation
@@ -81,6 +84,8 @@ class LoggedCall:
     model: str | None = None
     is_error: bool = False
     opinion: Opinion = field(default_factory=Opinion)
+    recorded: str | None = None
+    step: int | None = None
 
     @property
     def is_failure(self) -> bool:
@@ -143,6 +148,12 @@ def read_response(response: str | None) -> str | None:
         value = value.get("content")
     text = _text(value)
     return text if text is not None and text.strip() else None
+
+
+def read_recorded(response: str | None) -> str | None:
+    """Text and calls of tools of an answer; None where there is neither."""
+    value = _parsed(response)
+    return recorded_in(value) if isinstance(value, Mapping) else read_response(response)
 
 
 def _parsed(text: str | None) -> Any:

@@ -35,7 +35,8 @@ class Sample:
     unjudged, by what people said of those calls; empty for one that production never asked.
     `is_counted` False: drawn by outcome from calls of which the other outcomes could not be drawn,
     so that counting it would tilt the suite; it is only shown. `served`: what the model is told
-    beside system text and messages.
+    beside system text and messages. `session` and `step`: the recorded session that it is of, and
+    its place there from 1 on.
     """
 
     sample_id: str
@@ -55,3 +56,5 @@ class Sample:
     stratum: str = ""
     is_counted: bool = True
     served: Served = AS_ASKED
+    session: str | None = None
+    step: int | None = None

@@ -33,6 +33,16 @@ def calls_in(message: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return found
 
 
+def recorded_in(message: Mapping[str, Any]) -> str | None:
+    """Text and calls of an answer in one text; None where there is neither."""
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        content = "\n".join(text for text in parts if isinstance(text, str))
+    text = with_calls(content if isinstance(content, str) else "", calls_in(message))
+    return text if text.strip() else None
+
+
 def _read(arguments: Any) -> Any:
     if arguments is None or arguments == "":
         return {}

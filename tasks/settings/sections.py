@@ -434,6 +434,11 @@ class SuiteSettings(Section):
         description="how an answer is judged against the target: a name, or name and parameters, "
         'such as `{ name = "numeric", tolerance = 0.01 }` ([scorers](scorers.md))',
     )
+    sessions: bool = Field(
+        False,
+        description="logged calls that share a session are its steps, and what was recorded at "
+        "each is its target (docs/served.md)",
+    )
     margin: float | None = Field(None, gt=0, lt=1, description="instead of [gate] margin")
     role: Literal["primary", "guard", "report"] = Field(
         "guard", description="primary may win, guard must not lose, report only informs"

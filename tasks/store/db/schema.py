@@ -148,7 +148,8 @@ def _hosted(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _served(connection: duckdb.DuckDBPyConnection) -> None:
     """Before, a sample was its messages alone."""
-    connection.execute("ALTER TABLE samples ADD COLUMN IF NOT EXISTS served JSON")
+    for column in ("served JSON", "session VARCHAR", "step BIGINT"):
+        connection.execute(f"ALTER TABLE samples ADD COLUMN IF NOT EXISTS {column}")
 
 
 #: In order; never edited once released, only appended to.

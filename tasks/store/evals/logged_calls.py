@@ -10,6 +10,7 @@ from tasks.model.logged_call import (
     is_question,
     opinion_of,
     read_conversation,
+    read_recorded,
     read_response,
 )
 from tasks.store.db.connection import Store
@@ -51,6 +52,7 @@ def read_questions(store: Store, *, with_sampling: bool = False) -> list[LoggedC
                 model=model,
                 is_error=status == "error",
                 opinion=opinion_of(signals.get(request_id, ())),
+                recorded=read_recorded(response),
             )
             calls.append(call)
     return calls

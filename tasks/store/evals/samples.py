@@ -46,16 +46,18 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             stratum=stratum,
             is_counted=is_counted,
             served=Served.from_value(writable(json.loads(served or "{}"))),
+            session=session,
+            step=step,
         )
         for (
             sample_id, suite, task, messages, system, target, target_kind, origin, slices,
             must_pass, request_id, cluster_id, weight, num_draws, stratum, is_counted,
-            served,
+            served, session, step,
         ) in store.rows(
             "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target, s.target_kind, "
             "s.origin, s.slices, s.must_pass, s.request_id, e.cluster_id, "
             "coalesce(e.weight, 1.0), coalesce(e.num_draws, 1.0), coalesce(e.stratum, ''), "
-            "coalesce(e.is_counted, true), s.served "
+            "coalesce(e.is_counted, true), s.served, s.session, s.step "
             "FROM eval_set_samples e JOIN samples s USING (sample_id) "
             "WHERE e.eval_set_digest = ? ORDER BY e.position, s.sample_id",
             [digest],
