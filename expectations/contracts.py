@@ -228,7 +228,7 @@ SAMPLES = TableContract(
         _c("messages", "JSON", "input without system message", False),
         _c("system", "VARCHAR", "system message of the log, for releases without a prompt"),
         _c("target", "VARCHAR", "what a right answer is", False),
-        _c("target_kind", "VARCHAR", "gold, corrected, accepted or logged", False),
+        _c("target_kind", "VARCHAR", "gold, corrected, accepted, recorded or logged", False),
         _c("origin", "VARCHAR", "suite, failure or traffic: where it comes from", False),
         _c("slices", "JSON", "name → value, for the breakdown", False),
         _c("must_pass", "BOOLEAN", "a failure of the challenger here blocks", False),

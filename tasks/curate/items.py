@@ -67,7 +67,7 @@ def known_answers(items: Sequence[Item]) -> dict[str, set[tuple[str, str]]]:
     another wording of its answer does not make another question."""
     answers: dict[str, set[tuple[str, str]]] = {}
     for item in items:
-        if item.draft is not None and item.draft.target_kind != "logged":
+        if item.draft is not None and item.draft.target_kind not in ("logged", "recorded"):
             answers.setdefault(item.text, set()).add((item.scope, _comparable(item.draft.target)))
     return answers
 

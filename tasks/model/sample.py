@@ -25,8 +25,8 @@ class Sample:
     """One item of an eval set, from the set that curate makes to the verdict.
 
     `sample_id` is by content, `cluster_id` names the samples of a set that depend on each other.
-    `target_kind` is gold, corrected, accepted or logged; `origin` suite, failure or traffic.
-    `request_id`: the logged call it was mined from.
+    `target_kind` is gold, corrected, accepted, recorded or logged; `origin` suite, failure or
+    traffic. `request_id`: the logged call it was mined from.
 
     `weight`: what it counts in its suite's means; a hand-written sample that production never asked
     has 1, and so have the samples of production on average, each in proportion to the calls it

@@ -32,6 +32,7 @@ from tasks.report.plot import Plot, draw_split
 from tasks.report.standings import ReleaseRow, suites_of
 from tasks.report.warnings import of_prompts, warnings
 from tasks.scoring.repeats import answer_noise
+from tasks.scoring.trajectory import summary, trajectories
 
 MAX_FLIPS = 24
 MAX_LOG_FILES = 100
@@ -70,6 +71,7 @@ def render(
             brief=brief(turn.verdict, warned),
             warnings=(*warned, *of_prompts(turn.receipts)),
             used=_used(turn),
+            sessions=summary(trajectories(turn.judged)),
             listed=listing(turn.judged, first=changes.chosen),
             names=_names(turn),
             show_command=show_command(turn),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from engine.server.reasoning import answer_in
 from tasks.model.answer import JudgedSample, Role
 from tasks.scoring.step import recorded_calls, same_calls
 from tasks.scoring.tool_call import Call, calls_of
@@ -65,7 +66,7 @@ def _trajectory(
     if any(value is None for value in values):
         return None
     wanted = [recorded_calls(item.sample.target) for item in items]
-    given = [calls_of(answer.text or "") for answer in answers]
+    given = [calls_of(answer_in(answer.text or "")) for answer in answers]
     names = [[[name for name, _ in calls] for calls in side] for side in (given, wanted)]
     first = next((place for place, value in enumerate(values) if value != 1.0), None)
     return Trajectory(

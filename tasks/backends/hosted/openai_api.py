@@ -48,11 +48,13 @@ class OpenAIProvider:
     async def _chat(self, ask: Ask, parameters: Mapping[str, Any]) -> AsyncIterator[Piece]:
         if ask.continues and not parameters.get("continue_final_message"):
             raise untranslated("a message to go on with")
+        # as they are: the library would look at every member of a long history against its types
+        messages = {"messages": with_ids(ask.messages)}
         async for piece in self._choices(self._client.chat.completions.create(
             model=self._model,
-            messages=cast(Any, with_ids(ask.messages)),
+            messages=[],
             stream=True,
-            extra_body=dict(parameters),
+            extra_body={**messages, **parameters},
         )):  # fmt: skip
             yield piece
 
