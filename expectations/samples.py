@@ -13,7 +13,7 @@ from expectations.rules import Rule, RuleSet
 
 #: a shorter target, such as a label, may well stand among the choices of the question
 MIN_LEAKED_CHARS = 20
-_KINDS = ("gold", "corrected", "accepted", "logged")
+_KINDS = ("gold", "corrected", "accepted", "recorded", "logged")
 
 
 def samples_rules(max_garbled_ratio: float = 1.0) -> RuleSet:

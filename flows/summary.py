@@ -286,6 +286,8 @@ def _evaluate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     yield "completions", text + (f", {speed:,.0f} tokens/s" if computed and speed else "")
     for name, told in notes.get("hosted", {}).items():
         yield from _hosted_facts(name, told)
+    for caution in notes.get("cautions", ()):
+        yield "caution", caution
 
 
 def _hosted_facts(name: str, told: dict[str, Any]) -> Iterable[tuple[str, str]]:

@@ -47,9 +47,12 @@ def answer_to(prompt: str) -> str:
 @dataclass
 class FakeApi:
     """`behave`: how many requests came before, and the body → a fault, a status with its body, or
-    None for an answer. `pause_s`: before the first and before the last part of an answer."""
+    None for an answer. `pause_s`: before the first and before the last part of an answer. `call`:
+    the body → name and arguments of a tool that it calls instead of saying something."""
 
     behave: Callable[[int, dict[str, Any]], str | tuple[int, Any] | None]
+    call: Callable[[dict[str, Any]], tuple[str, dict[str, Any]] | None] = lambda _: None
+    answer: Callable[[dict[str, Any]], str] = lambda body: answer_to(prompt_of(body))
     pause_s: float = 0.0
     slow_s: float = 2.0
     retry_after_s: int = 0
@@ -128,7 +131,10 @@ class _Handler(BaseHTTPRequestHandler):
             if isinstance(fault, tuple):
                 self._json(*fault)
             elif fault is None:
-                self._stream(_events(self.path, api, prompt))
+                called = api.call(body)
+                text = api.answer(body)
+                events = _events(self.path, api, prompt, text)
+                self._stream(_calling(self.path, events, *called) if called else events)
                 with books.lock:
                     books.billed[prompt] += 1
             else:
@@ -204,16 +210,49 @@ def prompt_of(body: dict[str, Any]) -> str:
     if "prompt" in body:
         return str(body["prompt"])
     if "contents" in body:
-        return str(body["contents"][-1]["parts"][0]["text"])
+        return str(body["contents"][-1]["parts"][0].get("text"))
     messages = body.get("messages") or body.get("input")
     assert messages, body
-    content = messages[-1]["content"]
-    return content if isinstance(content, str) else str(content[0]["text"])
+    content = messages[-1].get("content")
+    return str(content[0].get("text")) if isinstance(content, list) else str(content)
 
 
-def _events(path: str, api: FakeApi, prompt: str) -> list[str]:
+def _calling(path: str, events: list[str], name: str, arguments: dict[str, Any]) -> list[str]:
+    """The same stream with a call of a tool, in two parts, instead of the text."""
+    said = json.dumps(arguments)
+    values = [json.loads(event.partition("data: ")[2]) for event in events if "[DONE]" not in event]
+    if path.endswith("/chat/completions"):
+        for value, part in zip(values, (
+            {"id": "c1", "type": "function", "function": {"name": name, "arguments": said[:4]}},
+            {"function": {"arguments": said[4:]}},
+        ), strict=False):  # fmt: skip
+            value["choices"][0]["delta"] = {"tool_calls": [{"index": 0, **part}]}
+        values[2]["choices"][0]["finish_reason"] = "tool_calls"
+        return [*(f"data: {json.dumps(value)}\n\n" for value in values), "data: [DONE]\n\n"]
+    if path.endswith("/responses"):
+        item = {"type": "function_call", "id": "f", "call_id": "c1", "name": name,
+                "arguments": said, "status": "completed"}  # fmt: skip
+        last = values[-1]
+        last["response"]["output"] = [item]
+        done = {"type": "response.output_item.done", "sequence_number": 1, "output_index": 0,
+                "item": item}  # fmt: skip
+        return _named([values[0], done, last])
+    if path.endswith("/messages"):
+        start, *deltas = [value for value in values if value["type"].startswith("content_block")]
+        start["content_block"] = {"type": "tool_use", "id": "c1", "name": name, "input": {}}
+        for delta, part in zip(deltas, (said[:4], said[4:]), strict=False):
+            delta["delta"] = {"type": "input_json_delta", "partial_json": part}
+        return _named(values)
+    for value in values:
+        value["candidates"][0]["content"]["parts"] = []
+    called = {"functionCall": {"name": name, "args": arguments}}
+    values[0]["candidates"][0]["content"]["parts"] = [called]
+    return [f"data: {json.dumps(value)}\r\n\r\n" for value in values]
+
+
+def _events(path: str, api: FakeApi, prompt: str, text: str | None = None) -> list[str]:
     """The stream of one answer, in three parts."""
-    text = answer_to(prompt)
+    text = answer_to(prompt) if text is None else text
     parts = [text[:3], text[3:]]
     tokens = {"prompt_tokens": len(prompt), "completion_tokens": len(text)}
     head = {"id": "x", "created": 1, "model": api.model, "system_fingerprint": api.build}

@@ -16,9 +16,10 @@ from typing import Any
 from engine.errors import CapacityError
 from engine.requests.intake import Intake
 from engine.requests.request import Request, TopLogprobs
-from engine.server import tool_calls
+from engine.server import reasoning, tool_calls
 from engine.server.loop import Update
 from engine.server.protocol import ApiError, Ask
+from engine.server.reasoning import Thought, begins_inside
 from engine.server.text import TextStream, TokenTexts
 from engine.server.tool_calls import Said
 
@@ -40,7 +41,8 @@ class Choice:
         self.logprobs: list[float] = []
         self.tops: list[TopLogprobs] = []
         self.text = ""
-        self._num_shown = 0  # characters of it, in a stream
+        self._num_shown = self._num_thought = 0  # characters given in a stream
+        self._is_inside = ask.is_chat and begins_inside(intake.text.decode(prompt_ids[-8:]))
         self.finish_reason: str | None = "length" if ask.max_tokens == 0 else None
         self._stream = TextStream(intake.text, ask.params.stop, ask.params.min_tokens)
 
@@ -68,9 +70,18 @@ class Choice:
 
     @cached_property
     def said(self) -> Said:
-        """The text and the calls of tools in it. Only of a choice that has ended."""
+        """The answer's text and the calls of tools in it. Only of a choice that has ended."""
         assert self.finish_reason is not None, "what comes may still be a call"
-        return tool_calls.read(self.text, self.ask.tools) if self.ask.tools else Said(self.text)
+        text = self.thought.answer
+        return tool_calls.read(text, self.ask.tools) if self.ask.tools else Said(text)
+
+    @property
+    def thought(self) -> Thought:
+        """What a chat's answer begins with, apart from it; as far as it is certain."""
+        if not self.ask.is_chat:
+            return Thought(None, self.text)
+        look = reasoning.certain if self.finish_reason is None else reasoning.read
+        return look(self.text, inside=self._is_inside)
 
     @property
     def why_ended(self) -> str | None:
@@ -78,12 +89,21 @@ class Choice:
         return "tool_calls" if is_call else self.finish_reason
 
     def unshown(self) -> Said:
-        """For a stream that may call tools: text that is certain and was not given before; at the
-        end the rest of it, and the calls."""
-        is_whole = self.finish_reason is not None
-        said = self.said if is_whole else Said(self.text[: tool_calls.num_certain(self.text)])
+        """For a stream: text that is certain and was not given before; at the end the rest of it,
+        and the calls of tools."""
+        if self.finish_reason is not None:
+            said = self.said
+        else:
+            text = self.thought.answer
+            said = Said(text[: tool_calls.num_certain(text)] if self.ask.tools else text)
         start, self._num_shown = self._num_shown, len(said.text)
         return Said(said.text[start:], said.calls)
+
+    def unshown_thought(self) -> str:
+        """The same of the reasoning."""
+        told = self.thought.reasoning or ""
+        start, self._num_thought = self._num_thought, len(told)
+        return told[start:]
 
 
 def make_choices(
@@ -158,7 +178,9 @@ class Answer:
         logprobs = self._logprobs(choice, len(choice.token_ids) - num_new)
         is_end = choice.finish_reason is not None
         if self.ask.is_chat:
-            said = choice.unshown() if self.ask.tools else Said(text)
+            if thought := choice.unshown_thought():
+                pieces.append(self._piece(choice, {"delta": {"reasoning_content": thought}}))
+            said = choice.unshown()
             if said.text or logprobs is not None:
                 pieces.append(self._piece(choice, {"delta": {"content": said.text}}, logprobs))
             if said.calls:
@@ -204,6 +226,8 @@ class Answer:
         if self.ask.is_chat:
             said = choice.said
             message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None}
+            if choice.thought.reasoning is not None:
+                message["reasoning_content"] = choice.thought.reasoning
             if said.calls:
                 message |= {"content": said.text or None, "tool_calls": list(said.calls)}
             content = {"message": message}

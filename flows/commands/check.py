@@ -9,17 +9,22 @@ from flows.turn import request_from
 from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.model.visible import one_line
 from tasks.preflight import find_problems
+from tasks.prompts_before import told_before
 from tasks.settings import CONFIG_NAME, read_settings
 
 
 def check(*, config: str | None, as_json: bool) -> int:
     problems = problems_of(config)
+    cautions = () if problems else told_before(read_settings(config))
     if as_json:
         objects = [problem.to_dict() for problem in problems]
-        print_json({"problems": objects, "success": not problems})
+        told = {"problems": objects, "cautions": list(cautions), "success": not problems}
+        print_json(told)
     else:
         for problem in problems:
             print(one_line(f"{problem.key}: {problem.message}"))
+        for caution in cautions:
+            print(one_line(f"caution: {caution}"))
         print(f"{len(problems)} to fix" if problems else "ok: nothing to fix")
     return UsageError.exit_code if problems else 0
 

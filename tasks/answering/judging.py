@@ -44,8 +44,8 @@ def score_all(
     also: Mapping[str, Sequence[Instrument]] = {},
 ) -> list[Judged]:
     """Every completion wanted has a score that is kept, or a reason why it has none. `scorers`:
-    suite → scorer, what is given back, but where a judge is asked later; `also`: suite → those whose
-    scores are kept besides; `stage` names the progress."""
+    suite → scorer, what is given back, but where a judge is asked later; `also`: suite → those
+    whose scores are kept besides; `stage` names the progress."""
     digests = sorted({need.release.digest for need in wanted})
     with run.open_store() as store:
         completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}

@@ -9,7 +9,7 @@ Pure: values in, values out. Knows no SQL, no engine and no clock.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +42,13 @@ class Need:
         return CompletionKey(self.release.digest, self.sample.sample_id, self.seed)
 
     def ask(self) -> Ask:
-        sample = self.sample
+        sample, served = self.sample, self.sample.served
         messages = messages_for(
-            self.release.prompts,
-            sample.task,
-            sample.system,
-            [_replayable(message) for message in sample.messages],
+            self.release.prompts, sample.task, sample.system, list(map(dict, sample.messages))
         )
         seed = sample_seed(self.seed, sample.sample_id)
-        return Ask(tuple(messages), self.release.sampling.params(seed))
+        sampling = self.release.sampling.params(seed, served.sampling)
+        return Ask(tuple(messages), sampling, served.tools, served.template, served.continues)
 
 
 def distinct(releases: Sequence[ResolvedRelease]) -> list[ResolvedRelease]:
@@ -115,10 +113,3 @@ def _check_prompts(release: ResolvedRelease, samples: Sequence[Sample]) -> None:
             allowed="tasks with a prompt: " + ", ".join(sorted(release.prompts.by_task)),
             next=f"add a file of that name, {DEFAULT}.md, or {DEFAULT}.toml with as_logged = true",
         )
-
-
-def _replayable(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A logged message as a chat template takes it: a call of tools has no content of its own."""
-    if message.get("content") is None and message.get("tool_calls"):
-        return {**message, "content": ""}
-    return dict(message)

@@ -7,7 +7,7 @@ one of the whole backend (model cannot be loaded, endpoint is gone) is raised.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from engine import SamplingParams
@@ -19,10 +19,15 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One prompt as chat messages, and how to draw its answer, the seed included."""
+    """One prompt as chat messages, and how to draw its answer, the seed included. `tools`: as
+    OpenAI's Chat API describes functions; `template`: arguments of a chat template; `continues`:
+    the answer goes on with the last message."""
 
     messages: tuple[Mapping[str, Any], ...]
     sampling: SamplingParams
+    tools: tuple[Mapping[str, Any], ...] = ()
+    template: Mapping[str, Any] = field(default_factory=dict)
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

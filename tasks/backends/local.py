@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from engine import LLM, Completion
+from engine import LLM, Chat, Completion
 from tasks.backends.base import Ask, BackendFacts, Meter, OnProgress, Reply
 from tasks.model.failure import Failure, Fault
 
@@ -30,7 +30,12 @@ class LocalBackend:
         )
 
     def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
-        prompts = [[dict(message) for message in ask.messages] for ask in asks]
+        prompts = [
+            Chat(
+                [dict(message) for message in ask.messages], ask.tools, ask.template, ask.continues
+            )
+            for ask in asks
+        ]
         params = [ask.sampling for ask in asks]
         return [_reply(done) for done in self._open.generate(prompts, params, on_progress)]
 

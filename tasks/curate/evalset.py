@@ -39,11 +39,16 @@ class Draft:
     num_draws: float = 1.0
     stratum: str = ""
     is_counted: bool = True
+    session: str | None = None
+    step: int | None = None
 
     @property
     def sample_id(self) -> str:
         """sha256 over what is asked and how it is judged: not `request_id` (provenance) nor what
-        it is in a set."""
+        it is in a set. Of messages alone it is what it was before there was more."""
+        more = self.conversation.served.to_value()
+        if self.session is not None:
+            more |= {"session": self.session, "step": self.step}
         return _sha256(
             [
                 self.suite,
@@ -55,6 +60,7 @@ class Draft:
                 self.origin,
                 self.slices,
                 self.must_pass,
+                *([more] if more else []),
             ]
         )
 
@@ -171,6 +177,9 @@ def _sample(draft: Draft, sample_id: str, cluster: str) -> Sample:
         num_draws=draft.num_draws,
         stratum=draft.stratum,
         is_counted=draft.is_counted,
+        served=draft.conversation.served,
+        session=draft.session,
+        step=draft.step,
     )
 
 

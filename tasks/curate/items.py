@@ -35,6 +35,7 @@ def call_item(call: LoggedCall, resolver: TargetResolver) -> Item:
     target = resolver.resolve(call)
     task = call.task if target is None else target.task
     draft = None
+    step = None if call.step is None else str(call.step)
     if target is not None:
         origin = "failure" if call.is_failure else "traffic"
         draft = Draft(
@@ -48,13 +49,17 @@ def call_item(call: LoggedCall, resolver: TargetResolver) -> Item:
                 "origin": origin,
                 "task": task or "(none)",
                 "length": length_band(len(text)),
+                **({} if step is None else {"step": step}),
             },
             request_id=call.request_id,
+            session=None if step is None else call.session_id,
+            step=call.step,
         )
     # without a task, the system message is what says which question this is
     system = text_digest(normalize(call.conversation.system or ""))
     scope = f"system {system}" if task is None else f"task {task}"
-    return Item(text, scope, draft, call)
+    # two steps of a session are alike by what came before them, and are two questions
+    return Item(text, scope if step is None else f"{scope} step {step}", draft, call)
 
 
 def known_answers(items: Sequence[Item]) -> dict[str, set[tuple[str, str]]]:
@@ -62,7 +67,7 @@ def known_answers(items: Sequence[Item]) -> dict[str, set[tuple[str, str]]]:
     another wording of its answer does not make another question."""
     answers: dict[str, set[tuple[str, str]]] = {}
     for item in items:
-        if item.draft is not None and item.draft.target_kind != "logged":
+        if item.draft is not None and item.draft.target_kind not in ("logged", "recorded"):
             answers.setdefault(item.text, set()).add((item.scope, _comparable(item.draft.target)))
     return answers
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from tasks.curate.evalset import Draft
 from tasks.curate.suites import KEYS as SUITE_KEYS
-from tasks.curate.suites import draft_of
+from tasks.curate.suites import drafts_of
 from tasks.errors import UsageError, did_you_mean
 from tasks.json_lines import append_line, bad_line, read_lines, refuse_unknown, text_of
 from tasks.model.logged_call import LoggedCall
@@ -84,6 +84,7 @@ def add_pin(
         "suite": suite,
         "messages": [*leading, *map(dict, call.conversation.messages)],
         "target": target,
+        **_served(call),
         **({"task": call.task} if call.task else {}),
         "request_id": call.request_id,
         "why": why,
@@ -103,6 +104,17 @@ def add_pin(
     return pin
 
 
+def _served(call: LoggedCall) -> dict[str, Any]:
+    """What the model was told beside the messages, by the names of a suite line."""
+    served = call.conversation.served
+    told = {
+        "tools": list(served.tools),
+        "chat_template_kwargs": dict(served.template),
+        "continue_final_message": served.continues,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
 def _pin(record: Mapping[str, Any], where: str, settings: Settings) -> Pin:
     refuse_unknown(record, (*SUITE_KEYS, *_OWN), where, WHAT)
     suite = text_of(record, "suite", where, WHAT)
@@ -114,7 +126,9 @@ def _pin(record: Mapping[str, Any], where: str, settings: Settings) -> Pin:
             suite or "no suite",
             ", ".join(settings.suites) or "none: declare [suites.NAME]",
         )
-    draft = draft_of(record, suite, settings.suites[suite].task or suite, where)
+    if "session" in record:
+        raise bad_line("a pin is one call, no session", where, "session", "a suite line")
+    (draft,) = drafts_of(record, suite, settings.suites[suite].task or suite, where)
     return Pin(
         draft=replace(
             draft,

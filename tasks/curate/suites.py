@@ -8,6 +8,15 @@ Owns the file format and its error messages; reads the one file it is pointed at
 
 A file of TensorZero datapoints is taken as it is (datapoints.py).
 
+    {"messages": […, {"role": "assistant", "content": "It is"}], "target": "Oslo",
+     "tools": [{"type": "function", "function": {"name": "find", "parameters": {…}}}],
+     "chat_template_kwargs": {"enable_thinking": false}, "continue_final_message": true}
+
+    {"session": "7", "tools": […], "messages": [user, assistant, tool, …, assistant],
+     "target": "what the last answer should be, where it is not what was recorded"}
+
+A session is a recorded one: every turn of its assistant becomes a sample of its own (sessions.py).
+
 A leading system message is kept apart, for releases without a prompt. `id` and `comment` are for
 the author and are not read.
 """
@@ -15,18 +24,25 @@ the author and are not read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tasks.curate import datapoints
 from tasks.curate.evalset import Draft
+from tasks.curate.sessions import steps
 from tasks.errors import UsageError
 from tasks.json_lines import bad_line, numbered, parse_line, refuse_unknown, text_of
 from tasks.logs.formats import tensorzero
-from tasks.model.canonical import canonical_json, well_formed
+from tasks.model.canonical import canonical_json, well_formed, writable
 from tasks.model.logged_call import Conversation, conversation_from
+from tasks.model.parameters import read_tools
+from tasks.model.served import Served
 
-KEYS = ("input", "messages", "target", "task", "slices", "must_pass", "cluster", "id", "comment")
+KEYS = (
+    "input", "messages", "target", "task", "slices", "must_pass", "cluster", "tools",
+    "chat_template_kwargs", "continue_final_message", "session", "id", "comment",
+)  # fmt: skip
 WHAT = "a suite line"
 
 
@@ -76,6 +92,7 @@ def suite_lines(name: str, task: str, path: Path) -> Iterator[Draft | UsageError
 
 def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | UsageError]:
     seen: dict[str, int] = {}
+    sessions: dict[str, int] = {}
     lines: list[tuple[int, Mapping[str, Any]]] = []
     for number, line in numbered(data):
         try:
@@ -91,40 +108,80 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
             )
             if read is None:
                 continue
-            sample = draft_of(read, name, task, where)
+            drafts = drafts_of(read, name, task, where)
         except UsageError as error:
             yield error
             continue
-        asked = canonical_json(
-            [sample.task, sample.conversation.system, sample.conversation.messages]
-        )
-        if asked in seen and foreign:
+        session = drafts[0].session
+        if session is not None and sessions.setdefault(session, number) != number:
+            shown = f"session {session!r} of line {sessions[session]}"
+            yield bad_line("a session is given twice", where, shown, "a name of its own for each")
             continue
-        if asked in seen:
-            yield bad_line(
-                f"suite {name!r} asks the same twice",
-                where,
-                f"line {number} repeats line {seen[asked]}",
-                "each conversation once; the same text again tells nothing new",
+        for sample in drafts:
+            asked = canonical_json(
+                [
+                    sample.task,
+                    sample.conversation.system,
+                    sample.conversation.messages,
+                    sample.conversation.served.to_value(),
+                    sample.session,
+                    sample.step,
+                ]
             )
-            continue
-        seen[asked] = number
-        yield sample
+            if asked in seen and foreign:
+                continue
+            if asked in seen:
+                yield bad_line(
+                    f"suite {name!r} asks the same twice",
+                    where,
+                    f"line {number} repeats line {seen[asked]}",
+                    "each conversation once; the same text again tells nothing new",
+                )
+                continue
+            seen[asked] = number
+            yield sample
 
 
-def draft_of(read: Mapping[str, Any], suite: str, task: str, where: str) -> Draft:
-    """The sample of a line with known keys. Raises UsageError that names `where` it stands."""
-    return Draft(
+def drafts_of(read: Mapping[str, Any], suite: str, task: str, where: str) -> list[Draft]:
+    """One, or of a session one a step."""
+    session = text_of(read, "session", where, WHAT)
+    draft = Draft(
         suite=suite,
         task=text_of(read, "task", where, WHAT) or task,
         conversation=_conversation(read, where),
-        target=_target(read, where),
+        target="" if session is not None else _target(read, where),
         target_kind="gold",
         origin="suite",
         slices=_slices(read, where),
         must_pass=_flag(read, "must_pass", where),
-        cluster=text_of(read, "cluster", where, WHAT),
+        cluster=text_of(read, "cluster", where, WHAT) or session,
+        session=session,
     )
+    if session is None:
+        return [draft]
+    if draft.conversation.served.continues:
+        raise bad_line(
+            "a session of a suite line has no message to go on with", where,
+            "continue_final_message", "every answer of a session is a whole one",
+        )  # fmt: skip
+    try:
+        found = steps(read.get("messages") or (), draft.conversation.served)
+    except ValueError as error:
+        raise bad_line(
+            "a session of a suite line cannot be taken apart", where, str(error),
+            "messages as they were recorded, up to the assistant's last",
+        ) from None  # fmt: skip
+    last = _target(read, where) if "target" in read else found[-1].recorded
+    return [
+        replace(
+            draft,
+            conversation=step.conversation,
+            target=last if step is found[-1] else step.recorded,
+            slices={"step": str(step.number), **draft.slices},
+            step=step.number,
+        )
+        for step in found
+    ]
 
 
 def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
@@ -138,7 +195,8 @@ def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
     messages = record.get("messages")
     if "input" in record:
         messages = [{"role": "user", "content": record["input"]}]
-    conversation = conversation_from(messages) if isinstance(messages, list) else None
+    served = _served(record, messages, where)
+    conversation = conversation_from(messages, served) if isinstance(messages, list) else None
     if conversation is None:
         raise bad_line(
             "a suite line asks nothing",
@@ -147,6 +205,36 @@ def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
             'text in "input", or "messages": [{"role": "user", "content": "text"}, …]',
         )
     return conversation
+
+
+def _served(record: Mapping[str, Any], messages: Any, where: str) -> Served:
+    """What a line tells the model beside its messages, by the names of the engine's JSON lines."""
+    tools, template = record.get("tools") or [], record.get("chat_template_kwargs") or {}
+    known = read_tools(tools) if isinstance(tools, list) else []
+    if not isinstance(tools, list) or len(known) != len(tools):
+        raise bad_line(
+            "tools of a suite line cannot be read",
+            where,
+            repr(tools)[:80],
+            'functions by name: [{"type": "function", "function": {"name": "…", …}}, …]',
+        )
+    if not isinstance(template, Mapping):
+        raise bad_line(
+            "chat_template_kwargs of a suite line is not an object",
+            where,
+            repr(template)[:80],
+            'arguments of a chat template: {"enable_thinking": false}',
+        )
+    continues = _flag(record, "continue_final_message", where)
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if continues and not (isinstance(last, Mapping) and last.get("role") == "assistant"):
+        raise bad_line(
+            "continue_final_message of a suite line has no message to go on with",
+            where,
+            repr(last)[:80],
+            "a last message of the assistant",
+        )
+    return Served(tuple(writable(known)), writable(dict(template)), continues)
 
 
 def _target(record: Mapping[str, Any], where: str) -> str:

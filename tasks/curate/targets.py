@@ -3,6 +3,7 @@
     corrected   someone wrote what the answer should have been
     gold        a hand-written sample that asks the same has a target, or an audit of the call
     accepted    a thumbs-up: the logged answer
+    recorded    of a suite of sessions: what was said or called at that step
     logged      none of these: the logged answer as a mere reference, in the suite `logged`
 
 An answer that was disliked or led to an incident is never a reference: a release must not be
@@ -11,7 +12,7 @@ rewarded for repeating it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from tasks.curate.evalset import Draft
@@ -39,7 +40,9 @@ class TargetResolver:
         samples: Iterable[Draft],
         *,
         use_logged: bool,
+        of_sessions: Collection[str] = (),
     ) -> None:
+        self._of_sessions = frozenset(of_sessions)
         self._suite_of_task = dict(suite_of_task)
         self._use_logged = use_logged
         self._gold: dict[str, dict[str | None, Draft]] = {}
@@ -58,8 +61,11 @@ class TargetResolver:
                 return Target(gold.suite, task, gold.target, "gold")
             if call.opinion.audited is not None:
                 return Target(suite, task, call.opinion.audited, "gold")
-            if call.opinion.is_liked and call.response is not None and not call.is_error:
-                return Target(suite, task, call.response, "accepted")
+            said = call.recorded if suite in self._of_sessions else call.response
+            if call.opinion.is_liked and said is not None and not call.is_error:
+                return Target(suite, task, said, "accepted")
+            if suite in self._of_sessions and said is not None and _is_reference(call):
+                return Target(suite, task, said, "recorded")
         return self._reference(call)
 
     def suite_of(self, call: LoggedCall) -> str | None:
@@ -90,7 +96,12 @@ class TargetResolver:
             return Target(LOGGED_SUITE, call.task, opinion.corrected, "corrected")
         if opinion.audited is not None:
             return Target(LOGGED_SUITE, call.task, opinion.audited, "gold")
-        if call.response is None or call.is_error or opinion.is_disliked or opinion.incident:
+        if call.response is None or not _is_reference(call):
             return None
         kind = "accepted" if opinion.is_liked else "logged"
         return Target(LOGGED_SUITE, call.task, call.response, kind)
+
+
+def _is_reference(call: LoggedCall) -> bool:
+    """Whether what was answered may be held up to others."""
+    return not (call.is_error or call.opinion.is_disliked or call.opinion.incident)

@@ -16,6 +16,7 @@ from tasks.curate.cautions import cautions
 from tasks.curate.evalset import Draft, EvalSet
 from tasks.curate.judge import judged
 from tasks.curate.pins import Pin, read_pins
+from tasks.curate.sessions import numbered
 from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
@@ -47,7 +48,9 @@ def curate(run: Run) -> Receipt:
     today = run.clock().date()
     holding = [pin for pin in pins if pin.holds_on(today)]
     with run.open_store() as store:
-        num_calls, calls = count_calls(store), read_questions(store)
+        num_calls = count_calls(store)
+        calls = read_questions(store, with_sampling=run.settings.takes_logged_sampling)
+    calls = numbered(calls, _of_sessions(run.settings))
     run.progress("curate", 0, num_calls + len(suites), "find duplicates")
     resolver = target_resolver(
         run.settings, suites, use_logged=run.settings.curate.use_logged_targets
@@ -110,7 +113,14 @@ def target_resolver(
 ) -> TargetResolver:
     """Of two suites that ask the same task, the first declared has its calls."""
     suite_of_task = {suite.task or name: name for name, suite in reversed(settings.suites.items())}
-    return TargetResolver(suite_of_task, suites, use_logged=use_logged)
+    return TargetResolver(
+        suite_of_task, suites, use_logged=use_logged, of_sessions=_of_sessions(settings).values()
+    )
+
+
+def _of_sessions(settings: Settings) -> dict[str, str]:
+    """Task → the suite of recorded sessions that asks it."""
+    return {suite.task or name: name for name, suite in settings.suites.items() if suite.sessions}
 
 
 def _expired(pin: Pin) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tasks.answering import needs
 from tasks.answering.compute import Work, compute
@@ -20,7 +21,9 @@ from tasks.evidence.stopping import in_turn
 from tasks.judges.scoring import Pass, judge_all
 from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
+from tasks.model.sample import Sample
 from tasks.releases.memory import MEMORY_FILE, Memory
+from tasks.releases.replaced import Asked, sentences
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.run import Run
 from tasks.scoring.judged import judge_of
@@ -87,8 +90,18 @@ def evaluate(run: Run) -> Receipt:
         if asked is not None:
             eval_sets.keep_samples_of_run(store, run.run_id, asked)
         receipt = _receipt(store, run, eval_set, releases, judged, work, judges, stopping)
+        told = {"cautions": _replaced(distinct, samples)}
+        receipt = replace(receipt, notes={**receipt.notes, **told})
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+def _replaced(releases: Sequence[ResolvedRelease], samples: Sequence[Sample]) -> list[str]:
+    """What of the calls the prompts of releases take the place of."""
+    asked = [Asked(sample.suite, sample.task, sample.system) for sample in samples]
+    return [
+        text for release in releases for text in sentences(release.name, release.prompts, asked)
+    ]
 
 
 def _answer(

@@ -44,6 +44,7 @@ def reasons(
     num_challengers: int = 1,
     stopped: Mapping[str, Any] | None = None,
     profiles: Sequence[AnswerProfile] = (),
+    departures: Sequence[str] = (),
     *,
     tells_noise: bool = True,
 ) -> tuple[str, ...]:
@@ -51,11 +52,12 @@ def reasons(
     pass, then suite by suite. `changes`:
     what is decided by and was planned otherwise. `num_challengers`: that share the error rate.
     `stopped`: evaluate's note where it did not ask all samples, and `why` for this challenger.
-    `profiles`: what the answers of the two releases are like. `tells_noise`: whether a noise floor
-    could be known."""
+    `profiles`: what the answers of the two releases are like. `departures`: sentences on sessions.
+    `tells_noise`: whether a noise floor could be known."""
     sentences = [
         _headline(decision),
         *_must_pass(decision.must_pass),
+        *departures,
         *warnings(decision.suites, profiles),
     ]
     if stopped:

@@ -24,6 +24,7 @@ from tasks.run import Run
 from tasks.scoring import policy
 from tasks.scoring.profile import profiles
 from tasks.scoring.suites import gate_rule, guardrail_rules, known_prices, suite_rules
+from tasks.scoring.trajectory import departures, summary, trajectories
 from tasks.scoring.worth import as_answered
 from tasks.store.control import evidence, ledger, verdicts
 from tasks.store.control.evidence import EvidenceKey
@@ -95,6 +96,7 @@ def gate(run: Run) -> Receipt:
     leader = leading({role: each.verdict for role, each in decisions.items()}, ranked)
     decision = decisions[leader]
     answered = profiles(judged, known_prices(settings, run.request.releases))
+    walked = trajectories(judged)
     declared = policy.policy(declared_rules, rule, guardrails)
     planned_by = plan.notes.get("policy") if plan is not None else None
     changes = () if planned_by is None else policy.changes(planned_by, declared)
@@ -113,6 +115,7 @@ def gate(run: Run) -> Receipt:
             "policy_changes": list(changes),
             "challengers": {role: each.verdict for role, each in decisions.items()},
             "answers": [profile.to_json() for profile in answered],
+            **({"sessions": summary(walked)} if walked else {}),
         },
     )
     with run.open_store() as store, store.transaction():
@@ -129,6 +132,7 @@ def gate(run: Run) -> Receipt:
                     len(challengers),
                     stopped and {**stopped, "why": stopped["challengers"][role]},
                     of_pair(answered, role),
+                    departures(walked, role),
                 ),
                 suites=each.suites,
                 slices=each.slices,

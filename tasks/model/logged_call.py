@@ -13,6 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from tasks.model.canonical import well_formed
+from tasks.model.parameters import read_served
+from tasks.model.served import AS_ASKED, Served
+from tasks.model.tool_calls import recorded_in
 
 #: operations of a trace that are not one question to a model
 _NOT_QUESTIONS = frozenset(
@@ -58,15 +61,19 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What to ask again: system text (None: there was none) and the messages after it."""
+    """What to ask again: system text (None: there was none), the messages after it, and what the
+    model was told beside them."""
 
     system: str | None
     messages: tuple[Mapping[str, Any], ...]
+    served: Served = AS_ASKED
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedCall:
-    """A call that can be asked again. `response` is the text answered, None where there is none."""
+    """A call that can be asked again. `response` is the text answered, None where there is none;
+    `recorded` the same with the calls of tools in it. `step`: its place in its session, from 1 on,
+    where sessions are replayed."""
 
     request_id: str
     conversation: Conversation
@@ -77,6 +84,8 @@ class LoggedCall:
     model: str | None = None
     is_error: bool = False
     opinion: Opinion = field(default_factory=Opinion)
+    recorded: str | None = None
+    step: int | None = None
 
     @property
     def is_failure(self) -> bool:
@@ -106,13 +115,18 @@ def is_question(operation: str | None) -> bool:
     return operation not in _NOT_QUESTIONS
 
 
-def read_conversation(messages: str | None) -> Conversation | None:
-    """The conversation in a JSON text; None where there is nothing a text model could be asked."""
+def read_conversation(
+    messages: str | None, params: str | None = None, model: str | None = None
+) -> Conversation | None:
+    """The conversation in a JSON text, with what its parameters (JSON text) say; None where there
+    is nothing a text model could be asked."""
     value = _parsed(messages)
-    return conversation_from(value) if isinstance(value, list) else None
+    if not isinstance(value, list) or not value:
+        return None
+    return conversation_from(value, read_served(params, value[-1], model))
 
 
-def conversation_from(value: Iterable[Any]) -> Conversation | None:
+def conversation_from(value: Iterable[Any], served: Served = AS_ASKED) -> Conversation | None:
     """None when a message is no object, has no role, holds other than text, or none is left."""
     read = [_message(message) for message in value]
     kept = [message for message in read if message is not None]
@@ -124,7 +138,7 @@ def conversation_from(value: Iterable[Any]) -> Conversation | None:
     if not any(message["content"].strip() for message in kept[start:]):
         return None
     system = "\n\n".join(message["content"] for message in kept[:start]) or None
-    return Conversation(system, tuple(kept[start:]))
+    return Conversation(system, tuple(kept[start:]), served)
 
 
 def read_response(response: str | None) -> str | None:
@@ -134,6 +148,12 @@ def read_response(response: str | None) -> str | None:
         value = value.get("content")
     text = _text(value)
     return text if text is not None and text.strip() else None
+
+
+def read_recorded(response: str | None) -> str | None:
+    """Text and calls of tools of an answer; None where there is neither."""
+    value = _parsed(response)
+    return recorded_in(value) if isinstance(value, Mapping) else read_response(response)
 
 
 def _parsed(text: str | None) -> Any:

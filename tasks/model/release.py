@@ -33,7 +33,9 @@ class Release:
     @property
     def is_sampled(self) -> bool:
         """Whether another seed may give another answer: an API does not promise the same one."""
-        return bool(self.sampling.get("temperature")) or not self.engine.get(_PROMISE, True)
+        as_logged = self.sampling.get("as_logged") and "temperature" not in self.sampling
+        is_drawn = as_logged or self.sampling.get("temperature")
+        return bool(is_drawn) or not self.engine.get(_PROMISE, True)
 
     @property
     def recipe(self) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.model.served import AS_ASKED, Served
+
 #: the origin of a call that a person pinned
 PINNED = "pin"
 
@@ -26,8 +28,8 @@ class Sample:
     """One item of an eval set, from the set that curate makes to the verdict.
 
     `sample_id` is by content, `cluster_id` names the samples of a set that depend on each other.
-    `target_kind` is gold, corrected, accepted or logged; `origin` suite, failure, traffic or pin.
-    `request_id`: the logged call it was mined from.
+    `target_kind` is gold, corrected, accepted, recorded or logged; `origin` suite, failure, traffic
+    or pin. `request_id`: the logged call it was mined from.
 
     `weight`: what it counts in its suite's means; a hand-written sample that production never asked
     has 1, and so have the samples of production on average, each in proportion to the calls it
@@ -36,6 +38,8 @@ class Sample:
     unjudged, by what people said of those calls; empty for one that production never asked.
     `is_counted` False: drawn by outcome from calls of which the other outcomes could not be drawn,
     or pinned by a person, so that counting it would tilt the suite; it is only shown, or blocks.
+    `served`: what the model is told beside system text and messages. `session` and `step`: the
+    recorded session that it is of, and its place there from 1 on.
     """
 
     sample_id: str
@@ -54,6 +58,9 @@ class Sample:
     num_draws: float = 1.0
     stratum: str = ""
     is_counted: bool = True
+    served: Served = AS_ASKED
+    session: str | None = None
+    step: int | None = None
 
     @property
     def is_pinned(self) -> bool:

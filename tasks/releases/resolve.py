@@ -49,7 +49,7 @@ class ResolvedRelease:
     @property
     def is_sampled(self) -> bool:
         """Whether another seed may give another answer."""
-        return self.sampling.temperature > 0 or not self.source.is_deterministic
+        return self.sampling.is_sampled or not self.source.is_deterministic
 
     def record(self) -> Release:
         """The release as it is kept: without anything of this machine's folders."""

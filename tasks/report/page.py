@@ -32,8 +32,9 @@ from tasks.report.listing import (
 )
 from tasks.report.plot import Plot, draw_split
 from tasks.report.standings import ReleaseRow, suites_of
-from tasks.report.warnings import warnings
+from tasks.report.warnings import of_prompts, warnings
 from tasks.scoring.repeats import answer_noise
+from tasks.scoring.trajectory import summary, trajectories
 
 MAX_FLIPS = 24
 MAX_LOG_FILES = 100
@@ -70,13 +71,14 @@ def render(
             plot_left_out=0 if plot is None else plot.num_left_out,
             changes=changes,
             brief=brief(turn.verdict, warned),
-            warnings=warned,
+            warnings=(*warned, *of_prompts(turn.receipts)),
             used=_used(turn),
             judges=[
                 (suite.rule.name, suite.judge, card_rows(suite.judge))
                 for suite in turn.verdict.suites
                 if suite.judge is not None
             ],
+            sessions=summary(trajectories(turn.judged)),
             listed=listing(turn.judged, first=changes.chosen),
             names=_names(turn),
             show_command=show_command(turn),

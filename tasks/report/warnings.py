@@ -4,10 +4,11 @@ every page. It informs, and gates nothing. Pure."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.model.answer import ROLES
 from tasks.model.profile import AnswerProfile
+from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
 from tasks.report.judges import informing_sentences
 from tasks.report.wording import percent
@@ -23,6 +24,16 @@ def warnings(suites: Sequence[SuiteResult], profiles: Sequence[AnswerProfile]) -
     """Sentences, suite by suite; none where nothing looks wrong. `profiles`: of a pair."""
     told = (text for suite in suites for text in _of_suite(suite, profiles))
     return (*informing_sentences(suites), *told)
+
+
+def of_prompts(receipts: Iterable[Receipt]) -> tuple[str, ...]:
+    """What the prompts of releases take the place of, as it was told when they were asked."""
+    return tuple(
+        text
+        for receipt in receipts
+        if receipt.stage == "evaluate"
+        for text in receipt.notes.get("cautions", ())
+    )
 
 
 def _of_suite(suite: SuiteResult, profiles: Sequence[AnswerProfile]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from engine.server.reasoning import answer_in
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.canonical import canonical_json
 from tasks.scoring import composite, functions
@@ -44,9 +45,10 @@ class Instrument:
     try_out: Callable[[], None] = lambda: None
 
     def score(self, text: str, target: str) -> Score:
-        """Score one completion. A scorer that breaks leaves it unscored, with the reason."""
+        """Score one completion, without what a model thought before it answered. A scorer that
+        breaks leaves it unscored, with the reason."""
         try:
-            return self._judge(text, target)
+            return self._judge(answer_in(text), target)
         except Exception as error:  # a bug in one scorer must not lose a night's run
             return unscored(f"the scorer {self.metric} broke: {type(error).__name__}: {error}")
 

@@ -31,6 +31,7 @@ from tasks.scoring.numeric import NumericParameters, numeric
 from tasks.scoring.pattern import PatternParameters, pattern
 from tasks.scoring.refusal import refusal
 from tasks.scoring.rouge_l import rouge_l
+from tasks.scoring.step import StepParameters, step
 from tasks.scoring.token_f1 import token_f1
 from tasks.scoring.tool_call import ToolCallParameters, tool_call
 from tasks.scoring.translation import BleuParameters, ChrfParameters, bleu, chrf
@@ -190,6 +191,18 @@ _ALL = (
                 '<tool_call>{"name": "find", "arguments": {"days": 2, "city": "oslo"}}</tool_call>',
                 '{"name": "find", "arguments": {"city": "Bergen", "days": 2}}'),
         ToolCallParameters,
+    ),
+    Kind(
+        "step", 1, step,
+        "the answer does at its step of a recorded session what was recorded there",
+        "the recorded calls between tags, as `<tool_call>{\"name\": …, \"arguments\": …}"
+        "</tool_call>`, or the recorded answer",
+        Example('<tool_call>{"name": "find", "arguments": {"city": "Oslo", "days": 2}}</tool_call>',
+                '{"name": "find", "arguments": {"days": 2.0, "city": " oslo"}}',
+                '<tool_call>{"name": "find", "arguments": {"city": "Oslo"}}</tool_call>'),
+        StepParameters,
+        note="1 or 0: every call is the recorded one by name and arguments, or it is a departure. "
+        "For samples of sessions (docs/served.md), which name the first step that departs.",
     ),
     Kind(
         "refusal", 1, refusal, "the answer refuses, or does not, as the target says",

@@ -31,10 +31,10 @@ class ToolCallParameters(Section):
 
 
 def tool_call(text: str, target: str, parameters: ToolCallParameters) -> Score:
-    wanted = _calls(target)
+    wanted = calls_of(target)
     if not wanted:
         return unscored(f"the target {shown(target)} is no tool call")
-    given = _calls(text)
+    given = calls_of(text)
     if not given:
         return wrong(text.strip(), f"{shown(text)} calls no tool")
     left = list(given)
@@ -72,7 +72,7 @@ def _wrong(given: list[Call], wanted: Call) -> str:
     return f"is called with {shown(as_text(other))}, not with {shown(as_text(wanted[1]))}"
 
 
-def _calls(text: str) -> list[Call]:
+def calls_of(text: str) -> list[Call]:
     """The calls in a text in order; the first 200."""
     try:
         found = [parse(text)]

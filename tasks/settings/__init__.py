@@ -10,6 +10,7 @@ from tasks.settings.judges import JudgeKind, JudgeSettings
 from tasks.settings.reading import find_config, parse_settings, read_settings
 from tasks.settings.sections import (
     CONFIG_NAME,
+    SAMPLING_NAMES,
     CurateSettings,
     DriftSettings,
     EngineSettings,
@@ -25,6 +26,7 @@ from tasks.settings.sections import (
 
 __all__ = [
     "CONFIG_NAME",
+    "SAMPLING_NAMES",
     "BudgetSettings",
     "CurateSettings",
     "DriftSettings",

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -308,6 +310,7 @@ class MlflowSettings(Section):
     )
 
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _FIRST_SAMPLING_KEYS = ("max_tokens", "temperature", "top_p", "stop")
 
 
@@ -328,6 +331,9 @@ class SamplingSettings(Section):
     json_schema: str = Field(
         "", description="JSON schema (its text) that the answer must follow; needs [structured]"
     )
+    as_logged: bool = Field(
+        False, description="what is not set here is as the logged call set it (docs/served.md)"
+    )
 
     @model_validator(mode="after")
     def _engine_accepts(self) -> SamplingSettings:
@@ -338,9 +344,20 @@ class SamplingSettings(Section):
             raise ValueError(str(error).removeprefix("SamplingParams.")) from None
         return self
 
-    def params(self, seed: int) -> SamplingParams:
-        """As the engine takes them; every key here is one of its own."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
+    @property
+    def is_sampled(self) -> bool:
+        """Whether another seed may give another answer: as logged, some call may be."""
+        may_be = self.as_logged and "temperature" not in self.model_fields_set
+        return self.temperature > 0 or may_be
+
+    def params(self, seed: int, logged: Mapping[str, Any] = _NOTHING) -> SamplingParams:
+        """As the engine takes them; every key here but `as_logged` is one of its own. `logged`:
+        what the call set, which holds only `as_logged` and where nothing is set here. The seed is
+        always the run's: repeats differ by it."""
+        values = {name: getattr(self, name) for name in SAMPLING_NAMES}
+        if self.as_logged:
+            free = SAMPLING_NAMES - self.model_fields_set
+            values |= {name: value for name, value in logged.items() if name in free}
         return SamplingParams(**values | {"json_schema": self.json_schema or None, "seed": seed})
 
     @model_serializer(mode="wrap")
@@ -348,10 +365,16 @@ class SamplingSettings(Section):
         """Keys that came later appear only where they are set, so that the digests of releases
         made before stay what they were."""
         values: dict[str, Any] = serialise(self)
+        if self.as_logged:  # what is set differs from what is not, though it be the default
+            return {name: value for name, value in values.items() if name in self.model_fields_set}
         fields = type(self).model_fields
         later = [name for name in fields if name not in _FIRST_SAMPLING_KEYS]
         unset = {name for name in later if getattr(self, name) == fields[name].default}
         return {name: value for name, value in values.items() if name not in unset}
+
+
+#: what of it the engine takes by the same name
+SAMPLING_NAMES = frozenset(SamplingSettings.model_fields) - {"as_logged"}
 
 
 class EngineSettings(Section):
@@ -418,7 +441,7 @@ class ReleaseSettings(Section):
     @property
     def is_sampled(self) -> bool:
         """Whether another seed may give another answer: of an API it always may."""
-        return bool(self.api) or self.sampling.temperature > 0
+        return bool(self.api) or self.sampling.is_sampled
 
 
 class SuiteSettings(Section):
@@ -435,6 +458,11 @@ class SuiteSettings(Section):
         strict=False,
         description="more scorers of the same answers, each as `scorer`; they inform and never "
         "decide",
+    )
+    sessions: bool = Field(
+        False,
+        description="logged calls that share a session are its steps, and what was recorded at "
+        "each is its target (docs/served.md)",
     )
     margin: float | None = Field(None, gt=0, lt=1, description="instead of [gate] margin")
     role: Literal["primary", "guard", "report"] = Field(
@@ -493,6 +521,11 @@ class Settings(Section):
     def challengers(self) -> tuple[str, ...]:
         named = (self.challenger,) if isinstance(self.challenger, str) else self.challenger
         return tuple(name for name in named if name)
+
+    @property
+    def takes_logged_sampling(self) -> bool:
+        """Whether some release draws its answers as the logged calls were drawn."""
+        return any(release.sampling.as_logged for release in self.releases.values())
 
     def path(self, value: str) -> Path:
         """A path of the file as an absolute one."""

@@ -22,9 +22,18 @@ def change(application: Application, pattern: str, new: str) -> None:
 
 def test_check_tells_all_and_is_quick(application: Application):
     good = application.call("check", "--json")
-    assert (good.code, good.json) == (0, {"problems": [], "success": True})
+    assert (good.code, good.json) == (0, {"problems": [], "cautions": [], "success": True})
     assert application.call("check").out == "ok: nothing to fix\n"
     suite = application.folder / "suites" / "route.jsonl"
+    before = suite.read_text()
+    asked = [{"messages": [{"role": "system", "content": told}, {"role": "user", "content": "x"}],
+              "target": "y"} for told in ("A", "B")]  # fmt: skip
+    suite.write_text(before + "".join(json.dumps(line) + "\n" for line in asked))
+    told = application.call("check")
+    assert told.code == 0
+    assert "caution: suite route: the prompt" in told.out
+    assert "place of 2 different system messages" in told.out
+    suite.write_text(before)
     suite.write_text(suite.read_text() + '{"input": "x"}\n{"input": "y", "target": 1, "tsk": 2}\n')
     change(application, 'scorer = "exact_match"', 'scorer = "exact_matsch"')
     change(application, 'model = ".*"', 'model = "./nowhere"')

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from anthropic import AsyncAnthropic
 
-from tasks.backends.base import Usage
-from tasks.backends.hosted.plain import plain
+from tasks.backends.base import Ask, Usage
+from tasks.backends.hosted.plain import Answered, Block, plain
 from tasks.backends.hosted.providers import Piece
 from tasks.backends.hosted.transport import http_client
 from tasks.backends.hosted.trouble import withheld
@@ -31,16 +31,17 @@ class AnthropicProvider:
             http_client=http_client(requests),
         )
 
-    async def stream(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
-    ) -> AsyncIterator[Piece]:
-        asked = plain(messages)
+    async def stream(self, ask: Ask, parameters: Mapping[str, Any]) -> AsyncIterator[Piece]:
+        asked = plain(ask.messages)
         body = dict(parameters) | ({"system": asked.system} if asked.system else {})
         read = cached = num_blocks = 0
         async with await self._client.messages.create(
             model=self._model,
             max_tokens=parameters.get("max_tokens", 1),
-            messages=[{"role": cast(Any, role), "content": text} for role, text in asked.turns],
+            messages=[
+                {"role": cast(Any, role), "content": _content(blocks)}
+                for role, blocks in asked.turns
+            ],
             stream=True,
             extra_body=body,
         ) as events:
@@ -53,8 +54,12 @@ class AnthropicProvider:
                     yield Piece(served_by=event.message.model)
                 elif event.type == "content_block_start":
                     num_blocks += 1
+                    if event.content_block.type == "tool_use":
+                        yield Piece(calls=((event.index, event.content_block.name, ""),))
                 elif event.type == "content_block_delta" and event.delta.type == "text_delta":
                     yield Piece(text=event.delta.text)
+                elif event.type == "content_block_delta" and event.delta.type == "input_json_delta":
+                    yield Piece(calls=((event.index, "", event.delta.partial_json),))
                 elif event.type == "message_delta" and event.delta.stop_reason:
                     reason = event.delta.stop_reason
                     if reason == "refusal":
@@ -69,3 +74,21 @@ class AnthropicProvider:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _content(blocks: Sequence[Block]) -> Any:
+    """One text as a text, more as blocks."""
+    if len(blocks) == 1 and isinstance(blocks[0], str):
+        return blocks[0]
+    return [_block(block) for block in blocks if block]
+
+
+def _block(block: Block) -> dict[str, Any]:
+    if isinstance(block, str):
+        return {"type": "text", "text": block}
+    if isinstance(block, Answered):
+        return {"type": "tool_result", "tool_use_id": block.call_id, "content": block.text}
+    return {
+        "type": "tool_use", "id": block.call_id, "name": block.name,
+        "input": dict(block.arguments),
+    }  # fmt: skip

@@ -29,8 +29,9 @@ from tasks.backends.hosted.providers import Provider
 from tasks.backends.hosted.trouble import Trouble, broken, of_error
 from tasks.backends.hosted.wire import Wire
 from tasks.errors import UsageError
-from tasks.model.canonical import well_formed
+from tasks.model.canonical import canonical_json, well_formed
 from tasks.model.failure import Failure
+from tasks.model.tool_calls import with_calls
 from tasks.settings import RequestSettings
 
 _FIRST_WAIT_S = 0.5
@@ -129,7 +130,7 @@ class HostedBackend:
 
     async def _answer_one(self, place: int, ask: Ask, meter: Meter) -> Reply:
         parameters = self._endpoint.wire.parameters(
-            ask.sampling, self._endpoint.base_url, self._endpoint.body, self._endpoint.omit
+            ask, self._endpoint.base_url, self._endpoint.body, self._endpoint.omit
         )
         trouble = Trouble("unreachable", "")
         for num_tries in range(1, self._requests.max_retries + 2):
@@ -189,14 +190,19 @@ class HostedBackend:
     async def _ask(self, ask: Ask, parameters: dict[str, Any]) -> tuple[Reply, Usage | None]:
         started = time.monotonic()
         texts: list[str] = []
+        calls: dict[int, list[str]] = {}
         num_chars = 0
         ttft = finish = usage = cached = served_by = None
         async with asyncio.timeout(self._requests.timeout_s):
-            async for piece in self._provider.stream(ask.messages, parameters):
-                if piece.text:
+            async for piece in self._provider.stream(ask, parameters):
+                if piece.text or piece.calls:
                     ttft = ttft or time.monotonic() - started
                     texts.append(piece.text)
-                    num_chars += len(piece.text)
+                    for place, name, arguments in piece.calls:
+                        call = calls.setdefault(place, ["", ""])
+                        call[0] += name
+                        call[1] += arguments
+                    num_chars += len(piece.text) + sum(len(said) for *_, said in piece.calls)
                     if num_chars > _MAX_TEXT_CHARS:
                         raise broken("an answer without an end came")
                 finish = piece.finish_reason or finish
@@ -207,7 +213,7 @@ class HostedBackend:
             raise broken("the stream ended before the answer did")
         latency = time.monotonic() - started
         reply = Reply(
-            text=self._clean("".join(texts)),
+            text=self._clean(with_calls("".join(texts), [(n, a) for n, a in calls.values()])),
             finish_reason=self._clean(str(finish))[:_MAX_NAME_CHARS],
             input_tokens=usage and usage.input_tokens,
             cached_tokens=cached,
@@ -272,8 +278,10 @@ class HostedBackend:
 
 def _worst(ask: Ask) -> Usage:
     """What a request can come to at most: no tokenizer makes more tokens than there are bytes."""
-    sizes = (len(str(message.get("content") or "").encode("utf-8", "replace"))
-             + _TOKENS_A_MESSAGE for message in ask.messages)  # fmt: skip
+    texts = [str(message.get("content") or "") for message in ask.messages]
+    told = [message["tool_calls"] for message in ask.messages if message.get("tool_calls")]
+    texts += map(canonical_json, [*told, *ask.tools])
+    sizes = (len(text.encode("utf-8", "replace")) + _TOKENS_A_MESSAGE for text in texts)
     return Usage(sum(sizes) + _TOKENS_A_MESSAGE, ask.sampling.max_tokens)
 
 

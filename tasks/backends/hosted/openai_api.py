@@ -10,11 +10,12 @@ from typing import Any, cast
 
 from openai import AsyncOpenAI
 
-from tasks.backends.base import Usage
-from tasks.backends.hosted.plain import text_of
+from tasks.backends.base import Ask, Usage
+from tasks.backends.hosted.plain import text_of, untranslated, with_ids
 from tasks.backends.hosted.providers import Piece
 from tasks.backends.hosted.transport import WholeAnswerError, http_client
 from tasks.backends.hosted.trouble import TroubleError, of_body, withheld
+from tasks.model.canonical import canonical_json
 from tasks.settings import RequestSettings
 
 _EMPTY = "the answer holds no choice"
@@ -38,32 +39,32 @@ class OpenAIProvider:
             http_client=http_client(requests),
         )
 
-    def stream(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
-    ) -> AsyncIterator[Piece]:
-        return self._ask(messages, parameters)
+    def stream(self, ask: Ask, parameters: Mapping[str, Any]) -> AsyncIterator[Piece]:
+        return self._ask(ask, parameters)
 
     async def close(self) -> None:
         await self._client.close()
 
-    async def _chat(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
-    ) -> AsyncIterator[Piece]:
+    async def _chat(self, ask: Ask, parameters: Mapping[str, Any]) -> AsyncIterator[Piece]:
+        if ask.continues and not parameters.get("continue_final_message"):
+            raise untranslated("a message to go on with")
+        # as they are: the library would look at every member of a long history against its types
+        messages = {"messages": with_ids(ask.messages)}
         async for piece in self._choices(self._client.chat.completions.create(
             model=self._model,
-            messages=cast(Any, list(messages)),
+            messages=[],
             stream=True,
-            extra_body=dict(parameters),
+            extra_body={**messages, **parameters},
         )):  # fmt: skip
             yield piece
 
-    async def _completions(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
-    ) -> AsyncIterator[Piece]:
+    async def _completions(self, ask: Ask, parameters: Mapping[str, Any]) -> AsyncIterator[Piece]:
         """There are no roles here: the prompt is the contents, an empty line between them."""
+        if ask.tools or any(message.get("tool_calls") for message in ask.messages):
+            raise untranslated("what is said of tools")
         async for piece in self._choices(self._client.completions.create(
             model=self._model,
-            prompt="\n\n".join(map(text_of, messages)),
+            prompt="\n\n".join(map(text_of, ask.messages)),
             stream=True,
             extra_body=dict(parameters),
         )):  # fmt: skip
@@ -91,12 +92,12 @@ class OpenAIProvider:
         if not num_choices:
             raise withheld(_EMPTY)
 
-    async def _responses(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
-    ) -> AsyncIterator[Piece]:
+    async def _responses(self, ask: Ask, parameters: Mapping[str, Any]) -> AsyncIterator[Piece]:
+        if ask.continues:
+            raise untranslated("a message to go on with")
         async with await self._client.responses.create(
             model=self._model,
-            input=cast(Any, list(messages)),
+            input=cast(Any, _items(ask.messages)),
             store=False,
             stream=True,
             extra_body=dict(parameters),
@@ -104,6 +105,10 @@ class OpenAIProvider:
             async for event in events:
                 if event.type in ("response.output_text.delta", "response.refusal.delta"):
                     yield Piece(text=event.delta)
+                elif event.type == "response.output_item.done":
+                    if event.item.type == "function_call":
+                        said = event.output_index, event.item.name, event.item.arguments
+                        yield Piece(calls=(said,))
                 elif event.type == "error":
                     raise TroubleError(of_body(event.model_dump(), 200))
                 elif event.type in (
@@ -112,14 +117,44 @@ class OpenAIProvider:
                     yield _of_response(event.response)
 
 
+def _items(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Messages as items of a response's input: calls of tools and their answers stand by
+    themselves."""
+    items: list[dict[str, Any]] = []
+    for message in with_ids(messages):
+        calls = message.get("tool_calls") or ()
+        if message["role"] == "tool":
+            items.append({
+                "type": "function_call_output", "call_id": message["tool_call_id"],
+                "output": text_of(message),
+            })  # fmt: skip
+        elif message.get("content") or not calls:
+            items.append({"role": message["role"], "content": message.get("content")})
+        for call in calls:
+            arguments = call["function"].get("arguments")
+            if not isinstance(arguments, str):
+                arguments = canonical_json(arguments or {})
+            items.append({
+                "type": "function_call", "call_id": call["id"],
+                "name": call["function"]["name"], "arguments": arguments,
+            })  # fmt: skip
+    return items
+
+
 def _of_choice(choice: Any, told: Any) -> Piece:
     """Of a choice, whole or not; a refusal in words is what the release says."""
     if choice.finish_reason == "content_filter":
         raise withheld(_FILTERED)
     text = choice.text if told is None and hasattr(choice, "text") else None
+    calls: list[tuple[int, str, str]] = []
     if told is not None:
         text = told.content or getattr(told, "refusal", None)
-    return Piece(text=text or "", finish_reason=choice.finish_reason)
+        for place, call in enumerate(getattr(told, "tool_calls", None) or ()):
+            function = call.function
+            index = getattr(call, "index", None)
+            calls.append((place if index is None else index, function.name or "",
+                          function.arguments or ""))  # fmt: skip
+    return Piece(text=text or "", calls=tuple(calls), finish_reason=choice.finish_reason)
 
 
 def _facts(chunk: Any) -> dict[str, Any]:

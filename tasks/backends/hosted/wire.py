@@ -16,8 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 from engine import SamplingParams
+from tasks.backends.base import Ask
 from tasks.errors import UsageError
-from tasks.settings import SamplingSettings
+from tasks.settings import SAMPLING_NAMES, SamplingSettings
 
 _SchemaOf = Callable[[Any], dict[str, Any]]
 _ALWAYS = ("max_tokens", "temperature")
@@ -26,7 +27,8 @@ _ALWAYS = ("max_tokens", "temperature")
 @dataclass(frozen=True, slots=True)
 class Wire:
     """One endpoint of one API. `names`: ours → the API's; `schema`: the parameters that make an
-    answer follow a JSON schema. `package` is the client library, installed by `extra`."""
+    answer follow a JSON schema; `tools`: those of an ask as the API describes them. `package` is
+    the client library, installed by `extra`."""
 
     api: str
     endpoint: str
@@ -35,6 +37,7 @@ class Wire:
     extra: str
     names: Mapping[str, str]
     schema: _SchemaOf | None = None
+    tools: Callable[[Any], Any] | None = None
     always: Mapping[str, Any] = field(default_factory=dict)
 
     def require(self, release: str, sampling: SamplingSettings) -> None:
@@ -56,10 +59,12 @@ class Wire:
             )
 
     def parameters(
-        self, params: SamplingParams, base_url: str, body: Mapping[str, Any], omit: Collection[str]
+        self, ask: Ask, base_url: str, body: Mapping[str, Any], omit: Collection[str]
     ) -> dict[str, Any]:
         """Of one request, without model and messages. What is not set is not sent, but for
-        max_tokens, temperature and, where the API has one, the seed."""
+        max_tokens, temperature and, where the API has one, the seed. Only other servers of OpenAI's
+        Chat API have a template, and go on with a message when told to."""
+        params = ask.sampling
         values: dict[str, Any] = {"seed": params.seed}
         for name in (*_ALWAYS, *_set(params)):
             value = getattr(params, name)
@@ -69,6 +74,13 @@ class Wire:
             sent["max_completion_tokens"] = sent.pop("max_tokens")  # reasoning models take no other
         if params.json_schema and self.schema is not None:
             sent |= self.schema(_json(params.json_schema))
+        if ask.tools and self.tools is not None:
+            sent["tools"] = self.tools(ask.tools)
+        if self.endpoint == "chat" and self.api == "openai" and base_url != self.base_url:
+            if ask.template:
+                sent["chat_template_kwargs"] = dict(ask.template)
+            if ask.continues:
+                sent |= {"continue_final_message": True, "add_generation_prompt": False}
         return {
             key: value for key, value in {**self.always, **sent, **body}.items() if key not in omit
         }
@@ -77,7 +89,7 @@ class Wire:
 def _set(sampling: SamplingSettings | SamplingParams) -> list[str]:
     """Names of what is not at its default, but for those that are always sent."""
     fields = SamplingSettings.model_fields
-    later = (name for name in fields if name not in _ALWAYS)
+    later = (name for name in fields if name in SAMPLING_NAMES and name not in _ALWAYS)
     return [name for name in later if getattr(sampling, name) not in (fields[name].default, None)]
 
 
@@ -107,6 +119,40 @@ def _of_gemini(schema: Any) -> dict[str, Any]:
     return {"response_mime_type": "application/json", "response_json_schema": schema}
 
 
+def _functions(tools: Any) -> list[dict[str, Any]]:
+    return [dict(tool["function"]) for tool in tools]
+
+
+def _tools_of_chat(tools: Any) -> list[dict[str, Any]]:
+    return list(map(dict, tools))
+
+
+def _tools_of_responses(tools: Any) -> list[dict[str, Any]]:
+    """Strict unless told otherwise here, and not in Chat."""
+    return [{"type": "function", "strict": False, **one} for one in _functions(tools)]
+
+
+def _tools_of_anthropic(tools: Any) -> list[dict[str, Any]]:
+    return [
+        {**_without(one, "parameters", "strict"),
+         "input_schema": one.get("parameters") or {"type": "object"}}
+        for one in _functions(tools)
+    ]  # fmt: skip
+
+
+def _tools_of_gemini(tools: Any) -> list[dict[str, Any]]:
+    declared = []
+    for one in _functions(tools):
+        schema = one.get("parameters")
+        more = {"parameters_json_schema": schema} if schema else {}
+        declared.append({**_without(one, "parameters", "strict"), **more})
+    return [{"function_declarations": declared}]
+
+
+def _without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: item for name, item in value.items() if name not in names}
+
+
 def _same(*names: str) -> dict[str, str]:
     return {name: name for name in names}
 
@@ -118,20 +164,23 @@ _OF_OPENAI = _same(
 )  # fmt: skip
 _USAGE = {"stream_options": {"include_usage": True}}
 _ALL = (
-    Wire("openai", "chat", _OPENAI, "openai", "openai", _OF_OPENAI, _of_chat, _USAGE),
-    Wire("openai", "completions", _OPENAI, "openai", "openai", _OF_OPENAI, None, _USAGE),
+    Wire("openai", "chat", _OPENAI, "openai", "openai", _OF_OPENAI, _of_chat, _tools_of_chat,
+         _USAGE),
+    Wire("openai", "completions", _OPENAI, "openai", "openai", _OF_OPENAI, always=_USAGE),
     Wire(
         "openai", "responses", _OPENAI, "openai", "openai",
         {"max_tokens": "max_output_tokens", **_same("temperature", "top_p")}, _of_responses,
+        _tools_of_responses,
     ),
     Wire(
         "anthropic", "chat", "https://api.anthropic.com", "anthropic", "anthropic",
         {**_same("max_tokens", "temperature", "top_p", "top_k"), "stop": "stop_sequences"},
+        tools=_tools_of_anthropic,
     ),
     Wire(
         "gemini", "chat", "https://generativelanguage.googleapis.com", "google.genai", "gemini",
         {"max_tokens": "max_output_tokens", **_same("temperature", "top_p", "top_k", "seed"),
-         "stop": "stop_sequences"}, _of_gemini,
+         "stop": "stop_sequences"}, _of_gemini, _tools_of_gemini,
     ),
 )  # fmt: skip
 #: (api, endpoint) → how it is spoken to

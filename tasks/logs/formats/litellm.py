@@ -58,8 +58,9 @@ def records(value: Json) -> Iterator[Record]:
 def _call(value: dict[str, Json]) -> Call:
     metadata = coerce.mapping(_nested(value.get("metadata")))
     question = _nested(value.get("messages"))
+    body = coerce.mapping(_nested(value.get("proxy_server_request")))
     if question is None:
-        question = coerce.mapping(_nested(value.get("proxy_server_request"))) or None
+        question = body or None
     if isinstance(question, dict) and ("messages" in question or "input" in question):
         question = (api_of(Exchange(question, None)) or CHAT).read_messages(question)
     elif question is not None:
@@ -76,7 +77,7 @@ def _call(value: dict[str, Json]) -> Call:
         user=coerce.text("end_user", value.get("end_user") or value.get("user")),
         operation=_OPERATIONS.get(str(value.get("call_type")), str(value.get("call_type") or "")),
         messages=question,
-        params=_nested(value.get("model_parameters")),
+        params=_nested(value.get("model_parameters")) or _params(body),
         **_counts(value, metadata),
         ttft_s=ttft,
         latency_s=latency,
@@ -87,6 +88,11 @@ def _call(value: dict[str, Json]) -> Call:
         tags=_tags(value, metadata),
     )
     return finish(call, answer, error=error)
+
+
+def _params(body: dict[str, Json]) -> dict[str, Json] | None:
+    """Of the request as it came in, which spend logs may hold."""
+    return (api_of(Exchange(body, None)) or CHAT).params(body)
 
 
 def _nested(value: Json) -> Json:

@@ -146,6 +146,17 @@ def _hosted(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(create_table_sql(SPENDING))
 
 
+def _served(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, a sample was its messages alone, and an answer was judged with what the model thought
+    before it: that is judged again."""
+    for column in ("served JSON", "session VARCHAR", "step BIGINT"):
+        connection.execute(f"ALTER TABLE samples ADD COLUMN IF NOT EXISTS {column}")
+    connection.execute(
+        "DELETE FROM scores USING completions c WHERE c.release_digest = scores.release_digest "
+        "AND c.sample_id = scores.sample_id AND c.seed = scores.seed AND contains(c.text, 'think>')"
+    )
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -163,6 +174,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _letters_of_many,
     _sealed,
     _hosted,
+    _served,
 )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tasks.model.logged_call import (
     LoggedCall,
     Signal,
     is_question,
     opinion_of,
     read_conversation,
+    read_recorded,
     read_response,
 )
 from tasks.store.db.connection import Store
@@ -17,8 +20,10 @@ def count_calls(store: Store) -> int:
     return int(store.scalar("SELECT count(*) FROM requests"))
 
 
-def read_questions(store: Store) -> list[LoggedCall]:
-    """Every call of the history that is a question to a text model, by id."""
+def read_questions(store: Store, *, with_sampling: bool = False) -> list[LoggedCall]:
+    """Every call of the history that is a question to a text model, by id. How its answer was drawn
+    is part of it only `with_sampling`: that is a matter of releases, but for those that take it
+    from the log."""
     signals: dict[str, list[Signal]] = {}
     for request_id, *signal in store.rows(
         "SELECT request_id, feedback_id, kind, value, corrected, given_at FROM feedback"
@@ -27,10 +32,15 @@ def read_questions(store: Store) -> list[LoggedCall]:
     calls = []
     for request_id, started_at, task, session_id, model, operation, status, *said in store.rows(
         "SELECT request_id, started_at, prompt_name, session_id, model, operation, status, "
-        "messages, response FROM requests ORDER BY request_id"
+        "messages, response, params FROM requests ORDER BY request_id"
     ):
-        messages, response = said
-        conversation = read_conversation(messages) if is_question(operation) else None
+        messages, response, params = said
+        conversation = None
+        if is_question(operation):
+            conversation = read_conversation(messages, params, model)
+        if conversation is not None and not with_sampling:
+            served = conversation.served.without_sampling()
+            conversation = replace(conversation, served=served)
         if conversation is not None:
             call = LoggedCall(
                 request_id=request_id,
@@ -42,6 +52,7 @@ def read_questions(store: Store) -> list[LoggedCall]:
                 model=model,
                 is_error=status == "error",
                 opinion=opinion_of(signals.get(request_id, ())),
+                recorded=read_recorded(response),
             )
             calls.append(call)
     return calls

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, RUN_SAMPLES, SAMPLES
 from tasks.model.canonical import canonical_json, writable
 from tasks.model.sample import Sample
+from tasks.model.served import Served
 from tasks.model.turn import EvalSet
 from tasks.store.db.connection import Store, afterwards
 from tasks.store.db.schema import create_table_sql
@@ -44,15 +45,19 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             num_draws=num_draws,
             stratum=stratum,
             is_counted=is_counted,
+            served=Served.from_value(writable(json.loads(served or "{}"))),
+            session=session,
+            step=step,
         )
         for (
             sample_id, suite, task, messages, system, target, target_kind, origin, slices,
             must_pass, request_id, cluster_id, weight, num_draws, stratum, is_counted,
+            served, session, step,
         ) in store.rows(
             "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target, s.target_kind, "
             "s.origin, s.slices, s.must_pass, s.request_id, e.cluster_id, "
             "coalesce(e.weight, 1.0), coalesce(e.num_draws, 1.0), coalesce(e.stratum, ''), "
-            "coalesce(e.is_counted, true) "
+            "coalesce(e.is_counted, true), s.served, s.session, s.step "
             "FROM eval_set_samples e JOIN samples s USING (sample_id) "
             "WHERE e.eval_set_digest = ? ORDER BY e.position, s.sample_id",
             [digest],
@@ -178,11 +183,12 @@ def write_eval_set(
 
 def _row(sample: Sample) -> dict[str, Any]:
     """A sample apart from any set: what it counts there is no part of it."""
-    row = asdict(sample)
+    row, served = asdict(sample), sample.served.to_value()
     for of_a_set in ("cluster_id", "num_draws", "stratum", "is_counted"):
         del row[of_a_set]
     return row | {
         "messages": canonical_json(sample.messages),
         "slices": canonical_json(sample.slices),
         "weight": 1.0,
+        "served": canonical_json(served) if served else None,
     }

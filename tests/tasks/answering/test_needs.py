@@ -10,11 +10,12 @@ from tasks.answering import needs
 from tasks.errors import UsageError
 from tasks.model.answer import CompletionKey
 from tasks.model.sample import Sample
+from tasks.model.served import Served
 from tasks.releases.prompts import AS_LOGGED, PromptSet, Turn
 from tasks.releases.resolve import ResolvedRelease
 from tasks.releases.source import EngineSource
 from tasks.scoring.suites import suite_rules
-from tasks.settings import SamplingSettings, parse_settings
+from tasks.settings import SAMPLING_NAMES, SamplingSettings, parse_settings
 from tests.tasks.releases.engines import CPU
 
 BRIEF = PromptSet({"words": (Turn("system", "Be brief."),)}, "prompts/one")
@@ -52,7 +53,7 @@ def test_every_sampling_key_reaches_the_engine() -> None:
         release = replace(_release("a"), sampling=SamplingSettings(**values))
         params = needs.needs([release], [_sample(1)], range(1))[0].ask().sampling
         assert {name: getattr(params, name) for name in values} == values
-    assert set(SamplingSettings.model_fields) == {*changed, "min_tokens", "json_schema"}
+    assert {*changed, "min_tokens", "json_schema"} == SAMPLING_NAMES
 
 
 def test_neighbours_share_a_prompt() -> None:
@@ -107,11 +108,41 @@ def test_release_against_itself_is_wanted_once() -> None:
     assert len(needs.distinct([_release("a"), _release("a")])) == 1
 
 
-def test_logged_tool_call_without_content_can_be_replayed() -> None:
-    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
-    sample = Sample("s", "words", None, (call,), None, "t", "gold", "suite")
-    (need,) = needs.needs([_release("a")], [sample], range(1))
-    assert need.ask().messages == ({**call, "content": ""},)
+def _as_logged(**told: Any) -> SamplingSettings:
+    return SamplingSettings(as_logged=True, **told)
+
+
+def test_what_the_call_told_its_model_is_told_again() -> None:
+    tool = {"type": "function", "function": {"name": "find"}}
+    served = Served((tool,), {"enable_thinking": False}, True, {"temperature": 0.7})
+    (need,) = needs.needs([_release("a")], [replace(_sample(1), served=served)], range(1))
+    asked = need.ask()
+    assert (asked.tools, asked.template, asked.continues) == (
+        (tool,), {"enable_thinking": False}, True,
+    )  # fmt: skip
+    assert asked.sampling.temperature == 0.0
+
+
+def test_what_a_release_sets_goes_before_the_log_and_the_seed_is_the_runs() -> None:
+    logged = {"temperature": 0.7, "max_tokens": 300, "stop": ["x"], "seed": 3, "top_k": 5}
+    release = replace(_release("a"), sampling=_as_logged(temperature=0.0, top_k=0))
+    sample = replace(_sample(1), served=Served(sampling=logged))
+    sampling = needs.needs([release], [sample], range(1))[0].ask().sampling
+    assert (sampling.temperature, sampling.top_k) == (0.0, 0)
+    assert (sampling.max_tokens, sampling.stop) == (300, ("x",))
+    assert sampling.seed == needs.sample_seed(0, "s1")
+
+
+def test_a_release_that_draws_as_logged_is_another_one() -> None:
+    dumps = [
+        sampling.model_dump(mode="json")
+        for sampling in (SamplingSettings(), _as_logged(), _as_logged(temperature=0.0))
+    ]
+    assert "as_logged" not in dumps[0]
+    assert dumps[1:] == [{"as_logged": True}, {"as_logged": True, "temperature": 0.0}]
+    assert [
+        s.is_sampled for s in (SamplingSettings(), _as_logged(), _as_logged(temperature=0))
+    ] == [False, True, False]
 
 
 def test_suites_name_their_scorer_and_logged_has_its_own() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -57,6 +58,11 @@ def test_a_target_that_is_not_text_is_kept_as_canonical_json() -> None:
         ({"input": "a", "target": "b", "must_pass": "yes"}, "must_pass"),
         ({"input": "a", "target": "b", "cluster": 7}, "cluster"),
         ({"input": "a", "taget": "b"}, "did you mean 'target'"),
+        ({"input": "a", "target": "b", "tools": {"name": "x"}}, "tools of a suite line"),
+        ({"input": "a", "target": "b", "tools": [{"type": "function"}]}, "tools of a suite line"),
+        ({"input": "a", "target": "b", "chat_template_kwargs": [1]}, "chat_template_kwargs"),
+        ({"input": "a", "target": "b", "continue_final_message": True}, "no message to go on"),
+        ({"input": "a", "target": "b", "continue_final_message": 1}, "not true or false"),
     ],
 )
 def test_a_bad_line_is_named_with_its_number(line: object, what: str) -> None:
@@ -90,3 +96,79 @@ def test_an_empty_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(UsageError, match="is empty"):
         read_suite("route", "route", tmp_path / "empty.jsonl")
+
+
+def test_what_a_line_tells_beside_its_messages_makes_another_sample() -> None:
+    function = {"name": "find", "parameters": {"type": "object"}}
+    messages = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "It is"}]
+    lines: list[dict[str, object]] = [
+        {},
+        {"tools": [{"type": "function", "function": function}]},
+        {"tools": [{"type": "function", **function}], "continue_final_message": True},
+        {"chat_template_kwargs": {"enable_thinking": False}},
+    ]
+    text = "\n".join(json.dumps({"messages": messages, "target": "t", **line}) for line in lines)
+    plain, tools, both, template = parse_suite("route", "route", text.encode(), "x")
+    assert plain.conversation.served.to_value() == {}
+    assert tools.conversation.served.tools == both.conversation.served.tools
+    assert both.conversation.served.continues
+    assert template.conversation.served.template == {"enable_thinking": False}
+    assert len({draft.sample_id for draft in (plain, tools, both, template)}) == 4
+
+
+def test_a_sample_of_messages_alone_is_the_one_it_was_before_there_was_more() -> None:
+    (sample,) = parse_suite("route", "t", b'{"input": "a", "target": "b"}', "x")
+    text = '["route","t",null,[{"content":"a","role":"user"}],"b","gold","suite",{},false]'
+    assert sample.sample_id == hashlib.sha256(text.encode()).hexdigest()
+
+
+CALL = {"function": {"name": "find", "arguments": '{"b": 2, "a": "x"}'}}
+SESSION = [
+    {"role": "system", "content": "s"}, {"role": "user", "content": "u"},
+    {"role": "assistant", "content": "Wait.", "tool_calls": [CALL]},
+    {"role": "tool", "content": "42"},
+    {"role": "assistant", "content": "It is 42."},
+]  # fmt: skip
+
+
+def test_every_turn_of_a_recorded_session_is_a_step_with_what_came_before() -> None:
+    line = {"session": "7", "messages": SESSION, "tools": [CALL], "must_pass": True}
+    first, last = parse_suite("route", "route", json.dumps(line).encode(), "x")
+    assert [(draft.session, draft.step, draft.cluster) for draft in (first, last)] == [
+        ("7", 1, "7"), ("7", 2, "7"),
+    ]  # fmt: skip
+    assert first.slices == {"step": "1"}
+    assert first.must_pass
+    said = '<tool_call>{"arguments":{"a":"x","b":2},"name":"find"}</tool_call>'
+    assert (first.target, last.target) == (f"Wait.\n{said}", "It is 42.")
+    assert [len(draft.conversation.messages) for draft in (first, last)] == [1, 3]
+    assert first.conversation.system == last.conversation.system == "s"
+    assert first.conversation.served.tools == last.conversation.served.tools != ()
+    other = json.dumps({**line, "session": "8", "target": "42"}).encode()
+    assert parse_suite("route", "route", other, "x")[1].target == "42"
+    assert first.sample_id != parse_suite("route", "route", other, "x")[0].sample_id
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"messages": SESSION[:4]}, "does not end with a message of the assistant"),
+        ({"messages": SESSION[:2]}, "does not end with a message of the assistant"),
+        ({"messages": [*SESSION[:2], {"role": "assistant", "content": ""}]}, "says and calls"),
+        ({"messages": [SESSION[0], *SESSION[4:]]}, "nothing can be asked before message 2"),
+        ({"continue_final_message": True}, "no message to go on with"),
+        ({"session": 7}, "session of a suite line is not a text"),
+    ],
+)
+def test_a_session_that_cannot_be_taken_apart_is_told(change: dict[str, object], what: str) -> None:
+    line = {"session": "7", "messages": SESSION, **change}
+    with pytest.raises(UsageError, match=what) as caught:
+        parse_suite("route", "route", json.dumps(line).encode(), "x.jsonl")
+    assert "x.jsonl:1" in caught.value.line()
+
+
+def test_a_session_is_given_once() -> None:
+    lines = [{"session": "7", "messages": [*SESSION[:1], {"role": "user", "content": text},
+                                           *SESSION[2:]]} for text in "ab"]  # fmt: skip
+    with pytest.raises(UsageError, match="given twice"):
+        parse_suite("s", "s", "\n".join(map(json.dumps, lines)).encode(), "x")

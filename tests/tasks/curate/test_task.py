@@ -234,3 +234,59 @@ def test_a_missing_suite_file_is_told_before_any_work(tmp_path: Path) -> None:
     run = _run(tmp_path, suites={"route": {"samples": "missing.jsonl"}})
     with pytest.raises(UsageError, match="cannot be read"):
         curate(run)
+
+
+def test_logged_calls_of_a_session_are_its_steps_where_a_suite_says_so(tmp_path: Path) -> None:
+    """Each with what was recorded there as its target, and none a duplicate of the one before."""
+    suites = {"agent": {"task": "route", "sessions": True, "scorer": "step"}}
+    run = _run(tmp_path, suites=suites, curate={"use_logged_targets": False})
+    rows = []
+    for number in range(6):
+        session, place = divmod(number, 3)
+        messages = [{"role": "user", "content": f"Please refund order FW-{session}"}]
+        for before in range(place):
+            call = {"function": {"name": "find", "arguments": json.dumps({"n": before})}}
+            messages += [
+                {"role": "assistant", "content": "", "tool_calls": [call]},  # type: ignore[dict-item]
+                {"role": "tool", "content": "ok"},
+            ]
+        function = {"name": "find", "arguments": json.dumps({"n": place})}
+        said = {"content": "done"} if place == 2 else {"tool_calls": [{"function": function}]}
+        rows.append(_request(
+            number, messages=json.dumps(messages), session_id=f"s{session}",
+            response=json.dumps({"role": "assistant", **said}),
+            params=json.dumps({"tools": [{"name": "find", "input_schema": {}}], "top_p": 0.5}),
+        ))  # fmt: skip
+    _fill(run, reversed(rows))
+    digest = curate(run).notes["eval_set_digest"]
+    with run.open_store() as store:
+        samples = read_eval_set(store, digest)
+    steps = sorted((s.session or "", s.step or 0, s.target) for s in samples)
+    calls = [f'<tool_call>{{"arguments":{{"n":{n}}},"name":"find"}}</tool_call>' for n in (0, 1)]
+    assert steps == [
+        (session, *step) for session in ("s0", "s1") for step in enumerate([*calls, "done"], 1)
+    ]
+    assert len({sample.cluster_id for sample in samples}) == 2
+    assert {sample.target_kind for sample in samples} == {"recorded"}
+    assert {sample.slices["step"] for sample in samples} == {"1", "2", "3"}
+    served = samples[0].served
+    assert served.tools[0]["function"]["name"] == "find"
+    assert not served.sampling
+
+
+def test_how_an_answer_was_drawn_is_part_of_a_sample_only_where_a_release_wants_it(
+    tmp_path: Path,
+) -> None:
+    ids, drawn = [], []
+    for place, as_logged in enumerate((False, True)):
+        (tmp_path / str(place)).mkdir()
+        release = {"model": "x", "sampling": {"as_logged": as_logged}}
+        run = _run(tmp_path / str(place), suites={"route": {}}, releases={"r": release})
+        _fill(run, [_request(1, params=json.dumps({"temperature": 0.5}))], corrected=[1])
+        digest = curate(run).notes["eval_set_digest"]
+        with run.open_store() as store:
+            (sample,) = read_eval_set(store, digest)
+        ids.append(sample.sample_id)
+        drawn.append(sample.served.sampling)
+    assert drawn == [{}, {"temperature": 0.5}]
+    assert ids[0] != ids[1]

@@ -63,3 +63,21 @@ def test_degenerate_answers_are_one_sentence_a_suite_and_stand_in_the_report(tur
     for said in ("challenger are empty", "20.0%", "0.02 EUR for 1,000 answers", "31.0"):
         assert said in html, said
     assert "What the answers are like" not in page.render(turn, None)
+
+
+def test_sessions_and_what_a_prompt_takes_the_place_of_stand_on_the_page(turn: Turn) -> None:
+    told = "the prompt 'default' takes the place of <b>"
+    receipts = tuple(
+        replace(receipt, notes={**receipt.notes, "cautions": [told]})
+        if receipt.stage == "evaluate"
+        else receipt
+        for receipt in turn.receipts
+    )
+    assert "<h2>Sessions</h2>" not in page.render(turn, None)
+    steps = [
+        replace(item, sample=replace(item.sample, session="s", step=place))
+        for place, item in enumerate(turn.judged[:2], 1)
+    ]
+    html = page.render(replace(turn, receipts=receipts, judged=tuple(steps)), None)
+    assert html.count("<h2>Sessions</h2>") == 1
+    assert html.count("takes the place of &lt;b&gt;") == 1

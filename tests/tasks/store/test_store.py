@@ -20,6 +20,7 @@ from tasks.interrupts import interrupt_queries
 from tasks.model.answer import challenger_role
 from tasks.model.receipt import Receipt
 from tasks.model.sample import Sample
+from tasks.model.served import Served
 from tasks.model.window import OPEN
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -106,6 +107,24 @@ def test_of_a_set_made_before_weights_hand_written_samples_count_one_each(path: 
             set_of_two[0], replace(set_of_two[1], is_counted=False)
         ]  # fmt: skip
         assert eval_set_frame(store, "d")["weight"].tolist() == [1.0, 1.0]
+
+
+def test_of_a_set_made_before_only_messages_were_kept_nothing_else_is_told(path: Path):
+    tool = {"type": "function", "function": {"name": "find"}}
+    plain = Sample("a", "s", None, ({"role": "user", "content": "a"},), None, "t", "gold", "suite")
+    served = Served((tool,), {"thinking": True}, True)
+    told = replace(plain, sample_id="b", served=served, session="x", step=2)
+    with Store.open(path) as store:
+        write_eval_set(
+            store, "d", [plain, told], created_at=NOW, run_id="r", parent_digest=None, rule="{}"
+        )
+        assert read_eval_set(store, "d") == [plain, told]
+        version = [migration.__name__ for migration in MIGRATIONS].index("_served")
+        for name in ("served", "session", "step"):
+            store.execute(f"ALTER TABLE samples DROP COLUMN {name}")
+        store.execute("DELETE FROM schema_migrations WHERE version > ?", [version])
+    with Store.open(path) as store:
+        assert read_eval_set(store, "d") == [plain, replace(plain, sample_id="b")]
 
 
 def test_a_run_of_before_there_could_be_several_challengers_is_read(path: Path):

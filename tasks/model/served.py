@@ -1,0 +1,49 @@
+"""What a call told its model beside the messages: tools, template arguments, how to draw, and
+whether the answer goes on with the last message.
+
+The one form of it, whichever API was called: tools as OpenAI's Chat API describes functions,
+sampling by the names of vLLM. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """`template`: arguments of the chat template, such as {"enable_thinking": False}. `continues`:
+    the answer goes on with the last message, which is the assistant's. `sampling`: only what the
+    call set."""
+
+    tools: tuple[Mapping[str, Any], ...] = ()
+    template: Mapping[str, Any] = field(default_factory=dict)
+    continues: bool = False
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_value(self) -> dict[str, Any]:
+        """As JSON; what is not there is no key, so that nothing is an empty object."""
+        parts = {
+            "tools": list(self.tools),
+            "template": dict(self.template),
+            "continues": self.continues,
+            "sampling": dict(self.sampling),
+        }
+        return {name: part for name, part in parts.items() if part}
+
+    @classmethod
+    def from_value(cls, value: Mapping[str, Any]) -> Served:
+        return cls(
+            tuple(value.get("tools", ())),
+            value.get("template", {}),
+            value.get("continues", False),
+            value.get("sampling", {}),
+        )
+
+    def without_sampling(self) -> Served:
+        return replace(self, sampling={})
+
+
+AS_ASKED = Served()
