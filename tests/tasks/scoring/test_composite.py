@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.commands.scorers import scorers_markdown
 from tasks.errors import UsageError
 from tasks.model.run import RunRequest
 from tasks.preflight import find_problems
 from tasks.scoring import instrument
 from tasks.scoring.instrument import parts
 from tasks.scoring.policy import policy
-from tasks.scoring.suites import gate_rule, suite_rules
+from tasks.scoring.suites import also_instruments, gate_rule, suite_instrument, suite_rules
 from tasks.settings import parse_settings
 
 _EXACT = {"scorer": "exact_match", "weight": 0.7}
@@ -74,6 +77,26 @@ def test_parts_versions_and_weights_are_its_name_and_their_order_is_not() -> Non
     assert any("json_fields/2" in version for version in versions)
     long = [{"scorer": {"name": "length", "at_most": n}} for n in range(1, 20)]
     assert len(instrument({"composite": long}).version) < 40
+
+
+def test_the_suites_of_the_page_about_scorers_are_as_it_says(tmp_path: Path) -> None:
+    page = scorers_markdown()
+    (tmp_path / "my_scorers.py").write_text(re.findall(r"```python\n(.*?)```", page, re.S)[0])
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.S)
+    told = [
+        one.version
+        for block in blocks
+        for name, suite in tomllib.loads(block)["suites"].items()
+        for settings in [parse_settings({"suites": {name: suite}}, base=str(tmp_path))]
+        for one in (suite_instrument(settings, name), *also_instruments(settings, name))
+    ]
+    composite = "composite@1(0.3 length/1(at_most=60) + 0.7 token_f1/1)"
+    assert f"`{composite}`" in page
+    assert told[:5] == [
+        "numeric@1(tolerance=0.01)", "choice@1", "length@1(at_most=3)", "refusal@1", composite,
+    ]  # fmt: skip
+    assert told[5].startswith("my_scorers:polite@1(")
+    assert len(told) == 6
 
 
 def test_a_function_of_ones_own_is_a_part_too(tmp_path: Path) -> None:
