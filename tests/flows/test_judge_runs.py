@@ -15,9 +15,9 @@ from flows.commands.verdict import schema_text
 from flows.outlets import Outlets
 from tasks.errors import UsageError
 from tests.conftest import REPOSITORY
+from tests.flows.application import VERDICT_SCHEMA as SCHEMA
 from tests.tasks.referee.rows import scores, write_csv, write_lines
 
-SCHEMA = REPOSITORY / "tasks" / "model" / "schemas" / "verdict-1.json"
 BITS = [n % 3 != 0 for n in range(240)]
 HOSTILE = '::error::owned\r\n::warning::too \x1b[31m 100% <b>"&\x00\ufffe'
 
