@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
@@ -32,7 +33,7 @@ def said(*runs: Path, **options: object) -> Said:
     return Said(runs=tuple(map(str, runs)), **options)
 
 
-def valid(text: str) -> dict[str, object]:
+def valid(text: str) -> dict[str, Any]:
     verdict = json.loads(text)
     jsonschema.validate(verdict, json.loads(SCHEMA.read_text()))
     return verdict
