@@ -58,9 +58,10 @@ class Outlets:
         page_target(self.markdown, "--markdown")
 
     @contextmanager
-    def shielded(self) -> Iterator[None]:
-        """What is printed inside is read by GitHub as text alone."""
-        if not self.github:
+    def shielded(self, *, as_json: bool = False) -> Iterator[None]:
+        """What is printed inside is read by GitHub as text alone; one line of JSON is no command
+        anyhow, and standard output belongs to it."""
+        if not self.github or as_json:
             yield
             return
         token = secrets.token_hex(16)

@@ -19,8 +19,8 @@ from tasks.model.receipt import Receipt
 
 #: stands for any text, and for any key of an object whose keys are names
 _ANY = "\0any"
-#: mappings by role that need both
-_BY_ROLE = ("releases", "prices")
+#: a mapping by role that needs both
+_BY_ROLE = "releases"
 _TYPES = {bool: "boolean", int: "integer", float: "number"}
 #: so many values a Literal may have, and so deep values lie in each other
 _VARIANTS, _MAX_DEPTH = 8, 6
@@ -74,7 +74,7 @@ def _filled(kind: Any, variant: int, name: str = "", depth: int = 0) -> Any:
         listed = parameters[:-1] if parameters[-1] is Ellipsis else parameters
         return tuple(_filled(part, variant, "", depth) for part in listed)
     if origin in (Mapping, dict):
-        keys = ("champion", "challenger") if name in _BY_ROLE else (_ANY,)
+        keys = ("champion", "challenger") if name == _BY_ROLE else (_ANY,)
         return {key: _filled(parameters[1], variant, "", depth) for key in keys}
     if kind is Receipt:  # its counts have to add up
         return Receipt(_ANY, _ANY, 1, 1)

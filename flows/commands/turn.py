@@ -57,7 +57,7 @@ def run_command(command: str, options: Options) -> int:
         if not options.backfill:
             result = turn_one(replace(request, logs=logs))
             told = _to_object(command, result)
-            with outlets.shielded():
+            with outlets.shielded(as_json=options.as_json):
                 _show(result, settings, told, as_json=options.as_json, verbose=options.verbose)
             judged = judged_samples(settings, result.run_id) if outlets.junit else ()
             outlets.write(result, judged, as_json=options.as_json)

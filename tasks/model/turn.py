@@ -69,6 +69,11 @@ class Turn:
     def verdict(self) -> RecordedVerdict:
         return self.verdicts[self.leading]
 
+    @property
+    def is_of_others(self) -> bool:
+        """Whether others ran the releases, and only their results were judged."""
+        return bool(self.request.get("command"))
+
     def pair(self, role: Role) -> Turn:
         """The same turn with one challenger alone."""
         return replace(

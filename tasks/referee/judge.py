@@ -188,7 +188,7 @@ def _release(run: Results, judged: Sequence[JudgedSample], role: Role) -> Releas
         prompt_digest="",
         prompts={},
         sampling={},
-        engine={"results": run.format, "is_deterministic": not is_repeated},
+        engine={"results": run.format, **({"is_deterministic": False} if is_repeated else {})},
     )
 
 

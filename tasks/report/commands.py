@@ -19,7 +19,7 @@ class Command:
 
 def commands(turn: Turn, compare_url_path: str | None) -> tuple[Command, ...]:
     request = turn.request
-    if request.get("command"):  # runs of others, which no store holds
+    if turn.is_of_others:  # no store holds them
         judged = shlex.join(request["command"])
         return (
             Command("Judge the same runs again", judged),

@@ -79,7 +79,7 @@ def listing(
 
 def show_command(turn: Turn) -> str:
     """The command that shows all samples of a turn of one challenger, whatever their number."""
-    if turn.request.get("command"):  # runs of others, which no store holds
+    if turn.is_of_others:  # no store holds them
         return shlex.join([*turn.request["command"], "--csv"])
     words = ["flywheel", "show", turn.run_id, "--csv"]
     if len(turn.request.get("challengers") or ()) > 1:

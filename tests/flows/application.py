@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from tests.conftest import REPOSITORY
+
+VERDICT_SCHEMA = REPOSITORY / "tasks" / "model" / "schemas" / "verdict-1.json"
 
 _SETTINGS = """
 logs = ["logs/*.jsonl"]
@@ -84,8 +88,11 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
+        """The one object; where it names the schema of a verdict, it follows that."""
         assert self.out.strip(), self.err
         value: dict[str, Any] = json.loads(self.out)
+        if "schema" in value:
+            jsonschema.validate(value, json.loads(VERDICT_SCHEMA.read_text()))
         return value
 
 

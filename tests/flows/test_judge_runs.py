@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
@@ -15,9 +16,9 @@ from flows.commands.verdict import schema_text
 from flows.outlets import Outlets
 from tasks.errors import UsageError
 from tests.conftest import REPOSITORY
+from tests.flows.application import VERDICT_SCHEMA as SCHEMA
 from tests.tasks.referee.rows import scores, write_csv, write_lines
 
-SCHEMA = REPOSITORY / "tasks" / "model" / "schemas" / "verdict-1.json"
 BITS = [n % 3 != 0 for n in range(240)]
 HOSTILE = '::error::owned\r\n::warning::too \x1b[31m 100% <b>"&\x00\ufffe'
 
@@ -32,7 +33,7 @@ def said(*runs: Path, **options: object) -> Said:
     return Said(runs=tuple(map(str, runs)), **options)
 
 
-def valid(text: str) -> dict[str, object]:
+def valid(text: str) -> dict[str, Any]:
     verdict = json.loads(text)
     jsonschema.validate(verdict, json.loads(SCHEMA.read_text()))
     return verdict

@@ -7,6 +7,7 @@ import re
 import signal
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import duckdb
 import pytest
@@ -59,7 +60,9 @@ def turned(
     tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> tuple[Application, dict[str, Any]]:
     application = make(tmp_path_factory.mktemp("many"), tiny_model)
-    answer = application.call(*_RUN)
+    answer = application.call(
+        *_RUN, "--junit", "verdict.xml", "--markdown", "verdict.md", "--github"
+    )
     assert answer.code == 0, answer.err
     return application, answer.json
 
@@ -156,6 +159,21 @@ def test_mlflow_holds_a_run_a_release_with_what_one_compares(turned: Any, monkey
         assert metrics["route.difference_ci_low"] < metrics["route.difference"]
     assert (told["blunt"].metrics["rank_low"], told["sharp"].metrics["route.rank_high"]) == (4, 1)
     assert "route.difference" not in told["current"].metrics
+
+
+@pytest.mark.slow
+def test_files_for_ci_tell_every_challenger(turned: Any):
+    application, _ = turned
+    root = ElementTree.parse(application.folder / "verdict.xml").getroot()
+    failed = {
+        suite.get("name"): int(suite.get("failures", "-1"))
+        for suite in root
+        if (suite.get("name") or "").endswith(": verdict")
+    }
+    assert failed == {"sharp: verdict": 0, "twin: verdict": 1, "blunt: verdict": 1}
+    assert (
+        "sharp: BETTER: the challenger may ship" in (application.folder / "verdict.md").read_text()
+    )
 
 
 @pytest.mark.slow
