@@ -86,18 +86,8 @@ def judge_runs(said: Said, outlets: Outlets) -> int:
         raise UsageError("only one way to show them at a time", received="--csv --json")
     target = page_target(said.html, "--html")
     outlets.check()
-    asked = _asked(said)
-    settings = read_settings(said.config)
-    instruments = [instrument(_declared(one), "--scorer") for one in said.scorers]
-    runs = [_read(one, said, settings) for one in said.runs]
-    if instruments:
-        others = _read(said.targets, said, settings) if said.targets else None
-        targets = targets_of(runs, others, said.target)
-        runs = [scored(run, instruments, targets) for run in runs]
-    elif said.targets or said.target:
-        raise UsageError("targets are for scorers", received="--target", next="add --scorer NAME")
-    turn = judge(runs, asked, settings, utc_now(), installed_versions())
-    result = _outcome(turn, target)
+    turn, notes = turn_of(said)
+    result = outcome_of(turn, target)
     if target is not None:
         pair = turn.pair(turn.leading)
         html = page.render(
@@ -106,7 +96,7 @@ def judge_runs(said: Said, outlets: Outlets) -> int:
             standings=standings(result.releases, turn.verdicts, turn.ranking),
         )
         write_pages(target.parent, {target.name: html.encode()})
-    for note in (note for run in runs for note in run.notes):
+    for note in notes:
         print(f"flywheel: {note}", file=sys.stderr)
     if said.as_csv:
         pair = turn.pair(turn.leading)
@@ -120,7 +110,23 @@ def judge_runs(said: Said, outlets: Outlets) -> int:
     return int(not result.may_ship)
 
 
-def _outcome(turn: Turn, page_file: Path | None) -> Outcome:
+def turn_of(said: Said) -> tuple[Turn, tuple[str, ...]]:
+    """The runs judged, and what a reader should know of their files."""
+    asked = _asked(said)
+    settings = read_settings(said.config)
+    instruments = [instrument(_declared(one), "--scorer") for one in said.scorers]
+    runs = [_read(one, said, settings) for one in said.runs]
+    if instruments:
+        others = _read(said.targets, said, settings) if said.targets else None
+        targets = targets_of(runs, others, said.target)
+        runs = [scored(run, instruments, targets) for run in runs]
+    elif said.targets or said.target:
+        raise UsageError("targets are for scorers", received="--target", next="add --scorer NAME")
+    turn = judge(runs, asked, settings, utc_now(), installed_versions())
+    return turn, tuple(note for run in runs for note in run.notes)
+
+
+def outcome_of(turn: Turn, page_file: Path | None = None) -> Outcome:
     return Outcome(
         run_id=turn.run_id,
         receipts=turn.receipts,
