@@ -27,7 +27,8 @@ class Item:
 def suite_item(sample: Draft) -> Item:
     slices = {"origin": "suite", "task": sample.task or "", **sample.slices}
     text = conversation_text(sample.conversation.messages)
-    return Item(text, f"task {sample.task}", replace(sample, slices=slices), None)
+    scope = _of_step(f"task {sample.task}", sample.step)
+    return Item(text, scope, replace(sample, slices=slices), None)
 
 
 def call_item(call: LoggedCall, resolver: TargetResolver) -> Item:
@@ -35,7 +36,6 @@ def call_item(call: LoggedCall, resolver: TargetResolver) -> Item:
     target = resolver.resolve(call)
     task = call.task if target is None else target.task
     draft = None
-    step = None if call.step is None else str(call.step)
     if target is not None:
         origin = "failure" if call.is_failure else "traffic"
         draft = Draft(
@@ -49,17 +49,21 @@ def call_item(call: LoggedCall, resolver: TargetResolver) -> Item:
                 "origin": origin,
                 "task": task or "(none)",
                 "length": length_band(len(text)),
-                **({} if step is None else {"step": step}),
+                **({} if call.step is None else {"step": str(call.step)}),
             },
             request_id=call.request_id,
-            session=None if step is None else call.session_id,
+            session=None if call.step is None else call.session_id,
             step=call.step,
         )
     # without a task, the system message is what says which question this is
     system = text_digest(normalize(call.conversation.system or ""))
     scope = f"system {system}" if task is None else f"task {task}"
-    # two steps of a session are alike by what came before them, and are two questions
-    return Item(text, scope if step is None else f"{scope} step {step}", draft, call)
+    return Item(text, _of_step(scope, call.step), draft, call)
+
+
+def _of_step(scope: str, step: int | None) -> str:
+    """Two steps of a session are alike by what came before them, and are two questions."""
+    return scope if step is None else f"{scope} step {step}"
 
 
 def known_answers(items: Sequence[Item]) -> dict[str, set[tuple[str, str]]]:

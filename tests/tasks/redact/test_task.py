@@ -13,6 +13,7 @@ from tasks.ingest.task import ingest
 from tasks.redact import task
 from tasks.redact.task import redact
 from tasks.store.control.pseudonym_key import pseudonym_key
+from tasks.store.evals.logged_calls import read_questions
 from tests.tasks.logs.builders import call, make_run, query, write_lines
 
 SECRET = "sk-proj-abc123DEF456ghi789"
@@ -46,6 +47,34 @@ def test_landing_moves_to_requests_with_everything_personal_masked(tmp_path: Pat
     assert SECRET not in stored
     assert "order A-20417" in stored
     assert "192.168.10.20" not in stored
+
+
+def test_definitions_of_tools_are_masked_and_still_read(tmp_path: Path):
+    function = {
+        "name": "mail", "description": f"Write to {MAIL} with {SECRET}.",
+        "parameters": {"type": "object", "properties": {"to": {"default": MAIL}}},
+    }  # fmt: skip
+    body = {
+        "model": "m", "messages": [{"role": "user", "content": "Write."}],
+        "tools": [{"type": "function", "function": function}], "max_tokens": 70,
+        "chat_template_kwargs": {"enable_thinking": False, "note": MAIL},
+    }  # fmt: skip
+    said = {"role": "assistant", "content": "Done."}
+    answer = {"id": "c", "object": "chat.completion", "model": "m", "created": 1,
+              "choices": [{"index": 0, "message": said, "finish_reason": "stop"}]}  # fmt: skip
+    log = write_lines(tmp_path / "a.jsonl", {"request": body, "response": answer})
+    run = make_run(tmp_path, log)
+    ingest(run)
+    redact(run)
+    with run.open_store() as store:
+        (asked,) = read_questions(store, with_sampling=True)
+    served = asked.conversation.served
+    assert served.template["enable_thinking"] is False
+    assert served.sampling == {"max_tokens": 70}
+    (tool,) = served.tools
+    assert tool["function"]["name"] == "mail"
+    assert tool["function"]["description"].startswith("Write to <email:")
+    assert not any(secret in str(served) for secret in (MAIL, SECRET))
 
 
 def test_the_same_address_has_one_pseudonym_in_calls_and_feedback(tmp_path: Path):
