@@ -295,6 +295,9 @@ def test_a_changed_judge_must_agree_with_the_one_before(world: World) -> None:
     # and it goes on being held against the last one that decided
     with Store.open(settings.store_path, read_only=True) as store:
         assert last_deciding(store, "r4", "words") == second.version
+    # until somebody accepts it
+    world.set_up(labels="labels.jsonl", rubric="Be brief and truthful.", replaces=second.version)
+    assert world.judged("r4").can_gate
 
 
 def test_labels_of_the_runs_own_answers_give_an_interval_that_must_hold_too(world: World) -> None:
