@@ -23,6 +23,7 @@ from tasks.releases.resolve import ResolvedRelease
 from tasks.settings import Settings, parse_settings
 from tasks.store import Store
 from tasks.store.control.verdicts import read_verdicts
+from tasks.store.evals.answers import mean_tokens
 from tasks.store.evals.judgements import last_deciding
 from tests.tasks.evaluate.stage import begin, rows, sample, store_eval_set
 
@@ -329,3 +330,9 @@ def test_a_judge_of_a_releases_own_model_is_told(world: World) -> None:
     world.set_up(release="one")
     world.fill(2)
     assert world.judged().same_model == ("champion", "challenger")
+    names = rows(world.settings, "SELECT name FROM releases ORDER BY name")
+    assert names == [("judge fair",), ("one",), ("two",)]
+    with Store.open(world.settings.store_path, read_only=True) as store:
+        # what a judge reads is nothing that a release uses
+        assert mean_tokens(store, "one") == mean_tokens(store, "two") == (10.0, 10.0)
+        assert mean_tokens(store, "unheard of") == (10.0, 10.0)
