@@ -20,8 +20,8 @@ from tasks.judges.resolve import Judge, Member
 from tasks.model.failure import Fault
 from tasks.model.sample import Sample
 from tasks.run import Run
-from tasks.store.evals.judgements import StoredJudgement, read_judgements
-from tasks.store.evals.releases import save_release
+from tasks.store.evals.judgements import PROMPT_PREFIX, StoredJudgement, read_judgements
+from tasks.store.evals.releases import read_release, save_release
 
 #: a judge is not asked anew under another seed of the run
 _SEED = 0
@@ -74,7 +74,8 @@ def ask_all(
     if missing:
         with run.open_store() as store, store.transaction():
             for release in needs.distinct([need.release for need in missing]):
-                save_release(store, release.record(), run.clock())
+                if read_release(store, release.digest) is None:  # one of the run's keeps its name
+                    save_release(store, release.record(), run.clock())
     work = compute(run, stage, missing)
     if missing:
         known = _said(run, by_release)
@@ -111,7 +112,7 @@ def _orders(item: Item) -> list[Item]:
 def _as_sample(text: str) -> Sample:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return Sample(
-        sample_id=f"judge-{digest}",
+        sample_id=f"{PROMPT_PREFIX}{digest}",
         suite="",
         task=None,
         messages=({"role": "user", "content": text},),

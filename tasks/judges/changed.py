@@ -23,10 +23,12 @@ MAX_OVERLAP, MIN_OVERLAP = 100, 20
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`earlier`: the version that decided last. `kept`: items with what it gave."""
+    """`earlier`: the version that decided last. `kept`: items with what it gave. `is_accepted`:
+    somebody said that the judge may disagree with it."""
 
     earlier: str
     kept: tuple[tuple[Item, float], ...]
+    is_accepted: bool
 
     def why_not(self, overlap: Agreed, min_kappa: float) -> tuple[str, ...]:
         before = f"the judge has changed since {self.earlier}"
@@ -54,8 +56,9 @@ def find_change(
     samples = {one.sample_id: one for one in eval_sets.read_eval_set(store, eval_set)}
     is_pairwise = judge.kind == "pairwise"
     pair = earlier.split(":")[2:]
+    is_accepted = judge.settings.replaces == ":".join(earlier.split(":")[:2])
     if bool(pair) != is_pairwise:  # another kind of judge says another kind of thing
-        return Change(earlier, ())
+        return Change(earlier, (), is_accepted)
     scores = kept_scores(store, eval_set, suite, earlier)
     by_role: dict[tuple[str, int], dict[str, KeptScore]] = {}
     kept: list[tuple[Item, float]] = []
@@ -72,7 +75,7 @@ def find_change(
             if first.text != second.text:
                 item = Item(question_of(sample), (first.text, second.text))
                 kept.append((item, second.value))
-    return Change(earlier, tuple(dict(kept).items())[:MAX_OVERLAP])
+    return Change(earlier, tuple(dict(kept).items())[:MAX_OVERLAP], is_accepted)
 
 
 def held_against(change: Change, by_item: Mapping[Item, Opinion]) -> Agreed:

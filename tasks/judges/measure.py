@@ -55,6 +55,7 @@ def card(
             "longer_wins": _longer_wins([(one.item, one.value) for one, _ in labels]).share,
             "length_correlation": _correlation([(one.item, one.value) for one, _ in labels]),
         },
+        num_labels=len(labels),
         people=people,
         input_tokens=sum(one.input_tokens for one in opinions),
         output_tokens=sum(one.output_tokens for one in opinions),
@@ -76,10 +77,13 @@ def why_not(card: JudgeCard, settings: JudgeSettings) -> tuple[str, ...]:
     """What keeps a judge from deciding, by its own thresholds; nothing: it may decide."""
     told = []
     people = card.people
-    if not people.num_items:
+    if not card.num_labels:
         told.append("there is no label of people to hold it against")
     elif people.num_items < settings.min_labels:
-        told.append(f"{people.num_items} labels of people are fewer than {settings.min_labels}")
+        of = (
+            "" if people.num_items == card.num_labels else f" of {card.num_labels}, that it judged,"
+        )
+        told.append(f"{people.num_items} labels of people{of} are fewer than {settings.min_labels}")
     elif people.kappa is None or people.kappa_interval is None:
         told.append("kappa is not defined: it or the people say always the same")
     elif people.kappa_interval.low < settings.min_kappa:

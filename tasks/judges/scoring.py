@@ -267,7 +267,7 @@ def _card(
     }
     overlap = None if suite.change is None else held_against(suite.change, by_item)
     why = why_not(found, judge.settings)
-    if suite.change is not None and overlap is not None:
+    if suite.change is not None and overlap is not None and not suite.change.is_accepted:
         why += suite.change.why_not(overlap, judge.settings.min_kappa)
     return replace(
         found,

@@ -51,10 +51,11 @@ class JudgeCard:
     an answer. `flips`: pairs that the order changes. `first_wins`: of decided prompts, those for
     the answer shown first. `longer_wins`: of decided pairs, those for the longer answer;
     `length_correlation`: of one answer's length and its score, by ranks. `by_people`: the same two
-    by the labels. `same_model`: releases of the judge's own model; `self_preference`: by how much
-    more it adds to their scores, beside people's, than to those of others. `earlier`: the version
-    that decided before, where that was another, and `overlap` with it. `why_not`: why it does not
-    decide; empty: it does.
+    by the labels. `people`: on those of the `num_labels` of which the judge said something.
+    `same_model`: releases of the judge's own model; `self_preference`: by how much more it adds to
+    their scores, beside people's, than to those of others. `earlier`: the version that decided
+    before, where that was another, and `overlap` with it. `why_not`: why it does not decide; empty:
+    it does.
     """
 
     name: str
@@ -69,6 +70,7 @@ class JudgeCard:
     longer_wins: Rate = Rate(None, 0)
     length_correlation: float | None = None
     by_people: Mapping[str, float | None] = field(default_factory=dict)
+    num_labels: int = 0
     people: Agreed = Agreed(0, None, None, None, None)
     same_model: tuple[Role, ...] = ()
     self_preference: float | None = None

@@ -99,7 +99,9 @@ def _share(share: float | None, interval: Interval | None) -> str:
 def _ends(interval: Interval | None, form: str) -> str:
     if interval is None:
         return ""
-    return f" [{form.format(interval.low)} to {form.format(interval.high)}]"
+    # no minus before what is shown as nothing
+    ends = (form.format(round(end, 9) + 0.0) for end in (interval.low, interval.high))
+    return f" [{' to '.join(ends)}]"
 
 
 def _number(value: float | None) -> str:

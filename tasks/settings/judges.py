@@ -54,6 +54,10 @@ class JudgeSettings(Section):
         0.05, ge=0, le=1, description="share of its answers that cannot be read"
     )
 
+    replaces: str = Field(
+        "", description="version before it (judge:NAME@…) that it may disagree with: you say so"
+    )
+
     @model_validator(mode="after")
     def _is_whole(self) -> JudgeSettings:
         low, high = self.scale

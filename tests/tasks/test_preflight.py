@@ -154,6 +154,33 @@ def test_a_guardrail_that_cannot_be_judged_is_told_before_anything(folder: Path)
     assert "two currencies" in priced(currency="EUR")["guardrails.money"]
 
 
+def test_what_a_judge_cannot_do_is_told_before_anything(folder: Path):
+    judge = {"release": "now", "rubric": "Be right.", "kind": "pairwise"}
+    releases = {name: {"model": "model"} for name in ("now", "next", "other")}
+    releases["other"] = {"model": "model", "sampling": {"temperature": 1.0}}  # type: ignore[dict-item]
+    values: dict[str, Any] = {
+        "releases": releases,
+        "suites": {"order": {"samples": "suites/order.jsonl", "scorer": {"judge": "fair"}}},
+        "judges": {"fair": judge, "crowd": {"panel": ["fair", "fiar"], "kind": "pairwise"}},
+    }
+    told = problems(settings_of(folder, **values), every_release=True)
+    assert told.keys() == {"judges.crowd"}
+    assert "'fiar' of the panel 'crowd' is not declared" in told["judges.crowd"]
+    assert problems(settings_of(folder, **values)) == {}
+    many = problems(settings_of(folder, **values, challenger=["next", "other"]))
+    assert "compares two releases" in many["challenger"]
+    early = problems(settings_of(folder, **values, evaluate={"stop_when_decided": True}))
+    assert "asked after all answers are there" in early["evaluate.stop_when_decided"]
+    for scorer, message in (
+        ({"judge": "fiar"}, "did you mean 'fair'"),
+        ({"judge": "fair", "scale": 5}, "has no parameter 'scale'"),
+        ({"judge": 3}, "does not declare"),
+    ):
+        suites = {"order": {"samples": "suites/order.jsonl", "scorer": scorer}}
+        wrong = problems(settings_of(folder, **{**values, "suites": suites}))
+        assert message in wrong["suites.order.scorer"]
+
+
 def test_only_what_the_stages_need_is_asked_for(folder: Path):
     (folder / "suites" / "order.jsonl").unlink()
     (folder / "expectations" / "own.toml").write_text("[[")

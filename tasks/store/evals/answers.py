@@ -13,6 +13,7 @@ from tasks.model.answer import Answer, CompletionKey
 from tasks.model.failure import Fault
 from tasks.model.health import StoredScores
 from tasks.store.db.connection import Store
+from tasks.store.evals.judgements import PROMPT_PREFIX
 
 #: there is no text to judge
 _IS_LOST = "(c.text IS NULL OR c.error IS NOT NULL)"
@@ -142,6 +143,7 @@ def mean_tokens(store: Store, release: str) -> tuple[float, float] | None:
     means = (
         "SELECT avg(input_tokens), avg(output_tokens) FROM completions "
         "JOIN releases USING (release_digest) WHERE input_tokens + output_tokens IS NOT NULL "
+        f"AND NOT starts_with(sample_id, '{PROMPT_PREFIX}') "
     )
     of_release = store.one(means + "AND name = ?", [release])
     row = of_release if of_release and of_release[0] is not None else store.one(means)

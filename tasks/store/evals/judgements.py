@@ -11,6 +11,9 @@ from typing import Any
 from tasks.model.failure import Fault
 from tasks.store.db.connection import Store
 
+#: of the sample id of a judge's prompt; answers.py leaves those out of what releases use
+PROMPT_PREFIX = "judge-"
+
 
 @dataclass(frozen=True, slots=True)
 class StoredJudgement:

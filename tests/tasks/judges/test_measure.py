@@ -20,7 +20,7 @@ GOOD = Agreed(100, 0.7, Interval(0.6, 0.8), 0.85, Interval(0.77, 0.91))
 def card(**changes: Any) -> JudgeCard:
     values: dict[str, Any] = {
         "name": "j", "kind": "pairwise", "version": "judge:j@1", "models": ("m",),
-        "num_asked": 200, "people": GOOD, **changes,
+        "num_asked": 200, "num_labels": 100, "people": GOOD, **changes,
     }  # fmt: skip
     return JudgeCard(**values)
 
@@ -32,8 +32,12 @@ def test_one_that_keeps_all_its_thresholds_may_decide() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"people": Agreed(0, None, None, None, None)}, "there is no label"),
-        ({"people": agreed([0, 1] * 20, [0, 1] * 20)}, "40 labels of people are fewer than 50"),
+        ({"people": agreed([], []), "num_labels": 0}, "there is no label"),
+        ({"people": agreed([], [])}, "0 labels of people of 100, that it judged, are fewer than"),
+        (
+            {"people": agreed([0, 1] * 20, [0, 1] * 20), "num_labels": 40},
+            "40 labels of people are fewer than 50",
+        ),
         ({"people": agreed([1] * 60, [1] * 60)}, "kappa is not defined"),
         (
             {"people": Agreed(100, 0.45, Interval(0.3, 0.6), 0.7, None)},

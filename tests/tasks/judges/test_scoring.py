@@ -23,6 +23,7 @@ from tasks.releases.resolve import ResolvedRelease
 from tasks.settings import Settings, parse_settings
 from tasks.store import Store
 from tasks.store.control.verdicts import read_verdicts
+from tasks.store.evals.answers import mean_tokens
 from tasks.store.evals.judgements import last_deciding
 from tests.tasks.evaluate.stage import begin, rows, sample, store_eval_set
 
@@ -295,6 +296,9 @@ def test_a_changed_judge_must_agree_with_the_one_before(world: World) -> None:
     # and it goes on being held against the last one that decided
     with Store.open(settings.store_path, read_only=True) as store:
         assert last_deciding(store, "r4", "words") == second.version
+    # until somebody accepts it
+    world.set_up(labels="labels.jsonl", rubric="Be brief and truthful.", replaces=second.version)
+    assert world.judged("r4").can_gate
 
 
 def test_labels_of_the_runs_own_answers_give_an_interval_that_must_hold_too(world: World) -> None:
@@ -326,3 +330,9 @@ def test_a_judge_of_a_releases_own_model_is_told(world: World) -> None:
     world.set_up(release="one")
     world.fill(2)
     assert world.judged().same_model == ("champion", "challenger")
+    names = rows(world.settings, "SELECT name FROM releases ORDER BY name")
+    assert names == [("judge fair",), ("one",), ("two",)]
+    with Store.open(world.settings.store_path, read_only=True) as store:
+        # what a judge reads is nothing that a release uses
+        assert mean_tokens(store, "one") == mean_tokens(store, "two") == (10.0, 10.0)
+        assert mean_tokens(store, "unheard of") == (10.0, 10.0)

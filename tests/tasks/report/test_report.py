@@ -12,6 +12,7 @@ from tasks.model.answer import Answer, JudgedSample
 from tasks.model.comparison import Interval, Look
 from tasks.model.explanation import Amount, Cell, Explanation, Interaction, Part, Used
 from tasks.model.health import Flag
+from tasks.model.judge import JudgeCard
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
 from tasks.model.verdict import Rank, Standing
@@ -50,7 +51,10 @@ def _hostile(turn: Turn) -> Turn:
     judged = JudgedSample(sample, {**item.answers, "challenger": (bad,)})
     assert first.comparison is not None
     rule = replace(first.rule, name=HOSTILE, owner=HOSTILE, role=HOSTILE)
-    suite = replace(first, rule=rule, comparison=replace(first.comparison, method=HOSTILE))
+    card = JudgeCard(HOSTILE, HOSTILE, HOSTILE, (HOSTILE,), why_not=(HOSTILE,))
+    suite = replace(
+        first, rule=rule, comparison=replace(first.comparison, method=HOSTILE), judge=card
+    )
     verdict = turn.verdict
     part = replace(verdict.slices[0], suite=HOSTILE, slice=HOSTILE, value=f"{HOSTILE}\x00\x1b")
     verdict = replace(verdict, suites=(suite, *verdict.suites), slices=(part, *verdict.slices),
@@ -82,6 +86,23 @@ def test_hostile_text_never_becomes_an_element_or_an_attribute(decided: Run) -> 
     assert html.lower().count("<script") == 1  # ours
     assert not found.tags & {"img", "iframe", "object", "link", "form", "foreignobject"}
     assert not [name for name, _ in found.attributes if name.startswith("on")]
+
+
+def test_the_card_of_a_judge_stands_with_its_suite_and_says_that_it_informs(decided: Run) -> None:
+    turn = read(decided)
+    first = turn.verdict.suites[0]
+    card = JudgeCard(
+        "fair", "pointwise", "judge:fair@1", ("m",),
+        declared_role="guard", why_not=("kappa is low",),
+    )  # fmt: skip
+    told = _decided(turn, suites=(replace(first, judge=card), *turn.verdict.suites[1:]))
+    html = page.render(told, plot.draw(told))
+    section = html[html.index("<h2>Judges") : html.index("<h2>What the answers are like")]
+    assert f"suite {first.rule.name}" in section
+    assert "informs only" in section
+    assert "no: kappa is low" in section
+    assert "does not decide: its judge fair informs only, because kappa is low." in html
+    assert "<h2>Judges" not in page.render(turn, plot.draw(turn))
 
 
 def test_health_names_what_to_look_at_and_leaves_alone_what_all_got_right(decided: Run) -> None:
