@@ -57,8 +57,26 @@ def _say_interrupted() -> None:
 def _not_begun(error: Exception) -> int:
     """A machine without memory or descriptors for the import, or a broken installation."""
     said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    print(f"flywheel: the command line cannot be loaded · received {said}", file=sys.stderr)
+    what, then = "the command line cannot be loaded", ""
+    if other := _package_of_others():
+        what = "another package has the name of one of ours, so the command line cannot be loaded"
+        said, then = other, " · next: install the flywheel in a virtual environment of its own"
+    print(f"flywheel: {what} · received: {said}{then}", file=sys.stderr)
     return 4
+
+
+def _package_of_others() -> str:
+    """Where Python finds a package that is called as one of ours and does not lie beside this one;
+    empty where there is none."""
+    from importlib.util import find_spec
+
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for name in ("tasks", "expectations", "engine"):
+        spec = find_spec(name)
+        found = "nowhere" if spec is None else spec.origin or "a folder without __init__.py"
+        if os.path.dirname(os.path.dirname(os.path.abspath(found))) != here:
+            return f"{name}: {found}"
+    return ""
 
 
 if __name__ == "__main__":

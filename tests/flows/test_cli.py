@@ -81,6 +81,19 @@ def test_a_machine_without_memory_for_the_import_is_told_in_one_line():
     assert "MemoryError" in done.stderr
 
 
+def test_another_package_of_the_name_of_ours_is_told_in_one_line(tmp_path: Path):
+    """As where a project has a tasks.py of its own beside the script that is started."""
+    (tmp_path / "tasks.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-c", "from flows.__main__ import main; main()"],
+        cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert f"tasks: {tmp_path / 'tasks.py'}" in done.stderr
+    assert "virtual environment of its own" in done.stderr
+
+
 def test_help_imports_none_of_the_heavy_libraries():
     code = (
         "import sys, flows.cli\n"
