@@ -247,6 +247,9 @@ def review(
     bring: Annotated[
         str, typer.Option("--import", metavar="FILE", help="that file, with values filled in")
     ] = "",
+    for_judge: Annotated[
+        str, typer.Option("--for-judge", metavar="FILE", help="the labels as a judge takes them")
+    ] = "",
     challenger: Annotated[
         str, typer.Option("--challenger", help="of several [default: the leading one]")
     ] = "",
@@ -267,6 +270,7 @@ def review(
         status=status,
         export=export,
         bring=bring,
+        for_judge=for_judge,
     )
     raise typer.Exit(review_answers(asked, config=config, as_json=as_json))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from tasks.review.estimate import FEWEST_PAIRS, ByPeople, between_people, by_peo
 from tasks.review.labels import Labels, add_label, check_name, read_labels
 from tasks.review.queue import Pair, queue
 from tasks.review.session import Question, Session, choices
-from tasks.review.sheet import read_sheet, rows, text_of
+from tasks.review.sheet import judge_labels, read_sheet, rows, text_of
 from tasks.settings import Settings, read_settings
 from tasks.statistics.agreement import Agreement
 from tasks.store import Store
@@ -50,11 +51,13 @@ class Asked:
     status: bool
     export: str
     bring: str
+    for_judge: str
 
 
 def review(asked: Asked, *, config: str | None, as_json: bool) -> int:
     ways = [w for w, is_it in (("--web", asked.web), ("--status", asked.status),
-            ("--export", asked.export), ("--import", asked.bring)) if is_it]  # fmt: skip
+            ("--export", asked.export), ("--import", asked.bring),
+            ("--for-judge", asked.for_judge)) if is_it]  # fmt: skip
     if len(ways) > 1:
         raise UsageError("only one way to review at a time", received=" ".join(ways))
     settings = read_settings(config)
@@ -64,6 +67,11 @@ def review(asked: Asked, *, config: str | None, as_json: bool) -> int:
     pairs = queue(select(turn, Selection(suite=asked.suite)), gating)
     if asked.status or (as_json and not asked.bring):
         return _status(turn, read_labels(folder), settings.gate.alpha, as_json=as_json)
+    if asked.for_judge:
+        found = list(judge_labels(pairs, read_labels(folder)))
+        _write(Path(asked.for_judge), "".join(json.dumps(one) + "\n" for one in found))
+        print(one_line(f"{len(found):,} labels in {asked.for_judge}: [judges.NAME] labels = FILE"))
+        return 0
     by = check_name(asked.by or _user())
     if asked.export:
         return _export(Path(asked.export), pairs, read_labels(folder), by)
@@ -176,7 +184,14 @@ def _serve(session: Session, port: int, folder: Path) -> int:
 
 def _export(path: Path, pairs: Sequence[Pair], labels: Labels, by: str) -> int:
     found = list(rows(pairs, labels, by))
-    text = text_of(path, found)
+    _write(path, text_of(path, found))
+    print(one_line(f"{len(found):,} answers of {len(pairs):,} pairs in {path}"))
+    print(one_line(f"fill in value (1, 0, between, or ?) · then: flywheel review --import {path}"))
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    """Somebody may have worked on a file that is there, so it is left alone."""
     if path.exists():
         raise UsageError("the file is there already", received=str(path), next="another name")
     try:
@@ -185,9 +200,6 @@ def _export(path: Path, pairs: Sequence[Pair], labels: Labels, by: str) -> int:
         raise StoreError(
             f"the file cannot be written: {error.strerror}", received=str(path)
         ) from None
-    print(one_line(f"{len(found):,} answers of {len(pairs):,} pairs in {path}"))
-    print(one_line(f"fill in value (1, 0, between, or ?) · then: flywheel review --import {path}"))
-    return 0
 
 
 def _bring(path: Path, pairs: Sequence[Pair], folder: Path, by: str, *, as_json: bool) -> int:

@@ -18,7 +18,7 @@ from tasks.errors import UsageError
 from tasks.json_lines import bad_line, read_lines
 from tasks.report.rows import csv_text, from_cell
 from tasks.report.wording import message_text
-from tasks.review.labels import Label, Labels, answer_digest, label_of
+from tasks.review.labels import Label, Labels, answer_digest, label_of, value_of
 from tasks.review.queue import Pair
 
 COLUMNS = (
@@ -73,6 +73,25 @@ def read_sheet(path: Path, by: str, at: datetime) -> list[Label]:
         why = row.get("why") or ""
         labels.append(label_of({**told, "value": value, "at": stamp, "why": why}, where))
     return labels
+
+
+def judge_labels(pairs: Sequence[Pair], labels: Labels) -> Iterator[dict[str, Any]]:
+    """Lines of a judge's file of labels (tasks/judges): of every answer that people call right or
+    wrong what was asked, the answer, and that. Where they are divided there is no line."""
+    for pair in pairs:
+        sample = pair.item.sample
+        leading = [{"role": "system", "content": sample.system}] if sample.system else []
+        for text in pair.texts:
+            value = value_of(labels, sample.sample_id, text)
+            if value in (0.0, 1.0):
+                by = sorted(labels[sample.sample_id, answer_digest(text)])
+                yield {
+                    "messages": [*leading, *map(dict, sample.messages)],
+                    "answer": text,
+                    "target": sample.target,
+                    "label": value == 1.0,
+                    "by": ", ".join(by),
+                }
 
 
 def _is_csv(path: Path) -> bool:

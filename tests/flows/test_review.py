@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tasks.judges.labels import read_labels as read_judge_labels
 from tasks.review.labels import read_labels
 from tests.flows.application import Application
 from tests.tasks.record.turns import fill, make_run
@@ -62,6 +63,11 @@ def test_a_spreadsheet_goes_out_and_its_labels_come_in_once(app: Application):
         shown.out
     )
     (app.folder / "sheet.csv").unlink()
+    assert app.call("review", "--for-judge", "labels.jsonl").code == 0
+    found = read_judge_labels(app.folder / "labels.jsonl", "j", "reference", (1, 5))
+    told = {(label.item.answers[0], label.value) for label in found}
+    said = {(row["text"], float(row["value"])) for row in rows if row["value"] != "?"}
+    assert told == said
 
 
 @pytest.mark.parametrize(
