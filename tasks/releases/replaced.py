@@ -62,9 +62,12 @@ def replaced(prompts: PromptSet, asked: Iterable[Asked]) -> Iterator[Replaced]:
 
 
 def sentences(release: str, prompts: PromptSet, asked: Iterable[Asked]) -> list[str]:
-    """One a suite and prompt; what is doubtful says what to do."""
+    """One a suite and prompt; what is doubtful says what to do. A prompt that is named for the task
+    and takes the place of one message is that message's next version: nothing to tell."""
     told = []
     for part in replaced(prompts, asked):
+        if part.prompt != DEFAULT and not part.is_doubtful:
+            continue
         share = f"{part.num_replaced:,} of {part.num_samples:,} samples"
         what = f"suite {part.suite}: the prompt {part.prompt!r} of release {release!r} takes the "
         if part.is_doubtful:

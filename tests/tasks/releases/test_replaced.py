@@ -39,3 +39,7 @@ def test_each_task_has_its_own_prompt_and_as_logged_replaces_nothing() -> None:
         ("a", 1), ("c", 1),
     ]  # fmt: skip
     assert list(replaced(AS_LOGGED, asked)) == []
+    # of one message, by the prompt that is named for its task: its next version
+    assert sentences("new", prompts, asked) == []
+    (told,) = sentences("new", prompts, _asked("A", "A2", task="a"))
+    assert "place of 2 different system messages" in told
