@@ -77,6 +77,9 @@ def test_the_page_loads_nothing_and_runs_nothing(judged: Judged) -> None:
             "content",
             "http-equiv",
             "colspan",
+            "tabindex",
+            "role",
+            "aria-label",
         }
         href = attributes.get("href") or "#"
         assert href.startswith("#") or href == "run-0.html"
