@@ -118,16 +118,7 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
             yield bad_line("a session is given twice", where, shown, "a name of its own for each")
             continue
         for sample in drafts:
-            asked = canonical_json(
-                [
-                    sample.task,
-                    sample.conversation.system,
-                    sample.conversation.messages,
-                    sample.conversation.served.to_value(),
-                    sample.session,
-                    sample.step,
-                ]
-            )
+            asked = asked_of(sample)
             if asked in seen and foreign:
                 continue
             if asked in seen:
@@ -140,6 +131,20 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
                 continue
             seen[asked] = number
             yield sample
+
+
+def asked_of(sample: Draft) -> str:
+    """What a sample asks: two of a suite that are the same ask the same."""
+    return canonical_json(
+        [
+            sample.task,
+            sample.conversation.system,
+            sample.conversation.messages,
+            sample.conversation.served.to_value(),
+            sample.session,
+            sample.step,
+        ]
+    )
 
 
 def drafts_of(read: Mapping[str, Any], suite: str, task: str, where: str) -> list[Draft]:

@@ -7,12 +7,14 @@ is in the modules beside this one.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import date
 from typing import Any
 
 from expectations.rules import RuleSet
 from tasks.curate.assemble import Assembled, Counts, assemble, replayable
-from tasks.curate.cautions import cautions
+from tasks.curate.cautions import cautions, reviews_due
 from tasks.curate.evalset import Draft, EvalSet
 from tasks.curate.judge import judged
 from tasks.curate.pins import Pin, read_pins
@@ -91,7 +93,7 @@ def curate(run: Run) -> Receipt:
                 store,
                 run,
                 replace(assembled, eval_set=kept, counts=_recount(assembled.counts, kept)),
-                {**not_taken, "cautions": told + [_expired(p) for p in pins if p not in holding]},
+                {**not_taken, "cautions": told + _due(run.settings, pins, today)},
                 left_out,
                 rule_set,
             )
@@ -121,6 +123,12 @@ def target_resolver(
 def _of_sessions(settings: Settings) -> dict[str, str]:
     """Task → the suite of recorded sessions that asks it."""
     return {suite.task or name: name for name, suite in settings.suites.items() if suite.sessions}
+
+
+def _due(settings: Settings, pins: Sequence[Pin], today: date) -> list[str]:
+    """Of pins and suites whose day has come."""
+    expired = [_expired(pin) for pin in pins if not pin.holds_on(today)]
+    return expired + reviews_due(settings.suites, today)
 
 
 def _expired(pin: Pin) -> str:
