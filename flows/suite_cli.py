@@ -47,3 +47,51 @@ def bring(
     raise typer.Exit(
         bring_suite(source, out, log_format, mapped, force=force, config=config, as_json=as_json)
     )
+
+
+@app.command(name="list")
+def show(config: Config = None, as_json: Json = False) -> None:
+    """The suites: items, digest, owner, purpose, and how often each has decided."""
+    from flows.commands.suite_list import list_suites
+
+    raise typer.Exit(list_suites(config=config, as_json=as_json))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="of [suites.NAME]")],
+    from_logs: Annotated[
+        bool, typer.Option("--from-logs", help="from the calls of the store")
+    ] = False,
+    task: Annotated[str, typer.Option("--task", help="calls of this prompt name only")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="items at most")] = 50,
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="[default: suites/NAME.jsonl]")
+    ] = "",
+    force: Force = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """A suite file to edit, from corrected and typical calls."""
+    from flows.commands.suite_new import new_suite
+
+    raise typer.Exit(
+        new_suite(
+            name, task, limit, out,
+            from_logs=from_logs, force=force, config=config, as_json=as_json,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="file, eval set, or run")],
+    changed: Annotated[str, typer.Argument(metavar="NEW", help="file, eval set, or run")],
+    suite: Annotated[str, typer.Option("--suite", help="of eval sets with several")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Which items two versions of a suite do not share, and what changed of the others."""
+    from flows.commands.suite_diff import diff_suites
+
+    raise typer.Exit(diff_suites(old, changed, suite, config=config, as_json=as_json))

@@ -245,8 +245,12 @@ def _served(record: Mapping[str, Any], messages: Any, where: str) -> Served:
 def _target(record: Mapping[str, Any], where: str) -> str:
     target = record.get("target")
     if target is None or (isinstance(target, str) and not target.strip()):
+        is_open = "target" in record and target is None
         raise bad_line(
-            "a suite line has no target", where, ", ".join(record), "target: what a right answer is"
+            "a suite line has no target" + (": it is null, for somebody to fill in" * is_open),
+            where,
+            ", ".join(record),
+            "target: what a right answer is",
         )
     return well_formed(target) if isinstance(target, str) else canonical_json(target)
 
