@@ -95,3 +95,33 @@ def diff(
     from flows.commands.suite_diff import diff_suites
 
     raise typer.Exit(diff_suites(old, changed, suite, config=config, as_json=as_json))
+
+
+@app.command()
+def coverage(
+    days: Annotated[float, typer.Option("--days", min=0.01, help="before the newest call")] = 7.0,
+    near: Annotated[
+        float, typer.Option("--near", min=0.01, max=1, help="cosine from which an item is near")
+    ] = 0.5,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Which share of the last week's calls no item of a suite is near, and what they ask."""
+    from flows.commands.suite_traffic import show_coverage
+
+    raise typer.Exit(show_coverage(days, near, config=config, as_json=as_json))
+
+
+@app.command()
+def leaks(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE…", help="training data: JSON lines, tables, text")
+    ],
+    suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Which items of suites stand in training data; exit code 1 where any does."""
+    from flows.commands.suite_traffic import find_leaks
+
+    raise typer.Exit(find_leaks(files, suite, config=config, as_json=as_json))

@@ -55,18 +55,23 @@ def shares_of_sets(store: Store, sample_ids: Sequence[str]) -> dict[str, float]:
     return {digest: number / len(sample_ids) for digest, number in rows}
 
 
-def newest_samples(store: Store) -> dict[str, tuple[str, ...]]:
-    """Suite → ids of its samples in the newest eval set of a run that has a verdict, without
-    pins."""
-    digest = store.scalar(
+def newest_decided_set(store: Store) -> str | None:
+    """The eval set of the newest run that has a verdict."""
+    digest: str | None = store.scalar(
         "SELECT r.eval_set_digest FROM runs r JOIN verdicts v USING (run_id) "
         "WHERE r.eval_set_digest IS NOT NULL ORDER BY r.run_id DESC LIMIT 1"
     )
+    return digest
+
+
+def newest_samples(store: Store) -> dict[str, tuple[str, ...]]:
+    """Suite → ids of its samples in the newest eval set of a run that has a verdict, without
+    pins."""
     found: dict[str, list[str]] = {}
     for suite, sample_id in store.rows(
         "SELECT s.suite, s.sample_id FROM eval_set_samples e JOIN samples s USING (sample_id) "
         "WHERE e.eval_set_digest = ? AND s.origin <> ? ORDER BY e.position",
-        [digest, PINNED],
+        [newest_decided_set(store), PINNED],
     ):
         found.setdefault(suite, []).append(sample_id)
     return {suite: tuple(ids) for suite, ids in found.items()}

@@ -38,7 +38,7 @@ Records = list[tuple[str, Mapping[str, Any]]]
 def read(path: Path, mapped: Mapped) -> Imported:
     """Raises UsageError where a file cannot be read, or no column is the question."""
     names = _files(path, mapped.split)
-    records = [record for one in names for record in _records(one)]
+    records = [record for one in names for record in records_of(one)]
     if not records:
         raise UsageError("there are no rows to import", received=str(path))
     left_out = LeftOut()
@@ -173,7 +173,8 @@ def _files(path: Path, wanted: str) -> list[Path]:
     return splits[wanted] if wanted else next(iter(splits.values()))
 
 
-def _records(path: Path) -> Records:
+def records_of(path: Path) -> Records:
+    """Where each row stands, and the row. Raises UsageError."""
     file = ResultFile(path)
     if file.kind == "parquet":
         return _parquet(file)
