@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from flows.terminal import Table, console, print_json, print_table
 from tasks.curate.cautions import reviews_due
 from tasks.curate.suites import read_suite
+from tasks.evidence.reuse import Reuse, reuse_of, worn_sentence
 from tasks.model.visible import one_line
 from tasks.settings import Settings, SuiteSettings, read_settings
 from tasks.store import Store
 from tasks.store.evals.reuse import newest_samples, read_decided_suites, shares_of_sets
 from tasks.suites.items import digest_of
-from tasks.suites.reuse import Reuse, reuse_of, worn_sentence
 from tasks.suites.versions import items_of
 
 _COLUMNS = (

@@ -22,6 +22,7 @@ from tasks.curate.sessions import numbered
 from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
+from tasks.evidence.worn import worn_suites
 from tasks.model.canonical import canonical_json
 from tasks.model.receipt import Receipt
 from tasks.rules.in_force import samples_rules
@@ -46,6 +47,7 @@ def curate(run: Run) -> Receipt:
     """
     suites, rule_set = read_suites(run.settings), samples_rules(run.settings)
     declared = suite_rules(run.settings, ())
+    gating = {rule.name for rule in declared if rule.is_gating}
     pins = read_pins(run.settings)
     today = run.clock().date()
     holding = [pin for pin in pins if pin.holds_on(today)]
@@ -64,7 +66,7 @@ def curate(run: Run) -> Receipt:
         resolver,
         run.settings.curate,
         run.request.seed,
-        gating={rule.name for rule in declared if rule.is_gating},
+        gating=gating,
         pins=[pin.draft for pin in holding],
     )
     if not assembled.eval_set.samples:
@@ -88,6 +90,7 @@ def curate(run: Run) -> Receipt:
             assembled.drawn.uncovered,
             assembled.applications,
         )
+        told += worn_suites(store, kept.samples, gating, run.settings.gate.alpha)
         with store.transaction():
             receipt = _write(
                 store,

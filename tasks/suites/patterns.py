@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import regex
+
 #: from the beginning; `.` is any character, line ends too
 _BEGIN = r"(?s)\A"
 
@@ -35,6 +37,15 @@ def ends_with(text: str) -> str:
 def found(expression: str) -> str:
     """An expression of theirs, in which `.` is no line end."""
     return rf"(?=.*(?-s:{expression}))"
+
+
+def compiles(expression: str) -> bool:
+    """Whether theirs is an expression here too."""
+    try:
+        regex.compile(found(expression))
+    except regex.error:
+        return False
+    return True
 
 
 def negated(demand: str) -> str:

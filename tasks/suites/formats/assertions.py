@@ -162,7 +162,7 @@ def _demand(kind: str, value: Any) -> str:
     if kind == "starts-with":
         return patterns.starts_with(text)
     if kind == "regex":
-        return patterns.found(text)
+        return patterns.found(text) if patterns.compiles(text) else ""
     return patterns.contains(text, ignore_case=kind == "icontains")
 
 

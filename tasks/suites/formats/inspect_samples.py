@@ -51,7 +51,7 @@ def line_of(sample: Mapping[str, Any], where: str, left_out: LeftOut) -> dict[st
     if isinstance(asked, list):
         line["messages"] = [dict(message_of(one)) for one in asked if isinstance(one, dict)]
     else:
-        line["input"] = asked
+        line["input"] = str(asked) if isinstance(asked, int | float) else asked
     line["target"] = joined(sample.get("target"))
     metadata = sample.get("metadata")
     if isinstance(metadata, dict) and (slices := texts(metadata)):

@@ -61,7 +61,11 @@ def read(path: Path, mapped: Mapped) -> Imported:
         for where, record in records
     ]  # fmt: skip
     items = with_numbers(items)
-    notes = [] if target else ["no column is known to be the target: name it by --target"]
+    notes = (
+        []
+        if target or asked == "messages"
+        else ["no column is known to be the target: name it by --target"]
+    )
     if choices:
         notes.append("choices stand below the question, A to Z, and the target is a letter")
     name = path.stem if path.is_file() else path.resolve().name
@@ -94,6 +98,8 @@ def _line(
     question, wanted = record.get(asked), None if target is None else record.get(target)
     if asked == "messages" and isinstance(question, str):
         question = _parsed(question)
+    if asked == "messages" and target is None:
+        question, wanted = _answered(question)
     listed, labels = _choices(record.get(choices)) if choices else ([], [])
     if listed:
         question = with_choices(question, listed)
@@ -110,6 +116,15 @@ def _line(
     if told or more:
         line["slices"] = {**line.get("slices", {}), **more, **told}
     return line
+
+
+def _answered(messages: Any) -> tuple[Any, Any]:
+    """Of a conversation that ends with an answer, as examples to train on do: what comes before
+    it, and the answer."""
+    last = messages[-1] if isinstance(messages, list) and len(messages) > 1 else None
+    if isinstance(last, dict) and last.get("role") == "assistant" and last.get("content"):
+        return messages[:-1], last["content"]
+    return messages, None
 
 
 def _choices(value: Any) -> tuple[list[str], list[str]]:

@@ -248,6 +248,23 @@ def test_the_same_question_again_and_a_missing_target_are_told(tmp_path: Path):
     assert f"{path}:5" in told[2]
 
 
+def test_examples_to_train_on_and_numbers_as_questions(tmp_path: Path):
+    chat = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
+    path = lines(tmp_path / "chat.jsonl", [{"messages": chat}, {"messages": chat[:1] * 2}])
+    (file,), _ = imported(path)
+    assert file.lines[0] == {"messages": chat[:1], "target": "4"}
+    assert file.lines[1]["target"] is None
+    (file,), _ = imported(lines(tmp_path / "n.jsonl", [{"input": 7, "ideal": [8, 9]}]))
+    assert file.lines[0] == {"input": "7", "target": "8\n9"}
+
+
+def test_an_expression_that_is_none_here_is_told(tmp_path: Path):
+    test = {"vars": {"q": "a"}, "assert": [{"type": "regex", "value": "(?<=a"}]}
+    (file,), told = imported(write(tmp_path / "t.json", [test]))
+    assert file.num_open == 1
+    assert any(one.startswith("assertion regex has no equivalent") for one in told)
+
+
 HOSTILE = {
     "bad.yaml": ("a: [1\nb: {", "bad.yaml:2"),
     "bomb.yaml": ("a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(

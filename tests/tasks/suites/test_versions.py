@@ -17,13 +17,14 @@ from tasks.curate.assemble import assemble
 from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import UsageError
+from tasks.evidence.reuse import MANY_DECISIONS, reuse_of
+from tasks.evidence.worn import worn_suites
 from tasks.settings import CurateSettings, Settings, read_settings
 from tasks.store import Store
 from tasks.store.control.verdicts import write_verdict
 from tasks.store.evals.reuse import read_decided_suites, shares_of_sets
-from tasks.store.evals.samples import write_eval_set
+from tasks.store.evals.samples import read_eval_set, write_eval_set
 from tasks.suites.differences import differences
-from tasks.suites.reuse import MANY_DECISIONS, reuse_of
 from tasks.suites.versions import of_file, of_set
 
 NOW = datetime.fromisoformat("2026-11-24T12:00:00")
@@ -177,7 +178,11 @@ def test_a_suite_that_has_decided_too_often_is_told_until_it_is_renewed(
     assert listed()["route"]["is_worn"] is False
     with Store.open(settings.store_path) as store:
         decide(store, digest, turns[-1:])
+        samples = read_eval_set(store, digest)
+        told = list(worn_suites(store, samples, {"route", "other"}, 0.05))
+        assert list(worn_suites(store, samples, {"other"}, 0.05)) == []
     worn = listed()
+    assert told == worn["cautions"][:1]
     assert worn["route"]["is_worn"] is True
     assert worn["route"]["num_challengers"] == MANY_DECISIONS
     assert "chance of up to 50% (decisions × alpha / 2, alpha 0.05)" in worn["cautions"][0]
