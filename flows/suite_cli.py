@@ -102,7 +102,7 @@ def coverage(
     days: Annotated[float, typer.Option("--days", min=0.01, help="before the newest call")] = 7.0,
     near: Annotated[
         float, typer.Option("--near", min=0.01, max=1, help="cosine from which an item is near")
-    ] = 0.5,
+    ] = 0.4,
     config: Config = None,
     as_json: Json = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from datetime import datetime, timedelta
@@ -78,3 +79,27 @@ def test_the_last_week_is_counted_and_what_is_asked_most_comes_first(
     show_coverage(30, 0.5, config=None, as_json=False)
     shown = capsys.readouterr().out
     assert "55% of the calls of the last 30 days (6 of 11) have none of 1 items near them" in shown
+
+
+@pytest.mark.realdata
+def test_the_default_tells_known_intents_from_others(shared: Path):
+    """The row of the default in docs/suites.md."""
+
+    def read(name: str) -> list[dict[str, str]]:
+        with gzip.open(shared / "datasets" / f"clinc_small_{name}.jsonl.gz", "rt") as file:
+            return [json.loads(line) for line in file]
+
+    def far(asked: list[dict[str, str]], items: list[dict[str, str]]) -> float:
+        texts = [tuple(one["text"] for one in some) for some in (asked, items)]
+        cosines = nearest(*(Asked(some, (None,) * len(some)) for some in texts))
+        return round(float((cosines < 0.4).mean()), 2)
+
+    rng = random.Random(0)
+    known = read("train")
+    rng.shuffle(known)
+    items, others = known[:3750], known[3750:]
+    intents = rng.sample(sorted({one["intent"] for one in known}), 30)
+    without = [one for one in items if one["intent"] not in intents]
+    assert far(others, items) == 0.13
+    assert far([one for one in others if one["intent"] in intents], without) == 0.54
+    assert far(read("oos"), items) == 0.82
