@@ -54,6 +54,8 @@ def parts(
     else:
         header = file.document
         samples = header.get("samples") or ()
+        if not isinstance(samples, list | tuple):
+            raise file.refused("its samples are no list", None, repr(samples))
     told = header.get("eval")
     if not isinstance(told, dict):
         raise file.refused("is no log of Inspect: its header has no `eval`")

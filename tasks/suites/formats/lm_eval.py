@@ -51,7 +51,8 @@ def _item(
     if not requests or not isinstance(requests[0][0], str):
         raise file.refused("its arguments hold no request", number, repr(line.get("arguments")))
     metrics = line.get("metrics")
-    metrics = metrics if isinstance(metrics, list) else [key for key in _SCORERS if key in line]
+    metrics = map(str, metrics) if isinstance(metrics, list) else (k for k in _SCORERS if k in line)
+    metrics = list(metrics)
     told: dict[str, Any] = {"id": str(line["doc_id"]), **_asked(requests[0][0])}
     if _is_choice(requests):
         return _choice(told, requests, line.get("target"), where, left_out)

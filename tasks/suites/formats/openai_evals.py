@@ -244,7 +244,7 @@ def _rubric(criterion: Mapping[str, Any], values: Mapping[str, Any]) -> str:
         for message in _listed(criterion.get("input"))
         if isinstance(message, dict) and isinstance(content := message.get("content"), str)
     ]
-    passing = criterion.get("passing_labels")
+    passing = _listed(criterion.get("passing_labels"))
     return "\n".join([*told, *([f"right: {', '.join(map(str, passing))}"] if passing else [])])
 
 
