@@ -23,6 +23,7 @@ from flows.options import (
     Verbose,
     taking,
 )
+from flows.suite_cli import app as suite
 
 app = typer.Typer(
     name="flywheel",
@@ -31,6 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From production LLM logs to a trustworthy answer: may this release ship?",
 )
+app.add_typer(suite, name="suite")
 
 
 def _version(said: bool) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from flows.options import Options
 from flows.stages import STAGES
 from flows.terminal import print_json
 from flows.turn import request_from
+from tasks.curate.cautions import reviews_due
 from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.model.visible import one_line
 from tasks.preflight import find_problems
@@ -15,10 +18,13 @@ from tasks.settings import CONFIG_NAME, read_settings
 
 def check(*, config: str | None, as_json: bool) -> int:
     problems = problems_of(config)
-    cautions = () if problems else told_before(read_settings(config))
+    cautions: list[str] = []
+    if not problems:
+        settings = read_settings(config)
+        cautions = [*told_before(settings), *reviews_due(settings.suites, datetime.now(UTC).date())]
     if as_json:
         objects = [problem.to_dict() for problem in problems]
-        told = {"problems": objects, "cautions": list(cautions), "success": not problems}
+        told = {"problems": objects, "cautions": cautions, "success": not problems}
         print_json(told)
     else:
         for problem in problems:

@@ -43,8 +43,8 @@ _EXAMPLE = {
     "model": '"path/to/model"', "logs": '["logs/*.jsonl"]', "champion": '"current"',
     "challenger": '"next"', "measure": '"output_tokens"',
 }  # fmt: skip
-#: what to show for the margin of a suite, the one key without a default of its own
-_WHERE_UNSET = 0.05
+#: what to show for keys without a default of their own
+_WHERE_UNSET = {"margin": "0.05", "review_by": "2027-01-01"}
 
 
 def config_text() -> str:
@@ -86,7 +86,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
     lines: list[str] = []
     for name, field in _plain_fields(model):
         default = field.get_default(call_default_factory=True)
-        value = _toml(_WHERE_UNSET if default is None else default)
+        value = _WHERE_UNSET[name] if default is None else _toml(default)
         shown = f"{name} = {_EXAMPLE[name]}" if name in _EXAMPLE else f"# {name} = {value}"
         lines += [f"# {field.description}", shown]
     return lines

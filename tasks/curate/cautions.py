@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 
 from tasks.curate.frame import UNJUDGED, Uncovered
 from tasks.model.sample import Sample
 from tasks.model.verdict import SuiteRule
 from tasks.scoring.worth import worth_of
+from tasks.settings import SuiteSettings
 
 _MAX_SHOWN_CHARS = 60
 _WHAT_PEOPLE_SAID = {"failed": "failed", "liked": "were liked", "unjudged": "were not judged"}
@@ -33,6 +35,16 @@ def cautions(
             "together; log a session id for each conversation"
         )
     return told
+
+
+def reviews_due(suites: Mapping[str, SuiteSettings], today: date) -> list[str]:
+    """Of suites whose day of review has come."""
+    return [
+        f"suite {name} was to be reviewed by {suite.review_by}: its owner "
+        f"{suite.owner or '(nobody)'} looks at it and sets another day"
+        for name, suite in suites.items()
+        if suite.review_by is not None and suite.review_by <= today
+    ]
 
 
 def min_clusters(alpha: float, margin: float, samples_a_cluster: float = 1.0) -> int:

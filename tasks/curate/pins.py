@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.curate.evalset import Draft
+from tasks.curate.lines import line_of_call
 from tasks.curate.suites import KEYS as SUITE_KEYS
 from tasks.curate.suites import drafts_of
 from tasks.errors import UsageError, did_you_mean
@@ -78,14 +79,10 @@ def add_pin(
 ) -> Pin:
     """Pin a call, of which the texts are masked already. Raises UsageError where it is pinned."""
     path = pins_path(settings)
-    system = call.conversation.system
-    leading = [] if system is None else [{"role": "system", "content": system}]
     record = {
         "suite": suite,
-        "messages": [*leading, *map(dict, call.conversation.messages)],
+        **line_of_call(call),
         "target": target,
-        **_served(call),
-        **({"task": call.task} if call.task else {}),
         "request_id": call.request_id,
         "why": why,
         "owner": owner,
@@ -102,17 +99,6 @@ def add_pin(
             )
     append_line(path, record)
     return pin
-
-
-def _served(call: LoggedCall) -> dict[str, Any]:
-    """What the model was told beside the messages, by the names of a suite line."""
-    served = call.conversation.served
-    told = {
-        "tools": list(served.tools),
-        "chat_template_kwargs": dict(served.template),
-        "continue_final_message": served.continues,
-    }
-    return {name: value for name, value in told.items() if value}
 
 
 def _pin(record: Mapping[str, Any], where: str, settings: Settings) -> Pin:

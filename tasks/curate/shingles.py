@@ -110,8 +110,12 @@ def without_common(shingles: Shingles, families: NDArray[np.int64]) -> tuple[Shi
     return _packed(sets), is_changed
 
 
+def words_of(text: str) -> list[str]:
+    return _WORD.findall(text)
+
+
 def _shingle_set(text: str, hashes: _WordHashes) -> NDArray[np.uint64]:
-    words = _WORD.findall(text)
+    words = words_of(text)
     words += [_PADDING] * (WIDTH - len(words))
     codes = np.array([hashes[word] for word in words], dtype=np.uint64)
     last = len(codes) - WIDTH + 1

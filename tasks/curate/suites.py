@@ -118,16 +118,7 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
             yield bad_line("a session is given twice", where, shown, "a name of its own for each")
             continue
         for sample in drafts:
-            asked = canonical_json(
-                [
-                    sample.task,
-                    sample.conversation.system,
-                    sample.conversation.messages,
-                    sample.conversation.served.to_value(),
-                    sample.session,
-                    sample.step,
-                ]
-            )
+            asked = asked_of(sample)
             if asked in seen and foreign:
                 continue
             if asked in seen:
@@ -140,6 +131,20 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
                 continue
             seen[asked] = number
             yield sample
+
+
+def asked_of(sample: Draft) -> str:
+    """What a sample asks: two of a suite that are the same ask the same."""
+    return canonical_json(
+        [
+            sample.task,
+            sample.conversation.system,
+            sample.conversation.messages,
+            sample.conversation.served.to_value(),
+            sample.session,
+            sample.step,
+        ]
+    )
 
 
 def drafts_of(read: Mapping[str, Any], suite: str, task: str, where: str) -> list[Draft]:
@@ -240,8 +245,12 @@ def _served(record: Mapping[str, Any], messages: Any, where: str) -> Served:
 def _target(record: Mapping[str, Any], where: str) -> str:
     target = record.get("target")
     if target is None or (isinstance(target, str) and not target.strip()):
+        is_open = "target" in record and target is None
         raise bad_line(
-            "a suite line has no target", where, ", ".join(record), "target: what a right answer is"
+            "a suite line has no target" + (": it is null, for somebody to fill in" * is_open),
+            where,
+            ", ".join(record),
+            "target: what a right answer is",
         )
     return well_formed(target) if isinstance(target, str) else canonical_json(target)
 

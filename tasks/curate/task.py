@@ -7,12 +7,14 @@ is in the modules beside this one.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import date
 from typing import Any
 
 from expectations.rules import RuleSet
 from tasks.curate.assemble import Assembled, Counts, assemble, replayable
-from tasks.curate.cautions import cautions
+from tasks.curate.cautions import cautions, reviews_due
 from tasks.curate.evalset import Draft, EvalSet
 from tasks.curate.judge import judged
 from tasks.curate.pins import Pin, read_pins
@@ -20,6 +22,7 @@ from tasks.curate.sessions import numbered
 from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
+from tasks.evidence.worn import worn_suites
 from tasks.model.canonical import canonical_json
 from tasks.model.receipt import Receipt
 from tasks.rules.in_force import samples_rules
@@ -44,6 +47,7 @@ def curate(run: Run) -> Receipt:
     """
     suites, rule_set = read_suites(run.settings), samples_rules(run.settings)
     declared = suite_rules(run.settings, ())
+    gating = {rule.name for rule in declared if rule.is_gating}
     pins = read_pins(run.settings)
     today = run.clock().date()
     holding = [pin for pin in pins if pin.holds_on(today)]
@@ -62,7 +66,7 @@ def curate(run: Run) -> Receipt:
         resolver,
         run.settings.curate,
         run.request.seed,
-        gating={rule.name for rule in declared if rule.is_gating},
+        gating=gating,
         pins=[pin.draft for pin in holding],
     )
     if not assembled.eval_set.samples:
@@ -86,12 +90,13 @@ def curate(run: Run) -> Receipt:
             assembled.drawn.uncovered,
             assembled.applications,
         )
+        told += worn_suites(store, kept.samples, gating, run.settings.gate.alpha)
         with store.transaction():
             receipt = _write(
                 store,
                 run,
                 replace(assembled, eval_set=kept, counts=_recount(assembled.counts, kept)),
-                {**not_taken, "cautions": told + [_expired(p) for p in pins if p not in holding]},
+                {**not_taken, "cautions": told + _due(run.settings, pins, today)},
                 left_out,
                 rule_set,
             )
@@ -121,6 +126,12 @@ def target_resolver(
 def _of_sessions(settings: Settings) -> dict[str, str]:
     """Task → the suite of recorded sessions that asks it."""
     return {suite.task or name: name for name, suite in settings.suites.items() if suite.sessions}
+
+
+def _due(settings: Settings, pins: Sequence[Pin], today: date) -> list[str]:
+    """Of pins and suites whose day has come."""
+    expired = [_expired(pin) for pin in pins if not pin.holds_on(today)]
+    return expired + reviews_due(settings.suites, today)
 
 
 def _expired(pin: Pin) -> str:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -469,6 +470,10 @@ class SuiteSettings(Section):
         "guard", description="primary may win, guard must not lose, report only informs"
     )
     owner: str = Field("", description="who answers for this suite")
+    purpose: str = Field("", description="what it is there to find out")
+    review_by: date | None = Field(
+        None, description="a day, such as 2027-01-01; from then on `check` and runs ask for a look"
+    )
     slices: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=dict,
         description="guarded slices with their margins: no value of one may lose more",
@@ -554,6 +559,7 @@ class Settings(Section):
             "review": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env"}},
+            "suites": {"__all__": {"purpose", "review_by"}},
         }
         values = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         text = json.dumps(values, sort_keys=True)

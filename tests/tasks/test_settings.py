@@ -209,3 +209,13 @@ def test_a_run_is_the_same_under_another_budget_and_other_limits():
 
     assert digest() == digest(requests={"timeout_s": 3.0}, api_key_env="KEY")
     assert digest() != digest(endpoint="responses")
+
+
+def test_what_a_suite_is_for_changes_no_digest():
+    def digest(**suite: object) -> str:
+        return parse_settings({"suites": {"order": suite}}, base="").digest
+
+    assert digest() == digest(purpose="orders are found", review_by=date(2027, 1, 1))
+    assert digest() != digest(owner="support")
+    with pytest.raises(UsageError, match="review_by"):
+        digest(review_by="soon")

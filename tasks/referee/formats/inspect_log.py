@@ -21,20 +21,7 @@ def is_document(value: Any) -> bool:
 
 
 def read(file: ResultFile) -> Results:
-    if file.is_zip:
-        headers = [value for name, value in file.members("header.json")]
-        # of a log that was not finished there is only how it began
-        headers += [value for name, value in file.members("_journal/start.json")]
-        if not headers:
-            raise file.refused("is a zip file without header.json, so no log of Inspect")
-        header = headers[0]
-        samples: Iterable[Any] = (value for _, value in file.members("samples/"))
-    else:
-        header = file.document
-        samples = header.get("samples") or ()
-    told = header.get("eval")
-    if not isinstance(told, dict):
-        raise file.refused("is no log of Inspect: its header has no `eval`")
+    header, told, samples = parts(file)
     suite = str(told.get("task") or file.stem).rpartition("/")[2]
     rows = [_row(suite, sample) for sample in samples if isinstance(sample, dict)]
     if not rows:
@@ -49,6 +36,30 @@ def read(file: ResultFile) -> Results:
         rows=rows,
         notes=tuple(_notes(file, header, len(rows))),
     )
+
+
+def parts(
+    file: ResultFile,
+) -> tuple[Mapping[str, Any], Mapping[str, Any], Iterable[Any]]:
+    """Of a log: its header, what `eval` in it tells of the task, and its samples. Raises
+    UsageError where it is none."""
+    if file.is_zip:
+        headers = [value for name, value in file.members("header.json")]
+        # of a log that was not finished there is only how it began
+        headers += [value for name, value in file.members("_journal/start.json")]
+        if not headers:
+            raise file.refused("is a zip file without header.json, so no log of Inspect")
+        header = headers[0]
+        samples: Iterable[Any] = (value for _, value in file.members("samples/"))
+    else:
+        header = file.document
+        samples = header.get("samples") or ()
+        if not isinstance(samples, list | tuple):
+            raise file.refused("its samples are no list", None, repr(samples))
+    told = header.get("eval")
+    if not isinstance(told, dict):
+        raise file.refused("is no log of Inspect: its header has no `eval`")
+    return header, told, samples
 
 
 def _notes(file: ResultFile, header: Mapping[str, Any], num_rows: int) -> Iterator[str]:

@@ -40,6 +40,11 @@ csv.field_size_limit(2**27)
 
 
 def read_csv(file: ResultFile) -> Results:
+    return read(file, csv_records(file))
+
+
+def csv_records(file: ResultFile) -> list[tuple[int, dict[str, Any]]]:
+    """The rows of a CSV with the numbers of their lines. Raises UsageError."""
     reader = csv.DictReader(io.StringIO(file.text, newline=""), strict=True)
     records: list[tuple[int, dict[str, Any]]] = []
     try:
@@ -54,7 +59,7 @@ def read_csv(file: ResultFile) -> Results:
         raise file.refused(f"is not CSV: {error}", reader.line_num) from None
     if len(set(columns)) < len(columns):
         raise file.refused("two columns have the same name", 1, ", ".join(columns))
-    return read(file, records)
+    return records
 
 
 def split(value: Any) -> list[dict[str, Any]] | None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
-from tasks.curate.cautions import cautions, min_clusters
+from tasks.curate.cautions import cautions, min_clusters, reviews_due
 from tasks.curate.frame import Uncovered
 from tasks.model.sample import Sample
 from tasks.model.verdict import SuiteRule
+from tasks.settings import SuiteSettings
 
 _RULE = SuiteRule("order", "guard", 0.05, "exact_match")
 
@@ -83,3 +85,15 @@ def test_a_suite_selected_by_outcome_is_named_with_what_would_help() -> None:
 def test_a_session_of_most_calls_is_named() -> None:
     (told,) = cautions([], [], 0.05, (), {"svc-1": 1_200})
     assert "session 'svc-1' holds 1,200 calls" in told
+
+
+def test_a_suite_whose_day_of_review_has_come_is_named_with_its_owner() -> None:
+    suites = {
+        "order": SuiteSettings(owner="support", review_by=date(2027, 1, 1)),
+        "mood": SuiteSettings(review_by=date(2027, 1, 2)),
+        "product": SuiteSettings(),
+    }
+    assert reviews_due(suites, date(2026, 12, 31)) == []
+    (told,) = reviews_due(suites, date(2027, 1, 1))
+    assert told.startswith("suite order was to be reviewed by 2027-01-01: its owner support")
+    assert "(nobody)" in reviews_due(suites, date(2027, 1, 2))[1]

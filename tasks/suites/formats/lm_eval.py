@@ -1,0 +1,126 @@
+"""Samples of lm-eval (`--log_samples`): samples_TASK_TIME.jsonl, a line a sample and filter.
+
+The question is the request as it was made, examples and all. Where a sample chooses among
+continuations, the question is what they have in common and the target is the right one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks.referee.files import ResultFile
+from tasks.referee.formats.lm_eval import is_line, task_of
+from tasks.suites.imported import Imported, Item, LeftOut, ScorerValue, final_number, joined
+
+FORMAT = "lm-eval"
+_SCORERS: Mapping[str, str] = {
+    "exact_match": "exact_match", "acc": "exact_match", "acc_norm": "exact_match",
+    "contains": "includes", "f1": "token_f1", "rougeL": "rouge_l", "rougeLsum": "rouge_l",
+    "bleu": "bleu", "chrf": "chrf", "em": "exact_match",
+}  # fmt: skip
+
+
+def read(file: ResultFile) -> Imported:
+    left_out = LeftOut()
+    items: dict[str, Item] = {}
+    filters: dict[str, None] = {}
+    for number, line in file.lines:
+        if not is_line(line):
+            raise file.refused("is no sample of lm-eval: doc_id or filtered_resps lacks", number)
+        filters.setdefault(str(line.get("filter") or "none"))
+        where = f"{file.path}:{number}"
+        key = str(line["doc_id"])
+        if key not in items:  # else another filter of the same answer
+            items[key] = _item(file, line, where, number, left_out)
+    notes = []
+    if set(filters) != {"none"}:
+        notes.append(
+            f"lm-eval read answers by filters ({', '.join(filters)}), which a suite does not have: "
+            "the scorer reads the whole answer; see numeric, or regex with a pattern"
+        )
+    name = task_of(file) or file.stem
+    return Imported(FORMAT, name, str(file.path), tuple(items.values()), left_out, tuple(notes))
+
+
+def _item(
+    file: ResultFile, line: Mapping[str, Any], where: str, number: int, left_out: LeftOut
+) -> Item:
+    requests = _requests(line.get("arguments"))
+    if not requests or not isinstance(requests[0][0], str):
+        raise file.refused("its arguments hold no request", number, repr(line.get("arguments")))
+    metrics = line.get("metrics")
+    metrics = map(str, metrics) if isinstance(metrics, list) else (k for k in _SCORERS if k in line)
+    metrics = list(metrics)
+    told: dict[str, Any] = {"id": str(line["doc_id"]), **_asked(requests[0][0])}
+    if _is_choice(requests):
+        return _choice(told, requests, line.get("target"), where, left_out)
+    for metric in metrics:
+        if metric not in _SCORERS:
+            left_out.add(f"metric {metric} has no scorer here", where)
+    target = line.get("target")
+    if (last := final_number(target)) is not None:
+        return Item(where, {**told, "target": last}, "numeric")
+    known = [_SCORERS[metric] for metric in metrics if metric in _SCORERS]
+    return Item(where, {**told, "target": joined(target)}, known[0] if known else "")
+
+
+def _requests(arguments: Any) -> list[Sequence[Any]]:
+    """The requests of a sample, each its arguments: of 0.4.3 and later a table, before a list."""
+    if isinstance(arguments, dict):
+        found = [
+            [one[key] for key in sorted(one)] if isinstance(one, dict) else one
+            for one in arguments.values()
+        ]
+    else:
+        found = arguments if isinstance(arguments, list) else []
+    # of APIs, where a conversation is a list that holds its JSON text
+    return [
+        [one[0][0] if isinstance(one[0], list) and one[0] else one[0], *one[1:]]
+        for one in found
+        if isinstance(one, list | tuple) and one
+    ]
+
+
+def _asked(prompt: str) -> dict[str, Any]:
+    """With a chat template it may be the JSON of its messages."""
+    if prompt.startswith("[{"):
+        try:
+            messages = json.loads(prompt)
+        except (ValueError, RecursionError):
+            return {"input": prompt}
+        if all(isinstance(one, dict) and {"role", "content"} <= one.keys() for one in messages):
+            return {"messages": [{key: one[key] for key in ("role", "content")}
+                                 for one in messages]}  # fmt: skip
+    return {"input": prompt}
+
+
+def _is_choice(requests: Sequence[Sequence[Any]]) -> bool:
+    return len(requests) > 1 and all(len(one) > 1 and isinstance(one[1], str) for one in requests)
+
+
+def _choice(
+    told: dict[str, Any],
+    requests: Sequence[Sequence[Any]],
+    target: Any,
+    where: str,
+    left_out: LeftOut,
+) -> Item:
+    continuations = [str(one[1]).strip() for one in requests]
+    scorer: ScorerValue = "exact_match"
+    if len({str(one[0]) for one in requests}) > 1:
+        left_out.add("chooses among questions, not among continuations: fill in its target", where)
+        return Item(where, {**told, "target": None}, scorer)
+    left_out.add("chooses by log-likelihood, and here an answer is written and compared", where)
+    right: str | None = None
+    if isinstance(target, str) and target.strip().lstrip("-").isdigit() and (
+        target.strip() not in continuations
+    ):  # fmt: skip
+        target = int(target)
+    if isinstance(target, int) and 0 <= target < len(continuations):
+        right = continuations[target]
+    elif isinstance(target, str) and target.strip() in continuations:
+        right = target.strip()
+    comment = "choices: " + " | ".join(continuations)
+    return Item(where, {**told, "target": right, "comment": comment}, scorer)
