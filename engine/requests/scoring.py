@@ -60,6 +60,7 @@ def score_of(part: Part) -> Score:
         num_tokens=len(logprobs),
         is_greedy=request.greedy_ids[begin:] == [*targets[begin:-1], part.last],
         top_logprobs=tuple(request.top_logprobs[begin:]),
+        num_context_tokens=part.first_target + 1,
     )
 
 
