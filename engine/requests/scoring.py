@@ -89,7 +89,9 @@ def join(scores: Sequence[Score]) -> Score:
     if failed is not None:
         return _failed(num_tokens, failed)
     logprobs = tuple(logprob for score in scores for logprob in score.token_logprobs)
-    return Score(sum(logprobs), logprobs, num_tokens, all(score.is_greedy for score in scores))
+    is_greedy = all(score.is_greedy for score in scores)
+    context = scores[0].num_context_tokens if scores else 0
+    return Score(sum(logprobs), logprobs, num_tokens, is_greedy, num_context_tokens=context)
 
 
 def _failed(num_tokens: int, cause: Request | Score) -> Score:
