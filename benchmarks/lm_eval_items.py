@@ -57,7 +57,13 @@ def hellaswag(folder: Path, num_items: int) -> Task:
                           "endings": row["endings"], "label": str(row["label"])})  # fmt: skip
         if len(lines) >= num_items:
             break
-    return Task("hellaswag", list(lines.values()), CHOOSE, {"task": "hellaswag"}, documents)
+    return Task(
+        "hellaswag",
+        list(lines.values()),
+        CHOOSE,
+        {"definition": "hellaswag/hellaswag.yaml"},
+        documents,
+    )
 
 
 def _cleaned(text: str) -> str:
@@ -78,7 +84,7 @@ def bbh(folder: Path, name: str, definition: dict[str, Any], num_items: int) -> 
         for row in rows
     ]  # fmt: skip
     task = f"leaderboard_bbh_{name}"
-    return Task(task, lines, CHOOSE, {"task": task}, rows)
+    return Task(task, lines, CHOOSE, {"definition": f"leaderboard/bbh_mc/{name}.yaml"}, rows)
 
 
 def gsm8k(folder: Path, num_items: int, *, weighs: bool) -> Task:
@@ -92,7 +98,7 @@ def gsm8k(folder: Path, num_items: int, *, weighs: bool) -> Task:
             for prompt, row in zip(prompts, rows, strict=True)
         ]
         config |= {
-            "task": "gsm8k_likelihood", "output_type": "loglikelihood", "test_split": "test",
+            "output_type": "loglikelihood", "test_split": "test",
             "doc_to_text": "Question: {{question}}\nAnswer:", "doc_to_target": " {{answer}}",
             "metric_list": [{"metric": "perplexity"}, {"metric": "acc"}],
         }  # fmt: skip
@@ -101,4 +107,4 @@ def gsm8k(folder: Path, num_items: int, *, weighs: bool) -> Task:
         {"input": prompt, "target": row["answer"].split("#### ")[1].replace(",", "")}
         for prompt, row in zip(prompts, rows, strict=True)
     ]
-    return Task("gsm8k", lines, WRITE, config | {"task": "gsm8k"}, rows)
+    return Task("gsm8k", lines, WRITE, config | {"definition": "gsm8k/gsm8k.yaml"}, rows)

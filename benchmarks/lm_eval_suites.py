@@ -93,14 +93,18 @@ def run_lm_eval(
     folder: Path, python: str, model: Path, tasks: Sequence[Task], threads: int
 ) -> tuple[float, dict[str, Any]]:
     folder.mkdir(parents=True)
-    configs = []
+    configs = {}
     for task in tasks:
         file = folder / f"{task.name}.jsonl"
         split = "validation" if task.name == "hellaswag" else "test"
         file.write_text("".join(json.dumps(row) + "\n" for row in task.documents))
-        configs.append({**task.config, "dataset_path": "json", "dataset_name": None,
-                        "training_split": None,
-                        "dataset_kwargs": {"data_files": {split: str(file)}}})  # fmt: skip
+        configs[task.name] = {
+            **task.config,
+            "dataset_path": "json",
+            "dataset_name": None,
+            "training_split": None,
+            "dataset_kwargs": {"data_files": {split: str(file)}},
+        }
     job, out = folder / "job.json", folder / "out.json"
     job.write_text(json.dumps({"model": str(model), "threads": threads, "tasks": configs,
                                "out": str(out)}))  # fmt: skip
