@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InvalidRequestError
+from engine.loading.chat import Chat
 from engine.options import EngineOptions
 from engine.requests.answers import completion, samples
 from engine.requests.intake import Intake, check_top_logprobs, sampling_params_for
@@ -98,12 +99,13 @@ class LLM:
 
     def score(
         self,
-        pairs: Sequence[tuple[Text, Text]],
+        pairs: Sequence[tuple[Text | Chat, Text]],
         progress: Progress | None = None,
         top_logprobs: int = 0,
     ) -> list[Score]:
         """Log-likelihood of every continuation after its context, in the order given. Texts or
-        token ids. top_logprobs: so many most probable tokens in the place of each token as well.
+        token ids; the context of a text may be a Chat, as its model's template writes it.
+        top_logprobs: so many most probable tokens in the place of each token as well.
         """
         _check_list(pairs, "pairs", "(context, continuation)")
         num_top = check_top_logprobs(top_logprobs)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import combinations
 
+from tasks.curate.modes import mode_of
 from tasks.curate.suites import suite_lines
 from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.judges.checks import judge_problems, judges_asked, problems_of_run
@@ -24,7 +25,7 @@ from tasks.privacy.masking import Redactor
 from tasks.privacy.persons import PERSON, require_installed
 from tasks.releases.prompts import AS_LOGGED, load_prompts
 from tasks.releases.resolve import find_local_model
-from tasks.releases.source import HostedSource
+from tasks.releases.source import HostedSource, cannot_weigh
 from tasks.rules import in_force
 from tasks.run import raw_key
 from tasks.scoring.suites import (
@@ -124,8 +125,10 @@ class _Check:
         if self._tasks is None:
             self._tasks = {}
             for name, suite in self.settings.suites.items():
-                path = self.settings.path(suite.samples)
-                for line in suite_lines(name, suite.task or name, path) if suite.samples else ():
+                if not suite.samples:
+                    continue
+                path, mode = self.settings.path(suite.samples), mode_of(suite)
+                for line in suite_lines(name, suite.task or name, path, mode):
                     if isinstance(line, UsageError):
                         self.problems.append(Problem(f"suites.{name}.samples", line))
                     else:
@@ -246,6 +249,10 @@ class _Check:
                         next=f"add {task}.md or default.md",
                     )
         self.schema(f"releases.{name}.sampling.json_schema", release)
+        for suite, of in self.settings.suites.items():
+            if release.api and not of.takes_calls:
+                with self.of(f"releases.{name}.api"):
+                    raise cannot_weigh(name, suite)
 
     def model_of(self, name: str, release: ReleaseSettings) -> None:
         if release.api:

@@ -5,6 +5,7 @@ What of logged calls they do is told by evaluate, which has them.
 
 from __future__ import annotations
 
+from tasks.curate.modes import mode_of
 from tasks.curate.suites import suite_lines
 from tasks.errors import UsageError
 from tasks.releases.prompts import load_prompts
@@ -18,7 +19,9 @@ def told_before(settings: Settings) -> tuple[str, ...]:
         Asked(name, line.task, line.conversation.system)
         for name, suite in settings.suites.items()
         if suite.samples
-        for line in suite_lines(name, suite.task or name, settings.path(suite.samples))
+        for line in suite_lines(
+            name, suite.task or name, settings.path(suite.samples), mode_of(suite)
+        )
         if not isinstance(line, UsageError)
     ]
     told: list[str] = []

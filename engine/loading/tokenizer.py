@@ -98,13 +98,19 @@ class TextCodec:
         return render(template, messages, variables, chat.continues, tools)
 
     def encode_pair(
-        self, context: str, continuation: str, max_tokens: int | None = None
+        self,
+        context: str,
+        continuation: str,
+        max_tokens: int | None = None,
+        *,
+        with_special: bool = True,
     ) -> tuple[list[int], list[int]]:
         """Token ids of a context and of what follows it, split where the joint text's tokens split.
 
         Blanks at the end of the context belong to the continuation, because that is how tokenizers
         attach them; an empty context becomes the model's start token (both as in
-        lm-evaluation-harness). Where a token of the joint text straddles the border, the two are
+        lm-evaluation-harness). with_special False: the context's own special tokens stand in it,
+        as a template wrote them. Where a token of the joint text straddles the border, the two are
         encoded apart, so that neither loses a character.
         """
         stripped = context.rstrip()
@@ -112,8 +118,10 @@ class TextCodec:
         if not stripped:
             tokens = self.encode(continuation, with_special=False, max_tokens=max_tokens)
             return [self.prefix_id], tokens
-        whole = self.encode(stripped + continuation, max_tokens=max_tokens)
-        head = self.encode(stripped)
+        whole = self.encode(
+            stripped + continuation, with_special=with_special, max_tokens=max_tokens
+        )
+        head = self.encode(stripped, with_special=with_special)
         if whole[: len(head)] == head and len(whole) > len(head):
             return head, whole[len(head) :]
         return head, self.encode(continuation, with_special=False)

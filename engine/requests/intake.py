@@ -77,7 +77,7 @@ class Intake:
             self._grammars = Grammars(self.text.tokenizer, self.vocab_size, end_ids)
         return self._grammars.start(schema)
 
-    def score_request(self, pair: tuple[Text, Text], num_top: int = 0) -> Request:
+    def score_request(self, pair: tuple[Text | Chat, Text], num_top: int = 0) -> Request:
         request = Request([], 0, 0, targets=(), num_top=num_top)
         try:
             context, continuation = self._pair_ids(pair)
@@ -128,13 +128,17 @@ class Intake:
             return self.text.encode_chat(Chat(messages), self.max_position)
         return _token_ids(prompt, "prompt")
 
-    def _pair_ids(self, pair: tuple[Text, Text]) -> tuple[list[int], list[int]]:
+    def _pair_ids(self, pair: tuple[Text | Chat, Text]) -> tuple[list[int], list[int]]:
         if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
             raise InvalidRequestError("A request to score must be a pair (context, continuation).")
         context, continuation = pair
         if isinstance(context, str) and isinstance(continuation, str):
             return self.text.encode_pair(context, continuation, self.max_position + 1)
-        if isinstance(context, str) or isinstance(continuation, str):
+        if isinstance(context, Chat) and isinstance(continuation, str):
+            text = self.text.chat_text(context)
+            limit = self.max_position + 1
+            return self.text.encode_pair(text, continuation, limit, with_special=False)
+        if isinstance(context, (str, Chat)) or isinstance(continuation, str):
             raise InvalidRequestError(
                 "Context and continuation must both be texts or both be token ids."
             )

@@ -70,8 +70,8 @@ class Score:
 
     logprob is the sum of token_logprobs (natural logarithm); is_greedy says that every token of the
     continuation was the model's first choice. top_logprobs, if asked for: the most probable tokens
-    in the place of each token. On an error the numbers are NaN and False, never zero: unscored is
-    not a score.
+    in the place of each token. num_context_tokens: of the context. On an error the numbers are NaN
+    and False, never zero: unscored is not a score.
     """
 
     logprob: float
@@ -81,6 +81,7 @@ class Score:
     error: str | None = None
     top_logprobs: tuple[TopLogprobs, ...] = ()
     fault: FaultKind | None = None
+    num_context_tokens: int = 0
 
 
 @dataclass(slots=True, eq=False)

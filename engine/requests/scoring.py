@@ -60,6 +60,7 @@ def score_of(part: Part) -> Score:
         num_tokens=len(logprobs),
         is_greedy=request.greedy_ids[begin:] == [*targets[begin:-1], part.last],
         top_logprobs=tuple(request.top_logprobs[begin:]),
+        num_context_tokens=part.first_target + 1,
     )
 
 
@@ -88,7 +89,9 @@ def join(scores: Sequence[Score]) -> Score:
     if failed is not None:
         return _failed(num_tokens, failed)
     logprobs = tuple(logprob for score in scores for logprob in score.token_logprobs)
-    return Score(sum(logprobs), logprobs, num_tokens, all(score.is_greedy for score in scores))
+    is_greedy = all(score.is_greedy for score in scores)
+    context = scores[0].num_context_tokens if scores else 0
+    return Score(sum(logprobs), logprobs, num_tokens, is_greedy, num_context_tokens=context)
 
 
 def _failed(num_tokens: int, cause: Request | Score) -> Score:

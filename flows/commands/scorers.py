@@ -110,6 +110,8 @@ def scorers_markdown() -> str:
 
 def _section(kind: Kind) -> list[str]:
     lines = ["", f"## {kind.name}", "", f"Target: {kind.target}."]
+    if kind.mode != "generate":
+        lines += ["", f'Of suites with `mode = "{kind.mode}"` alone ([modes](modes.md)).']
     if kind.note:
         lines += ["", kind.note]
     if kind.max_chars <= MAX_READ:

@@ -19,6 +19,7 @@ from tasks.model.answer import CompletionKey
 from tasks.model.sample import Sample
 from tasks.releases.prompts import DEFAULT, messages_for
 from tasks.releases.resolve import ResolvedRelease
+from tasks.releases.source import cannot_weigh
 
 _SEED_BITS = 63  # a positive BIGINT, and within what the engine takes
 
@@ -48,7 +49,15 @@ class Need:
         )
         seed = sample_seed(self.seed, sample.sample_id)
         sampling = self.release.sampling.params(seed, served.sampling)
-        return Ask(tuple(messages), sampling, served.tools, served.template, served.continues)
+        return Ask(
+            tuple(messages),
+            sampling,
+            served.tools,
+            served.template,
+            served.continues,
+            served.choices,
+            served.is_raw,
+        )
 
 
 def distinct(releases: Sequence[ResolvedRelease]) -> list[ResolvedRelease]:
@@ -67,6 +76,7 @@ def needs(
     all releases of a sample stand side by side, so that any slice of the list is a batch of all."""
     for release in releases:
         _check_prompts(release, samples)
+        _check_weighed(release, samples)
     ordered = sorted(samples, key=lambda s: ("", "") if in_turn else (s.task or "", s.suite))
     return [
         Need(release, sample, seed) for sample in ordered for seed in seeds for release in releases
@@ -113,3 +123,11 @@ def _check_prompts(release: ResolvedRelease, samples: Sequence[Sample]) -> None:
             allowed="tasks with a prompt: " + ", ".join(sorted(release.prompts.by_task)),
             next=f"add a file of that name, {DEFAULT}.md, or {DEFAULT}.toml with as_logged = true",
         )
+
+
+def _check_weighed(release: ResolvedRelease, samples: Sequence[Sample]) -> None:
+    if release.source.weighs:
+        return
+    for sample in samples:
+        if sample.served.choices or sample.served.is_raw:
+            raise cannot_weigh(release.name, sample.suite)

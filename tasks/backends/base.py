@@ -21,13 +21,17 @@ OnProgress = Callable[[int, int], None]
 class Ask:
     """One prompt as chat messages, and how to draw its answer, the seed included. `tools`: as
     OpenAI's Chat API describes functions; `template`: arguments of a chat template; `continues`:
-    the answer goes on with the last message."""
+    the answer goes on with the last message; `choices`: nothing is drawn, the reply's text says how
+    likely each of them is as the answer (tasks/model/likelihoods.py); `is_raw`: the texts of the
+    messages are the prompt, without a chat template."""
 
     messages: tuple[Mapping[str, Any], ...]
     sampling: SamplingParams
     tools: tuple[Mapping[str, Any], ...] = ()
     template: Mapping[str, Any] = field(default_factory=dict)
     continues: bool = False
+    choices: tuple[str, ...] = ()
+    is_raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from engine import LLM, Chat, Completion
+from engine import LLM, Chat, Completion, Score
 from tasks.backends.base import Ask, BackendFacts, Meter, OnProgress, Reply
+from tasks.backends.weighing import weigh
 from tasks.model.failure import Failure, Fault
 
 
@@ -30,14 +32,25 @@ class LocalBackend:
         )
 
     def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
-        prompts = [
-            Chat(
-                [dict(message) for message in ask.messages], ask.tools, ask.template, ask.continues
+        weighed = [place for place, ask in enumerate(asks) if ask.choices]
+        written = [place for place, ask in enumerate(asks) if not ask.choices]
+        replies: dict[int, Reply] = {}
+
+        def progress(done: int, _: int, before: int = 0) -> None:
+            on_progress(before + done, len(asks))
+
+        if weighed:
+            chosen = [asks[place] for place in weighed]
+            given = weigh(self._open, chosen, _prompt, _failure, progress)
+            replies |= zip(weighed, given, strict=True)
+        if written:
+            done = self._open.generate(
+                [_prompt(asks[place]) for place in written],
+                [asks[place].sampling for place in written],
+                partial(progress, before=len(weighed)),
             )
-            for ask in asks
-        ]
-        params = [ask.sampling for ask in asks]
-        return [_reply(done) for done in self._open.generate(prompts, params, on_progress)]
+            replies |= zip(written, map(_reply, done), strict=True)
+        return [replies[place] for place in range(len(asks))]
 
     def facts(self) -> BackendFacts:
         stats = self._open.stats()
@@ -64,14 +77,26 @@ def other_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _prompt(ask: Ask) -> Chat | str:
+    """Raw, the messages' texts one after another, with an empty line between two."""
+    if ask.is_raw:
+        return "\n\n".join(message["content"] for message in ask.messages)
+    messages = [dict(message) for message in ask.messages]
+    return Chat(messages, ask.tools, ask.template, ask.continues)
+
+
+def _failure(answer: Completion | Score) -> Failure:
+    """Of one that has an error."""
+    kind = answer.fault
+    assert kind is not None, "the engine says of which kind every error is"
+    assert answer.error is not None
+    # what another moment or machine would cure is no fault of what is judged
+    fault: Fault = "harness" if kind.is_transient else "release"
+    return Failure(str(kind), answer.error, fault, kind.is_transient)
+
+
 def _reply(completion: Completion) -> Reply:
-    failure = None
-    if completion.error is not None:
-        kind = completion.fault
-        assert kind is not None, "the engine says of which kind every error is"
-        # what another moment or machine would cure is no fault of what is judged
-        fault: Fault = "harness" if kind.is_transient else "release"
-        failure = Failure(str(kind), completion.error, fault, kind.is_transient)
+    failure = None if completion.error is None else _failure(completion)
     return Reply(
         text=None if failure is not None else completion.text,
         finish_reason=completion.finish_reason,

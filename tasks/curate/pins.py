@@ -112,9 +112,13 @@ def _pin(record: Mapping[str, Any], where: str, settings: Settings) -> Pin:
             suite or "no suite",
             ", ".join(settings.suites) or "none: declare [suites.NAME]",
         )
+    if not settings.suites[suite].takes_calls:
+        how = f"suites.{suite} has mode or template of its own"
+        raise bad_line("a pin is an answered chat, and this suite has none", where, how, "another")
     if "session" in record:
         raise bad_line("a pin is one call, no session", where, "session", "a suite line")
-    (draft,) = drafts_of(record, suite, settings.suites[suite].task or suite, where)
+    declared = settings.suites[suite]
+    (draft,) = drafts_of(record, suite, declared.task or suite, where, declared.mode)
     return Pin(
         draft=replace(
             draft,

@@ -6,6 +6,10 @@ Owns the file format and its error messages; reads the one file it is pointed at
     {"messages": [{"role": "user", "content": "…"}], "target": {"city": "Oslo"}, "task": "extract",
      "slices": {"language": "en"}, "must_pass": true, "cluster": "invoice 7"}
 
+A suite that chooses (modes.py) has the texts to choose from as well:
+
+    {"input": "2 + 2 = ", "choices": ["4", "5"], "target": 0}
+
 A file of TensorZero datapoints is taken as it is (datapoints.py).
 
     {"messages": […, {"role": "assistant", "content": "It is"}], "target": "Oslo",
@@ -30,6 +34,7 @@ from typing import Any
 
 from tasks.curate import datapoints
 from tasks.curate.evalset import Draft
+from tasks.curate.modes import GENERATE, Mode, in_mode
 from tasks.curate.sessions import steps
 from tasks.errors import UsageError
 from tasks.json_lines import bad_line, numbered, parse_line, refuse_unknown, text_of
@@ -41,19 +46,21 @@ from tasks.model.served import Served
 
 KEYS = (
     "input", "messages", "target", "task", "slices", "must_pass", "cluster", "tools",
-    "chat_template_kwargs", "continue_final_message", "session", "id", "comment",
+    "chat_template_kwargs", "continue_final_message", "session", "choices", "id", "comment",
 )  # fmt: skip
 WHAT = "a suite line"
 
 
-def read_suite(name: str, task: str, path: Path) -> tuple[Draft, ...]:
+def read_suite(name: str, task: str, path: Path, mode: Mode = GENERATE) -> tuple[Draft, ...]:
     """The samples of a suite file in order. Raises UsageError that names the first wrong line."""
-    return _all_or_error(suite_lines(name, task, path))
+    return _all_or_error(suite_lines(name, task, path, mode))
 
 
-def parse_suite(name: str, task: str, data: bytes, source: str) -> tuple[Draft, ...]:
+def parse_suite(
+    name: str, task: str, data: bytes, source: str, mode: Mode = GENERATE
+) -> tuple[Draft, ...]:
     """The samples in the bytes of a suite file. `task` is taken where a line names none."""
-    return _all_or_error(_lines(name, task, data, source))
+    return _all_or_error(_lines(name, task, data, source, mode))
 
 
 def _all_or_error(lines: Iterable[Draft | UsageError]) -> tuple[Draft, ...]:
@@ -65,7 +72,9 @@ def _all_or_error(lines: Iterable[Draft | UsageError]) -> tuple[Draft, ...]:
     return tuple(samples)
 
 
-def suite_lines(name: str, task: str, path: Path) -> Iterator[Draft | UsageError]:
+def suite_lines(
+    name: str, task: str, path: Path, mode: Mode = GENERATE
+) -> Iterator[Draft | UsageError]:
     """Every line of a suite file as a sample, or as what is wrong with it."""
     try:
         data = path.read_bytes()
@@ -78,7 +87,7 @@ def suite_lines(name: str, task: str, path: Path) -> Iterator[Draft | UsageError
         )
         return
     is_empty = True
-    for line in _lines(name, task, data, str(path)):
+    for line in _lines(name, task, data, str(path), mode):
         is_empty = False
         yield line
     if is_empty:
@@ -90,7 +99,9 @@ def suite_lines(name: str, task: str, path: Path) -> Iterator[Draft | UsageError
         )
 
 
-def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | UsageError]:
+def _lines(
+    name: str, task: str, data: bytes, source: str, mode: Mode
+) -> Iterator[Draft | UsageError]:
     seen: dict[str, int] = {}
     sessions: dict[str, int] = {}
     lines: list[tuple[int, Mapping[str, Any]]] = []
@@ -108,7 +119,7 @@ def _lines(name: str, task: str, data: bytes, source: str) -> Iterator[Draft | U
             )
             if read is None:
                 continue
-            drafts = drafts_of(read, name, task, where)
+            drafts = drafts_of(read, name, task, where, mode)
         except UsageError as error:
             yield error
             continue
@@ -147,7 +158,9 @@ def asked_of(sample: Draft) -> str:
     )
 
 
-def drafts_of(read: Mapping[str, Any], suite: str, task: str, where: str) -> list[Draft]:
+def drafts_of(
+    read: Mapping[str, Any], suite: str, task: str, where: str, mode: Mode = GENERATE
+) -> list[Draft]:
     """One, or of a session one a step."""
     session = text_of(read, "session", where, WHAT)
     draft = Draft(
@@ -162,6 +175,7 @@ def drafts_of(read: Mapping[str, Any], suite: str, task: str, where: str) -> lis
         cluster=text_of(read, "cluster", where, WHAT) or session,
         session=session,
     )
+    draft = in_mode(draft, read, mode, where)
     if session is None:
         return [draft]
     if draft.conversation.served.continues:

@@ -17,6 +17,7 @@ from tasks.curate.assemble import Assembled, Counts, assemble, replayable
 from tasks.curate.cautions import cautions, reviews_due
 from tasks.curate.evalset import Draft, EvalSet
 from tasks.curate.judge import judged
+from tasks.curate.modes import mode_of
 from tasks.curate.pins import Pin, read_pins
 from tasks.curate.sessions import numbered
 from tasks.curate.suites import read_suite
@@ -109,17 +110,23 @@ def read_suites(settings: Settings) -> tuple[Draft, ...]:
     samples: list[Draft] = []
     for name, suite in settings.suites.items():
         if suite.samples:
-            samples += read_suite(name, suite.task or name, settings.path(suite.samples))
+            samples += read_suite(
+                name, suite.task or name, settings.path(suite.samples), mode_of(suite)
+            )
     return tuple(samples)
 
 
 def target_resolver(
     settings: Settings, suites: tuple[Draft, ...], *, use_logged: bool
 ) -> TargetResolver:
-    """Of two suites that ask the same task, the first declared has its calls."""
-    suite_of_task = {suite.task or name: name for name, suite in reversed(settings.suites.items())}
+    """Of two suites that ask the same task, the first declared has its calls; one that takes none
+    has none."""
+    taking = {name: suite for name, suite in settings.suites.items() if suite.takes_calls}
     return TargetResolver(
-        suite_of_task, suites, use_logged=use_logged, of_sessions=_of_sessions(settings).values()
+        {suite.task or name: name for name, suite in reversed(taking.items())},
+        [draft for draft in suites if draft.suite in taking],
+        use_logged=use_logged,
+        of_sessions=_of_sessions(settings).values(),
     )
 
 

@@ -1,5 +1,6 @@
 """What a call told its model beside the messages: tools, template arguments, how to draw, and
-whether the answer goes on with the last message.
+whether the answer goes on with the last message. Of a suite also: that nothing is drawn, but texts
+are weighed, and that no template is used.
 
 The one form of it, whichever API was called: tools as OpenAI's Chat API describes functions,
 sampling by the names of vLLM. Pure.
@@ -16,12 +17,15 @@ from typing import Any
 class Served:
     """`template`: arguments of the chat template, such as {"enable_thinking": False}. `continues`:
     the answer goes on with the last message, which is the assistant's. `sampling`: only what the
-    call set."""
+    call set. `choices`: the texts of which the log-likelihood is asked for, instead of an answer.
+    `is_raw`: the messages are one text, without the model's chat template."""
 
     tools: tuple[Mapping[str, Any], ...] = ()
     template: Mapping[str, Any] = field(default_factory=dict)
     continues: bool = False
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()
+    is_raw: bool = False
 
     def to_value(self) -> dict[str, Any]:
         """As JSON; what is not there is no key, so that nothing is an empty object."""
@@ -30,6 +34,8 @@ class Served:
             "template": dict(self.template),
             "continues": self.continues,
             "sampling": dict(self.sampling),
+            "choices": list(self.choices),
+            "raw": self.is_raw,
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -40,6 +46,8 @@ class Served:
             value.get("template", {}),
             value.get("continues", False),
             value.get("sampling", {}),
+            tuple(value.get("choices", ())),
+            value.get("raw", False),
         )
 
     def without_sampling(self) -> Served:

@@ -43,6 +43,12 @@ class Source(Protocol):
         """Whether the same seed gives the same answer."""
         ...
 
+    @property
+    def weighs(self) -> bool:
+        """Whether it tells the log-likelihood of a text that is given, and takes a prompt as plain
+        text."""
+        ...
+
     def value(self) -> dict[str, Any]:
         """All of it that may change an answer, as JSON; nothing of this machine's folders, no
         key."""
@@ -72,6 +78,7 @@ class EngineSource:
     identity: EngineIdentity
 
     is_deterministic = True
+    weighs = True
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -121,6 +128,7 @@ class HostedSource:
     requests: RequestSettings
 
     is_deterministic = False
+    weighs = False
 
     @classmethod
     def declared(cls, name: str, declared: ReleaseSettings) -> HostedSource:
@@ -203,6 +211,16 @@ class HostedSource:
             dict(self.body), self.omit,
         )  # fmt: skip
         return HostedBackend(endpoint, provider, key, self.requests)
+
+
+def cannot_weigh(release: str, suite: str) -> UsageError:
+    return UsageError(
+        f"release {release!r} answers through an API, which tells no log-likelihood of a given "
+        "text and takes no prompt without its template",
+        received=f"suites.{suite}.mode or suites.{suite}.template",
+        allowed="releases of the local engine for this suite",
+        next=f"compare local models, or leave the suite {suite!r} out",
+    )
 
 
 def engine_value(identity: EngineIdentity) -> dict[str, Any]:

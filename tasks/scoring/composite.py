@@ -20,7 +20,7 @@ from pydantic import Field
 
 from tasks.scoring.base import Score, unscored
 from tasks.settings.section import Section
-from tasks.settings.sections import Scorer
+from tasks.settings.sections import Mode, Scorer
 
 NAME = "composite"
 #: of how the values of parts become one
@@ -43,6 +43,8 @@ class Judge(Protocol):
     def version(self) -> str: ...
     @property
     def try_out(self) -> Callable[[], None]: ...
+    @property
+    def mode(self) -> Mode: ...
     def score(self, text: str, target: str) -> Score: ...
 
 

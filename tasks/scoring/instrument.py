@@ -25,6 +25,7 @@ from tasks.scoring.base import Score, shown, unscored, wrong
 from tasks.scoring.process import FunctionError
 from tasks.scoring.registry import KINDS
 from tasks.settings.section import Section
+from tasks.settings.sections import Mode
 
 Parameters = TypeVar("Parameters", bound=Section)
 _KEY = "suites.NAME.scorer"
@@ -43,6 +44,8 @@ class Instrument:
     _judge: Callable[[str, str], Score]
     #: raises UsageError where it cannot be used after all; may start a process
     try_out: Callable[[], None] = lambda: None
+    #: of the suites whose answers it can read
+    mode: Mode = "generate"
 
     def score(self, text: str, target: str) -> Score:
         """Score one completion, without what a model thought before it answered. A scorer that
@@ -88,7 +91,7 @@ def instrument(
             return wrong(None, f"{shown(text)} has {len(text)} characters: it was not read")
         return function(text, target)
 
-    return Instrument(*_names(name, kind.version, told), judge)
+    return Instrument(*_names(name, kind.version, told), judge, mode=kind.mode)
 
 
 def _table(declared: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -124,6 +127,9 @@ def _of_parts(given: Mapping[str, Any], key: str, base: Path) -> Instrument:
     versions = [part.scorer.version for part in parts]
     if len(set(versions)) < len(versions):
         raise _not_composite("a composite scorer has the same part twice", given, key)
+    modes = {part.scorer.mode for part in parts}
+    if len(modes) > 1:
+        raise _not_composite("parts of a composite scorer read different modes", given, key)
     told = " + ".join(part.told for part in parts)
     told = told if len(told) <= _MAX_SHOWN_PARTS else _digest(told)
 
@@ -136,6 +142,7 @@ def _of_parts(given: Mapping[str, Any], key: str, base: Path) -> Instrument:
         f"{composite.NAME}@{composite.VERSION}({told})",
         lambda text, target: composite.composite(parts, text, target),
         try_out,
+        modes.pop(),
     )
 
 

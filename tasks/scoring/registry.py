@@ -26,6 +26,7 @@ from tasks.scoring.json_shape import (
 )
 from tasks.scoring.language import LanguageParameters, language
 from tasks.scoring.length import LengthParameters, length
+from tasks.scoring.likelihood import MultipleChoiceParameters, likelihood, multiple_choice
 from tasks.scoring.maths import MathsParameters, maths
 from tasks.scoring.numeric import NumericParameters, numeric
 from tasks.scoring.pattern import PatternParameters, pattern
@@ -36,6 +37,7 @@ from tasks.scoring.token_f1 import token_f1
 from tasks.scoring.tool_call import ToolCallParameters, tool_call
 from tasks.scoring.translation import BleuParameters, ChrfParameters, bleu, chrf
 from tasks.settings.section import Section
+from tasks.settings.sections import Mode
 
 #: of an answer, where the time it takes rises faster than its length
 MAX_READ = 100_000
@@ -71,6 +73,8 @@ class Kind:
     package: str = ""
     note: str = ""
     max_chars: int = 10_000_000
+    #: of a suite whose answers it can read
+    mode: Mode = "generate"
     #: of a scorer that files are a part of: (parameters, key of the setting, folder of the
     #: settings) → what judges (text, target), and what of the files is in its name; `package`
     #: holds them where its parameters name no others
@@ -235,6 +239,30 @@ _ALL = (
         "length", 1, length, "the answer is as long as it may be",
         "anything: it is not looked at",
         Example("-", "one two three", "one two three four", {"at_most": 3}), LengthParameters,
+    ),
+    Kind(
+        "multiple_choice", 1, multiple_choice,
+        "the most likely of the sample's `choices` is the target",
+        "the right one of the choices, by its text or its place from 0 on",
+        Example("Oslo",
+                '{"loglikelihoods": [{"text": "Oslo", "logprob": -1.5, "num_tokens": 2}, '
+                '{"text": "Rome", "logprob": -2.5, "num_tokens": 1}]}',
+                '{"loglikelihoods": [{"text": "Oslo", "logprob": -2.5, "num_tokens": 2}, '
+                '{"text": "Rome", "logprob": -1.5, "num_tokens": 1}]}'),
+        MultipleChoiceParameters, mode="choose",
+        note="As `acc` of lm-evaluation-harness, and normalised as its `acc_norm`. Of equally "
+        "likely choices the first is taken.",
+    ),
+    Kind(
+        "likelihood", 1, likelihood,
+        "2 to the power of minus the bits a byte: how likely the model holds the target",
+        "the text whose likelihood is measured",
+        Example("Oslo", '{"loglikelihoods": [{"text": "Oslo", "logprob": 0.0, "num_tokens": 2}]}',
+                '{"loglikelihoods": [{"text": "Oslo", "logprob": -9000.0, "num_tokens": 2}]}'),
+        mode="perplexity",
+        note="From 0 to 1: one bit more a byte halves it. A mean over samples weighs texts alike, "
+        "whatever their length. Bits a byte and the perplexity by token stand in the explanation; "
+        "models with different tokenizers compare by byte only.",
     ),
 )  # fmt: skip
 

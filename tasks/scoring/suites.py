@@ -15,7 +15,9 @@ from tasks.model.guardrail import GuardrailRule, Price
 from tasks.model.verdict import GateRule, SuiteRule
 from tasks.scoring.instrument import Instrument, instrument
 from tasks.scoring.judged import judged_instrument
+from tasks.scoring.registry import KINDS
 from tasks.settings import CONFIG_NAME, Settings
+from tasks.settings.sections import Scorer
 
 #: calls for which only the logged answer is known, and how those are judged: they never gate
 LOGGED_SUITE, LOGGED_SCORER = "logged", "token_f1"
@@ -69,8 +71,29 @@ def suite_instrument(settings: Settings, suite: str) -> Instrument:
     if declared is None:
         return instrument(LOGGED_SCORER)
     if isinstance(declared.scorer, dict) and "judge" in declared.scorer:
-        return judged_instrument(settings, suite, declared.scorer)
-    return instrument(declared.scorer, f"suites.{suite}.scorer", Path(settings.base or "."))
+        judged = judged_instrument(settings, suite, declared.scorer)
+        return _of_mode(judged, suite, declared.mode, f"suites.{suite}.scorer")
+    return _declared(declared.scorer, settings, suite, "scorer")
+
+
+def _declared(scorer: Scorer, settings: Settings, suite: str, key: str) -> Instrument:
+    """Raises UsageError as `instrument`, and on one that cannot read what the suite asks for."""
+    key = f"suites.{suite}.{key}"
+    made = instrument(scorer, key, Path(settings.base or "."))
+    return _of_mode(made, suite, settings.suites[suite].mode, key)
+
+
+def _of_mode(made: Instrument, suite: str, mode: str, key: str) -> Instrument:
+    if made.mode != mode:
+        fit = sorted(kind.name for kind in KINDS.values() if kind.mode == mode)
+        raise UsageError(
+            f'the suite {suite!r} has mode = "{mode}", and {made.metric} reads answers of '
+            f'mode = "{made.mode}"',
+            received=key,
+            allowed=", ".join(fit),
+            next=f"correct {key}, or suites.{suite}.mode",
+        )
+    return made
 
 
 def also_instruments(settings: Settings, suite: str) -> tuple[Instrument, ...]:
@@ -79,8 +102,8 @@ def also_instruments(settings: Settings, suite: str) -> tuple[Instrument, ...]:
     declared = settings.suites.get(suite)
     if declared is None or not declared.also:
         return ()
-    key, base = f"suites.{suite}.also", Path(settings.base or ".")
-    also = tuple(instrument(one, key, base) for one in declared.also)
+    key = f"suites.{suite}.also"
+    also = tuple(_declared(one, settings, suite, "also") for one in declared.also)
     versions = [suite_instrument(settings, suite).version]
     for one in also:
         if one.version in versions:

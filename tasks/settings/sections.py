@@ -445,9 +445,24 @@ class ReleaseSettings(Section):
         return bool(self.api) or self.sampling.is_sampled
 
 
+Mode = Literal["generate", "choose", "perplexity"]
+_SCORER_OF_MODE = {"choose": "multiple_choice", "perplexity": "likelihood"}
+
+
 class SuiteSettings(Section):
     task: str = Field("", description="prompt name of the calls it covers; empty: the suite's name")
     samples: str = Field("", description="JSON lines with messages, target and slices")
+    mode: Mode = Field(
+        "generate",
+        description="generate: the release writes an answer; choose: the most likely of the "
+        "`choices` of a sample is its answer; perplexity: how likely its target is ([modes]"
+        "(modes.md))",
+    )
+    template: Literal["chat", "raw"] = Field(
+        "chat",
+        description="chat: the model's own template writes the prompt; raw: the messages' text "
+        "alone does",
+    )
     scorer: Scorer = Field(
         "exact_match",
         description="how an answer is judged against the target: a name, or name and parameters, "
@@ -478,6 +493,26 @@ class SuiteSettings(Section):
         default_factory=dict,
         description="guarded slices with their margins: no value of one may lose more",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scorer_of_mode(cls, values: Any) -> Any:
+        """Where none is named. A mode that is none is refused where it stands."""
+        if isinstance(values, dict) and "scorer" not in values:
+            scorer = _SCORER_OF_MODE.get(str(values.get("mode")))
+            return values | {"scorer": scorer} if scorer else values
+        return values
+
+    @model_validator(mode="after")
+    def _sessions_are_generated(self) -> SuiteSettings:
+        if self.sessions and not self.takes_calls:
+            raise ValueError('sessions: they need mode = "generate" and template = "chat"')
+        return self
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether logged calls can be its samples: they were chats that were answered."""
+        return self.mode == "generate" and self.template == "chat"
 
 
 class GuardrailSettings(Section):

@@ -4,6 +4,10 @@ float32 weights.
 
 from __future__ import annotations
 
+import gzip
+import json
+import math
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,12 @@ import pytest
 import torch
 
 from engine import LLM, SamplingParams
+from tasks.backends.base import Ask
+from tasks.backends.weighing import weigh
+from tasks.curate.modes import Mode
+from tasks.curate.suites import parse_suite
+from tasks.model.likelihoods import from_text
+from tasks.scoring.instrument import instrument
 
 QUESTIONS = [
     "What is the capital of France?",
@@ -158,3 +168,63 @@ def test_known_answer(smollm: LLM):
     completion = smollm.generate(chat, SamplingParams(max_tokens=20))[0]
     assert completion.text == "The capital of France is Paris."
     assert completion.finish_reason == "stop"
+
+
+def _suite_lines(folder: Path) -> list[tuple[Mode, dict[str, Any]]]:
+    """As lm-evaluation-harness asks hellaswag and BBH; and an answer of GSM8K, whole."""
+
+    def rows(name: str, number: int) -> list[dict[str, Any]]:
+        with gzip.open(folder / "datasets" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            return [json.loads(line) for line in islice(lines, number)]
+
+    choose = Mode("choose", is_raw=True)
+    asked = [
+        (choose, {"input": row["ctx"], "choices": [f" {text}" for text in row["endings"]],
+                  "target": row["label"]})
+        for row in rows("hellaswag_val", 2)
+    ]  # fmt: skip
+    asked += [
+        (choose, {"input": f"Q: {row['input']}\nA:", "choices": [" Yes", " No"],
+                  "target": row["target"]})
+        for row in rows("bbh_navigate", 1)
+    ]  # fmt: skip
+    asked += [
+        (Mode("perplexity", is_raw=True),
+         {"input": f"Question: {row['question']}\nAnswer:", "target": f" {row['answer']}"})
+        for row in rows("gsm8k_test", 1)
+    ]  # fmt: skip
+    return asked
+
+
+@pytest.mark.realdata
+def test_suites_of_real_tasks_weigh_their_choices_as_transformers_do(
+    smollm: LLM, reference: Any, shared: Path
+):
+    asks, targets = [], []
+    for mode, line in _suite_lines(shared):
+        (draft,) = parse_suite("s", "s", json.dumps(line).encode(), "s.jsonl", mode)
+        (message,), served = draft.conversation.messages, draft.conversation.served
+        asks.append(Ask((message,), SamplingParams(), choices=served.choices, is_raw=served.is_raw))
+        targets.append(draft.target)
+    replies = weigh(smollm, asks, lambda ask: ask.messages[0]["content"],
+                    lambda score: pytest.fail(str(score.error)), lambda _, __: None)  # fmt: skip
+    for ask, reply, target in zip(asks, replies, targets, strict=True):
+        prompt, sums = ask.messages[0]["content"], []
+        head = smollm.tokenizer(prompt)["input_ids"]
+        said = from_text(reply.text or "")
+        for weighed in said:
+            ids = smollm.tokenizer(prompt + weighed.text)["input_ids"]
+            with torch.inference_mode():
+                rows = torch.log_softmax(reference(torch.tensor([ids])).logits[0], -1)
+            sums.append(sum(rows[i - 1, ids[i]].item() for i in range(len(head), len(ids))))
+        gap = max(abs(one.logprob - wanted) for one, wanted in zip(said, sums, strict=True))
+        if len(sums) > 1:
+            assert gap < 1e-3
+            best = ask.choices[sums.index(max(sums))]
+            score = instrument("multiple_choice").score(reply.text or "", target)
+            assert (score.answer, score.value) == (best, float(best == target))
+        else:
+            assert gap < 1e-4 * said[0].num_tokens  # a sum of many tokens, each a little off
+            score = instrument("likelihood").score(reply.text or "", target)
+            by_byte = math.exp(sums[0] / len(target.encode()))
+            assert score.value == pytest.approx(by_byte, rel=1e-4)
