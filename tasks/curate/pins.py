@@ -21,6 +21,7 @@ from typing import Any
 
 from tasks.curate.evalset import Draft
 from tasks.curate.lines import line_of_call
+from tasks.curate.modes import mode_of
 from tasks.curate.suites import KEYS as SUITE_KEYS
 from tasks.curate.suites import drafts_of
 from tasks.errors import UsageError, did_you_mean
@@ -118,7 +119,7 @@ def _pin(record: Mapping[str, Any], where: str, settings: Settings) -> Pin:
     if "session" in record:
         raise bad_line("a pin is one call, no session", where, "session", "a suite line")
     declared = settings.suites[suite]
-    (draft,) = drafts_of(record, suite, declared.task or suite, where, declared.mode)
+    (draft,) = drafts_of(record, suite, declared.task or suite, where, mode_of(declared))
     return Pin(
         draft=replace(
             draft,

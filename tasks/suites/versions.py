@@ -28,8 +28,10 @@ def of_file(path: Path, settings: Settings, suite: str = "") -> Version:
     declared = {settings.path(one.samples): name for name, one in settings.suites.items()
                 if one.samples}  # fmt: skip
     name = suite or declared.get(path.resolve(), path.stem)
-    task = (settings.suites[name].task if name in settings.suites else "") or name
-    return Version(str(path), name, items_of(read_suite(name, task, path)))
+    suite_settings = settings.suites.get(name)
+    task = "" if suite_settings is None else suite_settings.task
+    mode = GENERATE if suite_settings is None else mode_of(suite_settings)
+    return Version(str(path), name, items_of(read_suite(name, task or name, path, mode)))
 
 
 def items_of(drafts: Iterable[Draft]) -> tuple[SuiteItem, ...]:
