@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tasks.curate.evalset import Draft
 from tasks.curate.items import suite_item
+from tasks.curate.modes import GENERATE, mode_of
 from tasks.curate.suites import asked_of, read_suite
 from tasks.errors import UsageError
 from tasks.model.logged_call import Conversation
