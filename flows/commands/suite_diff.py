@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from flows.terminal import print_json
+from tasks.errors import UsageError
 from tasks.model.canonical import canonical_json
 from tasks.model.visible import one_line
 from tasks.settings import Settings, read_settings
@@ -54,6 +55,12 @@ def _versions(named: tuple[str, str], suite: str, settings: Settings) -> list[Ve
             if Path(one).is_file():
                 versions.append(of_file(Path(one), settings, suite))
                 continue
+            if "/" in one or "." in one:
+                raise UsageError(
+                    "there is no such file",
+                    received=one,
+                    allowed="a suite file, or the beginning of an eval set or run",
+                )
             if store is None:
                 store = opened.enter_context(Store.open(settings.store_path, read_only=True))
             versions.append(of_set(store, one, suite))

@@ -95,6 +95,8 @@ def test_a_file_and_the_set_made_of_it_are_one_version_and_a_changed_file_is_not
     text = capsys.readouterr().out
     assert "1 added, 1 removed, 3 changed, 6 the same" in text
     assert "~ ticket number 0 of today: target: hardware → billing" in text
+    with pytest.raises(UsageError, match="there is no such file"):
+        diff_suites("rout.jsonl", str(path), "", config=None, as_json=False)
     diff_suites(str(path), str(path), "", config=None, as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["num_same"], told["added"], told["changed"]) == (10, [], [])
