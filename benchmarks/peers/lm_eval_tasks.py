@@ -59,7 +59,7 @@ def main() -> None:
     found = lm_eval.simple_evaluate(
         model=model,
         tasks=[PREFIX + name for name in job["tasks"]],
-        task_manager=TaskManager(include_path=str(folder)),
+        task_manager=TaskManager(include_path=str(folder), include_defaults=False),
         bootstrap_iters=0,
         log_samples=True,
     )
