@@ -86,9 +86,11 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch):
         if cell["cell_type"] != "code":
             continue
         body = ast.parse("".join(cell["source"]))
-        last = body.body.pop() if isinstance(body.body[-1], ast.Expr) else None
+        last = body.body[-1]
+        if isinstance(last, ast.Expr):
+            body.body.pop()
         exec(compile(body, "notebook", "exec"), names)
-        if last is not None:
+        if isinstance(last, ast.Expr):
             shown.append(eval(compile(ast.Expression(last.value), "notebook", "eval"), names))
     found, reasons, suites, may_ship, won, clustered = shown
     assert found.verdict == "better"
