@@ -62,7 +62,7 @@ def test_a_mined_sample_that_fails_is_left_out_and_counted(tmp_path: Path) -> No
 def test_a_hand_written_sample_that_fails_stops_the_run(tmp_path: Path) -> None:
     own(tmp_path, "critical", "contains(messages::VARCHAR, 'question 3')")
     run = _run(tmp_path, suites=_suite(tmp_path))
-    with pytest.raises(DataError, match="1 samples of suite files fail own_rule") as caught:
+    with pytest.raises(DataError, match="1 samples written by hand fail own_rule") as caught:
         curate(run)
     assert "question 3" in caught.value.line()
     with run.open_store() as store:
