@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -15,11 +16,14 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from flows.commands.review import Asked, review
+from tasks.errors import UsageError
 from tasks.judges.labels import read_labels as read_judge_labels
 from tasks.review.labels import read_labels
 from tests.flows.application import Application
@@ -39,9 +43,22 @@ def _no_labels(app: Application) -> Iterator[None]:
     shutil.rmtree(app.folder / "reviews", ignore_errors=True)
 
 
-def test_a_spreadsheet_goes_out_and_its_labels_come_in_once(app: Application):
-    out = app.call("review", "--export", "sheet.csv", "--by", "ada")
-    assert out.code == 0, out.err
+_NOTHING = Asked(
+    run_id="", suite="", challenger="", by="ada", web=False, port=0, status=False, export="",
+    bring="", for_judge="",
+)  # fmt: skip
+
+
+def _said(app: Application, *, as_json: bool = False, **asked: object) -> int:
+    """The command in this process, in the folder of the application."""
+    with contextlib.chdir(app.folder):
+        return review(replace(_NOTHING, **asked), config=None, as_json=as_json)  # type: ignore[arg-type]
+
+
+def test_a_spreadsheet_goes_out_and_its_labels_come_in_once(
+    app: Application, capsys: pytest.CaptureFixture[str]
+):
+    assert _said(app, export="sheet.csv") == 0
     rows = list(csv.DictReader(io.StringIO((app.folder / "sheet.csv").read_text())))
     assert {row["place"] for row in rows} == {str(n) for n in range(1, 12)}
     for place, row in enumerate(rows):
@@ -50,41 +67,41 @@ def test_a_spreadsheet_goes_out_and_its_labels_come_in_once(app: Application):
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    told = app.call("review", "--import", "filled.csv", "--by", "ada", "--json").json
+    capsys.readouterr()
+    _said(app, bring="filled.csv", as_json=True)
+    told = json.loads(capsys.readouterr().out)
     assert told == {"labels": len(rows), "new": len(rows), "of_other_runs": 0}
-    again = app.call("review", "--import", "filled.csv", "--by", "ada", "--json").json
-    assert again["new"] == 0
-    status = app.call("review", "--json").json
-    suites = {part["suite"]: part for part in status["suites"]}
+    _said(app, bring="filled.csv")
+    assert ": 0 new" in capsys.readouterr().out
+    _said(app, as_json=True)
+    suites = {part["suite"]: part for part in json.loads(capsys.readouterr().out)["suites"]}
     assert sum(part["num_labelled"] for part in suites.values()) == 6  # the others do not count
     assert sum(part["num_untold"] for part in suites.values()) == 1
-    shown = app.call("review", "--status")
-    assert re.search(r"tickets +\d+ +\d+ +\d+ .* agree on [\d.]+% of \d+, kappa", shown.out), (
-        shown.out
-    )
+    _said(app, status=True)
+    shown = capsys.readouterr().out
+    assert re.search(r"tickets +\d+ +\d+ +\d+ .* agree on [\d.]+% of \d+, kappa", shown), shown
     (app.folder / "sheet.csv").unlink()
-    assert app.call("review", "--for-judge", "labels.jsonl").code == 0
+    assert _said(app, for_judge="labels.jsonl") == 0
     found = read_judge_labels(app.folder / "labels.jsonl", "j", "reference", (1, 5))
-    told = {(label.item.answers[0], label.value) for label in found}
-    said = {(row["text"], float(row["value"])) for row in rows if row["value"] != "?"}
-    assert told == said
+    judged = {(label.item.answers[0], label.value) for label in found}
+    assert judged == {(row["text"], float(row["value"])) for row in rows if row["value"] != "?"}
 
 
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (("--web", "--status"), "only one way"),
-        (("--import", "none.csv"), "cannot be read"),
-        (("--import", "labels.txt"), "ends in .csv or .jsonl"),
-        (("--by", "../x"), "name of a reviewer"),
-        (("--suite", "oders"), "did you mean 'orders'?"),
-        ((), "looked at on a terminal"),
+        ({"web": True, "status": True}, "only one way"),
+        ({"bring": "none.csv"}, "cannot be read"),
+        ({"bring": "labels.txt"}, "ends in .csv or .jsonl"),
+        ({"by": "../x"}, "name of a reviewer"),
+        ({"suite": "oders"}, "did you mean 'orders'?"),
+        ({}, "looked at on a terminal"),
     ],
 )
-def test_what_cannot_be_done_is_a_line(app: Application, asked: tuple[str, ...], told: str):
-    said = app.call("review", *asked)
-    assert (said.code, said.err.count("\n")) == (2, 1)
-    assert told in said.err
+def test_what_cannot_be_done_is_a_line(app: Application, asked: dict[str, object], told: str):
+    with pytest.raises(UsageError) as caught:
+        _said(app, **asked)
+    assert told in caught.value.line()
 
 
 def test_keys_on_a_terminal_keep_labels_at_once(app: Application):
