@@ -24,7 +24,7 @@ from tests.tasks.logs.builders import append, call, line, make_run, query, write
 ROOT = Path(__file__).resolve().parents[3]
 _MAX_ADDRESS_SPACE = 3_000_000 * 1024
 #: of processor time, for all of them twice
-_MAX_S = 120  # 30 to 40 on a machine with time, 73 where two others share its cores
+_MAX_S = 120  # 73 where two others share the two cores; what is unbounded takes hours
 
 
 def _in_3_gb() -> None:
