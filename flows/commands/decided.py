@@ -35,6 +35,18 @@ def read_decided(
     return run, read_turn(store, found, run.seeds, versions={})
 
 
+def last_decided(settings: Settings, run_id: str, *, undecided: str) -> tuple[Run, Turn]:
+    """The same of a store that is only read, for commands that look at what was decided."""
+    with Store.open(settings.store_path, read_only=True) as store:
+        return read_decided(
+            store,
+            settings,
+            run_id,
+            undecided=undecided,
+            next="flywheel gate, or without RUN for the last that has one",
+        )
+
+
 def role_of(run: Run, turn: Turn, challenger: str, *, next: str) -> Role:
     """The part that a challenger played in the run; of none named the leading one. Raises
     UsageError for one that the run did not judge."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from flows.commands.decided import read_decided
+from flows.commands.decided import last_decided
 from flows.terminal import Table, console, print_json, print_table
 from tasks.model.health import SampleHealth, SetHealth, SuiteHealth
 from tasks.model.turn import Turn
@@ -16,7 +16,6 @@ from tasks.report.wording import FLAGS, OTHER_REPEATS, percent, question, repeat
 from tasks.scoring.repeats import answer_noise
 from tasks.settings import read_settings
 from tasks.statistics.repeats import Noise
-from tasks.store import Store
 
 _MAX_SHOWN = 20
 _MAX_QUESTION = 60
@@ -28,14 +27,11 @@ _SAMPLES = ("sample", "suite", "what", "mean score", "answers", "question")
 
 def show_items(run_id: str, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
-    with Store.open(settings.store_path, read_only=True) as store:
-        run, turn = read_decided(
-            store,
-            settings,
-            run_id,
-            undecided="the run has no verdict, which says by which scorers its eval set is judged",
-            next="flywheel gate, or without RUN for the last that has one",
-        )
+    run, turn = last_decided(
+        settings,
+        run_id,
+        undecided="the run has no verdict, which says by which scorers its eval set is judged",
+    )
     found = run.run_id
     health, noise = turn.health, list(_noise_of(turn))
     if as_json:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.commands.decided import read_decided, role_of
+from flows.commands.decided import last_decided, role_of
 from flows.terminal import Table, console, print_json, print_table
 from tasks.errors import StoreError, UsageError
 from tasks.model.turn import Turn
@@ -25,7 +25,6 @@ from tasks.review.session import Question, Session, choices
 from tasks.review.sheet import judge_labels, read_sheet, rows, text_of
 from tasks.settings import Settings, read_settings
 from tasks.statistics.agreement import Agreement
-from tasks.store import Store
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,14 +83,9 @@ def review(asked: Asked, *, config: str | None, as_json: bool) -> int:
 
 
 def _turn(settings: Settings, asked: Asked) -> Turn:
-    with Store.open(settings.store_path, read_only=True) as store:
-        run, turn = read_decided(
-            store,
-            settings,
-            asked.run_id,
-            undecided="the run has no verdict, so it has no answers to look at",
-            next="flywheel gate, or without RUN for the last that has one",
-        )
+    run, turn = last_decided(
+        settings, asked.run_id, undecided="the run has no verdict, so it has no answers to look at"
+    )
     return turn.pair(role_of(run, turn, asked.challenger, next="flywheel review"))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.commands.decided import read_decided, role_of
+from flows.commands.decided import last_decided, role_of
 from flows.outlets import page_target
 from flows.samples import print_sample
 from flows.terminal import console, print_json
@@ -24,7 +24,6 @@ from tasks.report.rows import csv_text, to_object, to_rows
 from tasks.report.selection import Selection, select
 from tasks.report.wording import OUTCOME_NAMES
 from tasks.settings import read_settings
-from tasks.store import Store
 
 _MAX_ON_TERMINAL = 20
 
@@ -50,14 +49,9 @@ class Shown:
 def show_answers(run_id: str, shown: Shown, *, config: str | None) -> int:
     target = _target(shown)
     settings = read_settings(config)
-    with Store.open(settings.store_path, read_only=True) as store:
-        run, turn = read_decided(
-            store,
-            settings,
-            run_id,
-            undecided="the run has no verdict, so it has no answers that were judged",
-            next="flywheel gate, or without RUN for the last that has one",
-        )
+    run, turn = last_decided(
+        settings, run_id, undecided="the run has no verdict, so it has no answers that were judged"
+    )
     role = role_of(run, turn, shown.challenger, next="flywheel show")
     turn = turn.pair(role)
     selected = select(turn, shown.selection)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import UsageError, did_you_mean
+from tasks.json_lines import numbered
 from tasks.judges.asked import Item, conversation
 from tasks.model.canonical import well_formed
 from tasks.model.logged_call import LoggedCall, conversation_from
@@ -61,11 +62,9 @@ def label_lines(
             next=f"correct judges.{judge}.labels in flywheel.toml",
         )
         return
-    num = 0
-    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        num += 1
+    is_empty = True
+    for number, line in numbered(data):
+        is_empty = False
         try:
             yield _label(line, kind, scale)
         except ValueError as error:
@@ -75,7 +74,7 @@ def label_lines(
                 allowed=_allowed(kind, scale),
                 next="fix that line",
             )
-    if not num:
+    if is_empty:
         yield UsageError(
             f"the file with the labels of judge {judge!r} is empty",
             received=str(path),
