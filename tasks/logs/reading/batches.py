@@ -6,7 +6,7 @@ Pure: records in, rows out, no database.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from expectations.contracts import LANDING
 from tasks.logs.files.lines import MAX_KEPT_BYTES
@@ -112,13 +112,14 @@ def _add(filling: _Filling, located: Located, made_by: Provenance, cap: DeadCap)
         for column in (_MESSAGES, _RESPONSE, _TAGS):
             filling.num_bytes += len(values[column] or b"")
         for signal in record.feedback:
-            about = replace(signal, request_id=values[_REQUEST_ID])
+            row = feedback_row(signal, values[_REQUEST_ID], place, made_by)
             # feedback that came with its call is no record of its own
-            filling.signals.append((feedback_row(about, place, made_by), False))
+            filling.signals.append((row, False))
     elif isinstance(record, Other):
         filling.counts.other_spans += record.count
     elif isinstance(record, Feedback):
-        filling.signals.append((feedback_row(record, place, made_by), True))
+        row = feedback_row(record, record.request_id, place, made_by)
+        filling.signals.append((row, True))
     else:
         _add_dead(filling, record, located, made_by, cap)
 

@@ -30,9 +30,9 @@ def one_feedback(item: Json) -> Feedback:
         return Feedback("thumbs", value=_thumb(item))
     if not isinstance(item, dict):
         raise UnreadableError(f"feedback: expected an object, received {coerce.kind_of(item)}")
-    unknown = sorted(str(key) for key in item.keys() - _KNOWN)
-    if unknown:
-        raise UnreadableError(f"feedback: unknown key {unknown[0][:40]!r}")
+    if not item.keys() <= _KNOWN:
+        unknown = min(str(key) for key in item.keys() - _KNOWN)
+        raise UnreadableError(f"feedback: unknown key {unknown[:40]!r}")
     corrected = coerce.text("feedback.corrected", item.get("corrected", item.get("correction")))
     raw = item.get("value", item.get("score"))
     kind = coerce.text("feedback.kind", item.get("kind", item.get("type", item.get("name"))))

@@ -62,9 +62,12 @@ def call_values(call: Call, place: str, made_by: Provenance) -> CallValues:
     return row
 
 
-def feedback_row(feedback: Feedback, place: str, made_by: Provenance) -> Row:
+def feedback_row(
+    feedback: Feedback, request_id: str | None, place: str, made_by: Provenance
+) -> Row:
+    """`request_id`: of the call it speaks of, which names itself where feedback comes with it."""
     row: Row = {
-        "request_id": feedback.request_id,
+        "request_id": request_id,
         "kind": feedback.kind,
         "value": feedback.value,
         "comment": feedback.comment,

@@ -267,8 +267,8 @@ ODD: dict[str, Writer] = {
     "15 MiB of escapes.jsonl": _bytes(
         line(call(1, request_id="escapes", response="\u0001" * 2 * MIB))
     ),
-    "100,000 judgements.jsonl": _bytes(
-        line(call(1, request_id="judged", feedback=[{"kind": "thumbs", "value": 1}] * 100_000))
+    "50,000 judgements.jsonl": _bytes(
+        line(call(1, request_id="judged", feedback=[{"kind": "thumbs", "value": 1}] * 50_000))
     ),
 }
 #: what the file system refuses, or has no bytes of
