@@ -47,7 +47,7 @@ class EngineIdentity:
     """Never "auto": what really runs.
 
     code             digest of the engine's own files that can change an answer
-    versions         of the libraries an answer goes through
+    versions         of the libraries an answer goes through, by name in order
     device           cpu, cuda or cuda:N; only its class enters the digest
     kernels          "C++ " and what they were compiled from, by and for; "Triton"; "torch"
     batch_invariant  asked for and kept
@@ -82,7 +82,7 @@ class EngineIdentity:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> EngineIdentity:
-        return cls(**{**value, "versions": tuple(value["versions"].items())})
+        return cls(**{**value, "versions": tuple(sorted(value["versions"].items()))})
 
 
 def engine_identity(
@@ -102,7 +102,7 @@ def engine_identity(
     EngineError on an unknown device or dtype.
     """
     packages = (*PACKAGES, *(("llguidance",) if uses_schema else ()))
-    versions = tuple((name, _version(name)) for name in packages)
+    versions = tuple((name, _version(name)) for name in sorted(packages))
     asked = [device, dtype, batch_invariant, quantization, num_threads]
     facts = [code_digest(), versions, asked, _surroundings()]
     key = f"engine {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]}"

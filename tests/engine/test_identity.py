@@ -110,6 +110,9 @@ def test_every_part_is_in_the_digest_but_the_number_of_the_device():
     cuda = replace(known, device="cuda:0")
     assert replace(cuda, device="cuda:1").digest == cuda.digest != known.digest
     assert EngineIdentity.from_dict(json.loads(json.dumps(known.as_dict()))) == known
+    # by whatever way it comes back, it is recorded in the same letters
+    remembered = EngineIdentity.from_dict(json.loads(json.dumps(known.as_dict(), sort_keys=True)))
+    assert json.dumps(remembered.as_dict()) == json.dumps(known.as_dict())
 
 
 def test_a_remembered_identity_needs_no_torch_until_something_changes(
