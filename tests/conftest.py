@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.mlflow_home import share_template
 from tests.tiny_model import write_tiny_model
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -60,6 +61,11 @@ def pytest_runtest_makereport(
     if report.skipped and item.config.getoption("no_skips") and _GPU not in str(report.longrepr):
         report.outcome, report.longrepr = "failed", f"not run: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> None:
+    share_template(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

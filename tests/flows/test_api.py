@@ -73,7 +73,7 @@ def test_a_turn_is_the_one_of_the_command(application: Application, monkeypatch)
     done = turn(config, logs=[str(application.folder / "logs")])
     assert isinstance(done, Result)
     told = json.loads(json.dumps(done.to_dict()))
-    assert told == application.call("verdict", "--json").json
+    assert told == application.here("verdict", "--json").json
     assert result(config=config).to_dict()["run_id"] == done.outcome.run_id
 
 

@@ -41,30 +41,30 @@ def runs(folder: Application) -> list[tuple[str, str]]:
 
 
 def test_each_day_is_a_run_and_the_same_command_again_only_tells_them(folder: Application):
-    first = folder.call(*_BACKFILL)
+    first = folder.here(*_BACKFILL)
     assert first.code == 0, first.err
     days = first.json["days"]
     assert [(day["since"][:10], day["rows_out"], day["outside_window"]) for day in days] == [
         ("2026-11-01", 5, 15), ("2026-11-02", 5, 15), ("2026-11-03", 5, 15),
     ]  # fmt: skip
     assert [state for _, state in runs(folder)] == ["completed"] * 3
-    second = folder.call(*_BACKFILL)
+    second = folder.here(*_BACKFILL)
     assert second.json == first.json
     assert second.err.count("was turned before") == 3
     assert len(runs(folder)) == 3
-    rest = folder.call("ingest", "--logs", "*.jsonl", "--json").json
+    rest = folder.here("ingest", "--logs", "*.jsonl", "--json").json
     assert (rest["rows_out"], rest["duplicates"]) == (5, 15)
 
 
 def test_killed_in_its_second_day_it_goes_on_there(folder: Application, tmp_path: Path):
-    first = folder.call(*_BACKFILL[:-3], "--until", "2026-11-02", "--json").json["days"]
+    first = folder.here(*_BACKFILL[:-3], "--until", "2026-11-02", "--json").json["days"]
     killed = subprocess.run(
         [sys.executable, "-m", "tests.flows.killed", "ingest", "before", *_BACKFILL],
         cwd=folder.folder, env=folder.environment(), capture_output=True, timeout=120,
     )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL
     assert [state for _, state in runs(folder)] == ["completed", "running"]
-    days = folder.call(*_BACKFILL).json["days"]
+    days = folder.here(*_BACKFILL).json["days"]
     assert days[0] == first[0]
     assert [day["rows_out"] for day in days] == [5, 5, 5]
     assert [(since[:10], state) for since, state in runs(folder)] == [
@@ -100,7 +100,7 @@ def test_a_whole_turn_for_each_day(application: Application):
     logs = [{**call_record(n), "started_at": f"2026-11-0{1 + n % 2}T10:00:00Z"} for n in range(24)]
     application.log("calls.jsonl", logs)
     arguments = ("run", "--inline", "--backfill", "--since", "2026-11-01", "--until", "2026-11-03")
-    answer = application.call(*arguments, "--json")
+    answer = application.here(*arguments, "--json")
     assert answer.code in (0, 1), answer.err
     days = answer.json["days"]
     assert [day["stages"][0]["rows_out"] for day in days] == [12, 12]

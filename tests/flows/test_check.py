@@ -69,34 +69,34 @@ def test_check_imports_nothing_that_takes_long(application: Application):
 def test_mistakes_stop_a_command_before_its_first_stage(application: Application):
     change(application, 'scorer = "exact_match"', 'scorer = "exact_matsch"')
     for command in (("run",), ("run", "--inline"), ("eval",)):
-        answer = application.call(*command, "--json")
+        answer = application.here(*command, "--json")
         assert answer.code == 2, answer.err
         assert answer.json["problems"][0]["key"] == "suites.route.scorer"
         assert "suites.route.scorer: unknown scorer 'exact_matsch'" in answer.err
         assert "ingest" not in answer.err
     assert not application.home.exists()
     # what it does not need does not stop it
-    assert application.call("ingest", "--json").json["rows_out"] == 24
+    assert application.here("ingest", "--json").json["rows_out"] == 24
 
 
 def test_all_wrong_keys_of_the_settings_are_told(application: Application):
     change(application, "max_tokens = 6", "max_token = 6")
     change(application, 'role = "primary"', 'role = "first"')
-    keys = [problem["key"] for problem in application.call("check", "--json").json["problems"]]
+    keys = [problem["key"] for problem in application.here("check", "--json").json["problems"]]
     assert sorted(keys) == [
         "releases.challenger.sampling.max_token",
         "releases.champion.sampling.max_token",
         "suites.route.role",
     ]
     change(application, "role = ", "role = = ")
-    (problem,) = application.call("check", "--json").json["problems"]
+    (problem,) = application.here("check", "--json").json["problems"]
     assert "line" in problem["message"]
 
 
 def test_doctor_tells_settings_from_stores_by_its_exit_code(application: Application):
     change(application, 'scorer = "exact_match"', 'scorer = "exact_matsch"')
-    answer = application.call("doctor", "--json")
+    answer = application.here("doctor", "--json")
     assert answer.code == 2
     wrong = [finding for finding in json.loads(answer.out)["findings"] if finding["ok"] is False]
     assert [finding["subject"] for finding in wrong] == ["suites.route.scorer"]
-    assert application.call("doctor", PREFECT_API_URL="http://127.0.0.1:1/api").code == 4
+    assert application.here("doctor", PREFECT_API_URL="http://127.0.0.1:1/api").code == 4

@@ -149,11 +149,11 @@ def test_settings_and_scorers_pages_are_what_the_code_declares():
 
 def test_init_does_not_replace_a_file_unasked(tmp_path: Path):
     application = Application(tmp_path)
-    assert application.call("init").code == 0
-    again = application.call("init")
+    assert application.here("init").code == 0
+    again = application.here("init")
     assert again.code == 2
     assert "exists already" in again.err
-    assert application.call("init", "--force").code == 0
+    assert application.here("init", "--force").code == 0
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def test_whole_turn_inline_then_nothing_new(application: Application):
 
 
 def test_single_stages_print_the_promised_keys(application: Application):
-    ingested = application.call("ingest", "--logs", "logs/*.jsonl", "--json").json
+    ingested = application.here("ingest", "--logs", "logs/*.jsonl", "--json").json
     for key in (
         "files",
         "rows_in",
@@ -208,19 +208,19 @@ def test_single_stages_print_the_promised_keys(application: Application):
         assert key in ingested
     assert ingested["by_format"] == {"canonical": 24}
     assert ingested["input_tokens"] == 24 * 12
-    validated = application.call("validate", "--json").json
+    validated = application.here("validate", "--json").json
     assert validated["rows_in"] == validated["rows_out"] == 24
     assert validated["by_reason"] == {}
     assert validated["success"] is True
-    replayed = application.call("replay", "--json").json
+    replayed = application.here("replay", "--json").json
     assert replayed["letters"] == replayed["held"] == replayed["rows_in"] == 0
-    curated = application.call("curate", "--json").json
+    curated = application.here("curate", "--json").json
     assert curated["num_samples"] > 12
 
 
 def test_log_files_are_named_with_or_without_the_option(application: Application):
     application.log("more.jsonl", [call_record(n) for n in range(24, 30)])
-    answer = application.call("ingest", "logs/calls.jsonl", "--logs", "logs/more.jsonl", "--json")
+    answer = application.here("ingest", "logs/calls.jsonl", "--logs", "logs/more.jsonl", "--json")
     assert (answer.json["files"], answer.json["rows_out"]) == (2, 30)
 
 
@@ -265,9 +265,9 @@ BAD_CALLS = {
 
 
 def test_bad_calls_are_one_clear_line_with_the_right_exit_code(application: Application):
-    application.call("ingest", "--logs", "logs/*.jsonl")
+    application.here("ingest", "--logs", "logs/*.jsonl")
     for name, (arguments, code, word) in BAD_CALLS.items():
-        answer = application.call(*arguments)
+        answer = application.here(*arguments)
         assert answer.code == code, (name, answer.err)
         assert word in answer.err, name
         assert "Traceback" not in answer.err, name
@@ -295,22 +295,22 @@ def test_unreadable_settings_and_models_are_one_clear_line(application: Applicat
         (good.replace("suites/route.jsonl", "suites/none.jsonl"), "none.jsonl"),
     ):
         path.write_text(text)
-        answer = application.call("run", "--inline")
+        answer = application.here("run", "--inline")
         assert answer.code == 2, answer.err
         assert word in answer.err
         assert "Traceback" not in answer.err
     path.write_text(good)
-    assert application.call("run", "--inline").code in (0, 1)
+    assert application.here("run", "--inline").code in (0, 1)
 
 
 def test_error_under_json_is_one_object_too(application: Application):
-    answer = application.call("run", "--inline", "--json", "--challenger", "none")
+    answer = application.here("run", "--inline", "--json", "--challenger", "none")
     assert answer.code == 2
     assert json.loads(answer.out)["exit_code"] == 2
 
 
 def test_store_held_by_another_process_is_named_and_nothing_is_lost(application: Application):
-    application.call("ingest", "--logs", "logs/*.jsonl")
+    application.here("ingest", "--logs", "logs/*.jsonl")
     script = (
         "import sys, duckdb\n"
         "connection = duckdb.connect(sys.argv[1])\n"
@@ -324,29 +324,29 @@ def test_store_held_by_another_process_is_named_and_nothing_is_lost(application:
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        answer = application.call("validate")
+        answer = application.here("validate")
         assert answer.code == 4
         assert f"held by process {holder.pid}" in answer.err
         # who only reads does not wait
-        read = application.call("sql", "select count(*) from landing", "--json")
+        read = application.here("sql", "select count(*) from landing", "--json")
         assert read.json["rows"] == [[24]]
         holder.communicate("")
-    assert application.call("validate", "--json").json["rows_out"] == 24
+    assert application.here("validate", "--json").json["rows_out"] == 24
 
 
 def test_doctor_says_what_is_there_and_what_is_not(application: Application):
-    before = application.call("doctor", "--json").json
+    before = application.here("doctor", "--json").json
     subjects = {finding["subject"]: finding for finding in before["findings"]}
     assert before["healthy"]
     assert subjects["store"]["ok"] is None
     assert subjects["release champion"]["ok"]
-    application.call("ingest", "--logs", "logs/*.jsonl")
-    text = application.call("doctor")
+    application.here("ingest", "--logs", "logs/*.jsonl")
+    text = application.here("doctor")
     assert text.code == 0
     assert "torch" in text.out
     path = application.folder / "flywheel.toml"
     path.write_text(re.sub(r'model = ".*"', 'model = "./nowhere"', path.read_text()))
-    answer = application.call("doctor")
+    answer = application.here("doctor")
     assert answer.code == 2
     assert "NOT OK" in answer.out
 

@@ -13,19 +13,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli import app
-from tasks.backends.base import Reply
-from tasks.backends.local import LocalBackend
-from tasks.errors import UsageError
-from tasks.model.failure import Failure
 from tests.flows.application import Application
 from tests.tiny_model import write_tiny_model
 
@@ -77,31 +70,16 @@ def release(model: str, prompt: str, dtype: str = "float32", temperature: float 
     return _RELEASE.format(model=model, prompt=prompt, dtype=dtype, temperature=temperature)
 
 
-def evaluated(application: Application) -> None:
-    answered = application.call("eval")
-    assert answered.code == 0, answered.err
-    assert application.call("gate").code in (0, 1)
-
-
-def here(application: Application, *arguments: str) -> tuple[int, str]:
-    """The command in this process, which has torch already."""
-    config = str(application.folder / "flywheel.toml")
-    done = CliRunner().invoke(app, [*arguments, "--config", config])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done.exit_code, done.stdout
-
-
 def told_here(application: Application, *arguments: str) -> dict[str, Any]:
-    code, out = here(application, "explain", "--json", *arguments)
-    assert code == 0, out
-    value: dict[str, Any] = json.loads(out)
-    return value
+    answer = application.here("explain", "--json", *arguments)
+    assert answer.code == 0, answer.err
+    return answer.json
 
 
-def evaluated_here(application: Application, *arguments: str) -> None:
-    assert here(application, "eval", *arguments)[0] == 0
-    here(application, "gate")
+def evaluated(application: Application, *arguments: str) -> None:
+    answered = application.here("eval", *arguments)
+    assert answered.code == 0, answered.err
+    assert application.here("gate").code in (0, 1)
 
 
 def by_name(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -120,7 +98,7 @@ def test_a_bad_prompt_has_the_drop_and_a_harmless_dtype_nothing(decide: Decide) 
         {"short": 10, "wordy": 800}, a=1024,
     )  # fmt: skip
     evaluated(application)
-    answered = application.call("explain", "--json")
+    answered = application.here("explain", "--json")
     assert answered.code == 0, answered.err
     assert "ask what is between the two releases" in answered.err
     told = answered.json
@@ -144,13 +122,13 @@ def test_a_bad_prompt_has_the_drop_and_a_harmless_dtype_nothing(decide: Decide) 
     assert (told["num_flips"], told["num_others"]) == (_NUM_LONG, _NUM_SAMPLES - _NUM_LONG)
 
     # the same again computes nothing, and the table says what the object says
-    again = application.call("explain", told["run_id"][:-1], "--json").json
+    again = application.here("explain", told["run_id"][:-1], "--json").json
     assert (again.pop("computed"), again.pop("cached")) == (0, 2 * _NUM_SAMPLES)
     ignored = ("computed", "cached", "seconds")
     assert {k: v for k, v in again.items() if k != "seconds"} == {
         k: v for k, v in told.items() if k not in ignored
     }
-    shown = application.call("explain", "--samples", "10")
+    shown = application.here("explain", "--samples", "10")
     assert re.search(r"prompt\s+prompts/short\.md\s+prompts/wordy\.md\s+−40\.0 \[", shown.out)
     assert "20: 10 of 24 whose score changed, 10 of 36 others" in shown.out
     assert "prompt makes −40.0 of the −40.0 points (100%)" in shown.out
@@ -174,7 +152,7 @@ def test_what_two_parts_do_only_together_is_said(decide: Decide) -> None:
         release("large", "short"), release("small", "wordy", dtype="bfloat16"),
         {"short": 10, "wordy": 420}, large=1024, small=600,
     )  # fmt: skip
-    evaluated_here(application)
+    evaluated(application)
     told = told_here(application)
     drop = -_NUM_LONG / _NUM_SAMPLES
     parts = by_name(told)
@@ -199,11 +177,11 @@ def test_one_part_has_all_and_the_same_release_nothing_without_computing(
     application = decide(
         release("a", "short"), release("a", "wordy"), {"short": 10, "wordy": 800}, a=1024
     )
-    evaluated_here(application)
+    evaluated(application)
     before = count(application, "completions")
     told = told_here(application)
     (part,) = told["parts"]
-    suite = json.loads(here(application, "report", "--json")[1])["suites"][0]
+    suite = application.here("report", "--json").json["suites"][0]
     ends = ("difference", "ci_low", "ci_high")
     assert [part[name] for name in ends] == pytest.approx([suite[name] for name in ends])
     assert (part["part"], part["share"]) == ("prompt", 1.0)
@@ -211,59 +189,33 @@ def test_one_part_has_all_and_the_same_release_nothing_without_computing(
         "the releases differ in one part, so the whole difference is of prompt: −40.0 points"
     ]
     assert count(application, "completions") == before
-    evaluated_here(application, "--challenger", "champion")
-    assert "both releases are the same" in here(application, "explain")[1]
+    evaluated(application, "--challenger", "champion")
+    assert "both releases are the same" in application.here("explain").out
     # of several challengers each by its name, the leading one without
     third = "\n[releases.third]\n" + release("a", "long").format(folder=tmp_path)
     (application.folder / "prompts" / "long.md").write_text("x" * 1100)
     path = application.folder / "flywheel.toml"
     path.write_text(path.read_text() + third)
-    evaluated_here(application, "--challenger", "third", "--challenger", "challenger")
+    evaluated(application, "--challenger", "third", "--challenger", "challenger")
     drops = {name: told_here(application, *asked)["difference"] for name, asked in (
         ("leading", ()), ("challenger", ("--challenger", "challenger")),
         ("third", ("--challenger", "third")))}  # fmt: skip
     assert drops == pytest.approx({"leading": -0.4, "challenger": -0.4, "third": -1})
     pages = sorted(file.name for file in (application.home / "reports").glob("*/explain*.html"))
     assert pages == ["explain-challenger.html", "explain.html", "explain.html", "explain.html"]
-    with pytest.raises(UsageError, match="judged no such challenger"):
-        here(application, "explain", "--challenger", "champion")
-
-    with pytest.raises(UsageError, match="did not judge this suite"):
-        here(application, "explain", "--suite", "other")
+    for asked, wrong in (
+        (("--challenger", "champion"), "judged no such challenger"),
+        (("--suite", "other"), "did not judge this suite"),
+    ):
+        answer = application.here("explain", *asked)
+        assert answer.code == 2
+        assert wrong in answer.err
     # who is not the same any more is not explained by what it has become
     (application.folder / "prompts" / "short.md").write_text("another")
-    with pytest.raises(UsageError, match="'champion' is not what it was in the run") as changed:
-        here(application, "explain")
-    assert changed.value.received == "changed since: prompt"
-
-
-@pytest.mark.slow
-def test_what_the_harness_loses_leaves_the_estimate_and_is_asked_again(
-    decide: Decide, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    application = decide(
-        release("a", "short"), release("a", "wordy", dtype="bfloat16"),
-        {"short": 10, "wordy": 800}, a=1024,
-    )  # fmt: skip
-    evaluated_here(application)
-    answer, lost = LocalBackend.answer, Failure("timeout", "too slow today", "harness", True)
-
-    def loses_one(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
-        replies = answer(self, asks, told, meter)
-        place = next((n for n, ask in enumerate(asks) if ask.messages[-1]["content"].endswith(" 1"
-                      + "y" * _LONGER)), None)  # fmt: skip
-        return [replace(reply, text=None, failure=lost) if n == place else reply
-                for n, reply in enumerate(replies)]  # fmt: skip
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LocalBackend, "answer", loses_one)
-        told = told_here(application)
-    # one of the 24 that changed stands aside, the other 23 stand for it
-    assert (told["num_flips_drawn"], told["num_others_drawn"], told["num_lost"]) == (24, 36, 1)
-    assert told["estimate"]["difference"] == pytest.approx(-_NUM_LONG / _NUM_SAMPLES)
-    again = told_here(application)
-    assert 1 <= again["computed"] <= 2  # in the cells where it was lost
-    assert again["num_lost"] == 0
+    changed = application.here("explain")
+    assert changed.code == 2
+    assert "'champion' is not what it was in the run" in changed.err
+    assert "changed since: prompt" in changed.err
 
 
 @pytest.mark.slow
@@ -294,16 +246,16 @@ def test_killed_it_loses_no_finished_chunk(decide: Decide) -> None:
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     kept = count(application, "completions") - before
     assert kept == 16
-    told = application.call("explain", "--json").json
+    told = application.here("explain", "--json").json
     assert (told["computed"], told["cached"]) == (2 * _NUM_SAMPLES - kept, kept)
 
 
 def test_without_a_verdict_there_is_nothing_to_explain(application: Application) -> None:
-    application.call("ingest")
-    nothing = application.call("explain")
+    application.here("ingest")
+    nothing = application.here("explain")
     assert nothing.code == 2
     assert "no run has reached a verdict yet" in nothing.err
-    (run_id,) = application.call("sql", "select run_id from runs", "--json").json["rows"][0]
-    undecided = application.call("explain", run_id)
+    (run_id,) = application.here("sql", "select run_id from runs", "--json").json["rows"][0]
+    undecided = application.here("explain", run_id)
     assert undecided.code == 2
     assert "the run has no verdict" in undecided.err

@@ -10,6 +10,7 @@ import pytest
 from tasks.answering.journal import JOURNAL_FILE
 from tests.fake_api import FAULTS, FakeApi, serving_api
 from tests.flows.application import Application, make_application
+from tests.mlflow_home import home_with_mlflow
 from tests.tasks.answering.test_journal import write_journal
 
 KEY = "sk-planted-key-0123456789"
@@ -18,6 +19,7 @@ NUM = 12
 
 def hosted(folder: Path, model: Path, api: FakeApi, **keys: Any) -> Application:
     application = make_application(folder, model, calls=0, samples=NUM)
+    home_with_mlflow(application.home)
     path = application.folder / "flywheel.toml"
     head, rest = path.read_text().split("[releases.challenger]")
     more = "".join(f"{key} = {value}\n" for key, value in keys.items())
@@ -43,11 +45,11 @@ def test_a_turn_against_an_api_that_fails_in_every_way_and_no_trace_of_the_key(
     with serving_api(behave, slow_s=1.5) as api:
         application = hosted(tmp_path / "a", tiny_model, api)
         answers = [
-            application.call("check", PLANTED=KEY),
-            application.call("doctor", PLANTED=KEY),
+            application.here("check", PLANTED=KEY),
+            application.here("doctor", PLANTED=KEY),
             application.call("run", PLANTED=KEY),  # in Prefect
-            application.call("run", "--inline", "--json", PLANTED=KEY),
-            application.call("explain", "--json", PLANTED=KEY),
+            application.here("run", "--inline", "--json", PLANTED=KEY),
+            application.here("explain", "--json", PLANTED=KEY),
         ]
         assert set(api.books.billed.values()) == {1}
         assert sum(api.books.billed.values()) == NUM
@@ -69,17 +71,17 @@ def test_a_budget_in_money_is_kept_and_told_and_the_rest_asked_by_the_next_run(
     with serving_api() as api:
         application = hosted(tmp_path / "a", tiny_model, api)
         budget = {"FLYWHEEL_EVALUATE__BUDGET__MAX_COST": "0.0009"}
-        held = application.call("eval", PLANTED=KEY, **budget)
+        held = application.here("eval", PLANTED=KEY, **budget)
         said = " ".join(held.out.split())
         assert held.code == 0, held.err
         assert "the budget is spent: evaluate.budget.max_cost is 0.0009" in said
         assert "the same command asks for them again, and for nothing else" in said
         assert 0 < len(api.books.bodies) < NUM
-        (spent,) = application.call(
+        (spent,) = application.here(
             "sql", "select cost, requests from spending", "--json"
         ).json["rows"]  # fmt: skip
         assert 0 < spent[0] <= 0.0009
-        application.call("eval", PLANTED=KEY)
+        application.here("eval", PLANTED=KEY)
         assert len(api.books.bodies) == NUM
 
 
@@ -88,7 +90,7 @@ def test_a_variable_that_is_not_set_is_told_before_anything_runs(
 ) -> None:
     with serving_api() as api:
         application = hosted(tmp_path / "a", tiny_model, api)
-        answer = application.call("run", "--inline")
+        answer = application.here("run", "--inline")
         assert api.books.headers == []
     assert answer.code == 2
     assert "the environment variable PLANTED of release 'challenger' is not set" in answer.err
@@ -98,11 +100,11 @@ def test_a_variable_that_is_not_set_is_told_before_anything_runs(
 def test_a_backup_holds_what_a_killed_run_had_paid_for(tmp_path: Path, tiny_model: Path) -> None:
     with serving_api() as api:
         application = hosted(tmp_path / "a", tiny_model, api)
-    assert application.call("ingest", PLANTED=KEY).code == 0
+    assert application.here("ingest", PLANTED=KEY).code == 0
     write_journal(application.home)
-    told = application.call("backup", "--json")
+    told = application.here("backup", "--json")
     assert told.code == 0, told.err
     assert not (application.home / JOURNAL_FILE).exists()
-    assert application.call("restore", told.json["path"], "--force").code == 0
-    (row,) = application.call("sql", "select text, run_id from completions", "--json").json["rows"]
+    assert application.here("restore", told.json["path"], "--force").code == 0
+    (row,) = application.here("sql", "select text, run_id from completions", "--json").json["rows"]
     assert row == ["text 1 \n é", "r"]

@@ -9,19 +9,19 @@ from tests.flows.application import Application
 
 @pytest.mark.slow
 def test_it_tells_of_every_sample_what_the_store_knows(application: Application):
-    application.call("ingest")
-    application.call("validate")
-    nothing = application.call("items")
+    application.here("ingest")
+    application.here("validate")
+    nothing = application.here("items")
     assert nothing.code == 2
     assert "no run has reached a verdict" in nothing.err
-    evaluated = application.call("eval", "--json", FLYWHEEL_EVALUATE__REPEATS="4")
+    evaluated = application.here("eval", "--json", FLYWHEEL_EVALUATE__REPEATS="4")
     run_id = evaluated.json["run_id"]
-    undecided = application.call("items", run_id)
+    undecided = application.here("items", run_id)
     assert undecided.code == 2
     assert "next: flywheel gate" in undecided.err
-    decided = application.call("gate", "--json", FLYWHEEL_EVALUATE__REPEATS="4")
+    decided = application.here("gate", "--json", FLYWHEEL_EVALUATE__REPEATS="4")
 
-    told = application.call("items", "--json").json
+    told = application.here("items", "--json").json
     assert told["run_id"] == decided.json["run_id"]
     assert sorted(told["releases"]) == ["challenger", "champion"]
     suites = {suite["suite"]: suite for suite in told["suites"]}
@@ -40,7 +40,7 @@ def test_it_tells_of_every_sample_what_the_store_knows(application: Application)
     errors = [repeats["standard_errors"][number] for number in ("1", "2", "4", "8", "16")]
     assert sorted(errors, reverse=True) == errors
 
-    table = application.call("items").out
+    table = application.here("items").out
     assert "4 answers a sample" in table
     assert "route" in table
     assert f"of {route['num_repeated']}" in table

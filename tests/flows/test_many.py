@@ -15,6 +15,7 @@ import pytest
 from tests.flows.application import Application, make_application
 from tests.flows.test_resume import comparable, finished_mlflow_runs, killed, tables
 from tests.flows.test_same_release import RELEASE
+from tests.mlflow_home import home_with_mlflow
 from tests.tiny_model import write_tiny_model
 
 _LETTERS = "abcd"
@@ -29,6 +30,7 @@ _RUN = ("run", "--inline", "--json", "--champion", "current", *_ASKED)
 
 def make(folder: Path, tiny_model: Path, *, samples: int = 120) -> Application:
     application = make_application(folder / "application", tiny_model, calls=4)
+    home_with_mlflow(application.home)
     path = application.folder / "flywheel.toml"
     text = path.read_text()
     sections = [
@@ -60,7 +62,7 @@ def turned(
     tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> tuple[Application, dict[str, Any]]:
     application = make(tmp_path_factory.mktemp("many"), tiny_model)
-    answer = application.call(
+    answer = application.here(
         *_RUN, "--junit", "verdict.xml", "--markdown", "verdict.md", "--github"
     )
     assert answer.code == 0, answer.err
@@ -100,7 +102,7 @@ def test_each_has_a_verdict_of_its_own_and_the_run_that_of_the_best_that_may_shi
 @pytest.mark.slow
 def test_terminal_and_pages_show_all_of_them_and_then_the_leading_one(turned: Any):
     application, result = turned
-    text = application.call("report", result["run_id"]).out
+    text = application.here("report", result["run_id"]).out
     rows = [line.split() for line in text.splitlines() if line.strip()]
     shown = [row for row in rows if row[0] in _RELEASES and len(row) == 4]
     assert [row[:3] for row in shown] == [
@@ -179,13 +181,13 @@ def test_files_for_ci_tell_every_challenger(turned: Any):
 @pytest.mark.slow
 def test_decided_again_on_the_stored_scores_it_is_the_same(turned: Any):
     application, result = turned
-    decided = application.call("gate", "--json", "--challenger", "blunt")
+    decided = application.here("gate", "--json", "--challenger", "blunt")
     assert decided.code == 0, decided.err
     for key in ("ranking", "verdict"):
         assert decided.json[key] == result[key]
     verdicts = [(each["release"], each["verdict"]) for each in decided.json["challengers"]]
     assert verdicts == [(each["release"], each["verdict"]) for each in result["challengers"]]
-    assert application.call("gate", "--challenger", "none").code == 2
+    assert application.here("gate", "--challenger", "none").code == 2
 
 
 @pytest.mark.slow
@@ -193,7 +195,7 @@ def test_killed_it_ends_like_an_undisturbed_one(tmp_path: Path, tiny_model: Path
     reference, expected = turned
     application = make(tmp_path, tiny_model)
     assert killed(application, "evaluate", "chunk", *_RUN).returncode == -signal.SIGKILL
-    answer = application.call(*_RUN)
+    answer = application.here(*_RUN)
     assert answer.code == 0, answer.err
     for key in ("challengers", "ranking"):
         assert answer.json[key] == expected[key]
@@ -208,6 +210,7 @@ def test_killed_it_ends_like_an_undisturbed_one(tmp_path: Path, tiny_model: Path
 def test_what_releases_share_is_computed_once(tmp_path: Path, tiny_model: Path):
     """A challenger that is the champion, and two whose prompts are the same text in two files."""
     application = make_application(tmp_path / "application", tiny_model, calls=0, samples=12)
+    home_with_mlflow(application.home)
     path = application.folder / "flywheel.toml"
     copied = path.read_text().replace("[releases.challenger", "[releases.copy")
     copied = copied[copied.index("[releases.copy]") : copied.index("[suites.route]")]
@@ -215,13 +218,13 @@ def test_what_releases_share_is_computed_once(tmp_path: Path, tiny_model: Path):
     prompts = application.folder / "prompts"
     (prompts / "copy.md").write_text((prompts / "two.md").read_text())
     asked = [part for name in ("champion", "challenger", "copy") for part in ("--challenger", name)]
-    told = application.call("eval", "--json", *asked)
+    told = application.here("eval", "--json", *asked)
     assert told.code == 0, told.err
     assert len(told.json["releases"]) == 4
     assert len({release["digest"] for release in told.json["releases"]}) == 2
     assert (told.json["computed"], told.json["rows_in"]) == (24, 24)
     assert len(told.json["engines"]) == 1
-    decided = application.call("gate", "--json").json
+    decided = application.here("gate", "--json").json
     verdicts = {each["release"]: each["suites"][0] for each in decided["challengers"]}
     assert verdicts["challenger"] == verdicts["copy"]
     assert verdicts["champion"]["difference"] == 0

@@ -24,7 +24,7 @@ def application(tmp_path: Path) -> Application:
 def take_in_a_letter(application: Application, **environment: str) -> None:
     log = application.log("calls.jsonl", [call_record(1)])
     log.write_text(log.read_text() + '{"broken": "planted-3f9ac"\n')
-    answer = application.call("ingest", **environment)
+    answer = application.here("ingest", **environment)
     assert answer.code == 0, answer.err
 
 
@@ -40,31 +40,31 @@ def age(application: Application, days: float) -> None:
 
 def test_purge_says_what_it_took_and_takes_it(application: Application):
     take_in_a_letter(application)
-    assert application.call("purge").code == 0
+    assert application.here("purge").code == 0
     assert is_planted(application)
-    tried = application.call("purge", "--all", "--dry-run")
+    tried = application.here("purge", "--all", "--dry-run")
     assert "1 would lose their raw bytes" in tried.out
     assert is_planted(application)
-    done = application.call("purge", "--all", "--json")
+    done = application.here("purge", "--all", "--json")
     assert done.json["dead_letters"] == 1
     assert done.json["bytes_after"] <= done.json["bytes_before"]
     assert not is_planted(application)
 
 
 def test_purge_has_to_know_how_old(application: Application):
-    answer = application.call("purge", FLYWHEEL_RETENTION__RAW_DAYS="0")
+    answer = application.here("purge", FLYWHEEL_RETENTION__RAW_DAYS="0")
     assert answer.code == 2
     assert "--older-than DAYS, or --all" in answer.err
-    assert application.call("purge", "--all", "--older-than", "1").code == 2
+    assert application.here("purge", "--all", "--older-than", "1").code == 2
 
 
 def test_every_ingest_keeps_the_retention(application: Application):
     take_in_a_letter(application)
     age(application, 31)
-    assert application.call("ingest", FLYWHEEL_RETENTION__RAW_DAYS="0").code == 0
-    assert application.call("ingest", FLYWHEEL_RETENTION__RAW_DAYS="32").code == 0
+    assert application.here("ingest", FLYWHEEL_RETENTION__RAW_DAYS="0").code == 0
+    assert application.here("ingest", FLYWHEEL_RETENTION__RAW_DAYS="32").code == 0
     assert is_planted(application)
-    assert application.call("ingest").code == 0
+    assert application.here("ingest").code == 0
     assert not is_planted(application)
 
 
@@ -84,17 +84,17 @@ def test_what_was_piped_in_long_ago_is_read_by_the_next_and_by_it_alone(applicat
 def test_a_lost_key_stops_nothing_else_and_is_told(application: Application):
     take_in_a_letter(application, FLYWHEEL_RAW_KEY=Fernet.generate_key().decode())
     application.log("more.jsonl", [call_record(9)])
-    answer = application.call("ingest", "--json")
+    answer = application.here("ingest", "--json")
     assert answer.json["rows_out"] == 1
     (line,) = [line for line in answer.err.splitlines() if "sealed" in line]
     assert "1 held rows" in line
     assert "not encrypted" in line
-    assert application.call("purge", "--all").code == 0
-    assert "sealed" not in application.call("ingest").err
+    assert application.here("purge", "--all").code == 0
+    assert "sealed" not in application.here("ingest").err
 
 
 def test_what_is_no_key_is_told_before_anything_is_done(application: Application):
-    answer = application.call("ingest", FLYWHEEL_RAW_KEY="secret-but-no-key")
+    answer = application.here("ingest", FLYWHEEL_RAW_KEY="secret-but-no-key")
     assert answer.code == 2
     assert "FLYWHEEL_RAW_KEY" in answer.err
     assert "secret" not in answer.err

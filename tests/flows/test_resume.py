@@ -14,6 +14,7 @@ import pytest
 
 from flows.stages import stages_of
 from tests.flows.application import Application, call_record, make_application
+from tests.mlflow_home import home_with_mlflow
 
 _COUNTED = (
     "landing", "requests", "feedback", "dead_letters", "quarantine", "eval_sets", "samples",
@@ -77,6 +78,7 @@ def undisturbed(
 ) -> tuple[Application, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("undisturbed") / "application"
     application = with_faults(make_application(folder, tiny_model))
+    home_with_mlflow(application.home)
     return application, application.call("run", "--inline", "--json").json
 
 
@@ -111,6 +113,7 @@ def test_killed_run_ends_like_an_undisturbed_one(
 ):
     reference, expected = undisturbed
     application = with_faults(make_application(tmp_path / "application", tiny_model))
+    home_with_mlflow(application.home)
     assert killed(application, stage, moment).returncode == -signal.SIGKILL
     answer = application.call("run", "--inline", "--json")
     assert answer.code in (0, 1), answer.err
@@ -125,6 +128,7 @@ def test_killed_noise_measurement_ends_like_an_undisturbed_one(tmp_path: Path, t
     told = {}
     for moment in ("chunk", "before", "undisturbed"):
         application = make_application(tmp_path / moment, tiny_model)
+        home_with_mlflow(application.home)
         if moment != "undisturbed":
             stopped = killed(application, "noise", moment, "noise", "--json")
             assert stopped.returncode == -signal.SIGKILL, stopped.stderr

@@ -28,20 +28,20 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Application:
 
 
 def test_answers_are_shown_for_people_scripts_spreadsheets_and_browsers(app: Application):
-    shown = app.call("show", "--suite", "orders", "--lost", "--limit", "2")
+    shown = app.here("show", "--suite", "orders", "--lost", "--limit", "2")
     assert shown.code == 0, shown.err
     for said in (f"{RUN_ID}: candidate against prod", "1 of 5 · orders · lost", "[-A-1001-]",
                  "{+I cannot say 1.", "exact_match@1: compared", "3 more: --limit 5"):  # fmt: skip
         assert said in shown.out, said
     assert "\x1b" not in shown.out
-    told = app.call("show", RUN_ID[:12], "--changed", "--json").json
+    told = app.here("show", RUN_ID[:12], "--changed", "--json").json
     assert (told["num_selected"], told["outcomes"]["lost"], len(told["samples"])) == (11, 10, 11)
-    lines = [json.loads(line) for line in app.call("show", "--jsonl").out.splitlines()]
+    lines = [json.loads(line) for line in app.here("show", "--jsonl").out.splitlines()]
     assert len(lines) == 40
-    rows = list(csv.DictReader(io.StringIO(app.call("show", "--csv").out)))
+    rows = list(csv.DictReader(io.StringIO(app.here("show", "--csv").out)))
     assert [row["sample_id"] for row in rows] == [line["sample_id"] for line in lines]
     page = app.folder / "lost.html"
-    written = app.call("show", "--lost", "--html", "lost.html")
+    written = app.here("show", "--lost", "--html", "lost.html")
     assert page.as_uri() in written.out
     assert page.read_text().count('<details class="sample"') == 10
 
@@ -58,14 +58,14 @@ def test_answers_are_shown_for_people_scripts_spreadsheets_and_browsers(app: App
     ],
 )
 def test_what_cannot_be_shown_is_a_line(app: Application, asked: tuple[str, ...], told: str):
-    answer = app.call("show", *asked)
+    answer = app.here("show", *asked)
     assert answer.code == 2
     assert told in answer.err
     assert len(answer.err.splitlines()) == 1
 
 
 def test_nothing_that_matches_is_no_error(app: Application):
-    answer = app.call("show", "--won")
+    answer = app.here("show", "--won")
     assert answer.code == 0
     assert "no such sample" in answer.out
 
@@ -122,5 +122,5 @@ def test_nothing_of_data_is_obeyed_and_the_width_is_kept(width: int, is_terminal
 
 def test_pages_are_for_their_owner_alone(app: Application, tmp_path: Path):
     target = tmp_path / "page.html"
-    app.call("show", "--html", str(target))
+    app.here("show", "--html", str(target))
     assert target.stat().st_mode & 0o077 == 0

@@ -32,10 +32,8 @@ from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store.control import ledger
 from tasks.tracking import publish
-from tests.tasks.record.conftest import _one_template
-from tests.tasks.record.stores import client, home_with_mlflow
-
-__all__ = ["_one_template"]
+from tests.mlflow_home import home_with_mlflow
+from tests.tasks.record.stores import client
 
 NOW = datetime(2026, 11, 24, 12)  # noqa: DTZ001 - the store keeps UTC without a zone
 SUITES = {"order": {"role": "primary"}, "mood": {"role": "guard"}}

@@ -154,7 +154,9 @@ def test_a_mutated_record_is_read_or_refused_and_fits_the_store(name: str, data:
         if isinstance(record, Call):
             row = call_values(record, "1", reader)
             assert row[0]
-            assert all(feedback_row(each, each.request_id, "1", reader)["kind"] for each in record.feedback)
+            assert all(
+                feedback_row(each, each.request_id, "1", reader)["kind"] for each in record.feedback
+            )
 
 
 @pytest.mark.parametrize("name", SEEDS)

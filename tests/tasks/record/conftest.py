@@ -1,19 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tasks.run import Run
-from tests.tasks.record.stores import home_with_mlflow, remove_template
+from tests.mlflow_home import home_with_mlflow
 from tests.tasks.record.turns import fill, make_run
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_template() -> Iterator[None]:
-    yield
-    remove_template()
 
 
 @pytest.fixture

@@ -1,40 +1,15 @@
-"""A state folder whose MLflow database is there already: making its schema takes seconds."""
+"""What stands in a state folder: a run's turn, and what MLflow was told."""
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from contextlib import closing
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from tasks.model.turn import Turn
 from tasks.record.reading import read_turn
 from tasks.run import Run
 from tasks.settings import Settings
-from tasks.tracking.database import prepare_database
-from tasks.tracking.environment import prepare_environment
-
-
-@cache
-def _template() -> Path:
-    prepare_environment()
-    path = Path(mkdtemp(prefix="flywheel-test-mlflow-")) / "mlflow.db"
-    prepare_database(path)
-    return path
-
-
-def remove_template() -> None:
-    if _template.cache_info().currsize:
-        shutil.rmtree(_template().parent)
-        _template.cache_clear()
-
-
-def home_with_mlflow(folder: Path) -> Path:
-    shutil.copy(_template(), folder / "mlflow.db")
-    return folder
 
 
 def read(run: Run) -> Turn:

@@ -11,7 +11,8 @@ from tasks.record.task import record
 from tasks.run import Run
 from tasks.store.control import ledger
 from tasks.tracking.publish import Links, Pages, Published, publish
-from tests.tasks.record.stores import client, count, home_with_mlflow, read, runs
+from tests.mlflow_home import home_with_mlflow
+from tests.tasks.record.stores import client, count, read, runs
 from tests.tasks.record.turns import HOSTILE, RUN_ID, fill, make_run
 
 _PARENTS = "tags.`flywheel.role` = 'parent'"

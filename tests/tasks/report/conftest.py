@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.tasks.record.conftest import _one_template, decided
+from tests.tasks.record.conftest import decided
 
-__all__ = ["_one_template", "decided"]
+__all__ = ["decided"]

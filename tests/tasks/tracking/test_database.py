@@ -13,7 +13,7 @@ from tasks.errors import StoreError
 from tasks.settings import parse_settings
 from tasks.tracking.database import prepare_database
 from tasks.tracking.session import open_session
-from tests.tasks.record.stores import home_with_mlflow
+from tests.mlflow_home import home_with_mlflow
 
 _PREPARE = """
 import sys

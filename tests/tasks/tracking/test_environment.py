@@ -8,7 +8,7 @@ from tasks.errors import UsageError
 from tasks.tracking.environment import prepare_environment, tracking_location
 from tasks.tracking.server import server_command
 from tasks.tracking.session import without_password
-from tests.tasks.record.stores import home_with_mlflow
+from tests.mlflow_home import home_with_mlflow
 from tests.tasks.record.turns import make_run
 
 

@@ -16,7 +16,7 @@ import pytest
 from tasks.record.task import record
 from tasks.settings import Settings
 from tasks.tracking.server import server_command
-from tests.tasks.record.stores import home_with_mlflow
+from tests.mlflow_home import home_with_mlflow
 from tests.tasks.record.turns import RUN_ID, fill, make_run
 
 
