@@ -38,7 +38,7 @@ def test_answers_are_shown_for_people_scripts_spreadsheets_and_browsers(app: App
     assert (told["num_selected"], told["outcomes"]["lost"], len(told["samples"])) == (11, 10, 11)
     lines = [json.loads(line) for line in app.here("show", "--jsonl").out.splitlines()]
     assert len(lines) == 40
-    rows = list(csv.DictReader(io.StringIO(app.here("show", "--csv").out)))
+    rows = list(csv.DictReader(io.StringIO(app.call("show", "--csv").out)))
     assert [row["sample_id"] for row in rows] == [line["sample_id"] for line in lines]
     page = app.folder / "lost.html"
     written = app.here("show", "--lost", "--html", "lost.html")
