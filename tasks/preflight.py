@@ -331,7 +331,7 @@ def _with_line(problem: Problem, settings: Settings) -> Problem:
     if suite is None or not suite.file or key == suite.items_key:  # an item's error names its line
         return problem
     try:
-        file = read_suite_file(settings.path(suite.file), suite.file)
+        file = read_suite_file(settings.path("."), suite.file)
     except UsageError:
         return problem
     if key not in file.keys:

@@ -15,7 +15,7 @@ from tasks.settings.suite_files import ITEMS, read_suite_file
 def toml_items(path: Path) -> Iterator[tuple[int, Mapping[str, Any]] | UsageError]:
     """The line that each begins at, and what it says, or what is wrong with it; of a file without
     items none. Raises UsageError where the file as a whole cannot be read."""
-    file = read_suite_file(path, str(path))
+    file = read_suite_file(Path(), str(path))
     items = [] if file.items is None else file.items
     if not isinstance(items, list):
         yield bad_line("items of a suite are no list", file.where(ITEMS), "", "[[items]] for each")

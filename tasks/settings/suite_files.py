@@ -48,18 +48,18 @@ class SuiteFile:
         return key_lines(self.text)
 
 
-def read_suite_file(path: Path, name: str) -> SuiteFile:
-    """Raises UsageError."""
+def read_suite_file(base: Path, name: str) -> SuiteFile:
+    """`name`: its path, relative to the folder `base`. Raises UsageError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = (base / Path(name).expanduser()).read_text(encoding="utf-8-sig")
         values = read_toml(text)
     except ValueError as error:
         raise UsageError(
             f"a suite file is not valid TOML: {error}", received=name, next="fix that line"
         ) from None
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # no home folder of this name
         raise UsageError(
-            f"a suite file cannot be read: {error.strerror}",
+            f"a suite file cannot be read: {getattr(error, 'strerror', None) or error}",
             received=name,
             allowed="a TOML file with the keys of [suites.NAME] and [[items]]; JSON lines are "
             "named by `samples`",
@@ -82,7 +82,7 @@ def with_suite_files(
         if not isinstance(path, str) or not path.endswith(ENDING):
             continue  # the section says what is wrong with it
         try:
-            file = read_suite_file((base / Path(path).expanduser()).resolve(), path)
+            file = read_suite_file(base, path)
         except UsageError as error:
             wrong = [Problem(f"suites.{suite}.file", error)]
         else:

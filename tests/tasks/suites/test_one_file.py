@@ -143,6 +143,8 @@ def test_what_is_wrong_is_told_by_file_line_and_key(
         ('file = "sums.toml"\nmargin = 0.1', "margin", "flywheel.toml, margin in sums.toml:2"),
         ('file = "sums.toml"\nsamples = "a.jsonl"', "samples", "flywheel.toml, items in sums.tom"),
         ('file = "none.toml"', "file", "No such file"),
+        ('file = "~nobody-here/sums.toml"', "file", "cannot be read: Could not"),
+        (r'file = "\u0000.toml"', "file", "null byte"),
         ('file = "sums.jsonl"', "file", "`samples` names"),
         ('samples = "sums.toml"', "samples", "`file` names"),
         ("file = 3", "file", "valid string"),
