@@ -16,6 +16,7 @@ from typing import Any
 from tasks.curate.modes import GENERATE, Mode
 from tasks.curate.suites import asked_of, drafts_of
 from tasks.errors import UsageError
+from tasks.settings.suite_files import ENDING
 from tasks.suites.imported import Imported, Item, LeftOut, ScorerValue, scorer_key, scorer_name
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -112,6 +113,9 @@ def dumped(line: Mapping[str, Any]) -> str:
 
 def write_new(path: Path, text: str, *, force: bool) -> None:
     """There whole or not at all. Raises UsageError where a file is there, unless forced."""
+    if path.suffix == ENDING:
+        raise UsageError("a suite is written as JSON lines", received=str(path),
+                         allowed="*.jsonl")  # fmt: skip
     if path.exists() and not force:
         raise UsageError("the file is there already", received=str(path),
                          next="name another one by --out, or replace it by --force")  # fmt: skip

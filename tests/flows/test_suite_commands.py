@@ -42,6 +42,8 @@ def test_from_a_table_to_a_suite_that_check_accepts(
     told = json.loads(call("import", "t.csv", "--out", "suites/new.jsonl", *options, "--json"))
     (file,) = told["files"]
     assert (file["num_lines"], file["num_without_target"]) == (3, 1)
+    with pytest.raises(UsageError, match="written as JSON lines"):
+        call("import", "t.csv", "--out", "suites/new.toml", *options)
     with pytest.raises(UsageError, match="there already"):
         call("import", "t.csv", "--out", "suites/new.jsonl", *options)
     text = call("import", "t.csv", "--out", "suites/new.jsonl", *options, "--force")
