@@ -13,7 +13,14 @@ from typing import Any
 from tasks.curate.modes import GENERATE
 from tasks.referee.files import ResultFile
 from tasks.referee.formats.lm_eval import is_line, task_of
-from tasks.suites.formats.lm_eval_choices import OF_CHOICES, choice_item, is_choice
+from tasks.suites.formats.lm_eval_choices import (
+    AGAINST,
+    OF_CHOICES,
+    Reading,
+    choice_item,
+    is_choice,
+    reading_of,
+)
 from tasks.suites.imported import Imported, Item, LeftOut, final_number, joined
 
 FORMAT = "lm-eval"
@@ -28,6 +35,8 @@ def read(file: ResultFile) -> Imported:
     left_out = LeftOut()
     items: dict[str, Item | None] = {}
     filters: dict[str, None] = {}
+    requests = ((line, _requests(line.get("arguments"))) for _, line in file.lines)
+    reading = reading_of(one for one in requests if is_choice(one[1]))
     for number, line in file.lines:
         if not is_line(line):
             raise file.refused("is no sample of lm-eval: doc_id or filtered_resps lacks", number)
@@ -35,13 +44,18 @@ def read(file: ResultFile) -> Imported:
         where = f"{file.path}:{number}"
         key = str(line["doc_id"])
         if key not in items:  # else another filter of the same answer
-            items[key] = _item(file, line, where, number, left_out)
+            items[key] = _item(file, line, reading, where, number, left_out)
     made = [item for item in items.values() if item is not None]
     notes = []
     if any(item.mode != GENERATE for item in made):
         notes.append(
             "choices are weighed by log-likelihood, as lm-eval does it: releases on the engine "
             "can, hosted ones cannot"
+        )
+    if made and AGAINST in left_out.places:
+        notes.append(
+            "of some samples acc speaks against the target, so the targets of the others may agree "
+            "with it by chance: look at them before they decide"
         )
     if set(filters) != {"none"}:
         notes.append(
@@ -53,7 +67,12 @@ def read(file: ResultFile) -> Imported:
 
 
 def _item(
-    file: ResultFile, line: Mapping[str, Any], where: str, number: int, left_out: LeftOut
+    file: ResultFile,
+    line: Mapping[str, Any],
+    reading: Reading | None,
+    where: str,
+    number: int,
+    left_out: LeftOut,
 ) -> Item | None:
     """None where it cannot be asked, which is told."""
     requests = _requests(line.get("arguments"))
@@ -68,7 +87,7 @@ def _item(
         if metric not in (OF_CHOICES if chooses else _SCORERS):
             left_out.add(f"metric {metric} has no scorer here", where)
     if chooses:
-        return choice_item(told, requests, line, metrics, where, left_out)
+        return choice_item(told, requests, line, metrics, reading, where, left_out)
     target = line.get("target")
     if (last := final_number(target)) is not None:
         return Item(where, {**told, "target": last}, "numeric")

@@ -3,22 +3,26 @@
 A request is (context, continuation), one a choice, and the choices have the context in common. Then
 there may be one more a choice without a context, which `acc_mutual_info` asks for. `target` is the
 place of the right choice, or its text; where samples are written it is made a text, so that "1" may
-be either, and a list of places is one too. What a sample's own log-likelihoods and `acc` say of it
-settles that, and finds targets that are only stood in for (of tasks with several right choices).
+be either, and a list of places is one too. A file is of one task, so that all its targets are read
+in the same way, and what log-likelihoods and `acc` of any sample say settles it for all: were each
+settled by itself, those that the model had right would be chosen. They also tell targets that only
+stand in for several right ones.
 Source: lm-evaluation-harness, MultipleChoiceTask and EvaluationTracker, versions 0.4.0 to 0.4.9.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from tasks.curate.modes import Mode
 from tasks.suites.imported import Item, LeftOut, ScorerValue
 
 SCORER = "multiple_choice"
 _NORMALISED: ScorerValue = {"name": SCORER, "normalised": True}
+Reading = Literal["place", "text"]
+AGAINST = "its acc says that its target is not what is right"
 #: metrics that the scorer gives
 OF_CHOICES = ("acc", "acc_norm")
 
@@ -32,11 +36,12 @@ def choice_item(
     requests: Sequence[Sequence[Any]],
     line: Mapping[str, Any],
     metrics: Sequence[str],
+    reading: Reading | None,
     where: str,
     left_out: LeftOut,
 ) -> Item | None:
     """None where it cannot be asked, or where nobody can tell what is right. `told`: the line
-    without choices and target."""
+    without choices and target; `reading`: of the targets of its file."""
     requests = _with_context(requests)
     choices = [str(one[1]) for one in requests]
     if len({str(one[0]) for one in requests}) > 1:
@@ -45,7 +50,7 @@ def choice_item(
     if len({choice.strip() for choice in choices}) < len(choices):
         left_out.add("two of its choices are the same", where)
         return None
-    right = _right(line, choices)
+    right = _right(line, choices, reading)
     if isinstance(right, str):
         left_out.add(right, where)
         return None
@@ -68,9 +73,38 @@ def _with_context(requests: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
     return requests
 
 
-def _right(line: Mapping[str, Any], choices: Sequence[str]) -> int | str:
+def reading_of(
+    samples: Iterable[tuple[Mapping[str, Any], Sequence[Sequence[Any]]]],
+) -> Reading | None:
+    """How the targets of a file are read, of (line, requests); None where nothing tells."""
+    possible: set[Reading] = {"place", "text"}
+    for line, requests in samples:
+        choices = [str(one[1]) for one in _with_context(requests)]
+        found = _places(line.get("target"), choices)
+        if not isinstance(found, str) and len(set(found.values())) > 1:
+            possible -= {
+                reading for reading, place in found.items()
+                if place is None or _against(line, place, len(choices))
+            }  # fmt: skip
+    return possible.pop() if len(possible) == 1 else None
+
+
+def _right(line: Mapping[str, Any], choices: Sequence[str], reading: Reading | None) -> int | str:
     """The place of the right choice, or why none is known."""
-    target = line.get("target")
+    found = _places(line.get("target"), choices)
+    if isinstance(found, str):
+        return found
+    places = {place for place in found.values() if place is not None}
+    if len(places) > 1:
+        if reading is None:
+            return "its target is a place or a text of its choices"
+        places = {place for name, place in found.items() if name == reading and place is not None}
+    place = places.pop()
+    return _against(line, place, len(choices)) or place
+
+
+def _places(target: Any, choices: Sequence[str]) -> dict[Reading, int | None] | str:
+    """What a target names, read as a place and as a text; or why it names none."""
     if isinstance(target, str) and target.strip().startswith("["):
         target = _listed(target)
     if isinstance(target, list):
@@ -79,19 +113,21 @@ def _right(line: Mapping[str, Any], choices: Sequence[str]) -> int | str:
         target = target[0]
     texts = [choice.strip() for choice in choices]
     named = "" if target is None else str(target).strip()
-    places = {texts.index(named)} if named in texts else set()
-    places |= {place for place in range(len(choices)) if named == str(place)}
-    if not places:
+    as_text = texts.index(named) if named in texts else None
+    as_place = next((place for place in range(len(choices)) if named == str(place)), None)
+    if as_text is None and as_place is None:
         return "its target is none of its choices"
-    best, score = _best(line, len(choices)), line.get("acc")
-    if isinstance(score, int | float) and best is not None:
-        if score not in (0, 1):
-            return "its acc is neither 0 nor 1: several of its choices may be right"
-        fit = {place for place in places if (place == best) == bool(score)}
-        if not fit:
-            return "its acc says that its target is not what is right"
-        places = fit
-    return places.pop() if len(places) == 1 else "its target is a place or a text of its choices"
+    return {"place": as_place, "text": as_text}
+
+
+def _against(line: Mapping[str, Any], place: int, num_choices: int) -> str:
+    """Why a place cannot be right: by the most likely choice, and whether lm-eval counted it."""
+    best, score = _best(line, num_choices), line.get("acc")
+    if best is None or not isinstance(score, int | float):
+        return ""
+    if score not in (0, 1):
+        return "its acc is neither 0 nor 1: several of its choices may be right"
+    return "" if (place == best) == bool(score) else AGAINST
 
 
 def _listed(text: str) -> Any:

@@ -89,21 +89,18 @@ def choice_line(number: int, target: object, best: int | None, acc: float, **mor
 
 
 def test_samples_of_lm_eval_that_choose_become_a_suite_that_chooses(tmp_path: Path):
-    pair = [["Sum 3?", " 1"], ["Sum 3?", " 0"]]
     (file,), told = imported(lines(tmp_path / "samples_arc.jsonl", [
         choice_line(0, "1", 1, 1.0),
         lm_eval_line(1, [["Sky 1?", " blue"], ["Sky 1?", " red"]], 0, acc=0.0,
                      metrics=["acc", "acc_norm"]),  # before 0.4.3
-        choice_line(2, "red", 0, 0.0),
-        choice_line(3, "1", 0, 1.0, arguments=pair),  # the text of the first, place of the second
-        choice_line(4, "[1]", None, 1.0),
-        choice_line(5, "0", 0, 1.0, arguments=[["a", " b"], ["a", " c"], ["", "b"], ["", "c"]]),
+        choice_line(2, "[1]", None, 1.0),
+        choice_line(3, "0", 0, 1.0, arguments=[["a", " b"], ["a", " c"], ["", "b"], ["", "c"]]),
     ]))  # fmt: skip
     assert file.mode == Mode("choose", is_raw=True)
     assert file.lines[0] == {"id": "0", "input": "Sky 0?", "choices": [" blue", " red"],
                              "target": 1}  # fmt: skip
-    assert [line["target"] for line in file.lines] == [1, 0, 1, 0, 1, 0]
-    assert file.lines[5]["choices"] == [" b", " c"]
+    assert [line["target"] for line in file.lines] == [1, 0, 1, 0]
+    assert file.lines[3]["choices"] == [" b", " c"]
     assert told[0].startswith("choices are weighed by log-likelihood")
     assert told[1:] == [one for one in told if one.startswith("metric brier_score has no scorer")]
     pasted = suite_toml("s", "s.jsonl", file.scorer, purpose="", mode=file.mode, also=file.also)
@@ -122,15 +119,15 @@ def test_samples_of_lm_eval_whose_target_nobody_can_tell_are_refused_by_name(tmp
         choice_line(4, "-1", 0, 0.0),
         choice_line(5, "0", 0, 0.43),
         choice_line(6, "0", 0, 0.0),
-        choice_line(7, "0", None, 1.0, arguments=[["Sum?", " 1"], ["Sum?", " 0"]]),
-        choice_line(8, "0", 0, 1.0, arguments=[["", " a"], ["", " b"]]),
-        choice_line(9, "", 0, 0.0),
-        choice_line(10, None, 0, 0.0),
+        choice_line(7, "0", 0, 1.0, arguments=[["", " a"], ["", " b"]]),
+        choice_line(8, "", 0, 0.0),
+        choice_line(9, None, 0, 0.0),
     ])  # fmt: skip
     (file,), told = imported(path)
     assert file.mode == Mode("choose")
     assert file.lines[0]["messages"] == json.loads(chat)
-    counts = [re.findall(r"(.+) \((\d+): ", one) for one in told[1:]]
+    assert told[1].startswith("of some samples acc speaks against the target")
+    counts = [re.findall(r"(.+) \((\d+): ", one) for one in told[2:]]
     assert [found[0] for found in counts if "metric" not in found[0][0]] == [
         ("chooses among questions, not among continuations", "1"),
         ("two of its choices are the same", "1"),
@@ -138,10 +135,34 @@ def test_samples_of_lm_eval_whose_target_nobody_can_tell_are_refused_by_name(tmp
         ("its target is none of its choices", "3"),
         ("its acc is neither 0 nor 1: several of its choices may be right", "1"),
         ("its acc says that its target is not what is right", "1"),
-        ("its target is a place or a text of its choices", "1"),
         ("a suite line asks nothing", "1"),
     ]
-    assert f"its target is none of its choices (3: {path}:5, {path}:10, {path}:11)" in told
+    assert f"its target is none of its choices (3: {path}:5, {path}:9, {path}:10)" in told
+
+
+@pytest.mark.parametrize(
+    ("beside", "targets"),
+    [
+        ([], None),  # nothing tells
+        ([choice_line(9, "0", 0, 1.0)], [1, 1, 0]),  # a place alone, so that all are
+        ([choice_line(9, "blue", 0, 1.0)], [0, 0, 0]),  # a text alone
+        ([choice_line(9, "blue", 0, 1.0), choice_line(8, "1", 1, 1.0)], [0, 1]),
+    ],
+)
+def test_targets_of_one_file_are_read_as_places_or_all_as_texts(
+    tmp_path: Path, beside: list[Any], targets: list[int] | None
+):
+    sums = [["Sum?", " 1"], ["Sum?", " 0"]]
+    both = [choice_line(n, "1", None, 1.0, arguments=[[f"{n} {a}", b] for a, b in sums])
+            for n in range(2)]  # fmt: skip
+    path = lines(tmp_path / "samples_sums.jsonl", both + beside)
+    if targets is None:
+        assert "its target is a place or a text of its choices (2: " in refused(path)
+        seen = choice_line(2, "1", 1, 0.0, arguments=sums)  # the second, which acc says is wrong
+        path = lines(tmp_path / "samples_sums.jsonl", [*both, seen])
+        targets = [0, 0, 0]
+    (file,), _ = imported(path)
+    assert [line["target"] for line in file.lines] == targets
 
 
 def test_a_log_of_inspect_and_its_data_sets(tmp_path: Path):
