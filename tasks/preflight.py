@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import combinations
 
-from tasks.curate.modes import mode_of
-from tasks.curate.suites import suite_lines
+from tasks.curate.declared import declared_lines
 from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.judges.checks import judge_problems, judges_asked, problems_of_run
 from tasks.judges.resolve import declared_judge, judge_release
@@ -35,7 +34,8 @@ from tasks.scoring.suites import (
     refuse_logged_gate,
     suite_instrument,
 )
-from tasks.settings import ReleaseSettings, Settings
+from tasks.settings import CONFIG_NAME, ReleaseSettings, Settings
+from tasks.settings.suite_files import read_suite_file
 from tasks.tracking.environment import tracking_location
 
 
@@ -66,7 +66,8 @@ def find_problems(
         if stage in request.stages:
             look(check)
     # several stages may stumble over the same
-    return tuple({(p.key, p.message): p for p in check.problems}.values())
+    found = {(p.key, p.message): p for p in check.problems}.values()
+    return tuple(_with_line(problem, settings) for problem in found)
 
 
 class _Check:
@@ -125,12 +126,9 @@ class _Check:
         if self._tasks is None:
             self._tasks = {}
             for name, suite in self.settings.suites.items():
-                if not suite.samples:
-                    continue
-                path, mode = self.settings.path(suite.samples), mode_of(suite)
-                for line in suite_lines(name, suite.task or name, path, mode):
+                for line in declared_lines(self.settings, name):
                     if isinstance(line, UsageError):
-                        self.problems.append(Problem(f"suites.{name}.samples", line))
+                        self.problems.append(Problem(f"suites.{name}.{suite.items_key}", line))
                     else:
                         self._tasks.setdefault(line.task or name, name)
         return self._tasks
@@ -324,6 +322,25 @@ _LOOKS: dict[str, Callable[[_Check], None]] = {
     "gate": _Check.decision,
     "record": _Check.tracking,
 }
+
+
+def _with_line(problem: Problem, settings: Settings) -> Problem:
+    """Of a key that stands in the file of a suite, where it stands there."""
+    section, name, key, *_ = (*problem.key.split("."), "", "", "")
+    suite = settings.suites.get(name) if section == "suites" else None
+    if suite is None or not suite.file or key == suite.items_key:  # an item's error names its line
+        return problem
+    try:
+        file = read_suite_file(settings.path("."), suite.file)
+    except UsageError:
+        return problem
+    if key not in file.keys:
+        return problem
+    error, where = problem.error, file.where(key)
+    shown = f"{error.received} in {where}" if error.received else where
+    then = error.next.replace(f"in {CONFIG_NAME}", f"in {suite.file}")
+    told = UsageError(error.what, received=shown, allowed=error.allowed, next=then)
+    return Problem(problem.key, told)
 
 
 def _nothing_to_judge(declared: dict[str, ReleaseSettings]) -> Problem:

@@ -5,8 +5,7 @@ What of logged calls they do is told by evaluate, which has them.
 
 from __future__ import annotations
 
-from tasks.curate.modes import mode_of
-from tasks.curate.suites import suite_lines
+from tasks.curate.declared import declared_lines
 from tasks.errors import UsageError
 from tasks.releases.prompts import load_prompts
 from tasks.releases.replaced import Asked, sentences
@@ -17,11 +16,8 @@ def told_before(settings: Settings) -> tuple[str, ...]:
     """Sentences, release by release; of what cannot be read nothing is told: it is a problem."""
     asked = [
         Asked(name, line.task, line.conversation.system)
-        for name, suite in settings.suites.items()
-        if suite.samples
-        for line in suite_lines(
-            name, suite.task or name, settings.path(suite.samples), mode_of(suite)
-        )
+        for name in settings.suites
+        for line in declared_lines(settings, name)
         if not isinstance(line, UsageError)
     ]
     told: list[str] = []

@@ -36,7 +36,7 @@ def bring_suite(
     pasted = [
         suite_toml(
             file.name, samples_path(settings, file.path), file.scorer,
-            purpose=purpose, is_judged=file.is_judged,
+            purpose=purpose, is_judged=file.is_judged, mode=file.mode, also=file.also,
         )
         for file in files
     ]  # fmt: skip
@@ -91,5 +91,6 @@ def _to_object(file: SuiteFile, pasted: str) -> dict[str, object]:
         "num_without_target": file.num_open,
         "scorer": file.scorer,
         "is_judged": file.is_judged,
+        "mode": file.mode.name,
         "toml": pasted,
     }

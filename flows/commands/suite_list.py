@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from flows.terminal import Table, console, print_json, print_table
 from tasks.curate.cautions import reviews_due
-from tasks.curate.suites import read_suite
+from tasks.curate.declared import read_declared
 from tasks.evidence.reuse import Reuse, reuse_of, worn_sentence
 from tasks.model.visible import one_line
 from tasks.settings import Settings, SuiteSettings, read_settings
@@ -60,10 +60,7 @@ def list_suites(*, config: str | None, as_json: bool) -> int:
 def _suites(settings: Settings) -> Iterator[_Suite]:
     """Of one with a file the items of the file, else those of the newest eval set."""
     of_files = {
-        name: tuple(
-            item.sample_id
-            for item in items_of(read_suite(name, suite.task or name, settings.path(suite.samples)))
-        )
+        name: tuple(item.sample_id for item in items_of(read_declared(settings, name)))
         for name, suite in settings.suites.items()
         if suite.samples
     }

@@ -1,4 +1,4 @@
-"""Hand-written suites: JSON lines with what to ask and what a right answer is.
+"""Hand-written suites: JSON lines, or tables of TOML, with what to ask and what a right answer is.
 
 Owns the file format and its error messages; reads the one file it is pointed at.
 
@@ -9,6 +9,12 @@ Owns the file format and its error messages; reads the one file it is pointed at
 A suite that chooses (modes.py) has the texts to choose from as well:
 
     {"input": "2 + 2 = ", "choices": ["4", "5"], "target": 0}
+
+The same as tables stand in the file of a whole suite (suite_items.py):
+
+    [[items]]
+    input = "text"
+    target = "answer"
 
 A file of TensorZero datapoints is taken as it is (datapoints.py).
 
@@ -27,7 +33,7 @@ the author and are not read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +42,7 @@ from tasks.curate import datapoints
 from tasks.curate.evalset import Draft
 from tasks.curate.modes import GENERATE, Mode, in_mode
 from tasks.curate.sessions import steps
+from tasks.curate.suite_items import toml_items
 from tasks.errors import UsageError
 from tasks.json_lines import bad_line, numbered, parse_line, refuse_unknown, text_of
 from tasks.logs.formats import tensorzero
@@ -43,6 +50,7 @@ from tasks.model.canonical import canonical_json, well_formed, writable
 from tasks.model.logged_call import Conversation, conversation_from
 from tasks.model.parameters import read_tools
 from tasks.model.served import Served
+from tasks.settings.suite_files import ENDING
 
 KEYS = (
     "input", "messages", "target", "task", "slices", "must_pass", "cluster", "tools",
@@ -53,17 +61,18 @@ WHAT = "a suite line"
 
 def read_suite(name: str, task: str, path: Path, mode: Mode = GENERATE) -> tuple[Draft, ...]:
     """The samples of a suite file in order. Raises UsageError that names the first wrong line."""
-    return _all_or_error(suite_lines(name, task, path, mode))
+    return all_or_error(suite_lines(name, task, path, mode))
 
 
 def parse_suite(
     name: str, task: str, data: bytes, source: str, mode: Mode = GENERATE
 ) -> tuple[Draft, ...]:
     """The samples in the bytes of a suite file. `task` is taken where a line names none."""
-    return _all_or_error(_lines(name, task, data, source, mode))
+    return all_or_error(_lines(name, task, data, source, mode))
 
 
-def _all_or_error(lines: Iterable[Draft | UsageError]) -> tuple[Draft, ...]:
+def all_or_error(lines: Iterable[Draft | UsageError]) -> tuple[Draft, ...]:
+    """The samples. Raises the first error."""
     samples: list[Draft] = []
     for line in lines:
         if isinstance(line, UsageError):
@@ -75,9 +84,18 @@ def _all_or_error(lines: Iterable[Draft | UsageError]) -> tuple[Draft, ...]:
 def suite_lines(
     name: str, task: str, path: Path, mode: Mode = GENERATE
 ) -> Iterator[Draft | UsageError]:
-    """Every line of a suite file as a sample, or as what is wrong with it."""
+    """Every line of a suite file, or item of a TOML file, as a sample or as what is wrong with
+    it."""
+    is_toml = path.suffix == ENDING
     try:
-        data = path.read_bytes()
+        lines = (
+            _drafts(name, task, list(toml_items(path)), str(path), mode)
+            if is_toml
+            else _lines(name, task, path.read_bytes(), str(path), mode)
+        )
+    except UsageError as error:
+        yield error
+        return
     except OSError as error:
         yield UsageError(
             f"the samples of suite {name!r} cannot be read: {error.strerror}",
@@ -87,29 +105,44 @@ def suite_lines(
         )
         return
     is_empty = True
-    for line in _lines(name, task, data, str(path), mode):
+    for line in lines:
         is_empty = False
         yield line
     if is_empty:
         yield UsageError(
-            f"the samples file of suite {name!r} is empty",
+            f"the {'file' if is_toml else 'samples file'} of suite {name!r} "
+            + ("has no items" if is_toml else "is empty"),
             received=str(path),
-            allowed='JSON lines such as {"input": "…", "target": "…"}',
-            next=f"add samples, or remove suites.{name}.samples",
+            allowed="[[items]] with input and target"
+            if is_toml
+            else 'JSON lines such as {"input": "…", "target": "…"}',
+            next=f"add {'items' if is_toml else f'samples, or remove suites.{name}.samples'}",
         )
 
 
 def _lines(
     name: str, task: str, data: bytes, source: str, mode: Mode
 ) -> Iterator[Draft | UsageError]:
-    seen: dict[str, int] = {}
-    sessions: dict[str, int] = {}
-    lines: list[tuple[int, Mapping[str, Any]]] = []
+    lines: list[tuple[int, Mapping[str, Any]] | UsageError] = []
     for number, line in numbered(data):
         try:
             lines.append((number, parse_line(line, f"{source}:{number}", WHAT)))
         except UsageError as error:
-            yield error
+            lines.append(error)
+    return _drafts(name, task, lines, source, mode)
+
+
+def _drafts(
+    name: str,
+    task: str,
+    found: Sequence[tuple[int, Mapping[str, Any]] | UsageError],
+    source: str,
+    mode: Mode,
+) -> Iterator[Draft | UsageError]:
+    seen: dict[str, int] = {}
+    sessions: dict[str, int] = {}
+    yield from (line for line in found if isinstance(line, UsageError))
+    lines = [line for line in found if not isinstance(line, UsageError)]
     foreign = bool(lines) and all(tensorzero.is_datapoint(record) for _, record in lines)
     for number, record in datapoints.newest(lines) if foreign else lines:
         where = f"{source}:{number}"

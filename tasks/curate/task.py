@@ -15,12 +15,11 @@ from typing import Any
 from expectations.rules import RuleSet
 from tasks.curate.assemble import Assembled, Counts, assemble, replayable
 from tasks.curate.cautions import cautions, reviews_due
+from tasks.curate.declared import read_declared
 from tasks.curate.evalset import Draft, EvalSet
 from tasks.curate.judge import judged
-from tasks.curate.modes import mode_of
 from tasks.curate.pins import Pin, read_pins
 from tasks.curate.sessions import numbered
-from tasks.curate.suites import read_suite
 from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
 from tasks.evidence.worn import worn_suites
@@ -107,13 +106,7 @@ def curate(run: Run) -> Receipt:
 
 def read_suites(settings: Settings) -> tuple[Draft, ...]:
     """Every hand-written sample, suite by suite as declared."""
-    samples: list[Draft] = []
-    for name, suite in settings.suites.items():
-        if suite.samples:
-            samples += read_suite(
-                name, suite.task or name, settings.path(suite.samples), mode_of(suite)
-            )
-    return tuple(samples)
+    return tuple(sample for name in settings.suites for sample in read_declared(settings, name))
 
 
 def target_resolver(

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -14,8 +15,10 @@ from pydantic_core import ErrorDetails
 from tasks.errors import ConfigurationError, Problem, UsageError, did_you_mean
 from tasks.settings.hosted import HOLDS_SECRET
 from tasks.settings.sections import CONFIG_NAME, Settings
+from tasks.settings.suite_files import ITEMS, SuiteFile, with_suite_files
 from tasks.settings.toml import read_toml
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _PREFIX = "FLYWHEEL_"
 #: variables with our prefix that are not settings
 _NOT_SETTINGS = {
@@ -62,22 +65,52 @@ def read_settings(
             raise UsageError(
                 f"{path.name} cannot be read: {error.strerror}", received=str(path)
             ) from None
-    _apply_environment(values, os.environ if environ is None else environ)
-    base = str(path.parent if path is not None else Path.cwd())
-    return parse_settings(values, base=base, name=path.name if path else CONFIG_NAME)
+    return parse_settings(
+        values,
+        base=str(path.parent if path is not None else Path.cwd()),
+        name=path.name if path else CONFIG_NAME,
+        environ=os.environ if environ is None else environ,
+    )
 
 
-def parse_settings(values: Mapping[str, Any], *, base: str, name: str = CONFIG_NAME) -> Settings:
-    if "base" in values:
+def parse_settings(
+    values: Mapping[str, Any],
+    *,
+    base: str,
+    name: str = CONFIG_NAME,
+    environ: Mapping[str, str] = _NOTHING,
+) -> Settings:
+    """Of the values of the file, those of the suite files that it names, and, over both, those of
+    the environment. Raises UsageError."""
+    said: dict[str, Any] = {}
+    _apply_environment(said, environ)
+    whole, files, problems = with_suite_files(values, said, Path(base))
+    _apply_environment(whole, environ)
+    if "base" in whole:
         raise UsageError(f"unknown key 'base' in {name}")
     try:
-        return Settings.model_validate({**values, "base": base})
+        settings = Settings.model_validate({**whole, "base": base})
     except ValidationError as error:
         # an unknown key is often the cause of a missing one, so it is told first
         items = sorted(
             error.errors(include_url=False), key=lambda item: item["type"] != "extra_forbidden"
         )
-        raise ConfigurationError(tuple(_problem(item, name) for item in items)) from None
+        problems += (_problem(item, name, _file_of(item, whole, files)) for item in items)
+        raise ConfigurationError(tuple(problems)) from None
+    if problems:
+        raise ConfigurationError(tuple(problems))
+    return settings
+
+
+def _file_of(
+    item: ErrorDetails, values: Mapping[str, Any], files: Mapping[str, SuiteFile]
+) -> SuiteFile | None:
+    """The suite file that the wrong value stands in, rather than in flywheel.toml or a variable."""
+    section, suite, key, *_ = (*item["loc"], "", "", "")
+    file = files.get(str(suite)) if section == "suites" else None
+    if file is None or not key:
+        return file
+    return file if values["suites"][suite].get(key) is file.keys.get(key, file) else None
 
 
 # pydantic-settings does not replace this: it passes over a variable that names no key, and the
@@ -120,10 +153,17 @@ def _known_keys(location: tuple[str | int, ...]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in fields if name != "base")
 
 
-def _problem(item: ErrorDetails, name: str) -> Problem:
-    where = ".".join(str(part) for part in item["loc"])
+def _problem(item: ErrorDetails, name: str, file: SuiteFile | None) -> Problem:
+    """`file`: the suite file that it stands in, whose keys are told by themselves and by line."""
+    key = where = ".".join(str(part) for part in item["loc"])
+    of_file = item["loc"][2:]
+    if file is not None:
+        name = file.where(*of_file) if of_file else file.name
+        where = ".".join(str(part) for part in of_file) or where
     if item["type"] == "extra_forbidden":
         allowed = _known_keys(item["loc"][:-1])
+        if file is not None and len(of_file) == 1:
+            allowed = (*(key for key in allowed if key != "file"), ITEMS)
         error = UsageError(
             f"unknown key {where!r} in {name}" + did_you_mean(str(item["loc"][-1]), allowed),
             received=where,
@@ -138,4 +178,4 @@ def _problem(item: ErrorDetails, name: str) -> Problem:
             received=shown,
             next="flywheel init --print shows every key with its meaning",
         )
-    return Problem(where or name, error)
+    return Problem(key or name, error)

@@ -18,6 +18,8 @@ from pydantic import (
     BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -451,6 +453,12 @@ _SCORER_OF_MODE = {"choose": "multiple_choice", "perplexity": "likelihood"}
 
 class SuiteSettings(Section):
     task: str = Field("", description="prompt name of the calls it covers; empty: the suite's name")
+    # of no digest: its keys are
+    file: str = Field(
+        "",
+        description="TOML file with the other keys of this section, and `[[items]]` instead of "
+        "`samples` ([one file](suites.md#one-file))",
+    )
     samples: str = Field("", description="JSON lines with messages, target and slices")
     mode: Mode = Field(
         "generate",
@@ -503,11 +511,30 @@ class SuiteSettings(Section):
             return values | {"scorer": scorer} if scorer else values
         return values
 
+    @field_validator("file")
+    @classmethod
+    def _is_toml(cls, file: str) -> str:
+        if file and not file.endswith(".toml"):
+            raise ValueError("a suite in one file is TOML, *.toml; `samples` names JSON lines")
+        return file
+
+    @field_validator("samples")
+    @classmethod
+    def _are_lines(cls, samples: str, info: ValidationInfo) -> str:
+        if samples.endswith(".toml") and samples != info.data.get("file"):
+            raise ValueError("samples are JSON lines; `file` names a suite in one TOML file")
+        return samples
+
     @model_validator(mode="after")
     def _sessions_are_generated(self) -> SuiteSettings:
         if self.sessions and not self.takes_calls:
             raise ValueError('sessions: they need mode = "generate" and template = "chat"')
         return self
+
+    @property
+    def items_key(self) -> str:
+        """Where its items are written: what to name where something is wrong with them."""
+        return "items" if self.file and self.samples == self.file else "samples"
 
     @property
     def takes_calls(self) -> bool:
@@ -594,7 +621,7 @@ class Settings(Section):
             "review": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env"}},
-            "suites": {"__all__": {"purpose", "review_by"}},
+            "suites": {"__all__": {"purpose", "review_by", "file"}},
         }
         values = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         text = json.dumps(values, sort_keys=True)

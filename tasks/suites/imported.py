@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.curate.modes import GENERATE, Mode
 from tasks.model.canonical import canonical_json
 
 _MAX_PLACES = 3
@@ -19,12 +20,15 @@ ScorerValue = str | Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Item:
     """A line of a suite, apart from its file. `where`: file and line, or file and place. `scorer`:
-    empty where the file does not say how answers are judged. `is_judged`: only a model can."""
+    empty where the file does not say how answers are judged. `is_judged`: only a model can.
+    `mode`: how it is asked. `also`: more scorers, that inform."""
 
     where: str
     line: Mapping[str, Any]
     scorer: ScorerValue = ""
     is_judged: bool = False
+    mode: Mode = GENERATE
+    also: tuple[ScorerValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

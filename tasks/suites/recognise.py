@@ -39,7 +39,9 @@ def read_suite_of(named: str, said: str, mapped: Mapped) -> Imported:
     read = _READERS[said if said != AUTO else _format_of(path)]
     found = read(path, mapped)
     if mapped.scorer:
-        items = tuple(Item(one.where, one.line, mapped.scorer) for one in found.items)
+        items = tuple(
+            Item(one.where, one.line, mapped.scorer, mode=one.mode) for one in found.items
+        )
         return replace(found, items=items)
     return found
 

@@ -12,7 +12,8 @@ from tasks.curate.suites import asked_of, read_suite
 from tasks.errors import UsageError
 from tasks.model.logged_call import Conversation
 from tasks.model.sample import PINNED, Sample
-from tasks.settings import Settings
+from tasks.settings import Settings, parse_settings
+from tasks.settings.suite_files import ENDING
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals.reuse import eval_sets_like
@@ -24,13 +25,18 @@ _ADDED = ("origin", "task", "length")
 
 
 def of_file(path: Path, settings: Settings, suite: str = "") -> Version:
-    """A file by itself; the name and task of its items are those of the suite that declares it.
-    Raises UsageError that names the first wrong line."""
+    """A file by itself; the name and task of its items are those of the suite that declares it. A
+    suite in one file says itself how it is asked, declared or not. Raises UsageError that names
+    the first wrong line."""
     declared = {settings.path(one.samples): name for name, one in settings.suites.items()
                 if one.samples}  # fmt: skip
     name = suite or declared.get(path.resolve(), path.stem)
     suite_settings = settings.suites.get(name)
     task = "" if suite_settings is None else suite_settings.task
+    if path.suffix == ENDING and path.resolve() not in declared:
+        values = {"suites": {name: {"file": str(path.resolve())}}}
+        suite_settings = parse_settings(values, base=settings.base).suites[name]
+        task = suite_settings.task or task
     mode = GENERATE if suite_settings is None else mode_of(suite_settings)
     return Version(str(path), name, items_of(read_suite(name, task or name, path, mode)))
 

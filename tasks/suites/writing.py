@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.curate.modes import GENERATE, Mode
 from tasks.curate.suites import asked_of, drafts_of
 from tasks.errors import UsageError
+from tasks.settings.suite_files import ENDING
 from tasks.suites.imported import Imported, Item, LeftOut, ScorerValue, scorer_key, scorer_name
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -30,6 +32,8 @@ class SuiteFile:
     scorer: ScorerValue
     is_judged: bool
     lines: tuple[Mapping[str, Any], ...]
+    mode: Mode = GENERATE
+    also: tuple[ScorerValue, ...] = ()
 
     @property
     def num_open(self) -> int:
@@ -44,9 +48,11 @@ def files_of(found: Imported, out: Path) -> tuple[list[SuiteFile], LeftOut]:
     """The most frequent scorer has the file that was named, the others one beside it each. Raises
     UsageError where nothing can be asked."""
     left_out = LeftOut({what: list(places) for what, places in found.left_out.places.items()})
-    groups: dict[tuple[str, bool], list[Item]] = {}
+    groups: dict[object, list[Item]] = {}
     for item in found.items:
-        groups.setdefault((scorer_key(item.scorer), item.is_judged), []).append(item)
+        also = tuple(map(scorer_key, item.also))
+        key = (scorer_key(item.scorer), item.is_judged, item.mode, also)
+        groups.setdefault(key, []).append(item)
     files: list[SuiteFile] = []
     names: set[str] = set()
     for items in sorted(groups.values(), key=len, reverse=True):
@@ -59,7 +65,8 @@ def files_of(found: Imported, out: Path) -> tuple[list[SuiteFile], LeftOut]:
             stem += "-2"
         names.add(stem)
         files.append(SuiteFile(stem, out.with_name(f"{stem}{out.suffix or '.jsonl'}"),
-                               items[0].scorer, items[0].is_judged, lines))  # fmt: skip
+                               items[0].scorer, items[0].is_judged, lines, items[0].mode,
+                               items[0].also))  # fmt: skip
     if not files:
         told = "; ".join(left_out.sentences())
         raise UsageError("nothing of it can be asked", received=told[:300] or found.source)
@@ -74,7 +81,8 @@ def _askable(items: Sequence[Item], left_out: LeftOut) -> Iterator[Mapping[str, 
         is_open = target is None or (isinstance(target, str) and not target.strip())
         try:
             line = json.loads(dumped(line))
-            draft = drafts_of({**line, "target": "-"} if is_open else line, "", "", item.where)[0]
+            closed = {**line, "target": "-"} if is_open else line
+            draft = drafts_of(closed, "", "", item.where, item.mode)[0]
         except UsageError as error:
             left_out.add(error.what, item.where)
             continue
@@ -105,6 +113,9 @@ def dumped(line: Mapping[str, Any]) -> str:
 
 def write_new(path: Path, text: str, *, force: bool) -> None:
     """There whole or not at all. Raises UsageError where a file is there, unless forced."""
+    if path.suffix == ENDING:
+        raise UsageError("a suite is written as JSON lines", received=str(path),
+                         allowed="*.jsonl")  # fmt: skip
     if path.exists() and not force:
         raise UsageError("the file is there already", received=str(path),
                          next="name another one by --out, or replace it by --force")  # fmt: skip
@@ -130,11 +141,17 @@ def suite_toml(
     purpose: str,
     task: str = "",
     is_judged: bool = False,
+    mode: Mode = GENERATE,
+    also: Sequence[ScorerValue] = (),
 ) -> str:
     """A `[suites.NAME]` to paste."""
     lines = [f"[suites.{_key(name)}]", f"samples = {toml(samples)}"]
     if task and task != name:
         lines.append(f"task = {toml(task)}")
+    if mode.name != GENERATE.name:
+        lines.append(f"mode = {toml(mode.name)}")
+    if mode.is_raw:
+        lines.append('template = "raw"')
     if is_judged:
         lines.append(
             'scorer = { judge = "NAME" }  # declare [judges.NAME]; its rubric: see targets'
@@ -143,6 +160,8 @@ def suite_toml(
         lines.append(f"scorer = {toml(scorer)}")
     else:
         lines.append('# scorer = "exact_match"  # how answers are judged: docs/scorers.md')
+    if also:
+        lines.append(f"also = [{', '.join(map(toml, also))}]")
     lines += [
         f'role = "{"guard" if scorer else "report"}"  # primary may win, guard must not lose, '
         "report only informs",

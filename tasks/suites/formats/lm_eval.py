@@ -1,7 +1,7 @@
 """Samples of lm-eval (`--log_samples`): samples_TASK_TIME.jsonl, a line a sample and filter.
 
-The question is the request as it was made, examples and all. Where a sample chooses among
-continuations, the question is what they have in common and the target is the right one.
+The question is the request as it was made, examples and all. A sample that chooses among
+continuations is one for a suite that chooses (lm_eval_choices.py).
 """
 
 from __future__ import annotations
@@ -10,9 +10,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tasks.curate.modes import GENERATE
 from tasks.referee.files import ResultFile
 from tasks.referee.formats.lm_eval import is_line, task_of
-from tasks.suites.imported import Imported, Item, LeftOut, ScorerValue, final_number, joined
+from tasks.suites.formats.lm_eval_choices import (
+    AGAINST,
+    OF_CHOICES,
+    Reading,
+    choice_item,
+    is_choice,
+    reading_of,
+)
+from tasks.suites.imported import Imported, Item, LeftOut, final_number, joined
 
 FORMAT = "lm-eval"
 _SCORERS: Mapping[str, str] = {
@@ -24,8 +33,10 @@ _SCORERS: Mapping[str, str] = {
 
 def read(file: ResultFile) -> Imported:
     left_out = LeftOut()
-    items: dict[str, Item] = {}
+    items: dict[str, Item | None] = {}
     filters: dict[str, None] = {}
+    requests = ((line, _requests(line.get("arguments"))) for _, line in file.lines)
+    reading = reading_of(one for one in requests if is_choice(one[1]))
     for number, line in file.lines:
         if not is_line(line):
             raise file.refused("is no sample of lm-eval: doc_id or filtered_resps lacks", number)
@@ -33,20 +44,37 @@ def read(file: ResultFile) -> Imported:
         where = f"{file.path}:{number}"
         key = str(line["doc_id"])
         if key not in items:  # else another filter of the same answer
-            items[key] = _item(file, line, where, number, left_out)
+            items[key] = _item(file, line, reading, where, number, left_out)
+    made = [item for item in items.values() if item is not None]
     notes = []
+    if any(item.mode != GENERATE for item in made):
+        notes.append(
+            "choices are weighed by log-likelihood, as lm-eval does it: releases on the engine "
+            "can, hosted ones cannot"
+        )
+    if made and AGAINST in left_out.places:
+        notes.append(
+            "of some samples acc speaks against the target, so the targets of the others may agree "
+            "with it by chance: look at them before they decide"
+        )
     if set(filters) != {"none"}:
         notes.append(
             f"lm-eval read answers by filters ({', '.join(filters)}), which a suite does not have: "
             "the scorer reads the whole answer; see numeric, or regex with a pattern"
         )
     name = task_of(file) or file.stem
-    return Imported(FORMAT, name, str(file.path), tuple(items.values()), left_out, tuple(notes))
+    return Imported(FORMAT, name, str(file.path), tuple(made), left_out, tuple(notes))
 
 
 def _item(
-    file: ResultFile, line: Mapping[str, Any], where: str, number: int, left_out: LeftOut
-) -> Item:
+    file: ResultFile,
+    line: Mapping[str, Any],
+    reading: Reading | None,
+    where: str,
+    number: int,
+    left_out: LeftOut,
+) -> Item | None:
+    """None where it cannot be asked, which is told."""
     requests = _requests(line.get("arguments"))
     if not requests or not isinstance(requests[0][0], str):
         raise file.refused("its arguments hold no request", number, repr(line.get("arguments")))
@@ -54,11 +82,12 @@ def _item(
     metrics = map(str, metrics) if isinstance(metrics, list) else (k for k in _SCORERS if k in line)
     metrics = list(metrics)
     told: dict[str, Any] = {"id": str(line["doc_id"]), **_asked(requests[0][0])}
-    if _is_choice(requests):
-        return _choice(told, requests, line.get("target"), where, left_out)
+    chooses = is_choice(requests)
     for metric in metrics:
-        if metric not in _SCORERS:
+        if metric not in (OF_CHOICES if chooses else _SCORERS):
             left_out.add(f"metric {metric} has no scorer here", where)
+    if chooses:
+        return choice_item(told, requests, line, metrics, reading, where, left_out)
     target = line.get("target")
     if (last := final_number(target)) is not None:
         return Item(where, {**told, "target": last}, "numeric")
@@ -75,12 +104,14 @@ def _requests(arguments: Any) -> list[Sequence[Any]]:
         ]
     else:
         found = arguments if isinstance(arguments, list) else []
-    # of APIs, where a conversation is a list that holds its JSON text
-    return [
-        [one[0][0] if isinstance(one[0], list) and one[0] else one[0], *one[1:]]
-        for one in found
-        if isinstance(one, list | tuple) and one
-    ]
+    return [[_context(one[0]), *one[1:]] for one in found if isinstance(one, list | tuple) and one]
+
+
+def _context(given: Any) -> Any:
+    """Of APIs a conversation is a list that holds its JSON text; of later versions its messages."""
+    if not isinstance(given, list) or not given:
+        return given
+    return json.dumps(given) if isinstance(given[0], dict) else given[0]
 
 
 def _asked(prompt: str) -> dict[str, Any]:
@@ -94,33 +125,3 @@ def _asked(prompt: str) -> dict[str, Any]:
             return {"messages": [{key: one[key] for key in ("role", "content")}
                                  for one in messages]}  # fmt: skip
     return {"input": prompt}
-
-
-def _is_choice(requests: Sequence[Sequence[Any]]) -> bool:
-    return len(requests) > 1 and all(len(one) > 1 and isinstance(one[1], str) for one in requests)
-
-
-def _choice(
-    told: dict[str, Any],
-    requests: Sequence[Sequence[Any]],
-    target: Any,
-    where: str,
-    left_out: LeftOut,
-) -> Item:
-    continuations = [str(one[1]).strip() for one in requests]
-    scorer: ScorerValue = "exact_match"
-    if len({str(one[0]) for one in requests}) > 1:
-        left_out.add("chooses among questions, not among continuations: fill in its target", where)
-        return Item(where, {**told, "target": None}, scorer)
-    left_out.add("chooses by log-likelihood, and here an answer is written and compared", where)
-    right: str | None = None
-    if isinstance(target, str) and target.strip().lstrip("-").isdigit() and (
-        target.strip() not in continuations
-    ):  # fmt: skip
-        target = int(target)
-    if isinstance(target, int) and 0 <= target < len(continuations):
-        right = continuations[target]
-    elif isinstance(target, str) and target.strip() in continuations:
-        right = target.strip()
-    comment = "choices: " + " | ".join(continuations)
-    return Item(where, {**told, "target": right, "comment": comment}, scorer)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.curate.modes import Mode
 from tasks.curate.suites import parse_suite
 from tasks.errors import UsageError
 from tasks.settings import parse_settings
@@ -27,9 +28,12 @@ def imported(path: Path, said: str = "auto", **mapped: Any) -> tuple[list[SuiteF
     found = read_suite_of(str(path), said, Mapped(**mapped))
     files, left_out = files_of(found, Path("suite.jsonl"))
     for file in files:  # what is written can be read, but for open targets
-        closed = [{**line, "target": line["target"] or "-"} for line in file.lines]
+        closed = [
+            {**line, "target": "-" if line["target"] is None else line["target"]}
+            for line in file.lines
+        ]
         data = "".join(json.dumps(line) + "\n" for line in closed).encode()
-        assert len(parse_suite("s", "s", data, "s")) == len(file.lines)
+        assert len(parse_suite("s", "s", data, "s", file.mode)) == len(file.lines)
     return files, [*found.notes, *left_out.sentences()]
 
 
@@ -62,7 +66,7 @@ def test_samples_of_lm_eval_as_it_writes_them():
     assert "filters (strict, loose)" in told[0]
 
 
-def test_samples_of_lm_eval_of_both_layouts_chats_choices_and_numbers(tmp_path: Path):
+def test_samples_of_lm_eval_of_both_layouts_chats_and_numbers(tmp_path: Path):
     chat = json.dumps([{"role": "user", "content": "2+2?"}])
     asked = lines(tmp_path / "samples_sums_2026-11-30T10-59-26.134206.jsonl", [
         lm_eval_line(0, {"gen_args_0": {"arg_0": "1+1?", "arg_1": {"until": []}}}, "\n#### 1,002"),
@@ -72,16 +76,93 @@ def test_samples_of_lm_eval_of_both_layouts_chats_choices_and_numbers(tmp_path: 
     assert (file.scorer, told) == ("numeric", [])
     assert [line["target"] for line in file.lines] == ["1002", "-4"]
     assert file.lines[1]["messages"] == [{"role": "user", "content": "2+2?"}]
-    choices = lines(tmp_path / "samples_arc.jsonl", [
-        lm_eval_line(0, [["Sky?", " blue"], ["Sky?", " red"]], 0, metrics=["acc"]),
-        lm_eval_line(1, [["Sun?", " hot"], ["Sun?", " cold"]], "1", metrics=["acc"]),
-        lm_eval_line(2, [["He", " is"], ["She", " is"]], "0", metrics=["acc"]),
+
+
+def choice_line(number: int, target: object, best: int | None, acc: float, **more: Any) -> Any:
+    """Of two choices, as lm-eval writes it; `best`: the more likely one, None for none."""
+    weights = [["-1.5" if best == place else "-2.5", "False"] for place in range(2)]
+    arguments = {f"gen_args_{place}": {"arg_0": f"Sky {number}?", "arg_1": f" {text}"}
+                 for place, text in enumerate(("blue", "red"))}  # fmt: skip
+    told = {"arguments": arguments, "filtered_resps": weights, "acc": acc, "acc_norm": acc,
+            "metrics": ["acc", "acc_norm", "brier_score"]}  # fmt: skip
+    return lm_eval_line(number, arguments, target) | told | more
+
+
+def test_samples_of_lm_eval_that_choose_become_a_suite_that_chooses(tmp_path: Path):
+    (file,), told = imported(lines(tmp_path / "samples_arc.jsonl", [
+        choice_line(0, "1", 1, 1.0),
+        lm_eval_line(1, [["Sky 1?", " blue"], ["Sky 1?", " red"]], 0, acc=0.0,
+                     metrics=["acc", "acc_norm"]),  # before 0.4.3
+        choice_line(2, "[1]", None, 1.0),
+        choice_line(3, "0", 0, 1.0, arguments=[["a", " b"], ["a", " c"], ["", "b"], ["", "c"]]),
+    ]))  # fmt: skip
+    assert file.mode == Mode("choose", is_raw=True)
+    assert file.lines[0] == {"id": "0", "input": "Sky 0?", "choices": [" blue", " red"],
+                             "target": 1}  # fmt: skip
+    assert [line["target"] for line in file.lines] == [1, 0, 1, 0]
+    assert file.lines[3]["choices"] == [" b", " c"]
+    assert told[0].startswith("choices are weighed by log-likelihood")
+    assert told[1:] == [one for one in told if one.startswith("metric brier_score has no scorer")]
+    pasted = suite_toml("s", "s.jsonl", file.scorer, purpose="", mode=file.mode, also=file.also)
+    suite = parse_settings(read_toml(pasted), base="").suites["s"]
+    assert (suite.mode, suite.template, suite.scorer) == ("choose", "raw", "multiple_choice")
+    assert suite.also == ({"name": "multiple_choice", "normalised": True},)
+
+
+def test_samples_of_lm_eval_whose_target_nobody_can_tell_are_refused_by_name(tmp_path: Path):
+    chat = json.dumps([{"role": "user", "content": "Sea?"}])
+    path = lines(tmp_path / "samples_mc.jsonl", [
+        choice_line(0, "0", 0, 1.0, arguments=[[[chat], "salt"], [[chat], "sweet"]]),
+        choice_line(1, "0", 0, 1.0, arguments=[["He", " is"], ["She", " is"]]),
+        choice_line(2, "0", 0, 1.0, arguments=[["He", " is"], ["He", "is"]]),
+        choice_line(3, "[0, 1]", 0, 1.0),
+        choice_line(4, "-1", 0, 0.0),
+        choice_line(5, "0", 0, 0.43),
+        choice_line(6, "0", 0, 0.0),
+        choice_line(7, "0", 0, 1.0, arguments=[["", " a"], ["", " b"]]),
+        choice_line(8, "", 0, 0.0),
+        choice_line(9, None, 0, 0.0),
     ])  # fmt: skip
-    (file,), told = imported(choices)
-    assert [line["target"] for line in file.lines] == ["blue", "cold", None]
-    assert file.lines[0]["comment"] == "choices: blue | red"
-    assert any("log-likelihood" in one and "(2: " in one for one in told)
-    assert any("fill in its target" in one for one in told)
+    (file,), told = imported(path)
+    assert file.mode == Mode("choose")
+    assert file.lines[0]["messages"] == json.loads(chat)
+    assert told[1].startswith("of some samples acc speaks against the target")
+    counts = [re.findall(r"(.+) \((\d+): ", one) for one in told[2:]]
+    assert [found[0] for found in counts if "metric" not in found[0][0]] == [
+        ("chooses among questions, not among continuations", "1"),
+        ("two of its choices are the same", "1"),
+        ("several of its choices are right", "1"),
+        ("its target is none of its choices", "3"),
+        ("its acc is neither 0 nor 1: several of its choices may be right", "1"),
+        ("its acc says that its target is not what is right", "1"),
+        ("a suite line asks nothing", "1"),
+    ]
+    assert f"its target is none of its choices (3: {path}:5, {path}:9, {path}:10)" in told
+
+
+@pytest.mark.parametrize(
+    ("beside", "targets"),
+    [
+        ([], None),  # nothing tells
+        ([choice_line(9, "0", 0, 1.0)], [1, 1, 0]),  # a place alone, so that all are
+        ([choice_line(9, "blue", 0, 1.0)], [0, 0, 0]),  # a text alone
+        ([choice_line(9, "blue", 0, 1.0), choice_line(8, "1", 1, 1.0)], [0, 1]),
+    ],
+)
+def test_targets_of_one_file_are_read_as_places_or_all_as_texts(
+    tmp_path: Path, beside: list[Any], targets: list[int] | None
+):
+    sums = [["Sum?", " 1"], ["Sum?", " 0"]]
+    both = [choice_line(n, "1", None, 1.0, arguments=[[f"{n} {a}", b] for a, b in sums])
+            for n in range(2)]  # fmt: skip
+    path = lines(tmp_path / "samples_sums.jsonl", both + beside)
+    if targets is None:
+        assert "its target is a place or a text of its choices (2: " in refused(path)
+        seen = choice_line(2, "1", 1, 0.0, arguments=sums)  # the second, which acc says is wrong
+        path = lines(tmp_path / "samples_sums.jsonl", [*both, seen])
+        targets = [0, 0, 0]
+    (file,), _ = imported(path)
+    assert [line["target"] for line in file.lines] == targets
 
 
 def test_a_log_of_inspect_and_its_data_sets(tmp_path: Path):
