@@ -64,6 +64,7 @@ MADE = {"docs/scorers.md": "tests/tasks/scoring/test_instrument.py"}
 #: commands that are not run here, and why; ours are held to the parser all the same
 NOT_RUN = {
     "$EDITOR flywheel.toml": "an editor is anybody's",
+    "flywheel run --challenger A --challenger B": "a second turn (tests/flows/test_many.py)",
     "flywheel review": "takes keys of a terminal (tests/flows/test_review.py)",
     "flywheel review --web": "serves a page until it is stopped (tests/flows/test_review.py)",
     "python -m engine.integrations.lm_eval run --model engine --model_args model=model.gguf "
@@ -166,13 +167,13 @@ def _run(words: list[str], folder: Path) -> str:
     os.chdir(folder / "application")
     for made in Path("suites").glob("*"):  # no command finds what another has written
         made.unlink()
-    code = said.exit_code
-    if isinstance(said.exception, FlywheelError):
-        code = exit_code_of(said.exception, as_json=False)
+    code, error = said.exit_code, said.exception
+    if isinstance(error, FlywheelError):
+        code = exit_code_of(error, as_json=False)
+    elif error is not None and not isinstance(error, SystemExit):
+        return repr(error)
     promised = PROMISED.get(names, {0})
-    if code in promised and not (said.exception and code == 1 and names not in PROMISED):
-        return ""
-    return f"ended with {code}, not {promised}: {said.exception!r} {said.output[-500:]}"
+    return "" if code in promised else f"{code}, not {promised}: {error!r} {said.output[-500:]}"
 
 
 @contextmanager
