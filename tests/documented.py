@@ -6,6 +6,7 @@ So `flywheel show --suite NAME` and `flywheel judge-runs A B` are run as they st
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,12 @@ mlflow = { max_rows = 1 }
 """
 
 
-def write_documented(folder: Path, model: Path) -> Path:
-    """Write settings, logs, items, labels and results of others, and return the folder."""
-    for name in ("logs", "FOLDER", "main", "branch"):
+def write_documented(folder: Path, model: Path, typed: str) -> Path:
+    """Write settings, logs, items, labels and results of others, and return the folder.
+
+    `typed`: all commands; whatever samples of lm-eval these name are there.
+    """
+    for name in ("logs", "FOLDER"):
         (folder / name).mkdir(parents=True)
     prompts = {"now": "Good?", "next": "Bad?", "NAME": "Good?", "A": "Good?", "B": "Bad?"}
     (folder / "flywheel.toml").write_text(
@@ -82,18 +86,19 @@ def write_documented(folder: Path, model: Path) -> Path:
     _lines(folder / "pairs.jsonl", [
         {"input": "q", "answer_a": "x", "answer_b": f"y{n}", "label": "ab"[n]} for n in range(2)
     ])  # fmt: skip
-    _results(folder)
+    _results(folder, typed)
     (folder / "promptfooconfig.yaml").write_text(CONFIG)
     return folder
 
 
-def _results(folder: Path) -> None:
+def _results(folder: Path, typed: str) -> None:
     """Of two runs of another tool each."""
     for name in ("A", "B"):
         _lines(folder / name, [{"id": n, "score": n % 2} for n in range(40)])
-    for name in ("main", "branch"):
-        _lines(folder / name / "samples_gsm8k.jsonl", [
-            {"doc_id": n, "doc": {}, "target": "4", "arguments": [["q", {}]], "resps": [["4"]],
+    for name in re.findall(r"\S*samples_\S+\.jsonl", typed):
+        (folder / name).parent.mkdir(exist_ok=True)
+        _lines(folder / name, [
+            {"doc_id": n, "doc": {}, "target": "4", "arguments": [[f"q{n}", {}]], "resps": [["4"]],
              "filtered_resps": ["4"], "filter": "none", "metrics": ["exact_match"],
              "exact_match": n % 2}
             for n in range(40)

@@ -34,7 +34,7 @@ from tasks.logs.shapes.records import Dead
 from tasks.rules import in_force
 from tasks.scoring.registry import KINDS
 from tasks.scoring.suites import also_instruments, suite_instrument
-from tasks.settings import Settings, parse_settings
+from tasks.settings import Settings, read_settings
 from tests.conftest import REPOSITORY
 from tests.documented import write_documented
 from tests.markdown import Block, Page, commands, json_values, written_out
@@ -83,8 +83,11 @@ SHOWN = {
     "message,mood": "a table to import (TYPED_ELSEWHERE)",
     "caution: suite route": "what check says",
     "worse: the challenger loses": "reasons of a verdict",
-    "suites.desk.samples: a suite line": "what check says",
+    "suites.": "what check says of a suite",
 }
+
+#: the first line of a block that is a file of this name
+NAMED = r"# (\S+\.\w+)\n"
 
 
 def _of_kind(kind: str) -> list[Block]:
@@ -119,9 +122,6 @@ def test_every_block_is_of_a_kind_that_is_read():
 def test_every_command_of_a_block_is_run(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    folder = write_documented(tmp_path / "application", tiny_model)
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(folder)
     typed = {
         form: block.place
         for block in _of_kind("shell")
@@ -131,6 +131,10 @@ def test_every_command_of_a_block_is_run(
     queries = {code: page.name for page in PAGES for code in page.code()
                if code.startswith("flywheel sql ")}  # fmt: skip
     queries |= {f"flywheel sql {shlex.quote(block.text)}": block.place for block in _of_kind("sql")}
+    named = " ".join(typed)
+    folder = write_documented(tmp_path / "application", tiny_model, named)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(folder)
     wrong = []
     with _umask():
         for command, place in {**typed, **queries}.items():
@@ -305,38 +309,36 @@ def _source_of(module: str) -> str:
 # what is read
 
 
-def _merged(values: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    return {**values, **{
-        key: _merged(values[key], value)
-        if isinstance(value, dict) and isinstance(values.get(key), dict) else value
-        for key, value in more.items()
-    }}  # fmt: skip
-
-
 def test_every_setting_is_read_and_every_scorer_found(tmp_path: Path):
-    for block in _of_kind("python"):
-        if named := re.match(r"# (\S+\.py)\n", block.text):
+    for block in [*_of_kind("python"), *_of_kind("toml")]:
+        if named := re.match(NAMED, block.text):  # of which settings may speak
+            (tmp_path / named[1]).parent.mkdir(exist_ok=True)
             (tmp_path / named[1]).write_text(block.text)
     wrong = []
     for block in _of_kind("toml"):
         try:
-            _read_settings(tomllib.loads(block.text), block, tmp_path)
+            _read_settings(block.text, tomllib.loads(block.text), tmp_path)
         except (FlywheelError, ValueError) as error:
             wrong.append(f"{block.place}: {error}")
     _told(wrong)
 
 
-def _read_settings(values: dict[str, Any], block: Block, folder: Path) -> None:
-    base: dict[str, Any] = {}
+def _read_settings(text: str, values: dict[str, Any], folder: Path) -> None:
+    """As flywheel.toml, or from where it names them: rules, and a suite in one file."""
+    named = re.match(NAMED, text)
     if "rules" in values:
         (folder / "rules").mkdir(exist_ok=True)
-        (folder / "rules" / "shown.toml").write_text(block.text)
-        base, values = {"validate": {"rules": "rules"}}, {}
-    elif not values and not block.text.startswith("#:schema "):
+        (folder / "rules" / "shown.toml").write_text(text)
+        text = 'validate.rules = "rules"'
+    elif "items" in values and named:
+        text = f'suites.shown.file = "{named[1]}"'
+    elif not values and not text.startswith("#:schema "):
         raise ValueError("holds no settings")
-    for name in values.get("releases", {}):  # a part of a release
-        base = _merged(base, {"releases": {name: {"model": "a model"}}})
-    settings = parse_settings(_merged(base, values), base=str(folder))
+    for name, release in values.get("releases", {}).items():
+        if "model" not in release:  # a part of one
+            text += f'\n[releases.{name}]\nmodel = "a model"\n'
+    (folder / "flywheel.toml").write_text(text)
+    settings = read_settings(str(folder / "flywheel.toml"), {})
     for rules in ("calls_rules", "batch_rules", "feedback_rules", "samples_rules"):
         getattr(in_force, rules)(settings)
     for suite in settings.suites:
