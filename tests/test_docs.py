@@ -119,6 +119,7 @@ def test_every_block_is_of_a_kind_that_is_read():
 # what is typed
 
 
+@pytest.mark.slow
 def test_every_command_of_a_block_is_run(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ):
