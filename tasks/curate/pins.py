@@ -86,7 +86,7 @@ def add_pin(
         "target": target,
         "request_id": call.request_id,
         "why": why,
-        "owner": owner,
+        **({"owner": owner} if owner else {}),
         **({"expires": expires.isoformat()} if expires else {}),
         "pinned_at": today.isoformat(),
     }

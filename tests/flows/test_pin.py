@@ -86,3 +86,12 @@ def test_what_cannot_be_pinned_is_a_line(
 ):
     with pytest.raises(UsageError, match=told):
         _pin(config, request_id, **asked)
+
+
+def test_a_pin_of_a_suite_that_nobody_owns_has_no_owner(
+    config: str, capsys: pytest.CaptureFixture[str]
+):
+    assert _pin(config, "call-30", suite="mood", target="good", as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["owner"] == ""
+    _pin(config, as_json=True)
+    assert json.loads(capsys.readouterr().out)["pins"][-1]["owner"] == ""
