@@ -90,7 +90,8 @@ scorer = { name = "code_execution", timeout_s = 3 }
 `flywheel check` and every run start one sandbox first, and refuse the suite in one line where that
 fails, as in containers that forbid namespaces: nothing weaker takes its place. Code has the
 standard library of the Python that the flywheel runs on, whose version is in the scorer's name, and
-no packages. A sample takes about 40 ms on an idle core, half of which is Python's own start.
+no packages. On a slow core a sample took 37 ms at best, half of it Python's own start, and 75 to
+90 ms while others kept both cores busy.
 
 | the code | gets |
 | --- | --- |
