@@ -114,7 +114,12 @@ def turn_of(said: Said) -> tuple[Turn, tuple[str, ...]]:
     """The runs judged, and what a reader should know of their files."""
     asked = _asked(said)
     settings = read_settings(said.config)
-    instruments = [instrument(_declared(one), "--scorer") for one in said.scorers]
+    instruments = [
+        instrument(_declared(one), "--scorer", allow_code=settings.allow_code_execution)
+        for one in said.scorers
+    ]
+    for one in instruments:
+        one.try_out()
     runs = [_read(one, said, settings) for one in said.runs]
     if instruments:
         others = _read(said.targets, said, settings) if said.targets else None

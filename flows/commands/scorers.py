@@ -66,6 +66,60 @@ release's scores. `length` counts words, characters or lines of the text.
 
 Every example here is run by the tests. Scorers marked *extra* need
 `pip install 'llm-flywheel[scorers]'`."""
+_SANDBOX = """\
+## Code in a sandbox
+
+`code_execution` runs code that a model wrote. It has to be allowed, and needs Linux on x86-64 or
+ARM64 with [bubblewrap](https://github.com/containers/bubblewrap) 0.7 or newer
+(`apt-get install bubblewrap`):
+
+```toml
+allow_code_execution = true   # at the top of flywheel.toml
+
+[suites.functions]
+samples = "suites/functions.jsonl"
+scorer = { name = "code_execution", timeout_s = 3 }
+```
+
+```json
+{"input": "Write a Python function add(a, b).", "target": "assert add(1, 2) == 3"}
+{"input": "Write sub(a, b).", "target": ["assert sub(3, 2) == 1", "assert sub(0, 1) == -1"]}
+{"input": "mul!", "target": {"entry_point": "mul", "test": "def check(f):\\n  assert f(2, 3)==6"}}
+```
+
+`flywheel check` and every run start one sandbox first, and refuse the suite in one line where that
+fails, as in containers that forbid namespaces: nothing weaker takes its place. Code has the
+standard library of the Python that the flywheel runs on, whose version is in the scorer's name, and
+no packages. On a slow core a sample took 37 ms at best, half of it Python's own start, and 75 to
+90 ms while others kept both cores busy.
+
+| the code | gets |
+| --- | --- |
+| network | none: a loopback of its own, without a listener |
+| files | Python's own and `/usr/lib`, read-only; 16 MiB in `/tmp`, gone afterwards; nothing else |
+| environment | six variables of ours |
+| processes | none: the kernel refuses to start one (seccomp); 64 threads, of root more |
+| memory | `memory_bytes` of address space, then a `MemoryError`: 0 |
+| time | `timeout_s` of the processor, twelve times as many by the clock: 0 |
+| output | is dropped; 64 KiB in the channel of the result end it: 0 |
+
+The tests of this project try to reach more in 31 ways and to forge a pass in 21; none succeeds.
+What remains:
+
+- **An object that claims to be equal to everything passes `==`**, and one that claims to be close
+  to every number passes that. Ask for the type too: `assert type(add(1, 2)) is int`. So it is with
+  modules that the tests import, which the code may have changed. The code stands beside each score:
+  look at it.
+- Code and tests share a process, so that a pass is forged is made hard, not impossible. The code is
+  loaded before the tests can be read, by a thread that reaches no frame with the word for "passed";
+  frames, tracing, `ctypes` and other interpreters are refused. Code that is written against just
+  this scorer may find a way still, by bytecode made by hand for example.
+- A fault of the kernel or of bubblewrap is a way out of the sandbox. Where that matters, run the
+  flywheel in a virtual machine.
+- Empty files in `/tmp` take memory of the kernel that only the time limits.
+- Code that looks at frames gets a `ValueError`; a traceback is printed without its lines.
+- What hangs on the clock, or on chance without a seed, may come out otherwise the next time. Sets
+  have the same order every time."""
 _OWN = """\
 ## Your own scorers
 
@@ -104,7 +158,7 @@ def scorers_markdown() -> str:
         lines.append(f"| [`{kind.name}`](#{kind.name}) | {kind.meaning} | {kind.version}{extra} |")
     for kind in KINDS.values():
         lines += _section(kind)
-    lines += ["", _OWN, "", *_parameters(FunctionLimits)]
+    lines += ["", _SANDBOX, "", _OWN, "", *_parameters(FunctionLimits)]
     return "\n".join(lines) + "\n"
 
 

@@ -57,20 +57,26 @@ class Instrument:
 
 
 def instrument(
-    declared: str | Mapping[str, Any], key: str = _KEY, base: Path = Path()
+    declared: str | Mapping[str, Any],
+    key: str = _KEY,
+    base: Path = Path(),
+    *,
+    allow_code: bool = False,
 ) -> Instrument:
     """By name, or by name and parameters. Raises UsageError on a name or parameter that is not
     known, on a value that is not allowed and where a library is missing; `key` is the setting it
-    stands in, `base` the folder of the settings."""
+    stands in, `base` the folder of the settings, `allow_code` whether one may run an answer."""
     given = _table(declared)
     if "function" in given and "name" not in given:
         return _of_function(given, key, base)
     if composite.NAME in given and "name" not in given:
-        return _of_parts(given, key, base)
+        return _of_parts(given, key, base, allow_code)
     name = given.pop("name", None)
     if not isinstance(name, str) or name not in KINDS:
         raise _unknown(name, declared, key)
     kind = KINDS[name]
+    if kind.unless_allowed is not None and not allow_code:
+        raise kind.unless_allowed(key)
     if kind.package and kind.bound is None and find_spec(kind.package) is None:
         raise UsageError(
             f"the scorer {name} needs {kind.package.replace('_', '-')}, which is not installed",
@@ -91,7 +97,9 @@ def instrument(
             return wrong(None, f"{shown(text)} has {len(text)} characters: it was not read")
         return function(text, target)
 
-    return Instrument(*_names(name, kind.version, told), judge, mode=kind.mode)
+    return Instrument(
+        *_names(name, kind.version, told), judge, lambda: kind.try_out(key), mode=kind.mode
+    )
 
 
 def _table(declared: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +114,7 @@ def _called(
     return function(text, target, *parameters)
 
 
-def _of_parts(given: Mapping[str, Any], key: str, base: Path) -> Instrument:
+def _of_parts(given: Mapping[str, Any], key: str, base: Path, allow_code: bool) -> Instrument:
     """The weighted mean of several; their versions and weights are part of its name."""
     listed = composite.parts_of(given)
     if listed is None:
@@ -121,7 +129,8 @@ def _of_parts(given: Mapping[str, Any], key: str, base: Path) -> Instrument:
         declared = validated(composite.Declared, part, f"part {place} of the composite scorer", key)
         if composite.NAME in _table(declared.scorer):
             raise _not_composite("a part of a composite scorer cannot be one", part, key)
-        parts.append(composite.Part(instrument(declared.scorer, key, base), declared.weight))
+        part_of = instrument(declared.scorer, key, base, allow_code=allow_code)
+        parts.append(composite.Part(part_of, declared.weight))
     # in whatever order they are written, they are the same scorer
     parts.sort(key=lambda part: part.scorer.version)
     versions = [part.scorer.version for part in parts]

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.scoring import semantic
+from tasks.errors import UsageError
+from tasks.scoring import code_execution, semantic
 from tasks.scoring.base import Score
 from tasks.scoring.choice import choice
 from tasks.scoring.exact import exact, exact_match
@@ -75,10 +76,14 @@ class Kind:
     max_chars: int = 10_000_000
     #: of a suite whose answers it can read
     mode: Mode = "generate"
-    #: of a scorer that files are a part of: (parameters, key of the setting, folder of the
-    #: settings) → what judges (text, target), and what of the files is in its name; `package`
-    #: holds them where its parameters name no others
+    #: of a scorer that files or a program are a part of: (parameters, key of the setting, folder of
+    #: the settings) → what judges (text, target), and what of them is in its name; `package` holds
+    #: files where its parameters name no others
     bound: Callable[..., tuple[Callable[[str, str], Score], dict[str, Any]]] | None = None
+    #: of one that has to be allowed in the settings: key of the setting → what tells that it is not
+    unless_allowed: Callable[[str], UsageError] | None = None
+    #: (key of the setting): raises UsageError where it cannot be used here; may start a process
+    try_out: Callable[[str], None] = lambda key: None
 
 
 _ALL = (
@@ -234,6 +239,25 @@ _ALL = (
         InstructionsParameters,
         note="Known are " + ", ".join(f"`{name}`" for name in sorted(CHECKS)) + ". The two of case "
         "look at the letters, not at the language.",
+    ),
+    Kind(
+        "code_execution", 1, code_execution.code_execution,
+        "the answer's Python code passes the target's tests, run in a sandbox: pass@1",
+        "statements with `assert` that use what the answer defines; or a JSON list of them, as "
+        "MBPP's `test_list`; or a JSON object with `test`, `entry_point` and perhaps `prompt`, as "
+        "in HumanEval",
+        Example("assert add(1, 2) == 3\nassert add(-1, 1) == 0",
+                "Here it is:\n```python\ndef add(a, b):\n    return a + b\n```",
+                "def add(a, b):\n    return a - b"),
+        code_execution.CodeExecutionParameters, max_chars=MAX_READ,
+        bound=code_execution.bound, unless_allowed=code_execution.not_allowed,
+        try_out=code_execution.require,
+        note="Off unless `allow_code_execution = true` stands at the top of flywheel.toml, and "
+        "only where [the sandbox](#code-in-a-sandbox) works. The code is the first fenced block "
+        "that is marked as Python or not marked, or the whole answer. With `prompt`, that is put "
+        "before it; with `entry_point`, `check(entry_point)` is called at the end. What the code "
+        "does wrong is 0, its time and memory too; a sandbox that does not start and a target that "
+        "asserts nothing leave it unscored.",
     ),
     Kind(
         "length", 1, length, "the answer is as long as it may be",

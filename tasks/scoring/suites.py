@@ -79,7 +79,9 @@ def suite_instrument(settings: Settings, suite: str) -> Instrument:
 def _declared(scorer: Scorer, settings: Settings, suite: str, key: str) -> Instrument:
     """Raises UsageError as `instrument`, and on one that cannot read what the suite asks for."""
     key = f"suites.{suite}.{key}"
-    made = instrument(scorer, key, Path(settings.base or "."))
+    made = instrument(
+        scorer, key, Path(settings.base or "."), allow_code=settings.allow_code_execution
+    )
     return _of_mode(made, suite, settings.suites[suite].mode, key)
 
 

@@ -564,6 +564,12 @@ class Settings(Section):
     challenger: Annotated[
         str | Annotated[tuple[str, ...], Field(strict=False)], BeforeValidator(_names)
     ] = Field("", description="release that asks to ship, or a list of several")
+    # of no digest: without it there is no result
+    allow_code_execution: bool = Field(
+        False,
+        description="the scorer `code_execution` may run code that a model wrote, in a sandbox on "
+        "this machine ([what remains](scorers.md#code-in-a-sandbox))",
+    )
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     # `validate` and `json` would shadow methods of the base class
     validation: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
@@ -617,6 +623,7 @@ class Settings(Section):
     @property
     def digest(self) -> str:
         left_out: Any = {
+            "allow_code_execution": True,
             "retention": True,
             "review": True,
             "evaluate": {"budget"},

@@ -86,8 +86,9 @@ def test_the_suites_of_the_page_about_scorers_are_as_it_says(tmp_path: Path) -> 
     told = [
         one.version
         for block in blocks
-        for name, suite in tomllib.loads(block)["suites"].items()
-        for settings in [parse_settings({"suites": {name: suite}}, base=str(tmp_path))]
+        for values in [tomllib.loads(block)]
+        for name in values["suites"]
+        for settings in [parse_settings(values, base=str(tmp_path))]
         for one in (suite_instrument(settings, name), *also_instruments(settings, name))
     ]
     composite = "composite@1(0.3 length/1(at_most=60) + 0.7 token_f1/1)"
@@ -95,8 +96,9 @@ def test_the_suites_of_the_page_about_scorers_are_as_it_says(tmp_path: Path) -> 
     assert told[:5] == [
         "numeric@1(tolerance=0.01)", "choice@1", "length@1(at_most=3)", "refusal@1", composite,
     ]  # fmt: skip
-    assert told[5].startswith("my_scorers:polite@1(")
-    assert len(told) == 6
+    assert told[5].startswith("code_execution@1(python=")
+    assert told[6].startswith("my_scorers:polite@1(")
+    assert len(told) == 7
 
 
 def test_a_function_of_ones_own_is_a_part_too(tmp_path: Path) -> None:

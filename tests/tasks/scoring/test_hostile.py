@@ -36,6 +36,7 @@ _TARGETS = {
     "refusal": "refusal",
     "language": "en",
     "numeric": "11",
+    "code_execution": "assert True",
     "instructions": '{"instruction_id_list": ["detectable_content:number_placeholders", '
     '"detectable_content:postscript", "detectable_format:number_bullet_lists", '
     '"detectable_format:title", "detectable_format:number_highlighted_sections", '
@@ -50,7 +51,7 @@ def test_an_answer_of_a_megabyte_takes_seconds_and_breaks_nothing(kind: Kind) ->
     if kind.package and importlib.util.find_spec(kind.package) is None:
         pytest.skip(f"not installed: {kind.package} (make test-all)")
     declared = {"name": kind.name, **({"timeout_s": 1} if kind.name == "maths" else {})}
-    scorer = instrument(declared)
+    scorer = instrument(declared, allow_code=True)
     for name, text in HOSTILE.items():
         start = time.monotonic()
         result = scorer.score(text, _TARGETS.get(kind.name, "a target"))

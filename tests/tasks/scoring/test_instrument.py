@@ -19,6 +19,7 @@ from tasks.scoring.instrument import parts
 from tasks.scoring.registry import Kind
 from tasks.scoring.suites import suite_rules
 from tasks.settings import parse_settings
+from tests.sandboxed import require_sandbox
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
@@ -26,7 +27,9 @@ def test_every_example_is_what_it_says(kind: Kind) -> None:
     example = kind.example
     if kind.package:
         pytest.importorskip(kind.package)
-    scorer = instrument({"name": kind.name, **example.parameters})
+    if kind.unless_allowed:
+        require_sandbox()
+    scorer = instrument({"name": kind.name, **example.parameters}, allow_code=True)
     right, wrong = (scorer.score(text, example.target) for text in (example.right, example.wrong))
     assert right.value == 1.0, right
     assert wrong.value == 0.0, wrong
