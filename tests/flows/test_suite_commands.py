@@ -10,7 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.suite_cli import app as suite
+from flows.cli.suites import app as suite
 from tasks.errors import UsageError
 from tests.conftest import REPOSITORY
 
