@@ -10,8 +10,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.cli.suites import app as suite
 from flows.commands.check import problems_of
-from flows.suite_cli import app as suite
 from tasks.errors import UsageError
 from tasks.settings import read_settings
 from tests.conftest import REPOSITORY

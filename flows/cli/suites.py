@@ -1,4 +1,4 @@
-"""`flywheel suite`: arguments in, exit code out, as in cli.py."""
+"""`flywheel suite`."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ def bring(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """A suite file from samples of lm-eval, Inspect, promptfoo, OpenAI's hosted evals, a data set
-    or a table; prints the [suites.NAME] to paste."""
+    """A suite file from what others wrote; prints the [suites.NAME] to paste.
+
+    Samples of lm-eval, Inspect, promptfoo, OpenAI's hosted evals, a data set or a table."""
     from flows.commands.suite_files import bring_suite
     from tasks.suites.imported import Mapped
 

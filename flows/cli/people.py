@@ -1,0 +1,109 @@
+"""What people say: labels, pins, and what a judge is worth by them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from flows.options import Config, Json, RunId
+
+app = typer.Typer()
+command = partial(app.command, rich_help_panel="Suites, labels and judges")
+
+
+@command()
+def review(
+    run_id: RunId = "",
+    suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",
+    by: Annotated[str, typer.Option("--by", help="who reviews [default: who is logged in]")] = "",
+    web: Annotated[bool, typer.Option("--web", help="as a page on this machine")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of --web; 0: any")] = 0,
+    status: Annotated[
+        bool, typer.Option("--status", help="what the labels come to, and who agrees")
+    ] = False,
+    export: Annotated[
+        str, typer.Option("--export", metavar="FILE", help="answers to label, .csv or .jsonl")
+    ] = "",
+    bring: Annotated[
+        str, typer.Option("--import", metavar="FILE", help="that file, with values filled in")
+    ] = "",
+    for_judge: Annotated[
+        str, typer.Option("--for-judge", metavar="FILE", help="the labels as a judge takes them")
+    ] = "",
+    challenger: Annotated[
+        str, typer.Option("--challenger", help="of several [default: the leading one]")
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Say which answers of a run are right: with keys, on a page, or in a spreadsheet."""
+    from flows.commands.review import Asked
+    from flows.commands.review import review as review_answers
+
+    asked = Asked(
+        run_id=run_id,
+        suite=suite,
+        challenger=challenger,
+        by=by,
+        web=web,
+        port=port,
+        status=status,
+        export=export,
+        bring=bring,
+        for_judge=for_judge,
+    )
+    raise typer.Exit(review_answers(asked, config=config, as_json=as_json))
+
+
+@command()
+def pin(
+    request_id: Annotated[
+        str, typer.Argument(metavar="REQUEST_ID", help="the call, or its beginning [default: list]")
+    ] = "",
+    why: Annotated[str, typer.Option("--why", help="for whoever meets the pin later")] = "",
+    owner: Annotated[str, typer.Option("--owner", help="[default: the suite's]")] = "",
+    expires: Annotated[
+        str, typer.Option("--expires", metavar="DAY", help="the last day it holds")
+    ] = "",
+    suite: Annotated[str, typer.Option("--suite", help="[default: by the task of the call]")] = "",
+    target: Annotated[
+        str, typer.Option("--target", help="the right answer [default: as people gave it]")
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Have a call of production block every release that does not get it right."""
+    from flows.commands.pin import pin as pin_call
+
+    raise typer.Exit(
+        pin_call(
+            request_id,
+            why=why,
+            owner=owner,
+            expires=expires,
+            suite=suite,
+            target=target,
+            config=config,
+            as_json=as_json,
+        )
+    )
+
+
+@command()
+def judge(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="of [judges.NAME]")],
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels", metavar="FILE", help="JSON lines [default: its own, else feedback]"
+        ),
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """What a judge is worth: its agreement with labels of people, flips, biases and cost."""
+    from flows.commands.judge import measure_judge
+
+    raise typer.Exit(measure_judge(name, labels=labels, config=config, as_json=as_json))

@@ -1,0 +1,90 @@
+"""The state folder: read, kept small, kept safe, shown."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from flows.options import Config, Json
+
+app = typer.Typer()
+command = partial(app.command, rich_help_panel="The state folder")
+
+
+@command()
+def sql(
+    query: Annotated[str, typer.Argument(help="one SELECT over the tables of the store")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Read-only SQL over the store."""
+    from flows.commands.sql import run_sql
+
+    raise typer.Exit(run_sql(query, config=config, as_json=as_json))
+
+
+@command()
+def purge(
+    older_than: Annotated[
+        float | None,
+        typer.Option("--older-than", min=0, help="days [default: raw_days in [retention]]"),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="whatever its age")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Take raw bytes that were held long enough out of the state folder and its files."""
+    from flows.commands.purge import purge_raw
+
+    raise typer.Exit(
+        purge_raw(
+            older_than, everything=everything, dry_run=dry_run, config=config, as_json=as_json
+        )
+    )
+
+
+@command()
+def backup(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|FILE",
+            help="where to write it [default: flywheel-backups beside the state folder]",
+        ),
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Write the whole state into one file: the store, MLflow's runs, reports and keys."""
+    from flows.commands.backup import write_backup
+
+    raise typer.Exit(write_backup(target, config=config, as_json=as_json))
+
+
+@command()
+def restore(
+    source: Annotated[str, typer.Argument(metavar="BACKUP", help="a file of flywheel backup")],
+    force: Annotated[
+        bool, typer.Option("--force", help="over a state that is there; that one is kept")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a backup back into the state folder."""
+    from flows.commands.backup import bring_back
+
+    raise typer.Exit(bring_back(source, force=force, config=config, as_json=as_json))
+
+
+@command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port on loopback")] = 5000,
+    config: Config = None,
+) -> None:
+    """Serve the MLflow pages on this machine until interrupted."""
+    from flows.commands.ui import serve
+
+    raise typer.Exit(serve(port, config=config))
