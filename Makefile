@@ -64,8 +64,7 @@ $(VENV_ALL)/.ready: pyproject.toml constraints.txt
 check: setup-dev ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/mypy --config-file tests/mypy.ini -p tests -p benchmarks
+	@$(BIN)/mypy --num-workers 2
 	@$(BIN)/lint-imports --no-cache
 
 format: setup-dev ## rewrite the code in the common format

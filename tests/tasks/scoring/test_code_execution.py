@@ -15,6 +15,7 @@ from tasks.model.run import RunRequest
 from tasks.preflight import find_problems
 from tasks.scoring import Score, instrument, sandbox
 from tasks.scoring.code_execution import CodeTests, UnusableTestsError, code_in, read_tests
+from tasks.scoring.instrument import Instrument
 from tasks.scoring.suites import suite_instrument
 from tasks.scoring.system_calls import UnknownMachineError, refusing_filter
 from tasks.settings import Settings, parse_settings
@@ -237,13 +238,12 @@ def test_it_is_off_until_it_is_allowed(tmp_path: Path, suite: dict[str, object])
     assert "set allow_code_execution = true at the top of flywheel.toml" in problem.message
     assert "\n" not in problem.message
     allowed = _settings(tmp_path, allowed=True, **suite)
-    assert "code_execution" in "".join(
-        one.metric for one in (suite_instrument(allowed, "code"), *_also(allowed))
-    )
+    scorers = [suite_instrument(allowed, "code"), *_also(allowed)]
+    assert "code_execution" in "".join(one.metric for one in scorers)
     assert allowed.digest == settings.digest
 
 
-def _also(settings: Settings) -> tuple[object, ...]:
+def _also(settings: Settings) -> tuple[Instrument, ...]:
     from tasks.scoring.suites import also_instruments
 
     return also_instruments(settings, "code")
