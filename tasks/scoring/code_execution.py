@@ -111,7 +111,7 @@ def not_allowed(key: str) -> UsageError:
         "whose faults and those of the kernel are what remains of the risk",
         received=f"{key}, without {ALLOWED_BY}",
         allowed=f"{ALLOWED_BY} = true",
-        next=f"set {ALLOWED_BY} = true at the top of flywheel.toml where you accept that",
+        next=f"write {ALLOWED_BY} = true at the top of flywheel.toml where you accept that",
     )
 
 

@@ -179,7 +179,7 @@ def test_the_summary_of_a_step_is_added_to_what_is_there(
         ({"scorers": ("exact_mach",)}, "did you mean 'exact_match'"),
         ({"scorers": ("{name=",)}, "no table of TOML"),
         ({"scorers": ("exact_match",)}, "no targets"),
-        ({"scorers": ("code_execution",)}, "set allow_code_execution = true"),
+        ({"scorers": ("code_execution",)}, "write allow_code_execution = true"),
         ({"target": "x"}, "targets are for scorers"),
         ({"html": "none/x.html"}, "--html wants a file"),
         ({"as_csv": True, "as_json": True}, "only one way"),

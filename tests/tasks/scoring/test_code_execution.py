@@ -235,7 +235,7 @@ def test_it_is_off_until_it_is_allowed(tmp_path: Path, suite: dict[str, object])
     (problem,) = find_problems(settings, RunRequest(stages=("gate",)), every_release=False)
     assert problem.key == f"suites.code.{'also' if 'also' in suite else 'scorer'}"
     assert "runs code that a model wrote, on this machine" in problem.message
-    assert "set allow_code_execution = true at the top of flywheel.toml" in problem.message
+    assert "write allow_code_execution = true at the top of flywheel.toml" in problem.message
     assert "\n" not in problem.message
     allowed = _settings(tmp_path, allowed=True, **suite)
     scorers = [suite_instrument(allowed, "code"), *_also(allowed)]

@@ -29,9 +29,11 @@ def _run(code: str, tests: str = "assert False", processor_s: int = 2) -> Ran:
 REACHES = {
     "the users of the machine": 'reached = open("/etc/passwd").read()',
     "folders of the machine": """
-import os
+import os, sys
+own = [os.path.basename(sys.executable)]  # Debian's Python lies in /usr/bin, with nothing beside it
 reached = [one for one in ("/home", "/etc", "/proc", "/sys", "/var", "/root/.ssh", "/usr/bin",
-                           "/usr/sbin", "/dev/shm", "/run") if os.path.exists(one)]
+                           "/usr/sbin", "/dev/shm", "/run")
+           if os.path.exists(one) and os.listdir(one) != own]
 """,
     "the home folder": "import os\nreached = os.listdir(os.path.expanduser('~'))",
     "the environment": """
