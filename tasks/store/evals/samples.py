@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,14 @@ from tasks.store.held.marks import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: fields of a sample that no set gives it
+_OF_ITSELF = tuple(
+    one.name
+    for one in fields(Sample)
+    if one.name not in ("cluster_id", "num_draws", "stratum", "is_counted")
+)
 
 
 def read_eval_set(store: Store, digest: str) -> list[Sample]:
@@ -183,9 +191,7 @@ def write_eval_set(
 
 def _row(sample: Sample) -> dict[str, Any]:
     """A sample apart from any set: what it counts there is no part of it."""
-    row, served = asdict(sample), sample.served.to_value()
-    for of_a_set in ("cluster_id", "num_draws", "stratum", "is_counted"):
-        del row[of_a_set]
+    row, served = {name: getattr(sample, name) for name in _OF_ITSELF}, sample.served.to_value()
     return row | {
         "messages": canonical_json(sample.messages),
         "slices": canonical_json(sample.slices),
