@@ -13,12 +13,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from tasks.backends.base import Reply
+from tasks.backends.local import LocalBackend
+from tasks.model.failure import Failure
 from tests.flows.application import Application
 from tests.tiny_model import write_tiny_model
 
@@ -216,6 +220,35 @@ def test_one_part_has_all_and_the_same_release_nothing_without_computing(
     assert changed.code == 2
     assert "'champion' is not what it was in the run" in changed.err
     assert "changed since: prompt" in changed.err
+
+
+@pytest.mark.slow
+def test_what_the_harness_loses_leaves_the_estimate_and_is_asked_again(
+    decide: Decide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = decide(
+        release("a", "short"), release("a", "wordy", dtype="bfloat16"),
+        {"short": 10, "wordy": 800}, a=1024,
+    )  # fmt: skip
+    evaluated(application)
+    answer, lost = LocalBackend.answer, Failure("timeout", "too slow today", "harness", True)
+
+    def loses_one(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
+        replies = answer(self, asks, told, meter)
+        place = next((n for n, ask in enumerate(asks) if ask.messages[-1]["content"].endswith(" 1"
+                      + "y" * _LONGER)), None)  # fmt: skip
+        return [replace(reply, text=None, failure=lost) if n == place else reply
+                for n, reply in enumerate(replies)]  # fmt: skip
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalBackend, "answer", loses_one)
+        told = told_here(application)
+    # one of the 24 that changed stands aside, the other 23 stand for it
+    assert (told["num_flips_drawn"], told["num_others_drawn"], told["num_lost"]) == (24, 36, 1)
+    assert told["estimate"]["difference"] == pytest.approx(-_NUM_LONG / _NUM_SAMPLES)
+    again = told_here(application)
+    assert 1 <= again["computed"] <= 2  # in the cells where it was lost
+    assert again["num_lost"] == 0
 
 
 @pytest.mark.slow
