@@ -26,6 +26,10 @@ Markdown = Annotated[
 Github = Annotated[
     bool, typer.Option("--github", help="step summary and annotations of GitHub Actions")
 ]
+OneSuite = Annotated[str, typer.Option("--suite", help="one suite [default: all]")]
+OneChallenger = Annotated[
+    str, typer.Option("--challenger", help="of several [default: the leading one]")
+]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="run, or its beginning [default: the last]")
 ]

@@ -5,26 +5,23 @@ from __future__ import annotations
 import ast
 import importlib
 import json
-import os
 import re
 import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from engine.__main__ import _parser as engine_parser
 from expectations import contracts
 from expectations.contracts import TableContract
 from flows.cli import app
-from flows.failures import exit_code_of
 from tasks.curate.modes import GENERATE, Mode
 from tasks.curate.suites import parse_suite
 from tasks.errors import FlywheelError
@@ -37,6 +34,7 @@ from tasks.scoring.suites import also_instruments, suite_instrument
 from tasks.settings import Settings, read_settings
 from tests.conftest import REPOSITORY
 from tests.documented import write_documented
+from tests.flows.application import Application
 from tests.markdown import Block, Page, commands, json_values, written_out
 
 PAGES = [
@@ -137,10 +135,9 @@ def test_every_command_of_a_block_is_run(
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(folder)
     wrong = []
-    with _umask():
-        for command, place in {**typed, **queries}.items():
-            if why := _typed(command, tmp_path):
-                wrong.append(f"{place}: {command}: {why}")
+    for command, place in {**typed, **queries}.items():
+        if why := _typed(command, tmp_path):
+            wrong.append(f"{place}: {command}: {why}")
     _told(wrong)
     assert NOT_RUN.keys() <= typed.keys(), "what is listed is shown"
 
@@ -162,34 +159,20 @@ def _typed(command: str, folder: Path) -> str:
 
 def _run(words: list[str], folder: Path) -> str:
     names = " ".join(words[: 1 + (words[0] == "suite")])
-    if names == "init":  # writes into an empty folder
-        os.chdir(folder / "empty")
+    where = folder / ("empty" if names == "init" else "application")  # it writes into a new one
     if names == "run":
         words = [*words, "--inline"]
     if "--expires" in words:  # a day ahead, whenever this is run
         words[words.index("--expires") + 1] = "2999-01-01"
-    said = CliRunner().invoke(app, words)
-    os.chdir(folder / "application")
-    for made in Path("suites").glob("*"):  # no command finds what another has written
+    said = Application(where).here(*words)
+    for made in (folder / "application" / "suites").glob(
+        "*"
+    ):  # none finds what another has written
         made.unlink()
-    code, error = said.exit_code, said.exception
-    if isinstance(error, FlywheelError):
-        code = exit_code_of(error, as_json=False)
-    elif error is not None and not isinstance(error, SystemExit):
-        return repr(error)
     promised = PROMISED.get(names, {0})
-    return "" if code in promised else f"{code}, not {promised}: {error!r} {said.output[-500:]}"
-
-
-@contextmanager
-def _umask() -> Iterator[None]:
-    """The command line closes what it makes to others, for this process."""
-    before = os.umask(0o077)
-    os.umask(before)
-    try:
-        yield
-    finally:
-        os.umask(before)
+    if said.code in promised:
+        return ""
+    return f"{said.code}, not {promised}: {said.err[-500:]} {said.out[-500:]}"
 
 
 def test_commands_and_options_in_sentences_are_there():

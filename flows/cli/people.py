@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Config, Json, RunId
+from flows.options import Config, Json, OneChallenger, OneSuite, RunId
 
 app = typer.Typer()
 command = partial(app.command, rich_help_panel="Suites, labels and judges")
@@ -16,7 +16,7 @@ command = partial(app.command, rich_help_panel="Suites, labels and judges")
 @command()
 def review(
     run_id: RunId = "",
-    suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",
+    suite: OneSuite = "",
     by: Annotated[str, typer.Option("--by", help="who reviews [default: who is logged in]")] = "",
     web: Annotated[bool, typer.Option("--web", help="as a page on this machine")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="of --web; 0: any")] = 0,
@@ -32,9 +32,7 @@ def review(
     for_judge: Annotated[
         str, typer.Option("--for-judge", metavar="FILE", help="the labels as a judge takes them")
     ] = "",
-    challenger: Annotated[
-        str, typer.Option("--challenger", help="of several [default: the leading one]")
-    ] = "",
+    challenger: OneChallenger = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Config, Github, Json, Junit, Markdown, RunId, Verbose
+from flows.options import (
+    Config,
+    Github,
+    Json,
+    Junit,
+    Markdown,
+    OneChallenger,
+    OneSuite,
+    RunId,
+    Verbose,
+)
 
 app = typer.Typer()
 command = partial(app.command, rich_help_panel="Results")
@@ -58,7 +68,7 @@ def verdict(
 @command()
 def show(
     run_id: RunId = "",
-    suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",
+    suite: OneSuite = "",
     lost: Annotated[bool, typer.Option("--lost", help="the challenger scores less")] = False,
     won: Annotated[bool, typer.Option("--won", help="the challenger scores more")] = False,
     both_failed: Annotated[bool, typer.Option("--both-failed", help="both score 0")] = False,
@@ -78,9 +88,7 @@ def show(
             "--limit", min=1, help="samples at most [default: 20 on a terminal, else all]"
         ),
     ] = None,
-    challenger: Annotated[
-        str, typer.Option("--challenger", help="of several [default: the leading one]")
-    ] = "",
+    challenger: OneChallenger = "",
     as_csv: Annotated[bool, typer.Option("--csv", help="for a spreadsheet")] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="one JSON object a sample")] = False,
     html: Annotated[str, typer.Option("--html", metavar="FILE", help="as a page")] = "",
@@ -120,9 +128,7 @@ def show(
 @command()
 def explain(
     run_id: RunId = "",
-    challenger: Annotated[
-        str, typer.Option("--challenger", help="of several [default: the leading one]")
-    ] = "",
+    challenger: OneChallenger = "",
     suite: Annotated[str, typer.Option("--suite", help="one suite [default: all that gate]")] = "",
     samples: Annotated[
         int,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Config, Json
+from flows.options import Config, Json, OneSuite
 
 app = typer.Typer(no_args_is_help=True, help="Make, compare and look after suites.")
 
@@ -118,7 +118,7 @@ def leaks(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE…", help="training data: JSON lines, tables, text")
     ],
-    suite: Annotated[str, typer.Option("--suite", help="one suite [default: all]")] = "",
+    suite: OneSuite = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:

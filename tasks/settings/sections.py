@@ -43,6 +43,7 @@ from tasks.settings.hosted import (
 from tasks.settings.judges import JudgeName, JudgeSettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
+from tasks.settings.suite_files import ENDING, ITEMS
 
 CONFIG_NAME = "flywheel.toml"
 #: scripts of Unicode, as RE2 names them
@@ -514,14 +515,14 @@ class SuiteSettings(Section):
     @field_validator("file")
     @classmethod
     def _is_toml(cls, file: str) -> str:
-        if file and not file.endswith(".toml"):
+        if file and not file.endswith(ENDING):
             raise ValueError("a suite in one file is TOML, *.toml; `samples` names JSON lines")
         return file
 
     @field_validator("samples")
     @classmethod
     def _are_lines(cls, samples: str, info: ValidationInfo) -> str:
-        if samples.endswith(".toml") and samples != info.data.get("file"):
+        if samples.endswith(ENDING) and samples != info.data.get("file"):
             raise ValueError("samples are JSON lines; `file` names a suite in one TOML file")
         return samples
 
@@ -534,7 +535,7 @@ class SuiteSettings(Section):
     @property
     def items_key(self) -> str:
         """Where its items are written: what to name where something is wrong with them."""
-        return "items" if self.file and self.samples == self.file else "samples"
+        return ITEMS if self.file and self.samples == self.file else "samples"
 
     @property
     def takes_calls(self) -> bool:
