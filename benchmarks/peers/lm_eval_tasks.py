@@ -2,9 +2,9 @@
 
     python lm_eval_tasks.py JOB.json
 
-JOB has model (a folder), threads, tasks (name → what is changed of lm-eval's definition, which
-`definition` names as a file in its folder of tasks) and out, the file for prompts, answers and
-metrics of every item.
+JOB has model (a folder), dtype, threads, tasks (name → what is changed of lm-eval's definition,
+which `definition` names as a file in its folder of tasks) and out, the file for prompts, answers
+and metrics of every item.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def item(sample: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(job["threads"])
-    model = HFLM(pretrained=job["model"], dtype="float32", device="cpu", batch_size=BATCH_SIZE)
+    model = HFLM(pretrained=job["model"], dtype=job["dtype"], device="cpu", batch_size=BATCH_SIZE)
     folder = Path(job["out"]).parent / "definitions"
     folder.mkdir()
     shipped = Path(lm_eval.__file__).parent / "tasks"
