@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import combinations
 
-from tasks.curate.declared import declared_lines
+from tasks.curate.declared import look_over
 from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.judges.checks import judge_problems, judges_asked, problems_of_run
 from tasks.judges.resolve import declared_judge, judge_release
@@ -126,7 +126,7 @@ class _Check:
         if self._tasks is None:
             self._tasks = {}
             for name, suite in self.settings.suites.items():
-                for line in declared_lines(self.settings, name):
+                for line in look_over(self.settings, name):
                     if isinstance(line, UsageError):
                         self.problems.append(Problem(f"suites.{name}.{suite.items_key}", line))
                     else:

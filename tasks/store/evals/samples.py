@@ -163,7 +163,13 @@ def write_eval_set(
     rule: str,
 ) -> None:
     """Write a set and its samples; what is there already is the same by content and stays."""
-    store.insert(SAMPLES, map(_row, samples), existing="keep")
+    if find_eval_set(store, digest) is not None:
+        return
+    ids = [sample.sample_id for sample in samples]
+    there = store.rows("SELECT sample_id FROM samples WHERE sample_id IN (SELECT unnest(?))", [ids])
+    known = {sample_id for (sample_id,) in there}
+    new = (sample for sample in samples if sample.sample_id not in known)
+    store.insert(SAMPLES, map(_row, new))
     eval_set = {
         "eval_set_digest": digest,
         "num_samples": len(samples),
@@ -172,7 +178,7 @@ def write_eval_set(
         "parent_digest": parent_digest,
         "rule": rule,
     }
-    store.insert(EVAL_SETS, [eval_set], existing="keep")
+    store.insert(EVAL_SETS, [eval_set])
     members = [
         {
             "eval_set_digest": digest,
@@ -186,7 +192,7 @@ def write_eval_set(
         }
         for position, sample in enumerate(samples)
     ]
-    store.insert(EVAL_SET_SAMPLES, members, existing="keep")
+    store.insert(EVAL_SET_SAMPLES, members)
 
 
 def _row(sample: Sample) -> dict[str, Any]:
