@@ -22,10 +22,12 @@ from tasks.model.guardrail import GuardrailResult
 from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
+from tasks.releases.retirement import due
 from tasks.report import drift, wording
 from tasks.report.also import also_told
 from tasks.report.brief import brief
 from tasks.report.standings import standings, suites_of
+from tasks.run import utc_now
 from tasks.settings import Settings
 
 VERDICTS = {
@@ -87,8 +89,8 @@ def suite_table(suites: Sequence[SuiteResult]) -> Table:
             suite.rule.name + ("" if suite.rule.is_gating else " (report only)"),
             suite.rule.metric,
             str(suite.num_samples),
-            *(_with_interval(score.mean, score.interval) for score in suite.releases.values()),
-            _with_interval(suite.difference, suite.interval, signed=True),
+            *(with_interval(score.mean, score.interval) for score in suite.releases.values()),
+            with_interval(suite.difference, suite.interval, signed=True),
             wording.margin(suite.rule.margin),
             suite.verdict,
         )
@@ -366,6 +368,8 @@ def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False
     if measured is not None and measured.notes["suites"]:
         print_table(console, noise_table(measured))
     print_verdict(outcome, verbose=verbose)
+    if ending := due(settings, outcome.releases["champion"], utc_now().date()):
+        say(console, f"  · {ending.sentence}", "yellow")
     if opened := pages(outcome, settings):
         print_pairs(console, opened)
         console.print()
@@ -421,6 +425,6 @@ def noise_markdown(receipt: Receipt) -> str:
     return "\n\n".join([head, *told, markdown_table(noise_table(receipt))])
 
 
-def _with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
+def with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
     text = wording.points(value) if signed else wording.percent(value)
     return text if ends is None else f"{text} [{wording.interval(ends, signed=signed)}]"

@@ -26,6 +26,7 @@ from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
 from tasks.model.verdict import SHIPS, Rank, RecordedVerdict
 from tasks.model.window import window
+from tasks.releases.retirement import due
 from tasks.report.warnings import warnings
 from tasks.run import Progress, Run, raw_key, silent, utc_now
 from tasks.safekeeping.purge import KEPT_DAYS, purge
@@ -192,16 +193,16 @@ def _keep_retention(run: Run) -> None:
 
 
 @contextmanager
-def hold(home: Path) -> Iterator[None]:
+def hold(home: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the run lock of the state folder `home`, which falls with its process. Raises
-    StoreBusyError naming the process that has it."""
+    StoreBusyError naming the process that has it, after so many seconds."""
     from filelock import FileLock, Timeout
 
     holder = home / "run.pid"
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(home / "run.lock")
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s)
     except Timeout:
         pid = holder.read_text().strip() if holder.exists() else "unknown"
         raise StoreBusyError(
@@ -313,6 +314,8 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
     )
     champion = options.champion or settings.champion
     challengers = tuple(options.challenger or ()) or settings.challengers
+    if "evaluate" in stages and not options.challenger:
+        challengers = _with_successor(settings, champion, challengers)
     if "evaluate" in stages:  # one release alone is compared with itself
         challengers = challengers or ((champion,) if champion else ())
         champion = champion or (challengers[0] if len(challengers) == 1 else "")
@@ -331,6 +334,16 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
         ),
         config=str(find_config(options.config) or ""),
     )
+
+
+def _with_successor(
+    settings: Settings, champion: str, challengers: tuple[str, ...]
+) -> tuple[str, ...]:
+    """And the release that takes the champion's place when its provider ends its model."""
+    ending = due(settings, champion, utc_now().date())
+    if ending is None or ending.successor in ("", champion, *challengers):
+        return challengers
+    return (*challengers, ending.successor)
 
 
 def request_to_decide(settings: Settings, options: Options) -> RunRequest:

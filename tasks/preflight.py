@@ -234,6 +234,9 @@ class _Check:
 
     def release(self, name: str, release: ReleaseSettings) -> None:
         self.model_of(name, release)
+        if release.successor:
+            with self.of(f"releases.{name}.successor"):
+                self.settings.release(release.successor)
         with self.of(f"releases.{name}.prompt"):
             prompts = AS_LOGGED
             if release.prompt:

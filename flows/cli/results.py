@@ -37,6 +37,18 @@ def report(
 
 
 @command()
+def status(
+    runs: Annotated[int, typer.Option("--runs", min=1, help="the newest so many")] = 10,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Where things stand over all runs: the last verdict, every suite, the data."""
+    from flows.commands.status import show_status
+
+    raise typer.Exit(show_status(runs, config=config, as_json=as_json))
+
+
+@command()
 def verdict(
     run_id: RunId = "",
     verbose: Verbose = False,

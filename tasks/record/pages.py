@@ -1,4 +1,4 @@
-"""The folder of a run's pages, and how they come into it."""
+"""The folder of a run's pages, the index beside it, and how they come there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from pathlib import Path
 from tasks.errors import StoreError
 from tasks.settings import Settings
 
+REPORT = "report.html"
+
 
 def pages_of(settings: Settings, run_id: str) -> Path:
     return settings.home_path / "reports" / run_id
+
+
+def index_of(settings: Settings) -> Path:
+    """The page of all runs."""
+    return settings.home_path / "reports" / "index.html"
+
+
+def runs_with_page(settings: Settings) -> set[str]:
+    """The runs whose report is there."""
+    return {page.parent.name for page in index_of(settings).parent.glob(f"*/{REPORT}")}
 
 
 def write_pages(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""record: reads a decided run, writes report and plot, publishes to MLflow, then the ledger.
+"""record: reads a decided run, writes report, plot and index, publishes to MLflow, then the ledger.
 
 The ledger entry comes last, in one transaction with where things are: killed anywhere before it,
 the next attempt finds what stands in MLflow, finishes or replaces it, and counts nothing twice.
@@ -11,13 +11,14 @@ from pathlib import Path
 
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
-from tasks.record.pages import pages_of, write_pages
+from tasks.record.pages import REPORT, index_of, pages_of, runs_with_page, write_pages
 from tasks.record.reading import read_turn
 from tasks.record.versions import installed_versions
-from tasks.report import note, page, plot
+from tasks.report import index, note, page, plot
 from tasks.report.standings import standings
 from tasks.run import Run
 from tasks.store.control import ledger
+from tasks.store.control.history import read_history
 from tasks.tracking.publish import Links, Pages, Published, publish
 
 STAGE = "record"
@@ -34,13 +35,14 @@ def record(run: Run) -> Receipt:
         draw=lambda links: _write_pages(turn, folder, links),
         on_progress=lambda done, total, note: run.progress(STAGE, done, total, note),
     )
-    receipt = _receipt(run, turn, published, folder / "report.html")
+    _write_index(run)
+    receipt = _receipt(run, turn, published, folder / REPORT)
     with run.open_store() as store, store.transaction():
         ledger.annotate_run(
             store,
             run.run_id,
             mlflow_run_id=published.links.mlflow_run_id,
-            report=str(folder / "report.html"),
+            report=str(folder / REPORT),
         )
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
@@ -64,6 +66,15 @@ def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receip
     )
 
 
+def _write_index(run: Run) -> None:
+    """The page of all runs, with this one."""
+    with run.open_store(read_only=True) as store:
+        history = read_history(store, index.MAX_RUNS)
+    page_of_all = index_of(run.settings)
+    html = index.render(history, runs_with_page(run.settings))
+    write_pages(page_of_all.parent, {page_of_all.name: html.encode()})
+
+
 def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
     """Into `folder`, each whole or not at all: report.html and differences.{svg,png} of the leading
     challenger, report-ROLE.html of every other. The note is not a file."""
@@ -71,7 +82,7 @@ def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
     names = {role: release.name for role, release in turn.releases.items()}
     rows = standings(names, turn.verdicts, turn.ranking)
     files = {role: f"report-{role}.html" for role in turn.verdicts}
-    files[turn.leading] = "report.html"
+    files[turn.leading] = REPORT
     for role, file in files.items():
         pair = turn.pair(role)
         drawn = plot.draw(pair)

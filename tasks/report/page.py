@@ -62,7 +62,7 @@ def render(
     changes = flips.choose(turn.judged, MAX_FLIPS)
     warned = warnings(turn.verdict.suites, turn.profiles)
     return str(
-        _template("report").render(
+        template("report").render(
             turn=turn,
             headline=headline,
             consequence=consequence,
@@ -104,7 +104,7 @@ def render_answers(turn: Turn, chosen: Sequence[JudgedSample], num_selected: int
     """A page of these samples alone, in this order, of a turn of one challenger; of so many that
     were selected."""
     return str(
-        _template("answers").render(
+        template("answers").render(
             turn=turn,
             listed=listing(chosen, num_selected=num_selected),
             names=_names(turn),
@@ -143,7 +143,7 @@ def render_explanation(explanation: Explanation) -> str:
 
     drawn = draw_split(explanation) if explanation.cells else None
     return str(
-        _template("explain").render(
+        template("explain").render(
             found=explanation,
             plot=None if drawn is None else Markup(drawn),  # noqa: S704 - see the docstring
         )
@@ -151,7 +151,7 @@ def render_explanation(explanation: Explanation) -> str:
 
 
 @cache
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
     environment = page_templates("tasks.report")
     environment.filters |= {
         "percent": wording.percent,

@@ -29,12 +29,12 @@ MAX_ROWS = 40
 _MAX_LABEL_CHARS = 36
 _MAX_CURVES = 9
 #: stand-ins that become CSS variables when the plot is put into the page
-_INK, _FAINT, _LOSS, _GAIN, _UNSURE, _MARGIN = (
+INK, FAINT, LOSS, GAIN, UNSURE, MARGIN = (
     "#1f2430", "#b9c0cc", "#c0392f", "#22804a", "#566074", "#b7791f",
 )  # fmt: skip
 _VARIABLES = {
-    _INK: "var(--ink)", _FAINT: "var(--line)", _LOSS: "var(--bad)", _GAIN: "var(--good)",
-    _UNSURE: "var(--dim)", _MARGIN: "var(--warn)",
+    INK: "var(--ink)", FAINT: "var(--line)", LOSS: "var(--bad)", GAIN: "var(--good)",
+    UNSURE: "var(--dim)", MARGIN: "var(--warn)",
 }  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def draw(turn: Turn) -> Plot | None:
     rows, left_out = bars(turn)
     if not rows:
         return None
-    with _drawing(turn.run_id):
+    with drawing(turn.run_id):
         figure = _rows_figure(rows, _draw_row)
         curves = _curves(
             [
@@ -102,37 +102,37 @@ def draw(turn: Turn) -> Plot | None:
         svg, png = io.BytesIO(), io.BytesIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
         figure.savefig(png, format="png", dpi=130, facecolor="white")
-    inline = _inline(svg.getvalue().decode(), "paired differences")
-    return Plot(inline, curves, svg.getvalue(), png.getvalue(), left_out)
+    shown = inline(svg.getvalue().decode(), "paired differences")
+    return Plot(shown, curves, svg.getvalue(), png.getvalue(), left_out)
 
 
 def draw_split(explanation: Explanation) -> str:
     """The parts as bars with their intervals, in the page's colours."""
     rows = explanation.parts
-    with _drawing(explanation.run_id):
+    with drawing(explanation.run_id):
         figure = _rows_figure(rows, _draw_part)
         svg = io.BytesIO()
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(svg.getvalue().decode(), "parts of the difference")
+    return inline(svg.getvalue().decode(), "parts of the difference")
 
 
 def _draw_part(axes: Any, place: int, part: Part) -> None:
     value, ends = 100 * part.amount.value, part.amount.interval
-    colour = _UNSURE
+    colour = UNSURE
     if ends is not None:
-        colour = _LOSS if ends.high < 0 else _GAIN if ends.low > 0 else _UNSURE
-        axes.plot([100 * ends.low, 100 * ends.high], [place] * 2, color=_INK, linewidth=1.4,
+        colour = LOSS if ends.high < 0 else GAIN if ends.low > 0 else UNSURE
+        axes.plot([100 * ends.low, 100 * ends.high], [place] * 2, color=INK, linewidth=1.4,
                   solid_capstyle="butt", zorder=3)  # fmt: skip
     axes.barh([place], [value], height=0.56, color=colour, alpha=0.55, linewidth=0, zorder=2)
     told = "" if part.share is None else f"  ({share(part.share)})"
-    common = {"color": _INK, "va": "center", "clip_on": False,
+    common = {"color": INK, "va": "center", "clip_on": False,
               "transform": axes.get_yaxis_transform()}  # fmt: skip
     axes.text(-0.025, place, plain(part.name), ha="right", fontweight="bold", **common)
     axes.text(1.025, place, f"{points(part.amount.value)}{told}", ha="left", **common)
 
 
 @contextmanager
-def _drawing(salt: str) -> Iterator[None]:
+def drawing(salt: str) -> Iterator[None]:
     """Settings of matplotlib by which the same values give the same file."""
     import matplotlib
 
@@ -155,7 +155,7 @@ def _rows_figure(rows: Sequence[Row], draw_row: Callable[[Any, int, Row], None])
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.34, 0.62 / height, 0.50, 1 - 0.86 / height))
     places = range(len(rows))[::-1]
-    axes.axvline(0, color=_INK, linewidth=0.9, zorder=1)
+    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
     for place, row in zip(places, rows, strict=True):
         draw_row(axes, place, row)
     axes.set_ylim(-0.7, len(rows) - 0.3)
@@ -164,27 +164,27 @@ def _rows_figure(rows: Sequence[Row], draw_row: Callable[[Any, int, Row], None])
     axes.set_yticks([])
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_FAINT)
-    axes.tick_params(axis="x", colors=_INK, length=3)
-    axes.set_xlabel("challenger − champion, percentage points", color=_INK, fontsize=9.5)
-    axes.grid(axis="x", color=_FAINT, linewidth=0.5, alpha=0.6)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.tick_params(axis="x", colors=INK, length=3)
+    axes.set_xlabel("challenger − champion, percentage points", color=INK, fontsize=9.5)
+    axes.grid(axis="x", color=FAINT, linewidth=0.5, alpha=0.6)
     axes.set_axisbelow(True)
     return figure
 
 
 def _draw_row(axes: Any, place: int, row: Bar) -> None:
-    colour = _UNSURE
+    colour = UNSURE
     if row.interval is not None:
         low, high = row.interval.low, row.interval.high
-        colour = _LOSS if high < 0 else _GAIN if low > 0 else _UNSURE
+        colour = LOSS if high < 0 else GAIN if low > 0 else UNSURE
         axes.plot([100 * low, 100 * high], [place, place], color=colour,
                   linewidth=2.6 if row.is_suite else 1.5, solid_capstyle="round")  # fmt: skip
     axes.plot([100 * row.difference], [place], marker="D" if row.is_suite else "o", color=colour,
               markersize=7 if row.is_suite else 5, zorder=3)  # fmt: skip
-    axes.plot([-100 * row.margin] * 2, [place - 0.5, place + 0.5], color=_MARGIN,
+    axes.plot([-100 * row.margin] * 2, [place - 0.5, place + 0.5], color=MARGIN,
               linewidth=1.3, linestyle=(0, (3, 2)), zorder=2)  # fmt: skip
     weight = "bold" if row.is_suite else "normal"
-    common = {"color": _INK, "va": "center", "fontweight": weight, "clip_on": False}
+    common = {"color": INK, "va": "center", "fontweight": weight, "clip_on": False}
     axes.text(-0.025 if row.is_suite else -0.045, place, row.label, ha="right",
               transform=axes.get_yaxis_transform(), **common)  # fmt: skip
     axes.text(1.025, place, f"{points(row.difference)}  (n={row.num_samples})", ha="left",
@@ -210,26 +210,29 @@ def _curves(suites: Sequence[SuiteResult]) -> str:
         low, high = ([100 * getattr(look.interval, end) for look in standing.looks]
                      for end in ("low", "high"))  # fmt: skip
         middle = [100 * (look.difference or 0.0) for look in standing.looks]
-        axes.fill_between(samples, low, high, color=_UNSURE, alpha=0.18, linewidth=0)
-        axes.plot(samples, middle, color=_INK, linewidth=1.4, marker="o", markersize=3)
-        axes.axhline(0, color=_INK, linewidth=0.8)
-        axes.axhline(-100 * suite.rule.margin, color=_MARGIN, linewidth=1.2, linestyle=(0, (3, 2)))
+        axes.fill_between(samples, low, high, color=UNSURE, alpha=0.18, linewidth=0)
+        axes.plot(samples, middle, color=INK, linewidth=1.4, marker="o", markersize=3)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.axhline(-100 * suite.rule.margin, color=MARGIN, linewidth=1.2, linestyle=(0, (3, 2)))
         least = min(-200 * suite.rule.margin, *middle) - 1
         axes.set_ylim(max(min(low), 3 * least), min(max(high), -3 * least))
-        axes.set_title(plain(suite.rule.name), color=_INK, fontsize=9.5)
-        axes.tick_params(colors=_INK, length=3, labelsize=8)
+        axes.set_title(plain(suite.rule.name), color=INK, fontsize=9.5)
+        axes.tick_params(colors=INK, length=3, labelsize=8)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         for side in ("bottom", "left"):
-            axes.spines[side].set_color(_FAINT)
+            axes.spines[side].set_color(FAINT)
     svg = io.BytesIO()
     figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(svg.getvalue().decode(), "evidence look by look")
+    return inline(svg.getvalue().decode(), "evidence look by look")
 
 
-def _inline(svg: str, label: str) -> str:
-    """The <svg> element alone, without size, with the page's colours."""
+def inline(svg: str, label: str) -> str:
+    """The <svg> element alone, without size, with the page's colours, and without ids that nothing
+    in it names: a page may have several."""
     element = svg[svg.index("<svg") :]
+    named = set(re.findall(r'(?:url\(|href=")#([\w.-]+)', element))
+    element = re.sub(r' id="([^"]*)"', lambda one: one[0] if one[1] in named else "", element)
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     element = re.sub(r"<!--.*?-->", "", element, flags=re.DOTALL)
     element = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", element, count=1)

@@ -30,6 +30,7 @@ from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.guardrail import Measure
 from tasks.privacy.policy import check_fields
+from tasks.settings.calendar import CalendarEntry
 from tasks.settings.hosted import (
     HOLDS_SECRET,
     Address,
@@ -41,6 +42,7 @@ from tasks.settings.hosted import (
     Variable,
 )
 from tasks.settings.judges import JudgeName, JudgeSettings
+from tasks.settings.notices import NotifySettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
 from tasks.settings.suite_files import ENDING, ITEMS
@@ -427,6 +429,10 @@ class ReleaseSettings(Section):
     requests: RequestSettings = Field(default_factory=RequestSettings)
     # of no digest: another price computes nothing anew
     price: PriceSettings = Field(default_factory=PriceSettings)
+    # of no digest: who comes next changes no answer
+    successor: str = Field(
+        "", description="release that is judged by itself once the end of this one's model is near"
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> ReleaseSettings:
@@ -585,6 +591,17 @@ class Settings(Section):
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
     # of no digest: it changes no result
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    # of no digest: who is told changes no result
+    notify: NotifySettings = Field(default_factory=NotifySettings)
+    # of no digest: what they add to a run is in its request
+    retirement_days: int = Field(
+        60, ge=0, description="days before the end of its model from which on a champion's "
+        "`successor` is judged by itself ([calendar](nightly.md#models-that-end))",
+    )  # fmt: skip
+    calendar: tuple[CalendarEntry, ...] = Field(
+        (), strict=False, description="models that end, a table `[[calendar]]` each: `model` and "
+        "`retires_on`; `api` (openai), `successor`, `source`",
+    )  # fmt: skip
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -625,10 +642,13 @@ class Settings(Section):
     def digest(self) -> str:
         left_out: Any = {
             "allow_code_execution": True,
+            "calendar": True,
+            "notify": True,
             "retention": True,
+            "retirement_days": True,
             "review": True,
             "evaluate": {"budget"},
-            "releases": {"__all__": {"requests", "api_key_env"}},
+            "releases": {"__all__": {"requests", "api_key_env", "successor"}},
             "suites": {"__all__": {"purpose", "review_by", "file"}},
         }
         values = self.model_dump(mode="json", by_alias=True, exclude=left_out)

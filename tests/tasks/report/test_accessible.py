@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from tasks.report import page, plot
+from tasks.report import index, page, plot
 from tasks.run import Run
+from tasks.store.control.history import read_history
 from tests.tasks.record.stores import read
 
 _VOID = {"meta", "br", "input", "link", "img", "hr"}
@@ -59,12 +60,18 @@ def html(decided: Run) -> str:
     return page.render(turn, plot.draw(turn))
 
 
-@pytest.fixture(params=["report", "answers"])
+@pytest.fixture(params=["report", "answers", "index"])
 def outline(decided: Run, html: str, request: pytest.FixtureRequest) -> _Outline:
     turn = read(decided)
+    with decided.open_store(read_only=True) as store:
+        runs = index.render(read_history(store, 10), {decided.run_id})
+    pages = {
+        "report": html,
+        "answers": page.render_answers(turn, turn.judged, 40),
+        "index": runs,
+    }
     parsed = _Outline()
-    is_report = request.param == "report"
-    parsed.feed(html if is_report else page.render_answers(turn, turn.judged, 40))
+    parsed.feed(pages[request.param])
     return parsed
 
 
@@ -90,6 +97,7 @@ def test_no_id_is_there_twice(outline: _Outline):
     assert len(outline.ids) == len(set(outline.ids))
 
 
+@pytest.mark.parametrize("outline", ["report", "answers"], indirect=True)
 def test_the_script_finds_every_element_it_names(outline: _Outline, html: str):
     script = html[html.index("<script>") : html.index("</script>")]
     named = set(re.findall(r'(?:field|value|getElementById)\("([a-z]+)"\)', script))

@@ -375,7 +375,7 @@ def test_evidence_over_looks_is_drawn_where_there_were_two(decided: Run) -> None
     assert drawn is not None
     html = page.render(_decided(turn, suites=suites), drawn)
     assert html.count('aria-label="evidence look by look"') == 1
-    assert plot._VARIABLES[plot._MARGIN] in drawn.curves
+    assert plot._VARIABLES[plot.MARGIN] in drawn.curves
 
 
 def test_page_of_a_split_escapes_what_settings_say_and_draws_every_part() -> None:

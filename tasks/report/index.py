@@ -1,0 +1,97 @@
+"""The index of all reports: what was decided last, how suites and data go, every run with a link.
+
+One file beside the folders of the runs' pages, with nothing from outside and no script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from tasks.model.history import History, PastRun, same_pair_at_end
+from tasks.model.verdict import SuiteResult
+from tasks.report import trends, wording
+from tasks.report.page import template
+
+#: of a page that is opened every morning
+MAX_RUNS = 1_000
+MAX_SETS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteLine:
+    """Where a suite stands: `looks` of them at the last pair of releases; `spark`: the differences
+    of its runs, the newest last."""
+
+    name: str
+    last: PastRun
+    result: SuiteResult
+    num_looks: int
+    num_runs: int
+    spark: str
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_MAX_SPARK = 16
+
+
+def suite_lines(history: History) -> tuple[SuiteLine, ...]:
+    """Every suite that was judged, those of the last decision first."""
+    lines = []
+    for name in history.suites:
+        looks = history.looks(name)
+        run, result = looks[-1]
+        differences = [result.difference for _, result in looks[-_MAX_SPARK:]]
+        lines.append(
+            SuiteLine(name, run, result, same_pair_at_end(looks), len(looks), spark(differences))
+        )
+    return tuple(lines)
+
+
+def spark(values: list[float | None]) -> str:
+    """A block a value between the least and the greatest, which a blank stands for where it is not
+    known; nothing of a single one."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return ""
+    low, span = min(known), max(known) - min(known)
+    return "".join(
+        " " if value is None else _BLOCKS[round(7 * (value - low) / span) if span else 3]
+        for value in values
+    )
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """Whole hours or days from then to now."""
+    hours = max(0, int((now - moment).total_seconds() // 3600))
+    if hours < 1:
+        return "less than an hour ago"
+    if hours < 48:
+        return f"{hours} hour{'' if hours == 1 else 's'} ago"
+    return f"{hours // 24} days ago"
+
+
+def outcome_of(run: PastRun) -> str:
+    """The verdict; of a run without one, how it stands."""
+    return wording.label(run.verdict or run.state)
+
+
+def render(history: History, with_page: Collection[str]) -> str:
+    """The page. `with_page`: the runs whose own page lies in a folder of its id beside this one."""
+    from markupsafe import Markup
+
+    suites, data = trends.draw_suites(history), trends.draw_data(history)
+    return str(
+        template("index").render(
+            history=history,
+            lines=suite_lines(history),
+            runs=tuple(reversed(history.runs)),
+            with_page=frozenset(with_page),
+            sets=history.sets[:MAX_SETS],
+            suites_plot=Markup(suites) if suites else None,  # noqa: S704 - as of a report's plot
+            data_plot=Markup(data) if data else None,  # noqa: S704
+            max_drawn=trends.MAX_RUNS,
+            outcome_of=outcome_of,
+        )
+    )

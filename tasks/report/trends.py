@@ -1,0 +1,139 @@
+"""The trends of an index: every suite run by run, and what became of the data. Drawn as plot.py
+draws, for a page that has its colours."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from tasks.model.history import History, PastRun, same_pair_at_end
+from tasks.model.verdict import SuiteResult
+from tasks.report.plot import FAINT, GAIN, INK, LOSS, MARGIN, UNSURE, drawing, inline, plain
+
+#: what can still be told apart in a panel
+MAX_RUNS = 120
+MAX_SUITES = 9
+_PER_ROW = 3
+_TONES = {"better": GAIN, "no_worse": GAIN, "worse": LOSS, "blocked": LOSS}
+
+Looks = Sequence[tuple[PastRun, SuiteResult]]
+_Panel = tuple[str, Callable[[Any], None], Sequence[PastRun]]
+
+
+def draw_suites(history: History) -> str:
+    """A panel for each suite: difference and interval of every run, in the colour of its verdict;
+    shaded, what all looks at the last pair of releases together come to. Empty where nothing was
+    decided."""
+    found = [(name, history.looks(name)[-MAX_RUNS:]) for name in history.suites]
+    shown = [(name, looks) for name, looks in found if any(_is_known(look) for look in looks)]
+    return _panels(
+        [
+            (name, partial(_draw_looks, looks=looks), [run for run, _ in looks])
+            for name, looks in shown
+        ],
+        "difference of every run, suite by suite",
+    )
+
+
+def draw_data(history: History) -> str:
+    """Calls that came in, and the shares that were held back or could not be read. Empty where no
+    run took in anything."""
+    taken = [run for run in history.runs if run.intake is not None and run.intake.num_read]
+    taken = taken[-MAX_RUNS:]
+    if not taken:
+        return ""
+    intakes = [run.intake for run in taken if run.intake is not None]
+    panels = [
+        ("new calls", partial(_draw_bars, values=[one.num_new for one in intakes]), taken),
+        ("held back, %", partial(_draw_shares, values=[one.held_share for one in intakes]), taken),
+        (
+            "not readable, %",
+            partial(_draw_shares, values=[one.dead_share for one in intakes]),
+            taken,
+        ),
+    ]
+    return _panels(panels, "data that came in, run by run")
+
+
+def _is_known(look: tuple[PastRun, SuiteResult]) -> bool:
+    return look[1].difference is not None
+
+
+def _panels(panels: Sequence[_Panel], label: str) -> str:
+    """Side by side, each over its runs, of which the first and the last are dated."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = panels[:MAX_SUITES]
+    if not panels:
+        return ""
+    with drawing(label):
+        num_rows = math.ceil(len(panels) / _PER_ROW)
+        figure = Figure(figsize=(9.6, 2.3 * num_rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        for place, (title, draw, runs) in enumerate(panels):
+            axes = figure.add_subplot(num_rows, _PER_ROW, place + 1)
+            draw(axes)
+            axes.set_title(plain(title), color=INK, fontsize=9.5)
+            axes.tick_params(colors=INK, length=3, labelsize=8)
+            ends = sorted({0, len(runs) - 1})
+            axes.set_xticks(ends, [f"{runs[end].started_at:%Y-%m-%d}" for end in ends])
+            for side in ("top", "right"):
+                axes.spines[side].set_visible(False)
+            for side in ("bottom", "left"):
+                axes.spines[side].set_color(FAINT)
+        svg = io.BytesIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    return inline(svg.getvalue().decode(), label)
+
+
+def _draw_looks(axes: Any, looks: Looks) -> None:
+    ends: list[float] = []
+    for place, (_, result) in enumerate(looks):
+        if result.difference is None:
+            continue
+        colour = _TONES.get(result.verdict, UNSURE)
+        if result.interval is not None:
+            ends += [100 * result.interval.low, 100 * result.interval.high]
+            axes.plot([place, place], ends[-2:], color=colour, linewidth=1.6, alpha=0.6)
+        axes.plot([place], [100 * result.difference], marker="o", markersize=4, color=colour)
+        ends.append(100 * result.difference)
+    _draw_sequence(axes, looks)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    margins = [-100 * result.rule.margin for _, result in looks]
+    axes.step(range(len(looks)), margins, where="mid", color=MARGIN, linewidth=1.2,
+              linestyle=(0, (3, 2)))  # fmt: skip
+    axes.set_xlim(-0.7, max(len(looks), 5) - 0.3)
+    lowest, highest = min([*ends, *margins]) - 1, max([*ends, 0.0]) + 1
+    axes.set_ylim(lowest, highest)
+
+
+def _draw_sequence(axes: Any, looks: Looks) -> None:
+    """The confidence sequence of the last pair, over the runs that looked at it."""
+    count = same_pair_at_end(looks)
+    known = [
+        (len(looks) - count + place, result.standing.interval)
+        for place, (_, result) in enumerate(looks[-count:])
+        if result.standing is not None and result.standing.interval.low
+        <= result.standing.interval.high
+    ]  # fmt: skip
+    if len(known) > 1:
+        places = [place for place, _ in known]
+        low, high = ([100 * getattr(ends, end) for _, ends in known] for end in ("low", "high"))
+        axes.fill_between(places, low, high, color=UNSURE, alpha=0.18, linewidth=0)
+
+
+def _draw_bars(axes: Any, values: Sequence[float]) -> None:
+    axes.bar(range(len(values)), values, color=UNSURE, alpha=0.7, width=0.8)
+    axes.set_xlim(-0.7, max(len(values), 5) - 0.3)
+
+
+def _draw_shares(axes: Any, values: Sequence[float | None]) -> None:
+    known = [(place, 100 * value) for place, value in enumerate(values) if value is not None]
+    axes.plot([place for place, _ in known], [value for _, value in known], color=LOSS,
+              linewidth=1.4, marker="o", markersize=3)  # fmt: skip
+    axes.set_ylim(0, max([1.0, *(1.15 * value for _, value in known)]))
+    axes.set_xlim(-0.7, max(len(values), 5) - 0.3)

@@ -1,0 +1,111 @@
+"""Past runs, read in as many queries as there are kinds of things about them. Decides nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from tasks.model.canonical import writable
+from tasks.model.history import History, Intake, PastRun, PastSet
+from tasks.model.run import RunRequest
+from tasks.model.verdict import SuiteResult
+from tasks.store.control.ledger import count_runs
+from tasks.store.db.connection import Store
+
+#: of a receipt what an index tells: its notes may be large
+_INTAKE = (
+    "SELECT run_id, stage, (receipt->>'rows_in')::BIGINT, (receipt->>'rows_out')::BIGINT, "
+    "(receipt->>'quarantined')::BIGINT, (receipt->>'dead_letters')::BIGINT, "
+    "receipt->'notes'->'by_reason', receipt->'$.notes.drift.alarms[*].column' "
+    "FROM run_stages WHERE stage IN ('ingest', 'validate', 'redact') AND run_id >= ?"
+)
+
+
+def read_history(store: Store, limit: int) -> History:
+    """The newest `limit` runs, and the eval sets that were decided on."""
+    rows = store.rows(
+        "SELECT r.run_id, r.started_at, r.finished_at, r.state, r.error, r.request, "
+        "r.champion_digest, r.eval_set_digest, s.num_samples, r.report, "
+        "v.role, v.verdict, v.created_at, v.reasons, v.suites, "
+        "CASE WHEN v.role IS NULL OR v.role = 'challenger' THEN r.challenger_digest "
+        "ELSE r.more_challengers[TRY_CAST(replace(v.role, 'challenger_', '') AS BIGINT) - 1] END "
+        "FROM (SELECT * FROM runs ORDER BY run_id DESC LIMIT ?) r "
+        "LEFT JOIN verdicts v ON v.run_id = r.run_id AND v.is_leading "
+        "LEFT JOIN eval_sets s ON s.eval_set_digest = r.eval_set_digest ORDER BY r.run_id",
+        [limit],
+    )
+    oldest = rows[0][0] if rows else ""
+    intakes, spent = _intakes(store, oldest), _spent(store, oldest)
+    runs = tuple(_past_run(row, intakes.get(row[0]), spent.get(row[0], {})) for row in rows)
+    return History(runs, count_runs(store), _sets(store))
+
+
+def _past_run(row: Sequence[Any], intake: Intake | None, spent: Mapping[str, float]) -> PastRun:
+    run_id, started_at, finished_at, state, error, request, champion, eval_set, *rest = row
+    num_samples, report, role, verdict, decided_at, reasons, suites, challenger = rest
+    asked = RunRequest.from_json(request)
+    names = asked.releases
+    return PastRun(
+        run_id=run_id,
+        started_at=started_at,
+        finished_at=finished_at,
+        state=state,
+        error=error,
+        champion=names["champion"],
+        challenger=names.get(role or "challenger", ""),
+        num_challengers=len(asked.challengers),
+        pair=(champion, challenger),
+        verdict=verdict,
+        decided_at=decided_at,
+        reasons=tuple(writable(json.loads(reasons or "[]"))),
+        suites=tuple(map(SuiteResult.from_json, writable(json.loads(suites or "[]")))),
+        eval_set_digest=eval_set,
+        num_samples=num_samples,
+        intake=intake,
+        spent=spent,
+        report=report,
+    )
+
+
+def _intakes(store: Store, oldest: str) -> dict[str, Intake]:
+    """Of every run that took logs in."""
+    stages: dict[str, dict[str, Sequence[Any]]] = {}
+    for run_id, stage, *found in store.rows(_INTAKE, [oldest]):
+        stages.setdefault(run_id, {})[stage] = found
+    return {run_id: _intake(found) for run_id, found in stages.items() if "ingest" in found}
+
+
+def _intake(stages: Mapping[str, Sequence[Any]]) -> Intake:
+    num_read, num_new, _, num_dead, _, _ = stages["ingest"]
+    _, _, num_held, _, reasons, _ = stages.get("validate", (0, 0, 0, 0, None, None))
+    *_, drifted = stages.get("redact", (None,))
+    return Intake(
+        num_read=num_read,
+        num_new=num_new,
+        num_dead=num_dead,
+        num_quarantined=num_held,
+        reasons=writable(json.loads(reasons or "{}")),
+        drifted=tuple(json.loads(column) for column in drifted or ()),
+    )
+
+
+def _spent(store: Store, oldest: str) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for run_id, currency, cost in store.rows(
+        "SELECT run_id, currency, sum(cost) FROM spending WHERE run_id >= ? AND cost > 0 "
+        "GROUP BY ALL ORDER BY ALL",
+        [oldest],
+    ):
+        found.setdefault(run_id, {})[currency] = cost
+    return found
+
+
+def _sets(store: Store) -> tuple[PastSet, ...]:
+    rows: list[tuple[str, str | None, int, datetime, int]] = store.rows(
+        "SELECT s.eval_set_digest, s.parent_digest, s.num_samples, s.created_at, count(*) "
+        "FROM eval_sets s JOIN runs r USING (eval_set_digest) "
+        "WHERE r.run_id IN (SELECT run_id FROM verdicts) GROUP BY ALL ORDER BY s.created_at DESC"
+    )
+    return tuple(PastSet(*row) for row in rows)
