@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
@@ -38,6 +38,8 @@ from prefect.states import Completed
 from prefect.tasks import Task
 
 from flows.commands.ui import server_elsewhere
+from flows.nights import nights_due
+from flows.notices import newest, of_error, of_outcome, tell
 from flows.options import Options
 from flows.stages import stage_named, stages_of
 from flows.summary import summary_markdown
@@ -46,11 +48,13 @@ from tasks import preflight
 from tasks.errors import FlywheelError
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
-from tasks.run import Progress, Run, silent
+from tasks.run import Progress, Run, silent, utc_now
 from tasks.settings import Settings, read_settings
 
 T = TypeVar("T")
 _RETRY_DELAYS_S: list[float] = [5, 30]
+#: for whatever else is at work on the state folder: nobody is there to start a night again
+WAIT_S = 6 * 3600.0
 
 
 def _is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -92,10 +96,20 @@ def nightly(
     until: str = "",
     config: str | None = None,
 ) -> State[dict[str, Any]]:
-    """Logs in, verdict out. What is not given comes from flywheel.toml.
+    """Logs in, verdict out, for every night that is due (flows/nights.py). What is not given comes
+    from flywheel.toml.
 
     A gate that holds is a result, not a failure: the flow run completes, and its final state is
-    named for the verdict, such as `Held: worse`.
+    named for the verdict of the last night, such as `Held: worse`.
+
+    Args:
+        logs: Log files: paths, patterns or addresses.
+        champion: Release in production.
+        challenger: Release that asks to ship, or a list of several.
+        seed: Of the answers that are drawn.
+        since: First moment of calls; with it or `until` the window is one turn, and no night.
+        until: First moment after them.
+        config: The flywheel.toml to work by.
     """
     options = Options(
         logs=logs,
@@ -108,10 +122,42 @@ def nightly(
     )
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("run"))
-    preflight.require(settings, request)
-    with hold(settings.home_path):
-        outcome = _turn(settings, request, silent)
+    with told_of_errors(settings):
+        preflight.require(settings, request)
+        nights = nights_due(settings, request, utc_now())
+        if not nights:
+            return Completed(name="Nothing due", message="the last night that is over was turned")
+        outcome = _turn_all(settings, nights)
     return _ended(outcome, outcome.to_dict())
+
+
+def _turn_all(settings: Settings, nights: Sequence[RunRequest]) -> Outcome:
+    """What the last came to. One that failed is in the next, which takes in all before it."""
+    for night in nights:
+        try:
+            with hold(settings.home_path, wait_s=WAIT_S):
+                outcome = _turn(settings, night, silent)
+        except FlywheelError as error:
+            if night is nights[-1]:
+                raise
+            _say_once(f"flywheel: the night of {night.until} failed: {error.line()}")
+            continue
+        tell(settings, of_outcome(outcome, newest(settings)), flow_run_link())
+    return outcome
+
+
+@contextmanager
+def told_of_errors(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        tell(settings, [of_error(error)], flow_run_link())
+        raise
+
+
+def flow_run_link() -> str:
+    """The page of this flow run, where Prefect is told that others can open it."""
+    return str(flow_run.ui_url or "") if os.environ.get("PREFECT_UI_URL") else ""
 
 
 def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:

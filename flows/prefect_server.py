@@ -16,10 +16,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from flows.processes import end_server, start_server
+from flows.processes import end_server, remembered, start_server
 from tasks.errors import StoreError
 from tasks.model.urls import without_password
 
+#: in the state folder: where the server of `flywheel up` is
+UP = "up.json"
 _STARTUP_TIMEOUT_S = 120.0
 #: a server of the user's that was started a moment ago
 _GIVEN_TIMEOUT_S = 30.0
@@ -55,11 +57,16 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
     boots meanwhile. It raises NoServerError where ours does not, StoreError where the user's does
     not.
     """
-    os.environ.update(QUIET)
-    for name, value in _OF_LOCAL_RUNS.items():
-        os.environ.setdefault(name, value)
+    quiet_here()
     if given := os.environ.get("PREFECT_API_URL"):
         yield lambda: _require(given)
+        return
+    if up := _served_by_up(home):
+        os.environ["PREFECT_API_URL"] = up
+        try:
+            yield lambda: _require_up(up)
+        finally:
+            del os.environ["PREFECT_API_URL"]
         return
     state = home / "prefect"
     state.mkdir(parents=True, exist_ok=True)
@@ -71,6 +78,19 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
     finally:
         del os.environ["PREFECT_API_URL"]
         server.stop()
+
+
+def quiet_here() -> None:
+    """What a process of ours that is a client of Prefect says and waits for."""
+    os.environ.update(QUIET)
+    for name, value in _OF_LOCAL_RUNS.items():
+        os.environ.setdefault(name, value)
+
+
+def _served_by_up(home: Path) -> str:
+    """The API of `flywheel up` on this state folder; empty where it is not up."""
+    server = remembered(home / UP)
+    return server.url if server is not None and server.is_running() else ""
 
 
 class OwnServer:
@@ -117,7 +137,7 @@ class OwnServer:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
-            if _answers(self.url):
+            if answers(f"{self.url}/health"):
                 return
             time.sleep(0.1)
         raise NoServerError(
@@ -132,7 +152,7 @@ class OwnServer:
 
 
 def _require(url: str) -> None:
-    if not _answers(url):
+    if not answers(_health(url)):
         raise StoreError(
             "the Prefect server does not answer",
             received=f"PREFECT_API_URL={without_password(url)}",
@@ -140,22 +160,42 @@ def _require(url: str) -> None:
         )
 
 
+def _require_up(url: str) -> None:
+    if not _comes_up(url):
+        raise NoServerError(
+            "the Prefect server of flywheel up does not answer, so the stages run without it",
+            received=f"{url}, asked for {_GIVEN_TIMEOUT_S:.0f} s",
+            next="look where flywheel up runs; --inline asks for no server",
+        )
+
+
 def wait_for_given(url: str) -> None:
     """Block until the user's server answers. Raises StoreError where it does not come up."""
+    if not _comes_up(url):
+        raise StoreError(
+            f"no Prefect server answers at {without_password(url)}",
+            received=f"PREFECT_API_URL, asked for {_GIVEN_TIMEOUT_S:.0f} s",
+            next="prefect server start, or set PREFECT_API_URL to the server that runs",
+        )
+
+
+def _comes_up(url: str) -> bool:
+    """Whether it answers within the time for one that was started a moment ago."""
     deadline = time.monotonic() + _GIVEN_TIMEOUT_S
-    while not _answers(url):
+    while not answers(_health(url)):
         if time.monotonic() >= deadline:
-            raise StoreError(
-                f"no Prefect server answers at {without_password(url)}",
-                received=f"PREFECT_API_URL, asked for {_GIVEN_TIMEOUT_S:.0f} s",
-                next="prefect server start, or set PREFECT_API_URL to the server that runs",
-            )
+            return False
         time.sleep(0.2)
+    return True
 
 
-def _answers(url: str) -> bool:
+def _health(api: str) -> str:
+    return f"{api.rstrip('/')}/health"
+
+
+def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - an address of ours
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False

@@ -1,4 +1,4 @@
-"""The weekly Prefect flow: the champion against itself, each stage a Prefect task as at night.
+"""The weekly Prefect flow: the champion against itself, and how the suites are.
 
 Entry point of the deployment noise-weekly in prefect.yaml: flows.weekly.noise_weekly.
 """
@@ -17,7 +17,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.nightly import stage_task
+from flows.commands.suite_list import suites_markdown
+from flows.nightly import WAIT_S, stage_task, told_of_errors
 from flows.options import Options
 from flows.stages import stages_of
 from flows.summary import noise_markdown
@@ -35,12 +36,17 @@ def noise_weekly(
 
     The final state is named for what was found: `Measured`, or `Broken promise` where the engine
     changed an answer that it promises not to.
+
+    Args:
+        champion: Release in production.
+        seed: Of the answers that are drawn.
+        config: The flywheel.toml to work by.
     """
     options = Options(champion=champion, seed=seed, config=config)
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("noise"))
-    preflight.require(settings, request)
-    with hold(settings.home_path):
+    with told_of_errors(settings), hold(settings.home_path, wait_s=WAIT_S):
+        preflight.require(settings, request)
         outcome = turn(settings, request, execute=lambda name, run: stage_task(name)(run))
     receipt = outcome.receipt("noise")
     assert receipt is not None, "the stage has ended"
@@ -48,6 +54,11 @@ def noise_weekly(
         key="flywheel-noise",
         markdown=noise_markdown(receipt),
         description=f"run {outcome.run_id}: {request.champion} against itself",
+    )
+    create_markdown_artifact(
+        key="flywheel-suites",
+        markdown=suites_markdown(settings),
+        description="every suite: its owner, when it is to be reviewed, how often it has decided",
     )
     broken = Noise.from_json(receipt.notes).is_promise_broken
     return Completed(

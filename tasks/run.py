@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from tasks.model.run import RunRequest
+from tasks.model.window import Window, window
 from tasks.settings import Settings
 from tasks.store import Store
+from tasks.store.control import ledger
 from tasks.store.held.raw_key import RawKey, find_raw_key
 
 
@@ -51,6 +53,12 @@ class Run:
         them at least `repeats` apart where runs must be independent."""
         first = self.request.seed
         return range(first, first + (self.request.repeats or self.settings.evaluate.repeats))
+
+    def window(self, store: Store) -> Window:
+        """What its calls must have started in. Ages count back from when it began, so a resumed run
+        has the same."""
+        began = ledger.began_at(store, self.run_id) or self.clock()
+        return window(self.request.since, self.request.until, began)
 
     def open_store(self, *, read_only: bool = False) -> AbstractContextManager[Store]:
         """The store, open for the length of the `with` block."""

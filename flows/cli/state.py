@@ -88,3 +88,22 @@ def ui(
     from flows.commands.ui import serve
 
     raise typer.Exit(serve(port, config=config))
+
+
+@command()
+def up(
+    prefect_port: Annotated[
+        int, typer.Option("--prefect-port", min=0, max=65535, help="on loopback; 0: any free one")
+    ] = 4200,
+    mlflow_port: Annotated[
+        int, typer.Option("--mlflow-port", min=0, max=65535, help="the same")
+    ] = 5000,
+    reports_port: Annotated[
+        int, typer.Option("--reports-port", min=0, max=65535, help="the same")
+    ] = 4210,
+    config: Config = None,
+) -> None:
+    """Prefect with its worker, MLflow and the reports, on this machine until interrupted."""
+    from flows.commands.up import Ports, stay_up
+
+    raise typer.Exit(stay_up(Ports(prefect_port, mlflow_port, reports_port), config=config))

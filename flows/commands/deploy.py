@@ -1,4 +1,4 @@
-"""`flywheel deploy`: register the deployments of prefect.yaml, the nightly and the weekly one.
+"""`flywheel deploy`: register the deployments of prefect.yaml.
 
 A process worker starts the flow in a folder, which must be absolute, so it is filled in here
 rather than written into prefect.yaml.
@@ -16,8 +16,21 @@ from flows.prefect_server import QUIET, wait_for_given
 from tasks.errors import StoreError, UsageError
 from tasks.settings import find_config
 
+POOL = "flywheel"
+
 
 def register(pool: str, *, config: str | None) -> int:
+    deploy(pool, config=config)
+    print(
+        f"deployed nightly, hourly, noise-weekly and morning to pool {pool} · "
+        f"next: prefect worker start --pool {pool}"
+    )
+    return 0
+
+
+def deploy(pool: str, *, config: str | None) -> None:
+    """All deployments of prefect.yaml, with the server of PREFECT_API_URL. Raises UsageError or
+    StoreError."""
     settings_file = find_config(config)
     if settings_file is None:
         raise UsageError("no flywheel.toml to deploy", next="flywheel init")
@@ -38,11 +51,6 @@ def register(pool: str, *, config: str | None) -> int:
     }
     _prefect(environment, "work-pool", "create", pool, "--type", "process", "--overwrite")
     _prefect(environment, "deploy", "--all", "--prefect-file", str(recipe))
-    print(
-        f"deployed nightly/nightly and noise-weekly/noise-weekly to pool {pool} · "
-        f"next: prefect worker start --pool {pool}"
-    )
-    return 0
 
 
 def _recipe(beside: Path) -> Path:

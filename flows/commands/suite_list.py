@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from flows.terminal import Table, console, print_json, print_table
+from flows.terminal import (
+    Table,
+    console,
+    markdown_table,
+    markdown_text,
+    print_json,
+    print_table,
+)
 from tasks.curate.cautions import reviews_due
 from tasks.curate.declared import read_declared
 from tasks.evidence.reuse import Reuse, reuse_of, worn_sentence
@@ -41,20 +48,42 @@ class _Suite:
 def list_suites(*, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     suites = list(_suites(settings))
-    alpha = settings.gate.alpha
-    told = [worn_sentence(s.name, s.reuse, alpha) for s in suites if s.reuse.is_worn]
-    told += reviews_due(settings.suites, datetime.now(UTC).date())
+    told = _cautions(settings, suites)
     if as_json:
-        print_json({"alpha": alpha, "suites": [_to_object(s) for s in suites], "cautions": told})
+        print_json(
+            {
+                "alpha": settings.gate.alpha,
+                "suites": [_to_object(s) for s in suites],
+                "cautions": told,
+            }
+        )
         return 0
     if not suites:
         print("no suite is declared · next: flywheel suite new NAME --from-logs")
         return 0
-    print_table(console(), Table(_COLUMNS, [_row(suite) for suite in suites], texts=_TEXTS))
+    print_table(console(), _table(suites))
     for sentence in told:
         print(one_line(f"caution: {sentence}"))
     print("next: flywheel items tells which items all releases get right or wrong")
     return 0
+
+
+def suites_markdown(settings: Settings) -> str:
+    """The same for those who look elsewhere."""
+    suites = list(_suites(settings))
+    told = [f"- {markdown_text(sentence)}" for sentence in _cautions(settings, suites)]
+    return "\n".join([markdown_table(_table(suites)), "", *told])
+
+
+def _table(suites: Sequence[_Suite]) -> Table:
+    return Table(_COLUMNS, [_row(suite) for suite in suites], texts=_TEXTS)
+
+
+def _cautions(settings: Settings, suites: Sequence[_Suite]) -> list[str]:
+    """Of suites that have decided too often, and of those whose day of review has come."""
+    alpha = settings.gate.alpha
+    worn = [worn_sentence(s.name, s.reuse, alpha) for s in suites if s.reuse.is_worn]
+    return worn + reviews_due(settings.suites, datetime.now(UTC).date())
 
 
 def _suites(settings: Settings) -> Iterator[_Suite]:

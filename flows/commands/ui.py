@@ -14,7 +14,7 @@ from tasks.store.folder import private
 from tasks.tracking.environment import tracking_location
 
 #: what `flywheel ui` was started with last, running or not
-_RECORD = "ui.json"
+RECORD = "ui.json"
 DEFAULT_PORT = 5000
 
 
@@ -31,7 +31,7 @@ def serve(port: int, *, config: str | None) -> int:
     with private(settings.home_path):
         process = start_server(argv, environment)
     try:
-        Server.of(process.pid, url).remember(settings.home_path / _RECORD)
+        Server.of(process.pid, url).remember(settings.home_path / RECORD)
         return process.wait()
     except KeyboardInterrupt:
         return 0
@@ -46,7 +46,7 @@ def mlflow_page(settings: Settings, path: str, config_option: str) -> list[tuple
         return [("MLflow", elsewhere + path)]
     if url := served(settings):
         return [("MLflow", url + path)]
-    server = remembered(settings.home_path / _RECORD)
+    server = remembered(settings.home_path / RECORD)
     url = server.url if server is not None else f"http://127.0.0.1:{DEFAULT_PORT}"
     port = url.rpartition(":")[2]
     option = "" if port == str(DEFAULT_PORT) else f" --port {port}"
@@ -55,7 +55,7 @@ def mlflow_page(settings: Settings, path: str, config_option: str) -> list[tuple
 
 def served(settings: Settings) -> str:
     """The address at which `flywheel ui` serves this state folder now; empty where it does not."""
-    server = remembered(settings.home_path / _RECORD)
+    server = remembered(settings.home_path / RECORD)
     return server.url if server is not None and server.is_running() else ""
 
 

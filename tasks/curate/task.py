@@ -52,8 +52,9 @@ def curate(run: Run) -> Receipt:
     today = run.clock().date()
     holding = [pin for pin in pins if pin.holds_on(today)]
     with run.open_store() as store:
-        num_calls = count_calls(store)
-        calls = read_questions(store, with_sampling=run.settings.takes_logged_sampling)
+        until = run.window(store).until
+        num_calls = count_calls(store, until)
+        calls = read_questions(store, with_sampling=run.settings.takes_logged_sampling, until=until)
     calls = numbered(calls, _of_sessions(run.settings))
     run.progress("curate", 0, num_calls + len(suites), "find duplicates")
     resolver = target_resolver(

@@ -21,7 +21,7 @@ from tasks.logs.reading.reader import LogReader
 from tasks.logs.reading.recognise import forced_format
 from tasks.logs.shapes import merging
 from tasks.model.receipt import Receipt
-from tasks.model.window import Window, window
+from tasks.model.window import Window
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -44,9 +44,7 @@ def ingest(run: Run) -> Receipt:
     forced = forced_format(run.request.log_format, columns)
     spool.clear_downloads(home)
     with run.open_store() as store:
-        # ages count back from when the run began, so a resumed run has the same window
-        began = ledger.began_at(store, run.run_id) or run.clock()
-        wanted = window(run.request.since, run.request.until, began)
+        wanted = run.window(store)
         logs = find_files(run.request.logs, home)
         unreads = Unreads(run, store, forced, wanted)
         with LogReader(run.settings.ingest) as reader:

@@ -72,6 +72,25 @@ def filtered(url: str, what: str) -> list[dict[str, Any]]:
     return rows
 
 
+def run_together(url: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Deployment → name of the state that it ended in, all of them asked for at once."""
+    ids = {each["name"]: each["id"] for each in filtered(url, "deployments")}
+    asked = {
+        name: httpx.post(
+            f"{url}/deployments/{ids[name]}/create_flow_run", json={}, timeout=30
+        ).json()["id"]
+        for name in names
+    }  # fmt: skip
+    deadline, ended = time.monotonic() + _RUN_S, dict.fromkeys(names, "")
+    while time.monotonic() < deadline and not all(ended.values()):
+        for name, run_id in asked.items():
+            state = httpx.get(f"{url}/flow_runs/{run_id}", timeout=30).json()["state"]
+            if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+                ended[name] = state["name"]
+        time.sleep(1)
+    return ended
+
+
 def test_where_mlflow_is_a_server_the_report_is_linked_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -121,7 +140,14 @@ def test_deployment_runs_on_a_worker_and_its_run_is_in_mlflow(
                 [*prefect, "deployment", "run", "noise-weekly/noise-weekly", "--watch"],
                 env=environment, capture_output=True, text=True, timeout=_RUN_S, check=False,
             )  # fmt: skip
+            others = run_together(url, ("nightly", "hourly", "morning"))
+        assert others == {
+            "nightly": "Nothing due",
+            "hourly": "Took in 0 calls",
+            "morning": "On time",
+        }, (tmp_path / "worker.log").read_text()[-4000:]
         runs = [run for run in filtered(url, "flow_runs") if not run["auto_scheduled"]]
+        runs = [run for run in runs if run["state_name"] not in others.values()]
         by_name = {each["id"]: each["name"] for each in filtered(url, "deployments")}
         weekly = [run for run in runs if by_name[run["deployment_id"]] == "noise-weekly"]
         manual = [run for run in runs if run not in weekly]
@@ -131,7 +157,7 @@ def test_deployment_runs_on_a_worker_and_its_run_is_in_mlflow(
         assert measured.returncode == 0, measured.stdout
         assert [run["state_name"] for run in weekly] == ["Measured"]
         artifacts = {artifact["key"]: artifact for artifact in filtered(url, "artifacts")}
-        kinds = ("summary", "quarantine", "report", "noise")
+        kinds = ("summary", "quarantine", "report", "noise", "suites")
         assert artifacts.keys() >= {f"flywheel-{kind}" for kind in kinds}
         assert (
             "| route | another batch and order | 0 of 12 |" in artifacts["flywheel-noise"]["data"]
@@ -147,10 +173,15 @@ def test_deployment_runs_on_a_worker_and_its_run_is_in_mlflow(
             for name, each in deployments.items()
         } == {
             "nightly": ("flows.nightly.nightly", "30 2 * * *"),
+            "hourly": ("flows.hourly.hourly", "5 * * * *"),
+            "morning": ("flows.morning.morning", "5 7 * * *"),
             "noise-weekly": ("flows.weekly.noise_weekly", "30 20 * * 0"),
         }
         for deployment in deployments.values():
             assert deployment["global_concurrency_limit"]["limit"] == 1
+            assert deployment["tags"][0] == "flywheel"
+            described = deployment["parameter_openapi_schema"]["properties"]
+            assert all(parameter["description"] for parameter in described.values())
     connection = sqlite3.connect(application.home / "mlflow.db")
     try:
         tags = connection.execute("SELECT value FROM tags WHERE key = 'flywheel.run_id'").fetchall()

@@ -86,6 +86,18 @@ def find_completed(store: Store, digest: str) -> str | None:
     return run_id
 
 
+def last_decided_until(store: Store, until: datetime) -> datetime | None:
+    """The latest end of a window, up to then, of a turn that came to a verdict of its own over all
+    that had come in by that end."""
+    ended: datetime | None = store.scalar(
+        "SELECT max(ended) FROM (SELECT TRY_CAST(request->>'until' AS TIMESTAMP) AS ended "
+        "FROM runs JOIN verdicts USING (run_id) WHERE state = 'completed' "
+        "AND request->>'since' = '' AND request->>'scores_of' = '') WHERE ended <= ?",
+        [until],
+    )
+    return ended
+
+
 def find_evaluated(
     store: Store, run_id: str, champion: str, challengers: Sequence[str]
 ) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from tasks.model.logged_call import (
     LoggedCall,
@@ -15,15 +16,21 @@ from tasks.model.logged_call import (
 )
 from tasks.store.db.connection import Store
 
+#: of a night that is turned late: as if nothing had come in since
+_UNTIL = "FROM requests WHERE ? IS NULL OR started_at IS NULL OR started_at < ?"
 
-def count_calls(store: Store) -> int:
-    return int(store.scalar("SELECT count(*) FROM requests"))
+
+def count_calls(store: Store, until: datetime | None = None) -> int:
+    """Those that started before then, and those of which nobody knows when."""
+    return int(store.scalar(f"SELECT count(*) {_UNTIL}", [until, until]))
 
 
-def read_questions(store: Store, *, with_sampling: bool = False) -> list[LoggedCall]:
-    """Every call of the history that is a question to a text model, by id. How its answer was drawn
-    is part of it only `with_sampling`: that is a matter of releases, but for those that take it
-    from the log."""
+def read_questions(
+    store: Store, *, with_sampling: bool = False, until: datetime | None = None
+) -> list[LoggedCall]:
+    """Every call of the history that is a question to a text model, by id; `until` as above. How
+    its answer was drawn is part of it only `with_sampling`: that is a matter of releases, but for
+    those that take it from the log."""
     signals: dict[str, list[Signal]] = {}
     for request_id, *signal in store.rows(
         "SELECT request_id, feedback_id, kind, value, corrected, given_at FROM feedback"
@@ -32,7 +39,8 @@ def read_questions(store: Store, *, with_sampling: bool = False) -> list[LoggedC
     calls = []
     for request_id, started_at, task, session_id, model, operation, status, *said in store.rows(
         "SELECT request_id, started_at, prompt_name, session_id, model, operation, status, "
-        "messages, response, params FROM requests ORDER BY request_id"
+        f"messages, response, params {_UNTIL} ORDER BY request_id",
+        [until, until],
     ):
         messages, response, params = said
         conversation = None
