@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
+from tasks.receipts.materials import installed_versions
 from tasks.record.pages import pages_of, write_pages
 from tasks.record.reading import read_turn
-from tasks.record.versions import installed_versions
 from tasks.report import note, page, plot
 from tasks.report.standings import standings
 from tasks.run import Run
@@ -21,7 +21,6 @@ from tasks.store.control import ledger
 from tasks.tracking.publish import Links, Pages, Published, publish
 
 STAGE = "record"
-
 
 def record(run: Run) -> Receipt:
     """Raises StoreError where the run has no verdict or MLflow does not answer (transient)."""
@@ -45,7 +44,6 @@ def record(run: Run) -> Receipt:
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
-
 def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receipt:
     return Receipt(
         STAGE,
@@ -62,7 +60,6 @@ def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receip
             "undefined_metrics": list(published.undefined_metrics),
         },
     )
-
 
 def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
     """Into `folder`, each whole or not at all: report.html and differences.{svg,png} of the leading

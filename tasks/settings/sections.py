@@ -41,6 +41,7 @@ from tasks.settings.hosted import (
     Variable,
 )
 from tasks.settings.judges import JudgeName, JudgeSettings
+from tasks.settings.receipts import ReceiptsSettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
 from tasks.settings.suite_files import ENDING, ITEMS
@@ -583,8 +584,9 @@ class Settings(Section):
     # of no digest: labels change no verdict
     review: ReviewSettings = Field(default_factory=ReviewSettings)
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
-    # of no digest: it changes no result
+    # of no digest: they change no result
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    receipts: ReceiptsSettings = Field(default_factory=ReceiptsSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -626,6 +628,7 @@ class Settings(Section):
         left_out: Any = {
             "allow_code_execution": True,
             "retention": True,
+            "receipts": True,
             "review": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env"}},
