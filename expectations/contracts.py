@@ -276,6 +276,16 @@ RELEASES = TableContract(
     ),
     key=("release_digest",),
 )
+MODEL_FILES = TableContract(
+    "model_files",
+    "the files of a model by content, so that it can be told which of them is another",
+    (
+        _c("model_digest", "VARCHAR", "of the whole, as in releases", False),
+        _c("name", "VARCHAR", "file in the model's folder, or the one file", False),
+        _c("digest", "VARCHAR", "sha256 of its content", False),
+    ),
+    key=("model_digest", "name"),
+)
 COMPLETIONS = TableContract(
     "completions",
     "what one release said to one sample under one seed; a hit here is a re-read",
@@ -358,6 +368,22 @@ RUNS = TableContract(
         _c("mlflow_run_id", "VARCHAR", "parent run in MLflow"),
         _c("report", "VARCHAR", "path of the HTML report"),
         _c("more_challengers", "VARCHAR[]", "releases: the second challenger and those after it"),
+    ),
+    key=("run_id",),
+)
+COMMITMENTS = TableContract(
+    "commitments",
+    "what a run was bound to when it began, before any answer of its own",
+    (
+        _c("run_id", "VARCHAR", "the run", False),
+        _c("fixed_at", "TIMESTAMP", "when it was written down, UTC", False),
+        _c("policy", "JSON", "what decides: dotted key of the settings → value", False),
+        _c("policy_digest", "VARCHAR", "sha256 of it", False),
+        _c("settings", "JSON", "settings that change a result; no address, no secret", False),
+        _c("settings_digest", "VARCHAR", "sha256 of them, as a run is found again by", False),
+        _c("rules", "JSON", "kind of rows → digest of the rules they are judged by", False),
+        _c("files", "JSON", "file that the settings name → sha256 of its content", False),
+        _c("materials", "JSON", "packages and commit, once for each that it ran under", False),
     ),
     key=("run_id",),
 )
@@ -456,6 +482,16 @@ EVIDENCE_SAMPLES = TableContract(
     ),
     key=("evidence_id", "sample_id"),
 )
+EVIDENCE_LOOKS = TableContract(
+    "evidence_looks",
+    "evidence as it stood after a run had fed it: what the next look began with",
+    (
+        _c("evidence_id", "VARCHAR", "the evidence", False),
+        _c("run_id", "VARCHAR", "run that fed it", False),
+        _c("state", "JSON", "as in evidence", False),
+    ),
+    key=("evidence_id", "run_id"),
+)
 
 RUN_SAMPLES = TableContract(
     "run_samples",
@@ -495,15 +531,18 @@ ALL_TABLES = (
     SAMPLES,
     EVAL_SET_SAMPLES,
     RELEASES,
+    MODEL_FILES,
     COMPLETIONS,
     SPENDING,
     SCORES,
     RUNS,
+    COMMITMENTS,
     RUN_STAGES,
     VERDICTS,
     RANKINGS,
     DRIFT,
     EVIDENCE,
     EVIDENCE_SAMPLES,
+    EVIDENCE_LOOKS,
     RUN_SAMPLES,
 )

@@ -343,6 +343,8 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
         shortest = config.relative_to(here) if config.is_relative_to(here) else config
         option = f" --config {shortest}" if config.parent != here else ""
         shown += mlflow_page(settings, recorded.notes["compare_url_path"], option)
+    if recorded and recorded.notes.get("receipt"):
+        shown.append(("receipt", recorded.notes["receipt"]))
     return shown
 
 

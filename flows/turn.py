@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from flows.stages import place_of, stage_function, stages_of
 from tasks.answering.journal import fold
 from tasks.errors import FlywheelError, StoreBusyError, StoreError, UsageError
 from tasks.model.answer import Role
+from tasks.model.commitment import Commitment
 from tasks.model.profile import of_pair, profiles_in
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
 from tasks.model.verdict import SHIPS, Rank, RecordedVerdict
 from tasks.model.window import window
+from tasks.receipts.commitment import commitment
 from tasks.releases.retirement import due
 from tasks.report.warnings import warnings
 from tasks.run import Progress, Run, raw_key, silent, utc_now
@@ -33,6 +36,7 @@ from tasks.safekeeping.purge import KEPT_DAYS, purge
 from tasks.settings import Settings, find_config
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
+from tasks.store.control.commitments import commit
 from tasks.store.folder import private
 from tasks.store.held.raw_key import sealed_elsewhere
 
@@ -248,6 +252,7 @@ def _begin_or_resume(
 ) -> tuple[Run, str | None]:
     now = utc_now()
     digest = request.digest(settings.digest)
+    bound = _bound(settings, request, now)
     with Store.open(settings.store_path) as store, store.transaction():
         fold(store, settings.home_path, now)
         killed = ledger.find_killed(store, digest)
@@ -256,6 +261,8 @@ def _begin_or_resume(
             ledger.adopt_run(store, run_id)
         else:
             ledger.begin_run(store, run_id, request.to_json(), digest, now)
+        if bound is not None:
+            commit(store, run_id, bound)
         if request.scores_of:
             keys = ledger.run_keys(store, request.scores_of)
             assert keys is not None, "it was found by having been evaluated"
@@ -264,6 +271,17 @@ def _begin_or_resume(
         done = ledger.receipts(store, run_id)
     resumed_after = (done[-1].stage if done else "start") if killed else None
     return Run(run_id, request, settings, progress), resumed_after
+
+
+def _bound(settings: Settings, request: RunRequest, now: datetime) -> Commitment | None:
+    """What a run that answers or decides is bound to. None where the settings do not say so much:
+    the stage that needs it tells what is wrong."""
+    if not {"evaluate", "gate"}.intersection(request.stages or stages_of("run")):
+        return None
+    try:
+        return commitment(settings, request, now)
+    except UsageError:
+        return None
 
 
 def _finish(run: Run, state: str, error: BaseException | None) -> None:

@@ -22,6 +22,7 @@ from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
 from tasks.privacy.masking import Redactor
 from tasks.privacy.persons import PERSON, require_installed
+from tasks.receipts.keys import signing_key
 from tasks.releases.prompts import AS_LOGGED, load_prompts
 from tasks.releases.resolve import find_local_model
 from tasks.releases.source import HostedSource, cannot_weigh
@@ -62,6 +63,9 @@ def find_problems(
     check = _Check(settings, request, every_release)
     with check.of("retention.raw_key_file"):
         raw_key(settings)
+    if settings.receipts.key_file:
+        with check.of("receipts.key_file"):
+            signing_key(settings)
     for stage, look in _LOOKS.items():
         if stage in request.stages:
             look(check)

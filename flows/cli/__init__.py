@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import people, results, setup, stages, state, suites
+from flows.cli import people, receipts, results, setup, stages, state, suites
 
 app = typer.Typer(
     name="flywheel",
@@ -21,7 +21,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From production LLM logs to a trustworthy answer: may this release ship?",
 )
-for each in (stages, results, people):
+for each in (stages, results):
+    app.add_typer(each.app)
+app.add_typer(receipts.receipt, name="receipt", rich_help_panel="Results")
+for each in (receipts, people):
     app.add_typer(each.app)
 app.add_typer(suites.app, name="suite", rich_help_panel="Suites, labels and judges")
 for each in (state, setup):

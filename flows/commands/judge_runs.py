@@ -16,8 +16,8 @@ from flows.turn import Outcome
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.turn import Turn
 from tasks.model.verdict import SuiteRole
+from tasks.receipts.materials import installed_versions
 from tasks.record.pages import write_pages
-from tasks.record.versions import installed_versions
 from tasks.referee.judge import Asked, judge
 from tasks.referee.recognise import of_release, read_results
 from tasks.referee.scale import Scale

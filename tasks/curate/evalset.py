@@ -91,7 +91,7 @@ def eval_set(drafts: Sequence[Draft], clusters: Sequence[int]) -> EvalSet:
         ),
         key=lambda sample: (sample.suite, sample.task or "", sample.sample_id),
     )
-    return EvalSet(_digest(samples), tuple(samples))
+    return EvalSet(digest_of(samples), tuple(samples))
 
 
 def without(whole: EvalSet, sample_ids: Container[str]) -> EvalSet:
@@ -114,7 +114,7 @@ def without(whole: EvalSet, sample_ids: Container[str]) -> EvalSet:
             changes["is_counted"] = sample.is_counted and sample.suite not in lost
         stretched.append(replace(sample, **changes))
     samples = _on_one_scale(stretched)
-    return EvalSet(_digest(samples), samples)
+    return EvalSet(digest_of(samples), samples)
 
 
 def _is_drawn(sample: Sample) -> bool:
@@ -146,7 +146,24 @@ def _on_one_scale(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     )
 
 
-def _digest(samples: Iterable[Sample]) -> str:
+def sample_id_of(sample: Sample) -> str:
+    """By its content, whatever id it has."""
+    return Draft(
+        suite=sample.suite,
+        task=sample.task,
+        conversation=Conversation(sample.system, sample.messages, sample.served),
+        target=sample.target,
+        target_kind=sample.target_kind,
+        origin=sample.origin,
+        slices=sample.slices,
+        must_pass=sample.must_pass,
+        session=sample.session,
+        step=sample.step,
+    ).sample_id
+
+
+def digest_of(samples: Iterable[Sample]) -> str:
+    """Of a set of these samples, in whatever order."""
     return _sha256(
         sorted(
             [s.sample_id, s.cluster_id, s.weight, s.num_draws, s.stratum, s.is_counted]

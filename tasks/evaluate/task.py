@@ -33,7 +33,7 @@ from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals import answers as table
 from tasks.store.evals import samples as eval_sets
-from tasks.store.evals.releases import save_release
+from tasks.store.evals.releases import save_model_files, save_release
 
 STAGE = "evaluate"
 
@@ -48,6 +48,7 @@ def evaluate(run: Run) -> Receipt:
     }
     distinct = needs.distinct(list(releases.values()))
     digests = [release.digest for release in distinct]
+    files = {one.source.model_digest: one.source.files(memory) for one in distinct}
     seeds = run.seeds
     with run.open_store() as store:
         eval_set = ledger.run_value(store, run.run_id, "eval_set_digest")
@@ -76,6 +77,8 @@ def evaluate(run: Run) -> Receipt:
         with store.transaction():
             for release in releases.values():
                 save_release(store, release.record(), run.clock())
+            for model_digest, digests_of_files in files.items():
+                save_model_files(store, model_digest, digests_of_files)
             ledger.set_run_keys(store, run.run_id, keys)
     stopping = Stopping(run, STAGE, keys, rules, samples, wanted) if may_stop else None
     work = _answer(run, wanted, needs.missing(wanted, known), stopping)

@@ -1,4 +1,5 @@
-"""record: reads a decided run, writes report, plot and index, publishes to MLflow, then the ledger.
+"""record: reads a decided run, writes its receipt, report, plot and the index of all, publishes to
+MLflow, then the ledger.
 
 The ledger entry comes last, in one transaction with where things are: killed anywhere before it,
 the next attempt finds what stands in MLflow, finishes or replaces it, and counts nothing twice.
@@ -6,14 +7,18 @@ the next attempt finds what stands in MLflow, finishes or replaces it, and count
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import asdict
 from pathlib import Path
 
 from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
+from tasks.receipts.files import write_receipt
+from tasks.receipts.materials import installed_versions
+from tasks.receipts.reading import read_facts
 from tasks.record.pages import REPORT, index_of, pages_of, runs_with_page, write_pages
 from tasks.record.reading import read_turn
-from tasks.record.versions import installed_versions
 from tasks.report import index, note, page, plot
 from tasks.report.standings import standings
 from tasks.run import Run
@@ -28,15 +33,17 @@ def record(run: Run) -> Receipt:
     """Raises StoreError where the run has no verdict or MLflow does not answer (transient)."""
     with run.open_store() as store:
         turn = read_turn(store, run.run_id, run.seeds, installed_versions())
+        facts = read_facts(store, run.run_id)
+    receipt_file = write_receipt(run.settings, facts)
     folder = pages_of(run.settings, run.run_id)
     published = publish(
         run.settings,
         turn,
-        draw=lambda links: _write_pages(turn, folder, links),
+        draw=lambda links: _write_pages(turn, folder, links, receipt_file),
         on_progress=lambda done, total, note: run.progress(STAGE, done, total, note),
     )
     _write_index(run)
-    receipt = _receipt(run, turn, published, folder / REPORT)
+    receipt = _receipt(run, turn, published, folder / REPORT, receipt_file)
     with run.open_store() as store, store.transaction():
         ledger.annotate_run(
             store,
@@ -48,7 +55,9 @@ def record(run: Run) -> Receipt:
     return receipt
 
 
-def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receipt:
+def _receipt(
+    run: Run, turn: Turn, published: Published, report: Path, receipt_file: Path
+) -> Receipt:
     return Receipt(
         STAGE,
         published.links.mlflow_run_id,
@@ -57,6 +66,7 @@ def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receip
         notes={
             **asdict(published.links),
             "report": str(report),
+            "receipt": str(receipt_file),
             "rows_capped": published.rows_capped,
             "versions": dict(published.versions),
             "prompts": list(published.prompts),
@@ -75,9 +85,10 @@ def _write_index(run: Run) -> None:
     write_pages(page_of_all.parent, {page_of_all.name: html.encode()})
 
 
-def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
+def _write_pages(turn: Turn, folder: Path, links: Links, receipt_file: Path) -> Pages:
     """Into `folder`, each whole or not at all: report.html and differences.{svg,png} of the leading
-    challenger, report-ROLE.html of every other. The note is not a file."""
+    challenger, report-ROLE.html of every other. The note is not a file, and the receipt is there
+    already."""
     contents: dict[str, bytes] = {}
     names = {role: release.name for role, release in turn.releases.items()}
     rows = standings(names, turn.verdicts, turn.ranking)
@@ -93,6 +104,7 @@ def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
             mlflow_run_id=links.mlflow_run_id,
             standings=rows,
             pages={other: name for other, name in files.items() if other != role},
+            receipt=os.path.relpath(receipt_file, folder),
         )
         contents[file] = html.encode()
         if drawn is not None and role == turn.leading:
@@ -105,4 +117,5 @@ def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
         num_rows=links.rows_sent,
         standings=rows,
     )
-    return Pages(text, tuple(folder / name for name in contents))
+    digest = hashlib.sha256(receipt_file.read_bytes()).hexdigest()
+    return Pages(text, (*(folder / name for name in contents), receipt_file), digest)

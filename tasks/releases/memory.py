@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,34 @@ class Memory:
 
     def model_digest(self, path: Path) -> str:
         """engine.model_digest, computed again only where a file's size or time changed."""
-        files = {path} if path.is_file() else {f for own in PATTERNS for f in path.glob(own)}
+        return str(self._of_files("model", path, engine.model_digest))
+
+    def model_files(self, path: Path) -> dict[str, str]:
+        """The same of each of the model's files, by name."""
+
+        def digests(path: Path) -> dict[str, str]:
+            return {file.name: engine.model_digest(file) for file in _files(path)}
+
+        return dict(self._of_files("files", path, digests))
+
+    def _of_files(self, what: str, path: Path, find_out: Callable[[Path], Any]) -> Any:
         signature: list[list[str | int]] = []
-        for file in sorted(files):
+        for file in _files(path):
             stat = file.stat()  # follows links: a hub snapshot is a folder of links
             signature.append([file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino])
-        key = f"model {path}"
+        key = f"{what} {path}"
         known = self.get(key)
         if isinstance(known, dict) and known.get("signature") == signature and signature:
-            return str(known["digest"])
-        digest = engine.model_digest(path)
+            return known["digest"]
+        digest = find_out(path)
         self.put(key, {"signature": signature, "digest": digest})
         return digest
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted({file for own in PATTERNS for file in path.glob(own) if file.is_file()})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tasks.backends.hosted.wire import WIRES, Wire
 from tasks.errors import UsageError
 from tasks.model.canonical import canonical_json
 from tasks.model.noise import Condition
+from tasks.releases.memory import Memory
 from tasks.settings import ReleaseSettings, RequestSettings
 
 _IN_A_CHUNK = 16  # rounds of all requests under way: so long is little waited for the last one
@@ -54,6 +55,10 @@ class Source(Protocol):
         key."""
         ...
 
+    def files(self, memory: Memory) -> dict[str, str]:
+        """File of the model → sha256 of its content; none where it cannot be seen."""
+        ...
+
     def conditions(self) -> Iterator[Condition]:
         """What should not matter to an answer and can be another one here, or why it cannot."""
         ...
@@ -86,6 +91,9 @@ class EngineSource:
 
     def value(self) -> dict[str, Any]:
         return engine_value(self.identity)
+
+    def files(self, memory: Memory) -> dict[str, str]:
+        return memory.model_files(self.path)
 
     def conditions(self) -> Iterator[Condition]:
         identity = self.identity
@@ -186,6 +194,9 @@ class HostedSource:
             "omit": sorted(set(self.omit)),
             "is_deterministic": False,
         }
+
+    def files(self, memory: Memory) -> dict[str, str]:
+        return {}
 
     def conditions(self) -> Iterator[Condition]:
         why = "how the API computes is not known, so of another batch or processor nothing is told"

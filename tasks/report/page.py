@@ -50,11 +50,12 @@ def render(
     mlflow_run_id: str | None = None,
     standings: Sequence[ReleaseRow] = (),
     pages: Mapping[Role, str] = {},
+    receipt: str = "",
 ) -> str:
     """The whole page of a turn of one challenger, as text. The same turn gives the same page.
 
     `standings`: all releases, where there were several challengers; `pages`: the files beside this
-    one that are of the others.
+    one that are of the others; `receipt`: where the signed receipt lies, from this page on.
     """
     from markupsafe import Markup
 
@@ -96,6 +97,7 @@ def render(
             standings=standings,
             suites=suites_of(turn.ranking),
             pages=pages,
+            receipt=receipt,
         )
     )
 

@@ -34,6 +34,7 @@ from tasks.settings import Settings
 from tasks.store.db.connection import refuse_half_restored, refuse_missing
 from tasks.store.db.copying import copy_database, version_of
 from tasks.store.db.damage import refuse_strange_log
+from tasks.store.folder import is_alive
 from tasks.tracking.database import damaged_database
 
 FOLDER = "flywheel-backups"
@@ -102,7 +103,8 @@ def _work_folder(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in target.parent.glob(f"{_WORK}*"):
-            if not _is_alive(left.name.removeprefix(_WORK)):
+            pid = left.name.removeprefix(_WORK)
+            if pid == str(os.getpid()) or not is_alive(pid):
                 shutil.rmtree(left, ignore_errors=True)
         work = target.parent / f"{_WORK}{os.getpid()}"
         work.mkdir(mode=0o700)
@@ -116,16 +118,6 @@ def _work_folder(target: Path) -> Iterator[Path]:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _is_alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return int(pid) != os.getpid()
 
 
 def _copy_of_mlflow(path: Path, copy: Path) -> Path:

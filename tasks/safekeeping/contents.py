@@ -16,8 +16,8 @@ from tasks.tracking.environment import tracking_location
 STORE = "flywheel.duckdb"
 MLFLOW = "mlflow.db"
 MANIFEST = "manifest.json"
-_FOLDERS = ("mlflow-artifacts", "reports", "data-docs", "spool")
-_FILES = ("pseudonym.key", "evaluate-memory.json")
+_FOLDERS = ("mlflow-artifacts", "reports", "receipts", "data-docs", "spool")
+_FILES = ("pseudonym.key", "receipts.key", "evaluate-memory.json")
 #: what is moved as one when a backup comes back
 NAMES = (STORE, MLFLOW, *_FOLDERS, *_FILES)
 #: files beside a database that hold a part of it

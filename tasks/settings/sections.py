@@ -43,6 +43,7 @@ from tasks.settings.hosted import (
 )
 from tasks.settings.judges import JudgeName, JudgeSettings
 from tasks.settings.notices import NotifySettings
+from tasks.settings.receipts import ReceiptsSettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
 from tasks.settings.suite_files import ENDING, ITEMS
@@ -589,7 +590,7 @@ class Settings(Section):
     # of no digest: labels change no verdict
     review: ReviewSettings = Field(default_factory=ReviewSettings)
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
-    # of no digest: it changes no result
+    # of no digest: they change no result
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     # of no digest: who is told changes no result
     notify: NotifySettings = Field(default_factory=NotifySettings)
@@ -602,6 +603,7 @@ class Settings(Section):
         (), strict=False, description="models that end, a table `[[calendar]]` each: `model` and "
         "`retires_on`; `api` (openai), `successor`, `source`",
     )  # fmt: skip
+    receipts: ReceiptsSettings = Field(default_factory=ReceiptsSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -646,6 +648,7 @@ class Settings(Section):
             "notify": True,
             "retention": True,
             "retirement_days": True,
+            "receipts": True,
             "review": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env", "successor"}},

@@ -11,6 +11,7 @@ such as a project that is its own state folder, stays open; what we write in it 
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,11 +22,12 @@ from pathlib import Path
 OURS = (
     "flywheel.duckdb*", ".snapshot-*", ".unfinished-*", "kept", "restoring.json", ".restoring",
     "mlflow.db*", "mlflow-artifacts", "reports", "data-docs", "prefect", "spool",
-    "completions.journal", "pseudonym.key*", "evaluate-memory.json*", "ui.json", "run.lock",
-    "run.pid", "recording",
+    "completions.journal", "pseudonym.key*", "receipts.key*", "receipts", "receipts.lock",
+    "evaluate-memory.json*", "ui.json", "run.lock", "run.pid", "recording", ".reproducing-*",
 )  # fmt: skip
 OWNER_ONLY = 0o077
 _NO_OTHERS = 0o007
+_OWNERS_FILE = 0o600
 
 
 @contextmanager
@@ -38,6 +40,46 @@ def private(home: Path) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def write_once(path: Path, content: bytes) -> None:
+    """For the owner alone, whole or not at all; where another process was first, what it wrote
+    counts."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNERS_FILE)
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """In the place of what was there, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def is_alive(pid: str) -> bool:
+    """Whether a process of this number is there, ours or another's."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _taken_from(home: Path) -> int:

@@ -49,10 +49,12 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What is shown of the turn: the note (markdown) and the files beside it."""
+    """What is shown of the turn: the note (markdown) and the files beside it. `receipt`: sha256 of
+    the one of them that is the receipt."""
 
     note: str
     files: tuple[Path, ...]
+    receipt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,8 @@ def _finish(session: Session, turn: Turn, published: Published, pages: Pages) ->
         values.VERDICT_TAG: turn.verdict.verdict,
         **{f"flywheel.{role}": version for role, version in published.versions.items()},
     }
+    if pages.receipt:
+        tags["flywheel.receipt"] = f"sha256:{pages.receipt}"
     if published.undefined_metrics:
         names = ", ".join(published.undefined_metrics)
         tags["flywheel.undefined_metrics"] = values.shortened(names, values.MAX_TAG_CHARS)

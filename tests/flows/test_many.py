@@ -125,7 +125,8 @@ def test_terminal_and_pages_show_all_of_them_and_then_the_leading_one(turned: An
         page = pages[name]
         assert f"<h1>{headline}</h1>" in page
         linked = set(re.findall(r'href="([^"#]+)"', page))
-        assert linked == set(pages) - {name}
+        receipt = f"../../receipts/{result['run_id']}.receipt.json"
+        assert linked == {*pages, receipt} - {name}
         assert page.index("All releases of this run") < page.index("<h2>Suites</h2>")
     again = "--champion current --challenger twin --challenger sharp --challenger blunt"
     assert all(again in page for page in pages.values())

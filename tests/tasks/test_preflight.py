@@ -290,3 +290,12 @@ def test_hosted_releases_that_can_be_asked_have_no_problem(
     releases["next"]["price"] = {**price, "currency": "EUR"}
     told = problems(settings_of(folder, releases=releases, **budget))
     assert list(told) == ["evaluate.budget.max_cost"]
+
+
+def test_a_key_that_no_receipt_can_be_signed_with_is_told_before_the_run(folder: Path):
+    for name, content in (("absent.pem", None), ("other.pem", b"no key")):
+        if content is not None:
+            (folder / name).write_bytes(content)
+        found = problems(settings_of(folder, receipts={"key_file": name}))
+        assert list(found) == ["receipts.key_file"]
+    assert not (folder / ".flywheel").exists()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from expectations.contracts import EVIDENCE, EVIDENCE_SAMPLES
+from expectations.contracts import EVIDENCE, EVIDENCE_LOOKS, EVIDENCE_SAMPLES
 from tasks.model.canonical import canonical_json
 from tasks.model.sample import FedSample
 from tasks.statistics.sequence import Evidence
@@ -82,6 +82,8 @@ def save_night(
     with store.transaction():
         store.insert(EVIDENCE_SAMPLES, fed, existing="keep")
         store.insert(EVIDENCE, [state], existing="replace")
+        after = {name: state[name] for name in EVIDENCE_LOOKS.column_names}
+        store.insert(EVIDENCE_LOOKS, [after], existing="replace")
         kept = store.one(
             "SELECT count(*), count(DISTINCT cluster_id) FROM evidence_samples "
             "WHERE evidence_id = ?",

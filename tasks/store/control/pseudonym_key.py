@@ -6,22 +6,23 @@ error message. Losing it only means that new pseudonyms differ from old ones.
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 from tasks.errors import StoreError
+from tasks.store.folder import write_once
 
-_NAME = "pseudonym.key"
+KEY_FILE = "pseudonym.key"
 _NUM_BYTES = 32
 
 
 def pseudonym_key(home: Path) -> bytes:
     """Read the key of this state folder, or make it. Raises StoreError where that fails."""
-    path = home / _NAME
+    path = home / KEY_FILE
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _make(path)
+        if not path.exists():
+            write_once(path, secrets.token_bytes(_NUM_BYTES))
         key = path.read_bytes()
     except OSError as error:
         raise StoreError(
@@ -37,21 +38,3 @@ def pseudonym_key(home: Path) -> bytes:
             next="restore it from a backup; without it, remove it: pseudonyms will change",
         )
     return key
-
-
-def _make(path: Path) -> None:
-    """Whole or not at all: a process killed in between leaves no half a key."""
-    if path.exists():
-        return
-    draft = path.with_name(f"{_NAME}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with open(handle, "wb") as file:
-            file.write(secrets.token_bytes(_NUM_BYTES))
-            file.flush()
-            os.fsync(handle)
-        os.link(draft, path)  # fails where another process was first, and then its key counts
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink(missing_ok=True)

@@ -9,10 +9,13 @@ import duckdb
 
 from expectations.contracts import (
     ALL_TABLES,
+    COMMITMENTS,
     DRIFT,
     EVIDENCE,
+    EVIDENCE_LOOKS,
     EVIDENCE_SAMPLES,
     MERGED_REPORTS,
+    MODEL_FILES,
     RANKINGS,
     RUN_SAMPLES,
     SOURCES,
@@ -157,6 +160,16 @@ def _served(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _receipts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, a run did not write down what it was bound to, nor evidence what it had been. What
+    stands today is what the last look left."""
+    for contract in (COMMITMENTS, MODEL_FILES, EVIDENCE_LOOKS):
+        connection.execute(create_table_sql(contract))
+    connection.execute(
+        "INSERT OR IGNORE INTO evidence_looks SELECT evidence_id, run_id, state FROM evidence"
+    )
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -175,6 +188,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _sealed,
     _hosted,
     _served,
+    _receipts,
 )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from expectations.contracts import RELEASES
+from expectations.contracts import MODEL_FILES, RELEASES
 from tasks.model.canonical import writable
 from tasks.model.release import Release
 from tasks.store.db.connection import Store
@@ -48,3 +48,22 @@ def read_releases(store: Store, digests: Sequence[str]) -> dict[str, Release]:
     """By digest, of those that are in the store."""
     releases = (read_release(store, digest) for digest in digests)
     return {release.digest: release for release in releases if release is not None}
+
+
+def save_model_files(store: Store, model_digest: str, files: Mapping[str, str]) -> None:
+    """File name → sha256. The digest of the model fixes them."""
+    rows = [
+        {"model_digest": model_digest, "name": name, "digest": digest}
+        for name, digest in files.items()
+    ]
+    store.insert(MODEL_FILES, rows, existing="keep")
+
+
+def read_model_files(store: Store, model_digest: str) -> dict[str, str]:
+    """None are known of a model that cannot be seen, or that an earlier build resolved."""
+    return dict(
+        store.rows(
+            "SELECT name, digest FROM model_files WHERE model_digest = ? ORDER BY name",
+            [model_digest],
+        )
+    )

@@ -1,0 +1,112 @@
+"""The files of receipts in the state folder: written whole, added to, never lost.
+
+receipts/RUN.receipt.json            the receipt
+receipts/RUN.test-result.json        the same verdict as in-toto's test result; of further
+                                     challengers RUN.test-result-ROLE.json
+receipts/KEY.pub                     the public key that they are checked by
+receipts/history/RUN.receipt.N.json  a receipt before its N-th addition; RUN.receipt.refused.json
+                                     one that was found to be none of this run
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import StoreError
+from tasks.receipts.checking import checked, differs_from, keys_beside
+from tasks.receipts.envelope import RefusedError, sealed
+from tasks.receipts.facts import Facts
+from tasks.receipts.keys import public_name, public_pem, signing_key
+from tasks.receipts.statement import Statement, as_test_result, receipt
+from tasks.settings import Settings
+from tasks.store.folder import write_once, write_whole
+
+_FOLDER = "receipts"
+_HISTORY = "history"
+
+
+def receipt_path(home: Path, run_id: str) -> Path:
+    return home / _FOLDER / f"{run_id}.receipt.json"
+
+
+def write_receipt(settings: Settings, facts: Facts) -> Path:
+    """Of a decided run. One that stands there already and says the same of the run stays, with what
+    was added to it; one that does not, or that nobody signed, goes into the history. Raises
+    StoreError where it cannot be written, UsageError for a key that is none."""
+    signer = signing_key(settings)
+    path = receipt_path(settings.home_path, facts.run_id)
+    made = receipt(facts)
+    results = {
+        path.with_name(f"{facts.run_id}.{_result_name(facts, role)}.json"): as_test_result(
+            facts, role
+        )
+        for role in facts.verdicts
+    }
+    try:
+        _make_folder(path.parent)
+        write_whole(path.with_name(public_name(signer.public_key)), public_pem(signer.public_key))
+        for file, statement in results.items():
+            write_whole(file, sealed(statement, signer))
+        if not _says(path, made):
+            if path.exists():
+                _make_folder(path.parent / _HISTORY)
+                path.replace(path.parent / _HISTORY / f"{facts.run_id}.receipt.refused.json")
+            write_whole(path, sealed(made, signer))
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    return path
+
+
+def _result_name(facts: Facts, role: str) -> str:
+    return "test-result" if role == facts.leading else f"test-result-{role}"
+
+
+def _says(path: Path, made: Statement) -> bool:
+    try:
+        return differs_from(made, read_own(path), is_signed=True) is None
+    except (OSError, RefusedError):
+        return False
+
+
+def read_own(path: Path) -> Statement:
+    """A receipt of a state folder, by the keys that lie beside it. Raises OSError, RefusedError."""
+    return checked(path.read_bytes(), keys_beside(path)).statement
+
+
+def add_reproduction(settings: Settings, facts: Facts, entry: Mapping[str, Any]) -> Path:
+    """Another line of `reproduction`, signed anew; the receipt as it was goes into the history.
+    Raises StoreError as above."""
+    from filelock import FileLock
+
+    path = write_receipt(settings, facts)
+    try:
+        with FileLock(settings.home_path / "receipts.lock"):
+            before = path.read_bytes()
+            statement = read_own(path)
+            predicate = statement["predicate"]
+            entries = [*predicate["reproduction"], dict(entry)]
+            history = path.parent / _HISTORY
+            _make_folder(history)
+            kept = history / f"{facts.run_id}.receipt.{len(entries)}.json"
+            with suppress(FileNotFoundError):  # of a process that was killed here
+                kept.unlink()
+            write_once(kept, before)
+            added = {**statement, "predicate": {**predicate, "reproduction": entries}}
+            write_whole(path, sealed(added, signing_key(settings)))
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    return path
+
+
+def _make_folder(folder: Path) -> None:
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"the receipt cannot be written: {error.strerror or error}", received=str(path)
+    )

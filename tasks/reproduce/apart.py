@@ -1,0 +1,64 @@
+"""A state folder of its own for a re-execution: nothing that is recorded is written over."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from tasks.errors import StoreError, UsageError
+from tasks.settings import Settings
+from tasks.store.folder import is_alive
+
+_PREFIX = ".reproducing-"
+
+
+class SettingsApart(Settings):
+    """Settings as they were written down, with a state folder that no variable moves. Their files
+    are not read anew: the keys of suites in files are among the values."""
+
+    @property
+    def home_path(self) -> Path:
+        return Path(self.home)
+
+
+def settings_apart(values: Mapping[str, Any], today: Settings, home: Path) -> SettingsApart:
+    """What may run code is for today's settings to say; paths are from their folder on. Raises
+    UsageError for settings that this build does not know any more."""
+    validation = {**values.get("validate", {}), "data_docs": False}
+    allowed = bool(values.get("allow_code_execution")) and today.allow_code_execution
+    changed = {"validate": validation, "allow_code_execution": allowed, "home": str(home)}
+    try:
+        return SettingsApart.model_validate({**values, **changed, "base": today.base})
+    except ValidationError as error:
+        (first, *_) = error.errors(include_url=False, include_input=False)
+        raise UsageError(
+            "the settings that the run was bound to are none of this build",
+            received=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            next="install the build that the receipt names, and reproduce with that",
+        ) from None
+
+
+@contextmanager
+def folder_apart(home: Path) -> Iterator[Path]:
+    """Gone when the block ends; those of killed processes go too. Raises StoreError."""
+    try:
+        for left in home.glob(f"{_PREFIX}*"):
+            if not is_alive(left.name.removeprefix(_PREFIX).partition("-")[0]):
+                shutil.rmtree(left, ignore_errors=True)
+        apart = home / f"{_PREFIX}{os.getpid()}-{uuid4().hex[:8]}"
+        apart.mkdir(mode=0o700)
+    except OSError as error:
+        raise StoreError(
+            f"there is no room to execute a run again: {error.strerror}", received=str(home)
+        ) from None
+    try:
+        yield apart
+    finally:
+        shutil.rmtree(apart, ignore_errors=True)
