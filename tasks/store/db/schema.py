@@ -8,7 +8,9 @@ from contextlib import suppress
 import duckdb
 
 from expectations.contracts import (
+    ALIASES,
     ALL_TABLES,
+    AUDIT,
     DRIFT,
     EVIDENCE,
     EVIDENCE_SAMPLES,
@@ -157,6 +159,12 @@ def _served(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _promotion(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, the champion was what flywheel.toml names."""
+    for contract in (ALIASES, AUDIT):
+        connection.execute(create_table_sql(contract))
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -175,6 +183,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _sealed,
     _hosted,
     _served,
+    _promotion,
 )
 
 
