@@ -341,7 +341,8 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     recorded = outcome.receipt("record")
     if recorded and recorded.notes.get("compare_url_path"):
         shown += mlflow_page(settings, recorded.notes["compare_url_path"], option)
-    if recorded and outcome.may_ship:
+    champion, *challengers = outcome.releases.values() or ("",)
+    if recorded and outcome.may_ship and challengers != [champion]:
         shown.append(("promote", f"flywheel promote {outcome.run_id}{option}"))
     return shown
 

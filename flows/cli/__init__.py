@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import people, results, setup, stages, state, suites
+from flows.cli import audit, people, releases, results, setup, stages, state, suites
 
 app = typer.Typer(
     name="flywheel",
@@ -21,8 +21,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From production LLM logs to a trustworthy answer: may this release ship?",
 )
-for each in (stages, results, people):
+for each in (stages, results, releases):
     app.add_typer(each.app)
+app.add_typer(releases.release, name="release", rich_help_panel=releases.PANEL)
+app.add_typer(releases.prompt, name="prompt", rich_help_panel=releases.PANEL)
+app.add_typer(audit.app, name="audit", rich_help_panel=releases.PANEL)
+app.add_typer(people.app)
 app.add_typer(suites.app, name="suite", rich_help_panel="Suites, labels and judges")
 for each in (state, setup):
     app.add_typer(each.app)

@@ -18,6 +18,7 @@ from tasks.report import note, page, plot
 from tasks.report.standings import standings
 from tasks.run import Run
 from tasks.store.control import ledger
+from tasks.store.control.aliases import promoted_releases
 from tasks.tracking.publish import Links, Pages, Published, publish
 
 STAGE = "record"
@@ -27,12 +28,14 @@ def record(run: Run) -> Receipt:
     """Raises StoreError where the run has no verdict or MLflow does not answer (transient)."""
     with run.open_store() as store:
         turn = read_turn(store, run.run_id, run.seeds, installed_versions())
+        promoted = promoted_releases(store)
     folder = pages_of(run.settings, run.run_id)
     published = publish(
         run.settings,
         turn,
         draw=lambda links: _write_pages(turn, folder, links),
         on_progress=lambda done, total, note: run.progress(STAGE, done, total, note),
+        promoted=promoted,
     )
     receipt = _receipt(run, turn, published, folder / "report.html")
     with run.open_store() as store, store.transaction():

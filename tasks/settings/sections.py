@@ -41,6 +41,7 @@ from tasks.settings.hosted import (
     Variable,
 )
 from tasks.settings.judges import JudgeName, JudgeSettings
+from tasks.settings.promotion import PromotionSettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
 from tasks.settings.suite_files import ENDING, ITEMS
@@ -561,7 +562,9 @@ class Settings(Section):
     logs: tuple[str, ...] = Field(
         (), strict=False, description="log files: paths, patterns or addresses"
     )
-    champion: str = Field("", description="release in production")
+    champion: str = Field(
+        "", description="release in production, until one is promoted ([releases](releases.md))"
+    )
     challenger: Annotated[
         str | Annotated[tuple[str, ...], Field(strict=False)], BeforeValidator(_names)
     ] = Field("", description="release that asks to ship, or a list of several")
@@ -585,6 +588,8 @@ class Settings(Section):
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
     # of no digest: it changes no result
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    # of no digest: who is told changes no result
+    promotion: PromotionSettings = Field(default_factory=PromotionSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -626,6 +631,7 @@ class Settings(Section):
         left_out: Any = {
             "allow_code_execution": True,
             "retention": True,
+            "promotion": True,
             "review": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env"}},
