@@ -505,6 +505,33 @@ RUN_SAMPLES = TableContract(
 )
 
 #: written anew by every judgement, so it is no table of the schema
+ALIASES = TableContract(
+    "aliases",
+    "which release is champion, and which was before it: moved by promotion and rollback alone",
+    (
+        _c("alias", "VARCHAR", "champion or previous", False),
+        _c("release", "VARCHAR", "its name in flywheel.toml when it was promoted", False),
+        _c("release_digest", "VARCHAR", "the release as it was judged", False),
+        _c("run_id", "VARCHAR", "run whose verdict allowed it; NULL: life began with it"),
+        _c("since", "TIMESTAMP", "when the alias came to point at it, UTC", False),
+    ),
+    key=("alias",),
+)
+AUDIT = TableContract(
+    "audit",
+    "who moved the champion, when and why: appended to, each row with the hash of the one before",
+    (
+        _c("seq", "BIGINT", "1, 2, 3, … without a gap", False),
+        _c("at", "TIMESTAMP", "when, UTC", False),
+        _c("by", "VARCHAR", "who", False),
+        _c("action", "VARCHAR", "promote, rollback, told or untold", False),
+        _c("subject", "VARCHAR", "the release; of told and untold: who was to hear of it", False),
+        _c("details", "JSON", "canonical JSON: releases, run, verdict, override, reason", False),
+        _c("previous_hash", "VARCHAR", "hash of the row before; empty in the first", False),
+        _c("hash", "VARCHAR", "sha256 over the canonical JSON of all columns above", False),
+    ),
+    key=("seq",),
+)
 BATCH_PROFILE = TableContract(
     "batch_profile",
     "what the calls judged last are like as a whole: one row",
@@ -545,4 +572,6 @@ ALL_TABLES = (
     EVIDENCE_SAMPLES,
     EVIDENCE_LOOKS,
     RUN_SAMPLES,
+    ALIASES,
+    AUDIT,
 )

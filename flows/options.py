@@ -30,6 +30,11 @@ OneSuite = Annotated[str, typer.Option("--suite", help="one suite [default: all]
 OneChallenger = Annotated[
     str, typer.Option("--challenger", help="of several [default: the leading one]")
 ]
+By = Annotated[
+    str,
+    typer.Option("--by", help="who does this [default: FLYWHEEL_USER, else who is logged in]"),
+]
+Expires = Annotated[str, typer.Option("--expires", metavar="DAY", help="the last day it holds")]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="run, or its beginning [default: the last]")
 ]

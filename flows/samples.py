@@ -71,6 +71,14 @@ def _answer(
         return Text(visible(f"(no answer: {answer.error or 'there is no completion'})"))
     if not answer.text:
         return Text("(empty)")
+    return marked(role, pieces, is_terminal=is_terminal).append(_left_out(left_out))
+
+
+def marked(role: str, pieces: Sequence[Piece], *, is_terminal: bool) -> Text:
+    """A text with what the other one does not have: of the champion as taken out, of the challenger
+    as put in."""
+    from rich.text import Text
+
     text = Text()
     before, after = ("", "") if is_terminal else _MARKS[role]
     for piece in pieces:
@@ -78,7 +86,7 @@ def _answer(
             text.append(f"{before}{visible(piece.text)}{after}", style=_STYLES[role])
         else:
             text.append(visible(piece.text))
-    return text.append(_left_out(left_out))
+    return text
 
 
 def _left_out(num_chars: int) -> str:

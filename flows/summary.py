@@ -288,7 +288,7 @@ def _evaluate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     yield "completions", text + (f", {speed:,.0f} tokens/s" if computed and speed else "")
     for name, told in notes.get("hosted", {}).items():
         yield from _hosted_facts(name, told)
-    for caution in notes.get("cautions", ()):
+    for caution in (*notes.get("cautions", ()), *notes.get("of_champion", ())):
         yield "caution", caution
 
 
@@ -337,14 +337,17 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     docs = settings.home_path / "data-docs" / "index.html"
     if docs.exists():
         shown.append(("data docs", docs.as_uri()))
+    here = Path.cwd()
+    shortest = config.relative_to(here) if config.is_relative_to(here) else config
+    option = f" --config {shortest}" if config.parent != here else ""
     recorded = outcome.receipt("record")
     if recorded and recorded.notes.get("compare_url_path"):
-        here = Path.cwd()
-        shortest = config.relative_to(here) if config.is_relative_to(here) else config
-        option = f" --config {shortest}" if config.parent != here else ""
         shown += mlflow_page(settings, recorded.notes["compare_url_path"], option)
     if recorded and recorded.notes.get("receipt"):
         shown.append(("receipt", recorded.notes["receipt"]))
+    champion, *challengers = outcome.releases.values() or ("",)
+    if recorded and outcome.may_ship and challengers != [champion]:
+        shown.append(("promote", f"flywheel promote {outcome.run_id}{option}"))
     return shown
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from flows.options import Options
 from flows.stages import place_of, stage_function, stages_of
 from tasks.answering.journal import fold
+from tasks.champion import champion_in_force
 from tasks.errors import FlywheelError, StoreBusyError, StoreError, UsageError
 from tasks.model.answer import Role
 from tasks.model.commitment import Commitment
@@ -44,6 +45,8 @@ from tasks.store.held.raw_key import sealed_elsewhere
 SCHEMA = "flywheel/verdict/1"
 #: a century: nothing in a store is as old
 _FOR_EVER_DAYS = 36_525.0
+#: stages to which it matters which release is champion
+_OF_RELEASES = {"plan", "evaluate", "noise", "gate"}
 
 Execute = Callable[[str, Run], Receipt]
 
@@ -316,11 +319,19 @@ def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outc
     )
 
 
-def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) -> RunRequest:
-    """What was asked, with the settings standing in for what was not said.
+def request_from(
+    settings: Settings,
+    options: Options,
+    stages: tuple[str, ...],
+    *,
+    champion_of: Callable[[Settings], str] = champion_in_force,
+) -> RunRequest:
+    """What was asked, with the settings standing in for what was not said, and the release that was
+    promoted for the champion.
 
     Patterns given here are relative to the working folder, those of flywheel.toml to that file.
     Raises UsageError for a window that is none; what the stages need is checked by tasks.preflight.
+    `champion_of` is asked where they ask releases and no champion was said.
     """
     window(options.since, options.until, utc_now())
     said = tuple(
@@ -330,7 +341,9 @@ def request_from(settings: Settings, options: Options, stages: tuple[str, ...]) 
     declared = (
         pattern if is_url(pattern) else str(settings.path(pattern)) for pattern in settings.logs
     )
-    champion = options.champion or settings.champion
+    asks_releases = bool(_OF_RELEASES & set(stages))
+    in_force = champion_of(settings) if asks_releases and not options.champion else ""
+    champion = options.champion or in_force or settings.champion
     challengers = tuple(options.challenger or ()) or settings.challengers
     if "evaluate" in stages and not options.challenger:
         challengers = _with_successor(settings, champion, challengers)

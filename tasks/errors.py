@@ -3,6 +3,7 @@
     FlywheelError            what, received, allowed, next command; exit code 4
     ├── UsageError           wrong argument, setting, file or release        exit code 2
     │   └── ConfigurationError     several of them, each by its key          exit code 2
+    ├── HeldError            what was asked for is not done, for a reason    exit code 1
     ├── DataError            the data failed validation as a whole           exit code 3
     └── StoreError           a store does not answer or is held              exit code 4
         ├── StoreMemoryError       what it was to take needs more memory         exit code 4
@@ -82,6 +83,10 @@ class ConfigurationError(UsageError):
             allowed=first.error.allowed,
             next=more if problems[1:] else first.error.next,
         )
+
+
+class HeldError(FlywheelError):
+    exit_code = 1
 
 
 class DataError(FlywheelError):

@@ -69,7 +69,12 @@ NOT_RUN = {
     "--device auto --tasks arc_easy": "lm-eval fetches its task",
 }
 #: exit codes that the pages promise where it is not 0 alone (docs/commands.md#exit-codes)
-PROMISED = {"run": {0, 1}, "judge-runs": {0, 1}, "judge": {1}, "suite leaks": {1}}
+PROMISED = {
+    "run": {0, 1}, "judge-runs": {0, 1}, "judge": {1}, "suite leaks": {1},
+    "promote": {0, 1}, "rollback": {0, 2},  # as the verdict is, and whether anything was promoted
+}  # fmt: skip
+#: commands that have commands
+GROUPS = ("suite", "release", "prompt", "audit")
 #: options of other programs that the pages speak of
 OF_OTHERS = {"--log_samples": "lm-eval"}
 #: calls in Python that are not run, and why
@@ -161,7 +166,7 @@ def _typed(command: str, folder: Path) -> str:
 
 
 def _run(words: list[str], folder: Path) -> str:
-    names = " ".join(words[: 1 + (words[0] == "suite")])
+    names = " ".join(words[: 1 + (words[0] in GROUPS)])
     where = folder / ("empty" if names == "init" else "application")  # it writes into a new one
     if names == "run":
         words = [*words, "--inline"]

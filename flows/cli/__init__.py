@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import people, receipts, results, setup, stages, state, suites
+from flows.cli import audit, people, receipts, releases, results, setup, stages, state, suites
 
 app = typer.Typer(
     name="flywheel",
@@ -24,8 +24,12 @@ app = typer.Typer(
 for each in (stages, results):
     app.add_typer(each.app)
 app.add_typer(receipts.receipt, name="receipt", rich_help_panel="Results")
-for each in (receipts, people):
+for each in (receipts, releases):
     app.add_typer(each.app)
+app.add_typer(releases.release, name="release", rich_help_panel=releases.PANEL)
+app.add_typer(releases.prompt, name="prompt", rich_help_panel=releases.PANEL)
+app.add_typer(audit.app, name="audit", rich_help_panel=releases.PANEL)
+app.add_typer(people.app)
 app.add_typer(suites.app, name="suite", rich_help_panel="Suites, labels and judges")
 for each in (state, setup):
     app.add_typer(each.app)

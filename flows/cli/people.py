@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Config, Json, OneChallenger, OneSuite, RunId
+from flows.options import By, Config, Expires, Json, OneChallenger, OneSuite, RunId
 
 app = typer.Typer()
 command = partial(app.command, rich_help_panel="Suites, labels and judges")
@@ -17,7 +17,7 @@ command = partial(app.command, rich_help_panel="Suites, labels and judges")
 def review(
     run_id: RunId = "",
     suite: OneSuite = "",
-    by: Annotated[str, typer.Option("--by", help="who reviews [default: who is logged in]")] = "",
+    by: By = "",
     web: Annotated[bool, typer.Option("--web", help="as a page on this machine")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="of --web; 0: any")] = 0,
     status: Annotated[
@@ -62,9 +62,7 @@ def pin(
     ] = "",
     why: Annotated[str, typer.Option("--why", help="for whoever meets the pin later")] = "",
     owner: Annotated[str, typer.Option("--owner", help="[default: the suite's]")] = "",
-    expires: Annotated[
-        str, typer.Option("--expires", metavar="DAY", help="the last day it holds")
-    ] = "",
+    expires: Expires = "",
     suite: Annotated[str, typer.Option("--suite", help="[default: by the task of the call]")] = "",
     target: Annotated[
         str, typer.Option("--target", help="the right answer [default: as people gave it]")

@@ -8,6 +8,7 @@ from flows.options import Options
 from flows.stages import STAGES
 from flows.terminal import print_json
 from flows.turn import request_from
+from tasks.champion import champion_as_far_as_known, champion_cautions
 from tasks.curate.cautions import reviews_due
 from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.model.visible import one_line
@@ -21,7 +22,11 @@ def check(*, config: str | None, as_json: bool) -> int:
     cautions: list[str] = []
     if not problems:
         settings = read_settings(config)
-        cautions = [*told_before(settings), *reviews_due(settings.suites, datetime.now(UTC).date())]
+        cautions = [
+            *champion_cautions(settings),
+            *told_before(settings),
+            *reviews_due(settings.suites, datetime.now(UTC).date()),
+        ]
     if as_json:
         objects = [problem.to_dict() for problem in problems]
         told = {"problems": objects, "cautions": cautions, "success": not problems}
@@ -40,7 +45,9 @@ def problems_of(config: str | None) -> tuple[Problem, ...]:
     try:
         settings = read_settings(config)
         every_stage = tuple(stage.name for stage in STAGES)
-        request = request_from(settings, Options(config=config), every_stage)
+        request = request_from(
+            settings, Options(config=config), every_stage, champion_of=champion_as_far_as_known
+        )
     except ConfigurationError as error:
         return error.problems
     except UsageError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flows.commands.turn import no_such_run
 from tasks.errors import UsageError
 from tasks.model.answer import Role
@@ -50,9 +52,15 @@ def last_decided(settings: Settings, run_id: str, *, undecided: str) -> tuple[Ru
 def role_of(run: Run, turn: Turn, challenger: str, *, next: str) -> Role:
     """The part that a challenger played in the run; of none named the leading one. Raises
     UsageError for one that the run did not judge."""
+    return role_named(run.request, turn.verdicts, challenger, next=next)
+
+
+def role_named(request: RunRequest, judged: Iterable[Role], challenger: str, *, next: str) -> Role:
+    """The same of the roles that were judged, the leading one first."""
+    roles = list(judged)
     if not challenger:
-        return turn.leading
-    named = {run.request.releases[role]: role for role in turn.verdicts}
+        return roles[0]
+    named = {request.releases[role]: role for role in roles}
     if challenger not in named:
         raise UsageError(
             "the run judged no such challenger",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
+from flows.said import last_day
 from flows.terminal import Table, console, print_json, print_table
 from tasks.curate.pins import Pin, add_pin, pins_path, read_pins
 from tasks.curate.task import read_suites, target_resolver
@@ -38,7 +39,7 @@ def pin(
     if not why.strip():
         raise UsageError("a pin needs a reason, for whoever meets it later", next="--why 'TEXT'")
     today = datetime.now(UTC).date()
-    day = _day(expires, today)
+    day = last_day(expires, today, "pin") if expires else None
     with Store.open(settings.store_path, read_only=True) as store:
         call = _call(store, request_id)
     resolver = target_resolver(settings, read_suites(settings), use_logged=False)
@@ -77,18 +78,6 @@ def pin(
         until = f" · holds until {day}" if day else ""
         print(one_line(f"{path}{until} · next: flywheel run"))
     return 0
-
-
-def _day(text: str, today: date) -> date | None:
-    if not text:
-        return None
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise UsageError("--expires wants a day", received=text, allowed="2027-03-01") from None
-    if day < today:
-        raise UsageError("the pin would have expired before it holds", received=text)
-    return day
 
 
 def _call(store: Store, request_id: str) -> LoggedCall:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.commands.decided import last_decided, role_of
+from flows.said import who
 from flows.terminal import Table, console, print_json, print_table
 from tasks.errors import StoreError, UsageError
 from tasks.model.turn import Turn
@@ -19,7 +20,7 @@ from tasks.model.visible import one_line, visible
 from tasks.report.selection import Selection, select
 from tasks.report.wording import interval, message_text, percent, points
 from tasks.review.estimate import FEWEST_PAIRS, ByPeople, between_people, by_people
-from tasks.review.labels import Labels, add_label, check_name, read_labels
+from tasks.review.labels import Labels, add_label, read_labels
 from tasks.review.queue import Pair, queue
 from tasks.review.session import Question, Session, choices
 from tasks.review.sheet import judge_labels, read_sheet, rows, text_of
@@ -71,7 +72,7 @@ def review(asked: Asked, *, config: str | None, as_json: bool) -> int:
         _write(Path(asked.for_judge), "".join(json.dumps(one) + "\n" for one in found))
         print(one_line(f"{len(found):,} labels in {asked.for_judge}: [judges.NAME] labels = FILE"))
         return 0
-    by = check_name(asked.by or _user())
+    by = who(asked.by)
     if asked.export:
         return _export(Path(asked.export), pairs, read_labels(folder), by)
     if asked.bring:
@@ -87,16 +88,6 @@ def _turn(settings: Settings, asked: Asked) -> Turn:
         settings, asked.run_id, undecided="the run has no verdict, so it has no answers to look at"
     )
     return turn.pair(role_of(run, turn, asked.challenger, next="flywheel review"))
-
-
-def _user() -> str:
-    """Who is at work, as the machine knows them."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        raise UsageError("nobody knows who you are", next="--by NAME") from None
 
 
 def _ask(session: Session, folder: Path) -> int:

@@ -15,6 +15,7 @@ from tasks.answering.compute import Work, compute
 from tasks.answering.hosted import hosted_notes
 from tasks.answering.judging import Judged, score_all
 from tasks.answering.needs import Need
+from tasks.champion import cautions_in
 from tasks.errors import UsageError
 from tasks.evaluate.stopping import Stopping
 from tasks.evidence.stopping import in_turn
@@ -23,6 +24,7 @@ from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
 from tasks.model.sample import Sample
 from tasks.releases.memory import MEMORY_FILE, Memory
+from tasks.releases.promotion import CHAMPION
 from tasks.releases.replaced import Asked, sentences
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.run import Run
@@ -31,6 +33,7 @@ from tasks.scoring.suites import also_instruments, instruments, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store import Store
 from tasks.store.control import ledger
+from tasks.store.control.aliases import read_aliases
 from tasks.store.evals import answers as table
 from tasks.store.evals import samples as eval_sets
 from tasks.store.evals.releases import save_model_files, save_release
@@ -80,6 +83,7 @@ def evaluate(run: Run) -> Receipt:
             for model_digest, digests_of_files in files.items():
                 save_model_files(store, model_digest, digests_of_files)
             ledger.set_run_keys(store, run.run_id, keys)
+        of_champion = _of_champion(store, run, releases)
     stopping = Stopping(run, STAGE, keys, rules, samples, wanted) if may_stop else None
     work = _answer(run, wanted, needs.missing(wanted, known), stopping)
     asked = _asked(stopping) if stopping is not None and stopping.stops else None
@@ -94,9 +98,18 @@ def evaluate(run: Run) -> Receipt:
             eval_sets.keep_samples_of_run(store, run.run_id, asked)
         receipt = _receipt(store, run, eval_set, releases, judged, work, judges, stopping)
         told = {"cautions": _replaced(distinct, samples)}
+        told |= {"of_champion": of_champion} if of_champion else {}
         receipt = replace(receipt, notes={**receipt.notes, **told})
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+def _of_champion(store: Store, run: Run, releases: Mapping[Role, ResolvedRelease]) -> list[str]:
+    """What should be looked at of the release that was promoted."""
+    promoted = read_aliases(store).get(CHAMPION)
+    is_asked = promoted is not None and promoted.release == run.request.champion
+    resolved = releases[CHAMPION].record() if is_asked else None
+    return cautions_in(store, run.settings, resolved)
 
 
 def _replaced(releases: Sequence[ResolvedRelease], samples: Sequence[Sample]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from tasks.model.verdict import Verdict
+
 
 @dataclass(frozen=True, slots=True)
 class Decided:
@@ -20,3 +22,14 @@ class Decided:
     num_challengers: int
     suites: frozenset[str]
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PairVerdict:
+    """What a run decided on two releases, by their digests."""
+
+    run_id: str
+    verdict: Verdict
+    champion_digest: str
+    challenger_digest: str
+    decided_at: datetime

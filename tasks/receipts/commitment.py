@@ -27,6 +27,7 @@ _LEFT_OUT: Any = {
     "logs": True,
     "mlflow": True,
     "notify": True,
+    "promotion": True,
     "retention": True,
     "retirement_days": True,
     "review": True,

@@ -23,6 +23,7 @@ from tasks.report import index, note, page, plot
 from tasks.report.standings import standings
 from tasks.run import Run
 from tasks.store.control import ledger
+from tasks.store.control.aliases import promoted_releases
 from tasks.store.control.history import read_history
 from tasks.tracking.publish import Links, Pages, Published, publish
 
@@ -34,6 +35,7 @@ def record(run: Run) -> Receipt:
     with run.open_store() as store:
         turn = read_turn(store, run.run_id, run.seeds, installed_versions())
         facts = read_facts(store, run.run_id)
+        promoted = promoted_releases(store)
     receipt_file = write_receipt(run.settings, facts)
     folder = pages_of(run.settings, run.run_id)
     published = publish(
@@ -41,6 +43,7 @@ def record(run: Run) -> Receipt:
         turn,
         draw=lambda links: _write_pages(turn, folder, links, receipt_file),
         on_progress=lambda done, total, note: run.progress(STAGE, done, total, note),
+        promoted=promoted,
     )
     _write_index(run)
     receipt = _receipt(run, turn, published, folder / REPORT, receipt_file)

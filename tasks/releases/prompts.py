@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -71,6 +71,13 @@ class PromptSet:
         """sha256 over the contents; where the files lie and how they are written is left out."""
         text = json.dumps(self.to_value(), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def prompt_text(messages: Sequence[Mapping[str, Any]] | None) -> str:
+    """A prompt as people read it, of its JSON value."""
+    if messages is None:
+        return "(as logged)"
+    return "\n".join(f"[{message['role']}] {message['content']}" for message in messages)
 
 
 AS_LOGGED = PromptSet(MappingProxyType({DEFAULT: None}), "as logged")

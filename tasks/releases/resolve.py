@@ -25,7 +25,7 @@ from tasks.errors import FlywheelError, UsageError
 from tasks.exhausted import exhausted
 from tasks.model.guardrail import Price
 from tasks.model.release import Release
-from tasks.releases.memory import Memory
+from tasks.releases.memory import MEMORY_FILE, Memory, NotKnownError, Remembered
 from tasks.releases.prompts import AS_LOGGED, PromptSet, load_prompts
 from tasks.releases.source import EngineSource, HostedSource, Source, share_processors
 from tasks.settings import CONFIG_NAME, EngineSettings, ReleaseSettings, SamplingSettings, Settings
@@ -68,6 +68,18 @@ class ResolvedRelease:
 def resolve_release(name: str, settings: Settings, memory: Memory) -> ResolvedRelease:
     """Find model and prompts of a release. Raises UsageError naming what is wrong with it."""
     return resolve_declared(name, settings.release(name), settings, memory)
+
+
+def resolve_known(name: str, settings: Settings) -> ResolvedRelease | None:
+    """The same at once: None where a model would have to be read or fetched, or the engine asked,
+    to tell. Raises UsageError as it does."""
+    declared = settings.release(name)
+    if not declared.api and find_local_model(name, declared, settings) is None:
+        return None
+    try:
+        return resolve_release(name, settings, Remembered(settings.home_path / MEMORY_FILE))
+    except NotKnownError:
+        return None
 
 
 def resolve_declared(

@@ -75,10 +75,10 @@ def label_of(record: Mapping[str, Any], where: str) -> Label:
 
 
 def check_name(name: str, where: str = "") -> str:
-    """The name of a reviewer. Raises UsageError for what could not be the name of a file."""
+    """The name of a person. Raises UsageError for what could not be the name of a file."""
     if not _NAME.fullmatch(name) or name.strip(". ") != name:
         raise UsageError(
-            "the name of a reviewer cannot be used",
+            "the name of a person cannot be used",
             received=f"{name[:80]!r}{f' in {where}' if where else ''}",
             allowed="letters, digits, blanks and . _ @ -, at most 80",
         )

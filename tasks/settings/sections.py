@@ -43,6 +43,7 @@ from tasks.settings.hosted import (
 )
 from tasks.settings.judges import JudgeName, JudgeSettings
 from tasks.settings.notices import NotifySettings
+from tasks.settings.promotion import PromotionSettings
 from tasks.settings.receipts import ReceiptsSettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
@@ -568,7 +569,9 @@ class Settings(Section):
     logs: tuple[str, ...] = Field(
         (), strict=False, description="log files: paths, patterns or addresses"
     )
-    champion: str = Field("", description="release in production")
+    champion: str = Field(
+        "", description="release in production, until one is promoted ([releases](releases.md))"
+    )
     challenger: Annotated[
         str | Annotated[tuple[str, ...], Field(strict=False)], BeforeValidator(_names)
     ] = Field("", description="release that asks to ship, or a list of several")
@@ -604,6 +607,7 @@ class Settings(Section):
         "`retires_on`; `api` (openai), `successor`, `source`",
     )  # fmt: skip
     receipts: ReceiptsSettings = Field(default_factory=ReceiptsSettings)
+    promotion: PromotionSettings = Field(default_factory=PromotionSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -649,6 +653,7 @@ class Settings(Section):
             "retention": True,
             "retirement_days": True,
             "receipts": True,
+            "promotion": True,
             "review": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env", "successor"}},

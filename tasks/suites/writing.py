@@ -119,6 +119,11 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
     if path.exists() and not force:
         raise UsageError("the file is there already", received=str(path),
                          next="name another one by --out, or replace it by --force")  # fmt: skip
+    write_whole(path, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """There whole, or as it was. Raises UsageError."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +134,7 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
-            f"the suite cannot be written: {error.strerror}", received=str(path)
+            f"the file cannot be written: {error.strerror}", received=str(path)
         ) from None
 
 
@@ -145,7 +150,7 @@ def suite_toml(
     also: Sequence[ScorerValue] = (),
 ) -> str:
     """A `[suites.NAME]` to paste."""
-    lines = [f"[suites.{_key(name)}]", f"samples = {toml(samples)}"]
+    lines = [f"[suites.{toml_key(name)}]", f"samples = {toml(samples)}"]
     if task and task != name:
         lines.append(f"task = {toml(task)}")
     if mode.name != GENERATE.name:
@@ -175,7 +180,7 @@ def suite_toml(
 
 def toml(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(str(k))} = {toml(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{toml_key(str(k))} = {toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -183,5 +188,6 @@ def toml(value: Any) -> str:
     return str(value)
 
 
-def _key(name: str) -> str:
+def toml_key(name: str) -> str:
+    """As it stands in the name of a table."""
     return name if _BARE.fullmatch(name) else toml(name)

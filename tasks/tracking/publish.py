@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from tasks.model.alias import AliasName
 from tasks.model.answer import Role
+from tasks.model.release import Release
 from tasks.model.turn import Turn
 from tasks.model.verdict import RecordedVerdict
 from tasks.settings import Settings
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from tasks.tracking.registry import Registered
 
 _BATCH_PARAMS = 100
+_NONE: Mapping[AliasName, Release] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,10 @@ def publish(
     turn: Turn,
     draw: Callable[[Links], Pages],
     on_progress: OnProgress = lambda done, total, note: None,
+    promoted: Mapping[AliasName, Release] = _NONE,
 ) -> Published:
     """Record the turn; `draw` makes the pages once the ids are known. Returns what stands there.
+    `promoted`: what the aliases of the store point at, for MLflow's to follow.
 
     Raises StoreError, transient where a server does not answer; nothing half-done counts.
     """
@@ -98,6 +104,10 @@ def publish(
         whole, leftovers = _earlier_attempts(session, turn.run_id)
         for parent_run_id in leftovers:
             _delete_attempt(session, parent_run_id)
+        if promoted:
+            from tasks.tracking.aliases import point
+
+            point(session, promoted)
         if whole is not None:
             draw(whole.links)
             return whole

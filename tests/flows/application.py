@@ -9,11 +9,13 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from typer.main import get_command
 
 from flows.cli import app
 from flows.failures import exit_code_of
@@ -48,6 +50,12 @@ scorer = "exact_match"
 role = "primary"
 owner = "support"
 """
+
+
+@cache
+def _command() -> Any:
+    """Made once: typer takes as long for it as most commands take."""
+    return get_command(app)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class Application:
                 patch.setenv(name, value)
             mask = os.umask(0o022)  # a command sets its own
             try:
-                app(arguments, prog_name="flywheel")
+                _command()(arguments, prog_name="flywheel")
             except SystemExit as ended:
                 code = ended.code
             except Exception as error:

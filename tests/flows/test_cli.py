@@ -135,6 +135,7 @@ def test_init_writes_every_key_and_what_it_writes_is_valid(tmp_path: Path):
         "gate",
         "mlflow",
         "retention",
+        "promotion",
     ):
         assert values[section].keys() == dumped[section].keys()
     assert values["releases"]["next"].keys() == dumped["releases"]["next"].keys()

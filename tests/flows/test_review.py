@@ -93,7 +93,7 @@ def test_a_spreadsheet_goes_out_and_its_labels_come_in_once(
         ({"web": True, "status": True}, "only one way"),
         ({"bring": "none.csv"}, "cannot be read"),
         ({"bring": "labels.txt"}, "ends in .csv or .jsonl"),
-        ({"by": "../x"}, "name of a reviewer"),
+        ({"by": "../x"}, "name of a person"),
         ({"suite": "oders"}, "did you mean 'orders'?"),
         ({}, "looked at on a terminal"),
     ],

@@ -69,6 +69,23 @@ def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
     assert "card" not in shown_text
 
 
+def test_a_verdict_that_ships_is_followed_by_the_command_that_promotes(outcome, tmp_path):
+    settings = parse_settings({}, base=str(tmp_path))
+
+    def told(verdict: str, champion: str = "a") -> list[str]:
+        decided = replace(outcome.decided, verdict=verdict)
+        receipts = (*outcome.receipts, Receipt("record", "r", 1, 1))
+        ended = replace(
+            outcome, receipts=receipts, verdicts={"challenger": decided},
+            releases={"champion": champion, "challenger": "b"},
+        )  # fmt: skip
+        return [command for name, command in summary.pages(ended, settings) if name == "promote"]
+
+    config = tmp_path / "flywheel.toml"
+    assert told("better") == [f"flywheel promote run-1 --config {config}"]
+    assert told("worse") == told("better", champion="b") == []
+
+
 def test_the_verdict_says_why_in_a_sentence_and_verbose_says_all(outcome, capsys):
     reasons = ("better: it wins on suite route.", "suite route: many numbers.", "noise: none.")
     floored = replace(SUITE, releases={

@@ -19,7 +19,9 @@ _MAX_BYTES = 8 * 2**20
 _PATHS = {"openai": "/models", "anthropic": "/v1/models", "gemini": "/v1beta/models"}
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """For whoever sends a key or a signature along."""
+
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
@@ -31,7 +33,7 @@ def probe(api: str, base_url: str, key: str, model: str) -> tuple[bool | None, s
     )
     where = f"{model} at {base_url}"
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=_TIMEOUT_S) as answer:
+        with urllib.request.build_opener(NoRedirect).open(request, timeout=_TIMEOUT_S) as answer:
             names = _names(answer.read(_MAX_BYTES))
     except HTTPError as error:
         if error.code in (401, 403):

@@ -11,8 +11,15 @@ from expectations.contracts import RANKINGS
 from tasks.model.answer import Role
 from tasks.model.canonical import writable
 from tasks.model.guardrail import GuardrailResult
+from tasks.model.reuse import PairVerdict
 from tasks.model.verdict import Rank, RecordedVerdict, SliceResult, SuiteResult, Verdict
 from tasks.store.db.connection import Store
+
+#: of a verdict v and its run r: the release that it is on
+CHALLENGER_DIGEST = (
+    "CASE v.role WHEN 'challenger' THEN r.challenger_digest "
+    "ELSE r.more_challengers[TRY_CAST(replace(v.role, 'challenger_', '') AS BIGINT) - 1] END"
+)
 
 
 def write_verdict(
@@ -66,6 +73,17 @@ def read_verdicts(store: Store, run_id: str) -> dict[Role, RecordedVerdict]:
             guardrails=tuple(GuardrailResult.from_json(part) for part in guardrails),
         )
     return found
+
+
+def pair_verdicts(store: Store) -> list[PairVerdict]:
+    """Every verdict on two releases that are known, in the order they were reached."""
+    rows = store.rows(
+        f"SELECT v.run_id, v.verdict, r.champion_digest, {CHALLENGER_DIGEST} AS challenger, "
+        "v.created_at FROM verdicts v JOIN runs r USING (run_id) "
+        "WHERE r.champion_digest IS NOT NULL AND challenger IS NOT NULL "
+        "ORDER BY v.created_at, v.run_id, v.role"
+    )
+    return [PairVerdict(*row) for row in rows]
 
 
 def write_ranking(store: Store, run_id: str, ranking: Sequence[Rank]) -> None:

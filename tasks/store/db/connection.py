@@ -26,7 +26,7 @@ from tasks.exhausted import out_of_memory
 from tasks.interrupts import let_signals_stop
 from tasks.store.db.copying import CONFIG, UNFINISHED, copy_tables, remove_unfinished
 from tasks.store.db.damage import explained, refuse_strange_log, unusable
-from tasks.store.db.schema import check_version, migrate, schema_version
+from tasks.store.db.schema import check_version, migrate, refuse_newer, schema_version
 from tasks.store.db.snapshot import UnsteadyError, remove_leftovers, snapshot
 
 if TYPE_CHECKING:
@@ -67,9 +67,11 @@ class Store:
         read_only: bool = False,
         lock_timeout_s: float = 5.0,
         raw_key: RawKey | None = None,
+        any_schema: bool = False,
     ) -> Iterator[Store]:
         """Open (and, unless read-only, create) the store at `path`. One that an earlier build wrote
-        is migrated, after a copy of it was put into the folder `kept`; read-only, it is refused.
+        is migrated, after a copy of it was put into the folder `kept`; read-only, it is refused,
+        but for a caller that looks itself whether a table is there (`any_schema`).
 
         Raises StoreBusyError when another process holds it (read-only: and there is no room for a
         copy), StoreError when it cannot be opened, is of another schema or, read-only, does not
@@ -80,7 +82,9 @@ class Store:
         let_signals_stop(connection)
         try:
             with afterwards(connection.close):
-                if read_only:
+                if read_only and any_schema:
+                    refuse_newer(schema_version(connection))
+                elif read_only:
                     check_version(connection)
                 else:
                     migrate(connection, lambda: _keep_copy(connection, path))

@@ -8,7 +8,9 @@ from contextlib import suppress
 import duckdb
 
 from expectations.contracts import (
+    ALIASES,
     ALL_TABLES,
+    AUDIT,
     COMMITMENTS,
     DRIFT,
     EVIDENCE,
@@ -170,6 +172,12 @@ def _receipts(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _promotion(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, the champion was what flywheel.toml names."""
+    for contract in (ALIASES, AUDIT):
+        connection.execute(create_table_sql(contract))
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -189,6 +197,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _hosted,
     _served,
     _receipts,
+    _promotion,
 )
 
 

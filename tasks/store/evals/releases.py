@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from expectations.contracts import MODEL_FILES, RELEASES
 from tasks.model.canonical import writable
 from tasks.model.release import Release
 from tasks.store.db.connection import Store
+
+_COLUMNS = "name, release_digest, model, model_digest, prompt_digest, prompts, sampling, engine"
 
 
 def save_release(store: Store, release: Release, now: datetime) -> None:
@@ -33,13 +36,33 @@ def save_release(store: Store, release: Release, now: datetime) -> None:
 
 
 def read_release(store: Store, digest: str) -> Release | None:
-    row = store.one(
-        "SELECT name, release_digest, model, model_digest, prompt_digest, prompts, sampling, "
-        "engine FROM releases WHERE release_digest = ?",
-        [digest],
+    row = store.one(f"SELECT {_COLUMNS} FROM releases WHERE release_digest = ?", [digest])
+    return None if row is None else _release(row)
+
+
+def compared_releases(store: Store) -> list[tuple[Release, datetime]]:
+    """Those that a run compared or an alias points at, with the time they were first met, the
+    newest first."""
+    rows = store.rows(
+        f"SELECT {_COLUMNS}, created_at FROM releases WHERE release_digest IN ("
+        "SELECT champion_digest FROM runs UNION SELECT challenger_digest FROM runs "
+        "UNION SELECT unnest(more_challengers) FROM runs UNION SELECT release_digest FROM aliases) "
+        "ORDER BY created_at DESC, release_digest"
     )
-    if row is None:
-        return None
+    return [(_release(row), created_at) for *row, created_at in rows]
+
+
+def releases_named(store: Store, text: str) -> list[Release]:
+    """Those whose digest begins so; of none, the newest of this name."""
+    found = store.rows(
+        f"SELECT {_COLUMNS} FROM releases WHERE starts_with(release_digest, ?) ORDER BY 2", [text]
+    ) or store.rows(
+        f"SELECT {_COLUMNS} FROM releases WHERE name = ? ORDER BY created_at DESC LIMIT 1", [text]
+    )
+    return [_release(row) for row in found]
+
+
+def _release(row: Sequence[Any]) -> Release:
     *texts, prompts, sampling, engine = row
     return Release(*texts, *(writable(json.loads(text)) for text in (prompts, sampling, engine)))
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tasks.model.canonical import writable
 from tasks.model.reuse import Decided
 from tasks.model.sample import PINNED
+from tasks.store.control.verdicts import CHALLENGER_DIGEST
 from tasks.store.db.connection import Store
 
 
@@ -23,8 +24,7 @@ def read_decided_suites(store: Store) -> list[Decided]:
     """Every verdict so far, by time."""
     rows = store.rows(
         "SELECT v.run_id, r.eval_set_digest, r.champion_digest, "
-        "CASE v.role WHEN 'challenger' THEN r.challenger_digest "
-        "ELSE r.more_challengers[TRY_CAST(replace(v.role, 'challenger_', '') AS BIGINT) - 1] END, "
+        f"{CHALLENGER_DIGEST}, "
         "concat_ws('/', r.request->>'seed', r.request->>'repeats', "
         "(SELECT count(*) FROM run_samples s WHERE s.run_id = r.run_id)), "
         "1 + coalesce(len(r.more_challengers), 0), v.suites, v.created_at "

@@ -14,11 +14,21 @@ from tasks.backends.base import Reply
 from tasks.backends.local import LocalBackend
 from tasks.errors import UsageError
 from tasks.evaluate.task import evaluate
+from tasks.model.alias import Alias
 from tasks.model.failure import Failure
 from tasks.run import Run
 from tasks.settings import Settings, parse_settings
 from tasks.store.control import ledger
-from tests.tasks.evaluate.stage import EVAL_SET, begin, rows, sample, settings_for, store_eval_set
+from tasks.store.control.aliases import point
+from tests.tasks.evaluate.stage import (
+    EVAL_SET,
+    NOW,
+    begin,
+    rows,
+    sample,
+    settings_for,
+    store_eval_set,
+)
 
 NUM = 10
 ANSWERS = (
@@ -68,6 +78,24 @@ def test_second_run_re_reads_every_completion(settings: Settings) -> None:
     assert receipt.notes["computed"] == 0
     assert receipt.notes["engines"] == []
     assert rows(settings, ANSWERS) == before
+
+
+def test_a_champion_that_changed_without_promotion_is_told(settings: Settings) -> None:
+    first = evaluate(begin(settings, "r1"))
+    assert "of_champion" not in first.notes
+    digests = dict(rows(settings, "SELECT name, release_digest FROM releases"))
+
+    def told(promoted: str, champion: str = "one") -> list[str]:
+        alias = Alias("champion", "one", digests[promoted], "r1", NOW)
+        run = begin(settings, f"of {promoted} and {champion}", champion)
+        with run.open_store() as store:
+            point(store, [alias])
+        return list(evaluate(run).notes.get("of_champion", ()))
+
+    assert told("one") == []
+    (changed,) = told("two")
+    assert "release 'one' changed without promotion: prompt" in changed
+    assert told("one", champion="two") == [], "another one for this once"
 
 
 def test_same_run_called_twice_gives_the_same_receipt_counts(settings: Settings) -> None:

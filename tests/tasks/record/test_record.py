@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import StoreError
+from tasks.model.alias import Alias
 from tasks.record.task import record
 from tasks.run import Run
 from tasks.store.control import ledger
+from tasks.store.control.aliases import point
 from tasks.tracking.publish import Links, Pages, Published, publish
 from tests.mlflow_home import home_with_mlflow
 from tests.tasks.record.stores import client, count, read, runs
-from tests.tasks.record.turns import HOSTILE, RUN_ID, fill, make_run
+from tests.tasks.record.turns import HOSTILE, NOW, RUN_ID, digest, fill, make_run
 
 _PARENTS = "tags.`flywheel.role` = 'parent'"
 
@@ -43,6 +45,26 @@ def test_a_decided_run_is_recorded_and_the_ledger_says_where(small: Run) -> None
     ]  # fmt: skip
     assert receipt.notes["compare_url_path"].startswith("/#/experiments/1/evaluation-runs?")
     assert (receipt.notes["rows_sent"], receipt.notes["rows_capped"]) == (12, 0)
+
+
+def test_the_aliases_of_mlflow_follow_those_of_the_store(small: Run) -> None:
+    """What a promotion could not tell MLflow, the next recorded run does, be it whole already."""
+    digests = {name: digest("release", name) for name in ("prod", "candidate")}
+
+    def move(champion: str, previous: str) -> dict[str, str]:
+        pair = zip(("champion", "previous"), (champion, previous), strict=True)
+        with small.open_store() as store, store.transaction():
+            point(store, [Alias(alias, name, digests[name], None, NOW) for alias, name in pair])
+        record(small)
+        mlflow = client(small.settings)
+        found = mlflow.get_registered_model("flywheel-release").aliases
+        return {
+            alias: mlflow.get_model_version("flywheel-release", version).tags["flywheel.release"]
+            for alias, version in found.items()
+        }
+
+    assert move("candidate", "prod") == {"champion": "candidate", "previous": "prod"}
+    assert move("prod", "candidate") == {"champion": "prod", "previous": "candidate"}
 
 
 def test_parent_and_children_carry_metrics_params_dataset_and_files(small: Run) -> None:

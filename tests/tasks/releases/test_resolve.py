@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,12 +15,13 @@ import engine
 from engine.identity import code_digest
 from tasks.errors import UsageError
 from tasks.releases import resolve as releases
-from tasks.releases.memory import Memory
+from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import (
     ResolvedRelease,
     find_in_package,
     release_digest,
     resolve_engine,
+    resolve_known,
     resolve_release,
     unusable_model,
 )
@@ -97,6 +99,26 @@ def test_sampling_keys_that_are_unset_leave_the_digest_as_it_was() -> None:
     assert release_digest("m", "p", declared.sampling, engine_value(CPU)) == expected
     again = SamplingSettings(max_tokens=9, top_k=7).model_dump(mode="json")
     assert SamplingSettings.model_validate(again) == SamplingSettings(max_tokens=9, top_k=7)
+
+
+def test_at_once_is_resolved_what_was_resolved_before(tmp_path: Path, tiny_model: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    settings = settings_for(tmp_path, model)
+    assert resolve_known("one", settings) is None
+    found = resolve_release("one", settings, Memory(settings.home_path / MEMORY_FILE))
+    known = resolve_known("one", settings)
+    assert known is not None
+    assert known.record() == found.record()
+    (tmp_path / "one.md").write_text("Another prompt.")  # which is read whatever is known
+    changed = resolve_known("one", settings)
+    assert changed is not None
+    assert changed.digest not in ("", found.digest)
+    os.utime(next(model.glob("*.safetensors")))
+    assert resolve_known("one", settings) is None
+    assert resolve_known("one", settings_for(tmp_path, "owner/name")) is None
+    with pytest.raises(UsageError, match="does not exist"):
+        resolve_known("one", settings_for(tmp_path, "./none"))
 
 
 @pytest.mark.parametrize("model", ["./none", "none.gguf", "nowhere", "/no/such/folder"])

@@ -55,7 +55,7 @@ def test_a_line_cut_off_by_a_crash_does_not_swallow_the_next(tmp_path: Path) -> 
         ({"value": True}, "no number"),
         ({"value": float("nan")}, "not 0 to 1"),
         ({"at": "yesterday"}, "time of a label is none"),
-        ({"by": "../../etc/x"}, "name of a reviewer"),
+        ({"by": "../../etc/x"}, "name of a person"),
         ({"answer": None}, "has no answer"),
         ({"valeu": 1}, "did you mean 'value'"),
         ({"why": 3}, "not a text"),
@@ -74,5 +74,5 @@ def test_a_wrong_line_is_named(tmp_path: Path, changes: dict[str, Any], told: st
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\nb", "x" * 81, "a\x00b", " ada"])
 def test_a_name_that_could_be_another_file_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="name of a reviewer"):
+    with pytest.raises(UsageError, match="name of a person"):
         add_label(tmp_path, _label(by=name))
