@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import people, results, setup, stages, state, suites
+from flows.cli import audit, people, results, setup, stages, state, suites
 
 app = typer.Typer(
     name="flywheel",
@@ -26,6 +26,7 @@ for each in (stages, results, people):
 app.add_typer(suites.app, name="suite", rich_help_panel="Suites, labels and judges")
 for each in (state, setup):
     app.add_typer(each.app)
+app.add_typer(audit.app, name="audit", rich_help_panel="The state folder")
 
 
 def _version(said: bool) -> None:
