@@ -41,6 +41,7 @@ from tasks.settings.hosted import (
     Variable,
 )
 from tasks.settings.judges import JudgeName, JudgeSettings
+from tasks.settings.lineage import LineageSettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
 from tasks.settings.suite_files import ENDING, ITEMS
@@ -585,6 +586,8 @@ class Settings(Section):
     mlflow: MlflowSettings = Field(default_factory=MlflowSettings)
     # of no digest: it changes no result
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    # of no digest: the same
+    lineage: LineageSettings = Field(default_factory=LineageSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -626,6 +629,7 @@ class Settings(Section):
         left_out: Any = {
             "allow_code_execution": True,
             "retention": True,
+            "lineage": True,
             "review": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env"}},
