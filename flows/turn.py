@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from flows.events import lineage_events
 from flows.options import Options
 from flows.stages import place_of, stage_function, stages_of
 from tasks.answering.journal import fold
@@ -168,7 +169,7 @@ def turn(
     The caller holds the state folder (see `hold`). A run of the same request that was killed is
     taken up after its last whole stage.
     """
-    with begun(settings, request, progress) as (run, resumed_after):
+    with begun(settings, request, progress) as (run, resumed_after), lineage_events(run):
         if "ingest" in (request.stages or stages_of("run")):
             _keep_retention(run)
         for stage in request.stages or stages_of("run"):

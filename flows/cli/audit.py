@@ -8,7 +8,9 @@ import typer
 
 from flows.options import Config, Json
 
-app = typer.Typer(no_args_is_help=True, help="Who moved the champion, when and why.")
+app = typer.Typer(
+    no_args_is_help=True, help="Who moved the champion, and what needs looking after."
+)
 
 
 @app.command()
@@ -32,3 +34,25 @@ def show(config: Config = None, as_json: Json = False) -> None:
     from flows.commands.audit import list_audit
 
     raise typer.Exit(list_audit(config=config, as_json=as_json))
+
+
+@app.command()
+def debt(
+    days: Annotated[
+        int, typer.Option("--days", min=1, help="without use until a thing counts as unused")
+    ] = 30,
+    max_age: Annotated[
+        int, typer.Option("--max-age", min=1, help="of samples and sets until they are stale, days")
+    ] = 90,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="exit code 1 where any is found")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """What nobody uses, owns or renews: suites, rules, inputs, prompts, releases and pins."""
+    from flows.commands.debt import show_debt
+
+    raise typer.Exit(
+        show_debt(days=days, max_age=max_age, strict=strict, config=config, as_json=as_json)
+    )

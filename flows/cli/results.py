@@ -192,6 +192,43 @@ def drift(
     raise typer.Exit(show_drift(run_id, config=config, as_json=as_json))
 
 
+@command()
+def lineage(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="a run, release, suite, request, log file, or the beginning of a digest or an id",
+        ),
+    ],
+    up: Annotated[bool, typer.Option("--up", help="only what it came from")] = False,
+    down: Annotated[bool, typer.Option("--down", help="only what stood on it")] = False,
+    depth: Annotated[
+        int | None, typer.Option("--depth", min=1, help="levels, at most [default: all]")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", help="where several are called so: run, release, sample, …")
+    ] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """From one thing up to the log lines it came from, and down to the verdicts on it."""
+    from flows.commands.lineage import show_lineage
+    from tasks.model.lineage import Direction
+
+    asked: list[tuple[Direction, bool]] = [("up", up or not down), ("down", down or not up)]
+    raise typer.Exit(
+        show_lineage(
+            name,
+            kind=kind,
+            directions=[direction for direction, is_asked in asked if is_asked],
+            depth=depth,
+            config=config,
+            as_json=as_json,
+        )
+    )
+
+
 @command(name="judge-runs")
 def judge_runs(
     runs: Annotated[

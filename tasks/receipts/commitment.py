@@ -24,6 +24,7 @@ from tasks.settings import Settings
 _LEFT_OUT: Any = {
     "calendar": True,
     "home": True,
+    "lineage": True,
     "logs": True,
     "mlflow": True,
     "notify": True,

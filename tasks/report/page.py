@@ -23,6 +23,7 @@ from tasks.report.also import also_scored
 from tasks.report.brief import brief
 from tasks.report.escaping import page_templates
 from tasks.report.judges import card_rows
+from tasks.report.lineage import steps
 from tasks.report.listing import (
     MAX_TEXT_CHARS,
     listing,
@@ -90,6 +91,7 @@ def render(
             ],
             to_look_at=turn.health.worst(MAX_ITEMS),
             num_to_look_at=len(turn.health.worst(len(turn.health.samples))),
+            steps=steps(turn),
             log_files=turn.log_files[:MAX_LOG_FILES],
             num_more_log_files=max(0, len(turn.log_files) - MAX_LOG_FILES),
             commands=commands.commands(turn, compare_url_path),

@@ -21,7 +21,7 @@ _OURS = {"model", "messages", "input", "prompt", "contents", "system", "stream",
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
-def _address(url: str) -> str:
+def checked_address(url: str) -> str:
     """Without what keys are hidden in, and without a slash at its end."""
     try:
         parts = urlsplit(url)
@@ -61,7 +61,7 @@ def _parameters(body: dict[str, Any]) -> dict[str, Any]:
 
 
 Parameters = Annotated[dict[str, Any], AfterValidator(_parameters)]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(checked_address)]
 Variable = Annotated[str, AfterValidator(_variable)]
 
 

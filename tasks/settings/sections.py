@@ -42,6 +42,7 @@ from tasks.settings.hosted import (
     Variable,
 )
 from tasks.settings.judges import JudgeName, JudgeSettings
+from tasks.settings.lineage import LineageSettings
 from tasks.settings.notices import NotifySettings
 from tasks.settings.promotion import PromotionSettings
 from tasks.settings.receipts import ReceiptsSettings
@@ -608,6 +609,8 @@ class Settings(Section):
     )  # fmt: skip
     receipts: ReceiptsSettings = Field(default_factory=ReceiptsSettings)
     promotion: PromotionSettings = Field(default_factory=PromotionSettings)
+    # of no digest: the same
+    lineage: LineageSettings = Field(default_factory=LineageSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -654,6 +657,7 @@ class Settings(Section):
             "retirement_days": True,
             "receipts": True,
             "promotion": True,
+            "lineage": True,
             "review": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env", "successor"}},

@@ -122,12 +122,15 @@ def _publish(
     on_progress: OnProgress,
 ) -> Published:
     from tasks.tracking import registry, rows
-    from tasks.tracking.datasets import dataset_input
+    from tasks.tracking.datasets import dataset_input, log_inputs
 
     chosen = rows.choose_rows(turn.judged, settings.mlflow.max_rows)
     ids = _create_runs(session, turn, len(chosen))
     dataset = dataset_input(turn, str(settings.store_path))
-    session.client.log_inputs(ids.mlflow_run_id, datasets=[dataset])
+    logs, num_more = log_inputs(turn)
+    session.client.log_inputs(ids.mlflow_run_id, datasets=[dataset, *logs])
+    if num_more:
+        session.client.set_tag(ids.mlflow_run_id, "flywheel.more_log_files", str(num_more))
     registered = {
         role: registry.register(session, release) for role, release in turn.releases.items()
     }
