@@ -7,7 +7,7 @@ of the same content are one prompt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -51,18 +51,27 @@ def grid(
     """Raises UsageError where a combination cannot be: a model that does not take the other
     release's quantisation, say, is found out when it is loaded."""
     (name, old), (other, new) = champion, challenger
+    keys = _keys(old, new)
 
     def mixed(parts: Sequence[str]) -> ResolvedRelease:
-        of_new = {key: getattr(new, key) for part in parts for key in PARTS[part]}
+        of_new = {key: getattr(new, key) for part in parts for key in keys[part]}
         named = f"{name} with {' and '.join(parts)} of {other}" if parts else name
         return resolve(named, old.model_copy(update=of_new))
 
     first = mixed(())
-    parts = tuple(part for part in PARTS if mixed([part]).digest != first.digest)
+    parts = tuple(part for part in keys if mixed([part]).digest != first.digest)
     made = Grid(parts, ())
     last = resolve(other, new)
     between = (mixed(made.names(cell)) for cell in range(1, 2 ** len(parts) - 1))
     return Grid(parts, (first, *between, last))
+
+
+def _keys(old: ReleaseSettings, new: ReleaseSettings) -> Mapping[str, tuple[str, ...]]:
+    """PARTS; of a model here and one behind an API the engine goes with the model, for the other
+    has none."""
+    if bool(old.api) == bool(new.api):
+        return PARTS
+    return {**PARTS, "model": PARTS["model"] + PARTS["engine"], "engine": ()}
 
 
 def change(part: str, old: ReleaseSettings, new: ReleaseSettings) -> tuple[str, str]:
