@@ -9,13 +9,16 @@ from typing import Any
 from flows.summary import VERDICTS, with_interval
 from flows.terminal import Table, console, print_json, print_pairs, print_table
 from tasks.errors import UsageError
+from tasks.model.alias import Alias
 from tasks.model.history import History, PastRun
 from tasks.record.pages import index_of, pages_of, runs_with_page
+from tasks.releases.promotion import CHAMPION
 from tasks.releases.retirement import Due, due
 from tasks.report import index, wording
 from tasks.run import utc_now
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
+from tasks.store.control.aliases import Aliases, read_aliases
 from tasks.store.control.history import read_history
 
 _SUITES = ("suite", "verdict", "difference in points", "all looks", "looks", "samples", "runs",
@@ -32,17 +35,17 @@ def show_status(num_runs: int, *, config: str | None, as_json: bool) -> int:
             "nothing has run yet", received=str(settings.home_path), next="flywheel run"
         )
     with Store.open(settings.store_path, read_only=True) as store:
-        history = read_history(store, num_runs)
+        history, aliases = read_history(store, num_runs), read_aliases(store)
     if as_json:
-        print_json(_to_object(history, settings))
+        print_json(_to_object(history, aliases, settings))
     else:
-        _print(history, settings, utc_now())
+        _print(history, aliases, settings, utc_now())
     return 0
 
 
-def _print(history: History, settings: Settings, now: datetime) -> None:
+def _print(history: History, aliases: Aliases, settings: Settings, now: datetime) -> None:
     out = console()
-    print_pairs(out, _facts(history, settings, now))
+    print_pairs(out, _facts(history, aliases, settings, now))
     if lines := index.suite_lines(history):
         rows = [
             (
@@ -63,7 +66,9 @@ def _print(history: History, settings: Settings, now: datetime) -> None:
     print_table(out, Table(_RUNS, runs, texts=("started", "challenger", "champion", "verdict")))
 
 
-def _facts(history: History, settings: Settings, now: datetime) -> list[tuple[str, str]]:
+def _facts(
+    history: History, aliases: Aliases, settings: Settings, now: datetime
+) -> list[tuple[str, str]]:
     last = history.last
     facts = [("runs", f"{history.num_runs:,}, the newest {len(history.runs):,} below")]
     if last is None or last.decided_at is None:
@@ -74,7 +79,10 @@ def _facts(history: History, settings: Settings, now: datetime) -> list[tuple[st
         facts += [("because", reason) for reason in last.reasons[:2]]
     if history.runs and history.runs[-1].error:
         facts.append(("last run failed", history.runs[-1].error))
-    champion = settings.champion if last is None else last.champion
+    if aliases:
+        facts += [(name, _pointed_at(alias, now)) for name, alias in sorted(aliases.items())]
+    promoted = aliases.get(CHAMPION)
+    champion = settings.champion if promoted is None else promoted.release
     if ending := due(settings, champion, now.date()):
         facts.append(("ends", f"{ending.sentence}{_how_far(history, ending)}"))
     if history.sets:
@@ -90,6 +98,11 @@ def _facts(history: History, settings: Settings, now: datetime) -> list[tuple[st
     if index_of(settings).exists():
         facts.append(("all reports", index_of(settings).as_uri()))
     return facts
+
+
+def _pointed_at(alias: Alias, now: datetime) -> str:
+    by = "" if alias.run_id is None else f" on run {alias.run_id}"
+    return f"{alias.release} ({alias.digest[:12]}), since {index.age(alias.since, now)}{by}"
 
 
 def _how_far(history: History, ending: Due) -> str:
@@ -115,10 +128,11 @@ def _row(run: PastRun) -> tuple[str, ...]:
     )
 
 
-def _to_object(history: History, settings: Settings) -> dict[str, Any]:
+def _to_object(history: History, aliases: Aliases, settings: Settings) -> dict[str, Any]:
     with_page = runs_with_page(settings)
     return {
         "num_runs": history.num_runs,
+        "aliases": {name: asdict(alias) for name, alias in aliases.items()},
         "last_verdict": None if history.last is None else history.last.run_id,
         "runs": [
             {

@@ -19,11 +19,13 @@ from tasks.receipts.materials import installed_versions
 from tasks.receipts.reading import read_facts
 from tasks.record.pages import REPORT, index_of, pages_of, runs_with_page, write_pages
 from tasks.record.reading import read_turn
+from tasks.releases.promotion import MOVES
 from tasks.report import index, note, page, plot
 from tasks.report.standings import standings
 from tasks.run import Run
 from tasks.store.control import ledger
 from tasks.store.control.aliases import promoted_releases
+from tasks.store.control.audit import read_audit
 from tasks.store.control.history import read_history
 from tasks.tracking.publish import Links, Pages, Published, publish
 
@@ -83,8 +85,9 @@ def _write_index(run: Run) -> None:
     """The page of all runs, with this one."""
     with run.open_store(read_only=True) as store:
         history = read_history(store, index.MAX_RUNS)
+        moves = [row for row in read_audit(store) if row.action in MOVES]
     page_of_all = index_of(run.settings)
-    html = index.render(history, runs_with_page(run.settings))
+    html = index.render(history, runs_with_page(run.settings), moves)
     write_pages(page_of_all.parent, {page_of_all.name: html.encode()})
 
 

@@ -5,10 +5,11 @@ One file beside the folders of the runs' pages, with nothing from outside and no
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tasks.model.audit import AuditRow
 from tasks.model.history import History, PastRun, same_pair_at_end
 from tasks.model.verdict import SuiteResult
 from tasks.report import trends, wording
@@ -77,8 +78,9 @@ def outcome_of(run: PastRun) -> str:
     return wording.label(run.verdict or run.state)
 
 
-def render(history: History, with_page: Collection[str]) -> str:
-    """The page. `with_page`: the runs whose own page lies in a folder of its id beside this one."""
+def render(history: History, with_page: Collection[str], moves: Sequence[AuditRow] = ()) -> str:
+    """The page. `with_page`: the runs whose own page lies in a folder of its id beside this one.
+    `moves`: rows of the audit that moved the champion, the newest last."""
     from markupsafe import Markup
 
     suites, data = trends.draw_suites(history), trends.draw_data(history)
@@ -88,6 +90,7 @@ def render(history: History, with_page: Collection[str]) -> str:
             lines=suite_lines(history),
             runs=tuple(reversed(history.runs)),
             with_page=frozenset(with_page),
+            moves=tuple(reversed(moves)),
             sets=history.sets[:MAX_SETS],
             suites_plot=Markup(suites) if suites else None,  # noqa: S704 - as of a report's plot
             data_plot=Markup(data) if data else None,  # noqa: S704

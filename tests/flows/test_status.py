@@ -9,8 +9,10 @@ import pytest
 
 from flows.commands.status import show_status
 from tasks.errors import UsageError
+from tasks.model.alias import Alias
 from tasks.record.pages import index_of, pages_of, runs_with_page, write_pages
-from tests.tasks.record.turns import HOSTILE, RUN_ID, fill, make_run
+from tasks.store.control.aliases import point
+from tests.tasks.record.turns import HOSTILE, NOW, RUN_ID, fill, make_run
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,18 @@ def test_as_one_object_with_the_pages_that_are_there(home: Path, capsys):
     pages = [run["page"] and Path(run["page"]).read_text() for run in told["runs"]]
     assert pages == ["page", None]
     assert told["runs"][0]["suites"][0]["suite"] == "tickets"
+
+
+def test_who_is_champion_since_when_and_on_which_run(home: Path, capsys):
+    run = make_run(home / ".flywheel")
+    with run.open_store() as store:
+        point(store, [Alias("champion", "prod", "ab" * 32, RUN_ID, NOW)])
+    (home / "flywheel.toml").write_text('[releases.prod]\nmodel = "m.gguf"\n')
+    show_status(10, config=str(home / "flywheel.toml"), as_json=False)
+    assert "champion      prod (abababababab), since" in capsys.readouterr().out
+    show_status(10, config=str(home / "flywheel.toml"), as_json=True)
+    told = json.loads(capsys.readouterr().out)["aliases"]["champion"]
+    assert (told["release"], told["run_id"]) == ("prod", RUN_ID)
 
 
 def test_only_so_many_runs(home: Path, capsys):

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from expectations.contracts import SPENDING
+from tasks.model.audit import chained
 from tasks.model.comparison import Interval
 from tasks.model.history import History
 from tasks.model.receipt import Receipt
@@ -187,3 +188,17 @@ def test_a_thousand_runs_are_read_in_a_second(tmp_path: Path):
         seconds = time.process_time() - began
     assert len(history.runs) == history.num_runs == 1_000
     assert seconds < 2.0
+
+
+def test_who_moved_the_champion_is_told_with_the_run_it_rests_on(history: History):
+    first = chained(None, at=NOW, by=HOSTILE, action="promote", subject="candidate",
+                    details={"run_id": _RUNS[2], "verdict": "no_worse"})  # fmt: skip
+    second = chained(first, at=NOW, by="ada", action="rollback", subject="prod",
+                     details={"why": HOSTILE})  # fmt: skip
+    html = index.render(history, {_RUNS[2]}, [first, second])
+    section = html[html.index("<h2>Champion</h2>") : html.index("<h2>Runs</h2>")]
+    assert section.index("prod") < section.index("candidate")
+    assert f'<a href="{_RUNS[2]}/report.html">' in section
+    assert "no worse" in section
+    assert "<script" not in section
+    assert "<h2>Champion</h2>" not in index.render(history, ())
