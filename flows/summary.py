@@ -373,7 +373,7 @@ def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False
     if measured is not None and measured.notes["suites"]:
         print_table(console, noise_table(measured))
     print_verdict(outcome, verbose=verbose)
-    if ending := due(settings, outcome.releases["champion"], utc_now().date()):
+    if ending := due(settings, outcome.releases.get("champion", ""), utc_now().date()):
         say(console, f"  · {ending.sentence}", "yellow")
     if opened := pages(outcome, settings):
         print_pairs(console, opened)
