@@ -262,6 +262,9 @@ def test_every_look_of_several_nights_comes_out_with_the_evidence_it_began_with(
     """Two nights that feed one evidence, the last decided twice, and two challengers at once."""
     suite = application.folder / "suites" / "route.jsonl"
     path = application.folder / "flywheel.toml"
+    second = '\n[suites.another]\nsamples = "suites/another.jsonl"\nscorer = "includes"\n'
+    path.write_text(path.read_text() + second)
+    shutil.copy(suite, suite.with_name("another.jsonl"))
 
     def decided() -> str:
         return str(application.here("gate", "--json").json["run_id"])
@@ -282,7 +285,7 @@ def test_every_look_of_several_nights_comes_out_with_the_evidence_it_began_with(
     runs.append(night(2, "challenger", "third"))
     with duckdb.connect(str(application.home / "flywheel.duckdb"), read_only=True) as store:
         looks = store.execute("SELECT count(*), count(DISTINCT evidence_id) FROM evidence_looks")
-        assert looks.fetchall() == [(4, 3)]
+        assert looks.fetchall() == [(7, 6)]
     for run_id in runs:
         again = application.here("reproduce", run_id, "--json", "--anyway")
         told = again.json
