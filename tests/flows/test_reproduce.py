@@ -256,14 +256,29 @@ def test_for_people_it_says_what_holds_and_what_does_not(
     assert turned.application.here("reproduce", "19").code == 2
 
 
+#: a second suite, before the first by name, and one that a model of this machine judges
+_MORE = """
+[suites.another]
+samples = "suites/another.jsonl"
+scorer = "includes"
+[suites.judged]
+samples = "suites/another.jsonl"
+scorer = { judge = "strict" }
+[judges.strict]
+release = "challenger"
+rubric = "Be right."
+max_tokens = 2
+"""
+
+
+@pytest.mark.slow
 def test_every_look_of_several_nights_comes_out_with_the_evidence_it_began_with(
     application: Application,
 ) -> None:
     """Two nights that feed one evidence, the last decided twice, and two challengers at once."""
     suite = application.folder / "suites" / "route.jsonl"
     path = application.folder / "flywheel.toml"
-    second = '\n[suites.another]\nsamples = "suites/another.jsonl"\nscorer = "includes"\n'
-    path.write_text(path.read_text() + second)
+    path.write_text(path.read_text() + _MORE)
     shutil.copy(suite, suite.with_name("another.jsonl"))
 
     def decided() -> str:
