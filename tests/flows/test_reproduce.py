@@ -256,12 +256,30 @@ def test_for_people_it_says_what_holds_and_what_does_not(
     assert turned.application.here("reproduce", "19").code == 2
 
 
+#: a second suite, before the first by name, and one that a model of this machine judges
+_MORE = """
+[suites.another]
+samples = "suites/another.jsonl"
+scorer = "includes"
+[suites.judged]
+samples = "suites/another.jsonl"
+scorer = { judge = "strict" }
+[judges.strict]
+release = "challenger"
+rubric = "Be right."
+max_tokens = 2
+"""
+
+
+@pytest.mark.slow
 def test_every_look_of_several_nights_comes_out_with_the_evidence_it_began_with(
     application: Application,
 ) -> None:
     """Two nights that feed one evidence, the last decided twice, and two challengers at once."""
     suite = application.folder / "suites" / "route.jsonl"
     path = application.folder / "flywheel.toml"
+    path.write_text(path.read_text() + _MORE)
+    shutil.copy(suite, suite.with_name("another.jsonl"))
 
     def decided() -> str:
         return str(application.here("gate", "--json").json["run_id"])
@@ -282,7 +300,7 @@ def test_every_look_of_several_nights_comes_out_with_the_evidence_it_began_with(
     runs.append(night(2, "challenger", "third"))
     with duckdb.connect(str(application.home / "flywheel.duckdb"), read_only=True) as store:
         looks = store.execute("SELECT count(*), count(DISTINCT evidence_id) FROM evidence_looks")
-        assert looks.fetchall() == [(4, 3)]
+        assert looks.fetchall() == [(7, 6)]
     for run_id in runs:
         again = application.here("reproduce", run_id, "--json", "--anyway")
         told = again.json

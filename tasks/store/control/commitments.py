@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, fields, replace
 
 from expectations.contracts import COMMITMENTS
-from tasks.model.canonical import canonical_json, writable
+from tasks.model.canonical import writable
 from tasks.model.commitment import Commitment
 from tasks.store.db.connection import Store
 
@@ -24,7 +24,8 @@ def commit(store: Store, run_id: str, commitment: Commitment) -> None:
         commitment = replace(known, materials=(*known.materials, now))
     row = {"run_id": run_id, **asdict(commitment)}
     for name in _JSON:
-        row[name] = canonical_json(row[name])
+        # in its own order: in that of the settings suites are told
+        row[name] = json.dumps(writable(row[name]), ensure_ascii=False)
     store.insert(COMMITMENTS, [row], existing="replace")
 
 

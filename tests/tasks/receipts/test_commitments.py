@@ -38,7 +38,10 @@ def test_it_is_written_once_and_notes_other_packages_that_a_run_is_gone_on_with(
     with Store.open(settings.store_path) as store:
         assert read_commitment(store, "r") is None
         commit(store, "r", bound)
-        assert read_commitment(store, "r") == bound
+        first = read_commitment(store, "r")
+        assert first == bound
+        # suites are told in the order in which they are declared
+        assert list(first.settings["suites"]) == ["words", "labels"]
         commit(store, "r", bound)
         commit(store, "r", later)
         commit(store, "r", later)
