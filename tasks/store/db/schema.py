@@ -10,8 +10,10 @@ import duckdb
 from expectations.contracts import (
     ALL_TABLES,
     DRIFT,
+    ERASURES,
     EVIDENCE,
     EVIDENCE_SAMPLES,
+    FORGOTTEN,
     MERGED_REPORTS,
     RANKINGS,
     RUN_SAMPLES,
@@ -157,6 +159,13 @@ def _served(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def _forgotten(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, nothing was erased."""
+    for contract in (FORGOTTEN, ERASURES):
+        connection.execute(create_table_sql(contract))
+    connection.execute("ALTER TABLE sources ADD COLUMN IF NOT EXISTS forgotten BIGINT")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -175,6 +184,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _sealed,
     _hosted,
     _served,
+    _forgotten,
 )
 
 
