@@ -31,7 +31,7 @@ def record(run: Run) -> Receipt:
     published = publish(
         run.settings,
         turn,
-        draw=lambda links: _write_pages(turn, folder, links),
+        draw=lambda links: draw_pages(turn, folder, links),
         on_progress=lambda done, total, note: run.progress(STAGE, done, total, note),
     )
     receipt = _receipt(run, turn, published, folder / "report.html")
@@ -64,7 +64,7 @@ def _receipt(run: Run, turn: Turn, published: Published, report: Path) -> Receip
     )
 
 
-def _write_pages(turn: Turn, folder: Path, links: Links) -> Pages:
+def draw_pages(turn: Turn, folder: Path, links: Links) -> Pages:
     """Into `folder`, each whole or not at all: report.html and differences.{svg,png} of the leading
     challenger, report-ROLE.html of every other. The note is not a file."""
     contents: dict[str, bytes] = {}
