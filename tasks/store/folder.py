@@ -22,7 +22,7 @@ OURS = (
     "flywheel.duckdb*", ".snapshot-*", ".unfinished-*", "kept", "restoring.json", ".restoring",
     "mlflow.db*", "mlflow-artifacts", "reports", "data-docs", "prefect", "spool",
     "completions.journal", "pseudonym.key*", "evaluate-memory.json*", "ui.json", "run.lock",
-    "run.pid", "recording",
+    "run.pid", "recording", "erasures", "forgetting.json*",
 )  # fmt: skip
 OWNER_ONLY = 0o077
 _NO_OTHERS = 0o007
