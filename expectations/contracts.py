@@ -151,6 +151,7 @@ SOURCES = TableContract(
         _c("first_call_at", "TIMESTAMP", "earliest start of a call in the file"),
         _c("last_call_at", "TIMESTAMP", "latest start of a call in the file"),
         _c("changed", "BOOLEAN", "it had changed other than by growing since it was read before"),
+        _c("forgotten", "BIGINT", "of the duplicates those that had been erased: passed over"),
     ),
     key=("path", "digest", "run_id"),
 )
@@ -504,6 +505,29 @@ RUN_SAMPLES = TableContract(
     key=("run_id", "sample_id"),
 )
 
+FORGOTTEN = TableContract(
+    "forgotten",
+    "what was erased and does not come in again: keyed hashes of its ids, and nothing else of it",
+    (
+        _c("digest", "VARCHAR", "HMAC-SHA256 of a kind and an id by the pseudonym key", False),
+        _c("until", "TIMESTAMP", "of a user: what began later is new, UTC; NULL: whenever"),
+        _c("erasure_id", "VARCHAR", "the erasure that it stands for", False),
+    ),
+    key=("digest",),
+)
+ERASURES = TableContract(
+    "erasures",
+    "an eval set that samples were erased from; what stood on it cannot be re-executed whole",
+    (
+        _c("erasure_id", "VARCHAR", "sortable by time", False),
+        _c("erased_at", "TIMESTAMP", "UTC", False),
+        _c("eval_set_digest", "VARCHAR", "the set, of which the row in eval_sets stays", False),
+        _c("successor_digest", "VARCHAR", "the set of the samples that are left; NULL: none made"),
+        _c("num_samples", "BIGINT", "samples that left it", False),
+    ),
+    key=("erasure_id", "eval_set_digest"),
+)
+
 #: written anew by every judgement, so it is no table of the schema
 ALIASES = TableContract(
     "aliases",
@@ -574,4 +598,6 @@ ALL_TABLES = (
     RUN_SAMPLES,
     ALIASES,
     AUDIT,
+    FORGOTTEN,
+    ERASURES,
 )

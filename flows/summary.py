@@ -145,6 +145,8 @@ def _ingest_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     if window := notes.get("window"):
         bounds = f"since {window['since'] or 'ever'} until {window['until'] or 'now'}"
         yield "window", f"{bounds}: {receipt.outside_window:,} calls outside were passed over"
+    if forgotten := notes.get("forgotten"):
+        yield "forgotten", f"{forgotten:,} that were erased were passed over"
     if changed := notes.get("changed_files"):
         names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if changed[3:] else "")
         yield "changed", f"{names}: not only grown since last read, so read anew"
@@ -396,6 +398,8 @@ def print_verdict(outcome: Outcome, *, verbose: bool, more: str = "") -> None:
         print_pairs(console, also)
         console.print()
     say(console, verdict_line(outcome), f"bold {_COLOURS[decided.verdict]}")
+    if outcome.erased:
+        say(console, f"  · {outcome.erased}")
     for sentence in decided.reasons if verbose else briefly(outcome, more):
         say(console, f"  · {sentence}")
     console.print()
@@ -415,7 +419,8 @@ def summary_markdown(outcome: Outcome) -> str:
     if decided := outcome.decided:
         if (releases := release_table(outcome)).rows:
             lines += [markdown_table(releases), ""]
-        lines += [*(f"- {markdown_text(reason)}" for reason in decided.reasons), ""]
+        told = (*filter(None, [outcome.erased]), *decided.reasons)
+        lines += [*(f"- {markdown_text(reason)}" for reason in told), ""]
         lines += [markdown_table(suite_table(decided.suites)), ""]
         if decided.guardrails:
             lines += [markdown_table(guardrail_table(decided.guardrails)), ""]

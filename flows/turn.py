@@ -24,6 +24,7 @@ from tasks.champion import champion_in_force
 from tasks.errors import FlywheelError, StoreBusyError, StoreError, UsageError
 from tasks.model.answer import Role
 from tasks.model.commitment import Commitment
+from tasks.model.erasure import erased
 from tasks.model.profile import of_pair, profiles_in
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
@@ -34,10 +35,11 @@ from tasks.receipts.commitment import commitment
 from tasks.releases.retirement import due
 from tasks.report.warnings import warnings
 from tasks.run import Progress, Run, raw_key, silent, utc_now
+from tasks.safekeeping.contents import UNFINISHED
 from tasks.safekeeping.purge import KEPT_DAYS, purge
 from tasks.settings import Settings, find_config
 from tasks.store import Store
-from tasks.store.control import ledger, verdicts
+from tasks.store.control import erasures, ledger, verdicts
 from tasks.store.control.commitments import commit
 from tasks.store.folder import private
 from tasks.store.held.raw_key import sealed_elsewhere
@@ -57,6 +59,7 @@ class Outcome:
     """What a turn came to: receipts of every stage, and the verdicts where the gate was reached.
 
     `verdicts`: of every challenger, the one that the run came to first. `releases`: role → name.
+    `erased`: what is said of its inputs where samples of them were erased since; else empty.
     """
 
     run_id: str
@@ -69,6 +72,7 @@ class Outcome:
     scores_of: str = ""
     releases: Mapping[Role, str] = field(default_factory=dict)
     ranking: tuple[Rank, ...] = ()
+    erased: str = ""
 
     def receipt(self, stage: str) -> Receipt | None:
         return next((r for r in self.receipts if r.stage == stage), None)
@@ -139,6 +143,7 @@ class Outcome:
             "report": self.report,
             "resumed_after": self.resumed_after,
             "scores_of": self.scores_of or self.run_id,
+            "erased": self.erased,
         }
 
 
@@ -169,6 +174,7 @@ def turn(
     The caller holds the state folder (see `hold`). A run of the same request that was killed is
     taken up after its last whole stage.
     """
+    say_if_unfinished(settings.home_path)
     with begun(settings, request, progress) as (run, resumed_after), lineage_events(run):
         if "ingest" in (request.stages or stages_of("run")):
             _keep_retention(run)
@@ -176,6 +182,16 @@ def turn(
             execute(stage, run)
     with run.open_store() as store:
         return outcome(store, run.run_id, resumed_after)
+
+
+def say_if_unfinished(home: Path) -> None:
+    """Of an erasure that was killed."""
+    if (home / UNFINISHED).exists():
+        print(
+            "an erasure was interrupted, and what was forgotten may still stand in files · "
+            "next: flywheel forget, which finishes it",
+            file=sys.stderr,
+        )
 
 
 def _keep_retention(run: Run) -> None:
@@ -317,6 +333,7 @@ def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outc
         scores_of=request.scores_of,
         releases=request.releases,
         ranking=verdicts.read_ranking(store, run_id),
+        erased=erased(erasures.erasures_of(store, run_id)),
     )
 
 
@@ -390,6 +407,12 @@ def request_to_decide(settings: Settings, options: Options) -> RunRequest:
                 store, options.run_id, options.champion, options.challenger or ()
             )
             request = evaluated and ledger.run_value(store, evaluated, "request")
+            if evaluated and (told := erased(erasures.erasures_of(store, evaluated))):
+                raise UsageError(
+                    f"the run cannot be decided once more. {told}",
+                    received=evaluated,
+                    next="flywheel run, which evaluates on what is left",
+                )
     if evaluated is None or request is None:
         said = [("--champion", options.champion)]
         said += [("--challenger", name) for name in options.challenger or ()]

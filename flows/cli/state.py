@@ -47,6 +47,26 @@ def purge(
 
 
 @command()
+def forget(
+    user: Annotated[
+        str, typer.Option("--user", metavar="HASH|ID", help="a person: as the store has it, or raw")
+    ] = "",
+    request: Annotated[str, typer.Option("--request", metavar="ID", help="one call")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="kept with the counts")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Take a person, or one call, out of the whole state folder; without either, finish an erasure
+    that was interrupted."""
+    from flows.commands.forget import Asked
+    from flows.commands.forget import forget as erase
+
+    asked = Asked(user=user, request=request, why=why, dry_run=dry_run)
+    raise typer.Exit(erase(asked, config=config, as_json=as_json))
+
+
+@command()
 def backup(
     target: Annotated[
         str,

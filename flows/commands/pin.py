@@ -53,7 +53,7 @@ def pin(
             next="--suite NAME",
         )
     known = resolver.resolve(call)
-    text = _masked(settings, target) if target else "" if known is None else known.text
+    text = masked(settings, target) if target else "" if known is None else known.text
     if not text:
         raise UsageError(
             "nobody has said what the right answer to the call is",
@@ -65,7 +65,7 @@ def pin(
         call,
         suite=suite,
         target=text,
-        why=_masked(settings, why),
+        why=masked(settings, why),
         owner=owner or settings.suites[suite].owner,
         expires=day,
         today=today,
@@ -99,7 +99,7 @@ def _call(store: Store, request_id: str) -> LoggedCall:
     )
 
 
-def _masked(settings: Settings, text: str) -> str:
+def masked(settings: Settings, text: str) -> str:
     """As the texts of the call are: the file is made to be handed on."""
     section = settings.redact
     key = pseudonym_key(settings.home_path)

@@ -27,11 +27,8 @@ from tasks.curate.frame import (
 from tasks.curate.items import Item, call_item, known_answers, suite_item
 from tasks.curate.select import thinned
 from tasks.curate.targets import TargetResolver
-from tasks.model.logged_call import LoggedCall
+from tasks.model.logged_call import MAX_CONVERSATION_CALLS, LoggedCall
 from tasks.settings import CurateSettings
-
-#: with more calls, and more than half of all, a session id names an application, no conversation
-MAX_CONVERSATION_CALLS = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from tasks.store import Store
 from tasks.store.held import dead_letters as deadletters
 from tasks.store.held.dead_letters import Place
 from tasks.store.intake import sources as readings
+from tasks.store.intake.forgotten import Forgotten
 from tasks.store.intake.ids import SafeId
 from tasks.store.intake.readings import Counts, FileRows
 from tasks.store.intake.streaming import Intake
@@ -34,7 +35,8 @@ _LONG = ("messages", "response", "tags")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is the same for every file of an ingest. `files`: all of it; some explain each other."""
+    """What is the same for every file of an ingest. `files`: all of it; some explain each other.
+    `forgotten`: what was erased."""
 
     run: Run
     store: Store
@@ -43,6 +45,7 @@ class Job:
     window: Window
     files: Sequence[LogFile]
     safe_id: SafeId
+    forgotten: Forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def take_in(job: Job, unread: Unread) -> None:
     with _begun(job, unread, job.reader.open(unread.file, job.forced)) as begun:
         waiting = deadletters.waiting_in(store, [source]).get(source, [])
         superseded = _superseded(waiting, unread, begun)
-        intake = Intake(store, cap_of(limits), job.safe_id)
+        intake = Intake(store, cap_of(limits), job.safe_id, job.forgotten)
         intake.counts.bytes_done = unread.file.size_bytes
         intake.take(begun.log.rows(begun.made_by, cap_of(limits), begun.start))
         digest = unread.digest or begun.log.digest()
@@ -94,7 +97,7 @@ def read_small(job: Job, unread: Unread) -> SmallReading | None:
         return None
     with _begun(job, unread, opened) as begun:
         batches = begun.log.rows(begun.made_by, cap_of(limits), begun.start)
-        rows = FileRows(cap_of(limits), job.safe_id)
+        rows = FileRows(cap_of(limits), job.safe_id, job.forgotten)
         calls = rows.add(next(batches))
         if next(batches, None) is not None:
             return None
@@ -129,7 +132,7 @@ def give_up(job: Job, unread: Unread, reason: str) -> None:
         run_id=job.run.run_id,
         now=job.run.clock(),
     )
-    intake = Intake(job.store, cap_of(limits), job.safe_id)
+    intake = Intake(job.store, cap_of(limits), job.safe_id, job.forgotten)
     intake.take(dead_file(file, reason, made_by))
     digest = unread.digest or fingerprint(file).digest
     readings.add_readings(job.store, [_row(unread, digest, made_by, intake.counts, 0)])

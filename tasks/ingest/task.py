@@ -27,6 +27,7 @@ from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.intake import feedback, landing, reports
 from tasks.store.intake import sources as readings
+from tasks.store.intake.forgotten import read_forgotten
 from tasks.store.intake.ids import safe_ids
 
 STAGE = "ingest"
@@ -48,7 +49,8 @@ def ingest(run: Run) -> Receipt:
         logs = find_files(run.request.logs, home)
         unreads = Unreads(run, store, forced, wanted)
         with LogReader(run.settings.ingest) as reader:
-            job = Job(run, store, reader, forced, wanted, logs.files, safe_ids(run))
+            forgotten = read_forgotten(store, home)
+            job = Job(run, store, reader, forced, wanted, logs.files, safe_ids(run), forgotten)
             in_turn = InTurn(job, unreads)
             for number, file in enumerate(unreads.of_each(logs.files)):
                 run.progress(STAGE, number, len(logs.files), _name(file))
@@ -133,6 +135,8 @@ def _receipt(
         "feedback": feedback.count_feedback(store, run.run_id),
         "other_spans": totals.other_spans,
     }
+    if totals.forgotten:
+        notes["forgotten"] = totals.forgotten
     if conflicts:
         notes["conflicts"] = conflicts
     if empty:

@@ -17,6 +17,8 @@ from tasks.model.parameters import read_served
 from tasks.model.served import AS_ASKED, Served
 from tasks.model.tool_calls import recorded_in
 
+#: with more calls a session id may name an application, and no conversation
+MAX_CONVERSATION_CALLS = 100
 #: operations of a trace that are not one question to a model
 _NOT_QUESTIONS = frozenset(
     {"embeddings", "execute_tool", "create_agent", "invoke_agent", "retrieval"}

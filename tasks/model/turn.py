@@ -43,6 +43,7 @@ class Turn:
     """One turn of the flywheel with all that leads to its verdict.
 
     `verdicts`: of every challenger, the leading one first, which is what the turn came to.
+    `erased`: what is said of its inputs where samples of them were erased since; else empty.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class Turn:
     versions: Mapping[str, str]
     health: SetHealth
     profiles: tuple[AnswerProfile, ...] = ()
+    erased: str = ""
 
     @property
     def leading(self) -> Role:

@@ -11,7 +11,7 @@ receipts/history/RUN.receipt.N.json  a receipt before its N-th addition; RUN.rec
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,27 @@ def add_reproduction(settings: Settings, facts: Facts, entry: Mapping[str, Any])
             write_once(kept, before)
             added = {**statement, "predicate": {**predicate, "reproduction": entries}}
             write_whole(path, sealed(added, signing_key(settings)))
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    return path
+
+
+def write_without(settings: Settings, facts: Facts, erasures: Sequence[Mapping[str, Any]]) -> Path:
+    """The receipt of a run of which samples were erased, made anew of what is left, with what was
+    erased. Receipts before it go: they may quote what was erased. Raises as above."""
+    path = receipt_path(settings.home_path, facts.run_id)
+    try:
+        reproduced = read_own(path)["predicate"]["reproduction"]
+    except (OSError, RefusedError):
+        reproduced = []
+    try:
+        for old in (path, *(path.parent / _HISTORY).glob(f"{facts.run_id}.receipt.*")):
+            old.unlink(missing_ok=True)
+        write_receipt(settings, facts)
+        statement = read_own(path)
+        added = {"erasures": [dict(one) for one in erasures], "reproduction": reproduced}
+        predicate = {**statement["predicate"], **added}
+        write_whole(path, sealed({**statement, "predicate": predicate}, signing_key(settings)))
     except OSError as error:
         raise _cannot_write(path, error) from None
     return path

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 
 from tasks.answering.reading import read_judged
 from tasks.errors import StoreError
+from tasks.model.erasure import erased
 from tasks.model.profile import profiles_in
 from tasks.model.turn import Turn
 from tasks.scoring.health import set_health
 from tasks.scoring.worth import as_answered
 from tasks.store import Store
-from tasks.store.control import ledger, verdicts
+from tasks.store.control import erasures, ledger, verdicts
 from tasks.store.evals import lineage
 from tasks.store.evals.answers import read_scores
 from tasks.store.evals.releases import read_release, read_releases
@@ -68,4 +69,5 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
         versions=dict(versions),
         health=set_health(whole, scores, read_releases(store, scores.digests), scorers),
         profiles=profiles_in(receipts),
+        erased=erased(erasures.erasures_of(store, run_id)),
     )

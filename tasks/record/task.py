@@ -23,6 +23,8 @@ from tasks.releases.promotion import MOVES
 from tasks.report import index, note, page, plot
 from tasks.report.standings import standings
 from tasks.run import Run
+from tasks.settings import Settings
+from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.control.aliases import promoted_releases
 from tasks.store.control.audit import read_audit
@@ -43,11 +45,11 @@ def record(run: Run) -> Receipt:
     published = publish(
         run.settings,
         turn,
-        draw=lambda links: _write_pages(turn, folder, links, receipt_file),
+        draw=lambda links: draw_pages(turn, folder, links, receipt_file),
         on_progress=lambda done, total, note: run.progress(STAGE, done, total, note),
         promoted=promoted,
     )
-    _write_index(run)
+    write_index(run.settings)
     receipt = _receipt(run, turn, published, folder / REPORT, receipt_file)
     with run.open_store() as store, store.transaction():
         ledger.annotate_run(
@@ -81,17 +83,17 @@ def _receipt(
     )
 
 
-def _write_index(run: Run) -> None:
-    """The page of all runs, with this one."""
-    with run.open_store(read_only=True) as store:
+def write_index(settings: Settings) -> None:
+    """The page of all runs."""
+    with Store.open(settings.store_path, read_only=True) as store:
         history = read_history(store, index.MAX_RUNS)
         moves = [row for row in read_audit(store) if row.action in MOVES]
-    page_of_all = index_of(run.settings)
-    html = index.render(history, runs_with_page(run.settings), moves)
+    page_of_all = index_of(settings)
+    html = index.render(history, runs_with_page(settings), moves)
     write_pages(page_of_all.parent, {page_of_all.name: html.encode()})
 
 
-def _write_pages(turn: Turn, folder: Path, links: Links, receipt_file: Path) -> Pages:
+def draw_pages(turn: Turn, folder: Path, links: Links, receipt_file: Path) -> Pages:
     """Into `folder`, each whole or not at all: report.html and differences.{svg,png} of the leading
     challenger, report-ROLE.html of every other. The note is not a file, and the receipt is there
     already."""

@@ -32,6 +32,7 @@ from tasks.store.held import dead_letters as deadletters
 from tasks.store.held.dead_letters import Letters
 from tasks.store.intake import landing
 from tasks.store.intake import sources as readings
+from tasks.store.intake.forgotten import read_forgotten
 from tasks.store.intake.ids import safe_ids, with_safe_ids
 from tasks.store.intake.readings import DeadCap, LogRows
 from tasks.store.intake.streaming import Intake
@@ -64,7 +65,8 @@ def read_again(
     """
     parser = forced or formats.by_name(letters.format, run.settings.ingest.columns)
     file = _as_it_was(store, letters)
-    intake = Intake(store, _cap(run, letters), safe_ids(run))
+    forgotten = read_forgotten(store, run.settings.home_path)
+    intake = Intake(store, _cap(run, letters), safe_ids(run), forgotten)
     if file is not None:
         intake.take(_from_file(run, store, reader, letters, file, parser))
         still_dead = letters.units.keys() & intake.dead.keys()

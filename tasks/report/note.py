@@ -37,6 +37,7 @@ def note(
     changes = flips.choose(turn.judged, 0)
     head = [
         f"## {label}: {_text(headline)}", "", f"**{consequence}**", "",
+        *([turn.erased, ""] if turn.erased else ()),
         *reasons, "",
         f"[Compare row by row](#{compare_url_path.removeprefix('/#')}) "
         f"· report.html, verdict.json and differences.png are under Artifacts "

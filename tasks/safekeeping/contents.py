@@ -16,6 +16,10 @@ from tasks.tracking.environment import tracking_location
 STORE = "flywheel.duckdb"
 MLFLOW = "mlflow.db"
 MANIFEST = "manifest.json"
+#: what erasures came to: no part of a backup, for it must outlast one that is older
+ERASURES = "erasures"
+#: lies in the state folder while an erasure is not finished
+UNFINISHED = "forgetting.json"
 _FOLDERS = ("mlflow-artifacts", "reports", "receipts", "data-docs", "spool")
 _FILES = ("pseudonym.key", "receipts.key", "evaluate-memory.json")
 #: what is moved as one when a backup comes back
@@ -27,6 +31,7 @@ NOT_HELD = (
     "flywheel.toml, prompts, suites, rules and models, which are yours",
     "log files that were read",
     "Prefect's own history (prefect/)",
+    f"what erasures came to ({ERASURES}/), which stays where it is",
     "the key of what is held raw (FLYWHEEL_RAW_KEY), without which those rows stay sealed",
 )
 _FORMAT = 1

@@ -87,10 +87,9 @@ def purge(
     copies = _older(home / KEPT, now - timedelta(days=kept_days))
     if not dry_run:
         for file in (*piped, *copies):
-            _remove(file)
+            remove(file)
         if always_compact:
-            remove_leftovers(home, _AT_WORK_S)
-            _remove_spilled(path)
+            clear_rests(home, path)
         if compacts and path.exists():
             compact(path)
     return Purged(
@@ -112,11 +111,18 @@ def _older(folder: Path, before: datetime) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.stat().st_mtime < limit)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """A file, or a folder with all that is in it."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def clear_rests(home: Path, path: Path) -> None:
+    """What readers and queries of the store at `path` left on disk when they were killed."""
+    remove_leftovers(home, _AT_WORK_S)
+    _remove_spilled(path)
 
 
 def _remove_spilled(path: Path) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tarfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from tasks.errors import StoreError, UsageError
 from tasks.safekeeping.contents import (
     BESIDE,
+    ERASURES,
     MANIFEST,
     MLFLOW,
     NAMES,
@@ -190,4 +192,19 @@ def _notes(manifest: Manifest, home: Path, database: Path | None) -> tuple[str, 
         notes.append("MLflow's runs of the backup, for a server keeps them by these settings")
     if manifest.home != str(home):
         notes.append(f"paths of reports and artifacts, which stay as they were: {manifest.home}")
+    if number := _erased_since(home, manifest.created_at):
+        notes.append(
+            f"{number:,} erasures that were made after this backup: what was forgotten is back · "
+            f"next: flywheel forget, of whom they were ({home / ERASURES})"
+        )
     return tuple(notes)
+
+
+def _erased_since(home: Path, created_at: str) -> int:
+    moment = datetime.fromisoformat(created_at.removesuffix("Z"))
+    number = 0
+    for path in (home / ERASURES).glob("*.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            number += datetime.fromisoformat(told["erased_at"]) > moment
+    return number

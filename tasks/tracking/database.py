@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from tasks.errors import StoreBusyError, StoreError
 
 _LOCK_TIMEOUT_S = 60.0
+_WRITE_TIMEOUT_S = 30.0
 
 
 def configure_models() -> None:
@@ -79,6 +80,32 @@ def _create(path: Path) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
     # the last connection has folded the write-ahead log into the file
     os.replace(unfinished, path)
+
+
+def write_anew(path: Path) -> None:
+    """The file without the bytes of what was deleted, and its log emptied.
+
+    Raises StoreBusyError where somebody reads or writes it, StoreError where it is damaged.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_WRITE_TIMEOUT_S)) as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("VACUUM")
+            ((is_held, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError as error:
+        raise _held(path, str(error)) from None
+    except sqlite3.DatabaseError as error:
+        raise damaged_database(path, str(error)) from None
+    if is_held:
+        raise _held(path, "its log is being read")
+
+
+def _held(path: Path, said: str) -> StoreBusyError:
+    return StoreBusyError(
+        f"MLflow's database cannot be written anew, and may hold what was deleted: {said}",
+        received=str(path),
+        next="stop the process that holds it, then run the same command again",
+    )
 
 
 def _check_revision(path: Path) -> None:

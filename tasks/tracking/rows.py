@@ -111,10 +111,15 @@ def delete_rows(session: Session, mlflow_run_id: str) -> int:
         deleted += session.client.delete_traces(session.experiment_id, trace_ids=trace_ids)
 
 
+def row_id(sample_id: str) -> str:
+    """How a sample is called in MLflow."""
+    return sample_id[:16]
+
+
 def row_inputs(sample: Sample) -> dict[str, Any]:
     """What pairs two rows: nothing in it may differ between the releases."""
     return {
-        "row_id": sample.sample_id[:16],
+        "row_id": row_id(sample.sample_id),
         "suite": sample.suite,
         "messages": [
             {**message, "content": _bounded(message.get("content"))} for message in sample.messages

@@ -13,9 +13,11 @@ from expectations.contracts import (
     AUDIT,
     COMMITMENTS,
     DRIFT,
+    ERASURES,
     EVIDENCE,
     EVIDENCE_LOOKS,
     EVIDENCE_SAMPLES,
+    FORGOTTEN,
     MERGED_REPORTS,
     MODEL_FILES,
     RANKINGS,
@@ -178,6 +180,13 @@ def _promotion(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(create_table_sql(contract))
 
 
+def _forgotten(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, nothing was erased."""
+    for contract in (FORGOTTEN, ERASURES):
+        connection.execute(create_table_sql(contract))
+    connection.execute("ALTER TABLE sources ADD COLUMN IF NOT EXISTS forgotten BIGINT")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -198,6 +207,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _served,
     _receipts,
     _promotion,
+    _forgotten,
 )
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from expectations.contracts import DEAD_LETTERS, FEEDBACK, TableContract
 from tasks.store.db.connection import Store
 from tasks.store.held import dead_letters
+from tasks.store.intake.forgotten import NOTHING_FORGOTTEN, Forgotten
 from tasks.store.intake.ids import SafeId, with_safe_ids
 
 #: of a column of the store
@@ -32,6 +33,7 @@ class Counts:
 
     `outside_window`: calls that the run's window passed over; the earliest and the latest start of
     a call are over those too. `bytes_done`: where a later reading of the file goes on.
+    `forgotten`: of the duplicates, records that had been erased.
     """
 
     rows_out: int = 0
@@ -44,6 +46,7 @@ class Counts:
     outside_window: int = 0
     first_call_at: datetime | None = None
     last_call_at: datetime | None = None
+    forgotten: int = 0
 
     @property
     def rows_in(self) -> int:
@@ -54,6 +57,11 @@ class Counts:
         if first is not None and last is not None:
             self.first_call_at = min(self.first_call_at or first, first)
             self.last_call_at = max(self.last_call_at or last, last)
+
+    def passed_over(self, num_records: int) -> None:
+        """Records that were known, and were erased since."""
+        self.duplicates += num_records
+        self.forgotten += num_records
 
     def took_in(self, num_rows: int, input_tokens: int, output_tokens: int) -> None:
         """Calls that are new, and their tokens; a log may claim any number of those."""
@@ -137,9 +145,12 @@ class FileRows:
     `dead`: the number of records of every dead letter that the store was given.
     """
 
-    def __init__(self, cap: DeadCap, safe_id: SafeId) -> None:
+    def __init__(
+        self, cap: DeadCap, safe_id: SafeId, forgotten: Forgotten = NOTHING_FORGOTTEN
+    ) -> None:
         self._cap = cap
         self._safe_id = safe_id
+        self._forgotten = forgotten
         self._rest: DeadRest | None = None
         self._num_bytes = 0
         self.signals: list[tuple[Row, bool]] = []
@@ -157,15 +168,23 @@ class FileRows:
         self.signals, self.letters, self._num_bytes = [], [], 0
 
     def add(self, batch: LogRows) -> pa.Table:
-        """Holds all of the batch but its calls; returns those, with ids that may be stored."""
+        """Holds all of the batch but its calls; returns those, with ids that may be stored. What
+        was erased is neither held nor returned, and counted."""
         self.counts.other_spans += batch.counts.other_spans
         self.counts.bytes_done = batch.counts.bytes_done
         self.counts.outside_window += batch.counts.outside_window
         self.counts.met_calls(batch.counts.first_call_at, batch.counts.last_call_at)
+        named = with_safe_ids(batch.calls, self._safe_id)
+        calls = self._forgotten.without_calls(named)
+        self.counts.passed_over(named.num_rows - calls.num_rows)
         for row, alone in batch.signals:
-            self.signals.append(({**row, "request_id": self._safe_id(row["request_id"])}, alone))
+            signal = {**row, "request_id": self._safe_id(row["request_id"])}
+            if not self._forgotten.has_signal(signal):
+                self.signals.append((signal, alone))
+            elif alone:
+                self.counts.passed_over(1)
         self._add_letters(batch)
-        return with_safe_ids(batch.calls, self._safe_id)
+        return calls
 
     def end(self) -> None:
         """There are no more batches."""
@@ -174,8 +193,8 @@ class FileRows:
             self._rest = None
 
     def _add_letters(self, batch: LogRows) -> None:
-        self.letters += batch.notes
-        for row in batch.dead:
+        self.letters += filter(self._is_new, batch.notes)
+        for row in filter(self._is_new, batch.dead):
             if self._cap.admits(len(row["raw"])):
                 self.letters.append(row)
                 self._num_bytes += len(row["raw"])
@@ -183,6 +202,13 @@ class FileRows:
                 self._add_rest(DeadRest({**row, "raw": b""}, row["line_number"]))
         if batch.rest is not None:
             self._add_rest(batch.rest)
+
+    def _is_new(self, letter: Row) -> bool:
+        """Whether it was not erased; one that was is counted."""
+        is_erased = self._forgotten.has_line(letter["raw"])
+        if is_erased:
+            self.counts.passed_over(letter["num_records"])
+        return not is_erased
 
     def _add_rest(self, rest: DeadRest) -> None:
         if self._rest is None:

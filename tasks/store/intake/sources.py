@@ -41,6 +41,7 @@ class Totals:
     output_tokens: int
     other_spans: int
     outside_window: int
+    forgotten: int
 
 
 def last_reading(store: Store, path: str) -> LastReading | None:
@@ -132,7 +133,7 @@ def totals(store: Store, run_id: str) -> Totals:
         "SELECT count(DISTINCT path), " + ", ".join(
             f"least(coalesce(sum({name}), 0), {2**63 - 1})::BIGINT"
             for name in ("rows_in", "rows_out", "duplicates", "dead_letters", "input_tokens",
-                         "output_tokens", "other_spans", "outside_window")
+                         "output_tokens", "other_spans", "outside_window", "forgotten")
         ) + " FROM sources WHERE run_id = ?",
         [run_id],
     )  # fmt: skip

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tasks.store.db.connection import Store
 from tasks.store.intake import landing
+from tasks.store.intake.forgotten import NOTHING_FORGOTTEN, Forgotten
 from tasks.store.intake.ids import SafeId
 from tasks.store.intake.readings import Counts, DeadCap, FileRows, LogRows, store_held
 
@@ -25,12 +26,18 @@ _MAX_HELD_BYTES = 64 * 2**20
 class Intake:
     """Takes the batches of one file. `dead`: the number of records of every dead letter met."""
 
-    def __init__(self, store: Store, cap: DeadCap, safe_id: SafeId) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cap: DeadCap,
+        safe_id: SafeId,
+        forgotten: Forgotten = NOTHING_FORGOTTEN,
+    ) -> None:
         self._store = store
         self._boundary = landing.last_row(store)
         self._met = Digests()
         self._again: list[pa.Table] = []
-        self._beside = FileRows(cap, safe_id)
+        self._beside = FileRows(cap, safe_id, forgotten)
         self._again_rows = self._again_bytes = 0
         self._failure: BaseException | None = None
 
@@ -75,7 +82,7 @@ class Intake:
 
     def _hold_back(self, batch: LogRows) -> pa.Table:
         calls = self._beside.add(batch)
-        met = self._met.add(batch.calls["content_digest"].to_pylist())
+        met = self._met.add(calls["content_digest"].to_pylist())
         if met.any():
             again = calls.filter(pa.array(met))
             calls = calls.filter(pa.array(~met))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from expectations.contracts import LANDING
 from tasks.store import Store
 from tasks.store.db.arrow import table_from_values
+from tasks.store.intake.forgotten import Forgotten, Kind, keyed
 from tasks.store.intake.readings import DeadCap, LogRows
 from tasks.store.intake.streaming import Digests, Intake
 from tests.tasks.logs.builders import clock
@@ -115,3 +119,81 @@ def test_neither_noting_nor_pairing_holds_the_texts_of_rows_beside(tmp_path: Pat
             landing.note_sources(store)
         ((sources,),) = store.rows("SELECT sources FROM landing WHERE request_id = '32'")
         assert sources == ["a:" + "32" * 32, "b:1"]
+
+
+def erased(*marks: tuple[Kind, str | bytes], user: str = "", until: int = 0) -> Forgotten:
+    """What was erased; a user until that second of the year 2026."""
+    known: dict[str, datetime | None] = {keyed(b"key", kind, told): None for kind, told in marks}
+    if user:
+        known[keyed(b"key", "user", user)] = datetime.fromisoformat(f"2026-01-01T00:00:{until:02}")
+    return Forgotten(b"key", known)
+
+
+def by_user(number: int, user: str | None, second: int | None) -> LogRows:
+    """One call."""
+    rows = batch((f"r{number}", f"{number}" * 64)).calls
+    at = None if second is None else datetime.fromisoformat(f"2026-01-01T00:00:{second:02}")
+    for name, value in (("user_hash", user), ("started_at", at)):
+        place = rows.schema.get_field_index(name)
+        column = pa.array([value], type=rows.schema.field(place).type)
+        rows = rows.set_column(place, rows.schema.field(place), column)
+    return LogRows(rows, [], [])
+
+
+def taken(path: Path, forgotten: Forgotten, *batches: LogRows) -> tuple[Intake, list[str]]:
+    """The ids of the calls that came in."""
+    with Store.open(path / "s.duckdb") as store, store.transaction():
+        intake = Intake(store, DeadCap(), str, forgotten)
+        intake.take(batches)
+        counts = intake.counts
+        assert counts.rows_in == counts.rows_out + counts.duplicates + counts.dead_letters
+        return intake, [name for (name,) in store.rows("SELECT request_id FROM landing ORDER BY 1")]
+
+
+def test_an_erased_call_is_passed_over_by_its_id_or_its_content(tmp_path: Path) -> None:
+    forgotten = erased(("call", "x"), ("content", "2" * 64))
+    calls = batch(("x", "1" * 64), ("y", "2" * 64), ("z", "3" * 64))
+    intake, ids = taken(tmp_path, forgotten, calls, batch(("z", "3" * 64), ("x", "9" * 64)))
+    assert ids == ["z"]
+    assert (intake.counts.rows_out, intake.counts.duplicates, intake.counts.forgotten) == (1, 4, 3)
+
+
+def test_of_an_erased_user_what_is_later_is_new(tmp_path: Path) -> None:
+    forgotten = erased(user="ann", until=30)
+    batches = (
+        by_user(1, "ann", 30), by_user(2, "ann", 31), by_user(3, "ann", None),
+        by_user(4, "bob", 1), by_user(5, None, 1),
+    )  # fmt: skip
+    intake, ids = taken(tmp_path, forgotten, *batches)
+    assert ids == ["r2", "r4", "r5"]
+    assert intake.counts.forgotten == 2
+
+
+def test_feedback_on_an_erased_call_and_an_erased_line_are_passed_over(tmp_path: Path) -> None:
+    signal = {"kind": "thumbs", "source": "a:1", "run_id": "r", "by_hash": None, "given_at": None}
+    letter = {"source": "a", "line_number": 1, "byte_offset": 0, "error": "e", "format": "x",
+              "parser_version": "1", "run_id": "r", "created_at": clock(), "state": "dead",
+              "is_rest": False, "num_records": 1}  # fmt: skip
+    signals = [
+        ({**signal, "feedback_id": "with its call", "request_id": "r1"}, False),
+        ({**signal, "feedback_id": "alone", "request_id": "r1"}, True),
+        ({**signal, "feedback_id": "erased", "request_id": "r9"}, True),
+        ({**signal, "feedback_id": "kept", "request_id": "r9"}, True),
+    ]
+    dead = [{**letter, "dead_letter_id": name, "raw": name.encode()} for name in ("gone", "left")]
+    forgotten = erased(("feedback", "erased"), ("line", b"gone"), user="ann", until=30)
+    rows = LogRows(by_user(1, "ann", 1).calls, signals, dead)
+    intake, ids = taken(tmp_path, forgotten, rows)
+    assert ids == []
+    counts = intake.counts
+    assert (counts.rows_out, counts.dead_letters, counts.duplicates) == (1, 1, 4)
+    assert counts.forgotten == 4
+    with Store.open(tmp_path / "s.duckdb") as store:
+        assert store.rows("SELECT feedback_id FROM feedback") == [("kept",)]
+        assert store.rows("SELECT raw FROM dead_letters") == [(b"left",)]
+
+
+def test_marks_are_those_of_hmac() -> None:
+    told = hmac.new(b"key", b"call:r-\xc3\xa9", hashlib.sha256).hexdigest()
+    assert keyed(b"key", "call", "r-é") == told
+    assert keyed(b"other", "call", "r-é") != told

@@ -453,3 +453,21 @@ def test_a_store_of_before_apis_takes_their_answers(path: Path):
             ("new", 0.5, "m"), ("s", None, None),
         ]  # fmt: skip
         assert read_spending(store, "r") == {}
+
+
+def test_a_store_from_before_anything_could_be_erased_has_nothing_erased(path: Path):
+    row = {c.name: 0 for c in SOURCES.columns if c.name not in ("since", "until", "forgotten")}
+    row |= dict.fromkeys(("path", "digest", "format", "parser_version", "run_id"), "r")
+    row |= dict.fromkeys(("read_at", "first_call_at", "last_call_at"), NOW) | {"etag": None}
+    with Store.open(path) as store:
+        store.insert(SOURCES, [{**row, "changed": False}])
+        store.execute("ALTER TABLE sources DROP COLUMN forgotten")
+        for table in ("forgotten", "erasures"):
+            store.execute(f"DROP TABLE {table}")
+        version = [migration.__name__ for migration in MIGRATIONS].index("_forgotten")
+        store.execute("DELETE FROM schema_migrations WHERE version > ?", [version])
+    with Store.open(path) as store:
+        assert sources.totals(store, "r").forgotten == 0
+        assert store.rows(
+            "SELECT (SELECT count(*) FROM forgotten), (SELECT count(*) FROM erasures)"
+        ) == [(0, 0)]

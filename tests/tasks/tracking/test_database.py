@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import StoreError
+from tasks.errors import StoreBusyError, StoreError
 from tasks.settings import parse_settings
-from tasks.tracking.database import prepare_database
+from tasks.tracking import database
+from tasks.tracking.database import prepare_database, write_anew
 from tasks.tracking.session import open_session
 from tests.mlflow_home import home_with_mlflow
 
@@ -106,3 +107,44 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be made"):
         prepare_database(tmp_path / "file" / "mlflow.db")
+
+
+def _with_a_deleted_row(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("CREATE TABLE said (text)")
+        connection.executemany("INSERT INTO said VALUES (?)", [["annxylograph"], ["bobxylograph"]])
+        connection.commit()
+        connection.execute("DELETE FROM said WHERE text LIKE 'ann%'")
+        connection.commit()
+
+
+def _is_in(path: Path, text: bytes) -> bool:
+    return any(text in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+def test_written_anew_a_database_and_its_log_have_no_byte_of_what_was_deleted(tmp_path: Path):
+    path = tmp_path / "mlflow.db"
+    _with_a_deleted_row(path)
+    assert _is_in(path, b"annxylograph"), "SQLite leaves it in its pages"
+    with closing(sqlite3.connect(path)) as open_elsewhere:
+        assert open_elsewhere.execute("SELECT count(*) FROM said").fetchall() == [(1,)]
+        write_anew(path)
+        assert not _is_in(path, b"annxylograph")
+        assert open_elsewhere.execute("SELECT text FROM said").fetchall() == [("bobxylograph",)]
+
+
+def test_while_somebody_reads_it_it_is_told_that_the_bytes_may_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "mlflow.db"
+    _with_a_deleted_row(path)
+    monkeypatch.setattr(database, "_WRITE_TIMEOUT_S", 0.05)
+    for statement in ("SELECT * FROM said", "INSERT INTO said VALUES ('x')"):
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute(statement).fetchall()
+            with pytest.raises(StoreBusyError, match="may hold what was deleted") as caught:
+                write_anew(path)
+        assert "stop the process" in caught.value.line()
