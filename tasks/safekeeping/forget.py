@@ -149,7 +149,7 @@ def forget(
         keep_marks(store, _marks(secret, wanted, found, now), erasure_id)
         begun = Forgetting(
             erasure_id=erasure_id,
-            erased_at=now.isoformat(),
+            erased_at=f"{now.isoformat()}Z",
             kind=wanted.kind,
             subject=tuple(sorted(keyed(secret, wanted.mark_kind, one) for one in wanted.subjects)),
             why=why,

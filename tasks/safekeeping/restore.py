@@ -201,10 +201,14 @@ def _notes(manifest: Manifest, home: Path, database: Path | None) -> tuple[str, 
 
 
 def _erased_since(home: Path, created_at: str) -> int:
-    moment = datetime.fromisoformat(created_at.removesuffix("Z"))
-    number = 0
+    moment, number = _moment(created_at), 0
     for path in (home / ERASURES).glob("*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             told = json.loads(path.read_text(encoding="utf-8"))
-            number += datetime.fromisoformat(told["erased_at"]) > moment
+            number += _moment(told["erased_at"]) > moment
     return number
+
+
+def _moment(text: str) -> datetime:
+    """UTC without a zone."""
+    return datetime.fromisoformat(text.removesuffix("Z"))
