@@ -12,8 +12,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from expectations import contracts
+from tasks.store import Store
 from tests.flows.application import Application, call_record, make_application
 from tests.flows.test_hostile_text import ESC, OBEYED, SHOWN
+from tests.tasks.store.test_links import row
 
 _HOSTILE_LOG = f"[red]{ESC}<b>.jsonl"
 End = tuple[str, str]
@@ -64,8 +67,8 @@ def _expected(raw: duckdb.DuckDBPyConnection) -> dict[str, Pairs]:
         of_request[request_id] = sources
         for place in sources:
             add(_file(place), ("request", request_id))
-    for quarantine_id, row in rows('SELECT quarantine_id, "row" FROM quarantine'):
-        for place in json.loads(row)["sources"]:
+    for quarantine_id, held in rows('SELECT quarantine_id, "row" FROM quarantine'):
+        for place in json.loads(held)["sources"]:
             add(_file(place), ("held", quarantine_id))
     for letter_id, source in rows("SELECT dead_letter_id, source FROM dead_letters"):
         add(("log_file", source), ("dead_letter", letter_id))
@@ -246,6 +249,24 @@ def test_a_name_of_several_things_lists_them(tmp_path: Path, turned: Application
     assert answer.code == 2
     assert "several things are called so" in answer.err
     assert answer.err.count("run 2") >= 2
+
+
+def test_a_name_of_several_kinds_is_told_by_kind(tmp_path: Path):
+    application = Application(tmp_path)
+    with Store.open(application.home / "flywheel.duckdb") as store:
+        for contract, values in (
+            (contracts.SAMPLES, {"sample_id": "s", "suite": "same", "origin": "suite"}),
+            (contracts.RELEASES, {"release_digest": "d1", "name": "same"}),
+            (contracts.REQUESTS, {"request_id": "same"}),
+        ):
+            store.insert(contract, [row(contract, **values)])
+    answer = application.here("lineage", "same")
+    assert answer.code == 2
+    for told in ("release same d1", "suite same", "request same", "--kind KIND"):
+        assert told in answer.err
+    for kind, name in (("suite", "same"), ("release", "d1"), ("request", "same")):
+        value = _lineage(application, kind, "same")
+        assert (value["kind"], value["id"]) == (kind, name)
 
 
 def test_text_of_logs_is_shown_and_not_obeyed(turned: Application):

@@ -14,11 +14,15 @@ from typing import Any
 
 import pytest
 
+from flows.events import lineage_events
 from tasks.errors import UsageError
 from tasks.lineage.events import Told, run_event
 from tasks.model.receipt import Receipt
+from tasks.model.run import RunRequest
 from tasks.model.turn import LogFile
+from tasks.run import Run
 from tasks.settings import parse_settings
+from tasks.store.control import ledger
 from tests.flows.application import Application, call_record
 
 NOW = datetime(2026, 11, 24, 16, 7)  # noqa: DTZ001 - the store keeps UTC without a zone
@@ -172,26 +176,41 @@ def test_a_turn_is_told_into_a_file_and_a_failed_one_as_such(application: Applic
     assert "nothing to evaluate" in events[3]["run"]["facets"]["errorMessage"]["message"]
 
 
-def test_a_turn_is_told_to_an_address(application: Application):
-    with _listening(201) as (address, taken):
-        answer = application.here("ingest", FLYWHEEL_LINEAGE__OPENLINEAGE=address)
-    assert answer.code == 0
+def _told_to(target: str, folder: Path) -> Run:
+    """A run in a store of its own, and nothing done yet."""
+    values = {"home": str(folder / ".flywheel"), "lineage": {"openlineage": target}}
+    run = Run("run 1", RunRequest(), parse_settings(values, base=str(folder)))
+    with run.open_store() as store:
+        ledger.begin_run(store, run.run_id, run.request.to_json(), "digest", NOW)
+    return run
+
+
+def test_a_turn_is_told_to_an_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with _listening(201) as (address, taken), lineage_events(_told_to(address, tmp_path)):
+        assert [event["eventType"] for event in taken] == ["START"]
     assert [event["eventType"] for event in taken] == ["START", "COMPLETE"]
-    assert "lineage" not in answer.err
+    assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    "target", ["http://127.0.0.1:9/nobody", "logs/calls.jsonl/no-folder", "500"]
-)
+def test_a_turn_that_is_stopped_from_outside_is_told_as_such(tmp_path: Path):
+    run = _told_to("events.jsonl", tmp_path)
+    with pytest.raises(KeyboardInterrupt), lineage_events(run):
+        raise KeyboardInterrupt
+    lines = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["eventType"] for line in lines] == ["START", "ABORT"]
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:9/nobody", "file/no-folder", "500"])
 def test_who_does_not_take_it_stops_no_turn_and_that_is_said_once(
-    application: Application, target: str
+    tmp_path: Path, target: str, capsys: pytest.CaptureFixture[str]
 ):
+    (tmp_path / "file").touch()
     with _listening(500) as (address, taken):
-        named = address if target == "500" else target
-        answer = application.here("ingest", "--json", FLYWHEEL_LINEAGE__OPENLINEAGE=named)
-    assert answer.code == 0
-    assert answer.json["rows_out"] == 2
-    assert answer.err.count("no event of lineage goes out") == 1
+        run = _told_to(address if target == "500" else target, tmp_path)
+        with lineage_events(run):
+            done = True
+    assert done
+    assert capsys.readouterr().err.count("no event of lineage goes out") == 1
     assert len(taken) == 2 * (target == "500")
 
 
