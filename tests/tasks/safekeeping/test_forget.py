@@ -67,7 +67,7 @@ def erase(run: Run, whom: Wanted, stages: Stages = STAGES, erasure_id: str = "e1
                   erasure_id=erasure_id, now=NOW, why="")  # fmt: skip
 
 
-def samples_in_a_set(run: Run, **request_ids: str | None) -> None:
+def samples_in_a_set(run: Run, digest: str = "s", **request_ids: str | None) -> None:
     """Sample id → the call it is of, in the set "s" of a run."""
     samples = [
         Sample(name, "suite", None, ({"role": "user", "content": f"of {request_id}"},), None,
@@ -77,9 +77,9 @@ def samples_in_a_set(run: Run, **request_ids: str | None) -> None:
     with run.open_store() as store, store.transaction():
         if not store.rows("SELECT 1 FROM runs"):
             ledger.begin_run(store, run.run_id, "{}", "d", NOW)
-            ledger.annotate_run(store, run.run_id, eval_set_digest="s")
+            ledger.annotate_run(store, run.run_id, eval_set_digest=digest)
         write_eval_set(
-            store, "s", samples, created_at=NOW, run_id=run.run_id, parent_digest=None, rule="{}"
+            store, digest, samples, created_at=NOW, run_id=run.run_id, parent_digest=None, rule="{}"
         )
 
 
@@ -170,7 +170,7 @@ def test_what_a_person_said_of_the_calls_of_others_leaves_and_the_calls_stay(tmp
     samples_in_a_set(run, other="r1")
     with run.open_store() as store:
         store.execute("UPDATE samples SET target = 'as ann wrote it'")
-    samples_in_a_set(run, mine="r1")
+    samples_in_a_set(run, "t", mine="r1")
     done = erase(run, wanted(user=ANN))
     assert query(run, "SELECT count(*) FROM requests") == [(2,)]
     assert query(run, "SELECT count(*) FROM feedback") == [(0,)]
