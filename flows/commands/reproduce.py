@@ -164,7 +164,7 @@ def _hindered(
         if not is_hosted and role not in sources:
             return f"nothing here answers for {recorded.facts.name(role)}"
     if chain.first is not None and not anyway:
-        return "a link differs; --anyway executes what was recorded as far as the store holds it"
+        return "--anyway executes what was recorded, as far as the store holds it"
     return ""
 
 

@@ -73,6 +73,12 @@ def test_what_comes_of_another_device_is_moved_and_packages_still_differ() -> No
     plain = in_order(engine_links("x", then, now, is_moved=False))
     assert str(plain.first) == "engine (x: dtype): bfloat16 → float32"
     assert "triton" in {link.of for link in plain.links}
+    # the number of threads is recorded where it may change a bit, and nowhere else
+    for was, is_now, state in ((1, 2, "differs"), (2, 2, "same"), (None, None, "same")):
+        threads = states(
+            engine_links("x", {"num_threads": was}, {"num_threads": is_now}, is_moved=False)
+        )
+        assert threads["threads"] == state
 
 
 def test_texts_scores_and_verdicts_are_compared_one_by_one() -> None:
