@@ -16,13 +16,17 @@ from flows.moved import LOCK_TIMEOUT_S, refuse_unmoved, tell_others
 from flows.said import last_day, who
 from flows.terminal import print_json
 from tasks.champion import champion_cautions
-from tasks.errors import UsageError
+from tasks.errors import FlywheelError, UsageError
 from tasks.model.alias import Alias
 from tasks.model.audit import AuditRow
 from tasks.model.release import Release
 from tasks.model.reuse import PairVerdict
 from tasks.model.run import RunRequest
 from tasks.model.visible import one_line
+from tasks.receipts.envelope import RefusedError
+from tasks.receipts.files import add_approval, receipt_path
+from tasks.receipts.reading import read_facts
+from tasks.receipts.statement import moment
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.promotion import (
     CHAMPION,
@@ -81,7 +85,31 @@ def promote(asked: Asked, *, config: str | None, as_json: bool) -> int:
         return _hold(judged, decision, as_json=as_json)
     unneeded = override is not None and "override" not in (row.told if row else {})
     notes = ["the override was not needed, and is not kept"] if unneeded else []
+    if row is not None:
+        notes += _approve(settings, judged, row)
     return _tell(settings, by, row, judged.name, notes, as_json=as_json)
+
+
+def _approve(settings: Settings, judged: Judged, row: AuditRow) -> list[str]:
+    """The receipt of the verdict tells who promoted on it; what kept it from being told so."""
+    run_id = judged.verdict.run_id
+    if not receipt_path(settings.home_path, run_id).exists():
+        return []
+    approval = {
+        "at": moment(row.at),
+        "by": row.by,
+        "release": row.subject,
+        "digest": {"sha256": judged.verdict.challenger_digest},
+        "audit": {"sha256": row.hash},
+        **({"override": row.told["override"]} if "override" in row.told else {}),
+    }
+    try:
+        with Store.open(settings.store_path, read_only=True) as store:
+            facts = read_facts(store, run_id)
+        add_approval(settings, facts, approval)
+    except (FlywheelError, RefusedError) as error:
+        return [f"the receipt does not tell of it: {one_line(str(error))}"]
+    return []
 
 
 def rollback(*, why: str, by: str, config: str | None, as_json: bool) -> int:

@@ -11,8 +11,7 @@ receipts/history/RUN.receipt.N.json  a receipt before its N-th addition; RUN.rec
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,23 @@ def read_own(path: Path) -> Statement:
 
 
 def add_reproduction(settings: Settings, facts: Facts, entry: Mapping[str, Any]) -> Path:
-    """Another line of `reproduction`, signed anew; the receipt as it was goes into the history.
-    Raises StoreError as above."""
+    """Another line of `reproduction`. Raises StoreError as above."""
+
+    def added(predicate: Mapping[str, Any]) -> dict[str, Any]:
+        return {"reproduction": [*predicate["reproduction"], dict(entry)]}
+
+    return _add(settings, facts, added)
+
+
+def add_approval(settings: Settings, facts: Facts, approval: Mapping[str, Any]) -> Path:
+    """Who promoted it; of several the last. Raises StoreError as above."""
+    return _add(settings, facts, lambda _: {"approval": dict(approval)})
+
+
+def _add(
+    settings: Settings, facts: Facts, added: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> Path:
+    """Signed anew with what is added; the receipt as it was goes into the history."""
     from filelock import FileLock
 
     path = write_receipt(settings, facts)
@@ -88,15 +102,12 @@ def add_reproduction(settings: Settings, facts: Facts, entry: Mapping[str, Any])
             before = path.read_bytes()
             statement = read_own(path)
             predicate = statement["predicate"]
-            entries = [*predicate["reproduction"], dict(entry)]
             history = path.parent / _HISTORY
             _make_folder(history)
-            kept = history / f"{facts.run_id}.receipt.{len(entries)}.json"
-            with suppress(FileNotFoundError):  # of a process that was killed here
-                kept.unlink()
-            write_once(kept, before)
-            added = {**statement, "predicate": {**predicate, "reproduction": entries}}
-            write_whole(path, sealed(added, signing_key(settings)))
+            number = len(list(history.glob(f"{facts.run_id}.receipt.[0-9]*.json"))) + 1
+            write_once(history / f"{facts.run_id}.receipt.{number}.json", before)
+            changed = {**statement, "predicate": {**predicate, **added(predicate)}}
+            write_whole(path, sealed(changed, signing_key(settings)))
     except OSError as error:
         raise _cannot_write(path, error) from None
     return path

@@ -193,3 +193,23 @@ def test_without_a_verdict_there_is_none(application: Application) -> None:
     (run_id,) = application.here("sql", "select run_id from runs", "--json").json["rows"][0]
     undecided = application.here("receipt", "show", run_id)
     assert (undecided.code, "the run has no verdict" in undecided.err) == (2, True)
+
+
+def test_who_promotes_on_a_verdict_stands_in_its_receipt(decided: Application) -> None:
+    before = receipt_of(decided).read_bytes()
+    override = ("--override", "a pilot", "--expires", "2999-01-01")
+    moved = decided.here("promote", "--by", "ada", *override, "--json")
+    assert moved.code == 0, moved.err
+    approval = json.loads(decided.here("receipt", "--json").out)["predicate"]["approval"]
+    ((digest, hashed),) = rows(
+        decided,
+        "SELECT release_digest, (SELECT hash FROM audit WHERE seq = 1) FROM aliases "
+        "WHERE alias = 'champion'",
+    )
+    assert (approval["by"], approval["digest"]["sha256"]) == ("ada", digest)
+    assert approval["audit"]["sha256"] == hashed == moved.json["audit"]
+    ((verdict,),) = rows(decided, "SELECT verdict FROM verdicts WHERE is_leading")
+    assert ("override" in approval) == (verdict not in ("better", "no_worse"))
+    assert decided.here("receipt", "verify", str(receipt_of(decided))).code == 0
+    (kept,) = (decided.home / "receipts" / "history").glob("*.json")
+    assert kept.read_bytes() == before
