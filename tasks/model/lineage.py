@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Kind = Literal[
     "log_file", "dead_letter", "arrival", "held", "feedback", "request", "suite", "sample",
-    "eval_set", "model", "prompt", "release", "completion", "score", "run",
+    "eval_set", "model", "prompt", "release", "completion", "score", "run", "alias",
 ]  # fmt: skip
 #: what people call one of the kind, and several
 KINDS: Mapping[Kind, tuple[str, str]] = {
@@ -27,6 +27,7 @@ KINDS: Mapping[Kind, tuple[str, str]] = {
     "completion": ("completion", "completions"),
     "score": ("score", "scores"),
     "run": ("run", "runs"),
+    "alias": ("alias", "aliases"),
 }
 #: up: what it came from; down: what stood on it
 Direction = Literal["up", "down"]

@@ -85,6 +85,8 @@ def _said(key: Key, known: Mapping[str, Any]) -> Iterator[str]:
             yield _score(known)
         case "run":
             yield from _of_run(known)
+        case "alias":
+            yield f"{known['release']}, since {known['since']:%Y-%m-%d %H:%M}"
 
 
 def _score(known: Mapping[str, Any]) -> str:

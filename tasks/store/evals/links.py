@@ -115,6 +115,11 @@ _PAIRS: Mapping[Link, str] = {
             UNION ALL
             SELECT run_id, started_at, unnest({_CHALLENGERS}), 'challenger' FROM runs r)
         WHERE from_id IS NOT NULL GROUP BY 1, 2""",
+    Link("release", "alias", "is"): """
+        SELECT release_digest AS from_id, alias AS to_id, '' AS note, 0 AS rank FROM aliases""",
+    Link("run", "alias", "allowed"): """
+        SELECT run_id AS from_id, alias AS to_id, '' AS note, 0 AS rank
+        FROM aliases WHERE run_id IS NOT NULL""",
     Link("run", "run", "lent its scores to"): """
         SELECT request->>'scores_of' AS from_id, run_id AS to_id, '' AS note,
             -epoch_us(started_at) AS rank

@@ -109,6 +109,7 @@ _ROWS: Mapping[Kind, _Rows] = {
             "state", "started_at", "verdict", "champion", "challengers", "mlflow_run_id", "report"
         ),
     ),
+    "alias": _Rows("aliases", "alias", _columns("release", "release_digest", "run_id", "since")),
 }
 
 
@@ -202,6 +203,7 @@ _MEANT: tuple[tuple[Kind, str], ...] = (
         "SELECT feedback_id AS id, feedback_id = $1 AS is_exact FROM feedback "
         "WHERE starts_with(feedback_id, $1)",
     ),
+    ("alias", "SELECT alias AS id, true AS is_exact FROM aliases WHERE alias = $1"),
     # whole ids alone, as --json has them: they begin with that of a release
     *(
         (kind, f"SELECT id, true AS is_exact FROM {_ROWS[kind].source} WHERE id = $1")

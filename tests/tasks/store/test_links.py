@@ -283,3 +283,16 @@ def test_a_closed_store_keeps_no_table_of_pins(tmp_path: Path):
     with duckdb.connect(str(path), read_only=True) as raw:
         names = raw.execute("SELECT table_name FROM duckdb_tables()").fetchall()
     assert ("pinned_calls",) not in names
+
+
+def test_a_verdict_leads_to_the_name_that_was_moved_on_it(store: Store):
+    add(store, contracts.RUNS, _run("one"))
+    add(store, contracts.ALIASES,
+        {"alias": "champion", "release": "new", "release_digest": "next", "run_id": "one"},
+        {"alias": "previous", "release": "old", "release_digest": "now", "run_id": None},
+    )  # fmt: skip
+    assert far(store, "down", "run", "one", "allowed") == {("alias", "champion", "")}
+    assert far(store, "up", "alias", "champion", "allowed") == {("run", "one", "")}
+    assert far(store, "up", "alias", "previous", "allowed") == set()
+    assert far(store, "up", "alias", "previous", "is") == {("release", "now", "")}
+    assert [one.key for one in named(store, "champion")] == [Key("alias", "champion")]
