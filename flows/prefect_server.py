@@ -57,7 +57,9 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
     boots meanwhile. It raises NoServerError where ours does not, StoreError where the user's does
     not.
     """
-    quiet_here()
+    os.environ.update(QUIET)
+    for name, value in _OF_LOCAL_RUNS.items():
+        os.environ.setdefault(name, value)
     if given := os.environ.get("PREFECT_API_URL"):
         yield lambda: _require(given)
         return
@@ -78,13 +80,6 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
     finally:
         del os.environ["PREFECT_API_URL"]
         server.stop()
-
-
-def quiet_here() -> None:
-    """What a process of ours that is a client of Prefect says and waits for."""
-    os.environ.update(QUIET)
-    for name, value in _OF_LOCAL_RUNS.items():
-        os.environ.setdefault(name, value)
 
 
 def _served_by_up(home: Path) -> str:

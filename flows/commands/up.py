@@ -17,7 +17,7 @@ from pathlib import Path
 
 from flows.commands.deploy import POOL, deploy
 from flows.commands.ui import RECORD, bound_port, server_elsewhere
-from flows.prefect_server import QUIET, UP, answers, quiet_here
+from flows.prefect_server import QUIET, UP, answers
 from flows.processes import Server, end_server, start_server
 from tasks.errors import StoreBusyError, StoreError, UsageError
 from tasks.record.pages import index_of
@@ -162,7 +162,6 @@ def _start(settings: Settings, config: Path, ports: Ports, started: ExitStack) -
     for part in parts:
         part.wait_until_ready()
     os.environ.update({name: environment[name] for name in ("PREFECT_HOME", "PREFECT_API_URL")})
-    quiet_here()
     deploy(POOL, config=str(config))
     worker = _worker(environment, logs)
     worker.start()

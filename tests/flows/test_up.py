@@ -32,7 +32,11 @@ class Up:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         assert until(lambda: "stop with Ctrl-C" in self.said or self.process.poll() is not None)
-        assert self.process.poll() is None, self.said + (self.process.stderr or "").read()
+        if self.process.poll() is not None:
+            assert self.process.stderr is not None
+            said = self.said + self.process.stderr.read()
+            self.close()
+            raise AssertionError(said)
         self.pages = dict(re.findall(r"^(\w+)\s+(http://\S+)", self.said, re.MULTILINE))
 
     def _read(self) -> None:
