@@ -48,10 +48,10 @@ MAX_DIFFERENCE = 1e-3
 METRICS = {"multiple_choice": "acc", "multiple_choice(normalised=true)": "acc_norm"}
 
 
-def write_ours(folder: Path, gguf: Path, tasks: Sequence[Task]) -> None:
+def write_ours(folder: Path, gguf: Path, tasks: Sequence[Task], dtype: str) -> None:
     text = 'challenger = "model"\n[releases.model]\n'
     text += f"model = {json.dumps(str(gguf))}\n"
-    text += '[releases.model.engine]\ndevice = "cpu"\ndtype = "float32"\n'
+    text += f'[releases.model.engine]\ndevice = "cpu"\ndtype = "{dtype}"\n'
     text += f"[releases.model.sampling]\nmax_tokens = {MAX_TOKENS}\nstop = {json.dumps(STOP)}\n"
     folder.mkdir(parents=True)
     for task in tasks:
@@ -209,11 +209,11 @@ def measure(
     models: tuple[Path, Path], python: str,
 ) -> dict[str, Any]:  # fmt: skip
     gguf, float32 = models
-    write_ours(folder / name / "ours", gguf, tasks)
+    write_ours(folder / name / "ours", gguf, tasks, options.dtype)
     ours_s, notes = run_ours(folder / name / "ours", options.threads)
     again_s, _ = run_ours(folder / name / "ours", options.threads)
     lm_eval_s, theirs = run_lm_eval(
-        folder / name / "lm-eval", python, float32, tasks, options.threads, "float32"
+        folder / name / "lm-eval", python, float32, tasks, options.threads, options.dtype
     )
     mine = ours(folder / name / "ours")
     compared = {
@@ -278,6 +278,10 @@ def main() -> None:
     parser.add_argument("--gguf", type=Path, help="another model than SmolLM2-135M-Instruct")
     parser.add_argument("--datasets", type=Path, default=ROOT.parent / "shared" / "datasets")
     parser.add_argument("--lm-eval-python", default="", help="an interpreter that has lm-eval")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32",
+        help="of both sides; in bfloat16 both round, so nothing is equal: for the time it takes",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=environments.CACHE)
     parser.add_argument("--out", type=Path, default=results.FOLDER)
