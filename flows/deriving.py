@@ -8,7 +8,7 @@ window passed calls over, held rows were replayed), nothing is derived, and why 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -86,9 +86,8 @@ def derived(
     settings.home_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (home / KEY_FILE).exists():
         shutil.copy(home / KEY_FILE, settings.home_path / KEY_FILE)
-    whole: Mapping[str, object] = {"since": "", "until": "", "only": (), "scores_of": ""}
     for one in runs:
-        request = replace(one.request, logs=one.paths, **whole)  # type: ignore[arg-type]
+        request = replace(one.request, logs=one.paths, since="", until="", only=(), scores_of="")
         began_at = one.began_at
         run = Run(one.run_id, request, settings, progress, lambda at=began_at: at)  # type: ignore[misc]
         with run.open_store() as store, store.transaction():

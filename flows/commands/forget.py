@@ -153,6 +153,7 @@ def _stages(settings: Settings) -> Stages:
         without=_without,
         written_from=lambda request_ids: samples_written_from(settings, request_ids),
         redraw=lambda run_id: _redraw(settings, run_id),
+        redraw_index=lambda: _redraw_index(settings),
     )
 
 
@@ -164,7 +165,7 @@ def _without(
 
 
 def _redraw(settings: Settings, run_id: str) -> Pages | None:
-    """Receipt and pages of a run, and the index of all, from what is left in the store."""
+    """Receipt and pages of a run from what is left in the store."""
     folder = pages_of(settings, run_id)
     with Store.open(settings.store_path, read_only=True) as store:
         recorded = ledger.finished_stage(store, run_id, "record")
@@ -172,8 +173,6 @@ def _redraw(settings: Settings, run_id: str) -> Pages | None:
         erased = erasures_of(store, run_id)
     if facts is not None and receipt_path(settings.home_path, run_id).exists():
         write_without(settings, facts, [one.to_json() for one in erased])
-    if index_of(settings).exists():
-        write_index(settings)
     if recorded is None and not folder.is_dir():
         return None
     try:
@@ -185,6 +184,12 @@ def _redraw(settings: Settings, run_id: str) -> Pages | None:
     except Exception:
         # whatever keeps them from being drawn: the old ones must not stay
         return _removed(folder)
+
+
+def _redraw_index(settings: Settings) -> None:
+    """The page of all runs, where there is one."""
+    if index_of(settings).exists():
+        write_index(settings)
 
 
 def _removed(folder: Path) -> Pages:

@@ -12,7 +12,7 @@ from flows.commands.turn import no_such_run
 from flows.deriving import derived, runs_that_read, why_not
 from flows.progress import shown
 from flows.terminal import Table, console, print_json, print_pairs, print_table, say
-from tasks.curate.evalset import digest_of, sample_id_of
+from tasks.curate.evalset import digest_of, draft_of
 from tasks.errors import FlywheelError, UsageError
 from tasks.gate.task import gate
 from tasks.model.answer import Role
@@ -149,7 +149,7 @@ def _decided(store: Store, run_id: str) -> str:
 
 
 def _content(recorded: Recorded) -> Content:
-    ids = {sample.sample_id: sample_id_of(sample) for sample in recorded.samples}
+    ids = {sample.sample_id: draft_of(sample).sample_id for sample in recorded.samples}
     others = {stored: made for stored, made in ids.items() if stored != made}
     return Content(digest_of(recorded.samples), others)
 

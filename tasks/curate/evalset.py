@@ -146,8 +146,8 @@ def _on_one_scale(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     )
 
 
-def sample_id_of(sample: Sample) -> str:
-    """By its content, whatever id it has."""
+def draft_of(sample: Sample) -> Draft:
+    """A sample apart from any set; its `sample_id` is by its content, whatever id it has."""
     return Draft(
         suite=sample.suite,
         task=sample.task,
@@ -159,7 +159,7 @@ def sample_id_of(sample: Sample) -> str:
         must_pass=sample.must_pass,
         session=sample.session,
         step=sample.step,
-    ).sample_id
+    )
 
 
 def digest_of(samples: Iterable[Sample]) -> str:

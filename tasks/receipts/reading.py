@@ -13,7 +13,7 @@ from tasks.store import Store
 from tasks.store.control import ledger, verdicts
 from tasks.store.control.commitments import read_commitment
 from tasks.store.evals import lineage
-from tasks.store.evals.releases import read_release
+from tasks.store.evals.releases import releases_in_roles
 from tasks.store.evals.samples import find_eval_set
 
 
@@ -28,12 +28,7 @@ def read_facts(store: Store, run_id: str) -> Facts:
     eval_set = find_eval_set(store, keys.eval_set_digest)
     if eval_set is None:
         raise StoreError("the eval set of the run is not in the store", received=run_id)
-    releases = {}
-    for role, digest in keys.release_digests.items():
-        release = read_release(store, digest)
-        if release is None:
-            raise StoreError(f"the {role} of the run is not in the store", received=digest)
-        releases[role] = release
+    releases = releases_in_roles(store, keys.release_digests)
     request = RunRequest.from_json(ledger.run_value(store, run_id, "request") or "{}")
     champion = keys.release_digests["champion"]
     return Facts(

@@ -20,7 +20,7 @@ from tasks.store import Store
 from tasks.store.control import erasures, ledger, verdicts
 from tasks.store.evals import lineage
 from tasks.store.evals.answers import read_scores
-from tasks.store.evals.releases import read_release, read_releases
+from tasks.store.evals.releases import read_releases, releases_in_roles
 from tasks.store.evals.samples import find_eval_set, read_eval_set, samples_of_run
 
 
@@ -39,12 +39,7 @@ def read_turn(store: Store, run_id: str, seeds: range, versions: Mapping[str, st
     eval_set = find_eval_set(store, keys.eval_set_digest)
     if eval_set is None:
         raise StoreError("the eval set of the run is not in the store", received=run_id)
-    releases = {}
-    for role, digest in keys.release_digests.items():
-        release = read_release(store, digest)
-        if release is None:
-            raise StoreError(f"the {role} of the run is not in the store", received=digest)
-        releases[role] = release
+    releases = releases_in_roles(store, keys.release_digests)
     is_sampled = any(release.is_sampled for release in releases.values())
     whole = as_answered(read_eval_set(store, eval_set.digest), is_sampled=is_sampled)
     samples = samples_of_run(store, request.get("scores_of") or run_id, whole)

@@ -64,12 +64,14 @@ class Stages:
     """What of the stages an erasure needs.
 
     `without`: digest and samples of the set that is left. `written_from`: samples of pins and suite
-    lines that name one of these calls. `redraw`: the pages of a run anew; None where it has none.
+    lines that name one of these calls. `redraw`: the pages of a run anew; None where it has none;
+    `redraw_index`: the page of all runs.
     """
 
     without: Callable[[str, Sequence[Sample], Collection[str]], tuple[str, Sequence[Sample]]]
     written_from: Callable[[Collection[str]], Collection[str]]
     redraw: Callable[[str], Pages | None]
+    redraw_index: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def finish(settings: Settings, begun: Forgetting, stages: Stages) -> Forgetting:
 
     home = settings.home_path
     pages = {run_id: stages.redraw(run_id) for run_id in begun.runs}
+    stages.redraw_index()
     for copy in kept_copies(home):
         remove(copy)
     with Store.open(settings.store_path, read_only=True) as store:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tasks.curate.evalset import Draft
+from tasks.curate.evalset import Draft, draft_of
 from tasks.curate.items import suite_item
 from tasks.curate.modes import GENERATE, mode_of
 from tasks.curate.suites import asked_of, read_suite
 from tasks.errors import UsageError
-from tasks.model.logged_call import Conversation
 from tasks.model.sample import PINNED, Sample
 from tasks.settings import Settings, parse_settings
 from tasks.settings.suite_files import ENDING
@@ -80,19 +79,7 @@ def of_set(store: Store, named: str, suite: str) -> Version:
 
 
 def _of_sample(sample: Sample) -> SuiteItem:
-    draft = Draft(
-        suite=sample.suite,
-        task=sample.task,
-        conversation=Conversation(sample.system, sample.messages, sample.served),
-        target=sample.target,
-        target_kind=sample.target_kind,
-        origin=sample.origin,
-        slices=sample.slices,
-        must_pass=sample.must_pass,
-        session=sample.session,
-        step=sample.step,
-    )
-    return _item(draft, sample.sample_id, None)
+    return _item(draft_of(sample), sample.sample_id, None)
 
 
 def _item(draft: Draft, sample_id: str, cluster: str | None) -> SuiteItem:

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from expectations.contracts import MODEL_FILES, RELEASES
+from tasks.errors import StoreError
+from tasks.model.answer import Role
 from tasks.model.canonical import writable
 from tasks.model.release import Release
 from tasks.store.db.connection import Store
@@ -90,3 +92,14 @@ def read_model_files(store: Store, model_digest: str) -> dict[str, str]:
             [model_digest],
         )
     )
+
+
+def releases_in_roles(store: Store, digests: Mapping[Role, str]) -> dict[Role, Release]:
+    """Of a run, each by the part that it played. Raises StoreError where one is missing."""
+    releases = {}
+    for role, digest in digests.items():
+        release = read_release(store, digest)
+        if release is None:
+            raise StoreError(f"the {role} of the run is not in the store", received=digest)
+        releases[role] = release
+    return releases
