@@ -6,13 +6,18 @@ whole value is no record. To add a format: write the module, put it in FORMATS b
 that would also match.
 
 Text logs (TEXT_FORMATS) have `matches_lines` and `reader()` instead: a reader is fed line by line.
+
+Where a call stands in several values (the chunks of a stream, the lines of an agent's session) the
+format has `reader()` beside `records`: an `Assembling` format, whose reader is fed the values of a
+file in order, each with the place it stands at, and yields every record with the place where it
+began.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from tasks.logs.formats import (
     bedrock,
@@ -47,6 +52,23 @@ class _Named(Protocol):
 class Format(_Named, Protocol):
     def matches(self, value: Json) -> bool: ...
     def records(self, value: Json) -> Iterator[Record]: ...
+
+
+P = TypeVar("P")
+
+
+class ValueReader(Protocol[P]):
+    """Of one file. `end` yields what is still open; `oldest` is where that began, or None."""
+
+    def feed(self, value: Json, place: P) -> Iterator[tuple[Record, P]]: ...
+    def end(self) -> Iterator[tuple[Record, P]]: ...
+    @property
+    def oldest(self) -> P | None: ...
+
+
+@runtime_checkable
+class Assembling(Format, Protocol):
+    def reader(self) -> ValueReader[Any]: ...
 
 
 class TextReader(Protocol):

@@ -13,6 +13,8 @@ from tasks.logs.shapes.messages import flatten_content
 from tasks.logs.shapes.records import Call, Json
 
 _BLOCKED = "blocked"
+#: tag of a call whose input and output are not its total
+UNCLEAR_TOKENS = "tokens_unclear"
 #: how much of a text that is no completion is kept for people to look at
 _MAX_KEPT_CHARS = 2000
 #: in an assistant's message: whatever may be its answer
@@ -91,6 +93,11 @@ def finish(
         for name, count in answer.tokens.items():
             if getattr(call, name) is None:
                 setattr(call, name, count)
+    total = call.total_tokens
+    if total is not None and call.input_tokens is not None and call.output_tokens is not None:
+        if call.input_tokens + call.output_tokens != total:
+            told = f"{call.input_tokens} + {call.output_tokens}, total {total}"
+            call.tags = {**call.tags, UNCLEAR_TOKENS: told}
     reason = call.finish_reason or answer.finish_reason
     call.finish_reason = reason and _FINISH.get(reason.lower(), reason)
     verdicts = call.guardrail_verdicts or answer.verdicts or None

@@ -84,7 +84,10 @@ def flatten_content(message: dict[str, Json]) -> dict[str, Json]:
 
 
 def join_text(parts: list[Json]) -> Json:
-    """Only text: one text (None where there is no part). Anything else: the list as it is."""
+    """Only text: one text (None where there is no part). Anything else: the list as it is.
+
+    With nothing between: an API cuts a text where a citation ends, in the middle of a sentence.
+    """
     if not parts:
         return None
     texts = []
@@ -95,7 +98,7 @@ def join_text(parts: list[Json]) -> Json:
             texts.append(_text_of(part))
         else:
             return parts
-    return "\n".join(texts)
+    return "".join(texts)
 
 
 def _text_of(part: dict[str, Json]) -> str:

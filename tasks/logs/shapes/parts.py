@@ -91,7 +91,7 @@ def plain_text(value: Json) -> Json:
         said = [block.get("text") if isinstance(block, dict) else block for block in value]
         texts = [text for text in said if isinstance(text, str)]
         if len(texts) == len(said):
-            return "\n".join(texts)
+            return "".join(texts)
     return value
 
 

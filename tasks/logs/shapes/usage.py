@@ -1,10 +1,14 @@
-"""Token counts as any API reports them → the canonical five.
+"""Token counts as any API, trace or gateway reports them → the canonical five: decided here only.
 
-Reasoning tokens are part of the output, cached tokens part of the input, as OpenTelemetry has it.
+Cached tokens are part of the input and reasoning tokens part of the output, as OpenTelemetry has
+it. Some report them beside (Anthropic the cache, Gemini the thoughts, xAI the reasoning), some do
+either: a total that is given decides. What does not add up is told by `answers.finish`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from tasks.logs.shapes import coerce
@@ -22,43 +26,123 @@ _OUTPUT = (
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 _READ = (
     "cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount",
-    "cachedContentTokenCount", "cached_content_token_count",
+    "cachedContentTokenCount", "cached_content_token_count", "cached_tokens", "cachedInputTokens",
+    "cached_input_tokens", "num_cached_tokens", "prompt_cache_hit_tokens",
 )  # fmt: skip
 #: Gemini counts these beside the prompt and beside the answer
 _TOOLS = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
 _THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
-_WRITTEN = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount")
-_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
-_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_REASONING = ("reasoning_tokens", "reasoningTokens", "reasoning_output_tokens")
+_WRITTEN = (
+    "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
+    "cacheCreationInputTokens", "cache_write_tokens",
+)  # fmt: skip
+_INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "promptTokensDetails",
+                  "inputTokensDetails", "inputTokenDetails")  # fmt: skip
+_OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "completionTokensDetails",
+                   "outputTokensDetails", "outputTokenDetails")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Counts as they were reported; None: not at all.
+
+    `cache_apart`, `reasoning_apart`: what the reporter is known to count beside input and output,
+    which a total may contradict.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    cached: int | None = None
+    cache_written: int | None = None
+    reasoning: int | None = None
+    cache_apart: bool = False
+    reasoning_apart: bool = False
+
+    def canonical(self) -> dict[str, int | None]:
+        """Under the names of the fields of a call."""
+        readings = list(_readings(self))
+        fits = [pair for pair in readings if self.total is not None and _sum(*pair) == self.total]
+        input_tokens, output_tokens = (fits or readings)[0]
+        if self.total is not None and not fits:
+            input_tokens, output_tokens = _completed(input_tokens, output_tokens, self.total)
+        return {
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            "total_tokens": self.total,
+            "cached_tokens": self.cached,
+            "reasoning_tokens": self.reasoning,
+        }
 
 
 def tokens(usage: Json, *, cache_apart: bool = False) -> dict[str, Any]:
-    """`cache_apart`: the API counts cached tokens beside the input (Anthropic, Bedrock)."""
+    """Of a usage object with the names of any API; one that is none says nothing.
+
+    `cache_apart`: the API counts cached tokens beside the input (Anthropic, Bedrock).
+    """
     if not isinstance(usage, dict):
         return {}
+    if isinstance(usage.get("tokens"), dict):  # Cohere, beside what it bills
+        usage = usage["tokens"]
+    rounds = usage.get("iterations")
+    if isinstance(rounds, list) and rounds and all(isinstance(each, dict) for each in rounds):
+        # Anthropic: the counts beside them are of the last one alone
+        return _added([_reported(each, cache_apart).canonical() for each in rounds])
+    return _reported(usage, cache_apart).canonical()
+
+
+def _reported(usage: dict[str, Json], cache_apart: bool) -> Reported:
     thoughts = _count(usage, "reasoning_tokens", _THOUGHTS)
-    input_tokens = _sum(_count(usage, "input_tokens", _INPUT), _count(usage, "tools", _TOOLS))
+    inputs, outputs = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
     cached = _count(usage, "cached_tokens", _READ)
-    if cached is None:
-        inputs = _details(usage, _INPUT_DETAILS)
-        cached = coerce.integer("usage.cached_tokens", inputs.get("cached_tokens"))
-    reasoning = thoughts
-    if reasoning is None:
-        outputs = _details(usage, _OUTPUT_DETAILS)
-        reasoning = coerce.integer("usage.reasoning_tokens", outputs.get("reasoning_tokens"))
-    if cache_apart and input_tokens is not None:
-        input_tokens += (cached or 0) + (_count(usage, "cache_written_tokens", _WRITTEN) or 0)
-    return {
-        "input_tokens": input_tokens,
-        "output_tokens": _sum(_count(usage, "output_tokens", _OUTPUT), thoughts),
-        "total_tokens": _count(usage, "total_tokens", _TOTAL),
-        "cached_tokens": cached,
-        "reasoning_tokens": reasoning,
-    }
+    written = _count(usage, "cache_written_tokens", _WRITTEN)
+    reasoning = _count(usage, "reasoning_tokens", _REASONING) if thoughts is None else thoughts
+    return Reported(
+        input=_sum(_count(usage, "input_tokens", _INPUT), _count(usage, "tools", _TOOLS)),
+        output=_count(usage, "output_tokens", _OUTPUT),
+        total=_count(usage, "total_tokens", _TOTAL),
+        cached=_count(inputs, "cached_tokens", _READ) if cached is None else cached,
+        cache_written=written,
+        reasoning=_count(outputs, "reasoning_tokens", _REASONING) if reasoning is None
+        else reasoning,
+        cache_apart=cache_apart,
+        reasoning_apart=thoughts is not None,
+    )  # fmt: skip
+
+
+def _readings(said: Reported) -> Iterator[tuple[int | None, int | None]]:
+    """Input and output as the counts may be meant, the likeliest first."""
+    cache = (said.cached or 0) + (said.cache_written or 0)
+    for cache_apart in (said.cache_apart, not said.cache_apart):
+        for reasoning_apart in (said.reasoning_apart, not said.reasoning_apart):
+            beside_input = cache if cache_apart and said.input is not None else None
+            beside_output = said.reasoning if reasoning_apart else None
+            yield _sum(said.input, beside_input), _sum(said.output, beside_output)
+
+
+def _completed(
+    input_tokens: int | None, output_tokens: int | None, total: int
+) -> tuple[int | None, int | None]:
+    """The one that is not told is the rest of the total."""
+    if output_tokens is None and input_tokens is not None and input_tokens <= total:
+        return input_tokens, total - input_tokens
+    if input_tokens is None and output_tokens is not None and output_tokens <= total:
+        return total - output_tokens, output_tokens
+    return input_tokens, output_tokens
+
+
+def _added(each: list[dict[str, int | None]]) -> dict[str, int | None]:
+    total: dict[str, int | None] = dict.fromkeys(each[0])
+    for counts in each:
+        total = {name: _sum(total[name], counts[name]) for name in total}
+    return total
 
 
 def _count(usage: dict[str, Json], name: str, names: tuple[str, ...]) -> int | None:
-    return coerce.integer(f"usage.{name}", coerce.first(usage, *names))
+    """Below 0 stands for a count that is not known."""
+    count = coerce.integer(f"usage.{name}", coerce.first(usage, *names))
+    return None if count is not None and count < 0 else count
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

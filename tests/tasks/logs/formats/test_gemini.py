@@ -82,7 +82,7 @@ def test_chunks_of_a_stream_add_up_to_the_answer():
     call = one({"request": REQUEST, "response": chunks})
     assert call.response is not None
     assert call.response["reasoning"] == "hmmm"
-    assert call.response["content"] == "Rain\n."
+    assert call.response["content"] == "Rain."
     assert [each["function"]["name"] for each in call.tool_calls] == ["f"]
     assert (call.finish_reason, call.input_tokens, call.output_tokens) == ("length", 5, 3)
 

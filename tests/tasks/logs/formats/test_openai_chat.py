@@ -254,7 +254,7 @@ def test_content_in_text_parts_becomes_the_text_and_other_parts_stay():
     request = {**REQUEST, "messages": [{"role": "user", "content": parts},
                                        {"role": "user", "content": image}]}  # fmt: skip
     call = one(pair(request=request))
-    assert [message["content"] for message in call.messages] == ["a\nb", image]
+    assert [message["content"] for message in call.messages] == ["ab", image]
 
 
 def test_streams_of_text_completions_and_of_content_in_parts():

@@ -149,7 +149,7 @@ def test_parts_fold_into_messages():
     ]  # fmt: skip
     call = one({"gen_ai.input.messages": json.dumps(messages)})
     assistant, rain, other, image, empty = call.messages
-    assert (assistant["content"], assistant["reasoning"]) == ("a\nb", "hm")
+    assert (assistant["content"], assistant["reasoning"]) == ("ab", "hm")
     assert assistant["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"x":1}'}
     assert rain == {"role": "tool", "tool_call_id": "c", "content": "rain"}
     assert other["content"] == '{"t":1}'
