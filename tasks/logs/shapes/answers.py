@@ -93,11 +93,9 @@ def finish(
         for name, count in answer.tokens.items():
             if getattr(call, name) is None:
                 setattr(call, name, count)
-    total = call.total_tokens
-    if total is not None and call.input_tokens is not None and call.output_tokens is not None:
-        if call.input_tokens + call.output_tokens != total:
-            told = f"{call.input_tokens} + {call.output_tokens}, total {total}"
-            call.tags = {**call.tags, UNCLEAR_TOKENS: told}
+    asked, said, total = call.input_tokens, call.output_tokens, call.total_tokens
+    if None not in (asked, said, total) and (asked or 0) + (said or 0) != total:
+        call.tags = {**call.tags, UNCLEAR_TOKENS: f"{asked} + {said}, total {total}"}
     reason = call.finish_reason or answer.finish_reason
     call.finish_reason = reason and _FINISH.get(reason.lower(), reason)
     verdicts = call.guardrail_verdicts or answer.verdicts or None
