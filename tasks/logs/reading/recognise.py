@@ -1,15 +1,16 @@
 """Which format and syntax a file has: by its content first, by its name second.
 
-Syntax: `lines` (one JSON value a line), `json` (one pretty-printed document), `yaml`, `parquet`,
-`csv`, `text` (log lines of a server).
+Syntax: `lines` (one JSON value a line, as it is or within what a logger writes), `json` (documents,
+pretty-printed or one behind the other), `yaml`, `parquet`, `csv`, `text` (log lines of a server).
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -18,18 +19,27 @@ from tasks.logs import formats
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream, bare_name, open_stream
-from tasks.logs.formats import AnyFormat, Format, canonical, table
+from tasks.logs.formats import AnyFormat, Format, TextFormat, table
 from tasks.logs.formats.table import Table
 from tasks.logs.reading import refusal
+from tasks.logs.reading.envelopes import facts_of, open_envelope, text_in
+from tasks.logs.reading.line_text import json_in
+from tasks.logs.reading.parquet_rows import parquet_rows
 from tasks.logs.reading.yaml_text import parse_yaml
-from tasks.logs.shapes.json_text import parse
-from tasks.logs.shapes.records import Json, UnreadableError
+from tasks.logs.shapes.json_text import parse, parse_many, plain
+from tasks.logs.shapes.records import Facts, Json, UnreadableError
 from tasks.settings import IngestSettings
 
 Syntax = Literal["lines", "json", "yaml", "parquet", "csv", "text"]
 
 _MAX_SAMPLE_LINES = 50
 _MAX_SAMPLE_BYTES = 4 * 2**20
+#: where nothing among those is known
+_MAX_LOOKED_AT = 20_000
+_MAX_BYTES_LOOKED_AT = 64 * 2**20
+#: so many lines that are no calls make a file a mixed one; fewer may be damage
+_FOREIGN_LINES = 3
+_MAX_NAMES = 12
 _PARQUET = b"PAR1"
 _CSV = (".csv", ".tsv")
 _DELIMITERS = (",", ";", "\t", "|")
@@ -37,17 +47,22 @@ _DELIMITERS = (",", ";", "\t", "|")
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What a file is. `document` is the parsed value where the whole file is one.
+    """What a file is. `documents`: the parsed values, where it is of documents.
 
-    `format` None: none takes it, and `reason` says why (an empty file: empty reason).
+    `format` None: none takes it, and `reason` says why (an empty file: empty reason); of documents
+    it says why there are no more of them. `is_mixed`: there are lines between the calls that are
+    none. `is_wrapped`: records stand in envelopes.
     """
 
     syntax: Syntax
     format: AnyFormat | None
     reason: str = ""
-    document: Json = None
+    documents: tuple[Json | UnreadableError, ...] = ()
     head: bytes = b""
     delimiter: str = ","
+    is_mixed: bool = False
+    is_wrapped: bool = False
+    is_forced: bool = False
 
 
 def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
@@ -85,9 +100,19 @@ def recognise_file(
     heard: Callable[[], object] | None = None,
 ) -> Recognised:
     """With a forced format only the syntax is looked for. `heard`: as for `open_log`."""
+    found = _recognise(file, limits, forced, heard)
+    return found if forced is None else replace(found, is_forced=True)
+
+
+def _recognise(
+    file: LogFile,
+    limits: IngestSettings,
+    forced: AnyFormat | None,
+    heard: Callable[[], object] | None,
+) -> Recognised:
     path = file.path
     with open_log(file, limits, heard) as stream:
-        lines = _sample(stream, limits.max_line_bytes)
+        lines = list(_sample(stream, limits.max_line_bytes, _MAX_SAMPLE_LINES, _MAX_SAMPLE_BYTES))
     with open_log(file, limits) as stream:
         head = stream.read(MAX_KEPT_BYTES)
     if not lines:
@@ -97,30 +122,156 @@ def recognise_file(
         return _unrecognised("lines", refused, head)
     first = lines[0].data
     if first.startswith(_PARQUET):
-        return _parquet(path, limits, forced, head)
+        return _parquet(file, limits, forced, head)
     if bare_name(path.name).endswith(_CSV) or isinstance(forced, Table):
-        return _csv(first, limits, head)
-    values = _values(lines, limits.max_json_depth)
-    one_a_line = _is_one_a_line(lines, values)
-    if one_a_line and forced is None and (format := formats.recognise(list(values.values()))):
-        return Recognised("lines", format, head=head)
-    if forced is None:
-        text = formats.recognise_text([line.data.decode("utf-8", "replace") for line in lines])
-    else:
-        text = None if isinstance(forced, Format) else forced
+        return _csv(lines, limits, forced, head)
+    seen = _Seen(limits.max_json_depth, forced)
+    for line in lines:
+        seen.look(line)
+    is_document = first.lstrip()[:1] in (b"{", b"[") and not seen.is_one_a_line
+    if not is_document and seen.format is not None:
+        return seen.lines(head)
+    text = _text_format(lines, forced, limits.max_json_depth)
     if text is not None:
         return Recognised("text", text, head=head)
-    if one_a_line and forced is not None:
-        return Recognised("lines", forced, head=head)
-    if not one_a_line and first.lstrip()[:1] in (b"{", b"["):
-        return _document("json", file, limits, forced, head)
+    if is_document:
+        document = _document("json", file, limits, forced, head)
+        if document.format is not None or (seen.format is None and lines[0].data.strip() != b"["):
+            return document
     named_yaml = bare_name(path.name).endswith((".yaml", ".yml"))
     if named_yaml or any(line.data.startswith(b"interactions:") for line in lines[:5]):
         return _document("yaml", file, limits, forced, head)
     if forced is not None:
-        return Recognised("lines", forced, head=head)
-    reasons = (refusal.by_content(path.name, value) for value in values.values())
+        return Recognised("lines", forced, head=head, is_wrapped=seen.is_wrapped)
+    if len(lines) >= _MAX_SAMPLE_LINES:
+        with open_log(file, limits, heard) as stream:
+            more = _sample(stream, limits.max_line_bytes, _MAX_LOOKED_AT, _MAX_BYTES_LOOKED_AT)
+            seen.look_until_known(more)
+    if seen.format is not None:
+        return seen.lines(head)
+    reasons = (refusal.by_content(path.name, value) for value in seen.values[:_MAX_SAMPLE_LINES])
     return _unrecognised("lines", next(filter(None, reasons), None), head)
+
+
+class _Seen:
+    """What the first lines of a file are."""
+
+    def __init__(self, max_depth: int, forced: AnyFormat | None) -> None:
+        self._max_depth = max_depth
+        self._forced = forced
+        self._numbers: list[int] = []
+        self._num_lines = 0
+        self._num_foreign = 0
+        self._is_first_json = False
+        self._has_objects = False
+        self._is_lone_bracket = False
+        self._known: dict[str, int] = {}
+        self.values: list[Json] = []
+        self.format: AnyFormat | None = None
+        self.is_wrapped = False
+
+    @property
+    def is_one_a_line(self) -> bool:
+        """A broken first line makes no document of what are lines, but a lone bracket does."""
+        if self._is_first_json:
+            return True
+        return self._has_objects and not self._is_lone_bracket
+
+    def lines(self, head: bytes) -> Recognised:
+        is_mixed = self._num_foreign >= _FOREIGN_LINES and self._forced is None
+        return Recognised("lines", self.format, head=head, is_mixed=is_mixed,
+                          is_wrapped=self.is_wrapped)  # fmt: skip
+
+    def look_until_known(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            self.look(line)
+            if self.format is not None:
+                return
+
+    def look(self, line: Line) -> None:
+        self._num_lines += 1
+        if line.too_long:
+            return
+        is_bare = True
+        try:
+            value = parse(line.data, self._max_depth)
+        except UnreadableError:
+            is_bare = False
+            if self._num_lines == 1:
+                self._is_lone_bracket = line.data.strip() in (b"[", b"{")
+            inner = json_in(line.data)
+            if inner is None or not inner.data:
+                self._num_foreign += inner is None and _is_text(line.data)
+                return
+            try:
+                value = parse(inner.data, self._max_depth)
+            except UnreadableError:
+                self._num_foreign += not inner.is_part
+                return
+        if is_bare:
+            self._is_first_json |= self._num_lines == 1
+            is_record = isinstance(value, dict | list) and bool(value)
+            self._has_objects |= is_record and line.data[:1] in (b"{", b"[")
+        self.values.append(value)
+        known, is_wrapped = self._format_of(value)
+        if known is None:
+            self._num_foreign += bool(value)
+            return
+        self.is_wrapped |= is_wrapped or not is_bare
+        self._has_objects |= not is_bare
+        if self.format is None or _rank(known) < _rank(self.format):
+            self.format = known
+
+    def _format_of(self, value: Json) -> tuple[AnyFormat | None, bool]:
+        if self._forced is not None:
+            return (self._forced if isinstance(self._forced, Format) else None), False
+        known = formats.recognise(value)
+        if known is not None:
+            return known, False
+        opened = open_envelope(value, formats.recognise)
+        return next((one.format for one in opened if one.format is not None), None), True
+
+
+def _rank(format: AnyFormat) -> int:
+    """Of what several formats take, the stricter one's file."""
+    return formats.NAMES.index(format.NAME)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether a line is one of text, rather than a record that was damaged."""
+    if data.lstrip()[:1] in (b"{", b"["):
+        return False
+    try:
+        return data.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def text_of(line: bytes, max_depth: int) -> tuple[str, Facts | None]:
+    """A line of a text log, out of what a container's log wraps around it."""
+    text = line.decode("utf-8", "replace")
+    if text.startswith("{"):
+        try:
+            value = parse(line, max_depth)
+        except UnreadableError:
+            return text, None
+        inside = text_in(value)
+        return (text, None) if inside is None else (inside, facts_of(value))
+    inner = json_in(line)
+    if inner is None or inner.facts is None or inner.facts.stream is None:
+        return text, None
+    return inner.data.decode("utf-8", "replace"), inner.facts
+
+
+def _text_format(
+    lines: Sequence[Line], forced: AnyFormat | None, max_depth: int
+) -> TextFormat | None:
+    if forced is not None:
+        return None if isinstance(forced, Format) else forced
+    bare = formats.recognise_text([line.data.decode("utf-8", "replace") for line in lines])
+    if bare is not None:
+        return bare
+    return formats.recognise_text([text_of(line.data, max_depth)[0] for line in lines])
 
 
 def _unrecognised(syntax: Syntax, reason: str | None, head: bytes) -> Recognised:
@@ -129,15 +280,32 @@ def _unrecognised(syntax: Syntax, reason: str | None, head: bytes) -> Recognised
 
 
 def _parquet(
-    path: Path, limits: IngestSettings, forced: AnyFormat | None, head: bytes
+    file: LogFile, limits: IngestSettings, forced: AnyFormat | None, head: bytes
 ) -> Recognised:  # fmt: skip
-    """A table whose columns are named, else our own record."""
-    if forced is None and limits.columns and _has_columns(_parquet_columns(path), limits):
+    """A table whose columns are named, else rows of any format."""
+    if forced is not None:
+        return Recognised("parquet", forced, head=head)
+    columns = _parquet_columns(file.path)
+    if limits.columns and _has_columns(columns, limits):
         return Recognised("parquet", Table(limits.columns), head=head)
-    if forced is None or forced.NAME in (canonical.NAME, table.NAME):
-        format = forced or formats.by_name(canonical.NAME, limits.columns)
-        return Recognised("parquet", format, head=head)
-    return _unrecognised("parquet", "Parquet of another format", head)
+    known = formats.recognise(_first_rows(file, limits))
+    if known is not None:
+        return Recognised("parquet", known, head=head)
+    shown = ", ".join(name[:40] for name in columns[:_MAX_NAMES])
+    reason = f"a Parquet file with the columns {shown}: none of a call" if columns else None
+    return _unrecognised("parquet", reason, head)
+
+
+def _first_rows(file: LogFile, limits: IngestSettings) -> list[Json]:
+    """What is wrong with a row, reading it will say."""
+    rows = parquet_rows(
+        file.path, file.size_bytes, limits.max_line_bytes, limits.max_compression_ratio
+    )
+    try:
+        first = list(islice(rows, _MAX_SAMPLE_LINES))
+    except Exception:
+        return []
+    return [plain(row) for row in first if isinstance(row, dict)]
 
 
 def _parquet_columns(path: Path) -> Sequence[str]:
@@ -153,54 +321,45 @@ def _has_columns(header: Sequence[str], limits: IngestSettings) -> bool:
     return set(limits.columns.values()) <= set(header)
 
 
-def _csv(first: bytes, limits: IngestSettings, head: bytes) -> Recognised:
-    """With the delimiter that finds every named column in the first line."""
-    line = first.decode("utf-8", "replace")
+def _csv(
+    lines: Sequence[Line], limits: IngestSettings, forced: AnyFormat | None, head: bytes
+) -> Recognised:
+    """With the delimiter that finds every named column in the first line, else the one whose rows
+    some format takes."""
+    line = lines[0].data.decode("utf-8", "replace")
     headers = {sign: next(csv.reader([line], delimiter=sign), []) for sign in _DELIMITERS}
     for delimiter, header in headers.items():
         if limits.columns and _has_columns(header, limits):
             return Recognised("csv", Table(limits.columns), head=head, delimiter=delimiter)
-    widest = max(headers.values(), key=len)
-    shown = ", ".join(name[:40] for name in widest[:12])
+    delimiter, widest = max(headers.items(), key=lambda found: len(found[1]))
+    known = forced or formats.recognise(_rows_of(lines, delimiter))
+    if isinstance(known, Format) and not isinstance(known, Table):
+        return Recognised("csv", known, head=head, delimiter=delimiter)
+    shown = ", ".join(name[:40] for name in widest[:_MAX_NAMES])
     wanted = f"columns {', '.join(limits.columns.values())}" if limits.columns else "columns"
     reason = f"a table needs its {wanted} named in [ingest.columns]; it has: {shown}"
     return _unrecognised("csv", reason, head)
 
 
-def _sample(stream: LogStream, max_line_bytes: int) -> list[Line]:
-    lines: list[Line] = []
-    size = 0
+def _rows_of(lines: Sequence[Line], delimiter: str) -> list[Json]:
+    texts = [f"{line.data.decode('utf-8', 'replace')}\n" for line in lines]
+    try:
+        return list(csv.DictReader(texts, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return []
+
+
+def _sample(
+    stream: LogStream, max_line_bytes: int, max_lines: int, max_bytes: int
+) -> Iterator[Line]:
+    num_lines = size = 0
     for line in iterate_lines(stream, max_line_bytes, blank_as_one=True):
         if line.data.strip() or line.too_long:
-            lines.append(line)
+            yield line
+            num_lines += 1
             size += len(line.data)
-        if len(lines) >= _MAX_SAMPLE_LINES or size >= _MAX_SAMPLE_BYTES:
-            break
-    return lines
-
-
-def _values(lines: list[Line], max_depth: int) -> dict[int, Json]:
-    """Position among the lines → value, of the lines that are JSON by themselves."""
-    values: dict[int, Json] = {}
-    for position, line in enumerate(lines):
-        if not line.too_long:
-            try:
-                values[position] = parse(line.data, max_depth)
-            except UnreadableError:
-                continue
-    return values
-
-
-def _is_one_a_line(lines: list[Line], values: dict[int, Json]) -> bool:
-    """A broken first line does not make a document of what are lines, but a lone bracket does."""
-    if 0 in values:
-        return True
-    if lines[0].data.strip() in (b"[", b"{"):
-        return False
-    objects = [p for p, value in values.items() if isinstance(value, dict | list) and value]
-    if any(lines[position].data[:1] in (b"{", b"[") for position in objects):
-        return True
-    return len(lines) == 1
+        if num_lines >= max_lines or size >= max_bytes:
+            return
 
 
 def _document(
@@ -212,19 +371,41 @@ def _document(
 ) -> Recognised:
     # YAML takes a hundred times its size in memory, so it is held to the size of a line
     most = limits.max_document_bytes if syntax == "json" else limits.max_line_bytes
+    values: list[Json | UnreadableError]
+    problem = ""
     try:
         with open_log(file, limits) as stream:
             data = _read_all(stream, most)
-        read = parse if syntax == "json" else parse_yaml
-        value = read(data, limits.max_json_depth)
+        if syntax == "json":
+            values, problem = parse_many(data, limits.max_json_depth)
+        else:
+            values = [parse_yaml(data, limits.max_json_depth)]
     except UnreadableError as error:
         if forced:
             return Recognised(syntax, None, str(error), head=head)
         return _unrecognised(syntax, str(error), head)
-    format = forced or formats.recognise(value)
+    readable = [value for value in values if not isinstance(value, UnreadableError)]
+    format = forced or formats.recognise(readable) or _in_envelopes(readable)
     if format is None:
-        return _unrecognised(syntax, refusal.by_content(file.path.name, value), head)
-    return Recognised(syntax, format, document=value, head=head)
+        reasons = (refusal.by_content(file.path.name, value) for value in readable[:1])
+        return _unrecognised(syntax, next(filter(None, reasons), problem or None), head)
+    is_mixed = (
+        forced is None
+        and len(values) >= _FOREIGN_LINES
+        and any(_foreign(value) for value in readable[:_MAX_SAMPLE_LINES])
+    )
+    return Recognised(syntax, format, problem, tuple(values), head, is_mixed=is_mixed)
+
+
+def _foreign(value: Json) -> bool:
+    return formats.recognise(value) is None and not open_envelope(value, formats.recognise)
+
+
+def _in_envelopes(values: Sequence[Json]) -> AnyFormat | None:
+    flat = [item for value in values[:_MAX_SAMPLE_LINES]
+            for item in (value[:20] if isinstance(value, list) else [value])]  # fmt: skip
+    opened = (one.format for item in flat for one in open_envelope(item, formats.recognise))
+    return next((format for format in opened if format is not None), None)
 
 
 def _read_all(stream: LogStream, most: int) -> bytes:
