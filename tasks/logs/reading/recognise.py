@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from tasks.logs import formats
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream, bare_name, open_stream
-from tasks.logs.formats import AnyFormat, Format, TextFormat, table
+from tasks.logs.formats import AnyFormat, Format, TextFormat, canonical, table
 from tasks.logs.formats.table import Table
 from tasks.logs.reading import refusal
 from tasks.logs.reading.envelopes import facts_of, open_envelope, text_in
@@ -291,8 +291,10 @@ def _parquet(
     known = formats.recognise(_first_rows(file, limits))
     if known is not None:
         return Recognised("parquet", known, head=head)
+    if not columns:  # reading it will say why
+        return Recognised("parquet", canonical, head=head)
     shown = ", ".join(name[:40] for name in columns[:_MAX_NAMES])
-    reason = f"a Parquet file with the columns {shown}: none of a call" if columns else None
+    reason = f"a Parquet file with the columns {shown}: none of a call"
     return _unrecognised("parquet", reason, head)
 
 
@@ -301,11 +303,14 @@ def _first_rows(file: LogFile, limits: IngestSettings) -> list[Json]:
     rows = parquet_rows(
         file.path, file.size_bytes, limits.max_line_bytes, limits.max_compression_ratio
     )
+    found: list[Json] = []
     try:
-        first = list(islice(rows, _MAX_SAMPLE_LINES))
-    except Exception:
-        return []
-    return [plain(row) for row in first if isinstance(row, dict)]
+        for row in islice(rows, _MAX_SAMPLE_LINES):
+            with suppress(UnreadableError):
+                found.append(None if isinstance(row, UnreadableError) else plain(row))
+    except Exception:  # Arrow and the values in the file have many ways to fail
+        return found
+    return found
 
 
 def _parquet_columns(path: Path) -> Sequence[str]:
@@ -314,7 +319,7 @@ def _parquet_columns(path: Path) -> Sequence[str]:
     try:
         return list(pq.read_schema(path).names)
     except (OSError, ValueError):
-        return []  # reading it will say why
+        return []
 
 
 def _has_columns(header: Sequence[str], limits: IngestSettings) -> bool:

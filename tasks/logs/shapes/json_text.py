@@ -22,7 +22,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 #: an open text runs to the end of the data, so that no quote is tried twice
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_TRAILING_COMMA = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|,(?=\s*[\]}])', re.DOTALL)
+_TRAILING_COMMA = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|,(\s*+[\]}])', re.DOTALL)
 #: between values: space, commas, the record separator of RFC 7464
 _BETWEEN = re.compile(r"[\s,\x1e]*")
 _DIGITS_TO_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
@@ -65,7 +65,7 @@ def parse_many(data: bytes, max_depth: int) -> tuple[list[Json | UnreadableError
     if deeper_than(data, max_depth):
         raise UnreadableError(alone)
     try:
-        text = _TRAILING_COMMA.sub(lambda found: found[1] or b"", data).decode("utf-8-sig")
+        text = _TRAILING_COMMA.sub(lambda found: found[1] or found[2], data).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UnreadableError(alone) from None
     values: list[Json | UnreadableError] = []
