@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from expectations.contracts import CALL_FIELDS
 from tasks.logs.formats.apis import api_of
-from tasks.logs.formats.exchange import Exchange
+from tasks.logs.formats.exchange import Exchange, is_pair
 from tasks.logs.formats.names import PARAMS, field_of
 from tasks.logs.formats.payloads import read_output
 from tasks.logs.shapes import coerce, usage
@@ -50,6 +50,8 @@ def matches(value: Json) -> bool:
         return False
     if is_feedback_record(value):
         return True
+    if is_pair(value):
+        return False
     fields = {field_of(key) or key: key for key in value}
     num_known = sum(field in _READERS or field in _OTHERS for field in fields)
     if 2 * num_known < len(value):
@@ -89,7 +91,7 @@ def records(value: Json) -> Iterator[Record]:
     if is_feedback_record(coerce.an_object(value)):
         yield feedback_alone(value)
         return
-    if not any(field_of(key) in _CALLS for key in value):
+    if not any(field_of(key) in _CALLS for key in value) or is_pair(value):
         raise UnreadableError("no key of a call is in it (request_id, messages, response, …)")
     said = value.get("feedback")
     feedback = () if said is None else or_dead(said, read_feedback, said)

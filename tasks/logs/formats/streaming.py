@@ -14,11 +14,10 @@ from tasks.logs.formats.apis import ANTHROPIC, CHAT, GEMINI, RESPONSES
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.exchange_call import call_of
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.answers import CUT_OFF
 from tasks.logs.shapes.dead import or_dead
 from tasks.logs.shapes.records import Call, Json, Other, Place, Record
 
-#: error of an answer whose end is not in the log
-CUT_OFF = "stream_cut"
 #: answers at work at once; a log that opens more is not one of streams
 _MAX_OPEN = 1_000
 #: an answer that has its end waits so many values for its counts
@@ -87,6 +86,7 @@ def _of_chat(value: dict[str, Json], choices: list[Json]) -> Piece | None:
     is_chunk = value.get("object") == "chat.completion.chunk" or any(
         isinstance(coerce.first(choice, "delta"), dict) for choice in choices
     )
+    is_chunk |= not choices and value.get("object") == ""  # Azure's first, of its filter
     is_text = value.get("object") == "text_completion" and not all(reasons)
     if not is_chunk and not is_text:
         return None

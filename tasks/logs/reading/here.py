@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tasks.logs import formats
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.formats import AnyFormat, Format
+from tasks.logs.formats.table import Table
 from tasks.logs.reading.batch_inputs import with_requests
 from tasks.logs.reading.batches import rows_of
 from tasks.logs.reading.locate import Reading
@@ -83,7 +84,8 @@ class LogHere:
         seen, limits = self._seen, self._limits
         way = None
         if isinstance(seen.format, Format):
-            way = Way(seen.format, seen.is_forced, seen.is_mixed)
+            is_table = isinstance(seen.format, Table)
+            way = Way(seen.format, seen.is_forced or is_table, seen.is_mixed)
         reading = Reading(way, limits)
         located = reading.records(seen, self._stream, self._file, start, only)
         return rows_of(located, made_by, lambda: reading.bytes_done, cap)

@@ -14,12 +14,11 @@ from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import Format, TextReader
-from tasks.logs.reading.line_text import Inner, json_in
+from tasks.logs.reading.line_values import At, LineValue, LineValues
 from tasks.logs.reading.parquet_rows import parquet_rows
-from tasks.logs.reading.parts import Parts
 from tasks.logs.reading.recognise import Recognised, text_of
-from tasks.logs.reading.taking import At, Placed, Taking, Way
-from tasks.logs.shapes.json_text import dump_bytes, parse, plain
+from tasks.logs.reading.taking import Placed, Taking, Way
+from tasks.logs.shapes.json_text import dump_bytes, plain
 from tasks.logs.shapes.records import (
     Call,
     Dead,
@@ -104,7 +103,8 @@ class Reading:
         """
         if number is None:
             number = 1 + stream.skip(start)
-        taking, parts = self._taking(), Parts(self._max_line_bytes)
+        taking = self._taking()
+        values = LineValues(self._max_line_bytes, self._max_depth)
         self.bytes_done = start
         waiting = cut_off = False
         for line in iterate_lines(
@@ -116,14 +116,15 @@ class Reading:
                 yield self._located(line, Note(stream.problem or ""))
                 break
             if line.too_long or line.data.strip():
-                for record, place in self._of_line(line, taking, parts):
+                for record, place in self._of_line(line, values.of(line), taking):
                     cut_off = isinstance(record, _CutOff)
                     if only is None or place.number in only:
                         yield self._located(place, record)
                 if cut_off:
                     break
-            self._is_done(line.next_offset, taking.oldest, parts.oldest)
-        for record, place in taking.end():
+            self._is_done(line.next_offset, taking.oldest, values.oldest)
+        left = ((_CutOff(f"{_WAITS} ({each.error})"), each.place) for each in values.left())
+        for record, place in (*taking.end(), *left):
             if only is None or place.number in only:
                 yield self._located(place, record)
         if stream.problem is not None and not waiting:
@@ -259,55 +260,26 @@ class Reading:
 
     def _taking(self) -> Taking:
         assert self._way is not None
-        return Taking(self._way, self._max_line_bytes)
+        return Taking(self._way)
 
     def _located(self, place: Place, record: Record) -> Located:
         raw = record.raw if isinstance(record, Dead) and record.raw is not None else place.data
         return Located(record, place.number, place.offset, place.name, raw)
 
-    def _of_line(self, line: Line, taking: Taking, parts: Parts) -> Iterable[Placed]:
-        place: Place = line
-        try:
-            if line.too_long:
-                raise UnreadableError(
-                    f"a line of {line.length} bytes; the limit is {self._max_line_bytes} "
-                    "([ingest] max_line_bytes)"
-                )
-            value = parse(line.data, self._max_depth)
-        except UnreadableError as error:
-            inner = None if line.too_long else json_in(line.data)
-            if inner is None or not line.ended:
-                return [(self._not_json(line, error), line)]
-            if not inner.data and not inner.is_part:
-                return [(Other(0), line)]  # it frames others
-            framed = _whole(inner, line, parts)
-            if framed is None:
-                return []
-            data, place = framed
-            try:
-                value = parse(data, self._max_depth)
-            except UnreadableError as within:
-                return [(self._not_json(line, within, data), place)]
-        return taking.take(value, place)
-
-    def _not_json(self, line: Line, error: UnreadableError, data: bytes | None = None) -> Record:
-        """Text among calls is no damage; a record that was cut is."""
+    def _of_line(self, line: Line, found: LineValue, taking: Taking) -> Iterable[Placed]:
+        if found.kind in ("bare", "within"):
+            return taking.take(found.value, found.place)
+        if found.kind == "part":
+            return []
         if not line.ended:
-            return _CutOff(f"{_WAITS} ({error})")
-        is_text = not (line.data if data is None else data).lstrip().startswith((b"{", b"["))
-        if is_text and self._way is not None and self._way.is_mixed:
-            return Other()
-        return Dead(str(error))
-
-
-def _whole(inner: Inner, line: Line, parts: Parts) -> tuple[bytes, Place] | None:
-    """The text of a line and where it began; None: it goes on in the next one."""
-    place: Place = line if inner.facts is None else At.within(line, inner.facts)
-    stream = "" if inner.facts is None or inner.facts.stream is None else inner.facts.stream
-    if inner.is_part:
-        parts.hold(stream, inner.data, place)
-        return None
-    return parts.whole(stream, inner.data) or (inner.data, place)
+            why = found.error or "nothing to read"
+            return [(_CutOff(f"{_WAITS} ({why})"), line)]
+        if found.kind == "frame":
+            return [(Other(0), line)]
+        assert self._way is not None
+        # text among calls is no damage; a record that was cut is
+        is_other = found.kind == "text" and self._way.is_mixed
+        return [(Other() if is_other else Dead(found.error), found.place)]
 
 
 def _not_utf8(cells: list[str]) -> str:

@@ -24,6 +24,7 @@ from tasks.logs.formats.table import Table
 from tasks.logs.reading import refusal
 from tasks.logs.reading.envelopes import facts_of, open_envelope, text_in
 from tasks.logs.reading.line_text import json_in
+from tasks.logs.reading.line_values import LineValues
 from tasks.logs.reading.parquet_rows import parquet_rows
 from tasks.logs.reading.yaml_text import parse_yaml
 from tasks.logs.shapes.json_text import parse, parse_many, plain
@@ -125,7 +126,10 @@ def _recognise(
         return _parquet(file, limits, forced, head)
     if bare_name(path.name).endswith(_CSV) or isinstance(forced, Table):
         return _csv(lines, limits, forced, head)
-    seen = _Seen(limits.max_json_depth, forced)
+    named_yaml = bare_name(path.name).endswith((".yaml", ".yml"))
+    if named_yaml or any(line.data.startswith(b"interactions:") for line in lines[:5]):
+        return _document("yaml", file, limits, forced, head)
+    seen = _Seen(limits, forced)
     for line in lines:
         seen.look(line)
     is_document = first.lstrip()[:1] in (b"{", b"[") and not seen.is_one_a_line
@@ -138,9 +142,6 @@ def _recognise(
         document = _document("json", file, limits, forced, head)
         if document.format is not None or (seen.format is None and lines[0].data.strip() != b"["):
             return document
-    named_yaml = bare_name(path.name).endswith((".yaml", ".yml"))
-    if named_yaml or any(line.data.startswith(b"interactions:") for line in lines[:5]):
-        return _document("yaml", file, limits, forced, head)
     if forced is not None:
         return Recognised("lines", forced, head=head, is_wrapped=seen.is_wrapped)
     if len(lines) >= _MAX_SAMPLE_LINES:
@@ -156,8 +157,8 @@ def _recognise(
 class _Seen:
     """What the first lines of a file are."""
 
-    def __init__(self, max_depth: int, forced: AnyFormat | None) -> None:
-        self._max_depth = max_depth
+    def __init__(self, limits: IngestSettings, forced: AnyFormat | None) -> None:
+        self._values = LineValues(limits.max_line_bytes, limits.max_json_depth)
         self._forced = forced
         self._numbers: list[int] = []
         self._num_lines = 0
@@ -165,7 +166,6 @@ class _Seen:
         self._is_first_json = False
         self._has_objects = False
         self._is_lone_bracket = False
-        self._known: dict[str, int] = {}
         self.values: list[Json] = []
         self.format: AnyFormat | None = None
         self.is_wrapped = False
@@ -190,26 +190,16 @@ class _Seen:
 
     def look(self, line: Line) -> None:
         self._num_lines += 1
-        if line.too_long:
+        found = self._values.of(line)
+        is_first = self._num_lines == 1
+        if found.kind in ("broken", "text", "frame", "part"):
+            self._is_lone_bracket |= is_first and line.data.strip() in (b"[", b"{")
+            self._is_first_json |= is_first and found.kind == "part"
+            self._num_foreign += found.kind == "text" and _is_text(line.data)
             return
-        is_bare = True
-        try:
-            value = parse(line.data, self._max_depth)
-        except UnreadableError:
-            is_bare = False
-            if self._num_lines == 1:
-                self._is_lone_bracket = line.data.strip() in (b"[", b"{")
-            inner = json_in(line.data)
-            if inner is None or not inner.data:
-                self._num_foreign += inner is None and _is_text(line.data)
-                return
-            try:
-                value = parse(inner.data, self._max_depth)
-            except UnreadableError:
-                self._num_foreign += not inner.is_part
-                return
+        value, is_bare = found.value, found.kind == "bare"
         if is_bare:
-            self._is_first_json |= self._num_lines == 1
+            self._is_first_json |= is_first
             is_record = isinstance(value, dict | list) and bool(value)
             self._has_objects |= is_record and line.data[:1] in (b"{", b"[")
         self.values.append(value)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from tasks.logs import formats
 from tasks.logs.formats import Assembling, Format, ValueReader
-from tasks.logs.reading.envelopes import open_envelope, text_in
-from tasks.logs.reading.parts import Parts
-from tasks.logs.shapes.json_text import dump_bytes, nested
-from tasks.logs.shapes.records import Call, Dead, Facts, Json, Other, Place, Record, UnreadableError
+from tasks.logs.reading.envelopes import open_envelope
+from tasks.logs.reading.line_values import At
+from tasks.logs.shapes.json_text import dump_bytes
+from tasks.logs.shapes.records import Call, Dead, Json, Other, Place, Record, UnreadableError
 
 Placed = tuple[Record, Place]
 
@@ -34,37 +34,20 @@ class Way:
         return formats.recognise(value)
 
 
-@dataclass(frozen=True, slots=True)
-class At:
-    """A place within an envelope, or in a document."""
-
-    number: int | None
-    offset: int
-    name: str
-    data: bytes
-    facts: Facts | None = None
-
-    @classmethod
-    def within(cls, place: Place, facts: Facts) -> At:
-        known = facts if place.facts is None else place.facts.around(facts)
-        return cls(place.number, place.offset, place.name, place.data, known)
-
-
 class Taking:
     """Of one file; `oldest` is where something began whose end was not met yet."""
 
-    def __init__(self, way: Way, max_line_bytes: int) -> None:
+    def __init__(self, way: Way) -> None:
         self._way = way
         self._readers: dict[str, ValueReader | None] = {}
         self._reader = self._reader_of(way.format)
-        self._parts = Parts(max_line_bytes)
 
     @property
     def oldest(self) -> Place | None:
         if self._reader is None and len(self._readers) == 1:
-            return self._parts.oldest
+            return None
         open_at = [reader.oldest for reader in self._readers.values() if reader is not None]
-        places = [place for place in (*open_at, self._parts.oldest) if place is not None]
+        places = [place for place in open_at if place is not None]
         return min(places, key=lambda place: place.offset, default=None)
 
     def take(self, value: Json, place: Place) -> Iterable[Placed]:
@@ -78,15 +61,13 @@ class Taking:
         for reader in self._readers.values():
             if reader is not None:
                 yield from reader.end()
-        for place in self._parts.left():
-            yield Dead("the rest of a line that was cut into parts is not in the file"), place
 
     def _item(self, item: Json, place: Place, *, in_list: bool) -> list[Placed]:
         """What could be read before it broke stands; the rest is dead."""
         found: list[Placed] = []
         way = self._way
         try:
-            if way.is_mixed and not way.format.matches(item):
+            if way.is_mixed and way.recognise(item) is not way.format:
                 raise UnreadableError("it is no call")
             if self._reader is None and place.facts is None:  # nearly every value of every log
                 for record in way.format.records(item):
@@ -106,21 +87,21 @@ class Taking:
     def _not_read(
         self, reason: str, item: Json, place: Place, is_begun: bool, in_list: bool
     ) -> Placed:
-        if self._way.is_mixed and not is_begun and not self._way.format.matches(item):
+        if self._way.is_mixed and not is_begun and self._way.recognise(item) is None:
             return Other(), place
         return Dead(reason, dump_bytes(item) if in_list else None), place
 
     def _elsewhere(self, item: Json, place: Place) -> list[Placed] | None:
         """Records of a value that is none of the file's format; None: of no other either."""
         way = self._way
-        if way.format.matches(item):
-            return None
         known = way.recognise(item)
+        if known is way.format:
+            return None
         if known is not None:
             return list(self._fed(known, item, place))
         opened = open_envelope(item, way.recognise)
         if not opened:
-            return self._of_part(item, place)
+            return None
         found: list[Placed] = []
         for one in opened:
             inside = At.within(place, one.facts)
@@ -129,23 +110,6 @@ class Taking:
             else:
                 found.extend(self._fed(one.format, one.value, inside))
         return found
-
-    def _of_part(self, item: Json, place: Place) -> list[Placed] | None:
-        """An object whose text is a part of a line, as docker cuts them at 16 KiB."""
-        text = text_in(item)
-        if text is None or not isinstance(item.get("stream"), str):
-            return None
-        stream, data = item["stream"], text.encode("utf-8", "replace")
-        whole = self._parts.whole(stream, data)
-        begins = text.lstrip().startswith("{")
-        if whole is None and not begins:
-            return None
-        joined, where = (data, place) if whole is None else whole
-        value = nested(joined.decode("utf-8", "replace"))
-        if isinstance(value, str):
-            too_long = self._parts.hold(stream, joined, where)
-            return [] if too_long is None else [(Dead("a line of too many parts"), too_long)]
-        return self._item({**item, "log": value}, where, in_list=False)
 
     def _fed(self, format: Format, item: Json, place: Place) -> Iterator[Placed]:
         reader = self._reader_of(format)
