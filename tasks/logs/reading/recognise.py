@@ -160,7 +160,6 @@ class _Seen:
     def __init__(self, limits: IngestSettings, forced: AnyFormat | None) -> None:
         self._values = LineValues(limits.max_line_bytes, limits.max_json_depth)
         self._forced = forced
-        self._numbers: list[int] = []
         self._num_lines = 0
         self._num_foreign = 0
         self._is_first_json = False
