@@ -13,7 +13,8 @@ from tasks.logs.formats.table import Table
 from tasks.logs.reading.batch_inputs import with_requests
 from tasks.logs.reading.batches import rows_of
 from tasks.logs.reading.locate import Reading
-from tasks.logs.reading.recognise import Syntax, open_log, recognise_file
+from tasks.logs.reading.recognise import open_log, recognise_file
+from tasks.logs.reading.recognised import Syntax
 from tasks.logs.reading.taking import Way
 from tasks.logs.shapes.rows import Provenance
 from tasks.settings import IngestSettings
