@@ -15,8 +15,8 @@ from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import Format, TextReader
 from tasks.logs.reading.line_values import At, LineValue, LineValues
-from tasks.logs.reading.parquet_rows import parquet_rows
 from tasks.logs.reading.lines_seen import text_of
+from tasks.logs.reading.parquet_rows import parquet_rows
 from tasks.logs.reading.recognised import Recognised
 from tasks.logs.reading.taking import Placed, Taking, Way
 from tasks.logs.shapes.json_text import dump_bytes, plain

@@ -96,5 +96,3 @@ def _rows_of(lines: Sequence[Line], delimiter: str) -> list[Json]:
         return list(csv.DictReader(texts, delimiter=delimiter, strict=True))
     except csv.Error:
         return []
-
-
