@@ -43,9 +43,12 @@ class Taking:
         self._reader = self._reader_of(way.format)
 
     @property
+    def holds(self) -> bool:
+        """Whether anything may be open."""
+        return self._reader is not None or len(self._readers) > 1
+
+    @property
     def oldest(self) -> Place | None:
-        if self._reader is None and len(self._readers) == 1:
-            return None
         open_at = [reader.oldest for reader in self._readers.values() if reader is not None]
         places = [place for place in open_at if place is not None]
         return min(places, key=lambda place: place.offset, default=None)
