@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from expectations.contracts import CALL_FIELDS
 from tasks.logs.formats.apis import api_of
 from tasks.logs.formats.exchange import Exchange, is_pair
-from tasks.logs.formats.names import PARAMS, field_of
+from tasks.logs.formats.names import OF_LOGGERS, PARAMS, field_of
 from tasks.logs.formats.payloads import read_output
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
@@ -123,7 +123,7 @@ def _call(value: dict[str, Json], feedback: tuple[Feedback, ...]) -> Call:
         metadata = {key: given for key, given in metadata.items() if key not in about}
         _named_otherwise(call, about)
     call.tags = _tags(value.get("tags"), metadata, unknown)
-    call.unread = tuple(unknown)
+    call.unread = tuple(key for key in unknown if key not in OF_LOGGERS)
     return _finished(call, more)
 
 
@@ -178,7 +178,8 @@ def _named_otherwise(
 
 
 def _usage(given: dict[str, Json]) -> dict[str, Json]:
-    """Anthropic's own names mean that the cache is counted apart."""
+    """Short names are those of an object of tokens; Anthropic's mean that the cache is apart."""
+    given = {_SHORT.get(key, key): count for key, count in given.items()}
     apart = "cache_read_input_tokens" in given or "cache_creation_input_tokens" in given
     return usage.tokens(given, cache_apart=apart)
 
@@ -244,6 +245,9 @@ _READERS: dict[str, Callable[[str, Json], Json]] = {
     "response": _response,
 }
 assert {*_READERS, "tags"} == {*CALL_FIELDS, "user"}, "a call field without a reader"
+_SHORT = {"prompt": "prompt_tokens", "completion": "completion_tokens", "input": "input_tokens",
+          "output": "output_tokens", "total": "total_tokens", "cached": "cached_tokens",
+          "reasoning": "reasoning_tokens"}  # fmt: skip
 _IN_MS = {"latency_ms": "latency_s", "ttft_ms": "ttft_s"}
 _OTHERS = frozenset({*_EXTRA, *_IN_MS, *PARAMS, "usage", "error", "ended_at", "system"})
 #: one of these must be there before a record is one of a call
