@@ -91,7 +91,7 @@ def records(value: Json) -> Iterator[Record]:
     if is_feedback_record(coerce.an_object(value)):
         yield feedback_alone(value)
         return
-    if _CALLS.isdisjoint(value) and not any(field_of(key) in _CALLS for key in value):
+    if _CALLS.isdisjoint(value) and not matches(value):
         raise UnreadableError("no key of a call is in it (request_id, messages, response, …)")
     said = value.get("feedback")
     feedback = () if said is None else or_dead(said, read_feedback, said)

@@ -70,7 +70,7 @@ class Taking:
     def end(self) -> Iterator[Placed]:
         """What is still open."""
         for asked in self._asked.values():
-            yield from self._fed(*asked)
+            yield from self._read(*asked)
         self._asked.clear()
         for reader in self._readers.values():
             if reader is not None:
@@ -89,60 +89,62 @@ class Taking:
             else:
                 found.extend(self._fed(way.format, item, place))
         except UnreadableError as error:
-            if found or (elsewhere := self._elsewhere(item, place)) is None:
-                found.append(self._not_read(str(error), item, place, bool(found), in_list))
-            else:
+            elsewhere = None if found else self._elsewhere(item, place)
+            if elsewhere is not None:
                 return elsewhere
-        except Exception as error:  # a bug of ours in one record must not cost a night's logs
-            reason = f"the parser broke: {type(error).__name__}: {error}"[:500]
-            found.append((Dead(reason, dump_bytes(item) if in_list else None), place))
+            found.append((Dead(str(error), dump_bytes(item) if in_list else None), place))
+        except Exception as error:
+            found.append((Dead(_broken(error), dump_bytes(item) if in_list else None), place))
         return found
 
-    def _not_read(
-        self, reason: str, item: Json, place: Place, is_begun: bool, in_list: bool
-    ) -> Placed:
-        if self._way.is_mixed and not is_begun and self._way.recognise(item) is None:
-            return Other(), place
-        return Dead(reason, dump_bytes(item) if in_list else None), place
+    def _read(self, format: Format, value: Json, place: Place) -> list[Placed]:
+        """Records of a value that is not the line's or the file's own, and so is kept with them."""
+        found: list[Placed] = []
+        try:
+            found.extend(self._fed(format, value, place))
+        except UnreadableError as error:
+            found.append((Dead(str(error), dump_bytes(value)), place))
+        except Exception as error:
+            found.append((Dead(_broken(error), dump_bytes(value)), place))
+        return found
 
     def _elsewhere(self, item: Json, place: Place) -> list[Placed] | None:
-        """Records of a value that is none of the file's format; None: of no other either."""
+        """Records of a value that is none of the file's format; None: it is of no other either."""
         way = self._way
         known = way.recognise(item)
         if known is way.format:
             return None
         if known is not None:
-            return list(self._fed(known, item, place))
+            return self._read(known, item, place)
         opened = open_envelope(item, way.recognise)
         if not opened:
             # what carries a line of text is whole, and no call
-            return [(Other(), place)] if carries_text(item) else None
+            return [(Other(), place)] if way.is_mixed or carries_text(item) else None
         found: list[Placed] = []
         for one in opened:
             inside = At.within(place, one.facts)
             if one.format is None:
                 found.append((Other(), inside))
             else:
-                found.extend(self._of_envelope(one.format, one.value, inside))
+                found += self._of_envelope(one.format, one.value, inside)
         return found
 
-    def _of_envelope(self, format: Format, value: Json, place: At) -> Iterator[Placed]:
+    def _of_envelope(self, format: Format, value: Json, place: At) -> list[Placed]:
         """A question and its answer may come in two envelopes of one id."""
         key = None if place.facts is None else place.facts.key
         if key is None:
-            yield from self._fed(format, value, place)
-        elif is_question_alone(value):
-            before = self._asked.pop(key, None)
-            if before is not None:
-                yield from self._fed(*before)
+            return self._read(format, value, place)
+        asked = self._asked.pop(key, None)
+        if is_question_alone(value):
             self._asked[key] = (format, value, place)
-            if len(self._asked) > _MAX_ASKED:
-                yield from self._fed(*self._asked.pop(next(iter(self._asked))))
-        elif key in self._asked and isinstance(format, Pairs) and piece_of(value) is None:
-            _, question, where = self._asked.pop(key)
-            yield from self._fed(format, {"request": question, "response": value}, where)
-        else:
-            yield from self._fed(format, value, place)
+            if asked is None and len(self._asked) > _MAX_ASKED:
+                asked = self._asked.pop(next(iter(self._asked)))
+            return [] if asked is None else self._read(*asked)
+        if asked is None:
+            return self._read(format, value, place)
+        if isinstance(format, Pairs) and piece_of(value) is None:
+            return self._read(format, {"request": asked[1], "response": value}, asked[2])
+        return [*self._read(*asked), *self._read(format, value, place)]
 
     def _fed(self, format: Format, item: Json, place: Place) -> Iterator[Placed]:
         reader = self._reader_of(format)
@@ -160,3 +162,8 @@ class Taking:
             reader = format.reader() if isinstance(format, Assembling) else None
             self._readers[format.NAME] = reader
         return self._readers[format.NAME]
+
+
+def _broken(error: Exception) -> str:
+    """A bug of ours in one record must not cost a night's logs."""
+    return f"the parser broke: {type(error).__name__}: {error}"[:500]
