@@ -151,6 +151,15 @@ def mean_cost(value: float | None, currency: str) -> str:
     return NOTHING if value is None else f"{1000 * value:.4g} {currency} for 1,000 answers"
 
 
+def money(value: float | None, currency: str) -> str:
+    """With four digits: prices of 1,000 requests go from fractions of a cent to hundreds."""
+    return NOTHING if value is None else f"{value:.4g} {currency}"
+
+
+def seconds(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3g} s"
+
+
 def mean_tokens(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.1f}"
 

@@ -50,10 +50,11 @@ def _older(folder: Path) -> Path:
     from alembic import command
     from mlflow.store.db.utils import _get_alembic_config
 
-    path = home_with_mlflow(folder) / "mlflow.db"
-    settings = parse_settings({"home": str(folder)}, base=str(folder))
-    with open_session(settings) as session:
+    made = home_with_mlflow(folder / "made")
+    with open_session(parse_settings({"home": str(made)}, base=str(folder))) as session:
         session.client.create_run(session.experiment_id, run_name="before")
+    path = folder / "mlflow.db"  # the other stays open in this process as long as MLflow likes
+    database._copy(made / "mlflow.db", path)
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config = _get_alembic_config(f"sqlite:///{path}")
