@@ -7,7 +7,7 @@ import sys
 
 from tasks.errors import UsageError
 from tasks.settings import Settings
-from tasks.store.db.connection import KEPT
+from tasks.store.folder import KEPT
 from tasks.tracking.environment import prepare_environment, tracking_location
 from tasks.tracking.session import without_password
 

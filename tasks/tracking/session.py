@@ -23,7 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tasks.errors import StoreError, StoreUnreachableError
 from tasks.exhausted import exhausted
 from tasks.settings import Settings
-from tasks.store.db.connection import KEPT
+from tasks.store.folder import KEPT
 from tasks.tracking.database import configure_models, damaged_database, prepare_database
 from tasks.tracking.environment import TrackingLocation, prepare_environment, tracking_location
 
