@@ -85,8 +85,10 @@ class Browser:
 
     def _notice(self, event: dict[str, Any]) -> None:
         name, told = event.get("method", ""), event.get("params", {})
-        is_worker = told.get("request", {}).get("url", "").endswith(".worker.js")
-        if name == "Network.requestWillBeSent" and not is_worker:
+        url = told.get("request", {}).get("url", "")
+        # of a worker's script and of what a page made itself, no end is told
+        is_told = not url.endswith(".worker.js") and not url.startswith(("blob:", "data:"))
+        if name == "Network.requestWillBeSent" and is_told:
             self._pending[told["requestId"]] = told["request"]["url"]
         elif name in ("Network.loadingFinished", "Network.loadingFailed"):
             self._pending.pop(told["requestId"], None)

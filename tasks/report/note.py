@@ -32,14 +32,13 @@ def note(
     """Verdict, suites, funnel, links, of a turn of one challenger; `standings`: all releases, where
     there were several. Rows that do not fit are left out with their count."""
     headline, consequence = wording.headline(turn)
-    why, *more = turn.verdict.reasons or ("",)
-    reasons = [f"- {_text(_bounded(reason))}" for reason in more[:_MAX_REASONS]]
-    if len(more) > _MAX_REASONS:
-        reasons.append(f"- … and {len(more) - _MAX_REASONS} more, in the report")
+    reasons = [f"- {_text(_bounded(reason))}" for reason in turn.verdict.reasons[:_MAX_REASONS]]
+    if len(turn.verdict.reasons) > _MAX_REASONS:
+        reasons.append(f"- … and {len(turn.verdict.reasons) - _MAX_REASONS} more, in the report")
     changes = flips.choose(turn.judged, 0)
     head = [
-        f"**{wording.heading(turn.verdict.verdict)}: {_text(headline)}. {consequence}** "
-        f"{_text(_bounded(_numbers(turn) + why))}", "",
+        f"**{wording.heading(turn.verdict.verdict)}: {_text(headline)}. {consequence}**"
+        f"{_text(_numbers(turn))}", "",
         f"[Report](#{report_url_path.removeprefix('/#')}) "
         f"· [all answers side by side](#{compare_url_path.removeprefix('/#')}) "
         f"· [all verdicts](#{runs_url_path.removeprefix('/#')})", "",
@@ -82,14 +81,14 @@ def note(
 
 
 def _numbers(turn: Turn) -> str:
-    """Those of the suite that decided, in front of the reason."""
+    """Those of the suite that decided."""
     suite = deciding_suite(turn.verdict.verdict, turn.verdict.suites)
     if suite is None or suite.difference is None:
         return ""
     interval = wording.interval(suite.interval, signed=True)
     difference = f"{wording.points(suite.difference)} points ({interval})"
     margin = wording.margin(suite.rule.margin)
-    return f"Suite {suite.rule.name}: {difference} at a margin of {margin}. "
+    return f" Suite {suite.rule.name}: {difference} at a margin of {margin}."
 
 
 def _suite_rows(turn: Turn) -> list[str]:

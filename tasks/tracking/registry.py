@@ -24,6 +24,7 @@ from tasks.tracking.values import MAX_PARAM_CHARS, VERDICT, release_params, shor
 
 DIGEST_TAG = "flywheel.release_digest"
 RELEASE_TAG = "flywheel.release"
+_NOT_JUDGED = "not judged"
 #: of a version: the run that judged it last
 JUDGED_TAG = "flywheel.run_id"
 #: of a prompt version: the releases that use it
@@ -102,10 +103,11 @@ def _create_version(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     model_id = _logged_model(session, release)
-    # a list of versions shows all tags in a narrow column, so the engine's settings, which are
-    # params of the logged model, are none
+    # a list of versions shows all tags in a narrow column, in the order of writing: so the engine's
+    # settings, which are params of the logged model, are none
     tags = {
         RELEASE_TAG: release.name,
+        VERDICT: _NOT_JUDGED,
         "flywheel.model": shortened(release.model, MAX_PARAM_CHARS),
         DIGEST_TAG: release.digest,
         "flywheel.model_digest": release.model_digest,
@@ -117,7 +119,7 @@ def _create_version(
         source=f"models:/{model_id}",
         model_id=model_id,
         tags=tags,
-        description=_description(release, prompts, "not judged yet"),
+        description=_description(release, prompts, _NOT_JUDGED),
     )
     return str(version.version), model_id
 
@@ -127,7 +129,8 @@ def _description(release: Release, prompts: tuple[PromptVersion, ...], standing:
     named = ", ".join(f"`{prompt.name}` v{prompt.version}" for prompt in prompts) or "as logged"
     sampling = ", ".join(f"{key} {value}" for key, value in sorted(release.sampling.items()))
     lines = [
-        f"**{release.name}**: {standing}",
+        f"{release.name}: {standing}",
+        "",
         f"- model `{release.model}` ({release.model_digest[:12]})",
         f"- prompts {named}",
         f"- sampling {sampling or 'as the model has it'}",
@@ -145,7 +148,7 @@ def tell_verdict(
     client, release = session.client, turn.releases[role]
     told = client.get_model_version(registered.name, registered.version).tags
     verdict = turn.verdicts.get(role)
-    if turn.run_id < told.get(JUDGED_TAG, "") or (verdict is None and VERDICT in told):
+    if turn.run_id < told.get(JUDGED_TAG, "") or (verdict is None and JUDGED_TAG in told):
         return
     run = f"[run {turn.run_id}](../#{run_path.removeprefix('/#')})"
     if verdict is None:

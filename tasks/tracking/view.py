@@ -14,13 +14,15 @@ from tasks.tracking.session import Session
 
 _TAG = f"mlflow.sharedViewState.{links.VIEW}"
 _NOTE_TAG = "mlflow.note.content"
-_COLUMNS = (
-    f"tags.`{values.VERDICT}`",
-    f"metrics.`{values.DIFFERENCE}`",
-    f"tags.`{values.INTERVAL}`",
-    f"metrics.`{values.MARGIN}`",
-    f"tags.`{values.DECIDED_BY}`",
-)
+_RUN_NAME = "attributes.`Run Name`"
+#: column → its width in pixels
+_COLUMNS = {
+    f"tags.`{values.VERDICT}`": 110,
+    f"metrics.`{values.DIFFERENCE}`": 140,
+    f"tags.`{values.INTERVAL}`": 140,
+    f"metrics.`{values.MARGIN}`": 125,
+    f"tags.`{values.DECIDED_BY}`": 110,
+}
 
 
 def state() -> str:
@@ -34,7 +36,8 @@ def state() -> str:
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(_COLUMNS),
-        "columnWidths": {"run_name": 330},
+        "columnOrder": [_RUN_NAME, *_COLUMNS],
+        "columnWidths": {_RUN_NAME: 300, **_COLUMNS},
     })  # fmt: skip
 
 

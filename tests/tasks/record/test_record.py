@@ -162,10 +162,10 @@ def test_versions_tell_the_verdict_and_prompts_the_releases_that_use_them(small:
     }
     told = versions["candidate"]
     assert (told.tags["verdict"], told.tags["against"]) == ("WORSE", "prod")
-    assert told.description.startswith("**candidate**: WORSE against prod in [run ")
+    assert told.description.startswith("candidate: WORSE against prod in [run ")
     assert notes["run_url_path"].removeprefix("/#") in told.description
-    assert versions["prod"].description.startswith("**prod**: champion in [run ")
-    assert "verdict" not in versions["prod"].tags
+    assert versions["prod"].description.startswith("prod: champion in [run ")
+    assert versions["prod"].tags["verdict"] == "not judged"
     used: dict[str, set[str]] = {}
     for uri in notes["prompts"]:
         name, _, number = uri.removeprefix("prompts:/").rpartition("/")

@@ -299,12 +299,13 @@ def test_gains_get_a_third_of_the_room_and_must_pass_comes_first(decided: Run) -
 def test_the_note_begins_with_what_was_decided_by_how_much_and_why(decided: Run) -> None:
     """MLflow shows three lines of it before it fades."""
     turn = read(decided)
-    first, _, links, *_ = note.note(turn, **_LINKS).splitlines()
-    assert first.startswith(
+    first, _, links, _, reason, *_ = note.note(turn, **_LINKS).splitlines()
+    assert first == (
         "**WORSE: candidate is worse than prod. It must not ship.** Suite tickets: −25.5 points "
-        "(−42.0 to −9.0) at a margin of 5. tickets (primary): "
+        "(−42.0 to −9.0) at a margin of 5."
     )
     assert links.startswith("[Report](")
+    assert reason.startswith("- tickets (primary): ")
 
 
 def test_note_escapes_tables_and_html_and_always_fits(decided: Run) -> None:
@@ -323,7 +324,7 @@ def test_note_escapes_tables_and_html_and_always_fits(decided: Run) -> None:
     reasons = tuple(f"reason {i} " * 200 for i in range(50))
     text = note.note(_decided(turn, reasons=reasons), **_LINKS)
     assert len(text) <= note.MAX_CHARS
-    assert "and 37 more" in text
+    assert "and 38 more" in text
 
 
 def test_funnel_takes_reasons_from_the_receipt_and_else_from_the_table(decided: Run) -> None:
