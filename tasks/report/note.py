@@ -37,7 +37,7 @@ def note(
         reasons.append(f"- … and {len(turn.verdict.reasons) - _MAX_REASONS} more, in the report")
     changes = flips.choose(turn.judged, 0)
     head = [
-        f"**{wording.heading(turn.verdict.verdict)}: {_text(headline)}. {consequence}**"
+        f"**{wording.heading(turn.verdict.verdict)}: {_text(headline)}. {consequence}** "
         f"{_text(_numbers(turn))}", "",
         f"[Report](#{report_url_path.removeprefix('/#')}) "
         f"· [all answers side by side](#{compare_url_path.removeprefix('/#')}) "
@@ -88,7 +88,7 @@ def _numbers(turn: Turn) -> str:
     interval = wording.interval(suite.interval, signed=True)
     difference = f"{wording.points(suite.difference)} points ({interval})"
     margin = wording.margin(suite.rule.margin)
-    return f" Suite {suite.rule.name}: {difference} at a margin of {margin}."
+    return f"Suite {suite.rule.name}: {difference} at a margin of {margin}."
 
 
 def _suite_rows(turn: Turn) -> list[str]:
