@@ -42,12 +42,13 @@ from flows.nights import nights_due
 from flows.notices import newest, of_error, of_outcome, tell
 from flows.options import Options
 from flows.stages import stage_named, stages_of
-from flows.summary import summary_markdown
+from flows.summary import run_name, summary_markdown
 from flows.turn import Outcome, execute_stage, hold, request_from, turn
 from tasks import preflight
 from tasks.errors import FlywheelError
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
+from tasks.report import wording
 from tasks.run import Progress, Run, silent, utc_now
 from tasks.settings import Settings, read_settings
 
@@ -196,14 +197,13 @@ def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Ou
 
 
 def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
-    compared = f"{', '.join(request.challengers)} against {request.champion}"
     with _as_far_as_it_listens():
-        _name_flow_run(compared)
+        _name_flow_run(wording.run_name(request.challengers, request.champion))
     outcome = turn(
         settings, request, execute=lambda name, run: stage_task(name)(run), progress=progress
     )
     with _as_far_as_it_listens():
-        _name_flow_run(f"{compared}: {outcome.verdict}")
+        _name_flow_run(run_name(outcome))
         publish(outcome, settings)
     return outcome
 
@@ -249,7 +249,7 @@ def publish(outcome: Outcome, settings: Settings) -> None:
     create_markdown_artifact(
         key="flywheel-summary",
         markdown=summary,
-        description=f"{of_run}: {outcome.verdict or 'no verdict'}",
+        description=f"{of_run}: {run_name(outcome)}",
     )
     validated = outcome.receipt("validate")
     reasons = dict(validated.notes.get("by_reason", {})) if validated else {}

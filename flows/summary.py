@@ -30,13 +30,6 @@ from tasks.report.standings import standings, suites_of
 from tasks.run import utc_now
 from tasks.settings import Settings
 
-VERDICTS = {
-    "better": "BETTER: the challenger may ship",
-    "no_worse": "NO WORSE: the challenger may ship",
-    "worse": "WORSE: the challenger must not ship",
-    "cannot_tell": "CANNOT TELL: not a pass",
-    "blocked": "BLOCKED: the challenger fails what must pass",
-}
 _COLOURS = {
     "better": "green", "no_worse": "green", "worse": "red", "cannot_tell": "yellow",
     "blocked": "red",
@@ -74,11 +67,18 @@ def release_table(outcome: Outcome) -> Table:
 
 def verdict_line(outcome: Outcome) -> str:
     """Of several challengers, which one is meant."""
-    text = VERDICTS.get(outcome.verdict or "", "No verdict")
+    text = wording.conclusion(outcome.verdict) if outcome.verdict else "No verdict"
     if len(outcome.verdicts) < 2:
         return text
     (leader, *_) = outcome.verdicts
     return f"{outcome.releases[leader]}: {text}"
+
+
+def run_name(outcome: Outcome) -> str:
+    challengers = [role for role in outcome.releases if role != "champion"]
+    roles = tuple(outcome.verdicts) or challengers
+    names = [outcome.releases[role] for role in roles]
+    return wording.run_name(names, outcome.releases["champion"], outcome.verdict)
 
 
 def suite_table(suites: Sequence[SuiteResult]) -> Table:

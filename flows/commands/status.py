@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from flows.summary import VERDICTS, with_interval
+from flows.summary import with_interval
 from flows.terminal import Table, console, print_json, print_pairs, print_table
 from tasks.errors import UsageError
 from tasks.model.alias import Alias
@@ -74,7 +74,8 @@ def _facts(
     if last is None or last.decided_at is None:
         facts.append(("last verdict", "none among them"))
     else:
-        told = f"{last.challenger} against {last.champion}, {VERDICTS[str(last.verdict)]}"
+        compared = f"{last.challenger} against {last.champion}"
+        told = f"{compared}, {wording.conclusion(str(last.verdict))}"
         facts.append(("last verdict", f"{told}, {index.age(last.decided_at, now)}"))
         facts += [("because", reason) for reason in last.reasons[:2]]
     if history.runs and history.runs[-1].error:

@@ -121,7 +121,8 @@ def draw_pages(turn: Turn, folder: Path, links: Links, receipt_file: Path) -> Pa
     text = note.note(
         turn.pair(turn.leading),
         compare_url_path=links.compare_url_path,
-        experiment_id=links.experiment_id,
+        report_url_path=links.artifact_path(REPORT),
+        runs_url_path=links.runs_path,
         num_rows=links.rows_sent,
         standings=rows,
     )

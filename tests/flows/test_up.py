@@ -110,7 +110,7 @@ def test_all_is_up_comes_back_and_goes(application: Application):
         assert done.code in (0, 1), done.err
         api = json.loads((application.home / "up.json").read_text())["url"]
         flow_runs = httpx.post(f"{api}/flow_runs/filter", json={}, timeout=30).json()
-        assert any(run["name"].startswith("challenger against champion") for run in flow_runs)
+        assert any(run["name"].startswith("challenger vs champion") for run in flow_runs)
 
         processes = up.processes()
         assert len(processes) >= 8  # four parts, each behind its tether
