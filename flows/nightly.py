@@ -9,11 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -38,8 +35,9 @@ from prefect.states import Completed
 from prefect.tasks import Task
 
 from flows.commands.ui import server_elsewhere
+from flows.deployed import as_far_as_it_listens, at_work, flow_run_link, say_once, say_untold
 from flows.nights import nights_due
-from flows.notices import newest, of_error, of_outcome, tell
+from flows.notices import newest, of_outcome, tell
 from flows.options import Options
 from flows.stages import stage_named, stages_of
 from flows.summary import summary_markdown
@@ -122,42 +120,28 @@ def nightly(
     )
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("run"))
-    with told_of_errors(settings):
+    with at_work(settings):
         preflight.require(settings, request)
-        nights = nights_due(settings, request, utc_now())
-        if not nights:
+        with hold(settings.home_path, wait_s=WAIT_S):  # whoever had it may have turned them
+            outcome = _turn_all(settings, nights_due(settings, request, utc_now()))
+        if outcome is None:
             return Completed(name="Nothing due", message="the last night that is over was turned")
-        outcome = _turn_all(settings, nights)
     return _ended(outcome, outcome.to_dict())
 
 
-def _turn_all(settings: Settings, nights: Sequence[RunRequest]) -> Outcome:
+def _turn_all(settings: Settings, nights: Sequence[RunRequest]) -> Outcome | None:
     """What the last came to. One that failed is in the next, which takes in all before it."""
+    outcome = None
     for night in nights:
         try:
-            with hold(settings.home_path, wait_s=WAIT_S):
-                outcome = _turn(settings, night, silent)
+            outcome = _turn(settings, night, silent)
         except FlywheelError as error:
             if night is nights[-1]:
                 raise
-            _say_once(f"flywheel: the night of {night.until} failed: {error.line()}")
+            say_once(f"flywheel: the night of {night.until} failed: {error.line()}")
             continue
         tell(settings, of_outcome(outcome, newest(settings)), flow_run_link())
     return outcome
-
-
-@contextmanager
-def told_of_errors(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        tell(settings, [of_error(error)], flow_run_link())
-        raise
-
-
-def flow_run_link() -> str:
-    """The page of this flow run, where Prefect is told that others can open it."""
-    return str(flow_run.ui_url or "") if os.environ.get("PREFECT_UI_URL") else ""
 
 
 def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
@@ -191,42 +175,21 @@ def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Ou
             if not turned.done():
                 turn_once(lambda: turn(settings, request, progress=progress))
             if turned.exception() is not error:
-                _say_untold(error)
+                say_untold(error)
     return turned.result()
 
 
 def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
     compared = f"{', '.join(request.challengers)} against {request.champion}"
-    with _as_far_as_it_listens():
+    with as_far_as_it_listens():
         _name_flow_run(compared)
     outcome = turn(
         settings, request, execute=lambda name, run: stage_task(name)(run), progress=progress
     )
-    with _as_far_as_it_listens():
+    with as_far_as_it_listens():
         _name_flow_run(f"{compared}: {outcome.verdict}")
         publish(outcome, settings)
     return outcome
-
-
-@contextmanager
-def _as_far_as_it_listens() -> Iterator[None]:
-    """What is told to Prefect beside the turn: no verdict is lost because it cannot be told."""
-    try:
-        yield
-    except Exception as error:
-        _say_untold(error)
-
-
-def _say_untold(error: Exception) -> None:
-    _say_once(
-        f"flywheel: Prefect does not take what it is told ({type(error).__name__}) · "
-        "the turn goes on without it"
-    )
-
-
-@cache
-def _say_once(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _ended(outcome: Outcome, data: T) -> State[T]:

@@ -28,9 +28,10 @@ def register(pool: str, *, config: str | None) -> int:
     return 0
 
 
-def deploy(pool: str, *, config: str | None) -> None:
+def deploy(pool: str, *, config: str | None, command: str | None = None) -> None:
     """All deployments of prefect.yaml, with the server of PREFECT_API_URL. Raises UsageError or
-    StoreError."""
+    StoreError. `command`: what a process of a flow run is started with; it then is in the process
+    group of its worker, else in one of its own."""
     settings_file = find_config(config)
     if settings_file is None:
         raise UsageError("no flywheel.toml to deploy", next="flywheel init")
@@ -49,6 +50,9 @@ def deploy(pool: str, *, config: str | None) -> None:
         "FLYWHEEL_DEPLOY_CONFIG": str(settings_file),
         "FLYWHEEL_DEPLOY_POOL": pool,
     }
+    environment.pop("FLYWHEEL_DEPLOY_COMMAND", None)
+    if command is not None:
+        environment["FLYWHEEL_DEPLOY_COMMAND"] = command
     _prefect(environment, "work-pool", "create", pool, "--type", "process", "--overwrite")
     _prefect(environment, "deploy", "--all", "--prefect-file", str(recipe))
 
