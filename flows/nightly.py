@@ -34,6 +34,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Completed
 from prefect.tasks import Task
 
+from flows.commands.record import catch_up
 from flows.commands.ui import server_elsewhere
 from flows.deployed import as_far_as_it_listens, at_work, flow_run_link, say_once, say_untold
 from flows.nights import nights_due
@@ -84,6 +85,10 @@ def stage_task(name: str) -> Task[[Run], Receipt]:
     return decorate(run_stage)
 
 
+def as_task(name: str, run: Run) -> Receipt:
+    return stage_task(name)(run)
+
+
 @flow(name="nightly", description=__doc__, validate_parameters=True, persist_result=False)
 def nightly(
     logs: list[str] | None = None,
@@ -131,6 +136,11 @@ def nightly(
 
 def _turn_all(settings: Settings, nights: Sequence[RunRequest]) -> Outcome | None:
     """What the last came to. One that failed is in the next, which takes in all before it."""
+    try:
+        for _ in catch_up(settings, execute=as_task):
+            pass
+    except FlywheelError as error:
+        say_once(f"flywheel: earlier verdicts are not recorded yet: {error.line()}")
     outcome = None
     for night in nights:
         try:
@@ -183,9 +193,7 @@ def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcom
     compared = f"{', '.join(request.challengers)} against {request.champion}"
     with as_far_as_it_listens():
         _name_flow_run(compared)
-    outcome = turn(
-        settings, request, execute=lambda name, run: stage_task(name)(run), progress=progress
-    )
+    outcome = turn(settings, request, execute=as_task, progress=progress)
     with as_far_as_it_listens():
         _name_flow_run(f"{compared}: {outcome.verdict}")
         publish(outcome, settings)

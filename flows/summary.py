@@ -375,6 +375,8 @@ def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False
     if measured is not None and measured.notes["suites"]:
         print_table(console, noise_table(measured))
     print_verdict(outcome, verbose=verbose)
+    if outcome.unrecorded:
+        say(console, f"  · {not_recorded(outcome)}", "yellow")
     if ending := due(settings, outcome.releases.get("champion", ""), utc_now().date()):
         say(console, f"  · {ending.sentence}", "yellow")
     if opened := pages(outcome, settings):
@@ -414,12 +416,19 @@ def briefly(outcome: Outcome, more: str = "") -> list[str]:
     return [*told, *([f"{len(others)} more sentences: {where}"] if others else ())]
 
 
+def not_recorded(outcome: Outcome) -> str:
+    """Empty where the run is in MLflow, or was not to be."""
+    if not outcome.unrecorded:
+        return ""
+    return f"kept, and not in MLflow ({outcome.unrecorded}): flywheel record, once it is back"
+
+
 def summary_markdown(outcome: Outcome) -> str:
     lines = [f"## {markdown_text(verdict_line(outcome))}", ""]
     if decided := outcome.decided:
         if (releases := release_table(outcome)).rows:
             lines += [markdown_table(releases), ""]
-        told = (*filter(None, [outcome.erased]), *decided.reasons)
+        told = (*filter(None, [outcome.erased, not_recorded(outcome)]), *decided.reasons)
         lines += [*(f"- {markdown_text(reason)}" for reason in told), ""]
         lines += [markdown_table(suite_table(decided.suites)), ""]
         if decided.guardrails:
