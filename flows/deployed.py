@@ -1,5 +1,5 @@
-"""What the deployed flows have in common: one that is cut off is taken up again, and who is to hear
-of errors does."""
+"""What the deployed flows have in common: one that is cut off is taken up again, a question that
+nobody answered is closed, and who is to hear of errors does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import cache
 
 from prefect.runtime import flow_run
 
+from flows.approval import close_unanswered
 from flows.cut_off import marked_alive, take_up
 from flows.notices import of_error, tell
 from tasks.settings import Settings
@@ -22,6 +23,8 @@ def at_work(settings: Settings) -> Iterator[None]:
     with marked_alive(settings.home_path):
         with as_far_as_it_listens():
             take_up(settings.home_path)
+        with as_far_as_it_listens():
+            close_unanswered(settings)
         try:
             yield
         except Exception as error:

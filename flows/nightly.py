@@ -34,14 +34,14 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Completed
 from prefect.tasks import Task
 
+from flows.approval import answered, ask_for
 from flows.commands.record import catch_up
-from flows.commands.ui import server_elsewhere
 from flows.deployed import as_far_as_it_listens, at_work, flow_run_link, say_once, say_untold
 from flows.nights import nights_due
 from flows.notices import newest, of_outcome, tell
 from flows.options import Options
 from flows.stages import stage_named, stages_of
-from flows.summary import summary_markdown
+from flows.summary import report_link, summary_markdown
 from flows.turn import Outcome, execute_stage, hold, request_from, turn
 from tasks import preflight
 from tasks.errors import FlywheelError
@@ -126,11 +126,15 @@ def nightly(
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("run"))
     with at_work(settings):
+        if ended := answered(settings):
+            return ended
         preflight.require(settings, request)
         with hold(settings.home_path, wait_s=WAIT_S):  # whoever had it may have turned them
             outcome = _turn_all(settings, nights_due(settings, request, utc_now()))
         if outcome is None:
             return Completed(name="Nothing due", message="the last night that is over was turned")
+        if settings.promotion.approval == "prefect":
+            ask_for(settings, outcome)
     return _ended(outcome, outcome.to_dict())
 
 
@@ -229,13 +233,12 @@ def publish(outcome: Outcome, settings: Settings) -> None:
         table=[{"expectation": name, "rows": rows} for name, rows in reasons.items()],
         description="calls held back, by the first expectation they failed",
     )
-    recorded, server = outcome.receipt("record"), server_elsewhere(settings)
-    if recorded and server:
+    if link := report_link(settings, outcome):
         create_link_artifact(
             key="flywheel-report",
-            link=server + recorded.notes["run_url_path"],
-            link_text="report in MLflow",
-            description=f"report of {of_run}, among the artifacts",
+            link=link,
+            link_text="the whole report",
+            description=f"of {of_run}",
         )
     elif outcome.report:
         place = f"The whole report is a file on `{socket.gethostname()}`: `{outcome.report}`"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from flows import terminal
-from flows.commands.ui import mlflow_page
+from flows.commands.ui import mlflow_page, server_elsewhere
+from flows.prefect_server import REPORTS
 from flows.terminal import (
     Table,
     markdown_table,
@@ -351,6 +353,16 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     if recorded and outcome.may_ship and challengers != [champion]:
         shown.append(("promote", f"flywheel promote {outcome.run_id}{option}"))
     return shown
+
+
+def report_link(settings: Settings, shown: Outcome) -> str:
+    """A page of a run that a browser opens: of MLflow where it is a server, of `flywheel up`; empty
+    where there is none."""
+    recorded, server = shown.receipt("record"), server_elsewhere(settings)
+    if recorded and server:
+        return server + str(recorded.notes["run_url_path"])
+    pages = os.environ.get(REPORTS, "")
+    return f"{pages}/{shown.run_id}/report.html" if pages and shown.report else ""
 
 
 def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False) -> None:

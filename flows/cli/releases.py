@@ -33,8 +33,8 @@ def promote(
     """Make the challenger of a run the champion, where its verdict lets it ship.
 
     Exit code 1 where it is held: another verdict, another champion by now, another release."""
-    from flows.commands.promote import Asked
     from flows.commands.promote import promote as promote_challenger
+    from flows.promoting import Asked
 
     asked = Asked(run_id=run_id, challenger=challenger, override=override, expires=expires, by=by)
     raise typer.Exit(promote_challenger(asked, config=config, as_json=as_json))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from flows.commands.deploy import POOL, deploy
 from flows.commands.ui import RECORD, bound_port, server_elsewhere
-from flows.prefect_server import QUIET, UP, answers
+from flows.prefect_server import QUIET, REPORTS, UP, answers
 from flows.processes import Server, end_server, start_server
 from tasks.errors import StoreBusyError, StoreError, UsageError
 from tasks.record.pages import index_of
@@ -152,7 +152,7 @@ def _start(settings: Settings, config: Path, ports: Ports, started: ExitStack) -
     state.mkdir(exist_ok=True)
     environment = {
         **os.environ, **QUIET, "PREFECT_HOME": str(state), "PREFECT_API_URL": api,
-        "PREFECT_UI_API_URL": api,
+        "PREFECT_UI_API_URL": api, REPORTS: f"{_LOOPBACK}:{ports.reports}",
     }  # fmt: skip
     elsewhere = server_elsewhere(settings)
     parts = [
