@@ -13,7 +13,13 @@ from prefect.runtime import flow_run
 
 from flows.approval import close_unanswered
 from flows.cut_off import marked_alive, take_up
+from flows.from_mlflow import promote_from_mlflow
+from flows.moved import tell_others
 from flows.notices import of_error, tell
+from flows.promoting import Promoted
+from tasks.errors import FlywheelError
+from tasks.releases.promotion import MLFLOW
+from tasks.run import utc_now
 from tasks.settings import Settings
 
 
@@ -25,11 +31,24 @@ def at_work(settings: Settings) -> Iterator[None]:
             take_up(settings.home_path)
         with as_far_as_it_listens():
             close_unanswered(settings)
+        if settings.promotion.approval == "mlflow":
+            _heed_mlflow(settings)
         try:
             yield
         except Exception as error:
             tell(settings, [of_error(error)], flow_run_link())
             raise
+
+
+def _heed_mlflow(settings: Settings) -> None:
+    """Somebody may have moved its alias. What cannot be answered now is looked at again by the next
+    flow run."""
+    try:
+        done = promote_from_mlflow(settings, MLFLOW, utc_now())
+        if isinstance(done, Promoted):
+            tell_others(settings, done.by)
+    except FlywheelError as error:
+        say_once(f"flywheel: MLflow's alias was not looked at: {error.line()}")
 
 
 def flow_run_link() -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from flows.from_mlflow import promote_from_mlflow
 from flows.moved import LOCK_TIMEOUT_S, refuse_unmoved, tell_others
-from flows.promoting import Asked, make_move, promote_asked
+from flows.promoting import Asked, Promoted, make_move, promote_asked
 from flows.said import who
 from flows.terminal import print_json
 from tasks.champion import champion_cautions
@@ -12,6 +13,7 @@ from tasks.model.audit import AuditRow
 from tasks.model.visible import one_line
 from tasks.releases.promotion import (
     CHAMPION,
+    MLFLOW,
     PREVIOUS,
     Decision,
     Judged,
@@ -31,6 +33,23 @@ def promote(asked: Asked, *, config: str | None, as_json: bool) -> int:
     if done.decision.objections:
         return _hold(done.judged, done.decision, as_json=as_json)
     return _tell(settings, done.by, done.row, done.judged.name, done.notes, as_json=as_json)
+
+
+def promote_wanted(*, by: str, config: str | None, as_json: bool) -> int:
+    """What somebody asks for by having moved the alias in MLflow."""
+    settings = read_settings(config)
+    done = promote_from_mlflow(settings, by or MLFLOW, utc_now())
+    if isinstance(done, Promoted):
+        return _tell(settings, done.by, done.row, done.judged.name, done.notes, as_json=as_json)
+    told = {"moved": False, "release": "" if done is None else done.release}
+    why = "the alias champion in MLflow asks for nothing new" if done is None else done.why
+    if as_json:
+        print_json({**told, "why": why})
+    elif done is None:
+        print(why)
+    else:
+        print(one_line(f"held: {done.release} is not promoted, and the alias is moved back: {why}"))
+    return int(done is not None)
 
 
 def rollback(*, why: str, by: str, config: str | None, as_json: bool) -> int:

@@ -9,8 +9,8 @@ from pydantic import Field
 from tasks.settings.hosted import Address, Variable
 from tasks.settings.section import Section
 
-#: who lets a night's verdict be promoted: somebody at a terminal, whoever answers on the page of the
-#: night's flow run, whoever moves the alias in MLflow
+#: who lets a challenger be champion: somebody at a terminal; whoever answers a night's flow run;
+#: whoever moves the alias in MLflow
 Approval = Literal["by_hand", "prefect", "mlflow"]
 
 

@@ -20,6 +20,7 @@ from tasks.tracking.session import Session
 from tasks.tracking.values import MAX_PARAM_CHARS, release_params, shortened
 
 DIGEST_TAG = "flywheel.release_digest"
+RELEASE_TAG = "flywheel.release"
 PROMPT_DIGEST_TAG = "flywheel.prompt_digest"
 #: MLflow's own tags: which experiments show a prompt, which prompts a run used
 _PROMPT_EXPERIMENTS_TAG = "_mlflow_experiment_ids"
@@ -94,7 +95,7 @@ def _create_version(
     # the version's page shows neither source nor params, so they are repeated
     tags = {
         DIGEST_TAG: release.digest,
-        "flywheel.release": release.name,
+        RELEASE_TAG: release.name,
         "flywheel.model": shortened(release.model, MAX_PARAM_CHARS),
         "flywheel.model_digest": release.model_digest,
         PROMPT_DIGEST_TAG: release.prompt_digest,
