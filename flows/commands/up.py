@@ -157,7 +157,7 @@ def _start(settings: Settings, config: Path, ports: Ports, started: ExitStack) -
     elsewhere = server_elsewhere(settings)
     parts = [
         _server(ports, environment, logs, settings.home_path / UP),
-        _site(settings, ports, logs),
+        _site(settings, config, ports, logs),
     ]
     if not elsewhere:
         parts.append(_mlflow(settings, ports, logs))
@@ -216,10 +216,10 @@ def _mlflow(settings: Settings, ports: Ports, logs: Path) -> Part:
     return Part("MLflow", argv, environment, logs / "mlflow.log", f"{url}/health", url, record)
 
 
-def _site(settings: Settings, ports: Ports, logs: Path) -> Part:
+def _site(settings: Settings, config: Path, ports: Ports, logs: Path) -> Part:
     folder = index_of(settings).parent
     folder.mkdir(exist_ok=True)
-    argv = [sys.executable, "-m", "flows.report_site", str(folder), str(ports.reports)]
+    argv = [sys.executable, "-m", "flows.report_site", str(folder), str(ports.reports), str(config)]
     return Part("the pages of reports", argv, dict(os.environ), logs / "reports.log")
 
 

@@ -27,6 +27,11 @@ class PromotionSettings(Section):
         le=24 * 7,
         description="hours that an answer is waited for; then nothing is promoted",
     )
+    mlflow_secret_env: Variable = Field(
+        "",
+        description="environment variable with the secret of MLflow's webhook, which the page of "
+        "reports of `flywheel up` then takes",
+    )
     command: tuple[str, ...] = Field(
         (),
         strict=False,
