@@ -25,18 +25,18 @@ _WAIT_S = 180.0
 class Up:
     """A `flywheel up` that has said where everything is."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, *, said: str = "stop with Ctrl-C") -> None:
         ports = [f"--{name}-port=0" for name in ("prefect", "mlflow", "reports")]
         self.process = application.start("up", *ports)
         self.home, self.said = application.home, ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert until(lambda: "stop with Ctrl-C" in self.said or self.process.poll() is not None)
+        assert until(lambda: said in self.said or self.process.poll() is not None)
         if self.process.poll() is not None:
             assert self.process.stderr is not None
-            said = self.said + self.process.stderr.read()
+            told = self.said + self.process.stderr.read()
             self.close()
-            raise AssertionError(said)
+            raise AssertionError(told)
         self.pages = dict(re.findall(r"^(\w+)\s+(http://\S+)", self.said, re.MULTILINE))
 
     def _read(self) -> None:
