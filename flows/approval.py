@@ -8,12 +8,17 @@ promotes by the same rules as `flywheel promote`, at the time of the answer.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from flows.prefect_server import QUIET
+
+os.environ.update(QUIET)  # before prefect is imported: it reads them once
 
 from prefect import suspend_flow_run
 from prefect.client.orchestration import get_client
@@ -31,7 +36,6 @@ from flows.terminal import markdown_text
 from flows.turn import Outcome, outcome
 from tasks.model.audit import AuditRow
 from tasks.releases.approval import ASK, REFUSE, UNANSWERED, asking, is_new, is_over, open_asks
-from tasks.report.wording import label
 from tasks.run import utc_now
 from tasks.settings import Settings
 from tasks.store import Store
@@ -73,7 +77,7 @@ def answered(settings: Settings) -> State[Any] | None:
     ask = next((ask for ask in _open(settings) if ask.told["flow_run"] == here), None)
     if ask is None:
         return None
-    verdict, answer = label(ask.told["verdict"]), _answer_to(settings, ask)
+    verdict, answer = ask.told["verdict"], _answer_to(settings, ask)
     if not answer.approve:
         _close(settings, REFUSE, ask, answer.by, answer.why)
         return Completed(name=f"Refused: {verdict}", message=f"by {answer.by}: {answer.why}")
@@ -112,7 +116,7 @@ def close_unanswered(settings: Settings) -> None:
                 why = f"its flow run ended as {state.name}: nothing is promoted"
             _close(settings, UNANSWERED, ask, _NIGHTLY, why)
             if state is not None and (state.is_paused() or state.is_failed()):
-                name = f"Unanswered: {label(ask.told['verdict'])}"
+                name = f"Unanswered: {ask.told['verdict']}"
                 client.set_flow_run_state(run_id, Completed(name=name, message=why), force=True)
 
 

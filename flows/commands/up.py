@@ -76,6 +76,7 @@ class Part:
     def end(self) -> None:
         if self.process is not None:
             end_server(self.process)
+            self.process = None  # its id may be another's by the next time
 
     def wait_until_ready(self) -> None:
         """Raises StoreError where it ends or takes too long."""
@@ -203,7 +204,12 @@ def _worker(settings: Settings, environment: Mapping[str, str], logs: Path) -> P
 def _take_up(settings: Settings) -> None:
     from flows.cut_off import take_up
 
-    if again := take_up(settings.home_path, pool=POOL):
+    try:
+        again = take_up(settings.home_path, pool=POOL)
+    except Exception as error:  # the server died in this moment; the next flow run looks again
+        print(f"what was cut off is not taken up yet ({type(error).__name__})", flush=True)
+        return
+    if again:
         print(f"cut off before, and goes on: {len(again)} of the flow runs", flush=True)
 
 

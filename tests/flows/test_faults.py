@@ -179,7 +179,7 @@ def test_nothing_that_befalls_a_night_doubles_or_loses_anything(
     assert f"({nights.up.pages['reports']}/" in asked
     assert nights.answer(first, approve=True) == "REJECT", "without a name"
     assert nights.answer(first, approve=True, by="Ada", why="no losses") == "ACCEPT"
-    assert nights.ended(first) == "Promoted: no worse"
+    assert nights.ended(first) == "Promoted: no_worse"
     nights.check(num_nights=1, num_calls=24)
 
     # the worker is killed in the middle, and another one; what waits for an answer waits on
@@ -195,7 +195,7 @@ def test_nothing_that_befalls_a_night_doubles_or_loses_anything(
     assert "cut off before, and goes on: 1 of the flow runs" in nights.up.said
     nights.kill("worker start")
     assert nights.answer(killed, approve=False, by="Ada", why="not today") == "ACCEPT"
-    assert nights.ended(killed) == "Refused: no worse"
+    assert nights.ended(killed) == "Refused: no_worse"
     nights.check(num_nights=2, num_calls=25)
 
     # the server is killed; the same verdict on the same two is not asked again
