@@ -9,7 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import yaml
 
 import flows
 from flows.prefect_server import QUIET, wait_for_given
@@ -50,11 +55,25 @@ def deploy(pool: str, *, config: str | None, command: str | None = None) -> None
         "FLYWHEEL_DEPLOY_CONFIG": str(settings_file),
         "FLYWHEEL_DEPLOY_POOL": pool,
     }
-    environment.pop("FLYWHEEL_DEPLOY_COMMAND", None)
-    if command is not None:
-        environment["FLYWHEEL_DEPLOY_COMMAND"] = command
     _prefect(environment, "work-pool", "create", pool, "--type", "process", "--overwrite")
-    _prefect(environment, "deploy", "--all", "--prefect-file", str(recipe))
+    with _started_by(recipe, command) as file:
+        _prefect(environment, "deploy", "--all", "--prefect-file", str(file))
+
+
+@contextmanager
+def _started_by(recipe: Path, command: str | None) -> Iterator[Path]:
+    """The recipe with the command in every deployment that names none of its own."""
+    if command is None:
+        yield recipe
+        return
+    told = yaml.safe_load(recipe.read_text())
+    for deployment in told.get("deployments") or ():
+        pool = deployment.setdefault("work_pool", {})
+        pool.setdefault("job_variables", {}).setdefault("command", command)
+    with tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(told, sort_keys=False))
+        yield file
 
 
 def _recipe(beside: Path) -> Path:

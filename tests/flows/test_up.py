@@ -19,7 +19,7 @@ from flows.processes import process_started_at
 from tests.conftest import REPOSITORY
 from tests.flows.application import Application
 
-_WAIT_S = 180.0
+_WAIT_S = 300.0
 
 
 class Up:
@@ -31,7 +31,9 @@ class Up:
         self.home, self.said = application.home, ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert until(lambda: said in self.said or self.process.poll() is not None)
+        if not until(lambda: said in self.said or self.process.poll() is not None):
+            self.close()
+            raise AssertionError(f"not up after {_WAIT_S:.0f} s: {self.said}")
         if self.process.poll() is not None:
             assert self.process.stderr is not None
             told = self.said + self.process.stderr.read()
