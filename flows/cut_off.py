@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, Pause
 from prefect.runtime import flow_run
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 
@@ -44,7 +44,7 @@ def marked_alive(home: Path) -> Iterator[None]:
     with FileLock(file):
         try:
             yield
-        except Exception:
+        except (Exception, Pause):
             file.unlink(missing_ok=True)
             raise
         file.unlink(missing_ok=True)
@@ -103,7 +103,8 @@ def _mark(client: SyncPrefectClient, run: FlowRun) -> bool:
     if kind == StateType.CANCELLING:
         client.set_flow_run_state(run.id, Cancelled(message=CUT_OFF))
         return False
-    if kind not in (*_AT_WORK, StateType.CRASHED):
+    # suspended, and killed before its form was there: it has to ask once more
+    if kind not in (*_AT_WORK, StateType.CRASHED, StateType.PAUSED):
         return False
     is_again = run.run_count < MAX_STARTS
     if kind != StateType.CRASHED:

@@ -94,7 +94,17 @@ class Nights:
                 time.sleep(0.1)
 
     def answer(self, flow_run: str, **said: object) -> str:
+        assert until(lambda: self.has_form(flow_run)), self.told(flow_run)
         return str(self.post(f"flow_runs/{flow_run}/resume", run_input=said)["status"])
+
+    def has_form(self, flow_run: str) -> bool:
+        """Prefect says that a run is suspended before the form of its page is there."""
+        state = self.state(flow_run)
+        keys = state.get("state_details", {}).get("run_input_keyset") or {}
+        if state.get("name") != "Suspended" or not keys:
+            return False
+        found = httpx.get(f"{self.api}/flow_runs/{flow_run}/input/{keys['schema']}", timeout=30)
+        return found.status_code == 200
 
     def turn_here(self) -> str:
         """The flow in this process, whose clock can be set."""
