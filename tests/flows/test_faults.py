@@ -184,6 +184,7 @@ def test_nothing_that_befalls_a_night_doubles_or_loses_anything(
     assert nights.ended(second) == "Nothing due"
 
     # it asks, and is promoted when somebody says yes and by whom
+    assert until(lambda: nights.has_form(first))
     keys = nights.state(first)["state_details"]["run_input_keyset"]
     asked = nights.get(f"flow_runs/{first}/input/{keys['description']}")
     assert f"({nights.up.pages['reports']}/" in asked
