@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from flows import terminal
-from flows.commands.ui import mlflow_page
+from flows.commands.ui import mlflow_page, server_elsewhere
+from flows.prefect_server import REPORTS
 from flows.terminal import (
     Table,
     markdown_table,
@@ -353,6 +355,16 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     return shown
 
 
+def report_link(settings: Settings, shown: Outcome) -> str:
+    """A page of a run that a browser opens: of MLflow where it is a server, of `flywheel up`; empty
+    where there is none."""
+    recorded, server = shown.receipt("record"), server_elsewhere(settings)
+    if recorded and server:
+        return server + str(recorded.notes["run_url_path"])
+    pages = os.environ.get(REPORTS, "")
+    return f"{pages}/{shown.run_id}/report.html" if pages and shown.report else ""
+
+
 def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False) -> None:
     """`verbose`: every sentence of the verdict."""
     console = terminal.console()
@@ -375,6 +387,8 @@ def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False
     if measured is not None and measured.notes["suites"]:
         print_table(console, noise_table(measured))
     print_verdict(outcome, verbose=verbose)
+    if outcome.unrecorded:
+        say(console, f"  · {not_recorded(outcome)}", "yellow")
     if ending := due(settings, outcome.releases.get("champion", ""), utc_now().date()):
         say(console, f"  · {ending.sentence}", "yellow")
     if opened := pages(outcome, settings):
@@ -414,12 +428,19 @@ def briefly(outcome: Outcome, more: str = "") -> list[str]:
     return [*told, *([f"{len(others)} more sentences: {where}"] if others else ())]
 
 
+def not_recorded(outcome: Outcome) -> str:
+    """Empty where the run is in MLflow, or was not to be."""
+    if not outcome.unrecorded:
+        return ""
+    return f"kept, and not in MLflow ({outcome.unrecorded}): flywheel record, once it is back"
+
+
 def summary_markdown(outcome: Outcome) -> str:
     lines = [f"## {markdown_text(verdict_line(outcome))}", ""]
     if decided := outcome.decided:
         if (releases := release_table(outcome)).rows:
             lines += [markdown_table(releases), ""]
-        told = (*filter(None, [outcome.erased]), *decided.reasons)
+        told = (*filter(None, [outcome.erased, not_recorded(outcome)]), *decided.reasons)
         lines += [*(f"- {markdown_text(reason)}" for reason in told), ""]
         lines += [markdown_table(suite_table(decided.suites)), ""]
         if decided.guardrails:

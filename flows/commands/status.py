@@ -79,7 +79,9 @@ def _facts(
         facts.append(("last verdict", f"{told}, {index.age(last.decided_at, now)}"))
         facts += [("because", reason) for reason in last.reasons[:2]]
     if history.runs and history.runs[-1].error:
-        facts.append(("last run failed", history.runs[-1].error))
+        is_decided = history.runs[-1].verdict is not None
+        what = "not in MLflow" if is_decided else "last run failed"
+        facts.append((what, history.runs[-1].error + ": flywheel record" * is_decided))
     if aliases:
         facts += [(name, _pointed_at(alias, now)) for name, alias in sorted(aliases.items())]
     promoted = aliases.get(CHAMPION)
