@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks.ingest.task import ingest
 from tasks.logs import formats
 from tasks.logs.formats import azure, gemini_batch, vertex
 from tasks.logs.shapes.records import Call, Dead, Other, UnreadableError
+from tests.tasks.logs.builders import make_run, query, write_lines
 from tests.tasks.logs.formats.test_anthropic import MESSAGE
 from tests.tasks.logs.formats.test_gemini import REQUEST, RESPONSE
 
@@ -27,7 +31,7 @@ PREDICTED = {"status": "", "processed_time": "2026-02-03T04:05:06.826+00:00", "r
 KEYED = {"key": "order-1", "response": RESPONSE}
 INLINE = {"name": "batches/1", "response": {"inlinedResponses": {"inlinedResponses": [
     {"response": RESPONSE, "metadata": {"key": "a"}},
-    {"error": {"code": 13, "message": "internal"}, "metadata": {"key": "b"}}, 5]}}}  # fmt: skip
+    {"error": {"code": 13, "message": "internal"}, "metadata": {"key": "b"}}]}}}  # fmt: skip
 COUNTS = {
     "TimeGenerated": "2026-02-03T04:05:06.789Z", "CorrelationId": "c-1", "SequenceNumber": 0,
     "ModelName": "gpt-4.1-2025-04-14", "DeploymentName": "chat", "PromptTokens": 30,
@@ -138,10 +142,13 @@ def test_keyed_batches_of_gemini():
 
 def test_inline_answers_of_a_batch():
     assert formats.recognise(INLINE) is gemini_batch
-    good, bad, odd = calls(gemini_batch, INLINE)
+    good, bad = calls(gemini_batch, INLINE)
     assert (good.request_id, good.tags["batch_key"]) == ("abc", "a")
     assert (bad.error_type, bad.tags["batch_key"]) == ("13", "b")
-    assert isinstance(odd, Dead)
+    inside = INLINE["response"]["inlinedResponses"]["inlinedResponses"]  # type: ignore[index]
+    whole = {"dest": {"inlinedResponses": [*inside, 5]}, "model": "models/gemini-x"}
+    *_, named, odd = calls(gemini_batch, whole)
+    assert (named.model, isinstance(odd, Dead)) == ("gemini-x", True)
 
 
 def test_rows_of_apim_are_one_call_whatever_their_order():
@@ -161,6 +168,31 @@ def test_rows_of_apim_are_one_call_whatever_their_order():
     # messages are logged only where that was switched on
     assert (second.request_id, second.status, second.response) == ("c-2", "ok", None)
     assert (second.input_tokens, second.output_tokens) == (30, 12)  # the total tells it
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv"])
+def test_rows_of_a_file_are_joined_whatever_its_kind(name: str, tmp_path: Path):
+    said = {"ResponseMessages": '[{"role": "assistant", "content": "Rain."}]', "SequenceNumber": 2}
+    asked = {"RequestMessages": json.dumps(ASKED), "SequenceNumber": 1}
+    rows = [{"TimeGenerated": COUNTS["TimeGenerated"], **more, "CorrelationId": own_id}
+            for more in (said, COUNTS, asked) for own_id in ("c-1", "c-2")]  # fmt: skip
+    path = tmp_path / name
+    if name.endswith("csv"):
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+    elif name.endswith("jsonl"):
+        write_lines(path, *rows)
+    else:
+        path.write_text(json.dumps(rows, indent=1))
+    run = make_run(tmp_path, path)
+    ingest(run)
+    assert query(
+        run, "SELECT request_id, input_tokens, messages->1->>'content', response->>'content', "
+        "format FROM landing ORDER BY 1",
+    ) == [(own_id, 30, "Oslo?", "Rain.", "azure") for own_id in ("c-1", "c-2")]  # fmt: skip
 
 
 def test_a_call_whose_rows_cannot_be_held_is_dead_and_the_others_are_read():
