@@ -9,6 +9,7 @@ LiteLLM's logging specification, its LiteLLM_SpendLogs table and its CallTypes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -32,7 +33,7 @@ _READ = frozenset({
     "model_map_information", "hidden_params", "proxy_server_request", "request_tags", "stream",
     "response_time", "api_key", "standard_built_in_tools_params", "cache_hit",
 })  # fmt: skip
-#: the calls of CallTypes, without their `a` of async; all others run no model, or none that answers
+#: the calls of CallTypes, without their `a` of async
 _OPERATIONS = {
     "completion": "chat", "text_completion": "text_completion", "embedding": "embeddings",
     "responses": "chat", "_responses_websocket": "chat", "anthropic_messages": "chat",
@@ -42,6 +43,12 @@ _OPERATIONS = {
     "image_generation": "image_generation", "image_edit": "image_generation",
     "transcription": "transcription", "speech": "speech",
 }  # fmt: skip
+#: words of its other types: they run no model, or none that answers
+_NO_CALL = re.compile(
+    r"mcp|tool|moderation|rerank|search|batch|file|assistant|thread|fine_tuning|video|vector_store"
+    r"|container|sandbox|run_code|ocr$|skill|ingest|query|(?:send|add|get)_message|secret|session"
+    r"|realtime_calls|(?:get|list|delete|cancel|retrieve)_"
+)
 #: what of these comes back are sound and pictures, which are not kept
 _UNKEPT = ("image_generation", "transcription", "speech")
 #: what these log is no body of an API that we could expect
@@ -51,7 +58,7 @@ _STOPPED = ("guardrail_intervened", "blocked", "intervened")
 
 
 def matches(value: Json) -> bool:
-    if not isinstance(value, dict) or "call_type" not in value:
+    if not isinstance(value, dict) or not isinstance(value.get("call_type", 0), str | None):
         return False
     return "startTime" in value and ("spend" in value or "response_cost" in value)
 
@@ -65,12 +72,13 @@ def records(value: Json) -> Iterator[Record]:
 
 
 def _operation(value: dict[str, Json]) -> str | None:
-    """None: no model was run. Older logs may not tell the type: then it was a completion."""
+    """None: no model was run. A type that is not known is read as a call and keeps its word; older
+    logs may not tell it: then it was a completion."""
     kind = str(value.get("call_type") or "completion")
     for name in (kind, kind.removeprefix("a"), kind.replace("_a", "_", 1)):
         if name in _OPERATIONS:
             return _OPERATIONS[name]
-    return None
+    return None if _NO_CALL.search(kind) else kind
 
 
 def _call(value: dict[str, Json], operation: str) -> Call:

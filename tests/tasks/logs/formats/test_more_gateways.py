@@ -163,7 +163,10 @@ def test_a_line_of_portkeys_export():
      ("aanthropic_messages", "chat"), ("agenerate_content_stream", "chat"),
      ("aembedding", "embeddings"), ("atext_completion", "text_completion"),
      ("aimage_generation", "image_generation"), ("atranscription", "transcription"),
-     ("allm_passthrough_route", "chat"), ("_arealtime", "chat"),
+     ("allm_passthrough_route", "chat"), ("_arealtime", "chat"), ("arun_thread", "chat"),
+     ("of_tomorrow", "of_tomorrow"), ("acreate_thread", None), ("aget_messages", None),
+     ("a_add_message", None), ("aocr", None), ("acreate_skill", None), ("avideo_content", None),
+     ("acreate_realtime_client_secret", None), ("code_interpreter_tool", None),
      ("aget_responses", None), ("adelete_responses", None), ("alist_input_items", None),
      ("amoderation", None), ("arerank", None), ("asearch", None), ("call_mcp_tool", None),
      ("list_mcp_tools", None), ("/v1/mcp/call_tool", None), ("acreate_batch", None),
@@ -173,6 +176,10 @@ def test_what_is_a_call_of_litellm(kind: str, operation: str | None):
     (found,) = litellm.records({**STANDARD, "call_type": kind})
     assert (found.operation if isinstance(found, Call) else None) == operation
     assert isinstance(found, Call if operation else Other)
+
+
+def test_a_schema_of_litellms_log_is_no_log():
+    assert not litellm.matches({key: {"type": "string"} for key in STANDARD})
 
 
 def test_an_answer_from_litellms_cache_keeps_its_tokens_and_costs_nothing():
