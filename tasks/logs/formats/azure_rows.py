@@ -65,6 +65,8 @@ def _name(key: str) -> str:
 
 def category_of(row: dict[str, Json]) -> str | None:
     """Which log a row is of; None: of another one."""
+    if not isinstance(row.get("correlationid"), str | None):
+        return None
     category = row.get("category")
     if isinstance(category, str) and category in _SERVICES:
         resource = str(row.get("resourceid", row.get("resourceprovider", ""))).lower()

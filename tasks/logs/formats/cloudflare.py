@@ -55,6 +55,8 @@ def matches(value: Json) -> bool:
 def _is_log(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
+    if not isinstance(coerce.first(value, "provider", "Provider"), str):
+        return False
     return all(key in value for key in _LOG) or all(key in value for key in _EVENT)
 
 

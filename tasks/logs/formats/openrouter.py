@@ -46,6 +46,8 @@ def matches(value: Json) -> bool:
 def _is_one(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
+    if not isinstance(coerce.first(value, "generation_id", "id"), str):
+        return False
     generation = all(key in value for key in _GENERATION) and (
         "native_tokens_prompt" in value or "provider_name" in value
     )

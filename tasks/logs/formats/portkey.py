@@ -29,7 +29,7 @@ _KEPT = ("trace_id", "span_id", "mode", "config", "cache_type", "stream_mode", "
 
 
 def matches(value: Json) -> bool:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not isinstance(value.get("ai_org"), str | None):
         return False
     return all(key in value for key in _SIGNS) and any(key in value for key in _COUNTS)
 

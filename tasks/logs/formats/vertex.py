@@ -28,10 +28,16 @@ def matches(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
     full = "full_request" in value or "full_response" in value
-    if "logging_time" in value and (full or all(key in value for key in _LOG)):
+    if isinstance(value.get("logging_time"), str | int | float) and (
+        full or all(key in value for key in _LOG)
+    ):
         return True
     asked = isinstance(decode(value.get("request")), dict)
-    return "processed_time" in value and asked and ("response" in value or "status" in value)
+    return (
+        isinstance(value.get("processed_time"), str)
+        and asked
+        and ("response" in value or "status" in value)
+    )
 
 
 def records(value: Json) -> Iterator[Record]:

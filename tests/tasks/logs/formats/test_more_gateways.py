@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tasks.logs import formats
-from tasks.logs.formats import cloudflare, envoy, litellm, openrouter, portkey
+from tasks.logs.formats import azure, cloudflare, envoy, litellm, openrouter, portkey, vertex
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
+from tests.tasks.logs.formats.test_clouds import COUNTS, LOGGED, PREDICTED
 from tests.tasks.logs.formats.test_gateways import ENVOY, SPEND, STANDARD
 from tests.tasks.logs.formats.test_openai_chat import COMPLETION, REQUEST
 
@@ -178,8 +179,13 @@ def test_what_is_a_call_of_litellm(kind: str, operation: str | None):
     assert isinstance(found, Call if operation else Other)
 
 
-def test_a_schema_of_litellms_log_is_no_log():
-    assert not litellm.matches({key: {"type": "string"} for key in STANDARD})
+@pytest.mark.parametrize(
+    ("module", "value"),
+    [*ALL, (litellm, STANDARD), (vertex, LOGGED), (vertex, PREDICTED), (azure, COUNTS)],
+)
+def test_a_schema_of_a_log_is_no_log(module: Any, value: dict[str, Any]):
+    assert module.matches(value)
+    assert not module.matches({key: {"type": "string"} for key in value})
 
 
 def test_an_answer_from_litellms_cache_keeps_its_tokens_and_costs_nothing():
