@@ -14,6 +14,7 @@ from tasks.logs.formats.apis import GEMINI, api_of
 from tasks.logs.formats.exchange import Exchange, decode
 from tasks.logs.formats.exchange_call import call_of
 from tasks.logs.shapes import coerce
+from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "vertex"
@@ -73,7 +74,7 @@ def _body(full: Json, payload: Json) -> Json:
     whole = decode(full)
     if whole not in (None, "", {}):
         return whole
-    pieces = decode(payload)
+    pieces = nested(payload)
     if isinstance(pieces, list) and all(isinstance(piece, str) for piece in pieces):
         decoded = [decode(piece) for piece in pieces]
         if any(isinstance(piece, str) for piece in decoded):
