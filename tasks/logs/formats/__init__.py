@@ -20,10 +20,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, cast, runtime_checkable
 
 from tasks.logs.formats import (
+    azure,
     bedrock,
     canonical,
+    cloudflare,
     data_flywheel,
     envoy,
+    gemini_batch,
     kong,
     langfuse,
     litellm,
@@ -31,13 +34,17 @@ from tasks.logs.formats import (
     mlflow_traces,
     openai_batch,
     openinference,
+    openrouter,
     otlp,
+    portkey,
     table,
     tensorzero,
+    vertex,
     vllm,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Table
+from tasks.logs.formats.vendors import cohere, interactions
 from tasks.logs.shapes.records import Json, Place, Record
 
 
@@ -83,7 +90,8 @@ FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
         openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
-        openai_batch, data_flywheel, anthropic, gemini, openai_responses, openai_chat, canonical,
+        vertex, gemini_batch, azure, cloudflare, openrouter, portkey, openai_batch, data_flywheel,
+        anthropic, gemini, interactions, cohere, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))

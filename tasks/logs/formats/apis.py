@@ -5,15 +5,20 @@ from __future__ import annotations
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.anthropic_bodies import ANTHROPIC
 from tasks.logs.formats.bedrock_bodies import CONVERSE
+from tasks.logs.formats.cohere_bodies import COHERE
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.gemini_bodies import GEMINI
+from tasks.logs.formats.interactions_bodies import INTERACTIONS
 from tasks.logs.formats.openai_bodies import CHAT, EMBEDDINGS
 from tasks.logs.formats.responses_bodies import RESPONSES
 
 #: in the order in which a body is tried; chat comes last, its questions look like those of others
-APIS = (ANTHROPIC, CONVERSE, GEMINI, RESPONSES, EMBEDDINGS, CHAT)
+APIS = (ANTHROPIC, CONVERSE, GEMINI, INTERACTIONS, COHERE, RESPONSES, EMBEDDINGS, CHAT)
 
-__all__ = ["ANTHROPIC", "APIS", "CHAT", "CONVERSE", "EMBEDDINGS", "GEMINI", "RESPONSES", "api_of"]
+__all__ = [
+    "ANTHROPIC", "APIS", "CHAT", "COHERE", "CONVERSE", "EMBEDDINGS", "GEMINI", "INTERACTIONS",
+    "RESPONSES", "api_of",
+]  # fmt: skip
 
 
 def api_of(exchange: Exchange, apis: tuple[Api, ...] = APIS) -> Api | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.json_text import nested
+from tasks.logs.shapes.providers import provider_of as provider_of
 from tasks.logs.shapes.records import Json
 
 _WRAPPINGS = ("parsed_body", "body", "headers")
@@ -61,7 +62,8 @@ class Api:
 class Exchange:
     """The bodies of request and response, with whatever the line says around them.
 
-    `status`: the HTTP status that came with the response.
+    `status`: the HTTP status that came with the response. `recorded` False: the log would not hold
+    a response if there was one.
     """
 
     request: Json
@@ -69,6 +71,7 @@ class Exchange:
     around: dict[str, Json] = field(default_factory=dict)
     uri: Json = None
     status: Json = None
+    recorded: bool = True
 
 
 def runs_no_model(uri: Json) -> bool:
@@ -96,12 +99,6 @@ def pair_of(value: dict[str, Json]) -> Exchange:
     request, response = coerce.first(value, *REQUEST), coerce.first(value, *RESPONSE)
     uri = coerce.first(request, "uri", "url") or value.get("url")
     return Exchange(unwrap(request), unwrap(response), value, uri, status_of(response))
-
-
-def of_cassette(item: Json) -> Exchange | None:
-    if not isinstance(item, dict) or not isinstance(item.get("request"), dict):
-        return None
-    return replace(pair_of(item), around={})
 
 
 def _is_wrapped(value: Json) -> bool:
@@ -163,10 +160,3 @@ def host_of(uri: Json) -> str | None:
         return urlsplit(uri).hostname
     except ValueError:
         return None
-
-
-def provider_of(host: str | None, default: str) -> str:
-    """A host stands for itself, but for the well-known ones."""
-    if host is None or host in ("api.openai.com", "api.anthropic.com"):
-        return default
-    return "azure.ai.openai" if host.endswith(".openai.azure.com") else host

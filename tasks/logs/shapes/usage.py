@@ -16,23 +16,30 @@ from tasks.logs.shapes.records import Json
 
 _INPUT = (
     "prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "promptTokenCount",
-    "prompt_token_count", "inputTextTokenCount",
+    "prompt_token_count", "inputTextTokenCount", "total_input_tokens", "tokens_in", "tokensIn",
+    "tokens_prompt",
 )  # fmt: skip
 _OUTPUT = (
     "completion_tokens", "output_tokens", "outputTokens", "completionTokens",
     "candidatesTokenCount", "candidates_token_count", "totalOutputTextTokenCount", "tokenCount",
-    "generation_token_count",
+    "generation_token_count", "total_output_tokens", "tokens_out", "tokensOut",
+    "tokens_completion",
 )  # fmt: skip
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 _READ = (
     "cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount",
     "cachedContentTokenCount", "cached_content_token_count", "cached_tokens", "cachedInputTokens",
-    "cached_input_tokens", "num_cached_tokens", "prompt_cache_hit_tokens",
+    "cached_input_tokens", "num_cached_tokens", "prompt_cache_hit_tokens", "total_cached_tokens",
+    "tokens_cached",
 )  # fmt: skip
 #: Gemini counts these beside the prompt and beside the answer
-_TOOLS = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
-_THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
-_REASONING = ("reasoning_tokens", "reasoningTokens", "reasoning_output_tokens")
+_TOOLS = ("toolUsePromptTokenCount", "tool_use_prompt_token_count", "total_tool_use_tokens")
+_THOUGHTS = (
+    "thoughtsTokenCount", "thoughts_token_count", "total_thought_tokens", "total_reasoning_tokens",
+)  # fmt: skip
+_REASONING = (
+    "reasoning_tokens", "reasoningTokens", "reasoning_output_tokens", "tokens_reasoning",
+)  # fmt: skip
 _WRITTEN = (
     "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
     "cacheCreationInputTokens", "cache_write_tokens",
@@ -83,13 +90,25 @@ def tokens(usage: Json, *, cache_apart: bool = False) -> dict[str, Any]:
     """
     if not isinstance(usage, dict):
         return {}
-    if isinstance(usage.get("tokens"), dict):  # Cohere, beside what it bills
-        usage = usage["tokens"]
+    for key in ("tokens", "billed_units"):  # Cohere: what it counts, else what it bills
+        if isinstance(usage.get(key), dict):
+            usage = {**usage, **usage[key]}
+            break
     rounds = usage.get("iterations")
     if isinstance(rounds, list) and rounds and all(isinstance(each, dict) for each in rounds):
         # Anthropic: the counts beside them are of the last one alone
         return _added([_reported(each, cache_apart).canonical() for each in rounds])
     return _reported(usage, cache_apart).canonical()
+
+
+def cost(usage: Json) -> float | None:
+    """In US dollars, where the provider tells what a call cost beside its tokens."""
+    said = coerce.first(usage, "cost", "estimated_cost")
+    if isinstance(said, dict):  # Perplexity
+        said = said.get("total_cost")
+    if said is None:  # xAI
+        return coerce.seconds("cost_in_usd_ticks", coerce.first(usage, "cost_in_usd_ticks"), 1e10)
+    return coerce.number("usage.cost", said)
 
 
 def _reported(usage: dict[str, Json], cache_apart: bool) -> Reported:

@@ -16,11 +16,14 @@ from tasks.logs.files.lines import iterate_lines
 from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import (
     anthropic,
+    azure,
     bedrock,
     canonical,
+    cloudflare,
     data_flywheel,
     envoy,
     gemini,
+    gemini_batch,
     kong,
     langfuse,
     litellm,
@@ -30,10 +33,14 @@ from tasks.logs.formats import (
     openai_chat,
     openai_responses,
     openinference,
+    openrouter,
     otlp,
+    portkey,
     tensorzero,
+    vertex,
     vllm,
 )
+from tasks.logs.formats.vendors import cohere, interactions
 from tasks.logs.reading.locate import Reading
 from tasks.logs.reading.taking import Way
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
@@ -43,15 +50,18 @@ from tests.tasks.logs.builders import call, clock
 from tests.tasks.logs.formats import test_anthropic as messages
 from tests.tasks.logs.formats import test_batches as batches
 from tests.tasks.logs.formats import test_bedrock as cloud
+from tests.tasks.logs.formats import test_clouds as clouds
 from tests.tasks.logs.formats import test_gateways as gateways
 from tests.tasks.logs.formats import test_gemini as gemini_bodies
 from tests.tasks.logs.formats import test_langfuse as traces
 from tests.tasks.logs.formats import test_mlflow_traces as mlflow
+from tests.tasks.logs.formats import test_more_gateways as more
 from tests.tasks.logs.formats import test_openai_chat as chat
 from tests.tasks.logs.formats import test_openai_responses as responses
 from tests.tasks.logs.formats import test_openinference as inference
 from tests.tasks.logs.formats import test_otlp as spans
 from tests.tasks.logs.formats import test_server_logs as servers
+from tests.tasks.logs.formats import test_vendors as vendors
 
 SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "anthropic": (anthropic, [
@@ -66,7 +76,15 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
             {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "x"}}},
             {"metadata": {"usage": {"inputTokens": 1}}}]),
         cloud.record({"inputText": "hi"}, {"results": [{"outputText": "x"}]}),
+        {"recordId": "1", "modelInput": {"prompt": "q"}, "modelOutput": {"generation": "a"},
+         "error": {"errorCode": 400}},
     ]),
+    "azure": (azure, [clouds.COUNTS, clouds.GATEWAY, clouds.TEXTLESS, {"records": [
+        {**clouds.COUNTS, "RequestMessages": clouds.ASKED, "ResponseMessages": clouds.ASKED}]}]),
+    "cloudflare": (cloudflare, [more.CLOUDFLARE, more.PUSHED, {"result": [more.CLOUDFLARE]}]),
+    "cohere": (cohere, [vendors.COHERE, {"request": {"messages": []}, "response": [
+        {"type": "message-start", "id": "c"}, {"type": "content-delta", "index": 0, "delta": {
+            "message": {"content": {"text": "a"}}}}, {"type": "message-end", "delta": {}}]}]),
     "data_flywheel": (data_flywheel, [
         {"timestamp": 1, "workload_id": "w", "client_id": "c", "error_details": None, **chat.pair()}
     ]),
@@ -75,6 +93,10 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
         {"request": gemini_bodies.REQUEST, "response": gemini_bodies.RESPONSE},
         {"request": gemini_bodies.REQUEST, "response": [gemini_bodies.RESPONSE] * 2},
     ]),
+    "gemini_batch": (gemini_batch, [clouds.KEYED, clouds.INLINE]),
+    "interactions": (interactions, [vendors.INTERACTION, {"request": {"input": "q"}, "response": [
+        {"event_type": "interaction.created", "interaction": {}},
+        {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": "a"}}]}]),
     "kong": (kong, [gateways.KONG]),
     "langfuse": (langfuse, [traces.export(
         traces.observation("a"), traces.observation("b", parentObservationId="a"),
@@ -91,6 +113,9 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
         {"request": responses.REQUEST, "response": responses.RESPONSE}]),
     "openinference": (openinference, [
         inference.span(), spans.document(inference.span(traceId="t", spanId="1"))]),
+    "openrouter": (openrouter, [more.ACTIVITY, {"data": more.GENERATION}]),
+    "portkey": (portkey, [more.PORTKEY]),
+    "vertex": (vertex, [clouds.LOGGED, clouds.PREDICTED]),
     "tensorzero": (tensorzero, [batches.CHAT_ROW]),
     "canonical": (canonical, [call(1, feedback={"value": 1}, params={"n": 1}, tags={"a": 1})]),
     "openai_chat": (openai_chat, [
@@ -109,7 +134,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
 #: an envelope without spans and a cassette without exchanges hold no record
 _MAY_BE_EMPTY = (
     "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
-    "gemini", "data_flywheel",
+    "gemini", "data_flywheel", "cohere", "interactions", "azure",
 )  # fmt: skip
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),

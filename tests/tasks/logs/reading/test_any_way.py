@@ -104,12 +104,13 @@ DOCUMENTS: dict[str, Callable[[Sequence[Any]], bytes]] = {
         "utf-16"
     ),
 }  # fmt: skip
-#: those that have a call in them, and are known by what they say
+#: those that have a call in them, and are known by what they say; lines of the two left out are
+#: joined with others of their file, so that they do not add up
 VALUES = [
     (name, seed)
     for name, (format, seeds) in SEEDS.items()
     for seed in seeds
-    if formats.recognise(seed) is not None and name != "openai_batch"
+    if formats.recognise(seed) is not None and name not in ("openai_batch", "azure")
 ]
 
 
