@@ -7,13 +7,11 @@ inner. An assessment of the whole trace speaks of its last call. Source: mlflow.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tasks.logs.formats import otlp_call, spans
+from tasks.logs.formats import otlp_call, span_shapes, spans
 from tasks.logs.formats.exchange import decode
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce, usage
@@ -25,7 +23,6 @@ from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record,
 NAME = "mlflow"
 VERSION = "mlflow@3"
 
-_IDS = ("traceId", "spanId", "parentSpanId")
 _CALLS = ("LLM", "CHAT_MODEL")
 _MAX_DEPTH = 100
 _NOT_PARAMS = frozenset({"messages", "input", "prompt", "model", "contents", "system"})
@@ -53,8 +50,7 @@ def records(value: Json) -> Iterator[Record]:
         if not isinstance(item, dict):
             yield dead(item, f"a span: expected an object, received {coerce.kind_of(item)}")
             continue
-        span = spans.to_otlp(item)
-        span = {**span, **{name: _hex(span.get(name)) for name in _IDS}}
+        span = span_shapes.to_otlp(item)
         given = coerce.mapping(span.get("attributes"))
         read.append((span, {key: _value(text) for key, text in given.items()}))
     pairs_of_ids = [(spans.span_id(span), spans.parent_id(span))
@@ -82,16 +78,6 @@ def _spans(value: Json) -> list[Json] | None:
 
 def _is_call(given: dict[str, Json]) -> bool:
     return given.get("mlflow.spanType") in _CALLS
-
-
-def _hex(value: Json) -> Json:
-    """8 or 16 bytes as base64 end in = or ==; hex never does."""
-    if isinstance(value, str) and value.endswith("="):
-        try:
-            return base64.b64decode(value, validate=True).hex()
-        except (binascii.Error, ValueError):
-            return value
-    return value
 
 
 def _value(text: Json) -> Json:
@@ -147,7 +133,7 @@ def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
             if isinstance(signal, Dead):
                 yield signal
                 continue
-            own = _hex(item.get("span_id"))
+            own = spans.hex_id(item.get("span_id"))
             given.setdefault(ids.index(own) if own in ids else len(calls) - 1, []).append(signal)
     for number, call in enumerate(calls):
         yield replace(call, feedback=tuple(given.get(number, ())))
