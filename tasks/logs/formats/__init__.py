@@ -23,18 +23,24 @@ from tasks.logs.formats import (
     bedrock,
     canonical,
     data_flywheel,
+    datadog,
     envoy,
+    jaeger,
     kong,
     langfuse,
     litellm,
     llama_cpp,
+    logfire,
     mlflow_traces,
+    openai_agents,
     openai_batch,
     openinference,
+    otel_traces,
     otlp,
     table,
     tensorzero,
     vllm,
+    zipkin,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Table
@@ -82,8 +88,9 @@ class TextFormat(_Named, Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
-        openai_batch, data_flywheel, anthropic, gemini, openai_responses, openai_chat, canonical,
+        openinference, mlflow_traces, otlp, jaeger, zipkin, logfire, otel_traces, datadog,
+        openai_agents, langfuse, litellm, bedrock, envoy, kong, tensorzero, openai_batch,
+        data_flywheel, anthropic, gemini, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))

@@ -55,7 +55,10 @@ def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> It
     params = coerce.mapping(nested(take(attrs, "llm.invocation_parameters")))
     texts: dict[str, Any] = {name: coerce.text(name, take(attrs, *names))
                              for name, names in _TEXTS.items()}  # fmt: skip
-    counts = {name: usage.known(key, take(attrs, key)) for name, key in _COUNTS.items()}
+    counts: dict[str, Any] = {
+        name: usage.known(key, take(attrs, key)) for name, key in _COUNTS.items()
+    }
+    tokens: dict[str, Any] = usage.Reported(**counts).canonical()
     error = otlp_call.error_of(attrs, events, span.get("status"), tags)
     messages, answer = _said(attrs)
     model = coerce.text("llm.model_name", take(attrs, *_MODELS))
@@ -69,7 +72,7 @@ def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> It
     left = {key: value for key, value in attrs.items() if key not in _NOT_TAGS}
     call = Call(
         **texts,
-        **usage.Reported(**counts).canonical(),
+        **tokens,
         request_id=spans.span_id(span),
         started_at=started,
         latency_s=latency,

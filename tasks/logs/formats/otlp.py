@@ -11,13 +11,13 @@ Sources: opentelemetry-proto (JSON mapping), the GenAI semantic conventions, old
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tasks.logs.formats import openinference_call, otlp_call, otlp_values, span_shapes, spans
-from tasks.logs.formats.openinference_call import KIND
-from tasks.logs.formats.otlp_values import Attributes, attributes
+from tasks.logs.formats import otlp_call, otlp_values, span_shapes, spans
+from tasks.logs.formats.otlp_values import Attributes
+from tasks.logs.formats.trace_reading import Item, SpanReader, guarded, read
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
@@ -35,11 +35,6 @@ _LOG_RECORDS = ("logRecords", "log_records")
 _SPAN_SETS = ("spanSets", "spanSet")
 _LOG_ENVELOPES = frozenset(_LOGS)
 _ENVELOPES = frozenset({*_SPANS, *_LOGS, *_METRICS})
-
-#: a span or log record, and the attributes of its resource
-_Item = tuple[dict[str, Json], Attributes]
-#: a span, its attributes and those of its resource
-_Read = tuple[dict[str, Json], Attributes, Attributes]
 
 
 def matches(value: Json) -> bool:
@@ -63,6 +58,18 @@ def records(value: Json) -> Iterator[Record]:
     metrics = coerce.first(envelope, *_METRICS)
     if metrics:
         yield Other(len(metrics) if isinstance(metrics, list) else 1)
+
+
+def reader() -> SpanReader[Any]:
+    """Of bare spans the ones of a trace stand in several values."""
+    return SpanReader(span_of, records)
+
+
+def span_of(value: Json) -> Item | None:
+    """A bare span, and the attributes of its resource."""
+    if isinstance(value, dict) and _envelope(value) is None and span_shapes.is_span(value):
+        return value, span_shapes.resource_of(value)
+    return None
 
 
 def spans_of(value: dict[str, Json]) -> list[dict[str, Json]]:
@@ -116,8 +123,8 @@ def _later(start: Json, duration: Json) -> Json:
 
 
 def _bare(value: dict[str, Json]) -> Iterator[Record]:
-    if span_shapes.is_span(value):
-        yield from read([(value, span_shapes.resource_of(value))])
+    if (span := span_of(value)) is not None:
+        yield from read([span])
     elif span_shapes.is_log(value):
         yield from _logs([(span_shapes.log_to_otlp(value), span_shapes.resource_of(value))])
     else:
@@ -126,7 +133,7 @@ def _bare(value: dict[str, Json]) -> Iterator[Record]:
 
 def _walk(
     value: dict[str, Json], outer: tuple[str, ...], middle: tuple[str, ...], inner: tuple[str, ...]
-) -> Iterator[_Item | Dead]:
+) -> Iterator[Item | Dead]:
     """resource → scope → item; whatever is not the object it should be is a dead letter."""
     for resource in _objects(coerce.first(value, *outer)):
         if isinstance(resource, Dead):
@@ -144,45 +151,7 @@ def _walk(
                 yield item if isinstance(item, Dead) else (item, about)
 
 
-def read(items: Iterable[_Item | Dead]) -> Iterator[Record]:
-    """Spans of any shape with the attributes of their resources, best those of a whole trace.
-
-    A call span around another call span is the same API call: only the inner one counts.
-    """
-    read: list[_Read | Dead] = []
-    for item in items:
-        if isinstance(item, Dead):
-            read.append(item)
-            continue
-        try:
-            span = span_shapes.to_otlp(item[0])
-            read.append((span, attributes(span.get("attributes")), item[1]))
-        except UnreadableError as error:
-            read.append(dead(item[0], error))
-    outer = _wrapping(read) if len(read) > 1 else set()
-    for whole in read:
-        if isinstance(whole, Dead):
-            yield whole
-            continue
-        span, attrs, _ = whole
-        if outer and spans.span_id(span) in outer:
-            yield Other()
-        else:
-            known = KIND not in attrs or otlp_call.is_call(attrs)
-            reader = otlp_call.from_span if known else openinference_call.from_span
-            yield from _guarded(span, reader, *whole)
-
-
-def _wrapping(read: list[_Read | Dead]) -> set[str]:
-    return spans.wrapping(
-        (spans.span_id(whole[0]), spans.parent_id(whole[0]))
-        for whole in read
-        if not isinstance(whole, Dead)
-        and (otlp_call.is_call(whole[1]) or openinference_call.is_call(whole[1]))
-    )
-
-
-def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
+def _logs(items: Iterable[Item | Dead]) -> Iterator[Record]:
     """Events; those that are one message each are gathered into the call of their span."""
     spoken: dict[str, tuple[list[dict[str, Json]], list[tuple[str, Attributes]], Attributes]] = {}
     for item in items:
@@ -193,22 +162,14 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         if isinstance(message, Dead):
             yield message
         elif message is None:
-            yield from _guarded(item[0], otlp_call.from_log, *item)
+            yield from guarded(item[0], otlp_call.from_log, *item)
         else:
             own = spans.span_id(item[0]) or ""
             logs, events, _ = spoken.setdefault(own, ([], [], item[1]))
             logs.append(item[0])
             events.append(message)
     for logs, events, about in spoken.values():
-        yield from _guarded(logs, otlp_call.from_messages, logs, events, about)
-
-
-def _guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:
-    """All records of an item that `read` finds in its parts, or none and a dead letter."""
-    try:
-        return list(read(*parts))
-    except UnreadableError as error:
-        return [dead(item, error)]
+        yield from guarded(logs, otlp_call.from_messages, logs, events, about)
 
 
 def _objects(items: Json) -> Iterator[dict[str, Json] | Dead]:

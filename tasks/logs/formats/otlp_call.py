@@ -7,7 +7,7 @@ otlp_messages.py's.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tasks.logs.formats import otlp_messages
@@ -37,15 +37,26 @@ _MAX_DEPTH = 20
 def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> Iterable[Record]:
     """Takes the attributes out of `attrs`; what is left becomes tags."""
     events = read_events(span.get("events"))
-    if not is_call(attrs):
+    status = span.get("status")
+    if not is_call(attrs) or (_is_told_later(attrs) and not _has_failed(status)):
         yield Other()
         # the verdict on an agent's answer is feedback even though the span is no call
         yield from _feedback(events, span_id(span))
         return
     tags = tags_of(span)
-    status = span.get("status")
-    times = read_times(span, tags)
-    yield _call(attrs, about, events, span_id(span), times, status, tags)
+    started, latency = read_times(span, tags)
+    if not latency and started is not None and "response_data" in attrs:
+        streamed_s = coerce.number("duration", attrs.pop("duration", None))
+        if streamed_s:
+            started, latency = started - timedelta(seconds=streamed_s), streamed_s
+    yield _call(attrs, about, events, span_id(span), (started, latency), status, tags)
+
+
+def _is_told_later(attrs: Attributes) -> bool:
+    """Logfire: of a stream the answer, and all else, is in a log record beside the span."""
+    if "request_data" not in attrs or "response_data" in attrs:
+        return False
+    return coerce.first(nested(attrs["request_data"]), "stream") is True
 
 
 def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
@@ -100,6 +111,8 @@ def is_call(attrs: Attributes) -> bool:
     """A span of one model call; parents that repeat their children's tokens are none."""
     if attrs.get("traceloop.span.kind") in ("workflow", "task", "agent", "tool"):
         return False
+    if attrs.get("logfire.span_type") == "pending_span":  # written when the span begins
+        return False
     operation = attrs.get("gen_ai.operation.name") or attrs.get("llm.request.type")
     if isinstance(operation, str) and operation.lower() in names.CALL_OPERATIONS:
         return True
@@ -132,8 +145,8 @@ def _call(
         name: names.READERS[name](name, value)
         for name, value in take_fields(attrs, names.FIELDS).items()
     }
-    operation = values.get("operation")
-    values["operation"] = names.OPERATIONS.get(operation, operation)
+    if values.get("operation") is not None:
+        values["operation"] = names.OPERATIONS.get(values["operation"], values["operation"])
     if values.get("provider") is not None:
         values["provider"] = provider_name(values["provider"])
     values["release"] = values.get("release") or coerce.text(
@@ -178,16 +191,20 @@ def error_of(
     if error_type is None:
         raised = (said.get("exception.type") for name, said, _ in events if name == "exception")
         error_type = next((coerce.text("error_type", kind) for kind in raised if kind), None)
-    failed = code in (2, "2", "STATUS_CODE_ERROR")
+    failed = _has_failed(about)
     # an exception that was caught leaves the span in order
     if not failed and (code in (1, "1", "STATUS_CODE_OK") or error_type is None):
         return None
     return error_type or "_OTHER"
 
 
+def _has_failed(status: Json) -> bool:
+    return coerce.mapping(status).get("code") in (2, "2", "STATUS_CODE_ERROR")
+
+
 def _tokens(attrs: Attributes) -> dict[str, Any]:
     """Only a total can say that counts are meant otherwise than the conventions have it."""
-    counts = {
+    counts: dict[str, Any] = {
         name: usage.known(name, value) for name, value in take_fields(attrs, names.COUNTS).items()
     }
     return Reported(**counts).canonical()

@@ -30,13 +30,15 @@ KNOWN_EVENTS = frozenset({
     "gen_ai.choice", "gen_ai.content.prompt", "gen_ai.content.completion",
     "gen_ai.evaluation.result", "gen_ai.client.inference.operation.details", *ROLE_EVENTS,
 })  # fmt: skip
+#: of spans that we make out of other records
+RAW_REQUEST, RAW_RESPONSE = "flywheel.request", "flywheel.response"
 #: attributes with a request or messages of any API, and with a response or message
 _REQUESTS = (
-    "ai.prompt.messages", "request_data", "gcp.vertex.agent.llm_request", "gen_ai.content.prompt",
-    "langfuse.observation.input", "gen_ai.prompt",
+    RAW_REQUEST, "ai.prompt.messages", "request_data", "gcp.vertex.agent.llm_request",
+    "gen_ai.content.prompt", "langfuse.observation.input", "gen_ai.prompt",
 )  # fmt: skip
 _RESPONSES = (
-    "response_data", "gcp.vertex.agent.llm_response", "gen_ai.content.completion",
+    RAW_RESPONSE, "response_data", "gcp.vertex.agent.llm_response", "gen_ai.content.completion",
     "langfuse.observation.output", "gen_ai.completion",
 )  # fmt: skip
 _NOT_PARAMS = frozenset({

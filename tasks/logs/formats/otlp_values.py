@@ -77,18 +77,19 @@ def _flat(pairs: dict[str, Json]) -> Attributes:
     attrs: Attributes = {}
     for key, value in pairs.items():
         if "." not in key and isinstance(value, dict) and value:
-            _flatten(attrs, key, value)
+            flatten(attrs, key, value)
         else:
             attrs[key] = value
     return attrs
 
 
-def _flatten(attrs: Attributes, prefix: str, value: Json) -> None:
+def flatten(attrs: Attributes, prefix: str, value: Json) -> None:
+    """Objects and lists of objects below a name, as `name.key` and `name.0.key`."""
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         value = {str(index): item for index, item in enumerate(value)}
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            _flatten(attrs, f"{prefix}.{key}", inner)
+            flatten(attrs, f"{prefix}.{key}", inner)
     else:
         attrs[prefix] = value
 

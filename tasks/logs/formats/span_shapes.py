@@ -6,7 +6,8 @@ OTLP JSON has camelCase names and attributes as a list. Others have:
 - the JavaScript SDK: `id`, `timestamp` and `duration` in microseconds on its console, and
   [seconds, nanoseconds] where a span itself is written down;
 - Go's stdouttrace: `SpanContext`, attributes as {"Key", "Value": {"Type", "Value"}};
-- tables (BigQuery, Databricks): snake_case columns, attributes as JSON text.
+- tables (BigQuery, Databricks): snake_case columns, attributes as JSON text;
+- Phoenix's data frames: columns that are paths, `context.span_id`, `attributes.llm.model_name`.
 Sources: OTLP's JSON mapping and the exporters of each SDK.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.logs.formats.otlp_values import Attributes, attributes
+from tasks.logs.formats.otlp_values import Attributes, attributes, flatten
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.records import Json, UnreadableError
@@ -33,6 +34,13 @@ _TIMES = {
 _EVENT_TIMES = ("timeUnixNano", "time_unix_nano", "timestamp", "time", "Time")
 #: columns that a table may hold as JSON text
 _NESTED = ("attributes", "events", "status", "resource")
+#: of a frame, lists that may be JSON text
+_FRAME_LISTS = (
+    "llm.input_messages", "llm.output_messages", "llm.tools", "llm.prompts", "llm.choices",
+)  # fmt: skip
+#: of 1973; a smaller number is of another unit
+_LEAST_NANOSECONDS = 10**17
+_HEX = frozenset("0123456789abcdef")
 _ANY_VALUES = frozenset({
     "stringValue", "intValue", "doubleValue", "boolValue", "arrayValue", "kvlistValue",
     "bytesValue", "string_value", "int_value", "double_value", "bool_value", "array_value",
@@ -44,7 +52,7 @@ def is_span(value: Json) -> bool:
     """One bare span; the names alone would also fit other records, so several must be there."""
     if not isinstance(value, dict):
         return False
-    if _is_go(value):
+    if _is_go(value) or _is_frame(value):
         return True
     found = value.get("attributes")
     if isinstance(found, dict) and _OPENINFERENCE in found:
@@ -70,6 +78,8 @@ def to_otlp(span: dict[str, Json]) -> dict[str, Json]:
         return span
     if _is_go(span):
         return _of_go(span)
+    if _is_frame(span):
+        span = _of_frame(span)
     span = {**span, **{key: nested(span[key]) for key in _NESTED if key in span}}
     context = next((span[key] for key in _CONTEXTS if isinstance(span.get(key), dict)), span)
     around = coerce.first(span, "parentSpanContext", "parent")
@@ -133,6 +143,26 @@ def _is_go(value: dict[str, Json]) -> bool:
     return isinstance(value.get("SpanContext"), dict) and "StartTime" in value
 
 
+def _is_frame(value: dict[str, Json]) -> bool:
+    return isinstance(value.get("context.span_id"), str) and any(
+        key.startswith("attributes.") for key in value
+    )
+
+
+def _of_frame(row: dict[str, Json]) -> dict[str, Json]:
+    """A row of Phoenix's data frame, whose columns are paths into a span."""
+    found: Attributes = {}
+    for column, value in row.items():
+        if column.startswith("attributes.") and value is not None:
+            name = column.removeprefix("attributes.")
+            flatten(found, name, nested(value) if name in _FRAME_LISTS else value)
+    if row.get("span_kind"):
+        found.setdefault(_OPENINFERENCE, row["span_kind"])
+    span = {key: item for key, item in row.items() if "." not in key}
+    context = {key: row.get(f"context.{key}") for key in ("trace_id", "span_id")}
+    return {**span, "context": context, "attributes": found}
+
+
 def _of_go(span: dict[str, Json]) -> dict[str, Json]:
     events = [
         {"name": event.get("Name"), "attributes": _of_go_pairs(event.get("Attributes")),
@@ -193,10 +223,40 @@ def _microseconds(name: str, value: Json) -> int | None:
 
 
 def _nanoseconds(name: str, value: Json) -> Any:
-    """ISO text or [seconds, nanoseconds] as nanoseconds; numbers are that already."""
+    """ISO text, [seconds, nanoseconds] or an epoch, whose size tells its unit, as nanoseconds."""
     if isinstance(value, list) and len(value) == 2:
         seconds, rest = (coerce.integer(name, part) for part in value)
         return (seconds or 0) * 1_000_000_000 + (rest or 0)
-    if isinstance(value, str) and not value.lstrip("-").isdigit():
-        return coerce.nanoseconds(name, value)
-    return value
+    number = coerce.integer(name, value) if isinstance(value, int) or _is_digits(value) else None
+    if number is not None and (number >= _LEAST_NANOSECONDS or not number):
+        return number
+    return coerce.nanoseconds(name, value)
+
+
+def _is_digits(value: Json) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdigit()
+
+
+def padded(value: Json, num_digits: int) -> Json:
+    """An id of Jaeger or Zipkin, which may have half the digits, or lack zeros before them."""
+    is_hex = isinstance(value, str) and value and _HEX.issuperset(value.lower())
+    return value.zfill(num_digits) if is_hex else value
+
+
+def status_of_tags(tags: Attributes, code: Json = None, message: Json = None) -> Json:
+    """Takes what Jaeger and Zipkin keep of a span beside its attributes out of them.
+
+    An `error` may be true, or the text of what went wrong.
+    """
+    for name in ("span.kind", "internal.span.format", "otel.scope.name", "otel.scope.version",
+                 "otel.library.name", "otel.library.version"):  # fmt: skip
+        tags.pop(name, None)
+    told = tags.pop("otel.status_code", None) or code
+    said = tags.pop("otel.status_description", None) or message
+    error = tags.pop("error", None) if isinstance(tags.get("error"), str | bool) else None
+    if isinstance(error, str) and error.lower() not in ("true", "false", ""):
+        said, error = said or error, True
+    failed = error is True or (isinstance(error, str) and error.lower() == "true")
+    if told in (None, "", 0) and failed:
+        told = "ERROR"
+    return {"code": _code(told), "message": said}

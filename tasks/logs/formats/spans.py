@@ -59,7 +59,7 @@ def time_or_none(value: Json) -> datetime | None:
 def hex_id(value: Json) -> str | None:
     """A trace or span id in its one form, small hexadecimal digits; None: there is none.
 
-    JSON made of protocol buffers has base64 (8 or 16 bytes end in =), SDKs print 0x before it, and
+    JSON made of protocol buffers has base64 (8 and 16 bytes end in =), SDKs print 0x before it, and
     of a span without a parent some write zeros. An id of another kind stays as it is.
     """
     if not isinstance(value, str) or not value.strip("0"):
@@ -71,7 +71,7 @@ def hex_id(value: Json) -> str | None:
             decoded = base64.b64decode(value.translate(_URL_SAFE), validate=True)
         except (binascii.Error, ValueError):
             return value
-        return hex_id(decoded.hex()) if len(decoded) in (8, 16) else value
+        return hex_id(decoded.hex())
     digits = value.removeprefix("0x").removeprefix("0X").lower()
     return digits if _HEX.issuperset(digits) else value
 

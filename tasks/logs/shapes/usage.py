@@ -35,7 +35,7 @@ _THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
 _REASONING = ("reasoning_tokens", "reasoningTokens", "reasoning_output_tokens")
 _WRITTEN = (
     "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
-    "cacheCreationInputTokens", "cache_write_tokens",
+    "cacheCreationInputTokens", "cache_write_tokens", "cache_write_input_tokens",
 )  # fmt: skip
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "promptTokensDetails",
                   "inputTokensDetails", "inputTokenDetails")  # fmt: skip
