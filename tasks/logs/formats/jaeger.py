@@ -95,16 +95,15 @@ def _item(span: dict[str, Json], process: Json) -> Item:
     about.update(_fields(coerce.first(process, "tag")))
     service = coerce.first(span, "serviceName") or coerce.first(process, "serviceName")
     found = {**_tags(span.get("tags")), **_fields(span.get("tag"))}
-    start = coerce.number("startTime", span.get("startTime"))
-    lasted = coerce.number("duration", span.get("duration"))
-    begun = None if start is None else round(start * per_unit)
+    start = coerce.times("startTime", span.get("startTime"), per_unit)
+    lasted = coerce.times("duration", span.get("duration"), per_unit)
     as_otlp: dict[str, Json] = {
         "traceId": padded(span.get("traceID"), 32),
         "spanId": padded(span.get("spanID"), 16),
         "parentSpanId": padded(_parent(span), 16),
         "name": span.get("operationName"),
-        "startTimeUnixNano": begun,
-        "endTimeUnixNano": None if begun is None else begun + round((lasted or 0) * per_unit),
+        "startTimeUnixNano": start,
+        "endTimeUnixNano": None if start is None or lasted is None else start + lasted,
         "status": status_of_tags(
             found, coerce.first(span, "statusCode"), coerce.first(span, "statusMessage")
         ),
@@ -123,13 +122,12 @@ def _parent(span: dict[str, Json]) -> Json:
 
 
 def _event(log: Json, per_unit: int) -> dict[str, Json]:
-    at = coerce.number("timestamp", coerce.first(log, "timestamp"))
     about = _tags(coerce.first(log, "fields"))
     name = about.pop("event", None) or coerce.first(log, "name")
     return {
         "name": name,
         "attributes": about,
-        "timeUnixNano": None if at is None else round(at * per_unit),
+        "timeUnixNano": coerce.times("timestamp", coerce.first(log, "timestamp"), per_unit),
     }
 
 

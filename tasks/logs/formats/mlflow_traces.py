@@ -1,7 +1,7 @@
 """MLflow traces: as its client writes them, as its REST API answers, and rows of search_traces.
 
 {"info", "data": {"spans"}} (Trace.to_json), trace artifacts ({"spans"}), {"trace_info", "spans"},
-{"trace": …} and {"traces": […]} (REST), rows whose `trace` is JSON text. Span ids are base64 or hex.
+{"trace": …} and {"traces": […]} (REST), rows whose `trace` is JSON text. Ids are base64 or hex.
 An assessment of the whole trace speaks of its last call. mlflow_call.py knows a span.
 
 Source: mlflow.entities and MLflow's REST API.

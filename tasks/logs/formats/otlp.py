@@ -67,9 +67,14 @@ def reader() -> SpanReader[Any]:
 
 def span_of(value: Json) -> Item | None:
     """A bare span, and the attributes of its resource."""
-    if isinstance(value, dict) and _envelope(value) is None and span_shapes.is_span(value):
-        return value, span_shapes.resource_of(value)
-    return None
+    if not isinstance(value, dict) or _envelope(value) is not None:
+        return None
+    item = or_dead(value, _item, value) if span_shapes.is_span(value) else None
+    return None if isinstance(item, Dead) else item
+
+
+def _item(span: dict[str, Json]) -> Item:
+    return span, span_shapes.resource_of(span)
 
 
 def spans_of(value: dict[str, Json]) -> list[dict[str, Json]]:
@@ -123,8 +128,8 @@ def _later(start: Json, duration: Json) -> Json:
 
 
 def _bare(value: dict[str, Json]) -> Iterator[Record]:
-    if (span := span_of(value)) is not None:
-        yield from read([span])
+    if span_shapes.is_span(value):
+        yield from read([or_dead(value, _item, value)])
     elif span_shapes.is_log(value):
         yield from _logs([(span_shapes.log_to_otlp(value), span_shapes.resource_of(value))])
     else:

@@ -85,8 +85,8 @@ def to_otlp(span: dict[str, Json]) -> dict[str, Json]:
     around = coerce.first(span, "parentSpanContext", "parent")
     start, end = (_nanoseconds(name, coerce.first(span, *_TIMES[name])) for name in _TIMES)
     if start is None and "timestamp" in span:
-        start = _microseconds("timestamp", span["timestamp"])
-        end = start and start + (_microseconds("duration", span.get("duration")) or 0)
+        start = coerce.times("timestamp", span["timestamp"], 1000)
+        end = start and start + (coerce.times("duration", span.get("duration"), 1000) or 0)
     if end is None and isinstance(start, int) and span.get("duration_nano") is not None:
         end = start + (coerce.integer("duration_nano", span["duration_nano"]) or 0)
     named: dict[str, Json] = {
@@ -214,12 +214,6 @@ def _code(code: Json) -> Json:
     if isinstance(code, str) and not code.startswith("STATUS_CODE_"):
         return f"STATUS_CODE_{code.rpartition('.')[2].upper()}"
     return code
-
-
-def _microseconds(name: str, value: Json) -> int | None:
-    """As whole nanoseconds."""
-    number = coerce.number(name, value)
-    return None if number is None else round(number * 1000)
 
 
 def _nanoseconds(name: str, value: Json) -> Any:

@@ -73,6 +73,8 @@ def hex_id(value: Json) -> str | None:
             return value
         return hex_id(decoded.hex())
     digits = value.removeprefix("0x").removeprefix("0X").lower()
+    if not digits.strip("0"):
+        return None
     return digits if _HEX.issuperset(digits) else value
 
 

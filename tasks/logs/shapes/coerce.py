@@ -122,6 +122,14 @@ def nanoseconds(name: str, value: Json) -> int | None:
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
 
 
+def times(name: str, value: Json, factor: int) -> int | None:
+    """A number in smaller units: exact where it is whole, which a float of this size is not."""
+    given = number(name, value)
+    if given is None:
+        return None
+    return round(given * factor) if given % 1 else int(given) * factor
+
+
 def from_epoch(name: str, value: float) -> datetime:
     """The unit follows from the size: 1e11 s is the year 5138, 1e11 ms is 1973."""
     if isinstance(value, float) and not math.isfinite(value):
