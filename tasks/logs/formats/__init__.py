@@ -35,6 +35,7 @@ from tasks.logs.formats import (
     openai_agents,
     openai_batch,
     openinference,
+    otel_spans,
     otel_traces,
     otlp,
     table,
@@ -88,8 +89,8 @@ class TextFormat(_Named, Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        openinference, mlflow_traces, otlp, jaeger, zipkin, logfire, otel_traces, datadog,
-        openai_agents, langfuse, litellm, bedrock, envoy, kong, tensorzero, openai_batch,
+        openinference, mlflow_traces, otel_spans, otlp, jaeger, zipkin, logfire, otel_traces,
+        datadog, openai_agents, langfuse, litellm, bedrock, envoy, kong, tensorzero, openai_batch,
         data_flywheel, anthropic, gemini, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.json_text import nested, parse
-from tasks.logs.shapes.providers import provider_name
+from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 TYPE = "mlflow.spanType"
@@ -63,7 +63,7 @@ def _call(span: dict[str, Json], attrs: Attributes, about: Attributes) -> Call:
         request_id=spans.span_id(span),
         started_at=started,
         latency_s=latency,
-        provider=provider and provider_name(provider),
+        provider=named(provider),
         model=coerce.text("model", model or inputs.get("model")),
         prompt_name=coerce.text("prompt", coerce.first(prompt, "name")),
         prompt_version=coerce.text("version", coerce.first(prompt, "version")),

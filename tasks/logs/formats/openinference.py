@@ -5,7 +5,7 @@ The reading is otlp.py's, which tells the conventions apart span by span.
 
 from __future__ import annotations
 
-from tasks.logs.formats import otlp
+from tasks.logs.formats import otel_spans, otlp
 from tasks.logs.formats.openinference_call import KIND
 from tasks.logs.formats.otlp_values import attributes
 from tasks.logs.formats.span_shapes import is_span, to_otlp
@@ -15,7 +15,7 @@ NAME = "openinference"
 VERSION = "openinference@4"
 
 records = otlp.records
-reader = otlp.reader
+reader = otel_spans.reader
 
 
 def matches(value: Json) -> bool:

@@ -18,7 +18,7 @@ from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish, says_something
 from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.messages import join_text, tool_call
-from tasks.logs.shapes.providers import provider_name
+from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Json, Other, Record
 
 KIND = "openinference.span.kind"
@@ -77,7 +77,7 @@ def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> It
         started_at=started,
         latency_s=latency,
         release=coerce.text("release", about.get("flywheel.release", about.get("service.version"))),
-        provider=provider and provider_name(provider),
+        provider=named(provider),
         model=model or answer.model or coerce.text("model", params.get("model")),
         operation="chat",
         messages=messages,

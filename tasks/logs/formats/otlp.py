@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from tasks.logs.formats import otlp_call, otlp_values, span_shapes, spans
 from tasks.logs.formats.otlp_values import Attributes
-from tasks.logs.formats.trace_reading import Item, SpanReader, guarded, read
+from tasks.logs.formats.trace_reading import Item, guarded, read
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
@@ -43,6 +42,13 @@ def matches(value: Json) -> bool:
     envelope = _envelope(value)
     if envelope is not None:
         return any(isinstance(envelope.get(key), list) for key in _ENVELOPES)
+    return is_bare(value)
+
+
+def is_bare(value: Json) -> bool:
+    """A span or log record without an envelope."""
+    if not isinstance(value, dict) or _envelope(value) is not None:
+        return False
     return span_shapes.is_span(value) or span_shapes.is_log(value)
 
 
@@ -60,21 +66,14 @@ def records(value: Json) -> Iterator[Record]:
         yield Other(len(metrics) if isinstance(metrics, list) else 1)
 
 
-def reader() -> SpanReader[Any]:
-    """Of bare spans the ones of a trace stand in several values."""
-    return SpanReader(span_of, records)
-
-
 def span_of(value: Json) -> Item | None:
     """A bare span, and the attributes of its resource."""
-    if not isinstance(value, dict) or _envelope(value) is not None:
-        return None
-    item = or_dead(value, _item, value) if span_shapes.is_span(value) else None
+    item = or_dead(value, _item, value) if is_bare(value) and span_shapes.is_span(value) else None
     return None if isinstance(item, Dead) else item
 
 
 def _item(span: dict[str, Json]) -> Item:
-    return span, span_shapes.resource_of(span)
+    return span_shapes.to_otlp(span), span_shapes.resource_of(span)
 
 
 def spans_of(value: dict[str, Json]) -> list[dict[str, Json]]:

@@ -25,7 +25,7 @@ from tasks.logs.formats.spans import Event, read_events, read_times, span_id, ta
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.json_text import nested, parse
-from tasks.logs.shapes.providers import provider_name
+from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 from tasks.logs.shapes.usage import Reported
 
@@ -147,8 +147,7 @@ def _call(
     }
     if values.get("operation") is not None:
         values["operation"] = names.OPERATIONS.get(values["operation"], values["operation"])
-    if values.get("provider") is not None:
-        values["provider"] = provider_name(values["provider"])
+    values["provider"] = named(values.get("provider"))
     values["release"] = values.get("release") or coerce.text(
         "release", about.get("flywheel.release", about.get("service.version"))
     )

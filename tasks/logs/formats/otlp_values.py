@@ -11,6 +11,8 @@ from tasks.logs.shapes.records import Json, UnreadableError
 Attributes = dict[str, Json]
 
 _PLAIN_KINDS = frozenset({"stringValue", "doubleValue", "boolValue"})
+#: Logfire: a request and a response as the client had them
+_WHOLE = frozenset({"request_data", "response_data"})
 _INDEXED = re.compile(r"([0-9]{1,6})\.(.+)")
 
 
@@ -76,20 +78,19 @@ def _flat(pairs: dict[str, Json]) -> Attributes:
     """Only what hangs below a name without a dot is nesting: {"llm": {"model_name": …}}."""
     attrs: Attributes = {}
     for key, value in pairs.items():
-        if "." not in key and isinstance(value, dict) and value:
-            flatten(attrs, key, value)
+        if "." not in key and isinstance(value, dict) and value and key not in _WHOLE:
+            _flatten(attrs, key, value)
         else:
             attrs[key] = value
     return attrs
 
 
-def flatten(attrs: Attributes, prefix: str, value: Json) -> None:
-    """Objects and lists of objects below a name, as `name.key` and `name.0.key`."""
+def _flatten(attrs: Attributes, prefix: str, value: Json) -> None:
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         value = {str(index): item for index, item in enumerate(value)}
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            flatten(attrs, f"{prefix}.{key}", inner)
+            _flatten(attrs, f"{prefix}.{key}", inner)
     else:
         attrs[prefix] = value
 

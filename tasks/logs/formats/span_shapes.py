@@ -6,8 +6,7 @@ OTLP JSON has camelCase names and attributes as a list. Others have:
 - the JavaScript SDK: `id`, `timestamp` and `duration` in microseconds on its console, and
   [seconds, nanoseconds] where a span itself is written down;
 - Go's stdouttrace: `SpanContext`, attributes as {"Key", "Value": {"Type", "Value"}};
-- tables (BigQuery, Databricks): snake_case columns, attributes as JSON text;
-- Phoenix's data frames: columns that are paths, `context.span_id`, `attributes.llm.model_name`.
+- tables (BigQuery, Databricks): snake_case columns, attributes as JSON text.
 Sources: OTLP's JSON mapping and the exporters of each SDK.
 """
 
@@ -15,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.logs.formats.otlp_values import Attributes, attributes, flatten
+from tasks.logs.formats.otlp_values import Attributes, attributes
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.records import Json, UnreadableError
@@ -34,10 +33,6 @@ _TIMES = {
 _EVENT_TIMES = ("timeUnixNano", "time_unix_nano", "timestamp", "time", "Time")
 #: columns that a table may hold as JSON text
 _NESTED = ("attributes", "events", "status", "resource")
-#: of a frame, lists that may be JSON text
-_FRAME_LISTS = (
-    "llm.input_messages", "llm.output_messages", "llm.tools", "llm.prompts", "llm.choices",
-)  # fmt: skip
 #: of 1973; a smaller number is of another unit
 _LEAST_NANOSECONDS = 10**17
 _HEX = frozenset("0123456789abcdef")
@@ -52,7 +47,7 @@ def is_span(value: Json) -> bool:
     """One bare span; the names alone would also fit other records, so several must be there."""
     if not isinstance(value, dict):
         return False
-    if _is_go(value) or _is_frame(value):
+    if _is_go(value):
         return True
     found = value.get("attributes")
     if isinstance(found, dict) and _OPENINFERENCE in found:
@@ -78,8 +73,6 @@ def to_otlp(span: dict[str, Json]) -> dict[str, Json]:
         return span
     if _is_go(span):
         return _of_go(span)
-    if _is_frame(span):
-        span = _of_frame(span)
     span = {**span, **{key: nested(span[key]) for key in _NESTED if key in span}}
     context = next((span[key] for key in _CONTEXTS if isinstance(span.get(key), dict)), span)
     around = coerce.first(span, "parentSpanContext", "parent")
@@ -141,26 +134,6 @@ def _is_object_text(value: Json) -> bool:
 
 def _is_go(value: dict[str, Json]) -> bool:
     return isinstance(value.get("SpanContext"), dict) and "StartTime" in value
-
-
-def _is_frame(value: dict[str, Json]) -> bool:
-    return isinstance(value.get("context.span_id"), str) and any(
-        key.startswith("attributes.") for key in value
-    )
-
-
-def _of_frame(row: dict[str, Json]) -> dict[str, Json]:
-    """A row of Phoenix's data frame, whose columns are paths into a span."""
-    found: Attributes = {}
-    for column, value in row.items():
-        if column.startswith("attributes.") and value is not None:
-            name = column.removeprefix("attributes.")
-            flatten(found, name, nested(value) if name in _FRAME_LISTS else value)
-    if row.get("span_kind"):
-        found.setdefault(_OPENINFERENCE, row["span_kind"])
-    span = {key: item for key, item in row.items() if "." not in key}
-    context = {key: row.get(f"context.{key}") for key in ("trace_id", "span_id")}
-    return {**span, "context": context, "attributes": found}
 
 
 def _of_go(span: dict[str, Json]) -> dict[str, Json]:

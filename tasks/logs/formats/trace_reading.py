@@ -52,7 +52,8 @@ def guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> l
 class SpanReader(Generic[P]):
     """Of a file with a span a value: holds them until it ends, or too many wait.
 
-    `span_of`: the span that a value is, or None; `records`: of a value that is none.
+    `span_of`: the span that a value is, with OTLP's names; None: it is none, or cannot be read.
+    `records`: of such a value.
     """
 
     #: a trace that goes on in what is appended to a file later is read in two parts
@@ -74,7 +75,7 @@ class SpanReader(Generic[P]):
             for record in self._records(value):
                 yield record, place
             return
-        trace = spans.hex_id(span_shapes.to_otlp(item[0]).get("traceId"))
+        trace = spans.hex_id(item[0].get("traceId"))
         self._held.setdefault(trace, []).append((item, place))
         self._num_held += 1
         while self._num_held > _MAX_HELD:

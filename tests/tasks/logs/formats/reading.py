@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.logs import formats
 from tasks.logs.formats import Assembling
-from tasks.logs.shapes.records import Call, Record
+from tasks.logs.shapes.records import Call, Dead, Record, UnreadableError
 
 
 def records(*values: Any) -> list[Record]:
@@ -17,11 +17,17 @@ def placed(*values: Any) -> list[tuple[Record, int]]:
     """With the number of the value that each is of."""
     format = formats.recognise(list(values))
     assert format is not None, "no format recognises it"
-    if not isinstance(format, Assembling):
-        return [(each, at) for at, value in enumerate(values) for each in format.records(value)]
-    reader: Any = format.reader()
-    found = [pair for at, value in enumerate(values) for pair in reader.feed(value, at)]
-    return [*found, *reader.end()]
+    reader: Any = format.reader() if isinstance(format, Assembling) else None
+    found: list[tuple[Record, int]] = []
+    for at, value in enumerate(values):
+        try:
+            if reader is not None:
+                found.extend(reader.feed(value, at))
+            else:
+                found.extend((each, at) for each in format.records(value))
+        except UnreadableError as error:
+            found.append((Dead(str(error)), at))
+    return [*found, *(reader.end() if reader is not None else ())]
 
 
 def calls(*values: Any) -> list[Call]:

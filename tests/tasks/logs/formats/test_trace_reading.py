@@ -10,6 +10,7 @@ import pytest
 from tasks.logs.formats import trace_reading
 from tasks.logs.shapes.records import Call, Other
 from tests.tasks.logs.formats import test_otlp as old
+from tests.tasks.logs.formats import test_span_shapes as shapes
 from tests.tasks.logs.formats.reading import calls, placed, records
 
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
@@ -44,9 +45,7 @@ def ways(*spans: dict[str, Any]) -> list[list[Any]]:
 @pytest.mark.parametrize("way", range(3))
 def test_the_inner_of_two_calls_counts_also_line_by_line(way: int):
     found = records(*ways(agent(), chat(2), chat(3, 2))[way])
-    assert [call.request_id for call in found if isinstance(call, Call)] == [
-        f"{'a' * 32}:{3:016x}"
-    ]
+    assert [call.request_id for call in found if isinstance(call, Call)] == [f"{'a' * 32}:{3:016x}"]
     assert [record for record in found if isinstance(record, Other)] == [Other(), Other()]
 
 
@@ -99,6 +98,14 @@ def test_every_record_has_the_place_of_its_span():
     assert sorted((at, type(record).__name__) for record, at in found) == [
         (0, "Call"), (1, "Call"), (2, "Other"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", [None, 5, "x", True, [], {}, [[]], [1, "x"], {"a": [1]}])
+def test_a_span_that_cannot_be_read_is_told_where_it_stands(odd: Any):
+    whole = shapes.python_span()
+    for key in whole:
+        found = placed({**whole, key: odd}, shapes.python_span())
+        assert {at for _, at in found} == {0, 1}
 
 
 def test_too_many_spans_that_wait_are_let_go_the_oldest_trace_first(

@@ -87,8 +87,10 @@ def test_a_value_of_any_type_in_any_field_is_read_or_refused(odd: Any):
         assert list(zipkin.records([span(), value]))
 
 
-@pytest.mark.parametrize("value", [5, {}, [], [5], {"traceId": "a", "id": "b", "kind": "x"},
-                                   {"traceId": 1, "id": "b", "timestamp": 1, "kind": "x"}])  # fmt: skip
+@pytest.mark.parametrize("value", [
+    5, {}, [], [5], {"traceId": "a", "id": "b", "kind": "x"},
+    {"traceId": 1, "id": "b", "timestamp": 1, "kind": "x"},
+])  # fmt: skip
 def test_what_is_no_span_is_unreadable(value: Any):
     assert not zipkin.matches(value)
     with pytest.raises(UnreadableError):
