@@ -16,7 +16,6 @@ from tasks.logs.formats.otlp_values import (
     Attributes,
     any_value,
     attributes,
-    take,
     take_fields,
     take_indexed,
 )
@@ -118,8 +117,8 @@ def is_call(attrs: Attributes) -> bool:
         return True
     if isinstance(operation, str) and operation.lower() in names.OTHER_OPERATIONS:
         return False
-    named = any(name in attrs for each in names.MODELS for name in each)
-    return named and any(sign in attrs for sign in names.SIGNS_OF_A_CALL)
+    is_named = any(name in attrs for name in names.MODELS)
+    return is_named and any(sign in attrs for sign in names.SIGNS_OF_A_CALL)
 
 
 def _call(
@@ -141,38 +140,54 @@ def _call(
     known = otlp_messages.KNOWN_EVENTS
     if foreign := [{"name": name, **about} for name, about in said if name not in known]:
         tags["events"] = foreign
-    values: dict[str, Any] = {
-        name: names.READERS[name](name, value)
-        for name, value in take_fields(attrs, names.FIELDS).items()
-    }
-    if values.get("operation") is not None:
-        values["operation"] = names.OPERATIONS.get(values["operation"], values["operation"])
-    values["provider"] = named(values.get("provider"))
+    values, counts, params = _fields(attrs)
+    if request is not None:
+        params = {**otlp_messages.params_of(request), **params}
+    if (tools := _tools(attrs)) is not None:
+        params["tools"] = tools
     values["release"] = values.get("release") or coerce.text(
         "release", about.get("flywheel.release", about.get("service.version"))
     )
-    response_model, request_model = (
-        coerce.text("model", take(attrs, *each)) for each in names.MODELS
-    )
-    if response_model is not None and response_model != request_model and request_model:
-        attrs["gen_ai.request.model"] = request_model
+    asked = values.pop("request_model", None)
+    model = values.pop("model", None)
+    if model and asked and model != asked:
+        attrs["gen_ai.request.model"] = asked
     error = error_of(attrs, events, status, tags)
     reasons = nested(attrs.pop("gen_ai.response.finish_reasons", None))
     reason = reasons[0] if isinstance(reasons, list) and reasons else reasons
     call = Call(
         **values,
-        **_tokens(attrs),
+        **counts,
         request_id=call_id,
         started_at=times[0],
         latency_s=times[1],
-        model=response_model or request_model,
+        model=model or asked,
         messages=messages,
         finish_reason=coerce.text("finish_reason", reason or None),
-        params={**otlp_messages.params_of(request), **_params(attrs)} or None,
+        params=params or None,
         tags={**resource_tags(about), **tags, **attrs},
         feedback=feedback,
     )
     return finish(call, answer, error=error)
+
+
+def _fields(attrs: Attributes) -> tuple[dict[str, Any], dict[str, Any], dict[str, Json]]:
+    """What attributes say outright, taken out: fields of a call, its counts, its parameters."""
+    values: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    params: dict[str, Json] = {}
+    for name, value in take_fields(attrs, names.FIELDS).items():
+        if name in names.COUNTS:
+            counts[name] = usage.known(name, value)
+        elif name in names.PARAMS:
+            if value is not None:
+                params[name] = _plain(value) if type(value) is str else value
+        else:
+            values[name] = names.READERS[name](name, value)
+    if (operation := values.get("operation")) is not None:
+        values["operation"] = names.OPERATIONS.get(operation, operation)
+    values["provider"] = named(values.get("provider"))
+    return values, Reported(**counts).canonical(), params
 
 
 def error_of(
@@ -201,25 +216,6 @@ def _has_failed(status: Json) -> bool:
     return coerce.mapping(status).get("code") in (2, "2", "STATUS_CODE_ERROR")
 
 
-def _tokens(attrs: Attributes) -> dict[str, Any]:
-    """Only a total can say that counts are meant otherwise than the conventions have it."""
-    counts: dict[str, Any] = {
-        name: usage.known(name, value) for name, value in take_fields(attrs, names.COUNTS).items()
-    }
-    return Reported(**counts).canonical()
-
-
-def _params(attrs: Attributes) -> dict[str, Json]:
-    params = {
-        name: _plain(value) if type(value) is str else value
-        for name, value in take_fields(attrs, names.PARAMS).items() if value is not None
-    }  # fmt: skip
-    tools = nested(attrs.pop("gen_ai.tool.definitions", None)) or _functions(attrs)
-    if tools is not None:
-        params["tools"] = tools
-    return params
-
-
 def _plain(text: str) -> Json:
     """Some backends keep attributes as text: numbers, true and false, lists."""
     try:
@@ -229,12 +225,15 @@ def _plain(text: str) -> Json:
     return text if isinstance(value, str) else value
 
 
-def _functions(attrs: Attributes) -> Json:
+def _tools(attrs: Attributes) -> Json:
     """OpenLLMetry: llm.request.functions.N.name, .description and .parameters."""
+    tools = nested(attrs.pop("gen_ai.tool.definitions", None))
+    if tools is not None or "llm.request.functions.0.name" not in attrs:
+        return tools
     return [
         {"type": "function", "function": {key: nested(item) for key, item in function.items()}}
         for function in take_indexed(attrs, "llm.request.functions")
-    ] or None
+    ]
 
 
 def _feedback(events: list[Event], call_id: str | None) -> Iterable[Feedback]:

@@ -51,6 +51,8 @@ _BLOCK_KEYS = ("text", "type", "toolUse", "toolResult", "reasoningContent")
 
 def take_request(attrs: Attributes) -> Json:
     """What the library was asked, whole, where the span has that; taken out of `attrs`."""
+    if "gen_ai.input.messages" in attrs:
+        return None
     return decode(_take_first(attrs, _REQUESTS))
 
 
@@ -85,9 +87,9 @@ def take_answer(attrs: Attributes, events: Sequence[tuple[str, Attributes]]) -> 
 
     A choice of an event without a content hides it, as tracers do unless told otherwise.
     """
-    response = decode(_take_first(attrs, _RESPONSES))
     choices = _output(attrs)
-    if choices is None and response is not None:
+    response = decode(_take_first(attrs, _RESPONSES)) if choices is None else None
+    if response is not None:
         return _of_response(response)
     recorded = choices is not None
     if choices is None:

@@ -23,9 +23,12 @@ OTHER_OPERATIONS = frozenset({
     "execute_tool", "tool", "invoke_agent", "create_agent", "agent", "invoke_workflow", "workflow",
     "retrieval", "task", "prompt", "chain", "rerank",
 })  # fmt: skip
-MODELS = (
-    ("gen_ai.response.model", "llm.response.model"), ("gen_ai.request.model", "llm.request.model"),
-)  # fmt: skip
+_MODELS = {
+    "model": ("gen_ai.response.model", "llm.response.model"),
+    "request_model": ("gen_ai.request.model", "llm.request.model"),
+}
+#: any of them names a model
+MODELS = tuple(name for names in _MODELS.values() for name in names)
 SIGNS_OF_A_CALL = (
     "gen_ai.system", "gen_ai.provider.name", "gen_ai.input.messages", "gen_ai.output.messages",
     "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.prompt_tokens",
@@ -56,8 +59,7 @@ _PARAMS = {
     "stream": ("gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming"),
     "encoding_formats": ("gen_ai.request.encoding_formats",),
 }
-PARAMS = by_name(_PARAMS)
-_INTEGERS = {
+_COUNTS = {
     "input": (
         "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens",
         "ai.usage.promptTokens", "ai.usage.inputTokens",
@@ -107,9 +109,11 @@ _NUMBERS = {
 }
 _HTTP_STATUS = {"http_status": ("http.response.status_code", "http.status_code")}
 READERS: dict[str, Callable[[str, Json], Json]] = {
-    **dict.fromkeys(_TEXTS, coerce.text),
+    **dict.fromkeys((*_TEXTS, *_MODELS), coerce.text),
     **dict.fromkeys(_NUMBERS, coerce.number),
     **dict.fromkeys(_HTTP_STATUS, coerce.small_integer),
 }
-COUNTS = by_name(_INTEGERS)
-FIELDS = by_name({**_TEXTS, **_NUMBERS, **_HTTP_STATUS})
+COUNTS = frozenset(_COUNTS)
+PARAMS = frozenset(_PARAMS)
+#: attribute → (field, all its attributes), of fields that READERS reads, counts and parameters
+FIELDS = by_name({**_TEXTS, **_MODELS, **_NUMBERS, **_HTTP_STATUS, **_COUNTS, **_PARAMS})

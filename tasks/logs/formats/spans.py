@@ -62,7 +62,7 @@ def hex_id(value: Json) -> str | None:
     JSON made of protocol buffers has base64 (8 and 16 bytes end in =), SDKs print 0x before it, and
     of a span without a parent some write zeros. An id of another kind stays as it is.
     """
-    if not isinstance(value, str) or not value.strip("0"):
+    if not isinstance(value, str) or not value:
         return None
     if value.islower() and value.isalnum() and not value.startswith("0x"):  # nearly every one
         return value

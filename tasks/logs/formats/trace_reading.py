@@ -30,6 +30,8 @@ from tasks.logs.shapes.records import Call, Dead, Json, Other, Record, Unreadabl
 Item = tuple[dict[str, Json], Attributes]
 #: a span, its attributes and those of its resource
 _Read = tuple[dict[str, Json], Attributes, Attributes]
+#: attributes in order, the same as a set, the one that they become
+_LENT = ((SESSION, frozenset(SESSION), "session.id"), (USER, frozenset(USER), "user.id"))
 #: how many spans wait for others of their trace
 _MAX_HELD = 5000
 P = TypeVar("P")
@@ -37,8 +39,12 @@ P = TypeVar("P")
 
 def read(items: Iterable[Item | Dead]) -> Iterator[Record]:
     """The records of spans, best those of a whole trace."""
-    for _, record in _numbered(items):
-        yield record
+    read = [_read(item) for item in items]
+    if len(read) == 1:
+        yield from _records_of(read[0])
+    else:
+        for _, record in _of_several(read):
+            yield record
 
 
 def guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:
@@ -88,17 +94,12 @@ class SpanReader(Generic[P]):
     def _let_go(self, trace: str | None) -> Iterator[tuple[Record, P]]:
         held = self._held.pop(trace)
         self._num_held -= len(held)
-        for number, record in _numbered(item for item, _ in held):
+        for number, record in _of_several([_read(item) for item, _ in held]):
             yield record, held[number][1]
 
 
-def _numbered(items: Iterable[Item | Dead]) -> Iterator[tuple[int, Record]]:
-    """Every record with the number of the item it is of."""
-    read = [_read(item) for item in items]
-    if len(read) == 1:
-        for record in _records_of(read[0]):
-            yield 0, record
-        return
+def _of_several(read: list[_Read | Dead]) -> Iterator[tuple[int, Record]]:
+    """Every record with the number of the span it is of."""
     known = [whole for whole in read if not isinstance(whole, Dead)]
     outer = _wrapping(known)
     _lend(known)
@@ -149,10 +150,10 @@ def _wrapping(known: list[_Read]) -> set[str]:
 def _lend(known: list[_Read]) -> None:
     """Session and user go down a trace, to every call below that has none of its own."""
     around = {spans.span_id(span): (spans.parent_id(span), attrs) for span, attrs, _ in known}
-    for names, name in ((SESSION, "session.id"), (USER, "user.id")):
+    for names, some, name in _LENT:
         lenders = {
             own: next(attrs[each] for each in names if each in attrs)
-            for own, (_, attrs) in around.items() if any(each in attrs for each in names)
+            for own, (_, attrs) in around.items() if not some.isdisjoint(attrs)
         }  # fmt: skip
         if not lenders:
             continue

@@ -8,6 +8,7 @@ providers. Source: OpenTelemetry's registry, gen_ai.provider.name.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 #: a host, or how it ends → provider; any other host stands for itself
 _HOSTS = {
@@ -76,6 +77,7 @@ def provider_of(host: str | None, default: str, model: str | None = None) -> str
     return next(family, default)
 
 
+@lru_cache(maxsize=1024)
 def named(word: str | None) -> str | None:
     """The well-known name for what a gateway calls a provider; a word that has none stays."""
     return word and _WORDS.get(re.sub(r"[^a-z0-9]", "", word.lower()), word)
