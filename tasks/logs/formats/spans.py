@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from tasks.logs.shapes.records import Json, UnreadableError
 #: name, attributes, time
 Event = tuple[str, Attributes, datetime | None]
 
+_is_normal = re.compile(r"(?!0+:)[0-9a-f]{32}:(?!0+\Z)[0-9a-f]{16}").fullmatch
 _HEX = frozenset("0123456789abcdef")
 _URL_SAFE = str.maketrans("-_", "+/")
 
@@ -64,7 +66,7 @@ def hex_id(value: Json) -> str | None:
     """
     if not isinstance(value, str) or not value:
         return None
-    if value.islower() and value.isalnum() and not value.startswith("0x"):  # nearly every one
+    if value.islower() and value.isalnum() and not value.startswith("0x"):
         return value
     if value.endswith("="):
         try:
@@ -89,6 +91,8 @@ def parent_id(span: dict[str, Json]) -> str | None:
 
 
 def _joined(trace: Json, span: Json) -> str | None:
+    if _is_normal(joined := f"{trace}:{span}"):  # nearly every one
+        return joined
     trace, span = hex_id(trace), hex_id(span)
     return None if trace is None or span is None else f"{trace}:{span}"
 

@@ -43,7 +43,7 @@ _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "comple
                    "outputTokensDetails", "outputTokenDetails")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every call
 class Reported:
     """Counts as they were reported; None: not at all.
 
