@@ -33,7 +33,7 @@ _Read = tuple[dict[str, Json], Attributes, Attributes]
 #: attributes in order, the same as a set, the one that they become
 _LENT = ((SESSION, frozenset(SESSION), "session.id"), (USER, frozenset(USER), "user.id"))
 #: how many spans wait for others of their trace
-_MAX_HELD = 5000
+_MAX_HELD = 2000
 P = TypeVar("P")
 
 
