@@ -107,14 +107,14 @@ def _envelope(value: dict[str, Json]) -> dict[str, Json] | None:
 def _found(trace: Json) -> Json:
     """A trace of Tempo's search: its spans have the attributes that were selected."""
     sets = coerce.first(trace, *_SPAN_SETS)
-    spans = [
+    found = [
         {**span, "traceId": trace.get("traceID"), "spanId": span.get("spanID"),
          "endTimeUnixNano": _later(span.get("startTimeUnixNano"), span.get("durationNanos"))}
         if isinstance(span, dict) else span
         for each in (sets if isinstance(sets, list) else [sets])
         for span in coerce.sequence(coerce.first(each, "spans"))
     ]  # fmt: skip
-    return {"scopeSpans": [{"spans": spans}]} if isinstance(trace, dict) else trace
+    return {"scopeSpans": [{"spans": found}]} if isinstance(trace, dict) else trace
 
 
 def _later(start: Json, duration: Json) -> Json:

@@ -111,7 +111,8 @@ def is_tool(attrs: Attributes) -> bool:
 
 
 def _result(span: dict[str, Json], attrs: Attributes) -> dict[str, Json]:
-    found = {field: nested(coerce.first(attrs, *names)) for field, names in _NAMES.items()}
+    read = mlflow_call.value_of if mlflow_call.TYPE in attrs else nested
+    found = {field: read(coerce.first(attrs, *names)) for field, names in _NAMES.items()}
     found["name"] = found["name"] or span.get("name")
     error = otlp_call.error_of(
         dict(attrs), read_events(span.get("events")), span.get("status"), {}

@@ -39,11 +39,11 @@ P = TypeVar("P")
 
 def read(items: Iterable[Item | Dead]) -> Iterator[Record]:
     """The records of spans, best those of a whole trace."""
-    read = [_read(item) for item in items]
-    if len(read) == 1:
-        yield from _records_of(read[0])
+    wholes = [_read(item) for item in items]
+    if len(wholes) == 1:
+        yield from _records_of(wholes[0])
     else:
-        for _, record in _of_several(read):
+        for _, record in _of_several(wholes):
             yield record
 
 
@@ -98,13 +98,13 @@ class SpanReader(Generic[P]):
             yield record, held[number][1]
 
 
-def _of_several(read: list[_Read | Dead]) -> Iterator[tuple[int, Record]]:
+def _of_several(wholes: list[_Read | Dead]) -> Iterator[tuple[int, Record]]:
     """Every record with the number of the span it is of."""
-    known = [whole for whole in read if not isinstance(whole, Dead)]
+    known = [whole for whole in wholes if not isinstance(whole, Dead)]
     outer = _wrapping(known)
     _lend(known)
     tools = tool_spans.of_trace(known)
-    for number, whole in enumerate(read):
+    for number, whole in enumerate(wholes):
         if outer and not isinstance(whole, Dead) and spans.span_id(whole[0]) in outer:
             yield number, Other()
             continue
@@ -149,7 +149,10 @@ def _wrapping(known: list[_Read]) -> set[str]:
 
 def _lend(known: list[_Read]) -> None:
     """Session and user go down a trace, to every call below that has none of its own."""
-    around = {spans.span_id(span): (spans.parent_id(span), attrs) for span, attrs, _ in known}
+    around = {
+        own: (spans.parent_id(span), attrs)
+        for span, attrs, _ in known if (own := spans.span_id(span)) is not None
+    }  # fmt: skip
     for names, some, name in _LENT:
         lenders = {
             own: next(attrs[each] for each in names if each in attrs)

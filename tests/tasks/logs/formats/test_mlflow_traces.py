@@ -193,7 +193,7 @@ def test_what_a_tool_gave_back_is_kept_with_the_call_that_asked():
     tool = span(3, 1, "TOOL", **{"mlflow.spanInputs": {"q": 1}, "mlflow.spanOutputs": "3 rooms"})
     (call,) = calls(trace(asking, {**tool, "name": "find"}))
     assert call.tags["tool_results"] == [
-        {"tool_call_id": "c1", "name": "find", "arguments": {"q": 1}, "result": '"3 rooms"'}
+        {"tool_call_id": "c1", "name": "find", "arguments": {"q": 1}, "result": "3 rooms"}
     ]
 
 

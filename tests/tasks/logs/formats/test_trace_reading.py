@@ -57,6 +57,12 @@ def test_session_and_user_of_a_span_around_a_call_are_those_of_the_call(way: int
     assert {(call.session_id, call.user) for call in found} == {("talk", "ann"), ("own", "ann")}
 
 
+def test_a_span_without_an_id_is_around_none():
+    bare = agent(**{"session.id": "talk"})
+    del bare["spanId"]
+    assert [call.session_id for call in calls(old.document(bare, chat(2, None)))] == [None]
+
+
 def test_a_ring_of_parents_ends():
     found = calls(old.document(chat(2, 3), chat(3, 2), agent(9, **{"session.id": "s"})))
     assert found == []  # each is around the other: a span that says so is no call
