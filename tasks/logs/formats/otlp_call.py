@@ -213,7 +213,7 @@ def error_of(
 
 
 def _has_failed(status: Json) -> bool:
-    return coerce.mapping(status).get("code") in (2, "2", "STATUS_CODE_ERROR")
+    return isinstance(status, dict) and status.get("code") in (2, "2", "STATUS_CODE_ERROR")
 
 
 def _plain(text: str) -> Json:

@@ -30,6 +30,7 @@ KNOWN_EVENTS = frozenset({
     "gen_ai.choice", "gen_ai.content.prompt", "gen_ai.content.completion",
     "gen_ai.evaluation.result", "gen_ai.client.inference.operation.details", *ROLE_EVENTS,
 })  # fmt: skip
+_SYSTEM, _OLD_SYSTEM = "gen_ai.system_instructions", "gen_ai.system.instructions"
 #: of spans that we make out of other records
 RAW_REQUEST, RAW_RESPONSE = "flywheel.request", "flywheel.response"
 #: attributes with a request or messages of any API, and with a response or message
@@ -73,10 +74,12 @@ def take_input(
             # as a span event it describes this very call
             for key, value in about.items():
                 attrs.setdefault(key, value)
-    system = nested(take(attrs, "gen_ai.system_instructions", "gen_ai.system.instructions"))
+    messages = _input(attrs, events, request)
+    if _SYSTEM not in attrs and _OLD_SYSTEM not in attrs:
+        return messages
+    system = nested(take(attrs, _SYSTEM, _OLD_SYSTEM))
     if isinstance(system, list):
         system = join_text(system)
-    messages = _input(attrs, events, request)
     if system is not None:
         messages = [{"role": "system", "content": system}, *(messages or [])]
     return messages
@@ -107,7 +110,9 @@ def take_answer(attrs: Attributes, events: Sequence[tuple[str, Attributes]]) -> 
 
 def own_events(attrs: Attributes) -> list[tuple[str, Attributes]]:
     """Logfire and Pydantic AI keep the message events in an attribute, as JSON text."""
-    items = nested(attrs.get("events"))
+    if "events" not in attrs:
+        return []
+    items = nested(attrs["events"])
     if not isinstance(items, list) or not all(
         isinstance(item, dict) and isinstance(item.get("event.name"), str) for item in items
     ):

@@ -30,8 +30,7 @@ from tasks.logs.shapes.records import Call, Dead, Json, Other, Record, Unreadabl
 Item = tuple[dict[str, Json], Attributes]
 #: a span, its attributes and those of its resource
 _Read = tuple[dict[str, Json], Attributes, Attributes]
-#: attributes in order, the same as a set, the one that they become
-_LENT = ((SESSION, frozenset(SESSION), "session.id"), (USER, frozenset(USER), "user.id"))
+_LENT_NAMES = frozenset((*SESSION, *USER))
 #: how many spans wait for others of their trace
 _MAX_HELD = 2000
 P = TypeVar("P")
@@ -101,9 +100,13 @@ class SpanReader(Generic[P]):
 def _of_several(wholes: list[_Read | Dead]) -> Iterator[tuple[int, Record]]:
     """Every record with the number of the span it is of."""
     known = [whole for whole in wholes if not isinstance(whole, Dead)]
-    outer = _wrapping(known)
-    _lend(known)
-    tools = tool_spans.of_trace(known)
+    ids = [(spans.span_id(span), spans.parent_id(span)) for span, _, _ in known]
+    are_calls = [_convention_of(attrs).is_call(attrs) for _, attrs, _ in known]
+    outer = spans.wrapping(pair for pair, is_call in zip(ids, are_calls, strict=True) if is_call)
+    _lend(ids, [attrs for _, attrs, _ in known])
+    tools = tool_spans.of_trace(
+        whole for whole, is_call in zip(known, are_calls, strict=True) if not is_call
+    )
     for number, whole in enumerate(wholes):
         if outer and not isinstance(whole, Dead) and spans.span_id(whole[0]) in outer:
             yield number, Other()
@@ -139,27 +142,20 @@ def _convention_of(attrs: Attributes) -> ModuleType:
     return otlp_call
 
 
-def _wrapping(known: list[_Read]) -> set[str]:
-    return spans.wrapping(
-        (spans.span_id(span), spans.parent_id(span))
-        for span, attrs, _ in known
-        if _convention_of(attrs).is_call(attrs)
-    )
+def _lend(ids: list[tuple[str | None, str | None]], told: list[Attributes]) -> None:
+    """Session and user go down a trace, to every call below that has none of its own.
 
-
-def _lend(known: list[_Read]) -> None:
-    """Session and user go down a trace, to every call below that has none of its own."""
-    around = {
-        own: (spans.parent_id(span), attrs)
-        for span, attrs, _ in known if (own := spans.span_id(span)) is not None
-    }  # fmt: skip
-    for names, some, name in _LENT:
+    ids: of each span and of the one around it; told: its attributes, which are added to.
+    """
+    if all(_LENT_NAMES.isdisjoint(attrs) for attrs in told):
+        return
+    around = {own: (parent, attrs) for (own, parent), attrs in zip(ids, told, strict=True)
+              if own is not None}  # fmt: skip
+    for names, name in ((SESSION, "session.id"), (USER, "user.id")):
         lenders = {
             own: next(attrs[each] for each in names if each in attrs)
-            for own, (_, attrs) in around.items() if not some.isdisjoint(attrs)
+            for own, (_, attrs) in around.items() if any(each in attrs for each in names)
         }  # fmt: skip
-        if not lenders:
-            continue
         for own, (parent, attrs) in around.items():
             seen = {own}
             while own not in lenders and parent in around and parent not in seen:
