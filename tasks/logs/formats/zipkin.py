@@ -24,6 +24,7 @@ NAME = "zipkin"
 VERSION = "zipkin@1"
 
 _MORE_SIGNS = ("localEndpoint", "remoteEndpoint", "annotations", "kind", "duration", "parentId")
+_HEX = re.compile(r"[0-9a-fA-F]{1,32}")
 _EVENT = re.compile(r'"?([^":{]{1,200})"?:\s*(\{.*\})', re.DOTALL)
 
 
@@ -53,13 +54,17 @@ def span_of(value: Json) -> Item | None:
 def _is_span(value: Json) -> bool:
     return (
         isinstance(value, dict)
-        and isinstance(value.get("traceId"), str)
-        and isinstance(value.get("id"), str)
-        and "timestamp" in value
+        and _is_id(value.get("traceId"))
+        and _is_id(value.get("id"))
+        and isinstance(value.get("timestamp"), int)
         and "attributes" not in value
         and isinstance(value.get("tags", {}), dict)
         and any(key in value for key in _MORE_SIGNS)
     )
+
+
+def _is_id(value: Json) -> bool:
+    return isinstance(value, str) and _HEX.fullmatch(value) is not None
 
 
 def _item(span: Json) -> Item:

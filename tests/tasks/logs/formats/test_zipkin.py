@@ -90,6 +90,8 @@ def test_a_value_of_any_type_in_any_field_is_read_or_refused(odd: Any):
 @pytest.mark.parametrize("value", [
     5, {}, [], [5], {"traceId": "a", "id": "b", "kind": "x"},
     {"traceId": 1, "id": "b", "timestamp": 1, "kind": "x"},
+    {"traceId": "a", "id": "b", "timestamp": "2026-01-01", "kind": "x"},
+    {"traceId": "a", "id": "job-7", "timestamp": 1, "kind": "x"},
 ])  # fmt: skip
 def test_what_is_no_span_is_unreadable(value: Any):
     assert not zipkin.matches(value)
