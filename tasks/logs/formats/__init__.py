@@ -25,22 +25,29 @@ from tasks.logs.formats import (
     canonical,
     cloudflare,
     data_flywheel,
+    datadog,
     envoy,
     gemini_batch,
+    jaeger,
     kong,
     langfuse,
     litellm,
     llama_cpp,
+    logfire,
     mlflow_traces,
+    openai_agents,
     openai_batch,
     openinference,
     openrouter,
+    otel_spans,
+    otel_traces,
     otlp,
     portkey,
     table,
     tensorzero,
     vertex,
     vllm,
+    zipkin,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Table
@@ -89,8 +96,9 @@ class TextFormat(_Named, Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
-        vertex, gemini_batch, azure, cloudflare, openrouter, portkey, openai_batch, data_flywheel,
+        openinference, mlflow_traces, otel_spans, otlp, jaeger, zipkin, logfire, otel_traces,
+        datadog, openai_agents, langfuse, litellm, bedrock, envoy, kong, tensorzero, vertex,
+        gemini_batch, azure, cloudflare, openrouter, portkey, openai_batch, data_flywheel,
         anthropic, gemini, interactions, cohere, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip

@@ -8,6 +8,7 @@ providers. Source: OpenTelemetry's registry, gen_ai.provider.name.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 #: a host, or how it ends → provider; any other host stands for itself
 _HOSTS = {
@@ -39,18 +40,21 @@ _WORDS = {
     "openai": "openai", "textcompletionopenai": "openai",
     "anthropic": "anthropic",
     "bedrock": "aws.bedrock", "awsbedrock": "aws.bedrock", "amazonbedrock": "aws.bedrock",
-    "bedrockconverse": "aws.bedrock",
+    "bedrockconverse": "aws.bedrock", "aws": "aws.bedrock",
     "azure": "azure.ai.openai", "azureopenai": "azure.ai.openai",
     "azureaiopenai": "azure.ai.openai", "azuretext": "azure.ai.openai",
+    "azaiopenai": "azure.ai.openai", "azaiinference": "azure.ai.inference",
     "azureai": "azure.ai.inference", "azureaiinference": "azure.ai.inference",
     "azurefoundry": "azure.ai.inference", "azureaifoundry": "azure.ai.inference",
     "cohere": "cohere", "coherechat": "cohere", "deepseek": "deepseek", "groq": "groq",
     "gemini": "gcp.gemini", "google": "gcp.gemini", "googleaistudio": "gcp.gemini",
-    "gcpgemini": "gcp.gemini",
+    "gcpgemini": "gcp.gemini", "googlegenai": "gcp.gemini", "googlegenerativeai": "gcp.gemini",
+    "googlegla": "gcp.gemini", "googlegemini": "gcp.gemini",
     "vertex": "gcp.vertex_ai", "vertexai": "gcp.vertex_ai", "googlevertex": "gcp.vertex_ai",
     "googlevertexai": "gcp.vertex_ai", "gcpvertexai": "gcp.vertex_ai",
-    "vertexaibeta": "gcp.vertex_ai",
+    "vertexaibeta": "gcp.vertex_ai", "gcpvertexagent": "gcp.vertex_ai",
     "watsonx": "ibm.watsonx.ai", "ibmwatsonx": "ibm.watsonx.ai", "watsonxtext": "ibm.watsonx.ai",
+    "ibmwatsonxai": "ibm.watsonx.ai", "watsonxai": "ibm.watsonx.ai",
     "mistral": "mistral_ai", "mistralai": "mistral_ai",
     "moonshot": "moonshot_ai", "moonshotai": "moonshot_ai",
     "perplexity": "perplexity", "perplexityai": "perplexity",
@@ -73,6 +77,7 @@ def provider_of(host: str | None, default: str, model: str | None = None) -> str
     return next(family, default)
 
 
+@lru_cache(maxsize=1024)
 def named(word: str | None) -> str | None:
     """The well-known name for what a gateway calls a provider; a word that has none stays."""
     return word and _WORDS.get(re.sub(r"[^a-z0-9]", "", word.lower()), word)

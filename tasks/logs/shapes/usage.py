@@ -42,7 +42,7 @@ _REASONING = (
 )  # fmt: skip
 _WRITTEN = (
     "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
-    "cacheCreationInputTokens", "cache_write_tokens",
+    "cacheCreationInputTokens", "cache_write_tokens", "cache_write_input_tokens",
 )  # fmt: skip
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "promptTokensDetails",
                   "inputTokensDetails", "inputTokenDetails")  # fmt: skip
@@ -50,7 +50,7 @@ _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "comple
                    "outputTokensDetails", "outputTokenDetails")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every call
 class Reported:
     """Counts as they were reported; None: not at all.
 
@@ -69,11 +69,11 @@ class Reported:
 
     def canonical(self) -> dict[str, int | None]:
         """Under the names of the fields of a call."""
-        readings = list(_readings(self))
-        fits = [pair for pair in readings if self.total is not None and _sum(*pair) == self.total]
-        input_tokens, output_tokens = (fits or readings)[0]
-        if self.total is not None and not fits:
-            input_tokens, output_tokens = _completed(input_tokens, output_tokens, self.total)
+        readings = _readings(self)
+        input_tokens, output_tokens = likeliest = next(readings)
+        if self.total is not None and _sum(*likeliest) != self.total:
+            fit = next((pair for pair in readings if _sum(*pair) == self.total), None)
+            input_tokens, output_tokens = fit or _completed(*likeliest, self.total)
         return {
             "input_tokens": input_tokens,
             "output_tokens": output_tokens,
@@ -158,10 +158,14 @@ def _added(each: list[dict[str, int | None]]) -> dict[str, int | None]:
     return total
 
 
-def _count(usage: dict[str, Json], name: str, names: tuple[str, ...]) -> int | None:
-    """Below 0 stands for a count that is not known."""
-    count = coerce.integer(f"usage.{name}", coerce.first(usage, *names))
+def known(name: str, value: Json) -> int | None:
+    """A count; below 0 stands for one that is not known."""
+    count = coerce.integer(name, value)
     return None if count is not None and count < 0 else count
+
+
+def _count(usage: dict[str, Json], name: str, names: tuple[str, ...]) -> int | None:
+    return known(f"usage.{name}", coerce.first(usage, *names))
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

@@ -21,24 +21,31 @@ from tasks.logs.formats import (
     canonical,
     cloudflare,
     data_flywheel,
+    datadog,
     envoy,
     gemini,
     gemini_batch,
+    jaeger,
     kong,
     langfuse,
     litellm,
     llama_cpp,
+    logfire,
     mlflow_traces,
+    openai_agents,
     openai_batch,
     openai_chat,
     openai_responses,
     openinference,
     openrouter,
+    otel_spans,
+    otel_traces,
     otlp,
     portkey,
     tensorzero,
     vertex,
     vllm,
+    zipkin,
 )
 from tasks.logs.formats.vendors import cohere, interactions
 from tasks.logs.reading.locate import Reading
@@ -51,17 +58,24 @@ from tests.tasks.logs.formats import test_anthropic as messages
 from tests.tasks.logs.formats import test_batches as batches
 from tests.tasks.logs.formats import test_bedrock as cloud
 from tests.tasks.logs.formats import test_clouds as clouds
+from tests.tasks.logs.formats import test_datadog as dog
 from tests.tasks.logs.formats import test_gateways as gateways
 from tests.tasks.logs.formats import test_gemini as gemini_bodies
+from tests.tasks.logs.formats import test_jaeger as jaegers
 from tests.tasks.logs.formats import test_langfuse as traces
+from tests.tasks.logs.formats import test_logfire as rows
 from tests.tasks.logs.formats import test_mlflow_traces as mlflow
 from tests.tasks.logs.formats import test_more_gateways as more
+from tests.tasks.logs.formats import test_openai_agents as agents
 from tests.tasks.logs.formats import test_openai_chat as chat
 from tests.tasks.logs.formats import test_openai_responses as responses
 from tests.tasks.logs.formats import test_openinference as inference
+from tests.tasks.logs.formats import test_otel_traces as tables
 from tests.tasks.logs.formats import test_otlp as spans
 from tests.tasks.logs.formats import test_server_logs as servers
+from tests.tasks.logs.formats import test_span_shapes as shapes
 from tests.tasks.logs.formats import test_vendors as vendors
+from tests.tasks.logs.formats import test_zipkin as zipkins
 
 SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "anthropic": (anthropic, [
@@ -88,6 +102,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "data_flywheel": (data_flywheel, [
         {"timestamp": 1, "workload_id": "w", "client_id": "c", "error_details": None, **chat.pair()}
     ]),
+    "datadog": (datadog, [dog.span(), dog.WAYS["intake"], dog.WAYS["page"]]),
     "envoy": (envoy, [gateways.ENVOY]),
     "gemini": (gemini, [
         {"request": gemini_bodies.REQUEST, "response": gemini_bodies.RESPONSE},
@@ -97,15 +112,19 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "interactions": (interactions, [vendors.INTERACTION, {"request": {"input": "q"}, "response": [
         {"event_type": "interaction.created", "interaction": {}},
         {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": "a"}}]}]),
+    "jaeger": (jaeger, [jaegers.export(jaegers.agent(), jaegers.span()), jaegers.span()]),
     "kong": (kong, [gateways.KONG]),
     "langfuse": (langfuse, [traces.export(
         traces.observation("a"), traces.observation("b", parentObservationId="a"),
         traces.observation("c", "TOOL"), scores=[{"name": "x", "value": 1}],
         corrections=[{"longStringValue": "y"}])]),
     "litellm": (litellm, [gateways.STANDARD, gateways.SPEND]),
+    "logfire": (logfire, [rows.row(), rows.in_csv(rows.row()), rows.ROWS["columns"]]),
     "mlflow": (mlflow_traces, [mlflow.trace(
         mlflow.span(1, None, "AGENT"), mlflow.llm(2), mlflow.llm(3, 2),
         assessments=[{"assessment_name": "n", "feedback": {"value": 1}}])]),
+    "openai_agents": (openai_agents, [
+        agents.trace(), agents.TOOL, {"data": [agents.trace(), agents.span()]}]),
     "openai_batch": (openai_batch, [
         batches.OUTPUT, batches.INPUT,
         {"custom_id": "a", "result": {"type": "succeeded", "message": messages.MESSAGE}}]),
@@ -116,6 +135,10 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "openrouter": (openrouter, [more.ACTIVITY, {"data": more.GENERATION}]),
     "portkey": (portkey, [more.PORTKEY]),
     "vertex": (vertex, [clouds.LOGGED, clouds.PREDICTED]),
+    "otel_spans": (otel_spans, [
+        shapes.SHAPES[name] for name in (
+            "python", "javascript console", "javascript", "go", "php", "table")]),
+    "otel_traces": (otel_traces, [tables.row()]),
     "tensorzero": (tensorzero, [batches.CHAT_ROW]),
     "canonical": (canonical, [call(1, feedback={"value": 1}, params={"n": 1}, tags={"a": 1})]),
     "openai_chat": (openai_chat, [
@@ -129,12 +152,14 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
             events=[spans.event("gen_ai.evaluation.result"), spans.event("gen_ai.choice")],
         )),
         spans.log("gen_ai.client.inference.operation.details", {"gen_ai.request.model": "m"}),
+        *(shapes.SHAPES[name] for name in ("protobuf", "java", "tempo", "tempo 2")),
     ]),
+    "zipkin": (zipkin, [zipkins.span()]),
 }  # fmt: skip
 #: an envelope without spans and a cassette without exchanges hold no record
 _MAY_BE_EMPTY = (
     "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
-    "gemini", "data_flywheel", "cohere", "interactions", "azure",
+    "gemini", "data_flywheel", "cohere", "interactions", "azure", "jaeger", "datadog",
 )  # fmt: skip
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),
