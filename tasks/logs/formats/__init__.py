@@ -21,20 +21,25 @@ from typing import Protocol, cast, runtime_checkable
 
 from tasks.logs.formats import (
     bedrock,
+    braintrust,
     canonical,
     data_flywheel,
     envoy,
+    helicone,
     kong,
     langfuse,
+    langsmith,
     litellm,
     llama_cpp,
     mlflow_traces,
     openai_batch,
     openinference,
     otlp,
+    phoenix,
     table,
     tensorzero,
     vllm,
+    weave,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Table
@@ -82,8 +87,9 @@ class TextFormat(_Named, Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
-        openai_batch, data_flywheel, anthropic, gemini, openai_responses, openai_chat, canonical,
+        openinference, mlflow_traces, otlp, phoenix, langfuse, langsmith, braintrust, weave,
+        helicone, litellm, bedrock, envoy, kong, tensorzero, openai_batch, data_flywheel,
+        anthropic, gemini, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))

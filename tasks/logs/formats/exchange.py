@@ -20,9 +20,6 @@ _WRAPPINGS = ("parsed_body", "body", "headers")
 #: keys of a line that may hold the body of either
 REQUEST = ("request", "request_body", "requestBody", "request_json")
 RESPONSE = ("response", "response_body", "responseBody", "response_json")
-#: of a body: what only a request has, and what never stands in one
-_ASKED = ("messages", "contents", "prompt", "input")
-_ANSWERED = (*RESPONSE, "choices", "candidates", "output", "completion", "usage", "error", "object")
 _STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
 #: addresses of a model API that run no model
 _HELPERS = (
@@ -83,14 +80,6 @@ def is_pair(value: dict[str, Json]) -> bool:
     return is_body and ("error" in value or any(key in value for key in RESPONSE))
 
 
-def is_question_alone(value: Json) -> bool:
-    """The body of a request, without anything that came of it."""
-    if not isinstance(value, dict) or "model" not in value:
-        return False
-    is_asked = any(isinstance(value.get(key), list | str) for key in _ASKED)
-    return is_asked and not any(key in value for key in _ANSWERED)
-
-
 def pair_of(value: dict[str, Json]) -> Exchange:
     """{"request": …, "response": …}; the address may stand on the line or the request."""
     request, response = coerce.first(value, *REQUEST), coerce.first(value, *RESPONSE)
@@ -134,8 +123,6 @@ def decode(value: Json) -> Json:
     if isinstance(value, dict) and value and set(value) <= {"string", "encoding", "base64_string"}:
         value = value.get("string")
     value = nested(value)
-    if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
-        value = "\n".join(value)
     if isinstance(value, str) and _STREAM.match(value) and "data:" in value:
         return _event_stream(value)
     return value

@@ -11,18 +11,12 @@ from dataclasses import dataclass
 
 from tasks.logs import formats
 from tasks.logs.formats import Assembling, Format, ValueReader
-from tasks.logs.formats.exchange import is_question_alone
-from tasks.logs.formats.pairs import Pairs
-from tasks.logs.formats.streaming import piece_of
-from tasks.logs.reading.envelopes import carries_text, open_envelope
+from tasks.logs.reading.envelopes import open_envelope
 from tasks.logs.reading.line_values import At
 from tasks.logs.shapes.json_text import dump_bytes
 from tasks.logs.shapes.records import Call, Dead, Json, Other, Place, Record, UnreadableError
 
 Placed = tuple[Record, Place]
-
-#: questions that wait for their answers; one that waits longer has none
-_MAX_ASKED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +40,14 @@ class Taking:
     def __init__(self, way: Way) -> None:
         self._way = way
         self._readers: dict[str, ValueReader | None] = {}
-        self._asked: dict[str, tuple[Format, Json, At]] = {}
         self._reader = self._reader_of(way.format)
 
     @property
-    def holds(self) -> bool:
-        """Whether anything may be open."""
-        return self._reader is not None or len(self._readers) > 1 or bool(self._asked)
-
-    @property
     def oldest(self) -> Place | None:
+        if self._reader is None and len(self._readers) == 1:
+            return None
         open_at = [reader.oldest for reader in self._readers.values() if reader is not None]
-        asked_at = [place for _, _, place in self._asked.values()]
-        places = [place for place in (*open_at, *asked_at) if place is not None]
+        places = [place for place in open_at if place is not None]
         return min(places, key=lambda place: place.offset, default=None)
 
     def take(self, value: Json, place: Place) -> Iterable[Placed]:
@@ -69,9 +58,6 @@ class Taking:
 
     def end(self) -> Iterator[Placed]:
         """What is still open."""
-        for asked in self._asked.values():
-            yield from self._fed(*asked)
-        self._asked.clear()
         for reader in self._readers.values():
             if reader is not None:
                 yield from reader.end()
@@ -115,34 +101,15 @@ class Taking:
             return list(self._fed(known, item, place))
         opened = open_envelope(item, way.recognise)
         if not opened:
-            # what carries a line of text is whole, and no call
-            return [(Other(), place)] if carries_text(item) else None
+            return None
         found: list[Placed] = []
         for one in opened:
             inside = At.within(place, one.facts)
             if one.format is None:
                 found.append((Other(), inside))
             else:
-                found.extend(self._of_envelope(one.format, one.value, inside))
+                found.extend(self._fed(one.format, one.value, inside))
         return found
-
-    def _of_envelope(self, format: Format, value: Json, place: At) -> Iterator[Placed]:
-        """A question and its answer may come in two envelopes of one id."""
-        key = None if place.facts is None else place.facts.key
-        if key is None:
-            yield from self._fed(format, value, place)
-        elif is_question_alone(value):
-            before = self._asked.pop(key, None)
-            if before is not None:
-                yield from self._fed(*before)
-            self._asked[key] = (format, value, place)
-            if len(self._asked) > _MAX_ASKED:
-                yield from self._fed(*self._asked.pop(next(iter(self._asked))))
-        elif key in self._asked and isinstance(format, Pairs) and piece_of(value) is None:
-            _, question, where = self._asked.pop(key)
-            yield from self._fed(format, {"request": question, "response": value}, where)
-        else:
-            yield from self._fed(format, value, place)
 
     def _fed(self, format: Format, item: Json, place: Place) -> Iterator[Placed]:
         reader = self._reader_of(format)
