@@ -120,7 +120,7 @@ def _call(row: Row, around: list[Row]) -> Call:
         params=params or None,
         **usage.counted(metrics, _COUNTS),
         ttft_s=coerce.number("time_to_first_token", metrics.get("time_to_first_token")),
-        latency_s=ended - started if ended is not None and started is not None
+        latency_s=round(ended - started, 6) if ended is not None and started is not None
         else coerce.number("duration", metrics.get("duration")),
         cost_usd=coerce.number("cost", coerce.first(metrics, "estimated_cost", "cost")),
         tags=_tags(row, about, metadata, error),

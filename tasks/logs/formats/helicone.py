@@ -97,7 +97,8 @@ def _body(row: dict[str, Json], name: str) -> Json:
     body = decode(row.get(name))
     if body in ("", {}, []) or isinstance(coerce.first(body, "heliconeMessage"), str):
         return None
-    return body
+    streamed = decode(coerce.first(body, "streamed_data"))
+    return streamed if isinstance(streamed, list) else body
 
 
 def _call(row: dict[str, Json], request: Json, feedback: tuple[Feedback, ...]) -> Call:
@@ -120,8 +121,10 @@ def _call(row: dict[str, Json], request: Json, feedback: tuple[Feedback, ...]) -
         answer = replace(answer, tokens=None)
     counts = {} if cached or answer.tokens else usage.counted(row, _COUNTS, cache_apart=True)
     status = coerce.small_integer("response_status", row.get("response_status"))
-    host = exchanges.host_of(row.get("target_url"))
-    provider = coerce.text("provider", row.get("provider")) or host
+    provider = coerce.text("provider", row.get("provider"))
+    if provider in (None, "CUSTOM"):
+        host = exchanges.host_of(row.get("target_url"))
+        provider = host or (None if api is None else api.provider)
     model = coerce.first(row, "response_model", "model_override", "request_model", "model")
     call = Call(
         **texts,

@@ -51,8 +51,7 @@ def from_observation(item: Row, around: list[Row]) -> Call:
     given = coerce.mapping(decode(get(item, "modelParameters")))
     error = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
     latency = (ended - started).total_seconds() if ended and started else None
-    prices = coerce.mapping(decode(get(item, "costDetails")))
-    cost = get(item, "totalCost") or prices.get("total") or get(item, "calculatedTotalCost")
+    cost = get(item, "totalCost") or _price(item) or get(item, "calculatedTotalCost")
     call = Call(
         request_id=f"{get(item, 'traceId')}:{item.get('id')}",
         started_at=started,
@@ -96,8 +95,12 @@ def _counts(item: Row) -> tuple[dict[str, int | None], str | None]:
     if not details and older.get("unit") in (None, "", "TOKENS"):
         details = older
     if not details:
-        details = {"input": get(item, "promptTokens"), "output": get(item, "completionTokens"),
-                   "total": get(item, "totalTokens")}  # fmt: skip
+        details = {
+            ours: get(item, of_api) or get(item, of_table)
+            for ours, of_api, of_table in (("input", "promptTokens", "inputUsage"),
+                                           ("output", "completionTokens", "outputUsage"),
+                                           ("total", "totalTokens", "totalUsage"))
+        }  # fmt: skip
         if not any(details.values()):  # zeros stand for nothing there
             return {}, None
     counts = {
@@ -138,6 +141,14 @@ def _counts(item: Row) -> tuple[dict[str, int | None], str | None]:
     return canonical, f"no total tells whether {', '.join(unsure)} are counted beside the others"
 
 
+def _price(item: Row) -> float | None:
+    """The total of the costs, or all of them."""
+    prices = coerce.mapping(decode(get(item, "costDetails")))
+    told = {name: coerce.number(f"costDetails.{name}", price) for name, price in prices.items()}
+    known = [price for price in told.values() if price is not None]
+    return told.get("total") or (sum(known) if known else None)
+
+
 def _first(counts: dict[str, int], names: tuple[str, ...]) -> int | None:
     return next((counts[name] for name in names if name in counts), None)
 
@@ -152,7 +163,7 @@ def _tags(
         "environment": item.get("environment"),
         "status_message": get(item, "statusMessage"),
         "trace_name": trace.get("name"),
-        "trace_tags": decode(trace.get("tags") or item.get("tags")),
+        "trace_tags": decode(trace.get("tags") or item.get("tags") or get(item, "traceTags")),
     }
     tags.update({key: value for key, value in about.items() if value not in (None, "", [])})
     return tags

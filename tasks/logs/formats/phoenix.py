@@ -98,10 +98,11 @@ def _attributes(row: Row) -> Attributes:
             continue
         head, _, rest = name.partition(".")
         held = decode(value) if name in _LISTS else value
-        if not rest:
+        if rest:
+            inner = nested.get(head)
+            nested[head] = {**(inner if isinstance(inner, dict) else {}), rest: held}
+        else:
             nested[head] = held
-        elif isinstance(nested.setdefault(head, {}), dict):
-            nested[head][rest] = held
     told = decode(row.get("attributes"))
     attrs = attributes({**coerce.mapping(told), **nested})
     attrs = {key: value for key, value in attrs.items() if value is not None}

@@ -165,10 +165,11 @@ class _Trace:
 
     def call(self, own: str) -> Call:
         call = self._read(own)
-        outer = self._wrapped_by(own)
-        while outer is not None and outer in self._outer:
-            call = completed(call, self._read(outer))
-            outer = self._wrapped_by(outer)
+        for outer in self._around[own]:
+            if outer in self._outer:
+                call = completed(call, self._read(outer))
+            elif self._roles[outer] != "plain":
+                break
         return call
 
     def _read(self, own: str) -> Call:
@@ -181,14 +182,13 @@ class _Trace:
 
     def _lineage(self, own: str) -> list[str]:
         """The spans around one, the nearest first; circles and what is no id end it."""
-        found: list[str] = []
-        while len(found) < _MAX_DEPTH:
-            parent = self._traces.parent(self._rows[own])
+        found = [own]
+        while len(found) <= _MAX_DEPTH:
+            parent = self._traces.parent(self._rows[found[-1]])
             if not isinstance(parent, str) or parent not in self._rows or parent in found:
                 break
             found.append(parent)
-            own = parent
-        return found
+        return found[1:]
 
 
 def _feedback(

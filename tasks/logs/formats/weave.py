@@ -128,7 +128,8 @@ def _role(row: Row) -> Role:
     if _EMBEDDINGS.search(op) and _usage(row):
         return "call"
     asked = "model" in inputs and any(name in inputs for name in _ASKED)
-    return "call" if asked and coerce.first(_usage(row), "requests") == 1 else "plain"
+    one_request = coerce.first(_usage(row), "requests") == 1
+    return "call" if asked and one_request and not op.startswith("langchain.") else "plain"
 
 
 def _usage(row: Row) -> dict[str, Json]:

@@ -17,12 +17,15 @@ from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import (
     anthropic,
     bedrock,
+    braintrust,
     canonical,
     data_flywheel,
     envoy,
     gemini,
+    helicone,
     kong,
     langfuse,
+    langsmith,
     litellm,
     llama_cpp,
     mlflow_traces,
@@ -31,8 +34,10 @@ from tasks.logs.formats import (
     openai_responses,
     openinference,
     otlp,
+    phoenix,
     tensorzero,
     vllm,
+    weave,
 )
 from tasks.logs.reading.locate import Reading
 from tasks.logs.reading.taking import Way
@@ -43,15 +48,20 @@ from tests.tasks.logs.builders import call, clock
 from tests.tasks.logs.formats import test_anthropic as messages
 from tests.tasks.logs.formats import test_batches as batches
 from tests.tasks.logs.formats import test_bedrock as cloud
+from tests.tasks.logs.formats import test_braintrust as brain
 from tests.tasks.logs.formats import test_gateways as gateways
 from tests.tasks.logs.formats import test_gemini as gemini_bodies
+from tests.tasks.logs.formats import test_helicone as helic
 from tests.tasks.logs.formats import test_langfuse as traces
+from tests.tasks.logs.formats import test_langsmith as smith
 from tests.tasks.logs.formats import test_mlflow_traces as mlflow
 from tests.tasks.logs.formats import test_openai_chat as chat
 from tests.tasks.logs.formats import test_openai_responses as responses
 from tests.tasks.logs.formats import test_openinference as inference
 from tests.tasks.logs.formats import test_otlp as spans
+from tests.tasks.logs.formats import test_phoenix as phoenix_rows
 from tests.tasks.logs.formats import test_server_logs as servers
+from tests.tasks.logs.formats import test_weave as weave_calls
 
 SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "anthropic": (anthropic, [
@@ -79,7 +89,19 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "langfuse": (langfuse, [traces.export(
         traces.observation("a"), traces.observation("b", parentObservationId="a"),
         traces.observation("c", "TOOL"), scores=[{"name": "x", "value": 1}],
-        corrections=[{"longStringValue": "y"}])]),
+        corrections=[{"longStringValue": "y"}]), traces.row(), traces.cells(traces.row()),
+        {"data": [traces.observation(), traces.row()], "meta": {}}]),
+    "langsmith": (langsmith, [
+        smith.run(), smith.root(child_runs=[smith.run()]), {"runs": [smith.run(), smith.root()]},
+        {"post": [smith.run(end_time=None)], "patch": [{"id": "r2", "trace_id": "r1", "end_time": 1,
+         "dotted_order": "20260102T030405000000Zr1", "outputs": {"choices": [{"message": {}}]}}]}]),
+    "phoenix": (phoenix, [
+        phoenix_rows.FLAT, phoenix_rows.NESTED, phoenix_rows.AS_TEXT,
+        {"data": [phoenix_rows.OF_API]}]),
+    "braintrust": (braintrust, [brain.row(), {"events": [brain.row(), brain.root()]}]),
+    "weave": (weave, [weave_calls.call(), {"calls": [weave_calls.call(), weave_calls.root(
+        summary={"weave": {"feedback": [{"feedback_type": "wandb.note.1", "payload": {}}]}})]}]),
+    "helicone": (helicone, [helic.row(), {"data": [helic.row(response_body=None)]}]),
     "litellm": (litellm, [gateways.STANDARD, gateways.SPEND]),
     "mlflow": (mlflow_traces, [mlflow.trace(
         mlflow.span(1, None, "AGENT"), mlflow.llm(2), mlflow.llm(3, 2),
