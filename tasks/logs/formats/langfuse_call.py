@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any, cast
 
 from tasks.logs.formats.exchange import decode
@@ -31,7 +32,12 @@ TRACE = "TRACE"
 def get(item: dict[str, Json], name: str) -> Json:
     """By the name of the API, or in snake_case."""
     value = item.get(name)
-    return item.get(_CAMEL.sub(r"_\1", name).lower()) if value is None else value
+    return item.get(_snake(name)) if value is None else value
+
+
+@cache
+def _snake(name: str) -> str:
+    return _CAMEL.sub(r"_\1", name).lower()
 
 
 def from_observation(item: Row, around: list[Row]) -> Call:

@@ -84,9 +84,11 @@ def _parent(row: Row) -> Json:
 
 
 def _role(row: Row) -> Role:
-    attrs = _attributes(row)
-    kind = str(attrs.get(KIND)).upper()
-    return "call" if openinference_call.is_call(attrs) else "plain" if kind == "CHAIN" else "other"
+    kind = coerce.first(row, f"{_PREFIX}{KIND}", "span_kind")
+    attrs = _attributes(row) if kind is None else {KIND: kind}
+    if openinference_call.is_call(attrs):
+        return "call"
+    return "plain" if str(attrs.get(KIND)).upper() == "CHAIN" else "other"
 
 
 def _attributes(row: Row) -> Attributes:

@@ -139,7 +139,8 @@ def _of_trace(rows: dict[str, Row], traces: Traces) -> dict[str, list[Record]]:
             found[own] = [dead(rows[own], error)]
     given = _feedback(rows, calls, found, traces)
     for own, call in calls.items():
-        found[own].insert(0, replace(call, feedback=tuple(given.get(own, ()))))
+        call.feedback = tuple(given.get(own, ()))
+        found[own].insert(0, call)
     return found
 
 
