@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tasks.logs.formats.exchange import decode
+from tasks.logs.formats.exchange import an_object, decode
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.formats.traces import Role, Row, Signal, Traces, error_class, first_told
 from tasks.logs.shapes import coerce, usage
@@ -89,10 +89,10 @@ def _role(row: Row) -> Role:
 
 
 def _call(row: Row, around: list[Row]) -> Call:
-    about = coerce.mapping(decode(row.get("span_attributes")))
-    metadata = coerce.mapping(decode(row.get("metadata")))
-    metrics = coerce.mapping(decode(row.get("metrics")))
-    known = [metadata, *(coerce.mapping(decode(each.get("metadata"))) for each in around)]
+    about = an_object(row.get("span_attributes"))
+    metadata = an_object(row.get("metadata"))
+    metrics = an_object(row.get("metrics"))
+    known = [metadata, *(an_object(each.get("metadata")) for each in around)]
     texts = first_told(known, _METADATA)
     prompt = coerce.mapping(metadata.get("prompt"))
     texts["prompt_name"] = texts["prompt_name"] or coerce.text(
@@ -131,7 +131,7 @@ def _call(row: Row, around: list[Row]) -> Call:
 
 def _is_embedding(row: Row, about: dict[str, Json]) -> bool:
     """The wrappers around clients keep how long the vector is, not the vector."""
-    said = coerce.mapping(decode(row.get("output")))
+    said = an_object(row.get("output"))
     return "embedding_length" in said or (about.get("name") == "Embedding" and bool(said))
 
 
@@ -155,7 +155,7 @@ def _tags(
 def _signals(row: Row) -> Iterator[Signal]:
     """What a span of a scorer found stands on the root as well."""
     kind = coerce.first(decode(row.get("span_attributes")), "type")
-    scores = {} if kind == "score" else coerce.mapping(decode(row.get("scores")))
+    scores = {} if kind == "score" else an_object(row.get("scores"))
     for name, score in scores.items():
         if score is not None:
             yield {"name": name, "score": score}, _score, None

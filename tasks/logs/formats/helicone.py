@@ -14,7 +14,7 @@ from typing import Any
 
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import api_of
-from tasks.logs.formats.exchange import Exchange, decode
+from tasks.logs.formats.exchange import Exchange, an_object, decode
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import NOT_RECORDED, finish
@@ -110,8 +110,8 @@ def _call(row: dict[str, Json], request: Json, feedback: tuple[Feedback, ...]) -
     answer = NOT_RECORDED
     if response is not None:
         answer = api.read_answer(response) if api is not None else read_output(response)
-    properties = {**coerce.mapping(decode(row.get("request_properties"))),
-                  **coerce.mapping(decode(row.get("properties")))}  # fmt: skip
+    properties = {**an_object(row.get("request_properties")),
+                  **an_object(row.get("properties"))}  # fmt: skip
     texts: dict[str, Any] = {
         name: coerce.text(name, coerce.first(properties, *names))
         for name, names in _PROPERTIES.items()
@@ -153,7 +153,7 @@ def _call(row: dict[str, Json], request: Json, feedback: tuple[Feedback, ...]) -
 def _feedback_of(row: dict[str, Json]) -> Iterator[tuple[Json, Any]]:
     if row.get("feedback_rating") not in (None, ""):
         yield row, _rating
-    for name, score in coerce.mapping(decode(row.get("scores"))).items():
+    for name, score in an_object(row.get("scores")).items():
         yield {"name": name, "score": score}, _score
 
 

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any, cast
 
-from tasks.logs.formats.exchange import decode
+from tasks.logs.formats.exchange import an_object, decode
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.formats.traces import Row
 from tasks.logs.shapes import coerce, usage
@@ -49,12 +49,12 @@ def from_observation(item: Row, around: list[Row]) -> Call:
     named = get(item, "traceName")
     about = {**trace, "name": named} if named else trace
     counts, unsure = _counts(item)
-    metadata = coerce.mapping(decode(item.get("metadata")))
-    attributes = coerce.mapping(metadata.get("attributes"))
+    metadata = an_object(item.get("metadata"))
+    attributes = an_object(metadata.get("attributes"))
     started = coerce.moment("startTime", get(item, "startTime"))
     ended = coerce.moment("endTime", get(item, "endTime"))
     first = coerce.moment("completionStartTime", get(item, "completionStartTime"))
-    given = coerce.mapping(decode(get(item, "modelParameters")))
+    given = an_object(get(item, "modelParameters"))
     error = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
     latency = (ended - started).total_seconds() if ended and started else None
     cost = get(item, "totalCost") or _price(item) or get(item, "calculatedTotalCost")
@@ -96,8 +96,8 @@ def _counts(item: Row) -> tuple[dict[str, int | None], str | None]:
     does; where an exporter did, the cache is part of the input. Langfuse's own total is the sum of
     all buckets.
     """
-    details = coerce.mapping(decode(get(item, "usageDetails")))
-    older = coerce.mapping(decode(item.get("usage")))
+    details = an_object(get(item, "usageDetails"))
+    older = an_object(item.get("usage"))
     if not details and older.get("unit") in (None, "", "TOKENS"):
         details = older
     if not details:
@@ -149,7 +149,7 @@ def _counts(item: Row) -> tuple[dict[str, int | None], str | None]:
 
 def _price(item: Row) -> float | None:
     """The total of the costs, or all of them."""
-    prices = coerce.mapping(decode(get(item, "costDetails")))
+    prices = an_object(get(item, "costDetails"))
     told = {name: coerce.number(f"costDetails.{name}", price) for name, price in prices.items()}
     known = [price for price in told.values() if price is not None]
     return told.get("total") or (sum(known) if known else None)

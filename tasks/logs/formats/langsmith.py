@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.logs.formats import langsmith_call
-from tasks.logs.formats.exchange import decode
+from tasks.logs.formats.exchange import an_object, decode
 from tasks.logs.formats.traces import Role, Row, Signal, Traces
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.json_text import dump
@@ -106,7 +106,7 @@ def _role(row: Row) -> Role:
 
 
 def _signals(row: Row) -> Iterator[Signal]:
-    stats = coerce.mapping(decode(row.get("feedback_stats")))
+    stats = an_object(row.get("feedback_stats"))
     for name, about in stats.items():
         if isinstance(about, dict) and about.get("n") != 0:
             yield {"key": name, **about}, _of_stats, None
@@ -129,7 +129,7 @@ def _alone(row: Row) -> Iterator[Record]:
     about = coerce.text("run_id", row.get("run_id"))
     if about is None:
         raise UnreadableError("feedback without run_id: it speaks of no call")
-    source = coerce.mapping(decode(row.get("feedback_source")))
+    source = an_object(row.get("feedback_source"))
     score = row.get("score")
     value, correction = row.get("value"), decode(row.get("correction"))
     words = value if isinstance(value, str) else None

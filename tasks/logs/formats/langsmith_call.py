@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tasks.logs.formats.exchange import decode
+from tasks.logs.formats.exchange import an_object, decode
 from tasks.logs.formats.payloads import of_langchain, read_input, read_output
 from tasks.logs.formats.traces import Row, error_class, first_told
 from tasks.logs.shapes import coerce, usage
@@ -86,7 +86,7 @@ def from_run(row: Row, around: list[Row]) -> Call:
 def _metadata(row: Row) -> dict[str, Json]:
     """Of the run, which a newer API has beside `extra`."""
     inner = coerce.first(decode(row.get("extra")), "metadata")
-    return {**coerce.mapping(decode(row.get("metadata"))), **coerce.mapping(decode(inner))}
+    return {**an_object(row.get("metadata")), **an_object(inner)}
 
 
 def _said(outputs: Json) -> list[dict[str, Json]]:
@@ -183,7 +183,7 @@ def _first_token(row: Row) -> Any:
 
 def _invocation(row: Row, metadata: dict[str, Json], inputs: Json) -> dict[str, Json]:
     """What was asked for beside the messages, wherever the tracer keeps it."""
-    extra = coerce.mapping(decode(row.get("extra")))
+    extra = an_object(row.get("extra"))
     body = inputs if "model" in coerce.mapping(inputs) else None  # of a wrapper around a client
     found: dict[str, Json] = {}
     for holder in (metadata.get("ls_invocation_params"), extra.get("invocation_params"), body):

@@ -89,6 +89,8 @@ def _of_object(value: dict[str, Json]) -> Answer:
     if isinstance(choices, dict):
         said = [read_output(other).message for other in others]
         return replace(read_output(choices), other_choices=[each for each in said if each])
+    if isinstance(value.get("messages"), list):  # the conversation with its answer
+        return Answer(message=_last_said(value["messages"]), body=value)
     for key in _SAID:
         if isinstance(value.get(key), str | dict | list) and value[key]:
             return read_output(value[key])

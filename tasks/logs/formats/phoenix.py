@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tasks.logs.formats import openinference_call
-from tasks.logs.formats.exchange import decode
+from tasks.logs.formats.exchange import an_object, decode
 from tasks.logs.formats.openinference_call import KIND
 from tasks.logs.formats.otlp_values import Attributes, attributes
 from tasks.logs.formats.traces import Role, Row, Signal, Traces
@@ -146,7 +146,7 @@ def _signals(row: Row) -> Iterator[Signal]:
 
 def _annotation(item: Json) -> Feedback:
     """The label of a score is a comment where nothing is explained."""
-    result = coerce.mapping(decode(item.get("result")))
+    result = an_object(item.get("result"))
     told = {name: coerce.first(item, name, f"result.{name}") for name in _VERDICT}
     told = {name: result.get(name) if said is None else said for name, said in told.items()}
     label = coerce.text("label", told["label"])

@@ -273,3 +273,13 @@ def test_the_index_of_a_category_is_no_score():
 def test_costs_without_their_total_are_added():
     (call,) = fed(row(total_cost=None))
     assert call.cost_usd == 0.75
+
+
+def test_maps_of_parquet_are_pairs():
+    told = [["team", "x"], ["attributes", '{"gen_ai.system": "a"}']]
+    line = row(usage_details=[["input", 3], ["output", 2]], cost_details=[["total", 0.5]],
+               total_cost=None, metadata=told)  # fmt: skip
+    assert formats.recognise(line) is langfuse
+    (call,) = fed(line)
+    assert (call.input_tokens, call.output_tokens, call.cost_usd) == (3, 2, 0.5)
+    assert (call.provider, call.tags["team"]) == ("a", "x")

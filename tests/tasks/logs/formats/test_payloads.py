@@ -59,3 +59,8 @@ def test_a_generation_of_langchain_keeps_its_tool_calls():
     answer = read_output({"generations": [[{"text": "", "message": message}]]})
     assert answer.message is not None
     assert answer.message["tool_calls"] == [CALL]
+
+
+def test_a_conversation_as_output_ends_with_the_answer():
+    said = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
+    assert read_output({"messages": said}).message == said[1]
