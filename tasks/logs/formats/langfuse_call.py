@@ -11,6 +11,7 @@ from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.formats.traces import Row
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import UNCLEAR_TOKENS, finish
+from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Feedback, Json
 
 _CAMEL = re.compile(r"([A-Z])")
@@ -20,9 +21,13 @@ _PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.syst
               "ai.model.provider")  # fmt: skip
 _NOT_PARAMS = frozenset({"finishReason", "system", "user"})
 #: buckets for the whole of input and output
-_INPUT = ("input", "input_tokens", "prompt_tokens", "promptTokens", "inputTokens")
-_OUTPUT = ("output", "output_tokens", "completion_tokens", "completionTokens", "outputTokens")
-_TOTAL = ("total", "total_tokens", "totalTokens")
+_INPUT = ("input", "input_tokens", "prompt_tokens", "promptTokens", "inputTokens",
+          "prompt_token_count", "promptTokenCount")  # fmt: skip
+_OUTPUT = ("output", "output_tokens", "completion_tokens", "completionTokens", "outputTokens",
+           "candidates_token_count", "candidatesTokenCount")  # fmt: skip
+_TOTAL = ("total", "total_tokens", "totalTokens", "total_token_count", "totalTokenCount")
+#: how the names of other buckets of output begin
+_SAID = ("output", "completion", "reasoning", "thoughts")
 #: of buckets of the cache: what was put into it
 _WRITTEN = ("creation", "write")
 #: the type of a row that is the trace itself
@@ -46,8 +51,8 @@ def from_observation(item: Row, around: list[Row]) -> Call:
     An enriched row of the export has what its trace says; elsewhere the trace comes last.
     """
     trace = around[-1] if around and around[-1].get("type") == TRACE else {}
-    named = get(item, "traceName")
-    about = {**trace, "name": named} if named else trace
+    trace_name = get(item, "traceName")
+    about = {**trace, "name": trace_name} if trace_name else trace
     counts, unsure = _counts(item)
     metadata = an_object(item.get("metadata"))
     attributes = an_object(metadata.get("attributes"))
@@ -59,10 +64,9 @@ def from_observation(item: Row, around: list[Row]) -> Call:
     latency = (ended - started).total_seconds() if ended and started else None
     cost = get(item, "totalCost") or _price(item) or get(item, "calculatedTotalCost")
     call = Call(
-        request_id=f"{get(item, 'traceId')}:{item.get('id')}",
+        request_id=f"{get(item, 'traceId')}:{item['id']}" if item.get("id") else None,
         started_at=started,
-        provider=coerce.text("provider", next(
-            (attributes[key] for key in _PROVIDERS if attributes.get(key)), None)),
+        provider=named(coerce.text("provider", coerce.first(attributes, *_PROVIDERS))),
         model=coerce.text("model", item.get("model") or get(item, "providedModelName")),
         release=coerce.text("release", next(
             (each[name] for name in ("release", "version") for each in (trace, item)
@@ -114,23 +118,19 @@ def _counts(item: Row) -> tuple[dict[str, int | None], str | None]:
         if not key.endswith("Cost") and key != "unit"
         and (number := coerce.integer(f"usage.{key}", value)) is not None
     }  # fmt: skip
-    asked, said = _first(counts, _INPUT), _first(counts, _OUTPUT)
     beside_asked = {
-        key: value
-        for key, value in counts.items()
+        key: value for key, value in counts.items()
         if key not in _INPUT and (key.startswith(("input", "prompt")) or "cache" in key)
-    }
-    beside_said = {
-        key: value
-        for key, value in counts.items()
-        if key not in _OUTPUT and (key.startswith(("output", "completion")) or "reasoning" in key)
-    }
+    }  # fmt: skip
+    beside_said = {key: value for key, value in counts.items()
+                   if key not in _OUTPUT and key.startswith(_SAID)}  # fmt: skip
     cached = [value for key, value in beside_asked.items() if "cache" in key
               and not any(word in key for word in _WRITTEN)]  # fmt: skip
-    reasoning = [value for key, value in beside_said.items() if "reasoning" in key]
+    reasoning = [value for key, value in beside_said.items()
+                 if "reasoning" in key or "thoughts" in key]  # fmt: skip
     reported = usage.Reported(
-        input=asked,
-        output=said,
+        input=_first(counts, _INPUT, 0 if beside_asked else None),
+        output=_first(counts, _OUTPUT, 0 if beside_said else None),
         total=_first(counts, _TOTAL),
         cached=sum(cached),
         cache_written=sum(beside_asked.values()) - sum(cached),
@@ -155,8 +155,10 @@ def _price(item: Row) -> float | None:
     return told.get("total") or (sum(known) if known else None)
 
 
-def _first(counts: dict[str, int], names: tuple[str, ...]) -> int | None:
-    return next((counts[name] for name in names if name in counts), None)
+def _first(
+    counts: dict[str, int], names: tuple[str, ...], otherwise: int | None = None
+) -> int | None:
+    return next((counts[name] for name in names if name in counts), otherwise)
 
 
 def _tags(

@@ -235,6 +235,11 @@ def test_a_trace_without_its_observations_holds_no_call():
         # written into the cache, and modalities, are buckets too
         ({"input": 1, "cache_creation_input_tokens": 5, "input_audio_tokens": 2, "output": 1,
           "total": 9}, (8, 1, None), None),
+        # as Gemini names them, and where the whole is in parts
+        ({"prompt_token_count": 7, "candidates_token_count": 1, "thoughts_token_count": 20,
+          "cached_content_token_count": 2, "total_token_count": 28}, (7, 21, 2), None),
+        ({"input_text": 7, "input_cached_tokens": 2, "output_text": 1, "total": 10}, (9, 1, 2),
+         None),
         # nothing decides: a warning
         ({"input": 40, "cache_read_input_tokens": 60, "output": 3}, (100, 3, 60),
          "no total tells whether cache_read_input_tokens are counted beside the others"),
