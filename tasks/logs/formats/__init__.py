@@ -10,7 +10,8 @@ Text logs (TEXT_FORMATS) have `matches_lines` and `reader()` instead: a reader i
 Where a call stands in several values (the chunks of a stream, the lines of an agent's session) the
 format has `reader()` beside `records`: an `Assembling` format, whose reader is fed the values of a
 file in order, each with the place it stands at, and yields every record with the place where it
-began.
+began. Where the rows of a file are the spans of a vendor's traces, traces.py has all of that: the
+module says what a row is and how one is read.
 """
 
 from __future__ import annotations
