@@ -10,7 +10,8 @@ Text logs (TEXT_FORMATS) have `matches_lines` and `reader()` instead: a reader i
 Where a call stands in several values (the chunks of a stream, the lines of an agent's session) the
 format has `reader()` beside `records`: an `Assembling` format, whose reader is fed the values of a
 file in order, each with the place it stands at, and yields every record with the place where it
-began.
+began. Where the rows of a file are the spans of a vendor's traces, traces.py has all of that: the
+module says what a row is and how one is read.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ from typing import Protocol, cast, runtime_checkable
 from tasks.logs.formats import (
     azure,
     bedrock,
+    braintrust,
     canonical,
     cloudflare,
     data_flywheel,
     datadog,
     envoy,
     gemini_batch,
+    helicone,
     jaeger,
     kong,
     langfuse,
+    langsmith,
     litellm,
     llama_cpp,
     logfire,
@@ -42,11 +46,13 @@ from tasks.logs.formats import (
     otel_spans,
     otel_traces,
     otlp,
+    phoenix,
     portkey,
     table,
     tensorzero,
     vertex,
     vllm,
+    weave,
     zipkin,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
@@ -96,10 +102,11 @@ class TextFormat(_Named, Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        openinference, mlflow_traces, otel_spans, otlp, jaeger, zipkin, logfire, otel_traces,
-        datadog, openai_agents, langfuse, litellm, bedrock, envoy, kong, tensorzero, vertex,
-        gemini_batch, azure, cloudflare, openrouter, portkey, openai_batch, data_flywheel,
-        anthropic, gemini, interactions, cohere, openai_responses, openai_chat, canonical,
+        openinference, mlflow_traces, otel_spans, otlp, phoenix, jaeger, zipkin, logfire,
+        otel_traces, datadog, openai_agents, langfuse, langsmith, braintrust, weave, helicone,
+        litellm, bedrock, envoy, kong, tensorzero, vertex, gemini_batch, azure, cloudflare,
+        openrouter, portkey, openai_batch, data_flywheel, anthropic, gemini, interactions, cohere,
+        openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))

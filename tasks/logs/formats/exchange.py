@@ -138,6 +138,16 @@ def decode(value: Json) -> Json:
     return value
 
 
+def an_object(value: Json) -> dict[str, Json]:
+    """An object as itself, as JSON text, or as the pairs of a Parquet map; else an empty one."""
+    value = decode(value)
+    if isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in value
+    ):
+        return dict(value)
+    return coerce.mapping(value)
+
+
 def _event_stream(text: str) -> Json:
     chunks: list[Json] = []
     for line in text.splitlines():

@@ -65,7 +65,7 @@ def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> It
     reason = answer.finish_reason or coerce.text(
         "finish_reason", take(attrs, "llm.finish_reason", "llm.response.finish_reason")
     )
-    provider = coerce.text("llm.system", take(attrs, "llm.system", "llm.provider"))
+    provider = named(coerce.text("llm.system", take(attrs, "llm.system", "llm.provider")))
     tools = [item.get("tool.json_schema") for item in take_indexed(attrs, "llm.tools")]
     if tools:
         params = {**params, "tools": [nested(tool) for tool in tools]}

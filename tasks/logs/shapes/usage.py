@@ -7,7 +7,7 @@ either: a total that is given decides. What does not add up is told by `answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +45,11 @@ _WRITTEN = (
     "cacheCreationInputTokens", "cache_write_tokens", "cache_write_input_tokens",
 )  # fmt: skip
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "promptTokensDetails",
-                  "inputTokensDetails", "inputTokenDetails")  # fmt: skip
+                  "inputTokensDetails", "inputTokenDetails", "input_token_details",
+                  "prompt_token_details")  # fmt: skip
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "completionTokensDetails",
-                   "outputTokensDetails", "outputTokenDetails")  # fmt: skip
+                   "outputTokensDetails", "outputTokenDetails", "output_token_details",
+                   "completion_token_details")  # fmt: skip
 
 
 @dataclass(slots=True)  # not frozen: one is made for every call
@@ -111,6 +113,14 @@ def cost(usage: Json) -> float | None:
     return coerce.number("usage.cost", said)
 
 
+def counted(
+    holder: dict[str, Json], names: Mapping[str, str], *, cache_apart: bool = False
+) -> dict[str, Any]:
+    """Of an object with names of its own: field of Reported → the name there."""
+    counts: dict[str, Any] = {field: _count(holder, name, (name,)) for field, name in names.items()}
+    return Reported(**counts, cache_apart=cache_apart).canonical()
+
+
 def _reported(usage: dict[str, Json], cache_apart: bool) -> Reported:
     thoughts = _count(usage, "reasoning_tokens", _THOUGHTS)
     inputs, outputs = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
@@ -121,10 +131,11 @@ def _reported(usage: dict[str, Json], cache_apart: bool) -> Reported:
         input=_sum(_count(usage, "input_tokens", _INPUT), _count(usage, "tools", _TOOLS)),
         output=_count(usage, "output_tokens", _OUTPUT),
         total=_count(usage, "total_tokens", _TOTAL),
-        cached=_count(inputs, "cached_tokens", _READ) if cached is None else cached,
+        cached=_count(inputs, "cached_tokens", (*_READ, "cache_read")) if cached is None
+        else cached,
         cache_written=written,
-        reasoning=_count(outputs, "reasoning_tokens", _REASONING) if reasoning is None
-        else reasoning,
+        reasoning=_count(outputs, "reasoning_tokens", (*_REASONING, "reasoning"))
+        if reasoning is None else reasoning,
         cache_apart=cache_apart,
         reasoning_apart=thoughts is not None,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from tasks.logs.formats import (
     anthropic,
     azure,
     bedrock,
+    braintrust,
     canonical,
     cloudflare,
     data_flywheel,
@@ -25,9 +26,11 @@ from tasks.logs.formats import (
     envoy,
     gemini,
     gemini_batch,
+    helicone,
     jaeger,
     kong,
     langfuse,
+    langsmith,
     litellm,
     llama_cpp,
     logfire,
@@ -41,10 +44,12 @@ from tasks.logs.formats import (
     otel_spans,
     otel_traces,
     otlp,
+    phoenix,
     portkey,
     tensorzero,
     vertex,
     vllm,
+    weave,
     zipkin,
 )
 from tasks.logs.formats.vendors import cohere, interactions
@@ -57,12 +62,15 @@ from tests.tasks.logs.builders import call, clock
 from tests.tasks.logs.formats import test_anthropic as messages
 from tests.tasks.logs.formats import test_batches as batches
 from tests.tasks.logs.formats import test_bedrock as cloud
+from tests.tasks.logs.formats import test_braintrust as brain
 from tests.tasks.logs.formats import test_clouds as clouds
 from tests.tasks.logs.formats import test_datadog as dog
 from tests.tasks.logs.formats import test_gateways as gateways
 from tests.tasks.logs.formats import test_gemini as gemini_bodies
+from tests.tasks.logs.formats import test_helicone as helic
 from tests.tasks.logs.formats import test_jaeger as jaegers
 from tests.tasks.logs.formats import test_langfuse as traces
+from tests.tasks.logs.formats import test_langsmith as smith
 from tests.tasks.logs.formats import test_logfire as rows
 from tests.tasks.logs.formats import test_mlflow_traces as mlflow
 from tests.tasks.logs.formats import test_more_gateways as more
@@ -72,10 +80,19 @@ from tests.tasks.logs.formats import test_openai_responses as responses
 from tests.tasks.logs.formats import test_openinference as inference
 from tests.tasks.logs.formats import test_otel_traces as tables
 from tests.tasks.logs.formats import test_otlp as spans
+from tests.tasks.logs.formats import test_phoenix as phoenix_rows
 from tests.tasks.logs.formats import test_server_logs as servers
 from tests.tasks.logs.formats import test_span_shapes as shapes
 from tests.tasks.logs.formats import test_vendors as vendors
+from tests.tasks.logs.formats import test_weave as weave_calls
 from tests.tasks.logs.formats import test_zipkin as zipkins
+
+
+def apart(trace: str, *seeds: Any) -> list[Any]:
+    """Each in a trace of its own: what stands in several rows of one is put together."""
+    return [json.loads(json.dumps(seed).replace(f'"{trace}"', f'"{trace}{number}"'))
+            for number, seed in enumerate(seeds)]  # fmt: skip
+
 
 SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "anthropic": (anthropic, [
@@ -114,10 +131,23 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
         {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": "a"}}]}]),
     "jaeger": (jaeger, [jaegers.export(jaegers.agent(), jaegers.span()), jaegers.span()]),
     "kong": (kong, [gateways.KONG]),
-    "langfuse": (langfuse, [traces.export(
+    "langfuse": (langfuse, apart("t", traces.export(
         traces.observation("a"), traces.observation("b", parentObservationId="a"),
         traces.observation("c", "TOOL"), scores=[{"name": "x", "value": 1}],
-        corrections=[{"longStringValue": "y"}])]),
+        corrections=[{"longStringValue": "y"}]), traces.row(), traces.cells(traces.row()),
+        {"data": [traces.observation(), traces.row()], "meta": {}})),
+    "langsmith": (langsmith, apart("r1",
+        smith.run(), smith.root(child_runs=[smith.run()]), {"runs": [smith.run(), smith.root()]},
+        {"post": [smith.run(end_time=None)], "patch": [{"id": "r2", "trace_id": "r1", "end_time": 1,
+         "dotted_order": "20260102T030405000000Zr1", "outputs": {"choices": [{"message": {}}]}}]})),
+    "phoenix": (phoenix, apart("t",
+        phoenix_rows.FLAT, phoenix_rows.NESTED, phoenix_rows.AS_TEXT,
+        {"data": [phoenix_rows.OF_API]})),
+    "braintrust": (braintrust, apart(
+        "s1", brain.row(), {"events": [brain.row(), brain.root()]})),
+    "weave": (weave, apart("t", weave_calls.call(), {"calls": [weave_calls.call(), weave_calls.root(
+        summary={"weave": {"feedback": [{"feedback_type": "wandb.note.1", "payload": {}}]}})]})),
+    "helicone": (helicone, [helic.row(), {"data": [helic.row(response_body=None)]}]),
     "litellm": (litellm, [gateways.STANDARD, gateways.SPEND]),
     "logfire": (logfire, [rows.row(), rows.in_csv(rows.row()), rows.ROWS["columns"]]),
     "mlflow": (mlflow_traces, [mlflow.trace(
@@ -156,10 +186,12 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     ]),
     "zipkin": (zipkin, [zipkins.span()]),
 }  # fmt: skip
-#: an envelope without spans and a cassette without exchanges hold no record
+#: an envelope without spans and a cassette without exchanges hold no record; a row of a span that
+#: stands in another row too is part of that one
 _MAY_BE_EMPTY = (
     "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
-    "gemini", "data_flywheel", "cohere", "interactions", "azure", "jaeger", "datadog",
+    "gemini", "data_flywheel", "cohere", "interactions", "azure", "jaeger", "datadog", "langfuse",
+    "langsmith", "phoenix", "braintrust", "weave",
 )  # fmt: skip
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),
