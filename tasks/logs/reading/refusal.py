@@ -37,9 +37,9 @@ def by_content(name: str, value: Json) -> str | None:
     return by_keys.told(value)
 
 
-def of_document(value: Json) -> str:
-    """The same of a document that no format takes."""
-    return _of_values([value], one_a_line=False)
+def of_document(values: Sequence[Json]) -> str:
+    """The same of a document that no format takes, or of several one behind the other."""
+    return _of_values(values, one_a_line=False)
 
 
 def of_csv(columns: Sequence[str], wanted: Sequence[str] = ()) -> str:

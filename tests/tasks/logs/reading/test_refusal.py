@@ -20,7 +20,7 @@ def told(name: str, data: bytes) -> str:
         return early
     lines = [line for line in data.splitlines() if line.strip()][:50]
     try:
-        return refusal.of_document(json.loads(data))
+        return refusal.of_document([json.loads(data)])
     except ValueError:
         pass
     values: list[Any] = []
@@ -52,7 +52,7 @@ def test_what_is_quoted_of_a_file_stands_behind_the_first_colon():
     """So that a store that seals what it holds keeps the kind, and no word of the file."""
     quoted = [
         refusal.of_lines(b"", [b"secret words here"], []),
-        refusal.of_document({"secret": 1}),
+        refusal.of_document([{"secret": 1}]),
         refusal.of_csv(["secret", "more"]),
         refusal.of_parquet(["secret", "more"]),
         refusal.by_name("a.xml", b"<secret><a/></secret>") or "",
@@ -83,11 +83,11 @@ def test_no_kind_is_cut_by_an_apostrophe_or_a_quotation_mark():
      ({f"k{n}": n for n in range(20)}, "k7 and 12 more")],
 )  # fmt: skip
 def test_what_is_of_no_kind_is_told_by_its_keys(value, what):
-    assert what in refusal.of_document(value)
+    assert what in refusal.of_document([value])
 
 
 def test_keys_and_words_that_are_data_are_not_quoted():
-    said = refusal.of_document({"ann@example.com": 1, "4111111111111111": 2, "x" * 90: 3})
+    said = refusal.of_document([{"ann@example.com": 1, "4111111111111111": 2, "x" * 90: 3}])
     assert "ann" not in said
     assert "41111" not in said
     assert "x" * 41 not in said
@@ -135,6 +135,6 @@ def test_hostile_lines_are_told_in_no_time(hostile):
 @pytest.mark.parametrize("value", [5, None, [], {}, "text", [5], {"a": {}}])
 def test_any_value_under_any_key_is_told(value):
     keys = {key for kind in by_keys._KINDS for group in kind.needs for key in group}
-    assert refusal.of_document(dict.fromkeys(keys, value))
+    assert refusal.of_document([dict.fromkeys(keys, value)])
     for key in keys:
-        assert refusal.of_document({key: value, "type": value, "id": value})
+        assert refusal.of_document([{key: value, "type": value, "id": value}])
