@@ -29,12 +29,26 @@ def is_answer(value: Json) -> bool:
     items = value if isinstance(value, list) else [value]
     return bool(items) and all(
         isinstance(item, dict)
-        and (
-            isinstance(item.get("candidates"), list)
-            or "promptFeedback" in item
-            or "prompt_feedback" in item
-        )
+        and (_are_answers(item) or "promptFeedback" in item or "prompt_feedback" in item)
         for item in items
+    )
+
+
+def _are_answers(value: dict[str, Json]) -> bool:
+    """Candidates of an election have no content."""
+    candidates = value.get("candidates")
+    if not isinstance(candidates, list):
+        return False
+    if not candidates:
+        return "usageMetadata" in value or "usage_metadata" in value
+    return any(
+        isinstance(each, dict)
+        and (
+            isinstance(each.get("content"), dict)
+            or "finishReason" in each
+            or "finish_reason" in each
+        )
+        for each in candidates
     )
 
 
