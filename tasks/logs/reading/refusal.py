@@ -26,7 +26,7 @@ def reason(what: str) -> str:
 def by_name(name: str, head: bytes) -> str | None:
     """What the file is, where its name or its first bytes tell that it is no log."""
     bare = bare_name(name)
-    known = by_magic.told(head) or by_names.told(bare)
+    known = by_names.told(bare) or by_magic.told(head)
     if known is None and bare.endswith(_YAML) and not _has_line(head, b"interactions:"):
         return _of_yaml(head)
     return known

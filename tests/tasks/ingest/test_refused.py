@@ -126,3 +126,27 @@ def test_sessions_and_tools_of_the_new_calls_are_counted(tmp_path: Path):
     }  # fmt: skip
     again = write_lines(tmp_path / "b.jsonl", call(6), json.dumps(calls[0]).encode())
     assert "sessions" not in ingest(make_run(tmp_path, again, run_id="run-2")).notes
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_what_anthropic_and_bedrock_say_of_a_tool_that_failed_is_kept(tmp_path: Path, failed: bool):
+    block = {"type": "tool_result", "tool_use_id": "t", "content": "7", "is_error": failed}
+    asked = {"model": "claude", "max_tokens": 9, "messages": [{"role": "user", "content": [block]}]}
+    answer = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude",
+              "content": [{"type": "text", "text": "so"}], "stop_reason": "end_turn"}  # fmt: skip
+    result = {"toolResult": {"toolUseId": "t", "content": [{"text": "7"}],
+                             "status": "error" if failed else "success"}}  # fmt: skip
+    converse = {
+        "schemaType": "ModelInvocationLog", "operation": "Converse", "modelId": "m",
+        "requestId": "b1", "timestamp": "2026-11-01T10:00:00Z",
+        "input": {"inputBodyJson": {"messages": [{"role": "user", "content": [result]}]}},
+        "output": {"outputBodyJson": {"output": {"message": {
+            "role": "assistant", "content": [{"text": "so"}]}}, "stopReason": "end_turn"}},
+    }  # fmt: skip
+    write_lines(tmp_path / "a.jsonl", {"request": asked, "response": answer})
+    write_lines(tmp_path / "b.jsonl", converse)
+    run = make_run(tmp_path, tmp_path)
+    told = ingest(run).notes["sessions"]
+    assert (told["num_tool_results"], told["num_tool_errors"]) == (2, 2 * failed)
+    (kept, also) = query(run, "SELECT messages->-1->>'is_error' FROM landing")
+    assert kept == also == ("true" if failed else None,)
