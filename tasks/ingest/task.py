@@ -133,6 +133,11 @@ def _receipt(
     num_without, without = readings.without_calls(store, run.run_id, formats.UNKNOWN, MAX_TOLD)
     if num_without:
         notes["without_calls"] = {"num": num_without, "files": without}
+    num_with_keys, keys = readings.unread_keys(store, run.run_id, MAX_TOLD)
+    if keys:
+        notes["unread_keys"] = keys
+    if num_with_keys > len(keys):
+        notes["num_files_with_unread_keys"] = num_with_keys
     if talks := sessions.sessions_of(store, run.run_id):
         notes["sessions"] = talks.to_json()
     if changed := readings.changed_files(store, run.run_id):

@@ -10,7 +10,6 @@ from typing import Any
 from tasks.model.receipt import Receipt
 
 _MAX_KEYS = 8
-_MAX_FILES = 20
 _UNREAD_SQL = "flywheel sql \"select source, error from dead_letters where format = 'unknown'\""
 
 
@@ -44,10 +43,11 @@ def without_calls(receipt: Receipt) -> str:
 def unread_keys(receipt: Receipt) -> tuple[str, ...]:
     """Of each file the keys that mean nothing to us, the most frequent first."""
     by_file: dict[str, dict[str, int]] = receipt.notes.get("unread_keys", {})
-    names, more = _short(by_file), len(by_file) - _MAX_FILES
+    names = _short(by_file)
+    more = receipt.notes.get("num_files_with_unread_keys", len(by_file)) - len(by_file)
     return (
-        *(_keys_of(names[path], keys) for path, keys in list(by_file.items())[:_MAX_FILES]),
-        *([f"and of {more:,} more files"] if more > 0 else ()),
+        *(_keys_of(names[path], keys) for path, keys in by_file.items()),
+        *([f"and of {more:,} more files"] if more else ()),
     )
 
 

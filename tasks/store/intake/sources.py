@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -194,6 +195,17 @@ def without_calls(
         [run_id, unknown, max_files],
     )
     return (rows[0][0] if rows else 0), {path: name for _, path, name in rows}
+
+
+def unread_keys(store: Store, run_id: str, max_files: int) -> tuple[int, dict[str, dict[str, int]]]:
+    """In how many files of this run there are keys that mean nothing to us; of the first of them
+    the keys, with how many records have each."""
+    rows = store.rows(
+        "SELECT count(*) OVER (), path, arg_max(unread_keys, read_at) FROM sources "
+        "WHERE run_id = ? AND unread_keys IS NOT NULL GROUP BY path ORDER BY path LIMIT ?",
+        [run_id, max_files],
+    )
+    return (rows[0][0] if rows else 0), {path: json.loads(keys) for _, path, keys in rows}
 
 
 def num_formats(store: Store) -> int:

@@ -150,3 +150,15 @@ def test_what_anthropic_and_bedrock_say_of_a_tool_that_failed_is_kept(tmp_path: 
     assert (told["num_tool_results"], told["num_tool_errors"]) == (2, 2 * failed)
     (kept, also) = query(run, "SELECT messages->-1->>'is_error' FROM landing")
     assert kept == also == ("true" if failed else None,)
+
+
+def test_keys_of_our_own_records_that_mean_nothing_are_counted_file_by_file(tmp_path: Path):
+    odd = write_lines(tmp_path / "a.jsonl", call(1, foo=1), call(2, foo=2, bar=3), call(3))
+    write_lines(tmp_path / "b.jsonl", call(4))
+    assert ingest(make_run(tmp_path, tmp_path)).notes["unread_keys"] == {
+        str(odd): {"foo": 2, "bar": 1}
+    }
+    for number in range(25):
+        write_lines(tmp_path / f"c{number}.jsonl", call(100 + number, foo=1))
+    notes = ingest(make_run(tmp_path, tmp_path, run_id="run-2")).notes
+    assert (len(notes["unread_keys"]), notes["num_files_with_unread_keys"]) == (20, 25)
