@@ -44,14 +44,14 @@ def of_document(values: Sequence[Json]) -> str:
 
 def of_csv(columns: Sequence[str], wanted: Sequence[str] = ()) -> str:
     """`wanted`: the columns that [ingest.columns] names."""
-    what = looks.of_columns("a CSV table", columns)
+    what = _of_table("a CSV table", columns)
     if wanted:
         return f"{what}; [ingest.columns] asks for {looks.names(wanted)}"
     return f"{what}; where they are those of calls, [ingest.columns] says what each means"
 
 
 def of_parquet(columns: Sequence[str]) -> str:
-    return by_keys.told(dict.fromkeys(columns)) or looks.of_columns("a Parquet table", columns)
+    return _of_table("a Parquet table", columns)
 
 
 def of_long_line(num_bytes: int, max_bytes: int) -> str:
@@ -79,6 +79,14 @@ def of_broken(lines: Sequence[bytes], error: str) -> str:
     """A file that begins like a document and is none. `error`: what the parser says."""
     known = by_lines.told([line.decode("utf-8", "replace") for line in lines])
     return known or f"which begins like a document and is none: {error}"
+
+
+def _of_table(kind: str, columns: Sequence[str]) -> str:
+    known = by_keys.told(dict.fromkeys(columns))
+    if known is None:
+        return looks.of_columns(kind, columns)
+    told = f"{kind}, {known}"
+    return told if ":" in known else f"{told}: the columns {looks.names(columns)}"
 
 
 def _of_values(values: Sequence[Json], *, one_a_line: bool) -> str:

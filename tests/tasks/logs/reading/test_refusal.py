@@ -103,6 +103,13 @@ def test_a_table_without_a_heading_is_told_by_its_width():
     assert "asks for T, U" in refusal.of_csv(["a", "b"], ["T", "U"])
 
 
+def test_a_table_of_a_known_kind_is_called_by_it():
+    assert refusal.of_parquet(["metric", "value", "time"]) == (
+        "a Parquet table, metrics: the columns metric, value, time"
+    )
+    assert "flywheel suite import" in refusal.of_csv(["question", "choices", "answer"])
+
+
 def test_a_long_line_is_told_with_the_limit():
     assert refusal.of_long_line(20_971_520, 8_388_608) == (
         "which begins with a line of 20,971,520 bytes; a line may have 8,388,608 "
