@@ -32,13 +32,8 @@ def by_name(name: str, head: bytes) -> str | None:
     return known
 
 
-def by_content(name: str, value: Json) -> str | None:
-    """What a parsed document is, or the value of a line, where it says so itself."""
-    return by_keys.told(value)
-
-
 def of_document(values: Sequence[Json]) -> str:
-    """The same of a document that no format takes, or of several one behind the other."""
+    """What a document is that no format takes, or several of them one behind the other."""
     return _of_values(values, one_a_line=False)
 
 
@@ -76,9 +71,9 @@ def of_lines(head: bytes, lines: Sequence[bytes], values: Sequence[Json]) -> str
 
 
 def of_broken(lines: Sequence[bytes], error: str) -> str:
-    """A file that begins like a document and is none. `error`: what the parser says."""
+    """A file that begins like a document. `error`: why it is none."""
     known = by_lines.told([line.decode("utf-8", "replace") for line in lines])
-    return known or f"which begins like a document and is none: {error}"
+    return known or f"which begins like a document and cannot be read as one: {error}"
 
 
 def _of_table(kind: str, columns: Sequence[str]) -> str:
