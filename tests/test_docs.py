@@ -88,6 +88,7 @@ SHOWN = {
     "flows/ ": "a tree of folders",
     "message,mood": "a table to import (TYPED_ELSEWHERE)",
     "caution: suite route": "what check says",
+    "not read ": "what ingest says of files of others",
     "worse: the challenger loses": "reasons of a verdict",
     "suites.": "what check says of a suite",
 }
