@@ -17,7 +17,6 @@ from flows.terminal import (
     say,
 )
 from flows.turn import Outcome
-from tasks.model.comparison import Interval
 from tasks.model.guardrail import GuardrailResult
 from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
@@ -30,13 +29,6 @@ from tasks.report.standings import standings, suites_of
 from tasks.run import utc_now
 from tasks.settings import Settings
 
-VERDICTS = {
-    "better": "BETTER: the challenger may ship",
-    "no_worse": "NO WORSE: the challenger may ship",
-    "worse": "WORSE: the challenger must not ship",
-    "cannot_tell": "CANNOT TELL: not a pass",
-    "blocked": "BLOCKED: the challenger fails what must pass",
-}
 _COLOURS = {
     "better": "green", "no_worse": "green", "worse": "red", "cannot_tell": "yellow",
     "blocked": "red",
@@ -74,7 +66,7 @@ def release_table(outcome: Outcome) -> Table:
 
 def verdict_line(outcome: Outcome) -> str:
     """Of several challengers, which one is meant."""
-    text = VERDICTS.get(outcome.verdict or "", "No verdict")
+    text = wording.VERDICTS.get(outcome.verdict or "", "No verdict")
     if len(outcome.verdicts) < 2:
         return text
     (leader, *_) = outcome.verdicts
@@ -89,8 +81,8 @@ def suite_table(suites: Sequence[SuiteResult]) -> Table:
             suite.rule.name + ("" if suite.rule.is_gating else " (report only)"),
             suite.rule.metric,
             str(suite.num_samples),
-            *(with_interval(score.mean, score.interval) for score in suite.releases.values()),
-            with_interval(suite.difference, suite.interval, signed=True),
+            *(wording.with_interval(score.mean, score.interval) for score in suite.releases.values()),
+            wording.with_interval(suite.difference, suite.interval, signed=True),
             wording.margin(suite.rule.margin),
             suite.verdict,
         )
@@ -433,8 +425,3 @@ def noise_markdown(receipt: Receipt) -> str:
     told = [markdown_text(text) for text in (receipt.notes["headline"], *receipt.notes["cautions"])]
     head = f"## Noise floor of {markdown_text(receipt.notes['release'])}"
     return "\n\n".join([head, *told, markdown_table(noise_table(receipt))])
-
-
-def with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
-    text = wording.points(value) if signed else wording.percent(value)
-    return text if ends is None else f"{text} [{wording.interval(ends, signed=signed)}]"

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from flows.summary import VERDICTS, with_interval
 from flows.terminal import Table, console, print_json, print_pairs, print_table
 from tasks.errors import UsageError
 from tasks.model.alias import Alias
@@ -51,7 +50,7 @@ def _print(history: History, aliases: Aliases, settings: Settings, now: datetime
             (
                 line.name,
                 wording.label(line.result.verdict),
-                with_interval(line.result.difference, line.result.interval, signed=True),
+                wording.with_interval(line.result.difference, line.result.interval, signed=True),
                 "–" if line.result.standing is None
                 else wording.interval(line.result.standing.interval, signed=True),
                 f"{line.num_looks:,}",
@@ -74,7 +73,7 @@ def _facts(
     if last is None or last.decided_at is None:
         facts.append(("last verdict", "none among them"))
     else:
-        told = f"{last.challenger} against {last.champion}, {VERDICTS[str(last.verdict)]}"
+        told = f"{last.challenger} against {last.champion}, {wording.VERDICTS[str(last.verdict)]}"
         facts.append(("last verdict", f"{told}, {index.age(last.decided_at, now)}"))
         facts += [("because", reason) for reason in last.reasons[:2]]
     if history.runs and history.runs[-1].error:

@@ -50,6 +50,15 @@ OUTCOME_NAMES: Mapping[str, str] = {
     "reworded": "wording only",
 }
 
+#: verdict → what a terminal says of it
+VERDICTS: Mapping[str, str] = {
+    "better": "BETTER: the challenger may ship",
+    "no_worse": "NO WORSE: the challenger may ship",
+    "worse": "WORSE: the challenger must not ship",
+    "cannot_tell": "CANNOT TELL: not a pass",
+    "blocked": "BLOCKED: the challenger fails what must pass",
+}
+
 
 def headline(turn: Turn) -> tuple[str, str]:
     """What was found, and what follows from it."""
@@ -133,6 +142,12 @@ def interval(ends: Interval | None, *, signed: bool = False) -> str:
     if signed:
         return f"{points(ends.low)} to {points(ends.high)}"
     return f"{100 * ends.low:.1f} to {100 * ends.high:.1f}"
+
+
+def with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
+    """A share in per cent or points, and the ends of its interval."""
+    text = points(value) if signed else percent(value)
+    return text if ends is None else f"{text} [{interval(ends, signed=signed)}]"
 
 
 def count(value: int | None) -> str:
