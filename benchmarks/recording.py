@@ -6,10 +6,10 @@
                                                             measures at once
 
 Many: a real turn of 60 samples is recorded; its rows are then set down again as the nights after it
-(every night a set of its own, a new challenger every twenty), and each is recorded in full:
-receipt, report, index, MLflow. Then nights are recorded in turns by a copy that has one run and by
-the one that has them all, in one process, so that both are as warm. `flywheel status` is a process
-of its own, from the start of Python to its end.
+(every night a set of its own, a new challenger every twenty), and each is recorded, but for its
+pages, which no later night reads. Then nights are recorded in full, in turns by a copy that has one
+run and by the one that has them all, in one process, so that both are as warm. `flywheel status` is
+a process of its own, from the start of Python to its end.
 
 Large: `flywheel run` of two releases by a tiny model, 5 suites, 20 slices; the stage as the command
 tells it, with the import of MLflow in it.
@@ -41,9 +41,12 @@ import duckdb
 from benchmarks.processes import ROOT, environment_for
 from benchmarks.results import FOLDER, header
 from tasks.model.run import RunRequest
+from tasks.model.turn import Turn
 from tasks.record import task as recording
+from tasks.record.pages import REPORT
 from tasks.run import Run
 from tasks.settings import read_settings
+from tasks.tracking.publish import Links, Pages
 from tests.flows.application import call_record
 from tests.tiny_model import write_tiny_model
 
@@ -226,12 +229,21 @@ def prepare_many(folder: Path, num_samples: int, num_runs: int) -> None:
         turned(few)
     if not many.exists():
         shutil.copytree(few, many)
-    # the page of all runs is of the newest, and as long whoever wrote it before
-    with patch.object(recording, "write_index", lambda settings: None):
+    # nobody reads the pages of the nights between, and the page of all runs is written anew
+    with (
+        patch.object(recording, "write_index", lambda settings: None),
+        patch.object(recording, "draw_pages", _no_pages),
+    ):
         for number in range(_num_runs(many), num_runs):
             seconds = record_night(many, add_night(many))
             if number % 50 == 0:
-                print(f"{number:,} runs, the last in {seconds:.2f} s without index", flush=True)
+                print(f"{number:,} runs, the last in {seconds:.2f} s without pages", flush=True)
+
+
+def _no_pages(turn: Turn, folder: Path, links: Links, receipt_file: Path) -> Pages:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / REPORT).touch()
+    return Pages("", ())
 
 
 def _num_runs(folder: Path) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from tasks.model.canonical import writable
+from tasks.model.canonical import parsed
 from tasks.model.history import History, Intake, PastRun, PastSet
 from tasks.model.run import RunRequest
 from tasks.model.verdict import SuiteResult
@@ -59,8 +59,8 @@ def _past_run(row: Sequence[Any], intake: Intake | None, spent: Mapping[str, flo
         pair=(champion, challenger),
         verdict=verdict,
         decided_at=decided_at,
-        reasons=tuple(writable(json.loads(reasons or "[]"))),
-        suites=tuple(map(SuiteResult.from_json, writable(json.loads(suites or "[]")))),
+        reasons=tuple(parsed(reasons or "[]")),
+        suites=tuple(map(SuiteResult.from_json, parsed(suites or "[]"))),
         eval_set_digest=eval_set,
         num_samples=num_samples,
         intake=intake,
@@ -86,7 +86,7 @@ def _intake(stages: Mapping[str, Sequence[Any]]) -> Intake:
         num_new=num_new,
         num_dead=num_dead,
         num_quarantined=num_held,
-        reasons=writable(json.loads(reasons or "{}")),
+        reasons=parsed(reasons or "{}"),
         drifted=tuple(json.loads(column) for column in drifted or ()),
     )
 
