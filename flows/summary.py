@@ -81,7 +81,10 @@ def suite_table(suites: Sequence[SuiteResult]) -> Table:
             suite.rule.name + ("" if suite.rule.is_gating else " (report only)"),
             suite.rule.metric,
             str(suite.num_samples),
-            *(wording.with_interval(score.mean, score.interval) for score in suite.releases.values()),
+            *(
+                wording.with_interval(score.mean, score.interval)
+                for score in suite.releases.values()
+            ),
             wording.with_interval(suite.difference, suite.interval, signed=True),
             wording.margin(suite.rule.margin),
             suite.verdict,

@@ -74,7 +74,7 @@ def _facts(
         facts.append(("last verdict", "none among them"))
     else:
         told = f"{last.challenger} against {last.champion}, {wording.VERDICTS[str(last.verdict)]}"
-        facts.append(("last verdict", f"{told}, {index.age(last.decided_at, now)}"))
+        facts.append(("last verdict", f"{told}, {wording.since(last.decided_at, now)}"))
         facts += [("because", reason) for reason in last.reasons[:2]]
     if history.runs and history.runs[-1].error:
         facts.append(("last run failed", history.runs[-1].error))
@@ -90,7 +90,7 @@ def _facts(
             (
                 "eval set",
                 f"{made.num_samples:,} samples, {made.digest[:12]}, made "
-                f"{index.age(made.created_at, now)}, decided {made.num_decisions:,} "
+                f"{wording.since(made.created_at, now)}, decided {made.num_decisions:,} "
                 f"run{'' if made.num_decisions == 1 else 's'}",
             )
         )
@@ -101,7 +101,7 @@ def _facts(
 
 def _pointed_at(alias: Alias, now: datetime) -> str:
     by = "" if alias.run_id is None else f" on run {alias.run_id}"
-    return f"{alias.release} ({alias.digest[:12]}), since {index.age(alias.since, now)}{by}"
+    return f"{alias.release} ({alias.digest[:12]}), since {wording.since(alias.since, now)}{by}"
 
 
 def _how_far(history: History, ending: Due) -> str:

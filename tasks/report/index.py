@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from tasks.model.audit import AuditRow
 from tasks.model.history import History, PastRun, same_pair_at_end
@@ -61,16 +60,6 @@ def spark(values: list[float | None]) -> str:
         " " if value is None else _BLOCKS[round(7 * (value - low) / span) if span else 3]
         for value in values
     )
-
-
-def age(moment: datetime, now: datetime) -> str:
-    """Whole hours or days from then to now."""
-    hours = max(0, int((now - moment).total_seconds() // 3600))
-    if hours < 1:
-        return "less than an hour ago"
-    if hours < 48:
-        return f"{hours} hour{'' if hours == 1 else 's'} ago"
-    return f"{hours // 24} days ago"
 
 
 def outcome_of(run: PastRun) -> str:

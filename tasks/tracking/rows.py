@@ -1,9 +1,10 @@
 """Per-row results for MLflow's side-by-side evaluation view: one trace a row and release.
 
 `mlflow.genai.evaluate` costs 100 ms a row and runs scorers of its own; ours are scored already, so
-the traces are written directly (7 ms). Two traces stand side by side when their inputs are the
-same JSON: hence the sample id among the inputs. The tracing client is internal to MLflow, so it is
-used here alone. Imports mlflow: import this module late.
+the traces are written directly (7 ms, and 3 ms where a hundred share a transaction). Two traces
+stand side by side when their inputs are the same JSON: hence the sample id among the inputs. The
+tracing client is internal to MLflow, so it is used here alone. Imports mlflow: import this module
+late.
 """
 
 from __future__ import annotations

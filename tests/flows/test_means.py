@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from tests.conftest import REPOSITORY
 from tests.flows.application import Application, call_record, make_application
 from tests.mlflow_home import home_with_mlflow
 
@@ -28,6 +30,7 @@ samples = "suites/short.jsonl"
 scorer = {_SHORT}
 """
 _PAGE = 100
+pytestmark = pytest.mark.slow
 
 
 def _lines(path: Path, items: list[dict[str, Any]]) -> None:
@@ -138,6 +141,28 @@ def test_averages_and_paired_differences_are_those_of_the_verdict(
     assert likely.score_champion.nunique() > 3
     assert set(short.score_champion) | set(short.score_challenger) >= {0.0, 1.0}
     assert pairs.weight.nunique() > 1
+
+
+def test_the_recipe_of_the_page_comes_to_the_same(told: tuple[Application, Any]):
+    made, verdict = told
+    page = (REPOSITORY / "docs" / "lineage.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    recipe: dict[str, Any] = {}
+    exec(compile(block, "docs/lineage.md", "exec"), recipe)
+    client = MlflowClient(tracking_uri=f"sqlite:///{made.home}/mlflow.db")
+    parent = client.get_run(verdict["mlflow_run_id"])
+    runs = client.search_runs(
+        [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    )
+    rows = {
+        run.data.tags["flywheel.role"]: recipe["rows"](
+            client, parent.info.experiment_id, run.info.run_id
+        )
+        for run in runs
+    }
+    for suite in verdict["suites"]:
+        difference = recipe["difference"](rows["champion"], rows["challenger"], suite["suite"])
+        assert difference == pytest.approx(suite["difference"], abs=1e-12)
 
 
 def test_the_metrics_of_the_runs_say_the_same(told: tuple[Application, Any], pairs: pd.DataFrame):
