@@ -6,10 +6,11 @@
                                                             measures at once
 
 Many: a real turn of 60 samples is recorded; its rows are then set down again as the nights after it
-(every night a set of its own, a new challenger every twenty), and each is recorded, but for its
-pages, which no later night reads. Then nights are recorded in full, in turns by a copy that has one
-run and by the one that has them all, in one process, so that both are as warm. `flywheel status` is
-a process of its own, from the start of Python to its end.
+(every night a set of its own, a new challenger every twenty). Sixty-five are recorded, but for
+their pages, which no later night reads; the others are made of those by copying rows, in our store
+and in MLflow's database, until there are so many or more. Then nights are recorded in full, in
+turns by a copy that has one run and by the one that has them all, in one process, so that both are
+as warm. `flywheel status` is a process of its own, from the start of Python to its end.
 
 Large: `flywheel run` of two releases by a tiny model, 5 suites, 20 slices; the stage as the command
 tells it, with the import of MLflow in it.
@@ -21,12 +22,13 @@ import argparse
 import hashlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -53,6 +55,7 @@ from tests.tiny_model import write_tiny_model
 THREADS = 2
 _FIRST_NIGHT = datetime(2027, 1, 1, 2)  # noqa: DTZ001 - the store keeps UTC without a zone
 _NIGHTS_A_CHALLENGER = 20
+_MAX_RECORDED = 65
 _LANGUAGES = ("en", "de", "fr", "it")
 _SUITES = ("account", "billing", "delivery", "network", "printer")
 _SETTINGS = """
@@ -148,7 +151,7 @@ def _again(
     )
 
 
-def add_night(folder: Path) -> str:
+def add_night(folder: Path, *, is_recorded: bool = False) -> str:
     """The first run once more, as the night after all others; its id."""
     with _connected(folder) as connection:
         ((first, number),) = connection.execute("SELECT min(run_id), count(*) FROM runs").fetchall()
@@ -180,7 +183,10 @@ def add_night(folder: Path) -> str:
             "evidence_looks": {"run_id": run_id},
         }.items():  # fmt: skip
             _again(connection, table, "run_id = $first", changes, first=first)
-        connection.execute("DELETE FROM run_stages WHERE run_id = ? AND stage = 'record'", [run_id])
+        if not is_recorded:
+            connection.execute(
+                "DELETE FROM run_stages WHERE run_id = ? AND stage = 'record'", [run_id]
+            )
     return run_id
 
 
@@ -222,7 +228,7 @@ def record_night(folder: Path, run_id: str) -> float:
 
 
 def prepare_many(folder: Path, num_samples: int, num_runs: int) -> None:
-    """`few` with one recorded run, `many` with so many; what is there already is kept."""
+    """`few` with one recorded run, `many` with as many or more; what is there already is kept."""
     few, many = folder / "few", folder / "many"
     if not few.exists():
         write_application(few, num_samples)
@@ -234,10 +240,50 @@ def prepare_many(folder: Path, num_samples: int, num_runs: int) -> None:
         patch.object(recording, "write_index", lambda settings: None),
         patch.object(recording, "draw_pages", _no_pages),
     ):
-        for number in range(_num_runs(many), num_runs):
+        for number in range(_num_runs(many), min(num_runs, _MAX_RECORDED)):
             seconds = record_night(many, add_night(many))
             if number % 50 == 0:
                 print(f"{number:,} runs, the last in {seconds:.2f} s without pages", flush=True)
+    while (num := _num_runs(many)) < num_runs:
+        double(many / ".flywheel" / "mlflow.db")
+        for _ in range(num):
+            run_id = add_night(many, is_recorded=True)
+            page = many / ".flywheel" / "reports" / run_id / REPORT
+            page.parent.mkdir()
+            page.touch()
+        print(f"{_num_runs(many):,} runs, by doubling", flush=True)
+
+
+#: of MLflow's tables, what names a run, a trace or a row of it
+_IDS = {
+    "runs": ("run_uuid",), "latest_metrics": ("run_uuid",), "metrics": ("run_uuid",),
+    "params": ("run_uuid",), "tags": ("run_uuid",), "inputs": ("input_uuid", "destination_id"),
+    "input_tags": ("input_uuid",), "logged_model_metrics": ("run_id",),
+    "trace_info": ("request_id",), "trace_tags": ("request_id",),
+    "trace_request_metadata": ("request_id",), "spans": ("trace_id",),
+    "assessments": ("assessment_id", "trace_id", "run_id"),
+    "entity_associations": ("association_id", "source_id", "destination_id"),
+}  # fmt: skip
+
+
+def double(database: Path) -> None:
+    """Every run with its rows once more. The n-th time the n-th last letter of an id becomes an x,
+    which no id has, so that no two are the same."""
+    with closing(sqlite3.connect(database)) as connection, connection:
+        marks = [row[0].count("x") for row in connection.execute("SELECT run_uuid FROM runs")]
+        place = max(marks)
+
+        def moved(name: str | None) -> str | None:
+            if name is None:
+                return None
+            end = len(name) - place
+            return f"{name[: end - 1]}x{name[end:]}"
+
+        connection.create_function("moved", 1, moved, deterministic=True)
+        for table, ids in _IDS.items():
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            told = ", ".join(f"moved({name})" if name in ids else f'"{name}"' for name in columns)
+            connection.execute(f"INSERT INTO {table} SELECT {told} FROM {table}")
 
 
 def _no_pages(turn: Turn, folder: Path, links: Links, receipt_file: Path) -> Pages:
