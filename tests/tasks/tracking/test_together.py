@@ -83,13 +83,17 @@ def test_a_hundred_rows_are_a_few_transactions_of_mlflow(tmp_path: Path):
     run: Run = make_run(home_with_mlflow(tmp_path))
     fill(run, num_samples=24)
     commits: list[Any] = []
+
+    def count(connection: Any) -> None:
+        commits.append(connection)
+
     with open_session(run.settings) as session:
         engine = session.tracing.store.engine
-    sqlalchemy.event.listen(engine, "commit", commits.append)
+    sqlalchemy.event.listen(engine, "commit", count)
     try:
         record(run)
     finally:
-        sqlalchemy.event.remove(engine, "commit", commits.append)
+        sqlalchemy.event.remove(engine, "commit", count)
     with closing(engine.raw_connection()) as connection:
         assert connection.execute("SELECT count(*) FROM spans").fetchone() == (48,)
     assert len(commits) < 150, "with a session for each row there are twice as many"
