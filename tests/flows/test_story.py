@@ -328,9 +328,13 @@ def test_an_mlflow_client_finds_the_same_chain(story: Story, chain: Chain):
     for alias, name, digest in story.sql("SELECT alias, release, release_digest FROM aliases"):
         version = mlflow.get_model_version_by_alias("flywheel-release", alias)
         assert version.tags["flywheel.release_digest"] == digest, name
-    receipt = story.application.home / "receipts" / f"{chain.run}.receipt.json"
-    digest = hashlib.sha256(receipt.read_bytes()).hexdigest()
-    assert parent.data.tags["flywheel.receipt"] == f"sha256:{digest}"
+    # as it was recorded: that ann was forgotten since is a line more in the one that is there now
+    receipts = story.application.home / "receipts"
+    digests = {
+        f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+        for file in receipts.rglob(f"{chain.run}.receipt*.json")
+    }
+    assert parent.data.tags["flywheel.receipt"] in digests
 
 
 def test_who_was_forgotten_is_nowhere_on_the_way(story: Story, chain: Chain):
