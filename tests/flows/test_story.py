@@ -328,13 +328,15 @@ def test_an_mlflow_client_finds_the_same_chain(story: Story, chain: Chain):
     for alias, name, digest in story.sql("SELECT alias, release, release_digest FROM aliases"):
         version = mlflow.get_model_version_by_alias("flywheel-release", alias)
         assert version.tags["flywheel.release_digest"] == digest, name
-    # as it was recorded: that ann was forgotten since is a line more in the one that is there now
-    receipts = story.application.home / "receipts"
-    digests = {
-        f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
-        for file in receipts.rglob(f"{chain.run}.receipt*.json")
-    }
-    assert parent.data.tags["flywheel.receipt"] in digests
+
+
+@pytest.mark.xfail(strict=True, reason="forget signs the receipt anew, and MLflow's tag stays old")
+def test_mlflow_names_the_receipt_that_is_there(story: Story, chain: Chain):
+    mlflow = MlflowClient(tracking_uri=f"sqlite:///{story.application.home}/mlflow.db")
+    parent = mlflow.get_run(story.said[_NIGHTS[-1]].json["mlflow_run_id"])
+    receipt = story.application.home / "receipts" / f"{chain.run}.receipt.json"
+    digest = hashlib.sha256(receipt.read_bytes()).hexdigest()
+    assert parent.data.tags["flywheel.receipt"] == f"sha256:{digest}"
 
 
 def test_who_was_forgotten_is_nowhere_on_the_way(story: Story, chain: Chain):
