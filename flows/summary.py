@@ -19,7 +19,6 @@ from flows.terminal import (
     say,
 )
 from flows.turn import Outcome
-from tasks.model.comparison import Interval
 from tasks.model.guardrail import GuardrailResult
 from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
@@ -94,8 +93,11 @@ def suite_table(suites: Sequence[SuiteResult]) -> Table:
             suite.rule.name + ("" if suite.rule.is_gating else " (report only)"),
             suite.rule.metric,
             str(suite.num_samples),
-            *(with_interval(score.mean, score.interval) for score in suite.releases.values()),
-            with_interval(suite.difference, suite.interval, signed=True),
+            *(
+                wording.with_interval(score.mean, score.interval)
+                for score in suite.releases.values()
+            ),
+            wording.with_interval(suite.difference, suite.interval, signed=True),
             wording.margin(suite.rule.margin),
             suite.verdict,
         )
@@ -465,8 +467,3 @@ def noise_markdown(receipt: Receipt) -> str:
     told = [markdown_text(text) for text in (receipt.notes["headline"], *receipt.notes["cautions"])]
     head = f"## Noise floor of {markdown_text(receipt.notes['release'])}"
     return "\n\n".join([head, *told, markdown_table(noise_table(receipt))])
-
-
-def with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
-    text = wording.points(value) if signed else wording.percent(value)
-    return text if ends is None else f"{text} [{wording.interval(ends, signed=signed)}]"
