@@ -102,7 +102,7 @@ class TextFormat(_Named, Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        openinference, mlflow_traces, otel_spans, otlp, phoenix, jaeger, zipkin, logfire,
+        phoenix, openinference, mlflow_traces, otel_spans, otlp, jaeger, zipkin, logfire,
         otel_traces, datadog, openai_agents, langfuse, langsmith, braintrust, weave, helicone,
         litellm, bedrock, envoy, kong, tensorzero, vertex, gemini_batch, azure, cloudflare,
         openrouter, portkey, openai_batch, data_flywheel, anthropic, gemini, interactions, cohere,

@@ -131,11 +131,15 @@ def decode(value: Json) -> Json:
     if isinstance(value, dict) and value and set(value) <= {"string", "encoding", "base64_string"}:
         value = value.get("string")
     value = nested(value)
-    if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+    if isinstance(value, list) and value and all(_is_of_stream(line) for line in value):
         value = "\n".join(value)
     if isinstance(value, str) and _STREAM.match(value) and "data:" in value:
         return _event_stream(value)
     return value
+
+
+def _is_of_stream(line: Json) -> bool:
+    return isinstance(line, str) and _STREAM.match(line) is not None
 
 
 def an_object(value: Json) -> dict[str, Json]:

@@ -15,7 +15,10 @@ from tasks.logs.shapes.answers import CUT_OFF
 from tasks.logs.shapes.json_text import dump, parse
 from tasks.logs.shapes.rows import Row
 
-_SPANS = ("otlp", "openinference", "mlflow", "langfuse")
+_SPANS = (
+    "otlp", "otel_spans", "otel_traces", "jaeger", "zipkin", "logfire", "datadog", "openai_agents",
+    "openinference", "phoenix", "mlflow", "langfuse",
+)  # fmt: skip
 _COUNTS = ("input_tokens", "output_tokens")
 _TEXTS = ("messages", "response")
 MAX_APART = timedelta(hours=1)
