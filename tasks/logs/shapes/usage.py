@@ -112,11 +112,11 @@ def _slots(**names: tuple[str, ...]) -> dict[str, tuple[str, int]]:
 
 
 _SLOTS = _slots(
-    input=_INPUT, output=_OUTPUT, total=_TOTAL, cached=_READ, tools=_TOOLS, thoughts=_THOUGHTS,
-    reasoning=_REASONING, written=_WRITTEN, inputs=_INPUT_DETAILS, outputs=_OUTPUT_DETAILS,
+    input_tokens=_INPUT, output_tokens=_OUTPUT, total_tokens=_TOTAL, cached_tokens=_READ, tools=_TOOLS, thoughts=_THOUGHTS,
+    reasoning_tokens=_REASONING, cache_written_tokens=_WRITTEN, inputs=_INPUT_DETAILS, outputs=_OUTPUT_DETAILS,
 )  # fmt: skip
-_OF_INPUT = _slots(cached=(*_READ, "cache_read"))
-_OF_OUTPUT = _slots(reasoning=(*_REASONING, "reasoning"))
+_OF_INPUT = _slots(cached_tokens=(*_READ, "cache_read"))
+_OF_OUTPUT = _slots(reasoning_tokens=(*_REASONING, "reasoning"))
 
 
 def cost(usage: Json) -> float | None:
@@ -140,20 +140,20 @@ def counted(
 def _reported(usage: dict[str, Json], cache_apart: bool) -> Reported:
     said = _named(usage, _SLOTS)
     inputs, outputs = said.get("inputs"), said.get("outputs")
-    cached, reasoning = _count(said, "cached"), _count(said, "thoughts")
+    cached, reasoning = _count(said, "cached_tokens"), _count(said, "thoughts")
     has_thoughts = reasoning is not None
     if cached is None and isinstance(inputs, dict):
-        cached = _count(_named(inputs, _OF_INPUT), "cached")
+        cached = _count(_named(inputs, _OF_INPUT), "cached_tokens")
     if reasoning is None:
-        reasoning = _count(said, "reasoning")
+        reasoning = _count(said, "reasoning_tokens")
     if reasoning is None and isinstance(outputs, dict):
-        reasoning = _count(_named(outputs, _OF_OUTPUT), "reasoning")
+        reasoning = _count(_named(outputs, _OF_OUTPUT), "reasoning_tokens")
     return Reported(
-        input=_sum(_count(said, "input"), _count(said, "tools")),
-        output=_count(said, "output"),
-        total=_count(said, "total"),
+        input=_sum(_count(said, "input_tokens"), _count(said, "tools")),
+        output=_count(said, "output_tokens"),
+        total=_count(said, "total_tokens"),
         cached=cached,
-        cache_written=_count(said, "written"),
+        cache_written=_count(said, "cache_written_tokens"),
         reasoning=reasoning,
         cache_apart=cache_apart,
         reasoning_apart=has_thoughts,
