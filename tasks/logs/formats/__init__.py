@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from tasks.logs.formats import (
@@ -29,11 +30,16 @@ from tasks.logs.formats import (
     litellm,
     llama_cpp,
     mlflow_traces,
+    ollama,
     openai_batch,
     openinference,
     otlp,
+    sglang,
+    sglang_json,
     table,
     tensorzero,
+    tgi,
+    tgi_json,
     vllm,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
@@ -78,7 +84,9 @@ class TextReader(Protocol):
 
 class TextFormat(_Named, Protocol):
     def matches_lines(self, lines: Sequence[str]) -> bool: ...
-    def reader(self) -> TextReader: ...
+    def reader(self, written_at: datetime | None = None) -> TextReader:
+        """Of one file. `written_at`: when it was last written, UTC; for times without a year."""
+        ...
 
 
 #: in the order they are asked; ours comes last, because it takes records with extra keys
@@ -86,10 +94,11 @@ FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
         openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
-        openai_batch, data_flywheel, anthropic, gemini, openai_responses, openai_chat, canonical,
+        openai_batch, data_flywheel, sglang_json, tgi_json, ollama, anthropic, gemini,
+        openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
-TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))
+TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, sglang, tgi, llama_cpp))
 AnyFormat = Format | TextFormat
 _ALL: tuple[AnyFormat, ...] = (*FORMATS, *TEXT_FORMATS)
 NAMES = (*(format.NAME for format in _ALL), table.NAME)

@@ -7,13 +7,21 @@ from tasks.logs.formats.anthropic_bodies import ANTHROPIC
 from tasks.logs.formats.bedrock_bodies import CONVERSE
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.gemini_bodies import GEMINI
+from tasks.logs.formats.ollama_bodies import OLLAMA, OLLAMA_EMBEDDINGS, OLLAMA_GENERATE
 from tasks.logs.formats.openai_bodies import CHAT, EMBEDDINGS
 from tasks.logs.formats.responses_bodies import RESPONSES
+from tasks.logs.formats.server_bodies import LLAMA_CPP, SGLANG, TGI
 
 #: in the order in which a body is tried; chat comes last, its questions look like those of others
-APIS = (ANTHROPIC, CONVERSE, GEMINI, RESPONSES, EMBEDDINGS, CHAT)
+APIS = (
+    ANTHROPIC, CONVERSE, GEMINI, RESPONSES, OLLAMA, OLLAMA_GENERATE, OLLAMA_EMBEDDINGS,
+    TGI, SGLANG, LLAMA_CPP, EMBEDDINGS, CHAT,
+)  # fmt: skip
 
-__all__ = ["ANTHROPIC", "APIS", "CHAT", "CONVERSE", "EMBEDDINGS", "GEMINI", "RESPONSES", "api_of"]
+__all__ = [
+    "ANTHROPIC", "APIS", "CHAT", "CONVERSE", "EMBEDDINGS", "GEMINI", "LLAMA_CPP", "OLLAMA",
+    "OLLAMA_EMBEDDINGS", "OLLAMA_GENERATE", "RESPONSES", "SGLANG", "TGI", "api_of",
+]  # fmt: skip
 
 
 def api_of(exchange: Exchange, apis: tuple[Api, ...] = APIS) -> Api | None:

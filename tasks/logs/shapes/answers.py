@@ -26,7 +26,7 @@ _EMPTY: tuple[Json, ...] = (None, "", [], {})
 #: the word of an API, in small letters → ours; any other stays as it is
 _FINISH = {
     "stop": "stop", "end_turn": "stop", "stop_sequence": "stop", "finish": "stop",
-    "finished": "stop", "complete": "stop",
+    "finished": "stop", "complete": "stop", "eos_token": "stop", "eos": "stop",
     "length": "length", "max_tokens": "length", "max_output_tokens": "length",
     "tool_calls": "tool_calls", "tool_call": "tool_calls", "tool_use": "tool_calls",
     "tool-calls": "tool_calls",
@@ -42,6 +42,7 @@ class Answer:
 
     `body`: what it was read from. `complete`: all is there without a message, as with embeddings.
     `recorded` False: the log does not tell what came back. `verdicts`: of guardrails.
+    `ttft_s`, `latency_s`: of an API that tells in its answer how long it took.
     """
 
     message: dict[str, Json] | None = None
@@ -57,6 +58,8 @@ class Answer:
     complete: bool = False
     recorded: bool = True
     verdicts: list[dict[str, Json]] | None = None
+    ttft_s: float | None = None
+    latency_s: float | None = None
 
 
 NOT_RECORDED = Answer(recorded=False)
@@ -89,6 +92,8 @@ def finish(
     if message is not None and call.tool_calls is None:
         call.tool_calls = message.get("tool_calls")
     call.model = call.model or answer.model
+    if answer.latency_s is not None and call.latency_s is None:
+        call.latency_s, call.ttft_s = answer.latency_s, call.ttft_s or answer.ttft_s
     if answer.tokens:
         for name, count in answer.tokens.items():
             if getattr(call, name) is None:
