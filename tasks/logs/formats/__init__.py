@@ -23,6 +23,8 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from tasks.logs.formats import (
     bedrock,
     canonical,
+    claude_code,
+    codex,
     data_flywheel,
     envoy,
     kong,
@@ -94,8 +96,8 @@ FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
         openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
-        openai_batch, data_flywheel, sglang_json, tgi_json, ollama, anthropic, gemini,
-        openai_responses, openai_chat, canonical,
+        openai_batch, data_flywheel, sglang_json, tgi_json, ollama, claude_code,
+        codex, anthropic, gemini, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, sglang, tgi, llama_cpp))

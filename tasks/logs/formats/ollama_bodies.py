@@ -49,7 +49,7 @@ def _pieces(value: Json) -> list[Json]:
 def _answers(key: str) -> Callable[[Json], bool]:
     def is_answer(value: Json) -> bool:
         first = next(iter(_pieces(value)), None)
-        return is_chunk(first) and first.get(key) is not None
+        return is_chunk(first) and coerce.first(first, key) is not None
 
     return is_answer
 
