@@ -25,8 +25,10 @@ from tasks.logs.formats import (
     canonical,
     claude_code,
     codex,
+    conversations,
     data_flywheel,
     envoy,
+    inspect_events,
     kong,
     langfuse,
     litellm,
@@ -97,7 +99,8 @@ FORMATS: tuple[Format, ...] = cast(
     (
         openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
         openai_batch, data_flywheel, sglang_json, tgi_json, ollama, claude_code,
-        codex, anthropic, gemini, openai_responses, openai_chat, canonical,
+        codex, inspect_events, anthropic, gemini, openai_responses, openai_chat, conversations,
+        canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, sglang, tgi, llama_cpp))
