@@ -29,6 +29,7 @@ from engine import EngineError, SamplingParams
 from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.guardrail import Measure
+from tasks.model.table_mapping import TableMapping, read_mapping
 from tasks.privacy.policy import check_fields
 from tasks.settings.calendar import CalendarEntry
 from tasks.settings.hosted import (
@@ -121,6 +122,22 @@ class IngestSettings(Section):
         default_factory=dict,
         description='of CSV and Parquet tables: field of a call = "column"; others become tags',
     )
+    mappings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="further tables by name, for `--format NAME`: a table "
+        "[ingest.mappings.NAME], or the path of a TOML file "
+        "([format](data-formats.md#a-table-of-your-own))",
+    )
+
+    @model_validator(mode="after")
+    def _mappings_are_whole(self) -> IngestSettings:
+        assert self.tables is not None  # a ValueError says what is wrong
+        return self
+
+    @property
+    def tables(self) -> tuple[TableMapping, ...]:
+        """The mappings of the user."""
+        return tuple(read_mapping(name, said, CALL_FIELDS) for name, said in self.mappings.items())
 
     @model_validator(mode="after")
     def _columns_are_fields(self) -> IngestSettings:

@@ -47,8 +47,9 @@ from tasks.logs.formats import (
     vllm,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
-from tasks.logs.formats.table import Table
+from tasks.logs.formats.table import Mapped, Table
 from tasks.logs.shapes.records import Json, Record
+from tasks.model.table_mapping import TableMapping
 
 
 class _Named(Protocol):
@@ -100,7 +101,7 @@ FORMATS: tuple[Format, ...] = cast(
         openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
         openai_batch, data_flywheel, sglang_json, tgi_json, ollama, claude_code,
         codex, inspect_events, anthropic, gemini, openai_responses, openai_chat, conversations,
-        canonical,
+        *table.shipped(), canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, sglang, tgi, llama_cpp))
@@ -111,22 +112,38 @@ NAMES = (*(format.NAME for format in _ALL), table.NAME)
 UNKNOWN = "unknown"
 
 
-def unknown_version(columns: Mapping[str, str]) -> str:
+def unknown_version(columns: Mapping[str, str], mappings: Sequence[TableMapping] = ()) -> str:
     """Parser version of such a file: another one once there are other parsers or columns."""
-    known = [*(format.VERSION for format in _ALL), table.VERSION, *sorted(columns.items())]
+    known = [*(format.VERSION for format in _ALL), table.VERSION, *sorted(columns.items()),
+             *sorted(mapping.digest for mapping in mappings)]  # fmt: skip
     return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
 
 
-def version_of(format: AnyFormat | None, columns: Mapping[str, str]) -> str:
+def version_of(
+    format: AnyFormat | None, columns: Mapping[str, str], mappings: Sequence[TableMapping] = ()
+) -> str:
     """The parser version of what this format reads; None: of a file that none recognises."""
-    return unknown_version(columns) if format is None else format.VERSION
+    return unknown_version(columns, mappings) if format is None else format.VERSION
 
 
-def by_name(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
-    """columns: of [ingest.columns], for tables."""
+def by_name(
+    name: str, columns: Mapping[str, str], mappings: Sequence[TableMapping] = ()
+) -> AnyFormat | None:
+    """columns: of [ingest.columns], for tables; mappings: of [ingest.mappings], first of all."""
+    own = next((mapping for mapping in mappings if mapping.name == name), None)
+    if own is not None:
+        return Mapped(own)
     if name == table.NAME:
         return Table(columns)
     return next((format for format in _ALL if name == format.NAME), None)
+
+
+def table_of(
+    header: Sequence[str], columns: Mapping[str, str], mappings: Sequence[TableMapping] = ()
+) -> Mapped | None:
+    """Whose columns these are: of the user's own mappings, else of [ingest.columns]."""
+    own = [*(Mapped(mapping) for mapping in mappings), *([Table(columns)] if columns else [])]
+    return next((format for format in own if format.fits(header)), None)
 
 
 def recognise(value: Json) -> Format | None:
