@@ -33,6 +33,7 @@ from tasks.logs.formats import (
     langfuse,
     litellm,
     llama_cpp,
+    llama_cpp_json,
     mlflow_traces,
     ollama,
     openai_batch,
@@ -99,9 +100,9 @@ FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
         openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
-        openai_batch, data_flywheel, sglang_json, tgi_json, ollama, claude_code,
-        codex, inspect_events, anthropic, gemini, openai_responses, openai_chat, conversations,
-        *table.shipped(), canonical,
+        openai_batch, data_flywheel, sglang_json, tgi_json, llama_cpp_json, ollama,
+        claude_code, codex, inspect_events, anthropic, gemini, openai_responses, openai_chat,
+        conversations, *table.shipped(), canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, sglang, tgi, llama_cpp))

@@ -109,8 +109,8 @@ def read_sglang(value: Json) -> Answer:
         body=body,
         tags=rest,
         complete="embedding" in body,
-        # at the lower levels of its log the texts are left out
-        recorded=aborted or "text" in body or "embedding" in body,
+        # its log leaves texts out, or cuts them
+        recorded=aborted or isinstance(body.get("text"), str) or "embedding" in body,
         ttft_s=coerce.number("ttft", meta.get("ttft")),
         latency_s=coerce.number("e2e_latency", meta.get("e2e_latency")),
     )  # fmt: skip
