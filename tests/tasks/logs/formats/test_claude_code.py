@@ -74,7 +74,7 @@ def test_every_kind_of_line_is_known():
 
 def test_the_lines_of_one_message_are_one_call_and_the_last_one_counts():
     found = read(SESSION)
-    first, second = (record for record, _ in found if isinstance(record, Call))
+    first, _ = (record for record, _ in found if isinstance(record, Call))
     assert [place for record, place in found if isinstance(record, Call)] == [3, 9]
     assert sum(isinstance(record, Other) for record, _ in found) == len(SESSION) - 2
     assert (first.request_id, first.session_id) == ("msg_1", "s-1")
@@ -116,8 +116,10 @@ def test_errors_of_the_api_are_calls_and_made_up_answers_are_none():
     retried = line("e", "u", "system", subtype="api_error", retryAttempt=1)
     made = {"role": "assistant", "model": "<synthetic>", "id": "m-9", "usage": {"input_tokens": 0},
             "content": [{"type": "text", "text": "API Error: 529 overloaded"}]}  # fmt: skip
-    values = [SESSION[2], retried, line("f", "e", "assistant", message=made, isApiErrorMessage=True),
-              line("g", "f", "assistant", message={**made, "id": "m-10"})]  # fmt: skip
+    values = [
+        SESSION[2], retried, line("f", "e", "assistant", message=made, isApiErrorMessage=True),
+        line("g", "f", "assistant", message={**made, "id": "m-10"}),
+    ]  # fmt: skip
     (call,) = calls(values)
     assert (call.status, call.http_status, call.model, call.retries) == ("error", 529, None, 1)
     assert call.error_type == "api_error"

@@ -31,12 +31,14 @@ def count(last: tuple[int, int] | None, total: tuple[int, int]) -> dict[str, Any
                 "total_tokens": sum(pair)}  # fmt: skip
 
     info = {"total_token_usage": usage(total), "model_context_window": 9}
-    return line("event_msg", type="token_count",
-                info=info if last is None else {**info, "last_token_usage": usage(last)})  # fmt: skip
+    own = {} if last is None else {"last_token_usage": usage(last)}
+    return line("event_msg", type="token_count", info={**info, **own})
 
 
-META = line("session_meta", id="s-1", cwd="/w", originator="codex_cli_rs", cli_version="0.50.0",
-            instructions=None, base_instructions={"text": "be brief"}, model_provider="openai")  # fmt: skip
+META = line(
+    "session_meta", id="s-1", cwd="/w", originator="codex_cli_rs", cli_version="0.50.0",
+    instructions=None, base_instructions={"text": "be brief"}, model_provider="openai",
+)  # fmt: skip
 CONTEXT = line("turn_context", model="gpt-5-codex", cwd="/w")
 CALLED = item("function_call", name="shell", arguments='{"c":1}', call_id="c1")
 GAVE = item("function_call_output", call_id="c1",

@@ -32,7 +32,8 @@ ARENA = {
 }  # fmt: skip
 PREFERENCE = {
     "input": {"messages": TURNS[:1], "tools": [{"type": "function"}]},
-    "preferred_output": TURNS[1:], "non_preferred_output": [{"role": "assistant", "content": "Red"}],
+    "preferred_output": TURNS[1:],
+    "non_preferred_output": [{"role": "assistant", "content": "Red"}],
 }  # fmt: skip
 
 
@@ -52,8 +53,8 @@ def test_sharegpt():
     assert [message["role"] for message in found.messages] == ["system", "user"]
     assert (found.tags, found.model) == ({"data_set": "sharegpt", "id": "x_0"}, None)
     called = {"from": "function_call", "value": '{"name": "look", "arguments": {"at": 1}}'}
-    turns = [SHARED["conversations"][1], called, {"from": "observation", "value": "blue"},
-             {"from": "human", "value": "which colour?"}, {"from": "gpt", "value": "Blue."}]  # fmt: skip
+    _, asked, answered = SHARED["conversations"]
+    turns = [asked, called, {"from": "observation", "value": "blue"}, asked, answered]
     found = one({"conversations": turns, "system": "be brief"})
     assert [message["role"] for message in found.messages] == [
         "system", "user", "assistant", "tool", "user",
@@ -105,7 +106,7 @@ def test_a_conversation_is_admitted_without_model_time_or_outcome(tmp_path: Path
     ingest(run)
     receipt = validate(run)
     assert receipt.notes["by_reason"] == {"has_model": 1}
-    assert query(run, "SELECT format, model, status FROM requests ORDER BY model") == [
+    assert query(run, "SELECT format, model, status FROM landing ORDER BY model") == [
         ("conversations", "gpt-4", None), ("conversations", None, None),
     ]  # fmt: skip
     unasked = {rule.id for rule in calls_rules(300).rules if any(not w.equal for w in rule.when)}

@@ -82,8 +82,10 @@ def test_rows_that_are_no_calls_are_other_and_failed_ones_are_errors():
 
 
 def test_bodies_in_cells_are_read_and_an_answer_that_is_json_stays_its_text():
-    body = ('{"model":"m-9","choices":[{"message":{"role":"assistant","content":"yo"},'
-            '"finish_reason":"length"}],"usage":{"prompt_tokens":4,"completion_tokens":1}}')  # fmt: skip
+    body = (
+        '{"model":"m-9","choices":[{"message":{"role":"assistant","content":"yo"},'
+        '"finish_reason":"length"}],"usage":{"prompt_tokens":4,"completion_tokens":1}}'
+    )
     columns = {"request": "asked", "response": "said"}
     asked = '{"model":"m-8","messages":[{"role":"user","content":"hi"}],"temperature":0}'
     call = one(mapped(columns=columns), {**ROW, "asked": asked, "said": body})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -104,7 +105,5 @@ def test_an_error_in_place_of_an_answer_is_an_error_row():
 @pytest.mark.parametrize("key", ["message", "created_at", "total_duration", "eval_count"])
 @pytest.mark.parametrize("odd", [[1], {"a": 1}, "x", 3])
 def test_odd_values_are_read_or_refused(key: str, odd: Any):
-    try:
-        list(ollama.records({**CHAT, key: odd}))
-    except UnreadableError as error:
-        assert str(error)
+    with contextlib.suppress(UnreadableError):
+        assert list(ollama.records({**CHAT, key: odd}))

@@ -19,8 +19,8 @@ RECEIVED = f"[2026-11-03 08:00:00] Receive: obj={ASKED}"
 FINISHED = f"[2026-11-03 08:00:02] Finish: obj={ASKED}, out={{'text': 'so', 'meta_info': {META}}}"
 ACCESS = '[2026-11-03 08:00:02] INFO:     10.0.0.1:1 - "POST /v1/completions HTTP/1.1" {} OK'
 SPAN = (
-    "generate{{parameters=GenerateParameters {{ best_of: None, temperature: Some(0.5), top_k: None, "
-    "do_sample: true, max_new_tokens: Some(20), seed: None }}{}}}"
+    "generate{{parameters=GenerateParameters {{ best_of: None, temperature: Some(0.5), "
+    "top_k: None, do_sample: true, max_new_tokens: Some(20), seed: None }}{}}}"
 )
 TIMES = (' total_time="1.5s" validation_time="750µs" queue_time="40ns" inference_time="1.4s" '
          'time_per_token="70ms" seed="Some(7)"')  # fmt: skip
@@ -64,7 +64,7 @@ def test_one_without_its_receive_line_began_before_it_ended():
 
 
 def test_lower_levels_have_counts_without_texts_and_long_texts_are_cut():
-    bare = f"[2026-11-03 08:00:02] Finish: obj=GenerateReqInput(rid='r-1', n=1), out={{'meta_info': {META}}}"
+    bare = f"Finish: obj=GenerateReqInput(rid='r-1', n=1), out={{'meta_info': {META}}}"
     cut = FINISHED.replace("'so'", "'so' ... 'far'").replace(
         "input_ids=None", f"input_ids={[1] * 90} ... [2]"
     )
@@ -82,8 +82,8 @@ def test_what_cannot_be_read_in_a_request_leaves_the_answer():
 
 
 def test_an_aborted_request_is_one_error_and_a_refused_one_is_another():
-    gone = FINISHED.replace("{'type': 'length', 'length': 4}",
-                            "{'type': 'abort', 'message': 'too long', 'status_code': 400}")  # fmt: skip
+    reason = "{'type': 'abort', 'message': 'too long', 'status_code': 400}"
+    gone = FINISHED.replace("{'type': 'length', 'length': 4}", reason)
     aborted, refused = calls(sglang, gone, ACCESS.format(400), ACCESS.format(422))
     assert (aborted.status, aborted.error_type, aborted.http_status) == ("error", "abort", 400)
     assert (refused.status, refused.http_status) == ("error", 422)
@@ -142,8 +142,8 @@ def test_a_success_of_tgi_is_a_call_that_began_before_its_line():
 def test_a_failed_request_of_tgi_is_counted_once():
     tail = "Request failed during generation: Server error: out of memory"
     lines = [
-        "2026-11-03T08:00:03Z ERROR batch{batch_size=1}:prefill: text_generation_router_v3::client: "
-        "backends/v3/src/client.rs:54: Server error: out of memory",
+        "2026-11-03T08:00:03Z ERROR batch{batch_size=1}:prefill: "
+        "text_generation_router_v3::client: backends/v3/src/client.rs:54: Server error: out of memory",
         "2026-11-03T08:00:03Z ERROR chat_completions:" + SPAN.format("") + ":async_stream: "
         f"text_generation_router::infer: router/src/infer/mod.rs:105: {tail}",
     ]
@@ -160,14 +160,17 @@ def test_tgi_as_json_and_its_bodies():
     )  # fmt: skip
     assert call.tags["queue_time_s"] == 62
     assert list(tgi_json.records({**TGI_JSON, "span": {"name": "generate"}})) == [Other()]
-    details = {"finish_reason": "eos_token", "generated_tokens": 3, "seed": 1,
-               "prefill": [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}], "tokens": []}  # fmt: skip
+    details = {
+        "finish_reason": "eos_token", "generated_tokens": 3, "seed": 1, "tokens": [],
+        "prefill": [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}],
+    }  # fmt: skip
     asked = {"inputs": "ask", "parameters": {"max_new_tokens": 5}}
     whole = {"request": asked, "response": {"generated_text": "so", "details": details}}
+    ended = {"finish_reason": "length", "generated_tokens": 2, "input_length": 4}
     stream = {"request": asked, "response": [
-        {"token": {"id": 1, "text": "s", "special": False}, "generated_text": None, "details": None},
-        {"token": {"id": 2, "text": "o", "special": False}, "generated_text": "so",
-         "details": {"finish_reason": "length", "generated_tokens": 2, "input_length": 4}}]}  # fmt: skip
+        {"token": {"id": 1, "text": "s"}, "generated_text": None, "details": None},
+        {"token": {"id": 2, "text": "o"}, "generated_text": "so", "details": ended},
+    ]}  # fmt: skip
     (first,), (second,) = (list(formats.recognise(x).records(x)) for x in (whole, stream))
     assert (first.input_tokens, first.output_tokens, first.finish_reason) == (2, 3, "stop")
     assert (second.input_tokens, second.output_tokens, second.finish_reason) == (4, 2, "length")
