@@ -24,11 +24,12 @@ from tasks.logs.shapes.records import Call, Json, Other, Record
 NAME = "claude_code"
 VERSION = "claude_code@1"
 
-_KINDS = frozenset({"user", "assistant", "system", "progress", "attachment"})
-_BOOKS = frozenset({
+#: tuples, because a hostile "type" may be no key of a set
+_KINDS = ("user", "assistant", "system", "progress", "attachment")
+_BOOKS = (
     "summary", "file-history-snapshot", "queue-operation", "custom-title", "ai-title",
     "agent-name", "last-prompt", "permission-mode", "tag", "pr-link", "mode",
-})  # fmt: skip
+)  # fmt: skip
 _SYNTHETIC = "<synthetic>"
 _STATUS = re.compile(r"\bAPI Error:? \(?(\d{3})\b")
 _KEPT = ("requestId", "uuid", "parentUuid", "isSidechain", "agentId", "version", "gitBranch", "cwd")

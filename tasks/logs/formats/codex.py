@@ -27,10 +27,11 @@ NAME = "codex"
 VERSION = "codex@1"
 
 _KINDS = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
-_OUTPUTS = frozenset({
+#: a tuple, because a hostile "type" may be no key of a set
+_OUTPUTS = (
     "reasoning", "function_call", "custom_tool_call", "local_shell_call", "web_search_call",
     "image_generation_call", "tool_search_call",
-})  # fmt: skip
+)  # fmt: skip
 _COUNTS = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens",
            "reasoning_output_tokens")  # fmt: skip
 _FAILED = re.compile(r"Exit code: (?!0\b)-?\d+\b")

@@ -7,7 +7,6 @@ holds the counts, the end of the call. Source: Ollama's API documentation and it
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from tasks.logs.formats.exchange import Api
 from tasks.logs.shapes import coerce
@@ -86,7 +85,7 @@ def read_answer(value: Json) -> Answer:
     done = value.get("done") is True
     created = coerce.moment("created_at", value.get("created_at"))
     if created is not None and latency is not None:
-        created -= timedelta(seconds=latency)
+        created = coerce.earlier(created, latency)
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
     if isinstance(message, dict) and not done:
         rest["done"] = False  # the stream was cut off

@@ -79,12 +79,11 @@ def before(
 def tool_results(role: str, content: Json) -> list[dict[str, Json]]:
     """A message with text or blocks; what a tool gave back tells whether it was an error."""
     blocks = content if isinstance(content, list) else []
-    failed = {
-        block["tool_use_id"]
+    failed = [
+        block.get("tool_use_id")
         for block in blocks
         if isinstance(block, dict) and block.get("is_error") is True
-        and isinstance(block.get("tool_use_id"), str)
-    }  # fmt: skip
+    ]
     messages = [message for message in message_of(role, content) if isinstance(message, dict)]
     return [
         {**message, "is_error": True}

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from tasks.logs.formats.python_text import MAX_CHARS, value_of
@@ -95,7 +95,7 @@ class SglangReader:
         call = call_of(asked, parts.get("out"), rid, embeds=kind.startswith("Embedding"))
         call.model = call.model or self._model
         if began is None and ended is not None and call.latency_s is not None:
-            began = ended - timedelta(seconds=call.latency_s)
+            began = coerce.earlier(ended, call.latency_s)
         call.started_at = call.started_at or began or ended
         self._num_aborted += call.status == "error"
         return call
@@ -143,7 +143,7 @@ def records_of_event(value: Json, model: str | None = None) -> Iterator[Record]:
     call.model = call.model or model
     ended = coerce.moment("timestamp", value.get("timestamp"))
     if call.started_at is None and ended is not None:
-        call.started_at = ended - timedelta(seconds=call.latency_s or 0.0)
+        call.started_at = coerce.earlier(ended, call.latency_s or 0.0)
     yield call
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from tasks.logs.formats.server_text import full_time
@@ -118,7 +118,7 @@ def call_of(
             tags[f"{name}_s"] = part
     if error is not None:
         tags["error"] = error
-    began = ended - timedelta(seconds=latency) if ended is not None and latency else ended
+    began = coerce.earlier(ended, latency) if ended is not None and latency else ended
     return finish(Call(
         provider="tgi", model=model,
         operation="chat" if span == "chat_completions" else "text_completion",

@@ -177,7 +177,7 @@ DOCS = (Path(__file__).parents[4] / "docs" / "data-formats.md").read_text()
 
 def _block(after: str) -> str:
     """The first indented block behind these words."""
-    found = re.search(r"(?:^    .*\n|^\n(?=    ))+", DOCS[DOCS.index(after) :], re.MULTILINE)
+    found = re.search(r"(?:^    .*\n|^\n(?=\n*    ))+", DOCS[DOCS.index(after) :], re.MULTILINE)
     assert found is not None
     return re.sub("^    ", "", found[0], flags=re.MULTILINE).strip()
 
@@ -188,7 +188,7 @@ def test_the_mapping_in_the_docs_reads_the_table_in_the_docs():
     first, second = rows(_block("and the table that it reads:") + "\n")
     call = one(known, first)
     assert (call.model, call.latency_s, call.input_tokens) == ("m-1", 0.9, 12)
-    assert call.tags == {"region": "eu"}
+    assert call.tags == {"state": "ok", "region": "eu"}
     assert list(known.records(second)) == [Other()]
 
 

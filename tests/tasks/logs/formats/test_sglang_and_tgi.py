@@ -34,6 +34,13 @@ TGI_JSON = {
     "spans": [{"name": "generate"}],
 }  # fmt: skip
 
+EVENT = {
+    "timestamp": "2026-11-03T08:00:02", "event": "request.finished", "rid": "r-2",
+    "obj": {"text": "ask", "sampling_params": {"n": 1}},
+    "out": {"text": "so", "meta_info": {"id": "r-2", "finish_reason": {"type": "stop"},
+            "prompt_tokens": 5, "completion_tokens": 2, "e2e_latency": 0.5}},
+}  # fmt: skip
+
 
 def read(format: Any, *lines: str) -> list[Any]:
     reader = format.reader()
@@ -90,18 +97,12 @@ def test_an_aborted_request_is_one_error_and_a_refused_one_is_another():
 
 
 def test_requests_logged_as_json():
-    event = {
-        "timestamp": "2026-11-03T08:00:02", "event": "request.finished", "rid": "r-2",
-        "obj": {"text": "ask", "sampling_params": {"n": 1}},
-        "out": {"text": "so", "meta_info": {"id": "r-2", "finish_reason": {"type": "stop"},
-                "prompt_tokens": 5, "completion_tokens": 2, "e2e_latency": 0.5}},
-    }  # fmt: skip
-    assert formats.recognise(event) is sglang_json
-    (call,) = sglang_json.records(event)
+    assert formats.recognise(EVENT) is sglang_json
+    (call,) = sglang_json.records(EVENT)
     assert (call.request_id, str(call.started_at)) == ("r-2", "2026-11-03 08:00:01.500000")
     assert (call.messages[0]["content"], call.response["content"]) == ("ask", "so")
     assert (call.input_tokens, call.output_tokens, call.params) == (5, 2, {"n": 1})
-    assert list(sglang_json.records({**event, "event": "request.received"})) == [Other()]
+    assert list(sglang_json.records({**EVENT, "event": "request.received"})) == [Other()]
     exported = {"request_parameters": '{"text": "ask"}', "id": "r-3", "prompt_tokens": 5,
                 "completion_tokens": 2, "e2e_latency": 0.5}  # fmt: skip
     (call,) = formats.recognise(exported).records(exported)
@@ -142,8 +143,8 @@ def test_a_success_of_tgi_is_a_call_that_began_before_its_line():
 def test_a_failed_request_of_tgi_is_counted_once():
     tail = "Request failed during generation: Server error: out of memory"
     lines = [
-        "2026-11-03T08:00:03Z ERROR batch{batch_size=1}:prefill: "
-        "text_generation_router_v3::client: backends/v3/src/client.rs:54: Server error: out of memory",
+        "2026-11-03T08:00:03Z ERROR batch{batch_size=1}:prefill: text_generation_router_v3::client:"
+        " backends/v3/src/client.rs:54: Server error: out of memory",
         "2026-11-03T08:00:03Z ERROR chat_completions:" + SPAN.format("") + ":async_stream: "
         f"text_generation_router::infer: router/src/infer/mod.rs:105: {tail}",
     ]
