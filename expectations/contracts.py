@@ -154,6 +154,7 @@ SOURCES = TableContract(
         _c("last_call_at", "TIMESTAMP", "latest start of a call in the file"),
         _c("changed", "BOOLEAN", "it had changed other than by growing since it was read before"),
         _c("forgotten", "BIGINT", "of the duplicates those that had been erased: passed over"),
+        _c("unread_keys", "JSON", "keys that mean nothing to us and how many records have each"),
     ),
     key=("path", "digest", "run_id"),
 )

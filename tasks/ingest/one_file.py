@@ -18,6 +18,7 @@ from tasks.logs.reading.batches import cap_of, dead_file
 from tasks.logs.reading.here import Found
 from tasks.logs.reading.reader import LogReader, OpenLog
 from tasks.logs.shapes.rows import Provenance
+from tasks.model.canonical import canonical_json
 from tasks.model.window import OPEN, Window
 from tasks.run import Run
 from tasks.store import Store
@@ -185,6 +186,7 @@ def _row(
     return {
         **asdict(counts),
         "rows_in": counts.rows_in,
+        "unread_keys": canonical_json(counts.unread_keys) if counts.unread_keys else None,
         "path": made_by.path,
         "digest": digest,
         "size_bytes": file.size_bytes,

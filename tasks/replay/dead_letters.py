@@ -23,6 +23,7 @@ from tasks.logs.reading.batches import cap_of, rows_of
 from tasks.logs.reading.lines_wanted import LinesWanted
 from tasks.logs.reading.locate import Located, Reading
 from tasks.logs.reading.reader import LogReader
+from tasks.logs.reading.taking import Way
 from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Dead, UnreadableError
 from tasks.logs.shapes.rows import Provenance
@@ -160,9 +161,9 @@ def _from_bytes(
         for letter_id, data in raw.items():
             unit = letters.units[letter_id]
             line, offset = unit.line_number, unit.byte_offset
-            reading = Reading(parser, limits)
+            reading = Reading(Way(parser), limits)
             try:
-                records = list(reading.document(parse(data, limits.max_json_depth), 0))
+                records = list(reading.documents([parse(data, limits.max_json_depth)], 0))
             except UnreadableError:
                 continue
             if not any(isinstance(located.record, Dead) for located in records):

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from tasks.logs.shapes.records import Facts
+
 _CHUNK_BYTES = 1 << 20
 #: how much of an over-long line or of an unread file a dead letter keeps
 MAX_KEPT_BYTES = 64 * 1024
@@ -27,6 +29,7 @@ class Line:
     """`data` without its line end. An over-long line has only its first bytes, and its length.
 
     `next_offset` is where the next line starts, line end, CR and byte order mark counted in.
+    `facts`: of what was taken off it.
     """
 
     number: int
@@ -36,6 +39,11 @@ class Line:
     ended: bool
     too_long: bool = False
     next_offset: int = 0
+    facts: Facts | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.number)
 
 
 def iterate_lines(

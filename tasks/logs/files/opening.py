@@ -1,4 +1,4 @@
-"""The bytes of a log file: plain, gzip or zstd, bounded, and their digest.
+"""The bytes of a log file: plain, gzip or zstd, UTF-8 or UTF-16, bounded, and their digest.
 
 A file is read up to the size it had when it was found, so that digest and size belong together
 while somebody appends to it.
@@ -6,6 +6,7 @@ while somebody appends to it.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import os
@@ -72,9 +73,10 @@ def first_bytes(file: LogFile, max_bytes: int) -> bytes:
 
 
 class LogStream:
-    """Reads forward through a file, decompressing; stops with a `problem` instead of raising.
+    """Reads forward through a file, decompressing, UTF-16 as UTF-8; stops with a `problem` instead
+    of raising.
 
-    `position` counts decompressed bytes. `problem` says why the stream ended before its end.
+    `position` counts the bytes it gave. `problem` says why the stream ended before its end.
     `heard` is called at every read. Raises UnreadableLogError where the file system fails.
     """
 
@@ -97,23 +99,49 @@ class LogStream:
         self._inflate = zlib.decompressobj(wbits=31) if head.startswith(_GZIP) else None
         compressed = pa.PythonFile(_Compressed(self._raw), "r")
         self._zstd = pa.CompressedInputStream(compressed, "zstd") if head == _ZSTD else None
-        self.is_compressed = self._inflate is not None or self._zstd is not None
+        self._is_compressed = self._inflate is not None or self._zstd is not None
+        self._utf16: _FromUtf16 | None = None
+        self._is_begun = not self._is_compressed
+        if not self._is_compressed:
+            self._look_at_text(head)
         self._pending = b""
         self._sha256 = hashlib.sha256()
         self.position = 0
         self.problem: str | None = None
 
+    @property
+    def is_encoded(self) -> bool:
+        """Whether its bytes are others than the file's."""
+        return self._is_compressed or self._utf16 is not None
+
     def read(self, size: int, /) -> bytes:
-        if not self.is_compressed:
-            data = self._raw(size)
-        elif self.problem is not None:
-            data = b""
-        elif self._zstd is not None:
-            data = self._from_zstd(self._zstd, size)
-        else:
-            data = self._from_gzip(size)
+        data = self._plain(size) if self._utf16 is None else self._as_utf8(self._utf16, size)
+        if not self._is_begun:
+            self._is_begun = True
+            self._look_at_text(data)
+            if self._utf16 is not None:
+                self._utf16.take(data)
+                data = self._as_utf8(self._utf16, size)
         self.position += len(data)
         return data
+
+    def _plain(self, size: int) -> bytes:
+        if not self._is_compressed:
+            return self._raw(size)
+        if self.problem is not None:
+            return b""
+        return self._from_gzip(size) if self._zstd is None else self._from_zstd(self._zstd, size)
+
+    def _look_at_text(self, head: bytes) -> None:
+        encoding = _utf16_of(head)
+        self._utf16 = None if encoding is None else _FromUtf16(encoding)
+
+    def _as_utf8(self, text: _FromUtf16, size: int) -> bytes:
+        while not text.num_ready and (data := self._plain(_CHUNK_BYTES)):
+            text.take(data)
+        if not text.num_ready and self.problem is None:
+            self.problem = text.end()
+        return text.give(size)
 
     def digest(self) -> str:
         """sha256 of the whole file, once the rest of it is read."""
@@ -192,6 +220,42 @@ class LogStream:
             )
 
 
+class _FromUtf16:
+    """UTF-16 → UTF-8, some bytes at a time. What is no UTF-16 becomes U+FFFD."""
+
+    def __init__(self, encoding: str) -> None:
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._ready = b""
+
+    @property
+    def num_ready(self) -> int:
+        return len(self._ready)
+
+    def take(self, data: bytes) -> None:
+        self._ready += self._decoder.decode(data).encode("utf-8", "replace")
+
+    def give(self, size: int) -> bytes:
+        data, self._ready = self._ready[:size], self._ready[size:]
+        return data
+
+    def end(self) -> str | None:
+        """Why what was taken is not all of it."""
+        held, _ = self._decoder.getstate()
+        return "the UTF-16 text is cut off in a character" if held else None
+
+
+def _utf16_of(head: bytes) -> str | None:
+    """By its byte order mark, or by the zeros beside the first signs, as JSON begins in ASCII."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if len(head) < 4:
+        return None
+    first, second = head[0::2][:2], head[1::2][:2]
+    if second == b"\x00\x00" and 0 not in first:
+        return "utf-16-le"
+    return "utf-16-be" if first == b"\x00\x00" and 0 not in second else None
+
+
 def is_bomb(num_bytes: int, size_bytes: int, max_ratio: float) -> bool:
     """Whether bytes that came out of `size_bytes` are too many to be a log."""
     return num_bytes > _RATIO_COUNTS_FROM_BYTES and num_bytes / max(1, size_bytes) > max_ratio
@@ -233,6 +297,7 @@ class PlainStretch(LogStream):
     def __init__(self, handle: BinaryIO, size_bytes: int) -> None:
         super().__init__(handle, 0, 0, 0.0)
         self._left = size_bytes
+        self._is_begun = True  # what looks like UTF-16 in the middle is none
 
     def _raw(self, size: int) -> bytes:
         data = _read(self._handle, min(size, self._left))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from tasks.logs.formats import (
     bedrock,
@@ -49,7 +49,7 @@ from tasks.logs.formats import (
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Mapped, Table
-from tasks.logs.shapes.records import Json, Record
+from tasks.logs.shapes.records import Json, Place, Record
 from tasks.model.table_mapping import TableMapping
 
 
@@ -66,21 +66,18 @@ class Format(_Named, Protocol):
     def records(self, value: Json) -> Iterator[Record]: ...
 
 
-P = TypeVar("P")
-
-
-class ValueReader(Protocol[P]):
+class ValueReader(Protocol):
     """Of one file. `end` yields what is still open; `oldest` is where that began, or None."""
 
-    def feed(self, value: Json, place: P) -> Iterator[tuple[Record, P]]: ...
-    def end(self) -> Iterator[tuple[Record, P]]: ...
+    def feed(self, value: Json, place: Place) -> Iterator[tuple[Record, Place]]: ...
+    def end(self) -> Iterator[tuple[Record, Place]]: ...
     @property
-    def oldest(self) -> P | None: ...
+    def oldest(self) -> Place | None: ...
 
 
 @runtime_checkable
 class Assembling(Format, Protocol):
-    def reader(self) -> ValueReader[Any]: ...
+    def reader(self) -> ValueReader: ...
 
 
 class TextReader(Protocol):

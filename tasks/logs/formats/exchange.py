@@ -17,6 +17,9 @@ from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.records import Json
 
 _WRAPPINGS = ("parsed_body", "body", "headers")
+#: keys of a line that may hold the body of either
+REQUEST = ("request", "request_body", "requestBody", "request_json")
+RESPONSE = ("response", "response_body", "responseBody", "response_json")
 _STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
 #: addresses of a model API that run no model
 _HELPERS = (
@@ -75,9 +78,16 @@ def runs_no_model(uri: Json) -> bool:
     return path is not None and path.endswith(_HELPERS)
 
 
+def is_pair(value: dict[str, Json]) -> bool:
+    """Whether it has a request, as an object or as its text, and what came of it."""
+    request = coerce.first(value, *REQUEST)
+    is_body = isinstance(request, dict) or (isinstance(request, str) and "{" in request)
+    return is_body and ("error" in value or any(key in value for key in RESPONSE))
+
+
 def pair_of(value: dict[str, Json]) -> Exchange:
     """{"request": …, "response": …}; the address may stand on the line or the request."""
-    request, response = value.get("request"), value.get("response")
+    request, response = coerce.first(value, *REQUEST), coerce.first(value, *RESPONSE)
     uri = coerce.first(request, "uri", "url") or value.get("url")
     return Exchange(unwrap(request), unwrap(response), value, uri, status_of(response))
 

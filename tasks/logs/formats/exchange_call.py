@@ -6,6 +6,7 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
+from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import finish
@@ -22,9 +23,9 @@ _LINE_TEXTS = {
     "user": ("user", "user_id"),
 }
 _LINE_OTHER = (
-    "request", "response", "request_id", "id", "timestamp", "started_at", "latency_ms",
-    "latency_s", "ttft_ms", "ttft_s", "status_code", "http_status", "error", "metadata",
-    "feedback", "retries", "cost_usd", "guardrail_verdicts", "operation",
+    *exchanges.REQUEST, *exchanges.RESPONSE, "request_id", "id", "timestamp", "started_at",
+    "latency_ms", "latency_s", "ttft_ms", "ttft_s", "status_code", "http_status", "error",
+    "metadata", "feedback", "retries", "cost_usd", "guardrail_verdicts", "operation",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 A pair is {"request": body, "response": body, …}, each body bare or under "body". An answer may
 stand alone (stored completions carry their "messages"). A cassette is VCR's {"interactions": […]}.
-A line that speaks another API than the format's own is read as that one.
+A line that speaks another API than the format's own is read as that one. Bodies may be JSON text.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tasks.logs.formats.apis import (
 )  # fmt: skip
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.exchange_call import call_of
+from tasks.logs.formats.streaming import Joining, piece_of
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
@@ -46,15 +47,20 @@ class Pairs:
             return any(self._speaks(exchanges.pair_of(item)) for item in recorded)
         if any(api.is_answer(value) for api in self.apis):
             return True
-        answered = "response" in value or "error" in value
-        pair = isinstance(value.get("request"), dict) and answered
-        return pair and api_of(exchanges.pair_of(value)) in self.apis
+        piece = piece_of(value)
+        if piece is not None and not piece.says_nothing and piece.api in self.apis:
+            return True
+        return exchanges.is_pair(value) and api_of(exchanges.pair_of(value)) in self.apis
 
     def _speaks(self, exchange: Exchange) -> bool:
         path = exchanges.path_of(exchange.uri) or ""
         ends = [f"{end}/" for api in self.apis for end in api.paths]
         helps = exchanges.runs_no_model(path) and any(end in path for end in ends)
         return helps or api_of(exchange) in self.apis
+
+    def reader(self) -> Joining:
+        """Of a file in which streams may stand a chunk a line."""
+        return Joining(self.records)
 
     def records(self, value: Json) -> Iterator[Record]:
         """Each exchange by the API it speaks."""
@@ -66,7 +72,7 @@ class Pairs:
         elif any(api.is_answer(value) for api in APIS):
             request = {key: value[key] for key in ("messages", "metadata") if value.get(key)}
             yield from self._call(Exchange(request, value), value.get("feedback"))
-        elif "request" in value and ("response" in value or "error" in value):
+        elif exchanges.is_pair(value):
             yield from self._call(exchanges.pair_of(value), value.get("feedback"))
         else:
             raise UnreadableError("neither a request with its response nor a completion")
@@ -106,11 +112,11 @@ def _is_at_work(exchange: Exchange) -> bool:
 
 
 #: OpenAI chat completions and their like
-openai_chat = Pairs("openai_chat", "openai_chat@3", (CHAT, EMBEDDINGS))
-openai_responses = Pairs("openai_responses", "openai_responses@3", (RESPONSES,))
+openai_chat = Pairs("openai_chat", "openai_chat@4", (CHAT, EMBEDDINGS))
+openai_responses = Pairs("openai_responses", "openai_responses@4", (RESPONSES,))
 #: the Messages API
-anthropic = Pairs("anthropic", "anthropic@3", (ANTHROPIC,))
+anthropic = Pairs("anthropic", "anthropic@4", (ANTHROPIC,))
 #: the Gemini API and Vertex AI
-gemini = Pairs("gemini", "gemini@2", (GEMINI,))
+gemini = Pairs("gemini", "gemini@3", (GEMINI,))
 #: Bedrock's Converse API; part of the format of its invocation logs
-converse = Pairs("bedrock", "bedrock@3", (CONVERSE,))
+converse = Pairs("bedrock", "bedrock@4", (CONVERSE,))

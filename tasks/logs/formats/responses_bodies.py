@@ -49,8 +49,7 @@ def read_input(request: dict[str, Json]) -> Json:
 
 def read_answer(value: Json) -> Answer:
     if isinstance(value, list):
-        ended = [event for event in value if coerce.first(event, "type") in _ENDINGS]
-        value = ended[-1].get("response") if ended else value
+        value = _from_events(value)
     if not isinstance(value, dict):
         return Answer(body=value)
     blocks: list[Json] = []
@@ -71,6 +70,44 @@ def read_answer(value: Json) -> Answer:
         body=value,
         tags=rest,
     )
+
+
+def _from_events(events: list[Json]) -> Json:
+    """The response that its last event holds; of a stream that was cut off what came until then."""
+    ended = [event for event in events if coerce.first(event, "type") in _ENDINGS]
+    if ended:
+        return ended[-1].get("response")
+    whole: dict[str, Json] = {}
+    items: dict[int, dict[str, Json]] = {}
+    for event in events:
+        if not isinstance(event, dict):
+            return None
+        kind = event.get("type")
+        if isinstance(event.get("response"), dict):
+            whole.update(event["response"])
+        elif kind == "error":
+            whole["error"] = event.get("error") or event
+        elif isinstance(event.get("item"), dict):
+            items[coerce.index(event, "output_index")] = dict(event["item"])
+        elif isinstance(event.get("delta"), str):
+            _add_delta(items.setdefault(coerce.index(event, "output_index"), {}), kind, event)
+    if items:
+        whole["output"] = [items[index] for index in sorted(items)]
+    return whole
+
+
+def _add_delta(item: dict[str, Json], kind: Json, event: dict[str, Json]) -> None:
+    """Of a text, or of the arguments of a call."""
+    if kind == "response.output_text.delta":
+        item["type"] = "message"
+        parts = coerce.sequence(item.get("content"))
+        known = coerce.first(parts[0], "text") if parts else None
+        text = (known if isinstance(known, str) else "") + event["delta"]
+        item["content"] = [{"type": "output_text", "text": text}]
+    elif isinstance(kind, str) and kind.endswith(("_arguments.delta", "tool_call_input.delta")):
+        name = "arguments" if kind.endswith("_arguments.delta") else "input"
+        before = item.get(name)
+        item[name] = (before if isinstance(before, str) else "") + event["delta"]
 
 
 def _finish_reason(value: dict[str, Json], message: dict[str, Json] | None) -> str | None:

@@ -15,7 +15,8 @@ from tasks.logs.files.lines import iterate_lines
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.sources import find_files
 from tasks.logs.formats import openai_batch
-from tasks.logs.reading.recognise import Recognised, open_log
+from tasks.logs.reading.recognise import open_log
+from tasks.logs.reading.recognised import Recognised
 from tasks.logs.shapes.json_text import parse
 from tasks.logs.shapes.records import Json, UnreadableError
 from tasks.settings import IngestSettings

@@ -21,6 +21,7 @@ from tasks.logs.shapes.rows import (
     call_values,
     dead_letter_row,
     feedback_row,
+    start_of,
 )
 from tasks.settings import IngestSettings
 from tasks.store.db.arrow import table_from_values
@@ -101,7 +102,9 @@ def _add(filling: _Filling, located: Located, made_by: Provenance, cap: DeadCap)
     record, place = located.record, located.place
     filling.num_records += 1
     if isinstance(record, Call):
-        started_at = record.started_at
+        started_at = start_of(record)
+        for key in record.unread:
+            filling.counts.met_unread(key)
         filling.counts.met_calls(started_at, started_at)
         # a call without a time is always taken in
         if started_at is not None and not made_by.window.holds(started_at):

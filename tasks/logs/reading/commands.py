@@ -55,13 +55,16 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class ParseStretch:
-    """Answered by batches. The format that `made_by` names needs no columns."""
+    """Answered by batches. The format that `made_by` names needs no columns. `is_forced`,
+    `is_mixed`: as in `Way`."""
 
     file: LogFile
     limits: IngestSettings
     made_by: Provenance
     cap: DeadCap
     stretch: Stretch
+    is_forced: bool
+    is_mixed: bool
 
 
 @dataclass(frozen=True, slots=True)

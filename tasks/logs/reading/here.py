@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from tasks.logs import formats
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.formats import AnyFormat, Format
+from tasks.logs.formats.table import Table
 from tasks.logs.reading.batch_inputs import with_requests
 from tasks.logs.reading.batches import rows_of
 from tasks.logs.reading.locate import Reading
-from tasks.logs.reading.recognise import Syntax, open_log, recognise_file
+from tasks.logs.reading.recognise import open_log, recognise_file
+from tasks.logs.reading.recognised import Syntax
+from tasks.logs.reading.taking import Way
 from tasks.logs.shapes.rows import Provenance
 from tasks.settings import IngestSettings
 from tasks.store.intake.readings import DeadCap, LogRows
@@ -21,13 +24,14 @@ from tasks.store.intake.readings import DeadCap, LogRows
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a file was recognised as. `format` None: as nothing. `by_itself`: every line of it
-    means what it says, whatever stands elsewhere."""
+    means what it says, whatever stands elsewhere. `is_mixed`: as in `Recognised`."""
 
     syntax: Syntax
     format: str | None
     parser_version: str
-    is_compressed: bool = False
+    is_encoded: bool = False
     by_itself: bool = False
+    is_mixed: bool = False
 
 
 class LogHere:
@@ -63,9 +67,8 @@ class LogHere:
         name = None if seen.format is None else seen.format.NAME
         plain = seen.format is not None and seen.format is formats.by_name(seen.format.NAME, {})
         version = formats.version_of(seen.format, columns)
-        return Found(
-            seen.syntax, name, version, self._stream.is_compressed, plain and seen.syntax == "lines"
-        )
+        by_itself = plain and seen.syntax == "lines" and not seen.is_wrapped
+        return Found(seen.syntax, name, version, self._stream.is_encoded, by_itself, seen.is_mixed)
 
     def join(self, files: Sequence[LogFile] | None) -> None:
         """Take what explains this file from `files`; None: from those beside it."""
@@ -79,10 +82,13 @@ class LogHere:
         only: Container[int] | None = None,
     ) -> Iterator[LogRows]:
         """Once. `start` and `only`: as for `Reading.records`."""
-        parser = self._seen.format if isinstance(self._seen.format, Format) else None
-        limits = self._limits
-        reading = Reading(parser, limits)
-        located = reading.records(self._seen, self._stream, self._file, start, only)
+        seen, limits = self._seen, self._limits
+        way = None
+        if isinstance(seen.format, Format):
+            is_table = isinstance(seen.format, Table)
+            way = Way(seen.format, seen.is_forced or is_table, seen.is_mixed)
+        reading = Reading(way, limits)
+        located = reading.records(seen, self._stream, self._file, start, only)
         return rows_of(located, made_by, lambda: reading.bytes_done, cap)
 
     def digest(self) -> str:

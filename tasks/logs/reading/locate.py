@@ -14,10 +14,22 @@ from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import Format, TextReader
+from tasks.logs.reading.line_values import At, LineValue, LineValues
 from tasks.logs.reading.parquet_rows import parquet_rows
-from tasks.logs.reading.recognise import Recognised
-from tasks.logs.shapes.json_text import dump_bytes, parse, plain
-from tasks.logs.shapes.records import Dead, Json, Note, Record, UnreadableError
+from tasks.logs.reading.lines_seen import text_of
+from tasks.logs.reading.recognised import Recognised
+from tasks.logs.reading.taking import Placed, Taking, Way
+from tasks.logs.shapes.json_text import dump_bytes, plain
+from tasks.logs.shapes.records import (
+    Call,
+    Dead,
+    Json,
+    Note,
+    Other,
+    Place,
+    Record,
+    UnreadableError,
+)
 from tasks.settings import IngestSettings
 
 #: in memory, besides its bytes: so many line ends are no row
@@ -43,9 +55,9 @@ class _CutOff(Note):
 class Reading:
     """Reads one file once. `bytes_done`: where a later reading of an appended file goes on."""
 
-    def __init__(self, format: Format | None, limits: IngestSettings) -> None:
-        """`format` None: for text, which is read by a reader of its own."""
-        self._format = format
+    def __init__(self, way: Way | None, limits: IngestSettings) -> None:
+        """`way` None: for text, which is read by a reader of its own."""
+        self._way = way
         self._max_line_bytes = limits.max_line_bytes
         self._max_depth = limits.max_json_depth
         self._max_ratio = limits.max_compression_ratio
@@ -75,7 +87,7 @@ class Reading:
         elif seen.syntax == "csv":
             records = self.csv(stream, seen.delimiter)
         else:
-            records = self.document(seen.document, file.size_bytes)
+            records = self.documents(seen.documents, file.size_bytes, seen.reason)
         return (located for located in records if only is None or located.line_number in only)
 
     def lines(
@@ -92,8 +104,10 @@ class Reading:
         """
         if number is None:
             number = 1 + stream.skip(start)
+        taking = self._taking()
+        values = LineValues(self._max_line_bytes, self._max_depth)
         self.bytes_done = start
-        waiting = False
+        waiting = cut_off = False
         for line in iterate_lines(
             stream, self._max_line_bytes, offset=start, number=number, blank_as_one=True
         ):
@@ -102,29 +116,57 @@ class Reading:
             if waiting:
                 yield self._located(line, Note(stream.problem or ""))
                 break
-            if (only is None or line.number in only) and (line.too_long or line.data.strip()):
-                cut_off = False
-                for record in self._of_line(line):
+            if line.too_long or line.data.strip():
+                for record, place in self._of_line(line, values.of(line), taking):
                     cut_off = isinstance(record, _CutOff)
-                    yield self._located(line, record)
+                    if only is None or place.number in only:
+                        yield self._located(place, record)
                 if cut_off:
                     break
-            self.bytes_done = line.next_offset
+            self._is_done(line.next_offset, taking.oldest, values.oldest)
+        left = ((_CutOff(f"{_WAITS} ({each.error})"), each.place) for each in values.left())
+        for record, place in (*taking.end(), *left):
+            if only is None or place.number in only:
+                yield self._located(place, record)
         if stream.problem is not None and not waiting:
             end = Line(number, self.bytes_done, b"", 0, ended=False)
             yield self._located(end, Note(stream.problem))
 
-    def document(self, value: Json, size_bytes: int) -> Iterator[Located]:
-        whole: bytes | None = None
-        for number, record in enumerate(self._of_value(value), start=1):
-            raw = record.raw if isinstance(record, Dead) and record.raw is not None else b""
-            if isinstance(record, Dead) and record.raw is None:
-                raw = whole = whole or dump_bytes(value)[:MAX_KEPT_BYTES]
-            yield Located(record, None, 0, f"#{number}", raw)
+    def _is_done(self, offset: int, *still_open: Place | None) -> None:
+        """What is open at `offset` is read again with its rest."""
+        self.bytes_done = offset
+        for place in still_open:
+            if place is not None:
+                self.bytes_done = min(self.bytes_done, place.offset)
+
+    def documents(
+        self, values: Iterable[Json | UnreadableError], size_bytes: int, problem: str = ""
+    ) -> Iterator[Located]:
+        """One value, or several one behind the other. `problem`: why there are no more of them."""
+        taking, number = self._taking(), 0
+        for value in values:
+            place = At(None, 0, "", b"")
+            whole: bytes | None = None
+            if isinstance(value, UnreadableError):
+                placed: Iterable[Placed] = [(Dead(str(value), b""), place)]
+            else:
+                placed = taking.take(value, place)
+            for record, _ in placed:
+                number += 1
+                raw = record.raw if isinstance(record, Dead) and record.raw is not None else b""
+                if isinstance(record, Dead) and record.raw is None:
+                    raw = whole = whole or dump_bytes(value)[:MAX_KEPT_BYTES]
+                yield Located(record, None, 0, f"#{number}", raw)
+        for record, _ in taking.end():
+            number += 1
+            yield Located(record, None, 0, f"#{number}", b"")
+        if problem:
+            yield Located(Note(problem), None, 0, f"#{number + 1}", b"")
         self.bytes_done = size_bytes
 
     def csv(self, stream: LogStream, delimiter: str) -> Iterator[Located]:
         """Rows under a header. A broken row is a dead letter; a cell may hold line ends."""
+        taking = self._taking()
         csv.field_size_limit(self._max_line_bytes)
         texts = _Texts(stream, self._max_line_bytes)
         rows = csv.reader(texts, delimiter=delimiter, strict=True)
@@ -142,40 +184,48 @@ class Reading:
             if header is None and not broken:
                 header = row
             elif row or broken:
-                yield from self._of_row(row, header or [], broken, used)
+                yield from self._of_row(taking, row, header or [], broken, used)
             self.bytes_done = used[-1].next_offset if used else self.bytes_done
+        for record, place in taking.end():
+            yield self._located(place, record)
         if stream.problem is not None:
             end = Line(0, self.bytes_done, b"", 0, ended=False)
             yield self._located(end, Note(stream.problem))
 
     def _of_row(
-        self, row: list[str], header: list[str], broken: str, used: list[Line]
+        self, taking: Taking, row: list[str], header: list[str], broken: str, used: list[Line]
     ) -> Iterator[Located]:
         if not broken and len(row) != len(header):
             broken = f"{len(row)} cells under {len(header)} columns"
         raw = b"\n".join(line.data for line in used)[:MAX_KEPT_BYTES]
-        place = Line(used[0].number, used[0].offset, raw, len(raw), ended=True)
-        records = [Dead(broken)] if broken else self._of_value(dict(zip(header, row, strict=True)))
-        for record in records:
+        at = Line(used[0].number, used[0].offset, raw, len(raw), ended=True)
+        found: Iterable[Placed] = [(Dead(broken), at)]
+        if not broken:
+            found = taking.take(dict(zip(header, row, strict=True)), at)
+        for record, place in found:
             yield self._located(place, record)
 
     def parquet(self, path: Path, size_bytes: int) -> Iterator[Located]:
         """A row that JSON cannot hold is a dead letter; so is the rest of a damaged file."""
-        number = 0
+        number, taking = 0, self._taking()
         try:
             for row in parquet_rows(path, size_bytes, self._max_line_bytes, self._max_ratio):
                 number += 1
-                raw = b""
+                at = At(number, number, str(number), b"")
+                found: Iterable[Placed]
                 try:
                     if isinstance(row, UnreadableError):
                         raise row
-                    records = list(self._of_value(plain(row)))
+                    found = list(taking.take(plain(row), at))
                 except UnreadableError as error:
-                    records = [Dead(str(error))]
-                for record in records:
+                    found = [(Dead(str(error)), at)]
+                for record, place in found:
+                    raw = b""
                     if isinstance(record, Dead):
                         raw = record.raw if record.raw is not None else self._bytes_of(row)
-                    yield Located(record, number, number, str(number), raw)
+                    yield Located(record, place.number, place.offset, place.name, raw)
+            for record, place in taking.end():
+                yield Located(record, place.number, place.offset, place.name, b"")
         except MemoryError:
             raise
         except Exception as error:  # Arrow and the values in the file have many ways to fail
@@ -191,14 +241,17 @@ class Reading:
         """A text log, whole: what one line means may stand in another."""
         last = Line(1, 0, b"", 0, ended=False)
         for line in iterate_lines(stream, self._max_line_bytes):
-            last = line
+            last, facts = line, None
             try:
-                records = list(reader.feed(line.data.decode("utf-8", "replace")))
+                text, facts = text_of(line.data, self._max_depth)
+                records = list(reader.feed(text))
             except UnreadableError as error:
                 records = [Dead(str(error))]
             except Exception as error:  # as in _of_value
                 records = [Dead(f"the parser broke: {type(error).__name__}: {error}"[:500])]
             for record in records:
+                if facts is not None and isinstance(record, Call):
+                    record.facts = facts
                 yield self._located(line, record)
         for record in reader.end():
             yield self._located(last, record)
@@ -206,39 +259,28 @@ class Reading:
         if stream.problem is not None:
             yield self._located(last, Note(stream.problem))
 
-    def _located(self, line: Line, record: Record) -> Located:
-        raw = record.raw if isinstance(record, Dead) and record.raw is not None else line.data
-        return Located(record, line.number, line.offset, str(line.number), raw)
+    def _taking(self) -> Taking:
+        assert self._way is not None
+        return Taking(self._way)
 
-    def _of_line(self, line: Line) -> Iterable[Record]:
-        try:
-            if line.too_long:
-                raise UnreadableError(
-                    f"a line of {line.length} bytes; the limit is {self._max_line_bytes} "
-                    "([ingest] max_line_bytes)"
-                )
-            value = parse(line.data, self._max_depth)
-        except UnreadableError as error:
-            return [Dead(str(error)) if line.ended else _CutOff(f"{_WAITS} ({error})")]
-        return self._of_value(value)
+    def _located(self, place: Place, record: Record) -> Located:
+        raw = record.raw if isinstance(record, Dead) and record.raw is not None else place.data
+        return Located(record, place.number, place.offset, place.name, raw)
 
-    def _of_value(self, value: Json) -> Iterable[Record]:
-        if not isinstance(value, list):
-            return self._of_item(value, in_list=False)
-        return (record for item in value for record in self._of_item(item, in_list=True))
-
-    def _of_item(self, item: Json, *, in_list: bool) -> list[Record]:
-        """One object of the log. What could be read before it broke stands; the rest is dead."""
-        assert self._format is not None
-        records: list[Record] = []
-        try:
-            records.extend(self._format.records(item))
-        except UnreadableError as error:
-            records.append(Dead(str(error), dump_bytes(item) if in_list else None))
-        except Exception as error:  # a bug of ours in one record must not cost a night's logs
-            reason = f"the parser broke: {type(error).__name__}: {error}"[:500]
-            records.append(Dead(reason, dump_bytes(item) if in_list else None))
-        return records
+    def _of_line(self, line: Line, found: LineValue, taking: Taking) -> Iterable[Placed]:
+        if found.kind in ("bare", "within"):
+            return taking.take(found.value, found.place)
+        if found.kind == "part":
+            return []
+        if not line.ended:
+            why = found.error or "nothing to read"
+            return [(_CutOff(f"{_WAITS} ({why})"), line)]
+        if found.kind == "frame":
+            return [(Other(0), line)]
+        assert self._way is not None
+        # text among calls is no damage; a record that was cut is
+        is_other = found.kind == "text" and self._way.is_mixed
+        return [(Other() if is_other else Dead(found.error), found.place)]
 
 
 def _not_utf8(cells: list[str]) -> str:

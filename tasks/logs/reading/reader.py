@@ -15,7 +15,8 @@ from typing import Protocol
 from tasks.logs import formats
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream, fingerprint
-from tasks.logs.formats import AnyFormat, openai_batch
+from tasks.logs.formats import AnyFormat, Assembling, openai_batch, streaming
+from tasks.logs.formats.pairs import Pairs
 from tasks.logs.reading.batches import dead_file, rows_of
 from tasks.logs.reading.commands import (
     Command,
@@ -93,7 +94,7 @@ def _is_small(file: LogFile, limits: IngestSettings) -> bool:
             return False
         if len(content) <= _SMALL_BYTES:
             return True
-        if stream.is_compressed or file.size_bytes >= _MIN_BYTES_FOR_PROCESSES:
+        if stream.is_encoded or file.size_bytes >= _MIN_BYTES_FOR_PROCESSES:
             return False
         return _is_line(content, limits) and all(
             b"\n" in chunk or len(chunk) < _SMALL_BYTES
@@ -153,8 +154,8 @@ class _LogApart:
     ) -> Iterator[LogRows]:
         count = num_processes(self._limits.processes)
         is_large = self._file.size_bytes - start >= _MIN_BYTES_FOR_PROCESSES
-        for_many = self.found.by_itself and not self.found.is_compressed and only is None
-        if for_many and is_large and count > 1:
+        for_many = self.found.by_itself and not self.found.is_encoded and only is None
+        if for_many and is_large and count > 1 and not self._has_streams():
             self._stack.close()
             yield from self._in_stretches(made_by, cap, start, count)
             return
@@ -176,6 +177,23 @@ class _LogApart:
 
     def digest(self) -> str:
         return self._digest or fingerprint(self._file).digest
+
+    def _has_streams(self) -> bool:
+        """Whether answers may stand in several lines: those of a stream hold one of these words."""
+        format = formats.by_name(self.found.format or "", {})
+        if not isinstance(format, Assembling):
+            return False
+        if not isinstance(format, Pairs):
+            return True
+        longest = max(map(len, streaming.MARKERS))
+        tail = b""
+        with open_log(self._file, self._limits) as stream:
+            while chunk := stream.read(_STRETCH_BYTES):
+                data = tail + chunk
+                if any(marker in data for marker in streaming.MARKERS):
+                    return True
+                tail = data[-longest:]
+        return False
 
     def _open(self) -> None:
         name = None if self._forced is None else self._forced.NAME
@@ -203,7 +221,8 @@ class _LogApart:
         self, made_by: Provenance, cap: DeadCap, start: int, count: int
     ) -> Iterator[LogRows]:
         def parse_one(stretch: Stretch) -> list[LogRows]:
-            command = ParseStretch(self._file, self._limits, made_by, cap, stretch)
+            command = ParseStretch(self._file, self._limits, made_by, cap, stretch,
+                                   self._forced is not None, self.found.is_mixed)  # fmt: skip
             for is_last in (False, True):
                 try:
                     with self._workers.one() as worker:

@@ -35,6 +35,7 @@ from tasks.logs.reading.commands import (
 )
 from tasks.logs.reading.here import Found, LogHere
 from tasks.logs.reading.locate import Reading
+from tasks.logs.reading.taking import Way
 from tasks.processes import streams
 from tasks.store.intake.readings import LogRows
 
@@ -86,7 +87,7 @@ def _of_stretch(command: ParseStretch) -> Iterator[LogRows]:
     limits, stretch, made_by = command.limits, command.stretch, command.made_by
     parser = formats.by_name(made_by.format, {})
     assert isinstance(parser, formats.Format), f"no format of lines: {made_by.format}"
-    reading = Reading(parser, limits)
+    reading = Reading(Way(parser, command.is_forced, command.is_mixed), limits)
     with open_stretch(command.file.path, stretch.offset, stretch.size_bytes) as stream:
         lines = reading.lines(stream, stretch.offset, stretch.number)
         yield from rows_of(lines, made_by, lambda: reading.bytes_done, command.cap)

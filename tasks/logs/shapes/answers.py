@@ -13,6 +13,8 @@ from tasks.logs.shapes.messages import flatten_content
 from tasks.logs.shapes.records import Call, Json
 
 _BLOCKED = "blocked"
+#: error of an answer that is logged piece by piece, where its end is not in the log
+CUT_OFF = "stream_cut"
 #: tag of a call whose input and output are not its total
 UNCLEAR_TOKENS = "tokens_unclear"
 #: how much of a text that is no completion is kept for people to look at

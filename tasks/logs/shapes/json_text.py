@@ -22,6 +22,9 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 #: an open text runs to the end of the data, so that no quote is tried twice
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_TRAILING_COMMA = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|,(\s*+[\]}])', re.DOTALL)
+#: between values: space, commas, the record separator of RFC 7464
+_BETWEEN = re.compile(r"[\s,\x1e]*")
 _DIGITS_TO_ZERO = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
 _LONG_RUN = b"0" * 19
 _INT_MIN, _UINT_MAX = -(2**63), 2**64 - 1
@@ -47,6 +50,38 @@ def parse(data: bytes, max_depth: int) -> Json:
     if _may_hold_long_integer(data):
         value = _parse_exactly(data)
     return value
+
+
+def parse_many(data: bytes, max_depth: int) -> tuple[list[Json | UnreadableError], str]:
+    """The values of a text that holds one, or several one behind the other; and why it stops before
+    its end, if it does. A comma before a closing bracket means nothing.
+
+    Raises UnreadableError where there is no value at all.
+    """
+    try:
+        return [parse(data, max_depth)], ""
+    except UnreadableError as error:
+        alone = str(error)
+    if deeper_than(data, max_depth):
+        raise UnreadableError(alone)
+    try:
+        text = _TRAILING_COMMA.sub(lambda found: found[1] or found[2], data).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UnreadableError(alone) from None
+    values: list[Json | UnreadableError] = []
+    position, decoder = 0, json.JSONDecoder()
+    while (start := _BETWEEN.match(text, position).end()) < len(text):  # type: ignore[union-attr]
+        try:
+            _, position = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError) as error:
+            if not values:
+                raise UnreadableError(alone) from None
+            return values, f"not JSON after value {len(values)}: {error}"
+        try:
+            values.append(parse(text[start:position].encode(), max_depth))
+        except UnreadableError as error:
+            values.append(error)
+    return values, ""
 
 
 def nested(value: Json) -> Json:

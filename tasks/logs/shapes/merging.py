@@ -2,7 +2,8 @@
 
 A gateway and a span may tell of the same call; so may a span and the event with its messages. They
 are one call when they share an id, there are exactly two of them, and nothing of weight
-contradicts. The span's row is kept and takes from the other what it lacks.
+contradicts. The span's row is kept and takes from the other what it lacks. An answer that was cut
+off where the log ended goes into the whole one, once that is there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from expectations.contracts import CALL_FIELDS
+from tasks.logs.shapes.answers import CUT_OFF
 from tasks.logs.shapes.json_text import dump, parse
 from tasks.logs.shapes.rows import Row
 
@@ -25,6 +27,8 @@ def same_call(first: Row, second: Row) -> bool:
 
     Of one format only where they complete each other: two versions of a call are a conflict.
     """
+    if _is_cut_off(first) != _is_cut_off(second):
+        return bool(first["request_id"] == second["request_id"])
     if any(_differ(first, second, name) for name in _COUNTS):
         return False
     if first["started_at"] and second["started_at"]:
@@ -43,6 +47,8 @@ def in_order(first: Row, second: Row) -> tuple[Row, Row]:
 
 
 def merged(kept: Row, other: Row) -> Row:
+    if _is_cut_off(other):  # the whole answer is no failure
+        other = {**other, "status": None, "error_type": None}
     row = dict(kept)
     for name in CALL_FIELDS:
         if row[name] is None:
@@ -60,10 +66,14 @@ def _differ(first: Row, second: Row, name: str) -> bool:
     return both and first[name] != second[name]
 
 
-def _rank(row: Row) -> tuple[int, bool, str]:
+def _is_cut_off(row: Row) -> bool:
+    return bool(row["error_type"] == CUT_OFF)
+
+
+def _rank(row: Row) -> tuple[bool, int, bool, str]:
     known = row["format"] in _SPANS
     place = _SPANS.index(row["format"]) if known else len(_SPANS)
-    return place, row["latency_s"] is None, row["content_digest"]
+    return _is_cut_off(row), place, row["latency_s"] is None, row["content_digest"]
 
 
 def _tags(kept: Row, other: Row) -> str | None:

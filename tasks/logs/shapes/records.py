@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 #: A value as JSON has it: None, bool, int, float, str, list or dict with text keys.
 Json = Any
@@ -15,6 +15,35 @@ Json = Any
 
 class UnreadableError(Exception):
     """A line or record cannot be read; the text says why, for the dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an envelope around a record says, as text: when and on which stream it was logged, and
+    an id that tells the pieces of one answer from those of another (`key`)."""
+
+    time: str | None = None
+    stream: str | None = None
+    key: str | None = None
+
+    def around(self, inner: Facts) -> Facts:
+        """Of two envelopes the inner one is nearer to the call."""
+        return Facts(inner.time or self.time, inner.stream or self.stream, inner.key or self.key)
+
+
+class Place(Protocol):
+    """Where a value stands: its line (None: in a document), its bytes, and what is around it."""
+
+    @property
+    def number(self) -> int | None: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def facts(self) -> Facts | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +65,9 @@ class Call:
     """One LLM call in canonical names (see expectations.contracts); None is what the log lacks.
 
     `user` is the plain user id of the log; it is hashed before anything is stored. `feedback`
-    came in the same record. Times are UTC without zone; the JSON fields hold JSON values.
+    came in the same record. Times are UTC without zone; the JSON fields hold JSON values. `facts`
+    are of what it was wrapped in, and no part of what it is. `unread`: keys of the record that mean
+    nothing to us; what they hold is in the tags.
     """
 
     request_id: str | None = None
@@ -70,6 +101,8 @@ class Call:
     guardrail_verdicts: Json = None
     tags: dict[str, Json] = field(default_factory=dict)
     feedback: tuple[Feedback, ...] = ()
+    facts: Facts | None = None
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

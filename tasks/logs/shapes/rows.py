@@ -1,7 +1,8 @@
 """Records to rows of the store: JSON text, digests and ids.
 
 The content digest is over the canonical call fields before redaction, so that a call met again
-is recognised after its texts were masked.
+is recognised after its texts were masked. What an envelope says is no part of it, so that a call
+is the same one in the log of a container and in that of the application.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import orjson
 
 from expectations.contracts import CALL_FIELDS, LANDING
 from tasks.logs.shapes import coerce
-from tasks.logs.shapes.records import Call, Feedback
+from tasks.logs.shapes.records import Call, Facts, Feedback, Json, UnreadableError
 from tasks.model.window import OPEN, Window
 
 Row = dict[str, Any]
@@ -27,6 +28,8 @@ _fields_of = attrgetter(*CALL_FIELDS)
 _JSON_FIELDS = tuple(p for p, c in enumerate(LANDING.columns) if c.sql_type == "JSON")
 _REQUEST_ID = LANDING.column_names.index("request_id")
 _USER_HASH = LANDING.column_names.index("user_hash")
+_STARTED_AT = LANDING.column_names.index("started_at")
+_TAGS = LANDING.column_names.index("tags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,26 @@ def call_values(call: Call, place: str, made_by: Provenance) -> CallValues:
     digest = hashlib.sha256(orjson.dumps(digested)).hexdigest()
     if row[_REQUEST_ID] is None:
         row[_REQUEST_ID] = f"content:{digest[:32]}"
+    if call.facts is not None:  # of an envelope: the call in it is the same without
+        row[_STARTED_AT] = start_of(call)
+        row[_TAGS] = orjson.dumps(_with_facts(call.tags, call.facts))
     row += ([f"{made_by.path}:{place}"], made_by.format, digest, made_by.run_id, made_by.now)
     return row
+
+
+def start_of(call: Call) -> datetime | None:
+    """When it started; when it was logged, where that alone is told."""
+    if call.started_at is not None or call.facts is None:
+        return call.started_at
+    try:
+        return coerce.moment("time", call.facts.time)
+    except UnreadableError:
+        return None
+
+
+def _with_facts(tags: dict[str, Json], facts: Facts) -> dict[str, Json]:
+    said = {"logged_at": facts.time, "log_stream": facts.stream}
+    return dict(sorted(({key: text for key, text in said.items() if text} | tags).items()))
 
 
 def feedback_row(

@@ -187,6 +187,11 @@ def _forgotten(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE sources ADD COLUMN IF NOT EXISTS forgotten BIGINT")
 
 
+def _unread_keys(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, keys that were not understood were kept as tags without a word."""
+    connection.execute("ALTER TABLE sources ADD COLUMN IF NOT EXISTS unread_keys JSON")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -208,6 +213,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _receipts,
     _promotion,
     _forgotten,
+    _unread_keys,
 )
 
 

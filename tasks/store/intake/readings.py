@@ -23,6 +23,7 @@ from tasks.store.intake.ids import SafeId, with_safe_ids
 
 #: of a column of the store
 _MAX_COUNT = 2**63 - 1
+_MAX_UNREAD_KEYS = 50
 
 Row = dict[str, Any]
 
@@ -33,7 +34,8 @@ class Counts:
 
     `outside_window`: calls that the run's window passed over; the earliest and the latest start of
     a call are over those too. `bytes_done`: where a later reading of the file goes on.
-    `forgotten`: of the duplicates, records that had been erased.
+    `forgotten`: of the duplicates, records that had been erased. `unread_keys`: of records that we
+    do not understand, with how many records have each.
     """
 
     rows_out: int = 0
@@ -47,6 +49,7 @@ class Counts:
     first_call_at: datetime | None = None
     last_call_at: datetime | None = None
     forgotten: int = 0
+    unread_keys: dict[str, int] = field(default_factory=dict)
 
     @property
     def rows_in(self) -> int:
@@ -57,6 +60,11 @@ class Counts:
         if first is not None and last is not None:
             self.first_call_at = min(self.first_call_at or first, first)
             self.last_call_at = max(self.last_call_at or last, last)
+
+    def met_unread(self, key: str, num_records: int = 1) -> None:
+        """The first of many names are told, so that keys made of data cost nothing."""
+        if key in self.unread_keys or len(self.unread_keys) < _MAX_UNREAD_KEYS:
+            self.unread_keys[key] = self.unread_keys.get(key, 0) + num_records
 
     def passed_over(self, num_records: int) -> None:
         """Records that were known, and were erased since."""
@@ -174,6 +182,8 @@ class FileRows:
         self.counts.bytes_done = batch.counts.bytes_done
         self.counts.outside_window += batch.counts.outside_window
         self.counts.met_calls(batch.counts.first_call_at, batch.counts.last_call_at)
+        for key, num_records in batch.counts.unread_keys.items():
+            self.counts.met_unread(key, num_records)
         named = with_safe_ids(batch.calls, self._safe_id)
         calls = self._forgotten.without_calls(named)
         self.counts.passed_over(named.num_rows - calls.num_rows)

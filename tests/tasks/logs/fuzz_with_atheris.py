@@ -25,6 +25,7 @@ with atheris.instrument_imports(include=["tasks"]):
     from tasks.logs.files.lines import iterate_lines
     from tasks.logs.files.opening import LogStream
     from tasks.logs.reading.locate import Reading
+    from tasks.logs.reading.taking import Way
     from tasks.logs.shapes.records import Call
     from tasks.logs.shapes.rows import Provenance, call_values
     from tasks.settings import IngestSettings
@@ -58,7 +59,7 @@ def mutated(provider: atheris.FuzzedDataProvider, samples: list[Any]) -> Any:
 
 def check(content: bytes, parser: formats.Format) -> None:
     stream = LogStream(io.BytesIO(content), len(content), 10**9, 1e9)
-    located = list(Reading(parser, IngestSettings()).lines(stream))
+    located = list(Reading(Way(parser), IngestSettings()).lines(stream))
     for each in located:
         error = getattr(each.record, "error", "")
         if "the parser broke" in error:
@@ -66,7 +67,7 @@ def check(content: bytes, parser: formats.Format) -> None:
         if isinstance(each.record, Call):
             reader = Provenance("/a", parser.NAME, parser.VERSION, "run", clock())
             assert call_values(each.record, "1", reader)[0]
-    if stream.is_compressed:
+    if stream.is_encoded:
         return
     seen = {each.line_number for each in located}
     for line in iterate_lines(io.BytesIO(content), 10**6):

@@ -45,6 +45,7 @@ from tasks.logs.formats import (
     vllm,
 )
 from tasks.logs.reading.locate import Reading
+from tasks.logs.reading.taking import Way
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
 from tasks.logs.shapes.rows import Provenance, call_values, feedback_row
 from tasks.settings import IngestSettings
@@ -204,10 +205,10 @@ def test_bytes_changed_anywhere_never_raise_and_every_line_is_counted(
         whole[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
     content = bytes(whole)
     stream = LogStream(io.BytesIO(content), len(content), 10**9, 1e9)
-    reading = Reading(format, IngestSettings())
+    reading = Reading(Way(format), IngestSettings())
     located = list(reading.lines(stream))
     assert not [x for x in located if "the parser broke" in getattr(x.record, "error", "")]
-    if stream.is_compressed:
+    if stream.is_encoded:
         return
     seen = {each.line_number for each in located}
     for each in iterate_lines(io.BytesIO(content), 10**6):

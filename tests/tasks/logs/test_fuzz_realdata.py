@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tasks.logs import formats
 from tasks.logs.files.opening import LogStream
 from tasks.logs.reading.locate import Located, Reading
+from tasks.logs.reading.taking import Way
 from tasks.logs.reading.yaml_text import parse_yaml
 from tasks.logs.shapes.records import Call, Dead
 from tasks.logs.shapes.rows import Provenance, call_values
@@ -55,7 +56,7 @@ def test_mutated_values(name: str, data: st.DataObject, shared: Path):
     assert isinstance(format, formats.Format)
     value = data.draw(mutated(records_of(shared / "log_formats" / name)))
     format.matches(value)
-    located = list(Reading(format, IngestSettings()).document(value, 1))
+    located = list(Reading(Way(format), IngestSettings()).documents([value], 1))
     assert located or value in ([], {}) or isinstance(value, dict)
     check(located, format.NAME, format.VERSION)
 
@@ -74,11 +75,11 @@ def test_mutated_bytes_as_lines(name: str, data: st.DataObject, shared: Path):
         whole[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     content = bytes(whole)
     stream = LogStream(io.BytesIO(content), len(content), 10**9, 1e9)
-    located = list(Reading(format, IngestSettings()).lines(stream))
+    located = list(Reading(Way(format), IngestSettings()).lines(stream))
     check(located, format.NAME, format.VERSION)
     dead = {each.line_number for each in located if isinstance(each.record, Dead)}
     for number, line in enumerate(content.split(b"\n"), start=1):
-        if line.strip() and not stream.is_compressed:
+        if line.strip() and not stream.is_encoded:
             try:
                 json.loads(line)
             except (ValueError, RecursionError):

@@ -78,7 +78,7 @@ def test_the_name_of_what_is_inside():
 def test_the_digest_is_that_of_the_file_as_it_lies_there(tmp_path: Path, pack: Pack):
     file = log_file(tmp_path / "a", pack(b"abc" * 100))
     with open_stream(file, 1000, 1e9) as stream:
-        assert stream.is_compressed
+        assert stream.is_encoded
         stream.read(1)
         assert stream.digest() == fingerprint(file).digest
 
@@ -133,4 +133,4 @@ def test_an_error_of_the_reader_is_not_taken_for_one_of_the_file(tmp_path: Path)
 def test_an_empty_stream_is_plain(tmp_path: Path):
     with (tmp_path / "a").open("wb+") as handle:
         stream = LogStream(handle, 0, 10, 10)
-        assert (stream.is_compressed, stream.read(5)) == (False, b"")
+        assert (stream.is_encoded, stream.read(5)) == (False, b"")

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.logs.files.opening import LogStream
 from tasks.logs.reading.locate import Reading
+from tasks.logs.reading.taking import Way
 from tasks.logs.shapes.records import Call, Dead
 from tasks.settings import IngestSettings
 
@@ -22,8 +23,8 @@ def broken_parser(value: Any) -> Iterator[Call]:
 
 
 def test_a_bug_in_a_parser_costs_one_record_not_the_file():
-    format: Any = SimpleNamespace(records=broken_parser)
-    reading = Reading(format, IngestSettings())
+    format: Any = SimpleNamespace(NAME="broken", matches=lambda _: True, records=broken_parser)
+    reading = Reading(Way(format), IngestSettings())
     records = [each.record for each in reading.lines(stream(b"1\n2\n[1,3]\n"))]
     assert [type(each) for each in records] == [Dead, Call, Dead, Call]
     assert "the parser broke: KeyError" in records[0].error
@@ -31,12 +32,12 @@ def test_a_bug_in_a_parser_costs_one_record_not_the_file():
 
 
 def test_every_record_of_a_document_has_its_place():
-    format: Any = SimpleNamespace(records=broken_parser)
-    reading = Reading(format, IngestSettings())
-    located = list(reading.document([2, 1], 50))
+    format: Any = SimpleNamespace(NAME="broken", matches=lambda _: True, records=broken_parser)
+    reading = Reading(Way(format), IngestSettings())
+    located = list(reading.documents([[2, 1]], 50))
     assert [(each.place, each.line_number, each.raw) for each in located] == [
         ("#1", None, b""), ("#2", None, b"1"),
     ]  # fmt: skip
     assert reading.bytes_done == 50
-    (dead,) = reading.document(1, 50)
+    (dead,) = reading.documents([1], 50)
     assert dead.raw == b"1"

@@ -1,0 +1,100 @@
+"""What a table is: one whose columns are named, else rows that some format takes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from tasks.logs import formats
+from tasks.logs.files.lines import Line
+from tasks.logs.files.log_file import LogFile
+from tasks.logs.formats import AnyFormat, Format, canonical
+from tasks.logs.formats.table import Table
+from tasks.logs.reading.parquet_rows import parquet_rows
+from tasks.logs.reading.recognised import MAX_SAMPLE, Recognised, unrecognised
+from tasks.logs.shapes.json_text import plain
+from tasks.logs.shapes.records import Json, UnreadableError
+from tasks.settings import IngestSettings
+
+_MAX_NAMES = 12
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+def parquet_file(
+    file: LogFile, limits: IngestSettings, forced: AnyFormat | None, head: bytes
+) -> Recognised:  # fmt: skip
+    """A table whose columns are named, else rows of any format."""
+    if forced is not None:
+        return Recognised("parquet", forced, head=head)
+    columns = _parquet_columns(file.path)
+    if limits.columns and _has_columns(columns, limits):
+        return Recognised("parquet", Table(limits.columns), head=head)
+    known = formats.recognise(_first_rows(file, limits))
+    if known is not None:
+        return Recognised("parquet", known, head=head)
+    if not columns:  # reading it will say why
+        return Recognised("parquet", canonical, head=head)
+    shown = ", ".join(name[:40] for name in columns[:_MAX_NAMES])
+    reason = f"a Parquet file with the columns {shown}: none of a call"
+    return unrecognised("parquet", reason, head)
+
+
+def _first_rows(file: LogFile, limits: IngestSettings) -> list[Json]:
+    """What is wrong with a row, reading it will say."""
+    rows = parquet_rows(
+        file.path, file.size_bytes, limits.max_line_bytes, limits.max_compression_ratio
+    )
+    found: list[Json] = []
+    try:
+        for row in islice(rows, MAX_SAMPLE):
+            with suppress(UnreadableError):
+                found.append(None if isinstance(row, UnreadableError) else plain(row))
+    except Exception:  # Arrow and the values in the file have many ways to fail
+        return found
+    return found
+
+
+def _parquet_columns(path: Path) -> Sequence[str]:
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except (OSError, ValueError):
+        return []
+
+
+def _has_columns(header: Sequence[str], limits: IngestSettings) -> bool:
+    return set(limits.columns.values()) <= set(header)
+
+
+def csv_file(
+    lines: Sequence[Line], limits: IngestSettings, forced: AnyFormat | None, head: bytes
+) -> Recognised:
+    """With the delimiter that finds every named column in the first line, else the one whose rows
+    some format takes."""
+    line = lines[0].data.decode("utf-8", "replace")
+    headers = {sign: next(csv.reader([line], delimiter=sign), []) for sign in _DELIMITERS}
+    for delimiter, header in headers.items():
+        if limits.columns and _has_columns(header, limits):
+            return Recognised("csv", Table(limits.columns), head=head, delimiter=delimiter)
+    delimiter, widest = max(headers.items(), key=lambda found: len(found[1]))
+    known = forced or formats.recognise(_rows_of(lines, delimiter))
+    if isinstance(known, Format) and not isinstance(known, Table):
+        return Recognised("csv", known, head=head, delimiter=delimiter)
+    shown = ", ".join(name[:40] for name in widest[:_MAX_NAMES])
+    wanted = f"columns {', '.join(limits.columns.values())}" if limits.columns else "columns"
+    reason = f"a table needs its {wanted} named in [ingest.columns]; it has: {shown}"
+    return unrecognised("csv", reason, head)
+
+
+def _rows_of(lines: Sequence[Line], delimiter: str) -> list[Json]:
+    texts = [f"{line.data.decode('utf-8', 'replace')}\n" for line in lines]
+    try:
+        return list(csv.DictReader(texts, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return []
+
+
