@@ -12,6 +12,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.errors import did_you_mean
+
+#: the mapping that `[ingest.columns]` is
+TABLE = "table"
 #: what a column may be besides a field of a call: `user` is hashed, `ended_at` gives the latency,
 #: `error` makes a failed call, `usage` holds counts and `request` a body of an API, as JSON text
 MORE_FIELDS = ("user", "ended_at", "error", "usage", "request")
@@ -58,7 +62,8 @@ def read_mapping(
     constants = _table(name, "constants", values)
     for field in (*columns, *constants):
         if field not in allowed:
-            raise ValueError(f"mapping {name}: a call has no field {field!r}")
+            hint = did_you_mean(field, allowed)
+            raise ValueError(f"mapping {name}: a call has no field {field!r}{hint}")
     sources = {field: _source(name, field, said) for field, said in columns.items()}
     where, failed_where = (
         {

@@ -29,7 +29,7 @@ from engine import EngineError, SamplingParams
 from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.guardrail import Measure
-from tasks.model.table_mapping import TableMapping, read_mapping
+from tasks.model.table_mapping import TABLE, TableMapping, read_mapping
 from tasks.privacy.policy import check_fields
 from tasks.settings.calendar import CalendarEntry
 from tasks.settings.hosted import (
@@ -136,17 +136,9 @@ class IngestSettings(Section):
 
     @property
     def tables(self) -> tuple[TableMapping, ...]:
-        """The mappings of the user."""
-        return tuple(read_mapping(name, said, CALL_FIELDS) for name, said in self.mappings.items())
-
-    @model_validator(mode="after")
-    def _columns_are_fields(self) -> IngestSettings:
-        allowed = (*CALL_FIELDS, "user")
-        for name in self.columns:
-            if name not in allowed:
-                hint = did_you_mean(name, allowed)
-                raise ValueError(f"columns: a call has no field {name!r}{hint}")
-        return self
+        """The mappings of the user, `columns` last."""
+        said = {**self.mappings, **({TABLE: {"columns": self.columns}} if self.columns else {})}
+        return tuple(read_mapping(name, each, CALL_FIELDS) for name, each in said.items())
 
 
 class ValidateSettings(Section):

@@ -16,7 +16,7 @@ began.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol, cast, runtime_checkable
 
@@ -48,9 +48,9 @@ from tasks.logs.formats import (
     vllm,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
-from tasks.logs.formats.table import Mapped, Table
+from tasks.logs.formats.table import Mapped
 from tasks.logs.shapes.records import Json, Place, Record
-from tasks.model.table_mapping import TableMapping
+from tasks.model.table_mapping import TABLE, TableMapping
 
 
 class _Named(Protocol):
@@ -105,43 +105,33 @@ FORMATS: tuple[Format, ...] = cast(
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, sglang, tgi, llama_cpp))
 AnyFormat = Format | TextFormat
 _ALL: tuple[AnyFormat, ...] = (*FORMATS, *TEXT_FORMATS)
-NAMES = (*(format.NAME for format in _ALL), table.NAME)
+NAMES = (*(format.NAME for format in _ALL), TABLE)
 #: format of a file that none of them recognises
 UNKNOWN = "unknown"
 
 
-def unknown_version(columns: Mapping[str, str], mappings: Sequence[TableMapping] = ()) -> str:
-    """Parser version of such a file: another one once there are other parsers or columns."""
-    known = [*(format.VERSION for format in _ALL), table.VERSION, *sorted(columns.items()),
-             *sorted(mapping.digest for mapping in mappings)]  # fmt: skip
+def unknown_version(tables: Sequence[TableMapping]) -> str:
+    """Parser version of such a file: another one once there are other parsers or mappings."""
+    known = [*(format.VERSION for format in _ALL), *(mapping.digest for mapping in tables)]
     return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
 
 
-def version_of(
-    format: AnyFormat | None, columns: Mapping[str, str], mappings: Sequence[TableMapping] = ()
-) -> str:
+def version_of(format: AnyFormat | None, tables: Sequence[TableMapping]) -> str:
     """The parser version of what this format reads; None: of a file that none recognises."""
-    return unknown_version(columns, mappings) if format is None else format.VERSION
+    return unknown_version(tables) if format is None else format.VERSION
 
 
-def by_name(
-    name: str, columns: Mapping[str, str], mappings: Sequence[TableMapping] = ()
-) -> AnyFormat | None:
-    """columns: of [ingest.columns], for tables; mappings: of [ingest.mappings], first of all."""
-    own = next((mapping for mapping in mappings if mapping.name == name), None)
+def by_name(name: str, tables: Sequence[TableMapping] = ()) -> AnyFormat | None:
+    """`tables`: the user's own mappings, which go before ours."""
+    own = next((mapping for mapping in tables if mapping.name == name), None)
     if own is not None:
         return Mapped(own)
-    if name == table.NAME:
-        return Table(columns)
     return next((format for format in _ALL if name == format.NAME), None)
 
 
-def table_of(
-    header: Sequence[str], columns: Mapping[str, str], mappings: Sequence[TableMapping] = ()
-) -> Mapped | None:
-    """Whose columns these are: of the user's own mappings, else of [ingest.columns]."""
-    own = [*(Mapped(mapping) for mapping in mappings), *([Table(columns)] if columns else [])]
-    return next((format for format in own if format.fits(header)), None)
+def table_of(header: Sequence[str], tables: Sequence[TableMapping]) -> Mapped | None:
+    """Whose columns these are, of the user's own mappings."""
+    return next((own for own in map(Mapped, tables) if own.fits(header)), None)
 
 
 def recognise(value: Json) -> Format | None:

@@ -8,7 +8,7 @@ Shipped mappings are the TOML files in tasks/logs/mappings; a new one is a forma
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,7 @@ from tasks.logs.shapes.records import Json, Other, Record, UnreadableError
 from tasks.logs.shapes.usage import Reported
 from tasks.model.table_mapping import Source, TableMapping, read_mapping
 
-#: of what `[ingest.columns]` names
-NAME = "table"
-VERSION = "table@3"
+_VERSION = "table@3"
 
 _SHIPPED = Path(__file__).parent.parent / "mappings"
 _EMPTY: tuple[Json, ...] = (None, "", [], {})
@@ -41,7 +39,7 @@ class Mapped:
     def __init__(self, mapping: TableMapping) -> None:
         self._mapping = mapping
         self.NAME = mapping.name
-        self.VERSION = f"{VERSION}:{mapping.name}:{mapping.digest}"
+        self.VERSION = f"{_VERSION}:{mapping.name}:{mapping.digest}"
 
     def matches(self, value: Json) -> bool:
         """Every column that the mapping is recognised by is there."""
@@ -102,17 +100,6 @@ class Mapped:
         if source.per_second == 1.0:
             return cell
         return coerce.seconds(field, cell, source.per_second)
-
-
-class Table(Mapped):
-    """What `[ingest.columns]` names: field of a call → column."""
-
-    def __init__(self, columns: Mapping[str, str]) -> None:
-        fields = (*CALL_FIELDS, "user")
-        # without a single column it is asked for by name only, and takes nothing
-        named = columns or {"request_id": "request_id"}
-        super().__init__(read_mapping(NAME, {"columns": dict(named)}, fields))
-        self.VERSION = VERSION
 
 
 def shipped() -> tuple[Mapped, ...]:

@@ -123,5 +123,3 @@ def text_format(
     if bare is not None:
         return bare
     return formats.recognise_text([text_of(line.data, max_depth)[0] for line in lines])
-
-

@@ -41,5 +41,3 @@ def unrecognised(syntax: Syntax, reason: str | None, head: bytes) -> Recognised:
     """`reason` None: it is as good as unknown."""
     why = f": {reason}" if reason else f" as one of {', '.join(formats.NAMES)}"
     return Recognised(syntax, None, f"no format recognises this file{why}", head=head)
-
-

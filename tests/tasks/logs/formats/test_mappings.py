@@ -13,8 +13,9 @@ import pytest
 
 from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError
+from tasks.ingest.task import ingest
 from tasks.logs import formats
-from tasks.logs.formats.table import Mapped, Table
+from tasks.logs.formats.table import Mapped
 from tasks.logs.shapes.records import Call, Other, UnreadableError
 from tasks.model.table_mapping import read_mapping
 from tests.tasks.logs.builders import make_run
@@ -119,7 +120,7 @@ def test_the_export_of_openrouter():
 
 
 def test_the_export_of_langfuse_has_calls_among_its_observations():
-    known = formats.by_name("langfuse_csv", {})
+    known = formats.by_name("langfuse_csv")
     span, generation, failed = (next(known.records(row)) for row in rows(LANGFUSE))
     assert span == Other()
     assert (generation.input_tokens, generation.total_tokens, generation.latency_s) == (3, 5, 2.0)
@@ -131,7 +132,7 @@ def test_the_export_of_langfuse_has_calls_among_its_observations():
 @pytest.mark.parametrize("name", ["helicone_csv", "braintrust_csv", "langfuse_csv",
                                   "openrouter_activity"])  # fmt: skip
 def test_shipped_mappings_take_no_other_table(name: str):
-    known = formats.by_name(name, {})
+    known = formats.by_name(name)
     assert name in formats.NAMES
     for header in ("id,type,name", "id,created_at,amount", "region,units,price", "id,model,cost"):
         assert not known.matches(dict.fromkeys(header.split(",")))
@@ -160,16 +161,26 @@ def test_the_user_names_mappings_in_the_settings_or_in_a_file(tmp_path: Path):
     run = make_run(tmp_path, ingest={"mappings": {"acme": "acme.toml", "other": SPEC}})
     tables = run.settings.ingest.tables
     assert [table.name for table in tables] == ["acme", "other"]
-    known = formats.by_name("acme", {}, tables)
+    known = formats.by_name("acme", tables)
     assert one(known, {"id": "1", "model": "m"}).model == "m"
-    assert formats.table_of(list(ROW), {}, tables).NAME == "acme"
-    assert formats.table_of(["a"], {}, tables) is None
-    assert isinstance(formats.table_of(["a"], {"model": "a"}), Table)
-    assert formats.unknown_version({}, tables) != formats.unknown_version({})
+    assert formats.table_of(list(ROW), tables).NAME == "acme"
+    assert formats.table_of(["a"], tables) is None
+    assert formats.unknown_version(tables) != formats.unknown_version(())
     with pytest.raises(UsageError, match="mapping acme cannot be read"):
         make_run(tmp_path, ingest={"mappings": {"acme": "gone.toml"}})
     with pytest.raises(UsageError, match="no field 'modle'"):
         make_run(tmp_path, ingest={"mappings": {"acme": {"columns": {"modle": "m"}}}})
+
+
+def test_a_mapping_is_forced_by_its_name_or_found_by_the_header(tmp_path: Path):
+    (tmp_path / "a.csv").write_text(OPENROUTER)
+    own = "id;kind;at;model;meta;asked;said;took;counts;why\n1;llm;2026-11-03;m;{};q;a;5;{};\n"
+    (tmp_path / "b.csv").write_text(own)
+    run = make_run(tmp_path, tmp_path, ingest={"mappings": {"acme": SPEC}})
+    assert ingest(run).notes["by_format"] == {"acme": 1, "openrouter_activity": 2}
+    again = make_run(tmp_path, tmp_path / "b.csv", run_id="run-2", log_format="acme")
+    with pytest.raises(UsageError, match="unknown log format 'acme'"):
+        ingest(again)
 
 
 DOCS = (Path(__file__).parents[4] / "docs" / "data-formats.md").read_text()
