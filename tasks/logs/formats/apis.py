@@ -12,10 +12,10 @@ from tasks.logs.formats.openai_bodies import CHAT, EMBEDDINGS
 from tasks.logs.formats.responses_bodies import RESPONSES
 from tasks.logs.formats.server_bodies import LLAMA_CPP, SGLANG, TGI
 
-#: in the order in which a body is tried; chat comes last, its questions look like those of others
+#: in the order in which an answer is tried: those of servers that few people run come last
 APIS = (
-    ANTHROPIC, CONVERSE, GEMINI, RESPONSES, OLLAMA, OLLAMA_GENERATE, OLLAMA_EMBEDDINGS,
-    TGI, SGLANG, LLAMA_CPP, EMBEDDINGS, CHAT,
+    ANTHROPIC, CONVERSE, GEMINI, RESPONSES, EMBEDDINGS, CHAT, OLLAMA, OLLAMA_GENERATE,
+    OLLAMA_EMBEDDINGS, TGI, SGLANG, LLAMA_CPP,
 )  # fmt: skip
 
 __all__ = [
@@ -34,4 +34,6 @@ def api_of(exchange: Exchange, apis: tuple[Api, ...] = APIS) -> Api | None:
     answered = next((api for api in apis if api.is_answer(exchange.response)), None)
     if answered is not None or path is not None or not isinstance(exchange.request, dict):
         return answered
-    return next((api for api in apis if api.is_question(exchange.request)), None)
+    # chat comes last, its questions look like those of others
+    by_question = sorted(apis, key=lambda api: api is CHAT)
+    return next((api for api in by_question if api.is_question(exchange.request)), None)

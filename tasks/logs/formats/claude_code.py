@@ -19,7 +19,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import NOT_RECORDED, finish
 from tasks.logs.shapes.dead import or_dead
 from tasks.logs.shapes.json_text import dump
-from tasks.logs.shapes.records import Call, Json, Other, Record
+from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "claude_code"
 VERSION = "claude_code@1"
@@ -77,8 +77,11 @@ class ClaudeCodeReader:
         self._open: dict[str, _Answer] = {}
 
     def feed(self, value: Json, place: Any) -> Iterator[tuple[Record, Any]]:
-        self._first = place if self._first is None else self._first
         line = coerce.an_object(value)
+        # further kinds of lines may come with any version
+        if not matches(line) and not isinstance(line.get("sessionId"), str):
+            raise UnreadableError("no line of a session of Claude Code")
+        self._first = place if self._first is None else self._first
         if not _is_answer(line):
             self._keep(line, _turn_of(line))
             yield Other(), place

@@ -42,9 +42,25 @@ def matches(value: Json) -> bool:
         return False
     if value.get("type") in _KINDS:
         return isinstance(value.get("payload"), dict)
+    if value.get("record_type") == "state" or _is_bare_item(value):
+        return True
     # how files of 2025 began
     began = isinstance(value.get("id"), str) and "instructions" in value and "timestamp" in value
-    return value.get("record_type") == "state" or (began and "messages" not in value)
+    return began and "messages" not in value
+
+
+def _is_bare_item(value: dict[str, Json]) -> bool:
+    """An item of the Responses API by itself, as the oldest files have them."""
+    kind, content = value.get("type"), value.get("content")
+    if kind == "message":
+        kinds = [coerce.first(block, "type") for block in coerce.sequence(content)]
+        return bool(kinds) and all(one in ("input_text", "output_text") for one in kinds)
+    if kind == "reasoning":
+        return isinstance(value.get("summary"), list)
+    needed = {"function_call": "arguments", "function_call_output": "output",
+              "local_shell_call": "action"}  # fmt: skip
+    name = needed.get(kind) if isinstance(kind, str) else None
+    return name is not None and name in value and ("call_id" in value or "id" in value)
 
 
 def records(value: Json) -> Iterator[Record]:
@@ -86,9 +102,17 @@ class CodexReader:
         self._counts_last = False
 
     def feed(self, value: Json, place: Any) -> Iterator[tuple[Record, Any]]:
+        line = coerce.an_object(value)
+        # further kinds of lines may come with any version
+        shaped = isinstance(line.get("type"), str) and isinstance(line.get("payload"), dict)
+        if not matches(line) and not (shaped and "timestamp" in line):
+            raise UnreadableError("no line of a session of Codex")
         self._first = place if self._first is None else self._first
-        found = list(self._read(coerce.an_object(value), place))
-        yield from found or [(Other(), place)]
+        found = list(self._read(line, place))
+        yield from found
+        begun = self._open is not None and self._open.place is place
+        if not begun and all(where is not place for _, where in found):
+            yield Other(), place
 
     def _read(self, line: dict[str, Json], place: Any) -> Iterator[tuple[Record, Any]]:
         kind, payload = line.get("type"), line.get("payload")

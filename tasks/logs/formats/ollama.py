@@ -26,7 +26,7 @@ _MAX_CHUNKS = 100_000
 def records(value: Json) -> Iterator[Record]:
     """A list is the stream of one answer."""
     if isinstance(value, list):
-        yield from _pairs.records({"request": None, "response": value})
+        yield from _pairs.records({"request": {}, "response": value})
     else:
         yield from _pairs.records(value)
 

@@ -21,7 +21,7 @@ def matches(value: Json) -> bool:
 
 def records(value: Json) -> Iterator[Record]:
     if isinstance(value, list) or not _is_event(value):
-        body = {"request": None, "response": value} if isinstance(value, list) else value
+        body = {"request": {}, "response": value} if isinstance(value, list) else value
         yield from _pairs.records(body)
         return
     spans = [span for span in coerce.sequence(value.get("spans")) if isinstance(span, dict)]

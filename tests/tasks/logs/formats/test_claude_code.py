@@ -8,7 +8,7 @@ import pytest
 
 from tasks.logs import formats
 from tasks.logs.formats import claude_code, sessions
-from tasks.logs.shapes.records import Call, Dead, Other
+from tasks.logs.shapes.records import Call, Dead, Other, UnreadableError
 
 
 def line(uuid: str, parent: str | None, kind: str, **more: Any) -> dict[str, Any]:
@@ -155,3 +155,12 @@ def test_one_broken_answer_does_not_cost_the_others():
     found = read([said("a", "u", "m1", TEXT, timestamp={}), said("b", "a", "m2", TEXT)])
     assert isinstance(found[0][0], Dead)
     assert found[1][0].request_id == "m2"
+
+
+def test_a_line_of_something_else_is_left_to_others_and_a_new_kind_of_line_is_counted():
+    reader = claude_code.reader()
+    with pytest.raises(UnreadableError):
+        list(reader.feed({"log": "{}", "stream": "stdout"}, 0))
+    assert reader.oldest is None
+    assert list(reader.feed({"type": "new", "sessionId": "s"}, 1)) == [(Other(), 1)]
+    assert reader.oldest == 1

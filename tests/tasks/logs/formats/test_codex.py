@@ -8,7 +8,7 @@ import pytest
 
 from tasks.logs import formats
 from tasks.logs.formats import codex
-from tasks.logs.shapes.records import Call, Other
+from tasks.logs.shapes.records import Call, Other, UnreadableError
 
 
 def line(kind: str, **payload: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def test_the_oldest_files_have_bare_items_and_no_counts():
         {"record_type": "state"},
         *({**value["payload"]} for value in (ASKED, CALLED, GAVE, SAID)),
     ]
-    assert formats.recognise(values[0]) is codex
+    assert {formats.recognise(value) for value in values} == {codex}
     first, second = calls(values)
     assert (first.request_id, first.input_tokens) == ("old:1", None)
     assert second.response["content"] == "Blue."
@@ -131,3 +131,10 @@ def test_errors_and_retries_are_told():
         "error", "limit", "usage limit",
     )  # fmt: skip
     assert (after.status, after.retries) == ("ok", 1)
+
+
+def test_a_line_of_something_else_is_left_to_others_and_a_new_kind_of_line_is_counted():
+    reader = codex.reader()
+    with pytest.raises(UnreadableError):
+        list(reader.feed({"log": "{}", "stream": "stdout"}, 0))
+    assert list(reader.feed(line("world_state", a=1), 1)) == [(Other(), 1)]
