@@ -16,7 +16,8 @@ from tasks.logs.shapes.records import Json, UnreadableError
 _MAX_DEPTH = 50
 #: of one line; a longer one is refused
 MAX_CHARS = 16 * 2**20
-_TEXT = r"'[^'\\]*+(?:\\.[^'\\]*+)*+'|\"[^\"\\]*+(?:\\.[^\"\\]*+)*+\""
+#: an open text runs to the end of the line, so that no quote is tried twice
+_TEXT = r"'[^'\\]*+(?:\\.[^'\\]*+)*+(?:'|\\?\Z)|\"[^\"\\]*+(?:\\.[^\"\\]*+)*+(?:\"|\\?\Z)"
 _STRING = re.compile(_TEXT, re.DOTALL)
 _TOKEN = re.compile(
     rf"(?P<text>{_TEXT})(?P<cut> \.\.\. (?:{_TEXT}))?"
@@ -74,10 +75,11 @@ def value_of(printed: str) -> Json:
     return parse(_TOKEN.sub(json_of, printed).encode(), _MAX_DEPTH)
 
 
-def _text(printed: str) -> str:
+def _text(printed: str) -> str | None:
+    """None: it is broken, or goes on beyond the line."""
     try:
         value = ast.literal_eval(printed)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        value = printed[1:-1]
+        return None
     # a lone surrogate is no character
     return str(value).encode("utf-8", "replace").decode()

@@ -29,7 +29,7 @@ VERSION = "sglang@1"
 
 _STAMP = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?: [A-Z_]+\d+)*\] "
 _SIGNS = re.compile(
-    rf"(?:Receive|Finish)(?: OpenAI)?: obj=\w+\(|{_STAMP}.*(?:Prefill|Decode) batch"
+    rf"(?:Receive|Finish)(?: OpenAI)?: obj=\w+\(|{_STAMP}.{{0,80}}(?:Prefill|Decode) batch"
     r"|server_args=ServerArgs\("
 )
 _RECEIVED = re.compile(r"Receive: (?=obj=\w+\()")

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.logs import formats
 from tasks.logs.formats import sglang, sglang_json, tgi, tgi_json
-from tasks.logs.formats.python_text import value_of
+from tasks.logs.formats.python_text import Text, text_at, value_of
 from tasks.logs.shapes.records import Call, Other, UnreadableError
 
 META = ("{'id': 'r-1', 'finish_reason': {'type': 'length', 'length': 4}, 'prompt_tokens': 9, "
@@ -186,5 +186,8 @@ def test_printed_values_are_read_without_evaluating_anything():
     assert value_of(said.replace(", e=__import__('os').name", "")) == {
         "a": [1, 2], "b": {"k": [True, None]}, "c": "it's", "d": ["x"],
     }  # fmt: skip
+    assert text_at("say: 'it\\'s' so", 5) == Text("it's", 12)
+    assert text_at("say: 'it\\'s so", 5).value is None
+    assert value_of("'" + "\\'" * 200_000) is None  # in a moment, not an hour
     with pytest.raises(UnreadableError, match="deeper"):
         value_of("[" * 5000)
