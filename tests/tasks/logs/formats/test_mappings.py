@@ -186,17 +186,17 @@ def test_a_mapping_is_forced_by_its_name_or_found_by_the_header(tmp_path: Path):
 DOCS = (Path(__file__).parents[4] / "docs" / "data-formats.md").read_text()
 
 
-def _block(after: str) -> str:
-    """The first indented block behind these words."""
-    found = re.search(r"(?:^    .*\n|^\n(?=\n*    ))+", DOCS[DOCS.index(after) :], re.MULTILINE)
-    assert found is not None
-    return re.sub("^    ", "", found[0], flags=re.MULTILINE).strip()
+def _block(language: str, begin: str) -> str:
+    """The fenced block that begins so."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
+    (found,) = [block for block in blocks if block.startswith(begin)]
+    return str(found)
 
 
 def test_the_mapping_in_the_docs_reads_the_table_in_the_docs():
-    spec = tomllib.loads(_block("`acme.toml`:"))
+    spec = tomllib.loads(_block("toml", "# acme.toml"))
     known = Mapped(read_mapping("acme", spec, CALL_FIELDS))
-    first, second = rows(_block("and the table that it reads:") + "\n")
+    first, second = rows(_block("csv", "rid,"))
     call = one(known, first)
     assert (call.model, call.latency_s, call.input_tokens) == ("m-1", 0.9, 12)
     assert call.tags == {"state": "ok", "region": "eu"}
@@ -205,7 +205,7 @@ def test_the_mapping_in_the_docs_reads_the_table_in_the_docs():
 
 def test_the_format_in_the_docs_is_one():
     names: dict[str, Any] = {}
-    exec(_block("`tasks/logs/formats/acme.py`:"), names)
+    exec(_block("python", "from tasks.logs"), names)
     value = {"acme": 1, "prompt": "which colour?", "answer": "Blue.", "ms": 900}
     assert names["matches"](value)
     assert not names["matches"]({"prompt": "x"})
