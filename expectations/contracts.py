@@ -551,7 +551,7 @@ AUDIT = TableContract(
         _c("seq", "BIGINT", "1, 2, 3, … without a gap", False),
         _c("at", "TIMESTAMP", "when, UTC", False),
         _c("by", "VARCHAR", "who", False),
-        _c("action", "VARCHAR", "promote, rollback, told or untold", False),
+        _c("action", "VARCHAR", "promote, rollback, told, untold; ask, refuse, unanswered", False),
         _c("subject", "VARCHAR", "the release; of told and untold: who was to hear of it", False),
         _c("details", "JSON", "canonical JSON: releases, run, verdict, override, reason", False),
         _c("previous_hash", "VARCHAR", "hash of the row before; empty in the first", False),

@@ -17,7 +17,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.nightly import stage_task, told_of_errors
+from flows.deployed import at_work
+from flows.nightly import as_task
 from flows.options import Options
 from flows.turn import hold, request_from, turn
 from tasks import preflight
@@ -37,11 +38,11 @@ def hourly(logs: list[str] | None = None, config: str | None = None) -> State[di
     """
     settings = read_settings(config)
     request = request_from(settings, Options(logs=logs, config=config), STAGES)
-    with told_of_errors(settings):
+    with at_work(settings):
         preflight.require(settings, request)
         try:
             with hold(settings.home_path):
-                outcome = turn(settings, request, execute=lambda name, run: stage_task(name)(run))
+                outcome = turn(settings, request, execute=as_task)
         except StoreBusyError as error:  # the next hour takes all of it in
             return Completed(name="Passed over", message=error.line())
     taken, checked = outcome.receipt("ingest"), outcome.receipt("validate")

@@ -15,7 +15,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.nightly import flow_run_link, told_of_errors
+from flows.deployed import at_work, flow_run_link
 from flows.notices import newest, of_silence, tell
 from tasks.model.history import History
 from tasks.run import utc_now
@@ -31,7 +31,7 @@ def morning(config: str | None = None) -> State[None]:
         config: The flywheel.toml to work by.
     """
     settings = read_settings(config)
-    with told_of_errors(settings):
+    with at_work(settings):
         nothing = History((), 0, ())
         history = newest(settings) if settings.store_path.exists() else nothing
         notice = of_silence(history, utc_now())

@@ -14,14 +14,13 @@ from tasks.errors import HeldError, StoreError
 from tasks.model.alias import Alias
 from tasks.model.audit import AuditRow
 from tasks.releases.announce import COMMAND, SCHEMA, WEBHOOK, Heard, announce
-from tasks.releases.promotion import TOLD, UNTOLD, last_move, waiting
+from tasks.releases.promotion import MLFLOW, TOLD, UNTOLD, last_move, waiting
 from tasks.run import utc_now
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control.aliases import promoted_releases
 from tasks.store.control.audit import append, read_audit
 
-MLFLOW = "mlflow"
 #: a run that is at work holds the store for moments at a time
 LOCK_TIMEOUT_S = 60.0
 

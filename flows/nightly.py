@@ -9,11 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -37,17 +34,20 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Completed
 from prefect.tasks import Task
 
-from flows.commands.ui import server_elsewhere
+from flows.approval import answered, ask_for
+from flows.commands.record import catch_up
+from flows.deployed import as_far_as_it_listens, at_work, flow_run_link, say_once, say_untold
 from flows.nights import nights_due
-from flows.notices import newest, of_error, of_outcome, tell
+from flows.notices import newest, of_outcome, tell
 from flows.options import Options
 from flows.stages import stage_named, stages_of
-from flows.summary import summary_markdown
+from flows.summary import report_link, run_name, summary_markdown
 from flows.turn import Outcome, execute_stage, hold, request_from, turn
 from tasks import preflight
 from tasks.errors import FlywheelError
 from tasks.model.receipt import Receipt
 from tasks.model.run import RunRequest
+from tasks.report import wording
 from tasks.run import Progress, Run, silent, utc_now
 from tasks.settings import Settings, read_settings
 
@@ -86,6 +86,10 @@ def stage_task(name: str) -> Task[[Run], Receipt]:
     return decorate(run_stage)
 
 
+def as_task(name: str, run: Run) -> Receipt:
+    return stage_task(name)(run)
+
+
 @flow(name="nightly", description=__doc__, validate_parameters=True, persist_result=False)
 def nightly(
     logs: list[str] | None = None,
@@ -122,42 +126,37 @@ def nightly(
     )
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("run"))
-    with told_of_errors(settings):
+    with at_work(settings):
+        if ended := answered(settings):
+            return ended
         preflight.require(settings, request)
-        nights = nights_due(settings, request, utc_now())
-        if not nights:
+        with hold(settings.home_path, wait_s=WAIT_S):  # whoever had it may have turned them
+            outcome = _turn_all(settings, nights_due(settings, request, utc_now()))
+        if outcome is None:
             return Completed(name="Nothing due", message="the last night that is over was turned")
-        outcome = _turn_all(settings, nights)
+        if settings.promotion.approval == "prefect":
+            ask_for(settings, outcome)
     return _ended(outcome, outcome.to_dict())
 
 
-def _turn_all(settings: Settings, nights: Sequence[RunRequest]) -> Outcome:
+def _turn_all(settings: Settings, nights: Sequence[RunRequest]) -> Outcome | None:
     """What the last came to. One that failed is in the next, which takes in all before it."""
+    try:
+        for _ in catch_up(settings, execute=as_task):
+            pass
+    except FlywheelError as error:
+        say_once(f"flywheel: earlier verdicts are not recorded yet: {error.line()}")
+    outcome = None
     for night in nights:
         try:
-            with hold(settings.home_path, wait_s=WAIT_S):
-                outcome = _turn(settings, night, silent)
+            outcome = _turn(settings, night, silent)
         except FlywheelError as error:
             if night is nights[-1]:
                 raise
-            _say_once(f"flywheel: the night of {night.until} failed: {error.line()}")
+            say_once(f"flywheel: the night of {night.until} failed: {error.line()}")
             continue
         tell(settings, of_outcome(outcome, newest(settings)), flow_run_link())
     return outcome
-
-
-@contextmanager
-def told_of_errors(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        tell(settings, [of_error(error)], flow_run_link())
-        raise
-
-
-def flow_run_link() -> str:
-    """The page of this flow run, where Prefect is told that others can open it."""
-    return str(flow_run.ui_url or "") if os.environ.get("PREFECT_UI_URL") else ""
 
 
 def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
@@ -191,42 +190,18 @@ def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Ou
             if not turned.done():
                 turn_once(lambda: turn(settings, request, progress=progress))
             if turned.exception() is not error:
-                _say_untold(error)
+                say_untold(error)
     return turned.result()
 
 
 def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
-    compared = f"{', '.join(request.challengers)} against {request.champion}"
-    with _as_far_as_it_listens():
-        _name_flow_run(compared)
-    outcome = turn(
-        settings, request, execute=lambda name, run: stage_task(name)(run), progress=progress
-    )
-    with _as_far_as_it_listens():
-        _name_flow_run(f"{compared}: {outcome.verdict}")
+    with as_far_as_it_listens():
+        _name_flow_run(wording.run_name(request.challengers, request.champion))
+    outcome = turn(settings, request, execute=as_task, progress=progress)
+    with as_far_as_it_listens():
+        _name_flow_run(run_name(outcome))
         publish(outcome, settings)
     return outcome
-
-
-@contextmanager
-def _as_far_as_it_listens() -> Iterator[None]:
-    """What is told to Prefect beside the turn: no verdict is lost because it cannot be told."""
-    try:
-        yield
-    except Exception as error:
-        _say_untold(error)
-
-
-def _say_untold(error: Exception) -> None:
-    _say_once(
-        f"flywheel: Prefect does not take what it is told ({type(error).__name__}) · "
-        "the turn goes on without it"
-    )
-
-
-@cache
-def _say_once(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _ended(outcome: Outcome, data: T) -> State[T]:
@@ -249,7 +224,7 @@ def publish(outcome: Outcome, settings: Settings) -> None:
     create_markdown_artifact(
         key="flywheel-summary",
         markdown=summary,
-        description=f"{of_run}: {outcome.verdict or 'no verdict'}",
+        description=f"{of_run}: {run_name(outcome)}",
     )
     validated = outcome.receipt("validate")
     reasons = dict(validated.notes.get("by_reason", {})) if validated else {}
@@ -258,13 +233,12 @@ def publish(outcome: Outcome, settings: Settings) -> None:
         table=[{"expectation": name, "rows": rows} for name, rows in reasons.items()],
         description="calls held back, by the first expectation they failed",
     )
-    recorded, server = outcome.receipt("record"), server_elsewhere(settings)
-    if recorded and server:
+    if link := report_link(settings, outcome):
         create_link_artifact(
             key="flywheel-report",
-            link=server + recorded.notes["run_url_path"],
-            link_text="report in MLflow",
-            description=f"report of {of_run}, among the artifacts",
+            link=link,
+            link_text="the whole report",
+            description=f"of {of_run}",
         )
     elif outcome.report:
         place = f"The whole report is a file on `{socket.gethostname()}`: `{outcome.report}`"

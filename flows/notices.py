@@ -56,6 +56,9 @@ def of_outcome(outcome: Outcome, history: History) -> list[Notice]:
         elif newest == ["cannot_tell"] * UNDECIDED_NIGHTS:
             undecided = f"{compared}cannot tell, {UNDECIDED_NIGHTS} times in a row"
             found.append(Notice("undecided", undecided, reasons))
+    if outcome.unrecorded:
+        why = (outcome.unrecorded, "flywheel record, once it is back; the next night tries, too")
+        found.append(Notice("error", "the verdict is kept, and not in MLflow", why))
     (run,) = [run for run in history.runs if run.run_id == outcome.run_id] or (None,)
     if run is not None and run.intake is not None and run.intake.drifted:
         columns = ", ".join(run.intake.drifted)

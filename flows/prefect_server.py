@@ -22,6 +22,8 @@ from tasks.model.urls import without_password
 
 #: in the state folder: where the server of `flywheel up` is
 UP = "up.json"
+#: in the environment of the worker of `flywheel up`: where the pages of reports are
+REPORTS = "FLYWHEEL_REPORTS"
 _STARTUP_TIMEOUT_S = 120.0
 #: a server of the user's that was started a moment ago
 _GIVEN_TIMEOUT_S = 30.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from flows import terminal
-from flows.commands.ui import mlflow_page
+from flows.commands.ui import mlflow_page, server_elsewhere
+from flows.prefect_server import REPORTS
 from flows.terminal import (
     Table,
     markdown_table,
@@ -30,13 +32,6 @@ from tasks.report.standings import standings, suites_of
 from tasks.run import utc_now
 from tasks.settings import Settings
 
-VERDICTS = {
-    "better": "BETTER: the challenger may ship",
-    "no_worse": "NO WORSE: the challenger may ship",
-    "worse": "WORSE: the challenger must not ship",
-    "cannot_tell": "CANNOT TELL: not a pass",
-    "blocked": "BLOCKED: the challenger fails what must pass",
-}
 _COLOURS = {
     "better": "green", "no_worse": "green", "worse": "red", "cannot_tell": "yellow",
     "blocked": "red",
@@ -74,11 +69,18 @@ def release_table(outcome: Outcome) -> Table:
 
 def verdict_line(outcome: Outcome) -> str:
     """Of several challengers, which one is meant."""
-    text = VERDICTS.get(outcome.verdict or "", "No verdict")
+    text = wording.conclusion(outcome.verdict) if outcome.verdict else "No verdict"
     if len(outcome.verdicts) < 2:
         return text
     (leader, *_) = outcome.verdicts
     return f"{outcome.releases[leader]}: {text}"
+
+
+def run_name(outcome: Outcome) -> str:
+    challengers = [role for role in outcome.releases if role != "champion"]
+    roles = tuple(outcome.verdicts) or challengers
+    names = [outcome.releases[role] for role in roles]
+    return wording.run_name(names, outcome.releases["champion"], outcome.verdict)
 
 
 def suite_table(suites: Sequence[SuiteResult]) -> Table:
@@ -353,6 +355,16 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     return shown
 
 
+def report_link(settings: Settings, shown: Outcome) -> str:
+    """A page of a run that a browser opens: of MLflow where it is a server, of `flywheel up`; empty
+    where there is none."""
+    recorded, server = shown.receipt("record"), server_elsewhere(settings)
+    if recorded and server:
+        return server + str(recorded.notes["run_url_path"])
+    pages = os.environ.get(REPORTS, "")
+    return f"{pages}/{shown.run_id}/report.html" if pages and shown.report else ""
+
+
 def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False) -> None:
     """`verbose`: every sentence of the verdict."""
     console = terminal.console()
@@ -375,6 +387,8 @@ def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False
     if measured is not None and measured.notes["suites"]:
         print_table(console, noise_table(measured))
     print_verdict(outcome, verbose=verbose)
+    if outcome.unrecorded:
+        say(console, f"  · {not_recorded(outcome)}", "yellow")
     if ending := due(settings, outcome.releases.get("champion", ""), utc_now().date()):
         say(console, f"  · {ending.sentence}", "yellow")
     if opened := pages(outcome, settings):
@@ -414,12 +428,19 @@ def briefly(outcome: Outcome, more: str = "") -> list[str]:
     return [*told, *([f"{len(others)} more sentences: {where}"] if others else ())]
 
 
+def not_recorded(outcome: Outcome) -> str:
+    """Empty where the run is in MLflow, or was not to be."""
+    if not outcome.unrecorded:
+        return ""
+    return f"kept, and not in MLflow ({outcome.unrecorded}): flywheel record, once it is back"
+
+
 def summary_markdown(outcome: Outcome) -> str:
     lines = [f"## {markdown_text(verdict_line(outcome))}", ""]
     if decided := outcome.decided:
         if (releases := release_table(outcome)).rows:
             lines += [markdown_table(releases), ""]
-        told = (*filter(None, [outcome.erased]), *decided.reasons)
+        told = (*filter(None, [outcome.erased, not_recorded(outcome)]), *decided.reasons)
         lines += [*(f"- {markdown_text(reason)}" for reason in told), ""]
         lines += [markdown_table(suite_table(decided.suites)), ""]
         if decided.guardrails:

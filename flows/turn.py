@@ -46,6 +46,7 @@ from tasks.store.held.raw_key import sealed_elsewhere
 
 #: what the objects of --json follow (tasks/model/schemas); within one number keys are only added
 SCHEMA = "flywheel/verdict/1"
+RECORD = "record"
 #: a century: nothing in a store is as old
 _FOR_EVER_DAYS = 36_525.0
 #: stages to which it matters which release is champion
@@ -73,6 +74,8 @@ class Outcome:
     releases: Mapping[Role, str] = field(default_factory=dict)
     ranking: tuple[Rank, ...] = ()
     erased: str = ""
+    #: why a run that came to a verdict is not in MLflow; empty where it is, or was not to be
+    unrecorded: str = ""
 
     def receipt(self, stage: str) -> Receipt | None:
         return next((r for r in self.receipts if r.stage == stage), None)
@@ -144,6 +147,7 @@ class Outcome:
             "resumed_after": self.resumed_after,
             "scores_of": self.scores_of or self.run_id,
             "erased": self.erased,
+            "unrecorded": self.unrecorded,
         }
 
 
@@ -172,15 +176,24 @@ def turn(
     """One turn from the first stage asked for to the last. Raises FlywheelError on the way.
 
     The caller holds the state folder (see `hold`). A run of the same request that was killed is
-    taken up after its last whole stage.
+    taken up after its last whole stage. A verdict stands where MLflow is away: it is recorded later
+    (flows/commands/record.py).
     """
     say_if_unfinished(settings.home_path)
+    away = None
     with begun(settings, request, progress) as (run, resumed_after), lineage_events(run):
         if "ingest" in (request.stages or stages_of("run")):
             _keep_retention(run)
         for stage in request.stages or stages_of("run"):
-            execute(stage, run)
+            try:
+                execute(stage, run)
+            except StoreError as error:
+                if stage != RECORD or not error.transient:
+                    raise
+                away = error.what  # flywheel record tells all of it
     with run.open_store() as store:
+        if away:
+            ledger.annotate_run(store, run.run_id, error=away)
         return outcome(store, run.run_id, resumed_after)
 
 
@@ -323,6 +336,9 @@ def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outc
     """Read back what a run came to."""
     receipts = sorted(ledger.receipts(store, run_id), key=lambda receipt: place_of(receipt.stage))
     request = RunRequest.from_json(ledger.run_value(store, run_id, "request") or "{}")
+    unrecorded = ""
+    if run_id in ledger.unrecorded(store, run_id):
+        unrecorded = ledger.run_value(store, run_id, "error") or "recording was cut off"
     return Outcome(
         run_id=run_id,
         receipts=tuple(receipts),
@@ -334,6 +350,7 @@ def outcome(store: Store, run_id: str, resumed_after: str | None = None) -> Outc
         releases=request.releases,
         ranking=verdicts.read_ranking(store, run_id),
         erased=erased(erasures.erasures_of(store, run_id)),
+        unrecorded=unrecorded,
     )
 
 

@@ -18,7 +18,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.commands.suite_list import suites_markdown
-from flows.nightly import WAIT_S, stage_task, told_of_errors
+from flows.deployed import at_work
+from flows.nightly import WAIT_S, as_task
 from flows.options import Options
 from flows.stages import stages_of
 from flows.summary import noise_markdown
@@ -45,9 +46,9 @@ def noise_weekly(
     options = Options(champion=champion, seed=seed, config=config)
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("noise"))
-    with told_of_errors(settings), hold(settings.home_path, wait_s=WAIT_S):
+    with at_work(settings), hold(settings.home_path, wait_s=WAIT_S):
         preflight.require(settings, request)
-        outcome = turn(settings, request, execute=lambda name, run: stage_task(name)(run))
+        outcome = turn(settings, request, execute=as_task)
     receipt = outcome.receipt("noise")
     assert receipt is not None, "the stage has ended"
     create_markdown_artifact(

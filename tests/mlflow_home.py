@@ -27,7 +27,7 @@ def home_with_mlflow(folder: Path) -> Path:
     with FileLock(f"{template}.making"):
         if not template.exists():
             prepare_environment()
-            prepare_database(template)
+            prepare_database(template, template.parent / "kept")
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(template, folder / "mlflow.db")
     return folder

@@ -27,15 +27,28 @@ def promote(
     ] = "",
     expires: Expires = "",
     by: By = "",
+    from_mlflow: Annotated[
+        bool, typer.Option("--from-mlflow", help="what the alias champion was moved to there")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Make the challenger of a run the champion, where its verdict lets it ship.
 
     Exit code 1 where it is held: another verdict, another champion by now, another release."""
-    from flows.commands.promote import Asked
     from flows.commands.promote import promote as promote_challenger
+    from flows.commands.promote import promote_wanted
+    from flows.promoting import Asked
+    from tasks.errors import UsageError
 
+    if from_mlflow:
+        if said := run_id or challenger or override or expires:
+            raise UsageError(
+                "--from-mlflow names the release by itself",
+                received=said,
+                allowed="--from-mlflow alone, or with --by",
+            )
+        raise typer.Exit(promote_wanted(by=by, config=config, as_json=as_json))
     asked = Asked(run_id=run_id, challenger=challenger, override=override, expires=expires, by=by)
     raise typer.Exit(promote_challenger(asked, config=config, as_json=as_json))
 

@@ -37,6 +37,14 @@ def report(
 
 
 @command()
+def record(run_id: RunId = "", config: Config = None, as_json: Json = False) -> None:
+    """Record verdicts that MLflow was not there for; what is recorded is left alone."""
+    from flows.commands.record import record as record_them
+
+    raise typer.Exit(record_them(run_id, config=config, as_json=as_json))
+
+
+@command()
 def status(
     runs: Annotated[int, typer.Option("--runs", min=1, help="the newest so many")] = 10,
     config: Config = None,

@@ -9,7 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import yaml
 
 import flows
 from flows.prefect_server import QUIET, wait_for_given
@@ -28,9 +33,10 @@ def register(pool: str, *, config: str | None) -> int:
     return 0
 
 
-def deploy(pool: str, *, config: str | None) -> None:
+def deploy(pool: str, *, config: str | None, command: str | None = None) -> None:
     """All deployments of prefect.yaml, with the server of PREFECT_API_URL. Raises UsageError or
-    StoreError."""
+    StoreError. `command`: what a process of a flow run is started with; it then is in the process
+    group of its worker, else in one of its own."""
     settings_file = find_config(config)
     if settings_file is None:
         raise UsageError("no flywheel.toml to deploy", next="flywheel init")
@@ -50,7 +56,24 @@ def deploy(pool: str, *, config: str | None) -> None:
         "FLYWHEEL_DEPLOY_POOL": pool,
     }
     _prefect(environment, "work-pool", "create", pool, "--type", "process", "--overwrite")
-    _prefect(environment, "deploy", "--all", "--prefect-file", str(recipe))
+    with _started_by(recipe, command) as file:
+        _prefect(environment, "deploy", "--all", "--prefect-file", str(file))
+
+
+@contextmanager
+def _started_by(recipe: Path, command: str | None) -> Iterator[Path]:
+    """The recipe with the command in every deployment that names none of its own."""
+    if command is None:
+        yield recipe
+        return
+    told = yaml.safe_load(recipe.read_text())
+    for deployment in told.get("deployments") or ():
+        pool = deployment.setdefault("work_pool", {})
+        pool.setdefault("job_variables", {}).setdefault("command", command)
+    with tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(told, sort_keys=False))
+        yield file
 
 
 def _recipe(beside: Path) -> Path:

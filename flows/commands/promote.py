@@ -1,115 +1,55 @@
-"""`flywheel promote` and `flywheel rollback`: the one way to move the champion.
-
-What may be moved is decided in tasks/releases/promotion.py, inside the transaction that moves it: a
-run may be at work, and another promotion, of which then one finds another champion than it was
-judged against.
-"""
+"""`flywheel promote` and `flywheel rollback`: the one way to move the champion."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
-
-from flows.commands.decided import role_named
-from flows.commands.turn import no_such_run
+from flows.from_mlflow import promote_from_mlflow
 from flows.moved import LOCK_TIMEOUT_S, refuse_unmoved, tell_others
-from flows.said import last_day, who
+from flows.promoting import Asked, Promoted, make_move, promote_asked
+from flows.said import who
 from flows.terminal import print_json
 from tasks.champion import champion_cautions
-from tasks.errors import FlywheelError, UsageError
 from tasks.model.alias import Alias
 from tasks.model.audit import AuditRow
-from tasks.model.release import Release
-from tasks.model.reuse import PairVerdict
-from tasks.model.run import RunRequest
 from tasks.model.visible import one_line
-from tasks.receipts.envelope import RefusedError
-from tasks.receipts.files import add_approval, receipt_path
-from tasks.receipts.reading import read_facts
-from tasks.receipts.statement import moment
-from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.promotion import (
     CHAMPION,
+    MLFLOW,
     PREVIOUS,
     Decision,
     Judged,
-    Move,
-    Now,
     Objection,
-    Override,
-    decide,
     rolled_back,
 )
-from tasks.releases.resolve import resolve_release
 from tasks.report.wording import label
 from tasks.run import utc_now
 from tasks.settings import CONFIG_NAME, Settings, read_settings
 from tasks.store import Store
-from tasks.store.control import ledger, verdicts
-from tasks.store.control.aliases import aliases_at, point, read_aliases
-from tasks.store.control.audit import append, read_audit
-from tasks.store.evals.releases import read_release
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    run_id: str
-    challenger: str
-    override: str
-    expires: str
-    by: str
+from tasks.store.control.aliases import aliases_at, read_aliases
 
 
 def promote(asked: Asked, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
-    at = utc_now()
-    by = who(asked.by)
-    override = _override(asked, at.date())
-    judged = _judged(settings, asked)
-    declared = None
-    if judged.name in settings.releases:
-        declared = _resolved(settings, judged.name)
-    began_with = None
-    if CHAMPION not in aliases_at(settings.store_path):
-        began_with = _began_with(settings)
-    row = None
-    with (
-        Store.open(settings.store_path, lock_timeout_s=LOCK_TIMEOUT_S) as store,
-        store.transaction(),
-    ):
-        now = _now(store, settings, declared, began_with)
-        decision = decide(judged, now, override, at)
-        if decision.move is not None:
-            row = _move(store, decision.move, by, at)
-    if decision.objections:
-        return _hold(judged, decision, as_json=as_json)
-    unneeded = override is not None and "override" not in (row.told if row else {})
-    notes = ["the override was not needed, and is not kept"] if unneeded else []
-    if row is not None:
-        notes += _approve(settings, judged, row)
-    return _tell(settings, by, row, judged.name, notes, as_json=as_json)
+    done = promote_asked(settings, asked, utc_now())
+    if done.decision.objections:
+        return _hold(done.judged, done.decision, as_json=as_json)
+    return _tell(settings, done.by, done.row, done.judged.name, done.notes, as_json=as_json)
 
 
-def _approve(settings: Settings, judged: Judged, row: AuditRow) -> list[str]:
-    """The receipt of the verdict tells who promoted on it; what kept it from being told so."""
-    run_id = judged.verdict.run_id
-    if not receipt_path(settings.home_path, run_id).exists():
-        return []
-    approval = {
-        "at": moment(row.at),
-        "by": row.by,
-        "release": row.subject,
-        "digest": {"sha256": judged.verdict.challenger_digest},
-        "audit": {"sha256": row.hash},
-        **({"override": row.told["override"]} if "override" in row.told else {}),
-    }
-    try:
-        with Store.open(settings.store_path, read_only=True) as store:
-            facts = read_facts(store, run_id)
-        add_approval(settings, facts, approval)
-    except (FlywheelError, RefusedError) as error:
-        return [f"the receipt does not tell of it: {one_line(str(error))}"]
-    return []
+def promote_wanted(*, by: str, config: str | None, as_json: bool) -> int:
+    """What somebody asks for by having moved the alias in MLflow."""
+    settings = read_settings(config)
+    done = promote_from_mlflow(settings, by or MLFLOW, utc_now())
+    if isinstance(done, Promoted):
+        return _tell(settings, done.by, done.row, done.judged.name, done.notes, as_json=as_json)
+    told = {"moved": False, "release": "" if done is None else done.release}
+    why = "the alias champion in MLflow asks for nothing new" if done is None else done.why
+    if as_json:
+        print_json({**told, "why": why})
+    elif done is None:
+        print(why)
+    else:
+        print(one_line(f"held: {done.release} is not promoted, and the alias is moved back: {why}"))
+    return int(done is not None)
 
 
 def rollback(*, why: str, by: str, config: str | None, as_json: bool) -> int:
@@ -126,95 +66,8 @@ def rollback(*, why: str, by: str, config: str | None, as_json: bool) -> int:
         if aliases != before:
             raise refuse_unmoved(before[CHAMPION], aliases[CHAMPION])
         move = rolled_back(aliases, at, why)
-        row = _move(store, move, by, at)
+        row = make_move(store, move, by, at)
     return _tell(settings, by, row, move.champion.release, [], as_json=as_json)
-
-
-def _override(asked: Asked, today: date) -> Override | None:
-    if not (asked.override or asked.expires):
-        return None
-    if not asked.override.strip() or not asked.expires:
-        raise UsageError(
-            "an override has a reason and a last day",
-            received="--override" if asked.override else "--expires",
-            next="--override 'REASON' --expires 2027-03-01",
-        )
-    return Override(asked.override.strip(), last_day(asked.expires, today, "override"))
-
-
-def _judged(settings: Settings, asked: Asked) -> Judged:
-    if not settings.store_path.exists():
-        raise no_such_run(asked.run_id)
-    with Store.open(settings.store_path, read_only=True) as store:
-        found = ledger.find_run(store, asked.run_id)
-        if found is None:
-            raise no_such_run(asked.run_id)
-        recorded = verdicts.read_verdicts(store, found)
-        keys = ledger.run_keys(store, found)
-        if not recorded or keys is None:
-            raise UsageError(
-                "the run has no verdict, so nothing says what may be promoted",
-                received=found,
-                next="flywheel gate, or without RUN for the last that has one",
-            )
-        request = RunRequest.from_json(ledger.run_value(store, found, "request") or "{}")
-        role = role_named(request, recorded, asked.challenger, next="flywheel promote")
-        digests = keys.release_digests["champion"], keys.release_digests[role]
-        champion, challenger = (read_release(store, digest) for digest in digests)
-    assert champion is not None, "a run keeps its releases before it asks them"
-    assert challenger is not None
-    decided = recorded[role]
-    verdict = PairVerdict(found, decided.verdict, *digests, decided.decided_at)
-    return Judged(verdict, request.releases[role], champion, challenger)
-
-
-def _began_with(settings: Settings) -> Release:
-    if not settings.champion:
-        raise UsageError(
-            "nobody has said which release is in production",
-            received="nothing was promoted, and no champion is named",
-            next=f'champion = "NAME" in {CONFIG_NAME}',
-        )
-    return _resolved(settings, settings.champion)
-
-
-def _resolved(settings: Settings, name: str) -> Release:
-    memory = Memory(settings.home_path / MEMORY_FILE)
-    return resolve_release(name, settings, memory).record()
-
-
-def _now(
-    store: Store, settings: Settings, declared: Release | None, began_with: Release | None
-) -> Now:
-    aliases = read_aliases(store)
-    champion, previous = (
-        read_release(store, aliases[name].digest) if name in aliases else None
-        for name in (CHAMPION, PREVIOUS)
-    )
-    champion = champion or began_with
-    assert champion is not None, "what was promoted is kept, else it was looked for before"
-    return Now(
-        aliases=aliases,
-        champion_name=aliases[CHAMPION].release if CHAMPION in aliases else settings.champion,
-        champion=champion,
-        previous=previous,
-        declared=declared,
-        verdicts=verdicts.pair_verdicts(store),
-        audit=read_audit(store),
-    )
-
-
-def _move(store: Store, move: Move, by: str, at: datetime) -> AuditRow:
-    """Inside the caller's transaction."""
-    point(store, filter(None, (move.champion, move.previous)))
-    return append(
-        store,
-        by=by,
-        action=move.action,
-        subject=move.champion.release,
-        details=move.details,
-        now=at,
-    )
 
 
 def _hold(judged: Judged, decision: Decision, *, as_json: bool) -> int:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from flows.summary import VERDICTS, with_interval
+from flows.summary import with_interval
 from flows.terminal import Table, console, print_json, print_pairs, print_table
 from tasks.errors import UsageError
 from tasks.model.alias import Alias
@@ -74,11 +74,14 @@ def _facts(
     if last is None or last.decided_at is None:
         facts.append(("last verdict", "none among them"))
     else:
-        told = f"{last.challenger} against {last.champion}, {VERDICTS[str(last.verdict)]}"
+        compared = f"{last.challenger} against {last.champion}"
+        told = f"{compared}, {wording.conclusion(str(last.verdict))}"
         facts.append(("last verdict", f"{told}, {index.age(last.decided_at, now)}"))
         facts += [("because", reason) for reason in last.reasons[:2]]
     if history.runs and history.runs[-1].error:
-        facts.append(("last run failed", history.runs[-1].error))
+        is_decided = history.runs[-1].verdict is not None
+        what = "not in MLflow" if is_decided else "last run failed"
+        facts.append((what, history.runs[-1].error + ": flywheel record" * is_decided))
     if aliases:
         facts += [(name, _pointed_at(alias, now)) for name, alias in sorted(aliases.items())]
     promoted = aliases.get(CHAMPION)

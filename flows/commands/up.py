@@ -7,6 +7,7 @@ started again; what dies over and over ends all of it, with the end of its log.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from flows.commands.deploy import POOL, deploy
 from flows.commands.ui import RECORD, bound_port, server_elsewhere
-from flows.prefect_server import QUIET, UP, answers
+from flows.prefect_server import QUIET, REPORTS, UP, answers
 from flows.processes import Server, end_server, start_server
 from tasks.errors import StoreBusyError, StoreError, UsageError
 from tasks.record.pages import index_of
@@ -31,6 +32,7 @@ _LOOK_S = 0.5
 _MAX_DEATHS = 5
 _IN_S = 120.0
 _SHOWN_LINES = 5
+_LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Ports:
 @dataclass(slots=True)
 class Part:
     """One process of ours. `health`: what answers once it is ready; empty: nothing to ask. `url`:
-    where it is, which is written into the file `record`, by which other commands find it."""
+    where it is, which is written into the file `record`, by which other commands find it. `needs`:
+    what has to answer before it is started, `before`: what is done then, each time."""
 
     name: str
     argv: Sequence[str]
@@ -54,10 +57,13 @@ class Part:
     health: str = ""
     url: str = ""
     record: Path | None = None
+    needs: str = ""
+    before: Callable[[], None] = lambda: None
     process: subprocess.Popen[bytes] | None = None
     deaths: list[float] = field(default_factory=list)
 
     def start(self) -> None:
+        self.before()
         with self.log.open("ab") as output:
             self.process = start_server(self.argv, self.environment, output)
         if self.record is not None:
@@ -70,6 +76,7 @@ class Part:
     def end(self) -> None:
         if self.process is not None:
             end_server(self.process)
+            self.process = None  # its id may be another's by the next time
 
     def wait_until_ready(self) -> None:
         """Raises StoreError where it ends or takes too long."""
@@ -146,12 +153,12 @@ def _start(settings: Settings, config: Path, ports: Ports, started: ExitStack) -
     state.mkdir(exist_ok=True)
     environment = {
         **os.environ, **QUIET, "PREFECT_HOME": str(state), "PREFECT_API_URL": api,
-        "PREFECT_UI_API_URL": api,
+        "PREFECT_UI_API_URL": api, REPORTS: f"{_LOOPBACK}:{ports.reports}",
     }  # fmt: skip
     elsewhere = server_elsewhere(settings)
     parts = [
         _server(ports, environment, logs, settings.home_path / UP),
-        _site(settings, ports, logs),
+        _site(settings, config, ports, logs),
     ]
     if not elsewhere:
         parts.append(_mlflow(settings, ports, logs))
@@ -162,8 +169,8 @@ def _start(settings: Settings, config: Path, ports: Ports, started: ExitStack) -
     for part in parts:
         part.wait_until_ready()
     os.environ.update({name: environment[name] for name in ("PREFECT_HOME", "PREFECT_API_URL")})
-    deploy(POOL, config=str(config))
-    worker = _worker(environment, logs)
+    deploy(POOL, config=str(config), command=shlex.join([sys.executable, "-m", "prefect.engine"]))
+    worker = _worker(settings, environment, logs)
     worker.start()
     started.callback(worker.end)
     print(
@@ -178,14 +185,32 @@ def _start(settings: Settings, config: Path, ports: Ports, started: ExitStack) -
 
 def _server(ports: Ports, environment: Mapping[str, str], logs: Path, record: Path) -> Part:
     argv = [*_prefect("server", "start"), "--host", "127.0.0.1", "--port", str(ports.prefect)]
-    without = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
     api = environment["PREFECT_API_URL"]
-    return Part("Prefect", argv, without, logs / "prefect.log", f"{api}/health", api, record)
+    # who has a place must be known after it died, too: of a lease that is not, Prefect ends the run
+    of_server = {**environment, "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASES}
+    del of_server["PREFECT_API_URL"]
+    return Part("Prefect", argv, of_server, logs / "prefect.log", f"{api}/health", api, record)
 
 
-def _worker(environment: Mapping[str, str], logs: Path) -> Part:
+def _worker(settings: Settings, environment: Mapping[str, str], logs: Path) -> Part:
+    """It starts where the server answers, since what it had begun is taken up before."""
     argv = [*_prefect("worker", "start"), "--pool", POOL, "--type", "process"]
-    return Part("the worker", argv, environment, logs / "worker.log")
+    api = environment["PREFECT_API_URL"]
+    part = Part("the worker", argv, environment, logs / "worker.log", needs=f"{api}/health")
+    part.before = lambda: _take_up(settings)
+    return part
+
+
+def _take_up(settings: Settings) -> None:
+    from flows.cut_off import take_up
+
+    try:
+        again = take_up(settings.home_path, pool=POOL)
+    except Exception as error:  # the server died in this moment; the next flow run looks again
+        print(f"what was cut off is not taken up yet ({type(error).__name__})", flush=True)
+        return
+    if again:
+        print(f"cut off before, and goes on: {len(again)} of the flow runs", flush=True)
 
 
 def _mlflow(settings: Settings, ports: Ports, logs: Path) -> Part:
@@ -197,10 +222,10 @@ def _mlflow(settings: Settings, ports: Ports, logs: Path) -> Part:
     return Part("MLflow", argv, environment, logs / "mlflow.log", f"{url}/health", url, record)
 
 
-def _site(settings: Settings, ports: Ports, logs: Path) -> Part:
+def _site(settings: Settings, config: Path, ports: Ports, logs: Path) -> Part:
     folder = index_of(settings).parent
     folder.mkdir(exist_ok=True)
-    argv = [sys.executable, "-m", "flows.report_site", str(folder), str(ports.reports)]
+    argv = [sys.executable, "-m", "flows.report_site", str(folder), str(ports.reports), str(config)]
     return Part("the pages of reports", argv, dict(os.environ), logs / "reports.log")
 
 
@@ -214,10 +239,12 @@ def _watch(parts: Sequence[Part], now: Callable[[], float] = time.monotonic) -> 
         for part in parts:
             if part.is_running:
                 continue
+            part.end()  # what is left of its group
+            if part.needs and not answers(part.needs):
+                continue
             part.deaths = [*(at for at in part.deaths if at > now() - _IN_S), now()]
             if len(part.deaths) >= _MAX_DEATHS:
                 raise part.failed(f"died {_MAX_DEATHS} times in {_IN_S:.0f} s")
             print(f"{part.name} died and is started again · see {part.log}", flush=True)
-            part.end()  # what is left of its group
             part.start()
         time.sleep(_LOOK_S)

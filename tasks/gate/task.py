@@ -22,7 +22,7 @@ from tasks.model.receipt import Receipt
 from tasks.model.verdict import Decision
 from tasks.run import Run
 from tasks.scoring import policy
-from tasks.scoring.profile import profiles
+from tasks.scoring.profile import profiles, usage
 from tasks.scoring.suites import gate_rule, guardrail_rules, known_prices, suite_rules
 from tasks.scoring.trajectory import departures, summary, trajectories
 from tasks.scoring.worth import as_answered
@@ -95,7 +95,8 @@ def gate(run: Run) -> Receipt:
     ranked = ranking(judged, rules, settings.gate.alpha, rule.unseen_loss)
     leader = leading({role: each.verdict for role, each in decisions.items()}, ranked)
     decision = decisions[leader]
-    answered = profiles(judged, known_prices(settings, run.request.releases))
+    prices = known_prices(settings, run.request.releases)
+    answered = profiles(judged, prices)
     walked = trajectories(judged)
     declared = policy.policy(declared_rules, rule, guardrails)
     planned_by = plan.notes.get("policy") if plan is not None else None
@@ -115,6 +116,7 @@ def gate(run: Run) -> Receipt:
             "policy_changes": list(changes),
             "challengers": {role: each.verdict for role, each in decisions.items()},
             "answers": [profile.to_json() for profile in answered],
+            "usage": {role: used.to_json() for role, used in usage(judged, prices).items()},
             **({"sessions": summary(walked)} if walked else {}),
         },
     )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
+from tasks.model.profile import Usage
 from tasks.model.verdict import SuiteResult, Verdict
+
+UsedBy = Literal["champion", "challenger", "logs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,9 @@ class Intake:
 @dataclass(frozen=True, slots=True)
 class PastRun:
     """`challenger`: the one it came to, of `num_challengers`. `suites`: what was found of it, none
-    before a verdict. `spent`: currency → money for APIs. `report`: where its page was written."""
+    before a verdict. `spent`: currency → money for APIs. `usage`: what requests cost and took: of
+    `champion`, of `challenger`, and of the calls that came in from the `logs`. `report`: where its
+    page was written."""
 
     run_id: str
     started_at: datetime
@@ -54,6 +60,7 @@ class PastRun:
     num_samples: int | None
     intake: Intake | None
     spent: Mapping[str, float]
+    usage: Mapping[UsedBy, Usage]
     report: str | None
 
     @property

@@ -46,6 +46,26 @@ class AnswerProfile:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What so many requests cost and took, the same measures of a release's answers in a run and of
+    the calls in the logs: `cost_per_1000` in money of `currency` for 1,000 requests, latencies in
+    seconds from request to the whole answer. None where it is not known of any."""
+
+    num_requests: int
+    cost_per_1000: float | None
+    currency: str
+    latency_p50_s: float | None
+    latency_p95_s: float | None
+
+    @property
+    def is_known(self) -> bool:
+        return self.cost_per_1000 is not None or self.latency_p50_s is not None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 def profiles_in(receipts: Iterable[Receipt]) -> tuple[AnswerProfile, ...]:
     """What the gate found; nothing of a run that an earlier build decided."""
     notes = (receipt.notes for receipt in receipts if receipt.stage == "gate")

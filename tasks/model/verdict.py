@@ -7,7 +7,7 @@ and MLflow read it back. The keys of that JSON are part of the interface of `fly
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -353,6 +353,18 @@ class SuiteResult:
             also=also,
             judge=JudgeCard.from_json(value["judge"]) if value.get("judge") else None,
         )
+
+
+_ORDER: tuple[SuiteRole, ...] = ("primary", "guard")
+
+
+def deciding_suite(verdict: Verdict, suites: Sequence[SuiteResult]) -> SuiteResult | None:
+    """The one whose numbers are told where there is room for one: a gating suite that came to the
+    verdict of the whole, a primary one before a guard, else the first by the same order. None where
+    nothing was judged."""
+    gating = [suite for role in _ORDER for suite in suites if suite.rule.role == role]
+    first = [suite for suite in gating if suite.verdict == verdict] + gating + list(suites)
+    return next(iter(first), None)
 
 
 _TALLIED = ("scored", "failed", "missing", "unscored")

@@ -19,7 +19,7 @@ from tasks.receipts.materials import installed_versions
 from tasks.receipts.reading import read_facts
 from tasks.record.pages import REPORT, index_of, pages_of, runs_with_page, write_pages
 from tasks.record.reading import read_turn
-from tasks.releases.promotion import MOVES
+from tasks.releases.promotion import MLFLOW, MOVES, waiting
 from tasks.report import index, note, page, plot
 from tasks.report.standings import standings
 from tasks.run import Run
@@ -40,6 +40,8 @@ def record(run: Run) -> Receipt:
         turn = read_turn(store, run.run_id, run.seeds, installed_versions())
         facts = read_facts(store, run.run_id)
         promoted = promoted_releases(store)
+        if run.settings.promotion.approval == "mlflow" and not waiting(read_audit(store), [MLFLOW]):
+            promoted = {}  # whoever moved the alias there since asks for something
     receipt_file = write_receipt(run.settings, facts)
     folder = pages_of(run.settings, run.run_id)
     published = publish(
@@ -121,7 +123,8 @@ def draw_pages(turn: Turn, folder: Path, links: Links, receipt_file: Path) -> Pa
     text = note.note(
         turn.pair(turn.leading),
         compare_url_path=links.compare_url_path,
-        experiment_id=links.experiment_id,
+        report_url_path=links.artifact_path(REPORT),
+        runs_url_path=links.runs_path,
         num_rows=links.rows_sent,
         standings=rows,
     )

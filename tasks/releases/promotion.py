@@ -29,6 +29,7 @@ ROLLBACK: Literal["rollback"] = "rollback"
 MOVES = (PROMOTE, ROLLBACK)
 #: whether somebody who is to hear of a move heard of it
 TOLD, UNTOLD = "told", "untold"
+MLFLOW = "mlflow"
 
 Aliases = Mapping[AliasName, Alias]
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from tasks.model.audit import AuditRow
-from tasks.model.history import History, PastRun, same_pair_at_end
+from tasks.model.history import History, PastRun, UsedBy, same_pair_at_end
+from tasks.model.profile import Usage
 from tasks.model.verdict import SuiteResult
 from tasks.report import trends, wording
 from tasks.report.page import template
@@ -73,6 +75,27 @@ def age(moment: datetime, now: datetime) -> str:
     return f"{hours // 24} days ago"
 
 
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """What requests of one kind cost and took in the newest run that tells it."""
+
+    who: str
+    run: PastRun
+    usage: Usage
+
+
+def usage_lines(history: History) -> tuple[UsageLine, ...]:
+    """Champion, challenger, logs."""
+    lines = []
+    for by in get_args(UsedBy):
+        run = next((run for run in reversed(history.runs) if by in run.usage), None)
+        if run is not None:
+            names = {"champion": run.champion, "challenger": run.challenger}
+            who = f"{names[by]}, {by}" if by in names else "calls in the logs"
+            lines.append(UsageLine(who, run, run.usage[by]))
+    return tuple(lines)
+
+
 def outcome_of(run: PastRun) -> str:
     """The verdict; of a run without one, how it stands."""
     return wording.label(run.verdict or run.state)
@@ -84,6 +107,7 @@ def render(history: History, with_page: Collection[str], moves: Sequence[AuditRo
     from markupsafe import Markup
 
     suites, data = trends.draw_suites(history), trends.draw_data(history)
+    usage = trends.draw_usage(history)
     return str(
         template("index").render(
             history=history,
@@ -94,6 +118,8 @@ def render(history: History, with_page: Collection[str], moves: Sequence[AuditRo
             sets=history.sets[:MAX_SETS],
             suites_plot=Markup(suites) if suites else None,  # noqa: S704 - as of a report's plot
             data_plot=Markup(data) if data else None,  # noqa: S704
+            used=usage_lines(history),
+            usage_plot=Markup(usage) if usage else None,  # noqa: S704
             max_drawn=trends.MAX_RUNS,
             outcome_of=outcome_of,
         )

@@ -96,7 +96,7 @@ def _score(known: Mapping[str, Any]) -> str:
 
 
 def _of_run(known: Mapping[str, Any]) -> Iterator[str]:
-    yield wording.label(known["verdict"]).upper() if known["verdict"] else known["state"]
+    yield wording.heading(known["verdict"]) if known["verdict"] else known["state"]
     challengers = ", ".join(known["challengers"] or ())
     if challengers or known["champion"]:
         yield f"{challengers or 'nobody'} against {known['champion'] or 'nobody'}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tasks.model.answer import ROLES
 from tasks.model.turn import Turn
+from tasks.model.verdict import deciding_suite
 from tasks.model.visible import one_line
 from tasks.report import flips, wording
 from tasks.report.standings import ReleaseRow, suites_of
@@ -23,25 +24,26 @@ def note(
     turn: Turn,
     *,
     compare_url_path: str,
-    experiment_id: str,
+    report_url_path: str,
+    runs_url_path: str,
     num_rows: int,
     standings: Sequence[ReleaseRow] = (),
 ) -> str:
     """Verdict, suites, funnel, links, of a turn of one challenger; `standings`: all releases, where
     there were several. Rows that do not fit are left out with their count."""
     headline, consequence = wording.headline(turn)
-    label = _text(wording.label(turn.verdict.verdict))
     reasons = [f"- {_text(_bounded(reason))}" for reason in turn.verdict.reasons[:_MAX_REASONS]]
     if len(turn.verdict.reasons) > _MAX_REASONS:
         reasons.append(f"- … and {len(turn.verdict.reasons) - _MAX_REASONS} more, in the report")
     changes = flips.choose(turn.judged, 0)
     head = [
-        f"## {label}: {_text(headline)}", "", f"**{consequence}**", "",
+        f"**{wording.heading(turn.verdict.verdict)}: {_text(headline)}. {consequence}** "
+        f"{_text(_numbers(turn))}", "",
+        f"[Report](#{report_url_path.removeprefix('/#')}) "
+        f"· [all answers side by side](#{compare_url_path.removeprefix('/#')}) "
+        f"· [all verdicts](#{runs_url_path.removeprefix('/#')})", "",
         *([turn.erased, ""] if turn.erased else ()),
         *reasons, "",
-        f"[Compare row by row](#{compare_url_path.removeprefix('/#')}) "
-        f"· report.html, verdict.json and differences.png are under Artifacts "
-        f"· [all runs](#/experiments/{experiment_id}/runs)", "",
     ]  # fmt: skip
     if standings:
         suites = [_text(name) for name in suites_of(turn.ranking)]
@@ -72,9 +74,21 @@ def note(
           f"| {s.dead_letters} | {s.seconds:.1f} |" for s in turn.receipts), "",
         *(f"{s.stage}: {s.outside_window} of {s.rows_in} outside the window asked for.\n"
           for s in turn.receipts if s.outside_window),
-        f"Eval set `{turn.eval_set.digest[:36]}`, {turn.eval_set.num_samples} samples.",
+        f"Eval set `{turn.eval_set.digest[:36]}`, {turn.eval_set.num_samples} samples. "
+        f"Run `{turn.run_id}`; verdict.json and its receipt are under Artifacts.",
     ]  # fmt: skip
     return _fitted(head, _suite_rows(turn), [*_guardrail_rows(turn), *tail])
+
+
+def _numbers(turn: Turn) -> str:
+    """Those of the suite that decided."""
+    suite = deciding_suite(turn.verdict.verdict, turn.verdict.suites)
+    if suite is None or suite.difference is None:
+        return ""
+    interval = wording.interval(suite.interval, signed=True)
+    difference = f"{wording.points(suite.difference)} points ({interval})"
+    margin = wording.margin(suite.rule.margin)
+    return f"Suite {suite.rule.name}: {difference} at a margin of {margin}."
 
 
 def _suite_rows(turn: Turn) -> list[str]:

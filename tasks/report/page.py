@@ -163,6 +163,8 @@ def template(name: str) -> Any:
         "points": wording.points,
         "share": wording.share,
         "count": wording.count,
+        "money": wording.money,
+        "seconds": wording.seconds,
         "label": wording.label,
         "shortened": lambda text: wording.shortened(text, MAX_TEXT_CHARS),
         "message_text": wording.message_text,

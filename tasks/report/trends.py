@@ -7,9 +7,11 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
-from tasks.model.history import History, PastRun, same_pair_at_end
+from tasks.model.history import History, PastRun, UsedBy, same_pair_at_end
+from tasks.model.profile import Usage
 from tasks.model.verdict import SuiteResult
 from tasks.report.plot import FAINT, GAIN, INK, LOSS, MARGIN, UNSURE, drawing, inline, plain
 
@@ -18,6 +20,13 @@ MAX_RUNS = 120
 MAX_SUITES = 9
 _PER_ROW = 3
 _TONES = {"better": GAIN, "no_worse": GAIN, "worse": LOSS, "blocked": LOSS}
+
+#: told apart by mark and line too, not by colour alone
+_USED_BY: dict[UsedBy, tuple[str, str, str]] = {
+    "champion": (INK, "o", "-"),
+    "challenger": (GAIN, "s", "--"),
+    "logs": (UNSURE, "^", ":"),
+}
 
 Looks = Sequence[tuple[PastRun, SuiteResult]]
 _Panel = tuple[str, Callable[[Any], None], Sequence[PastRun]]
@@ -56,6 +65,30 @@ def draw_data(history: History) -> str:
         ),
     ]
     return _panels(panels, "data that came in, run by run")
+
+
+def draw_usage(history: History) -> str:
+    """What 1,000 requests cost, a panel a currency, and how long one takes: of champion, challenger
+    and the calls in the logs. Empty where nothing tells either."""
+    runs = [run for run in history.runs if run.usage][-MAX_RUNS:]
+    currencies = sorted({used.currency for run in runs for used in run.usage.values()} - {""})
+    measures: list[tuple[str, Callable[[Usage], float | None]]] = [
+        (f"cost of 1,000 requests, {currency}", partial(_cost_in, currency=currency))
+        for currency in currencies
+    ]
+    if any(used.latency_p50_s is not None for run in runs for used in run.usage.values()):
+        measures += [
+            ("latency, median, seconds", attrgetter("latency_p50_s")),
+            ("latency, 95th percentile, seconds", attrgetter("latency_p95_s")),
+        ]
+    return _panels(
+        [(title, partial(_draw_usage, runs=runs, value=value), runs) for title, value in measures],
+        "cost and latency, run by run",
+    )
+
+
+def _cost_in(used: Usage, currency: str) -> float | None:
+    return used.cost_per_1000 if used.currency == currency else None
 
 
 def _is_known(look: tuple[PastRun, SuiteResult]) -> bool:
@@ -124,6 +157,22 @@ def _draw_sequence(axes: Any, looks: Looks) -> None:
         places = [place for place, _ in known]
         low, high = ([100 * getattr(ends, end) for _, ends in known] for end in ("low", "high"))
         axes.fill_between(places, low, high, color=UNSURE, alpha=0.18, linewidth=0)
+
+
+def _draw_usage(axes: Any, runs: Sequence[PastRun], value: Callable[[Usage], float | None]) -> None:
+    highest = 0.0
+    for by, (colour, marker, line) in _USED_BY.items():
+        told = [(place, value(run.usage[by])) for place, run in enumerate(runs) if by in run.usage]
+        known = [(place, one) for place, one in told if one is not None]
+        if known:
+            places, values = zip(*known, strict=True)
+            axes.plot(places, values, color=colour, marker=marker, linestyle=line, label=by,
+                      linewidth=1.4, markersize=3.5)  # fmt: skip
+            highest = max(highest, *values)
+    if highest:
+        axes.legend(fontsize=7.5, frameon=False, labelcolor=INK)
+    axes.set_ylim(0, 1.3 * highest or 1)
+    axes.set_xlim(-0.7, max(len(runs), 5) - 0.3)
 
 
 def _draw_bars(axes: Any, values: Sequence[float]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.model.answer import Answer
@@ -22,6 +22,15 @@ from tasks.statistics.repeats import Noise
 NOTHING = "–"
 #: answers a sample for which it is said what they would bring
 OTHER_REPEATS = (1, 2, 4, 8, 16)
+
+#: verdict → what follows from it, as one reads it after the verdict itself
+FOLLOWS: Mapping[str, str] = {
+    "better": "the challenger may ship",
+    "no_worse": "the challenger may ship",
+    "worse": "the challenger must not ship",
+    "cannot_tell": "not a pass",
+    "blocked": "the challenger fails what must pass",
+}
 
 #: verdict → (what it means, may the challenger ship)
 MEANING: Mapping[str, tuple[str, str]] = {
@@ -63,7 +72,26 @@ def headline(turn: Turn) -> tuple[str, str]:
 
 
 def label(verdict: str) -> str:
+    """Within a sentence or a table: no worse."""
     return verdict.replace("_", " ")
+
+
+def heading(verdict: str) -> str:
+    """Where it is the first that one reads: NO WORSE."""
+    return label(verdict).upper()
+
+
+def conclusion(verdict: str) -> str:
+    """NO WORSE: the challenger may ship."""
+    return f"{heading(verdict)}: {FOLLOWS[verdict]}"
+
+
+def run_name(challengers: Sequence[str], champion: str, verdict: str | None = None) -> str:
+    """What a run is called wherever runs are listed; the challenger that it came to is first."""
+    leading, *others = challengers
+    several = f" (of {1 + len(others)})" if others else ""
+    decided = f" · {heading(verdict)}" if verdict else ""
+    return f"{leading}{several} vs {champion}{decided}"
 
 
 def percent(value: float | None) -> str:
@@ -121,6 +149,15 @@ def measured(value: float | None, rule: GuardrailRule) -> str:
 def mean_cost(value: float | None, currency: str) -> str:
     """Of one answer; of a thousand, as one costs too little to be read."""
     return NOTHING if value is None else f"{1000 * value:.4g} {currency} for 1,000 answers"
+
+
+def money(value: float | None, currency: str) -> str:
+    """With four digits: prices of 1,000 requests go from fractions of a cent to hundreds."""
+    return NOTHING if value is None else f"{value:.4g} {currency}"
+
+
+def seconds(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3g} s"
 
 
 def mean_tokens(value: float | None) -> str:

@@ -30,9 +30,9 @@ from tasks.store import Store
 from tasks.store.control import erasures
 from tasks.store.control.pseudonym_key import pseudonym_key
 from tasks.store.db.compaction import compact
-from tasks.store.db.connection import KEPT
 from tasks.store.evals import erasing as evals
 from tasks.store.evals.samples import find_eval_set, read_eval_set, write_eval_set
+from tasks.store.folder import KEPT
 from tasks.store.held import erasing as held
 from tasks.store.held.raw_key import RawKey
 from tasks.store.intake import erasing as intake

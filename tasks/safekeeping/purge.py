@@ -20,8 +20,8 @@ from tasks.logs.files.log_file import spool_folder
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.db.compaction import compact, is_worth_it
-from tasks.store.db.connection import KEPT
 from tasks.store.db.snapshot import remove_leftovers
+from tasks.store.folder import KEPT
 from tasks.store.held import retention
 from tasks.store.held.raw_key import RawKey
 

@@ -30,9 +30,10 @@ from tasks.safekeeping.contents import (
     no_backup,
 )
 from tasks.settings import Settings
-from tasks.store.db.connection import KEPT, RESTORING
+from tasks.store.db.connection import RESTORING
 from tasks.store.db.copying import version_of
 from tasks.store.db.schema import refuse_newer
+from tasks.store.folder import KEPT
 
 _UNPACKED = ".restoring"
 _CHUNK_BYTES = 1 << 20

@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.model.answer import Answer, JudgedSample, Role
 from tasks.model.guardrail import Price
-from tasks.model.profile import AnswerProfile
+from tasks.model.profile import AnswerProfile, Usage
 
 #: a phrase so many times in a row, and so many characters of it
 _MIN_TIMES = 4
@@ -31,6 +31,30 @@ def profiles(
             said = answers.setdefault((item.sample.suite, role), [])
             said += [answer for answer in given if answer.text is not None]
     return tuple(_profile(*key, said, prices.get(key[1])) for key, said in answers.items())
+
+
+def usage(judged: Sequence[JudgedSample], prices: Mapping[Role, Price]) -> dict[Role, Usage]:
+    """Of every release, over all its answers with a text, whatever their suite."""
+    said: dict[Role, list[Answer]] = {}
+    for item in judged:
+        for role, given in item.answers.items():
+            said.setdefault(role, []).extend(one for one in given if one.text is not None)
+    return {role: _usage(answers, prices.get(role)) for role, answers in said.items()}
+
+
+def _usage(said: Sequence[Answer], price: Price | None) -> Usage:
+    used_in = _mean(answer.input_tokens for answer in said)
+    used_out = _mean(answer.output_tokens for answer in said)
+    is_known = price is not None and used_in is not None and used_out is not None
+    return Usage(
+        num_requests=len(said),
+        cost_per_1000=1000 * price.of(used_in or 0.0, used_out or 0.0)
+        if price and is_known
+        else None,
+        currency=price.currency if price and is_known else "",
+        latency_p50_s=_percentile(said, 50),
+        latency_p95_s=_percentile(said, 95),
+    )
 
 
 def _profile(suite: str, role: Role, said: list[Answer], price: Price | None) -> AnswerProfile:

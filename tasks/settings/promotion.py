@@ -1,14 +1,37 @@
-"""Who is told that another release is champion."""
+"""Who lets a release be champion, and who is told that another one is."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
 from tasks.settings.hosted import Address, Variable
 from tasks.settings.section import Section
 
+#: who lets a challenger be champion: somebody at a terminal; whoever answers a night's flow run;
+#: whoever moves the alias in MLflow
+Approval = Literal["by_hand", "prefect", "mlflow"]
+
 
 class PromotionSettings(Section):
+    approval: Approval = Field(
+        "by_hand",
+        description="how a challenger that may ship is promoted: `by_hand` by `flywheel promote`, "
+        "`prefect` by an answer on the page of the night's flow run too, `mlflow` by moving the "
+        "alias there too ([releases](releases.md#approval))",
+    )
+    approval_h: float = Field(
+        12.0,
+        gt=0,
+        le=24 * 7,
+        description="hours that an answer is waited for; then nothing is promoted",
+    )
+    mlflow_secret_env: Variable = Field(
+        "",
+        description="environment variable with the secret of MLflow's webhook, which the page of "
+        "reports of `flywheel up` then takes",
+    )
     command: tuple[str, ...] = Field(
         (),
         strict=False,

@@ -18,9 +18,11 @@ from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
+#: its folder with copies made before something that cannot be taken back
+KEPT = "kept"
 #: what flywheel writes at the top of a state folder
 OURS = (
-    "flywheel.duckdb*", ".snapshot-*", ".unfinished-*", "kept", "restoring.json", ".restoring",
+    "flywheel.duckdb*", ".snapshot-*", ".unfinished-*", KEPT, "restoring.json", ".restoring",
     "mlflow.db*", "mlflow-artifacts", "reports", "data-docs", "prefect", "spool",
     "completions.journal", "pseudonym.key*", "receipts.key*", "receipts", "receipts.lock",
     "evaluate-memory.json*", "ui.json", "run.lock", "run.pid", "recording", ".reproducing-*",

@@ -8,11 +8,25 @@ from __future__ import annotations
 import re
 from urllib.parse import urlencode
 
+#: the key under which an experiment has the view of its runs that is ours
+VIEW = "flywheel"
+
 
 def compare_path(experiment_id: str, challenger_run_id: str, champion_run_id: str) -> str:
-    """The side-by-side evaluation view: challenger against the champion as baseline."""
-    query = urlencode({"selectedRunUuid": challenger_run_id, "compareToRunUuid": champion_run_id})
-    return f"/#/experiments/{experiment_id}/evaluation-runs?{query}"
+    """Every row side by side: challenger against the champion as baseline. On the page of the
+    challenger's run, where it has the whole width; beside the list of evaluation runs it has a
+    third of it."""
+    query = urlencode({"compareToRunUuid": champion_run_id})
+    return f"{run_path(experiment_id, challenger_run_id)}/evaluations?{query}"
+
+
+def runs_path(experiment_id: str) -> str:
+    """All verdicts, in the view that view.py keeps."""
+    return f"/#/experiments/{experiment_id}/runs?{urlencode({'viewStateShareKey': VIEW})}"
+
+
+def artifact_path(experiment_id: str, run_id: str, name: str) -> str:
+    return f"{run_path(experiment_id, run_id)}/artifacts/{name}"
 
 
 def run_path(experiment_id: str, run_id: str) -> str:

@@ -20,6 +20,7 @@ from tasks.model.answer import Role
 from tasks.model.release import Release
 from tasks.model.turn import Turn
 from tasks.model.verdict import RecordedVerdict
+from tasks.report import wording
 from tasks.settings import Settings
 from tasks.tracking import links, values
 from tasks.tracking.session import Session, open_session
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tasks.tracking.registry import Registered
 
 _BATCH_PARAMS = 100
+_NOTE_TAG = "mlflow.note.content"
 _NONE: Mapping[AliasName, Release] = MappingProxyType({})
 
 
@@ -44,6 +46,15 @@ class Links:
     compare_url_path: str
     run_url_path: str
     rows_sent: int
+
+    @property
+    def runs_path(self) -> str:
+        """All verdicts."""
+        return links.runs_path(self.experiment_id)
+
+    def artifact_path(self, name: str) -> str:
+        """A file beside the turn's run."""
+        return links.artifact_path(self.experiment_id, self.mlflow_run_id, name)
 
     def compare_path(self, role: Role) -> str:
         """One challenger beside the champion; `compare_url_path` is that of the leading one."""
@@ -101,6 +112,8 @@ def publish(
     Raises StoreError, transient where a server does not answer; nothing half-done counts.
     """
     with open_session(settings) as session:
+        from tasks.tracking.view import bring_view
+
         whole, leftovers = _earlier_attempts(session, turn.run_id)
         for parent_run_id in leftovers:
             _delete_attempt(session, parent_run_id)
@@ -108,6 +121,7 @@ def publish(
             from tasks.tracking.aliases import point
 
             point(session, promoted)
+        bring_view(session)
         if whole is not None:
             draw(whole.links)
             return whole
@@ -134,6 +148,8 @@ def _publish(
     registered = {
         role: registry.register(session, release) for role, release in turn.releases.items()
     }
+    for role, made in registered.items():
+        registry.tell_verdict(session, made, turn, role, ids.run_url_path)
     of_children = {role: values.child_metrics(turn, role) for role in turn.releases}
     on_sent = _counted(on_progress, len(turn.releases) * len(chosen))
     for role, release in turn.releases.items():
@@ -188,8 +204,9 @@ def _finish(session: Session, turn: Turn, published: Published, pages: Pages) ->
     for file in pages.files:
         client.log_artifact(parent, str(file))
     tags = {
-        "mlflow.note.content": values.shortened(pages.note, values.MAX_TAG_CHARS),
+        _NOTE_TAG: values.shortened(pages.note, values.MAX_TAG_CHARS),
         values.VERDICT_TAG: turn.verdict.verdict,
+        **values.columns(turn.verdict),
         **{f"flywheel.{role}": version for role, version in published.versions.items()},
     }
     if pages.receipt:
@@ -201,6 +218,7 @@ def _finish(session: Session, turn: Turn, published: Published, pages: Pages) ->
         client.set_tag(parent, key, value)
     for role, child in published.links.child_run_ids.items():
         client.set_tag(child, values.VERDICT_TAG, turn.verdicts.get(role, turn.verdict).verdict)
+        client.set_tag(child, _NOTE_TAG, _child_note(turn, role, published.links))
         client.set_terminated(child, status="FINISHED")
     client.log_text(parent, published.to_json(), "published.json")
     client.set_tag(parent, values.RECORDED_TAG, "published.json")
@@ -251,8 +269,27 @@ def _create_run(session: Session, turn: Turn, name: str, tags: Mapping[str, str]
     return run_id
 
 
+def _child_note(turn: Turn, role: Role, ids: Links) -> str:
+    """Where the verdict on a release is, and its answers beside the other's."""
+    whole = f"[{_run_name(turn)}]({ids.run_url_path.removeprefix('/')})"
+    others = [role] if role in turn.verdicts else list(turn.verdicts)
+    compared = " · ".join(
+        f"[row by row: {turn.releases[other].name} and {turn.releases['champion'].name}]"
+        f"({ids.compare_path(other).removeprefix('/')})"
+        for other in others
+    )
+    return f"Answers of **{turn.releases[role].name}** in {whole} · {compared}"
+
+
+def _run_name(turn: Turn) -> str:
+    leading = turn.leading
+    challengers = [leading, *(role for role in turn.verdicts if role != leading)]
+    names = [turn.releases[role].name for role in challengers]
+    return wording.run_name(names, turn.releases["champion"].name, turn.verdict.verdict)
+
+
 def _create_runs(session: Session, turn: Turn, rows_sent: int) -> Links:
-    parent = _create_run(session, turn, turn.run_id, {values.ROLE_TAG: "parent"})
+    parent = _create_run(session, turn, _run_name(turn), {values.ROLE_TAG: "parent"})
     children = {role: _create_child(session, turn, role, parent) for role in turn.releases}
     return Links(
         mlflow_run_id=parent,
@@ -267,7 +304,10 @@ def _create_runs(session: Session, turn: Turn, rows_sent: int) -> Links:
 
 
 def _create_child(session: Session, turn: Turn, role: Role, parent: str) -> str:
-    name = f"{role}: {turn.releases[role].name} · {turn.run_id}"
+    # MLflow cuts names from the right, and shows them beside those of other verdicts
+    verdict = turn.verdicts.get(role)
+    came_to = "champion" if verdict is None else wording.heading(verdict.verdict)
+    name = f"{turn.releases[role].name} · {came_to}"
     return _create_run(
         session, turn, name,
         {

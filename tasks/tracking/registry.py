@@ -14,12 +14,21 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
+from tasks.model.answer import Role
 from tasks.model.release import Release
+from tasks.model.turn import Turn
+from tasks.report import wording
 from tasks.tracking import links
 from tasks.tracking.session import Session
-from tasks.tracking.values import MAX_PARAM_CHARS, release_params, shortened
+from tasks.tracking.values import MAX_PARAM_CHARS, VERDICT, release_params, shortened
 
 DIGEST_TAG = "flywheel.release_digest"
+RELEASE_TAG = "flywheel.release"
+_NOT_JUDGED = "not judged"
+#: of a version: the run that judged it last
+JUDGED_TAG = "flywheel.run_id"
+#: of a prompt version: the releases that use it
+RELEASES_TAG = "releases"
 PROMPT_DIGEST_TAG = "flywheel.prompt_digest"
 #: MLflow's own tags: which experiments show a prompt, which prompts a run used
 _PROMPT_EXPERIMENTS_TAG = "_mlflow_experiment_ids"
@@ -67,16 +76,19 @@ def register(session: Session, release: Release) -> Registered:
             continue
         name = links.prompt_name(session.experiment, task)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        version = _find_prompt(session, name, digest, template)
-        if version is None:
+        found = _find_prompt(session, name, digest, template)
+        if found is None:
             version = _create_prompt(session, name, digest, template, release)
+        else:
+            version = str(found.version)
+            _name_user(session, name, found, release)
         made.append(PromptVersion(name, version))
     prompts = tuple(made)
     name = links.model_name(session.experiment)
-    found = _find_version(session, name, release.digest)
-    if found is None:
-        found = _create_version(session, name, release, prompts)
-    return Registered(name, *found, prompts, tuple(too_long))
+    place = _find_version(session, name, release.digest)
+    if place is None:
+        place = _create_version(session, name, release, prompts)
+    return Registered(name, *place, prompts, tuple(too_long))
 
 
 def _create_version(
@@ -91,30 +103,65 @@ def _create_version(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     model_id = _logged_model(session, release)
-    # the version's page shows neither source nor params, so they are repeated
+    # a list of versions shows all tags in a narrow column, in the order of writing: so the engine's
+    # settings, which are params of the logged model, are none
     tags = {
-        DIGEST_TAG: release.digest,
-        "flywheel.release": release.name,
+        RELEASE_TAG: release.name,
+        VERDICT: _NOT_JUDGED,
         "flywheel.model": shortened(release.model, MAX_PARAM_CHARS),
+        DIGEST_TAG: release.digest,
         "flywheel.model_digest": release.model_digest,
         PROMPT_DIGEST_TAG: release.prompt_digest,
         "flywheel.prompts": json.dumps([prompt.uri for prompt in prompts]),
-        "flywheel.sampling": json.dumps(dict(release.sampling), sort_keys=True),
-        "flywheel.engine": json.dumps(dict(release.engine), sort_keys=True),
     }
-    uris = ", ".join(prompt.uri for prompt in prompts) or "as logged"
-    description = (
-        f"Release {release.name}: model {release.model} ({release.model_digest[:12]}), "
-        f"prompts {uris}. Digest {release.digest}."
-    )
     version = session.client.create_model_version(
         name,
         source=f"models:/{model_id}",
         model_id=model_id,
         tags=tags,
-        description=shortened(description, 5_000),
+        description=_description(release, prompts, _NOT_JUDGED),
     )
     return str(version.version), model_id
+
+
+def _description(release: Release, prompts: tuple[PromptVersion, ...], standing: str) -> str:
+    """What one looks for first: lists show its beginning."""
+    named = ", ".join(f"`{prompt.name}` v{prompt.version}" for prompt in prompts) or "as logged"
+    sampling = ", ".join(f"{key} {value}" for key, value in sorted(release.sampling.items()))
+    lines = [
+        f"{release.name}: {standing}",
+        "",
+        f"- model `{release.model}` ({release.model_digest[:12]})",
+        f"- prompts {named}",
+        f"- sampling {sampling or 'as the model has it'}",
+        f"- digest `{release.digest}`",
+    ]
+    return shortened("\n".join(lines), 5_000)
+
+
+def tell_verdict(
+    session: Session, registered: Registered, turn: Turn, role: Role, run_path: str
+) -> None:
+    """What the newest turn found of a release, in the tags and the description of its version. Of a
+    champion that was never judged, that it was one. An older turn that is recorded late changes
+    nothing."""
+    client, release = session.client, turn.releases[role]
+    told = client.get_model_version(registered.name, registered.version).tags
+    verdict = turn.verdicts.get(role)
+    if turn.run_id < told.get(JUDGED_TAG, "") or (verdict is None and JUDGED_TAG in told):
+        return
+    run = f"[run {turn.run_id}](../#{run_path.removeprefix('/#')})"
+    if verdict is None:
+        standing, tags = f"champion in {run}", {}
+    else:
+        champion = turn.releases["champion"].name
+        heading = wording.heading(verdict.verdict)
+        standing = f"{heading} against {champion} in {run}"
+        tags = {VERDICT: heading, "against": champion, JUDGED_TAG: turn.run_id}
+    for key, value in tags.items():
+        client.set_model_version_tag(registered.name, registered.version, key, value)
+    description = _description(release, registered.prompts, standing)
+    client.update_model_version(registered.name, registered.version, description)
 
 
 def _find_version(session: Session, name: str, digest: str) -> tuple[str, str] | None:
@@ -154,7 +201,8 @@ def _logged_model(session: Session, release: Release) -> str:
     return model_id
 
 
-def _find_prompt(session: Session, name: str, digest: str, template: Any) -> str | None:
+def _find_prompt(session: Session, name: str, digest: str, template: Any) -> Any:
+    """MLflow's PromptVersion with that text; None where there is none."""
     if session.client.get_prompt(name) is None:
         return None
     token: str | None = None
@@ -162,10 +210,18 @@ def _find_prompt(session: Session, name: str, digest: str, template: Any) -> str
         page = session.client.search_prompt_versions(name, max_results=100, page_token=token)
         for version in page:
             if version.tags.get(PROMPT_DIGEST_TAG) == digest or version.template == template:
-                return str(version.version)
+                return version
         token = page.token
         if not token:
             return None
+
+
+def _name_user(session: Session, name: str, version: Any, release: Release) -> None:
+    """The release among those that use the prompt."""
+    named = [one for one in version.tags.get(RELEASES_TAG, "").split(", ") if one]
+    if release.name not in named:
+        text = shortened(", ".join(sorted([*named, release.name])), MAX_PARAM_CHARS)
+        session.client.set_prompt_version_tag(name, str(version.version), RELEASES_TAG, text)
 
 
 def _create_prompt(
@@ -179,6 +235,6 @@ def _create_prompt(
         name,
         template,
         description=f"first used by release {release.name} ({release.digest[:12]})",
-        tags={PROMPT_DIGEST_TAG: digest},
+        tags={RELEASES_TAG: release.name, PROMPT_DIGEST_TAG: digest},
     )
     return str(made.version)

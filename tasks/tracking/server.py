@@ -7,6 +7,7 @@ import sys
 
 from tasks.errors import UsageError
 from tasks.settings import Settings
+from tasks.store.folder import KEPT
 from tasks.tracking.environment import prepare_environment, tracking_location
 from tasks.tracking.session import without_password
 
@@ -33,7 +34,7 @@ def server_command(
     if location.database is not None:
         from tasks.tracking.database import prepare_database
 
-        prepare_database(location.database)
+        prepare_database(location.database, settings.home_path / KEPT)
     argv = [
         sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port),
         "--workers", "1", "--backend-store-uri", location.uri,

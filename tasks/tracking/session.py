@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 from tasks.errors import StoreError, StoreUnreachableError
 from tasks.exhausted import exhausted
 from tasks.settings import Settings
+from tasks.store.folder import KEPT
 from tasks.tracking.database import configure_models, damaged_database, prepare_database
 from tasks.tracking.environment import TrackingLocation, prepare_environment, tracking_location
 
@@ -58,7 +59,7 @@ def open_session(settings: Settings) -> Iterator[Session]:
             # it raises what it logs, and people read the one line that becomes of it
             logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
             if location.database is not None:
-                prepare_database(location.database)
+                prepare_database(location.database, settings.home_path / KEPT)
         client = MlflowClient(tracking_uri=location.uri, registry_uri=location.uri)
         experiment_id = _experiment_id(client, settings.mlflow.experiment, location)
         tracing = TracingClient(tracking_uri=location.uri)

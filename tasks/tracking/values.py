@@ -15,6 +15,8 @@ from typing import Any
 from tasks.model.answer import Role
 from tasks.model.release import Release
 from tasks.model.turn import Turn
+from tasks.model.verdict import RecordedVerdict, deciding_suite
+from tasks.report import wording
 from tasks.tracking.links import metric_key
 
 #: MLflow cuts longer ones without a word
@@ -26,6 +28,13 @@ RUN_ID_TAG = "flywheel.run_id"
 ROLE_TAG = "flywheel.role"
 RECORDED_TAG = "flywheel.recorded"
 VERDICT_TAG = "flywheel.verdict"
+#: columns of the runs table, so they have the names that people read there: tags …
+VERDICT = "verdict"
+DECIDED_BY = "decided by"
+INTERVAL = "interval in points"
+#: … and metrics, by which the table can be ordered
+DIFFERENCE = "difference in points"
+MARGIN = "margin in points"
 
 
 #: of every scorer that a suite has besides the one that decides
@@ -45,9 +54,11 @@ class Metrics:
 def child_metrics(turn: Turn, role: Role) -> Metrics:
     """Score, interval and denominators of each suite for one release, and its tokens; of several
     challengers their difference from the champion and the rank of each release, too."""
-    metrics: dict[str, float | None] = {}
     several = len(turn.verdicts) > 1
-    for result in turn.verdicts.get(role, turn.verdict).suites:
+    suites = turn.verdicts.get(role, turn.verdict).suites
+    # MLflow's columns are in the order of writing: what one looks for comes first
+    metrics: dict[str, float | None] = {metric_key(one.rule.name, "score"): None for one in suites}
+    for result in suites:
         release = result.releases["challenger" if role in turn.verdicts else "champion"]
         interval = release.interval
         values = {
@@ -82,10 +93,28 @@ def child_metrics(turn: Turn, role: Role) -> Metrics:
     return _split(metrics)
 
 
+def columns(verdict: RecordedVerdict) -> dict[str, str]:
+    """Tags that are columns of the runs table: the verdict, the suite whose numbers stand beside
+    it, and the interval of the difference there."""
+    told = {VERDICT: wording.heading(verdict.verdict)}
+    suite = deciding_suite(verdict.verdict, verdict.suites)
+    if suite is not None:
+        told |= {
+            DECIDED_BY: suite.rule.name,
+            INTERVAL: wording.interval(suite.interval, signed=True),
+        }
+    return {key: shortened(value, MAX_TAG_CHARS) for key, value in told.items()}
+
+
 def parent_metrics(turn: Turn) -> Metrics:
-    """The paired differences of each suite, the ratio of each guardrail, and what went through each
-    stage."""
+    """Difference and margin of the suite that decided, in points; then the paired differences of
+    each suite, the ratio of each guardrail, and what went through each stage."""
     metrics: dict[str, float | None] = {}
+    first = deciding_suite(turn.verdict.verdict, turn.verdict.suites)
+    if first is not None and first.difference is not None:
+        metrics[DIFFERENCE] = _points(first.difference)
+    if first is not None:
+        metrics[MARGIN] = _points(first.rule.margin)
     for result in turn.verdict.suites:
         values = result.to_json()
         for name in (
@@ -156,6 +185,11 @@ def flatten(prefix: str, values: Mapping[str, Any]) -> dict[str, str]:
 def shortened(text: str, limit: int) -> str:
     """At most `limit` characters, with a visible mark where something is left out."""
     return text if len(text) <= limit else text[: limit - len(CUT_MARK)] + CUT_MARK
+
+
+def _points(value: float) -> float:
+    """As people read it; the metric of the suite has all its digits."""
+    return round(100 * value, 2)
 
 
 def _split(metrics: Mapping[str, float | None]) -> Metrics:

@@ -191,7 +191,7 @@ def test_deployment_runs_on_a_worker_and_its_run_is_in_mlflow(
     assert "Noise floor: not measured, flywheel noise does it." in result["reasons"]
     assert (result["run_id"],) in tags
     verdict = result["verdict"]
-    assert manual[0]["name"] == f"challenger against champion: {verdict}"
+    assert manual[0]["name"] == f"challenger vs champion · {verdict.replace('_', ' ').upper()}"
     assert manual[0]["state_name"] == {
         "better": "Passed: better", "no_worse": "Passed: no_worse",
         "worse": "Held: worse", "cannot_tell": "Held: cannot_tell",

@@ -61,12 +61,20 @@ def test_a_night_that_was_turned_is_not_turned_again(turned: Run):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"state": "failed"}, {"since": "2026-11-01"}, {"until": ""}, {"until": "24h"},
+    [{"state": "running"}, {"since": "2026-11-01"}, {"until": ""}, {"until": "24h"},
      {"scores_of": "another"}],
 )  # fmt: skip
 def test_only_whole_turns_up_to_an_end_count(turned: Run, changes: dict[str, str]):
     _asked(turned, **{"until": "2026-11-29", **changes})
     assert _due(turned) == ["2026-11-30T00:00:00"]
+
+
+@pytest.mark.parametrize("state", ["failed", "abandoned"])
+def test_a_night_with_a_verdict_is_not_turned_again_whatever_became_of_it(turned: Run, state: str):
+    _asked(turned, until="2026-11-29", state=state)
+    assert _due(turned) == ["2026-11-30T00:00:00"]
+    _asked(turned, until="2026-11-30", state=state)
+    assert _due(turned) == []
 
 
 def test_a_turn_without_a_verdict_is_no_night(turned: Run):

@@ -86,6 +86,13 @@ def test_drift_is_told_beside_the_verdict(turned: Outcome, history: History):
     assert "model, operation" in told[1].title
 
 
+def test_a_verdict_that_is_not_in_mlflow_is_told(turned: Outcome, history: History):
+    away = replace(turned, unrecorded="MLflow's store does not answer")
+    (notice,) = [one for one in of_outcome(away, history) if one.kind == "error"]
+    assert notice.lines[0] == "MLflow's store does not answer"
+    assert not [one for one in of_outcome(turned, history) if one.kind == "error"]
+
+
 def test_bad_data_and_a_broken_system_are_told_apart():
     assert of_error(DataError("x")).kind == "data"
     assert of_error(UsageError("x")).kind == "error"

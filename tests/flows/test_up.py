@@ -19,24 +19,26 @@ from flows.processes import process_started_at
 from tests.conftest import REPOSITORY
 from tests.flows.application import Application
 
-_WAIT_S = 180.0
+_WAIT_S = 300.0
 
 
 class Up:
     """A `flywheel up` that has said where everything is."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, *, said: str = "stop with Ctrl-C") -> None:
         ports = [f"--{name}-port=0" for name in ("prefect", "mlflow", "reports")]
         self.process = application.start("up", *ports)
         self.home, self.said = application.home, ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert until(lambda: "stop with Ctrl-C" in self.said or self.process.poll() is not None)
+        if not until(lambda: said in self.said or self.process.poll() is not None):
+            self.close()
+            raise AssertionError(f"not up after {_WAIT_S:.0f} s: {self.said}")
         if self.process.poll() is not None:
             assert self.process.stderr is not None
-            said = self.said + self.process.stderr.read()
+            told = self.said + self.process.stderr.read()
             self.close()
-            raise AssertionError(said)
+            raise AssertionError(told)
         self.pages = dict(re.findall(r"^(\w+)\s+(http://\S+)", self.said, re.MULTILINE))
 
     def _read(self) -> None:
@@ -110,7 +112,7 @@ def test_all_is_up_comes_back_and_goes(application: Application):
         assert done.code in (0, 1), done.err
         api = json.loads((application.home / "up.json").read_text())["url"]
         flow_runs = httpx.post(f"{api}/flow_runs/filter", json={}, timeout=30).json()
-        assert any(run["name"].startswith("challenger against champion") for run in flow_runs)
+        assert any(run["name"].startswith("challenger vs champion") for run in flow_runs)
 
         processes = up.processes()
         assert len(processes) >= 8  # four parts, each behind its tether

@@ -10,7 +10,8 @@ Text logs (TEXT_FORMATS) have `matches_lines` and `reader()` instead: a reader i
 Where a call stands in several values (the chunks of a stream, the lines of an agent's session) the
 format has `reader()` beside `records`: an `Assembling` format, whose reader is fed the values of a
 file in order, each with the place it stands at, and yields every record with the place where it
-began.
+began. Where the rows of a file are the spans of a vendor's traces, traces.py has all of that: the
+module says what a row is and how one is read.
 """
 
 from __future__ import annotations
@@ -21,34 +22,53 @@ from datetime import datetime
 from typing import Protocol, cast, runtime_checkable
 
 from tasks.logs.formats import (
+    azure,
     bedrock,
+    braintrust,
     canonical,
     claude_code,
+    cloudflare,
     codex,
     conversations,
     data_flywheel,
+    datadog,
     envoy,
+    gemini_batch,
+    helicone,
     inspect_events,
+    jaeger,
     kong,
     langfuse,
+    langsmith,
     litellm,
     llama_cpp,
     llama_cpp_json,
+    logfire,
     mlflow_traces,
     ollama,
+    openai_agents,
     openai_batch,
     openinference,
+    openrouter,
+    otel_spans,
+    otel_traces,
     otlp,
+    phoenix,
+    portkey,
     sglang,
     sglang_json,
     table,
     tensorzero,
     tgi,
     tgi_json,
+    vertex,
     vllm,
+    weave,
+    zipkin,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Mapped
+from tasks.logs.formats.vendors import cohere, interactions
 from tasks.logs.shapes.records import Json, Place, Record
 from tasks.model.table_mapping import TABLE, TableMapping
 
@@ -96,10 +116,12 @@ class TextFormat(_Named, Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        openinference, mlflow_traces, otlp, langfuse, litellm, bedrock, envoy, kong, tensorzero,
-        openai_batch, data_flywheel, sglang_json, tgi_json, llama_cpp_json, ollama,
-        claude_code, codex, inspect_events, anthropic, gemini, openai_responses, openai_chat,
-        conversations, *table.shipped(), canonical,
+        openinference, mlflow_traces, otel_spans, otlp, phoenix, jaeger, zipkin, logfire,
+        otel_traces, datadog, openai_agents, langfuse, langsmith, braintrust, weave, helicone,
+        litellm, bedrock, envoy, kong, tensorzero, vertex, gemini_batch, azure, cloudflare,
+        openrouter, portkey, openai_batch, data_flywheel, sglang_json, tgi_json, llama_cpp_json,
+        ollama, claude_code, codex, inspect_events, anthropic, gemini, interactions, cohere,
+        openai_responses, openai_chat, conversations, *table.shipped(), canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, sglang, tgi, llama_cpp))

@@ -1,14 +1,16 @@
 """Bodies of the Anthropic Messages API, whole or as the events of a stream.
 
 `system` becomes the first message. Cached tokens are counted beside input_tokens there; here they
-are part of the input, as OpenTelemetry has it. Source: the Anthropic API reference, Messages.
+are part of the input, as OpenTelemetry has it. What its own tools did and a compacted context are
+beside the text. The stop reason `refusal` is that of a classifier that stepped in: a verdict.
+Source: the Anthropic API reference, Messages.
 """
 
 from __future__ import annotations
 
 from tasks.logs.formats.exchange import Api, decode
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.answers import Answer
+from tasks.logs.shapes.answers import Answer, verdict
 from tasks.logs.shapes.parts import answer_of, conversation
 from tasks.logs.shapes.records import Json
 
@@ -50,17 +52,24 @@ def read_answer(value: Json) -> Answer:
     if not isinstance(value, dict):
         return Answer(body=value)
     blocks = value.get("content")
+    reason = coerce.text("stop_reason", value.get("stop_reason"))
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
     return Answer(
         message=answer_of(blocks) if isinstance(blocks, list) else None,
         response_id=coerce.text("id", value.get("id")),
         model=coerce.text("model", value.get("model")),
-        finish_reason=coerce.text("stop_reason", value.get("stop_reason")),
+        finish_reason=reason,
         tokens=usage.tokens(value.get("usage"), cache_apart=True),
         error=value.get("error"),
         body=value,
         tags=rest,
+        verdicts=_refused(value.get("stop_details")) if reason == "refusal" else None,
     )
+
+
+def _refused(details: Json) -> list[dict[str, Json]]:
+    category, why = coerce.first(details, "category"), coerce.first(details, "explanation")
+    return [verdict("anthropic", True, stage="output", reason=category, explanation=why)]
 
 
 def _from_events(events: list[Json]) -> Json:
@@ -93,6 +102,8 @@ def _add_delta(block: dict[str, Json], delta: dict[str, Json]) -> None:
         if isinstance(delta.get(key), str):
             before = block.get(name)
             block[name] = (before if isinstance(before, str) else "") + delta[key]
+    if delta.get("type") == "compaction_delta" and delta.get("content") is not None:
+        block["content"] = delta["content"]
 
 
 def _closed(block: dict[str, Json]) -> dict[str, Json]:

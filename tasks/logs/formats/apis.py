@@ -5,8 +5,10 @@ from __future__ import annotations
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.anthropic_bodies import ANTHROPIC
 from tasks.logs.formats.bedrock_bodies import CONVERSE
+from tasks.logs.formats.cohere_bodies import COHERE
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.gemini_bodies import GEMINI
+from tasks.logs.formats.interactions_bodies import INTERACTIONS
 from tasks.logs.formats.ollama_bodies import OLLAMA, OLLAMA_EMBEDDINGS, OLLAMA_GENERATE
 from tasks.logs.formats.openai_bodies import CHAT, EMBEDDINGS
 from tasks.logs.formats.responses_bodies import RESPONSES
@@ -14,13 +16,14 @@ from tasks.logs.formats.server_bodies import LLAMA_CPP, SGLANG, TGI
 
 #: in the order in which an answer is tried: those of servers that few people run come last
 APIS = (
-    ANTHROPIC, CONVERSE, GEMINI, RESPONSES, EMBEDDINGS, CHAT, OLLAMA, OLLAMA_GENERATE,
-    OLLAMA_EMBEDDINGS, TGI, SGLANG, LLAMA_CPP,
+    ANTHROPIC, CONVERSE, GEMINI, INTERACTIONS, COHERE, RESPONSES, EMBEDDINGS, CHAT, OLLAMA,
+    OLLAMA_GENERATE, OLLAMA_EMBEDDINGS, TGI, SGLANG, LLAMA_CPP,
 )  # fmt: skip
 
 __all__ = [
-    "ANTHROPIC", "APIS", "CHAT", "CONVERSE", "EMBEDDINGS", "GEMINI", "LLAMA_CPP", "OLLAMA",
-    "OLLAMA_EMBEDDINGS", "OLLAMA_GENERATE", "RESPONSES", "SGLANG", "TGI", "api_of",
+    "ANTHROPIC", "APIS", "CHAT", "COHERE", "CONVERSE", "EMBEDDINGS", "GEMINI", "INTERACTIONS",
+    "LLAMA_CPP", "OLLAMA", "OLLAMA_EMBEDDINGS", "OLLAMA_GENERATE", "RESPONSES", "SGLANG", "TGI",
+    "api_of",
 ]  # fmt: skip
 
 

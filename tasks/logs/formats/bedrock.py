@@ -1,9 +1,10 @@
-"""AWS Bedrock model invocation logs: one object a call, as CloudWatch and S3 deliver them.
+"""AWS Bedrock: model invocation logs, as CloudWatch and S3 deliver them, and output of batches.
 
-Different calls may share a requestId, so the id of a call is requestId and a digest of its record.
-Times without a zone are UTC. A guardrail that intervened is a verdict, not an error. Bodies that
-AWS put into S3 beside the log are tags. Pairs and cassettes of the Converse API are read too.
-Source: the Bedrock user guide, model invocation logging.
+Different calls may share a requestId, and batches a recordId, so the id of a call is that and a
+digest of its record. Times without a zone are UTC; batches tell none. A guardrail that intervened
+is a verdict, not an error. Bodies that AWS put into S3 beside the log are tags. Pairs and cassettes
+of the Converse API are read too. Source: the Bedrock user guide, model invocation logging and batch
+inference.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish, verdict
 from tasks.logs.shapes.dead import or_dead
 from tasks.logs.shapes.json_text import dump
-from tasks.logs.shapes.records import Call, Json, Record, UnreadableError
+from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = converse.NAME
 VERSION = converse.VERSION
@@ -42,7 +43,7 @@ def matches(value: Json) -> bool:
     wrapped = _of_cloudwatch(value)
     if wrapped:
         return matches(exchanges.decode(wrapped[0]))
-    if value.get("schemaType") == "ModelInvocationLog":
+    if value.get("schemaType") == "ModelInvocationLog" or _is_of_batch(value):
         return True
     asked = value.get("input")
     if "modelId" in value and isinstance(asked, dict) and "inputContentType" in asked:
@@ -56,6 +57,8 @@ def records(value: Json) -> Iterator[Record]:
     if wrapped:
         for text in wrapped:
             yield or_dead(text, _call, exchanges.decode(text))
+    elif _is_of_batch(value):
+        yield _batched(value)
     elif "modelId" not in value and converse.matches(value):
         yield from converse.records(value)
     else:
@@ -68,6 +71,41 @@ def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
     texts = [item.get("message", item.get("@message")) for item in events
              if isinstance(item, dict)] if isinstance(events, list) else []  # fmt: skip
     return texts if any(isinstance(item, str) and "modelId" in item for item in texts) else []
+
+
+def _is_of_batch(value: dict[str, Json]) -> bool:
+    return "recordId" in value and isinstance(value.get("modelInput"), dict | str)
+
+
+def _batched(value: dict[str, Json]) -> Record:
+    """A line of a batch's output; one of its input is no call yet."""
+    if "modelOutput" not in value and "error" not in value:
+        return Other()
+    request = coerce.mapping(exchanges.decode(value["modelInput"]))
+    body = _body(exchanges.decode(value.get("modelOutput")))
+    api = api_of(Exchange(request, body), _APIS) or CONVERSE
+    answer = api.read_answer(body)
+    answer.recorded = body is not None
+    failed = value.get("error")
+    if isinstance(failed, dict):
+        code = "expired" if failed.get("expired") is True else failed.get("errorCode")
+        failed = {**failed, "code": code}
+        answer.tags = {**(answer.tags or {}), "error": failed}
+    call = Call(
+        request_id=_own_id(coerce.text("recordId", value["recordId"]), value),
+        provider="aws.bedrock",
+        operation=answer.operation or api.operation,
+        messages=api.read_messages(request),
+        params=api.params(request),
+        guardrail_verdicts=_verdicts(body, answer),
+        tags={"bedrock_record_id": value["recordId"]},
+    )
+    return finish(call, answer, error=failed)
+
+
+def _own_id(name: str | None, value: Json) -> str:
+    digest = hashlib.sha256(dump(value).encode()).hexdigest()[:16]
+    return f"{name or 'bedrock'}:{digest}"
 
 
 def _call(value: Json) -> Call:
@@ -83,15 +121,13 @@ def _call(value: Json) -> Call:
     answer.tokens = _counts(asked, said, answer)
     metrics = _metrics(body)
     known = coerce.mapping(request)
-    request_id = coerce.text("requestId", value.get("requestId"))
-    digest = hashlib.sha256(dump(value).encode()).hexdigest()[:16]
     call = Call(
-        request_id=f"{request_id or 'bedrock'}:{digest}",
+        request_id=_own_id(coerce.text("requestId", value.get("requestId")), value),
         started_at=coerce.moment("timestamp", value.get("timestamp")),
         provider="aws.bedrock",
         model=coerce.text("modelId", value["modelId"]),
         user=coerce.text("identity.arn", coerce.first(value.get("identity"), "arn")),
-        operation="embeddings" if answer.complete else api.operation,
+        operation=answer.operation or api.operation,
         messages=api.read_messages(known),
         params=api.params(known),
         ttft_s=coerce.seconds("firstByteLatency", metrics.get("firstByteLatency"), 1000.0),

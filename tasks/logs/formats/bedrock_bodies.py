@@ -1,8 +1,9 @@
 """Bodies of AWS Bedrock: Converse, its stream, and the text models that have shapes of their own.
 
 What InvokeModel sends to Anthropic and OpenAI models is in those vendors' shapes (apis.py).
-Source: the Bedrock Runtime API reference (Converse, ConverseStream) and the inference parameters
-of Titan, Llama, Mistral, Cohere and Nova.
+Images and videos are not kept; that they came makes the call complete. Source: the Bedrock Runtime
+API reference (Converse, ConverseStream) and the inference parameters of Titan, Llama, Mistral,
+Cohere, AI21, Nova, Stability and TwelveLabs.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from tasks.logs.shapes.records import Json
 
 _EVENTS = ("messageStart", "contentBlockStart", "contentBlockDelta", "messageStop", "metadata")
 _NOT_PARAMS = frozenset({
-    "messages", "system", "inputText", "prompt", "message", "anthropic_version", "schemaVersion",
+    "messages", "system", "inputText", "inputPrompt", "prompt", "message", "anthropic_version",
+    "schemaVersion", "texts",
 })  # fmt: skip
-_VECTORS = ("embedding", "embeddings")
-_ASKED = ("prompt", "inputText", "message", "inputs")
+_VECTORS = ("embedding", "embeddings", "embeddingsByType")
+_IMAGES = ("images", "artifacts", "invocationArn")
+_ASKED = ("prompt", "inputText", "inputPrompt", "message", "inputs", "texts")
+#: where image models have the text: {"taskType", "textToImageParams": {"text"}}
+_TASKS = ("textToImageParams", "singleEmbeddingParams", "text_prompts")
 
 
 def _is_converse(value: Json) -> bool:
@@ -129,28 +134,37 @@ def _is_text(value: Json) -> bool:
 
 def _piece(value: dict[str, Json]) -> dict[str, Json] | None:
     """Where the text, the reason and the counts are: in the body or in its first result."""
-    for key in ("results", "outputs", "generations"):
+    for key in ("results", "outputs", "generations", "completions"):
         inner = value.get(key)
         if isinstance(inner, list) and inner and isinstance(inner[0], dict):
-            return {**value, **inner[0]}
-    named = any(name in value for name in ("generation", "outputText", "completion", *_VECTORS))
-    cohere = "text" in value and "finish_reason" in value
-    return value if named or cohere else None
+            ai21 = inner[0].get("data")
+            return {**value, **inner[0], **(ai21 if isinstance(ai21, dict) else {})}
+    known = ("generation", "outputText", "completion", *_VECTORS, *_IMAGES)
+    named = any(name in value for name in known)
+    cohere = "text" in value and ("finish_reason" in value or "is_finished" in value)
+    pegasus = isinstance(value.get("message"), str) and "finishReason" in value
+    return value if named or cohere or pegasus else None
 
 
 def _read_text(value: Json) -> Answer:
-    """Titan, Llama, Mistral, Cohere and the old Claude; of a stream the texts are put together."""
+    """Titan, Llama, Mistral, Cohere, AI21, the old Claude; a stream's texts are put together."""
     items = value if isinstance(value, list) else [value]
     objects = [item for item in items if isinstance(item, dict)]
     pieces = [piece for piece in map(_piece, objects) if piece is not None]
     if not pieces:
         return Answer(body=value)
-    keys = ("outputText", "generation", "completion", "text")
-    texts = [coerce.text("text", coerce.first(piece, *keys)) for piece in pieces]
     if any(name in pieces[0] for name in _VECTORS):
-        return Answer(tokens=usage.tokens(pieces[0]), complete=True)
+        return Answer(tokens=usage.tokens(pieces[0]), complete=True, operation="embeddings")
+    if any(name in pieces[0] for name in _IMAGES):
+        error = pieces[0].get("error")
+        return Answer(error=error, complete=True, operation="image_generation")
+    keys = ("outputText", "generation", "completion", "text", "message")
+    texts = [coerce.text("text", coerce.first(piece, *keys)) for piece in pieces]
     merged = {key: item for piece in pieces for key, item in piece.items() if item is not None}
-    reason = coerce.first(merged, "completionReason", "stop_reason", "stopReason", "finish_reason")
+    reasons = ("completionReason", "stop_reason", "stopReason", "finish_reason", "finishReason")
+    reason = coerce.first(merged, *reasons)
+    if isinstance(reason, dict):  # AI21
+        reason = reason.get("reason")
     return Answer(
         message={"role": "assistant", "content": "".join(text or "" for text in texts)},
         finish_reason=coerce.text("stop_reason", reason),
@@ -161,11 +175,17 @@ def _read_text(value: Json) -> Answer:
 
 def _read_prompt(request: dict[str, Json]) -> Json:
     asked = coerce.first(request, *_ASKED)
+    if asked is None:
+        task = coerce.first(request, *_TASKS)
+        task = task[0] if isinstance(task, list) and task else task
+        asked = coerce.first(task, "text")
+    if isinstance(asked, dict):
+        asked = asked.get("text", asked.get("value"))
     return None if asked is None else message_list("prompt", asked)
 
 
 TEXT_MODEL = Api(
     "aws.bedrock", ("/invoke",), "text_completion", _is_text,
-    lambda request: any(name in request for name in _ASKED), _read_prompt, _read_text,
+    lambda request: any(name in request for name in (*_ASKED, *_TASKS)), _read_prompt, _read_text,
     _NOT_PARAMS,
 )  # fmt: skip

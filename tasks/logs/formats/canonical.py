@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from expectations.contracts import CALL_FIELDS
 from tasks.logs.formats.apis import api_of
 from tasks.logs.formats.exchange import Exchange, is_pair
-from tasks.logs.formats.names import PARAMS, field_of
+from tasks.logs.formats.names import OF_LOGGERS, PARAMS, field_of
 from tasks.logs.formats.payloads import read_output
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.answers import Answer, finish
+from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
 from tasks.logs.shapes.dead import or_dead
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
 from tasks.logs.shapes.json_text import nested
@@ -91,7 +91,7 @@ def records(value: Json) -> Iterator[Record]:
     if is_feedback_record(coerce.an_object(value)):
         yield feedback_alone(value)
         return
-    if not any(field_of(key) in _CALLS for key in value) or is_pair(value):
+    if _CALLS.isdisjoint(value) and not matches(value):
         raise UnreadableError("no key of a call is in it (request_id, messages, response, …)")
     said = value.get("feedback")
     feedback = () if said is None else or_dead(said, read_feedback, said)
@@ -111,21 +111,31 @@ def _call(value: dict[str, Json], feedback: tuple[Feedback, ...]) -> Call:
             setattr(call, key, read(key, given))
         elif key not in _EXTRA and given is not None:
             others[key] = given
-    unknown, more = _named_otherwise(call, others) if others else ({}, {})
-    about, metadata = {}, nested(value.get("metadata"))
+    if not others and "metadata" not in value:  # all of it under our own names
+        call.tags = _tags(value.get("tags"), {}, {})
+        return _finished(call, {})
+    if is_pair(value):
+        raise UnreadableError("a request with its response, no record of a call")
+    unknown, more = _named_otherwise(call, others)
+    metadata = nested(value.get("metadata"))
     if isinstance(metadata, dict):
-        metadata = dict(metadata)
-        about = {key: metadata.pop(key) for key in list(metadata) if field_of(key) in _ABOUT}
+        about = {key: given for key, given in metadata.items() if field_of(key) in _ABOUT}
+        metadata = {key: given for key, given in metadata.items() if key not in about}
         _named_otherwise(call, about)
     call.tags = _tags(value.get("tags"), metadata, unknown)
-    call.unread = tuple(unknown)
+    call.unread = tuple(key for key in unknown if key not in OF_LOGGERS)
+    return _finished(call, more)
+
+
+def _finished(call: Call, more: dict[str, Json]) -> Call:
     error = more.get("error") or call.error_type
     if call.response is None:
         # a field that is missing is for the expectations to judge
-        answer, otherwise = Answer(recorded=False, tokens=more.get("usage")), None
-        return finish(call, answer, error=error, otherwise=otherwise)
+        answer = Answer(recorded=False, tokens=more.get("usage")) if more else NOT_RECORDED
+        return finish(call, answer, error=error, otherwise=None)
     answer = _answer(call.response, complete=call.operation == "embeddings")
-    answer.tokens = more.get("usage") or answer.tokens
+    if more:
+        answer.tokens = more.get("usage") or answer.tokens
     return finish(call, answer, error=error)
 
 
@@ -168,7 +178,8 @@ def _named_otherwise(
 
 
 def _usage(given: dict[str, Json]) -> dict[str, Json]:
-    """Anthropic's own names mean that the cache is counted apart."""
+    """Short names are those of an object of tokens; Anthropic's mean that the cache is apart."""
+    given = {_SHORT.get(key, key): count for key, count in given.items()}
     apart = "cache_read_input_tokens" in given or "cache_creation_input_tokens" in given
     return usage.tokens(given, cache_apart=apart)
 
@@ -234,6 +245,9 @@ _READERS: dict[str, Callable[[str, Json], Json]] = {
     "response": _response,
 }
 assert {*_READERS, "tags"} == {*CALL_FIELDS, "user"}, "a call field without a reader"
+_SHORT = {"prompt": "prompt_tokens", "completion": "completion_tokens", "input": "input_tokens",
+          "output": "output_tokens", "total": "total_tokens", "cached": "cached_tokens",
+          "reasoning": "reasoning_tokens"}  # fmt: skip
 _IN_MS = {"latency_ms": "latency_s", "ttft_ms": "ttft_s"}
 _OTHERS = frozenset({*_EXTRA, *_IN_MS, *PARAMS, "usage", "error", "ended_at", "system"})
 #: one of these must be there before a record is one of a call

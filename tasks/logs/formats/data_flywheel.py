@@ -15,7 +15,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Call, Json, Record
 
 NAME = "data_flywheel"
-VERSION = "data_flywheel@2"
+VERSION = "data_flywheel@3"
 
 
 def matches(value: Json) -> bool:

@@ -8,14 +8,13 @@ command operators.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from tasks.logs.shapes import coerce
+from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "envoy"
-VERSION = "envoy@2"
+VERSION = "envoy@3"
 
 _MODELS = ("gen_ai.response.model", "gen_ai.request.model_override", "gen_ai.request.model")
 _COUNTS = {
@@ -23,6 +22,7 @@ _COUNTS = {
     "output_tokens": "gen_ai.usage.output_tokens",
     "total_tokens": "gen_ai.usage.total_tokens",
     "cached_tokens": "gen_ai.usage.cached_input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning_tokens",
 }
 _TOOL = ("mcp.method.name", "mcp.tool.name", "mcp.session.id", "jsonrpc.request.id")
 _ENVOY = ("response_code", "start_time", "x-envoy-origin-path", "upstream_cluster")
@@ -57,9 +57,7 @@ def records(value: Json) -> Iterator[Record]:
 def _call(value: dict[str, Json]) -> Call:
     models = [coerce.text(key, value.get(key)) for key in _MODELS]
     code = coerce.small_integer("response_code", value.get("response_code"))
-    counts: dict[str, Any] = {
-        name: coerce.integer(key, value.get(key)) for name, key in _COUNTS.items()
-    }
+    counts = usage.tokens({name: value.get(key) for name, key in _COUNTS.items()})
     tags = {key: item for key, item in value.items() if key not in _READ and item is not None}
     path = str(value.get("x-envoy-origin-path")).partition("?")[0]
     requested = models[2]

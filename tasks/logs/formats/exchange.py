@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.json_text import nested
+from tasks.logs.shapes.providers import provider_of as provider_of
 from tasks.logs.shapes.records import Json
 
 _WRAPPINGS = ("parsed_body", "body", "headers")
 #: keys of a line that may hold the body of either
 REQUEST = ("request", "request_body", "requestBody", "request_json")
 RESPONSE = ("response", "response_body", "responseBody", "response_json")
+#: of a body: what only a request has, and what never stands in one
+_ASKED = ("messages", "contents", "prompt", "input")
+_ANSWERED = (*RESPONSE, "choices", "candidates", "output", "completion", "usage", "error", "object")
 _STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
 #: addresses of a model API that run no model
 _HELPERS = (
@@ -63,7 +67,8 @@ class Api:
 class Exchange:
     """The bodies of request and response, with whatever the line says around them.
 
-    `status`: the HTTP status that came with the response.
+    `status`: the HTTP status that came with the response. `recorded` False: the log would not hold
+    a response if there was one.
     """
 
     request: Json
@@ -71,6 +76,7 @@ class Exchange:
     around: dict[str, Json] = field(default_factory=dict)
     uri: Json = None
     status: Json = None
+    recorded: bool = True
 
 
 def runs_no_model(uri: Json) -> bool:
@@ -85,17 +91,19 @@ def is_pair(value: dict[str, Json]) -> bool:
     return is_body and ("error" in value or any(key in value for key in RESPONSE))
 
 
+def is_question_alone(value: Json) -> bool:
+    """The body of a request, without anything that came of it."""
+    if not isinstance(value, dict) or "model" not in value:
+        return False
+    is_asked = any(isinstance(value.get(key), list | str) for key in _ASKED)
+    return is_asked and not any(key in value for key in _ANSWERED)
+
+
 def pair_of(value: dict[str, Json]) -> Exchange:
     """{"request": …, "response": …}; the address may stand on the line or the request."""
     request, response = coerce.first(value, *REQUEST), coerce.first(value, *RESPONSE)
     uri = coerce.first(request, "uri", "url") or value.get("url")
     return Exchange(unwrap(request), unwrap(response), value, uri, status_of(response))
-
-
-def of_cassette(item: Json) -> Exchange | None:
-    if not isinstance(item, dict) or not isinstance(item.get("request"), dict):
-        return None
-    return replace(pair_of(item), around={})
 
 
 def _is_wrapped(value: Json) -> bool:
@@ -128,9 +136,21 @@ def decode(value: Json) -> Json:
     if isinstance(value, dict) and value and set(value) <= {"string", "encoding", "base64_string"}:
         value = value.get("string")
     value = nested(value)
+    if isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+        value = "\n".join(value)
     if isinstance(value, str) and _STREAM.match(value) and "data:" in value:
         return _event_stream(value)
     return value
+
+
+def an_object(value: Json) -> dict[str, Json]:
+    """An object as itself, as JSON text, or as the pairs of a Parquet map; else an empty one."""
+    value = decode(value)
+    if isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in value
+    ):
+        return dict(value)
+    return coerce.mapping(value)
 
 
 def _event_stream(text: str) -> Json:
@@ -155,10 +175,3 @@ def host_of(uri: Json) -> str | None:
         return urlsplit(uri).hostname
     except ValueError:
         return None
-
-
-def provider_of(host: str | None, default: str) -> str:
-    """A host stands for itself, but for the well-known ones."""
-    if host is None or host in ("api.openai.com", "api.anthropic.com"):
-        return default
-    return "azure.ai.openai" if host.endswith(".openai.azure.com") else host

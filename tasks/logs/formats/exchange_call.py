@@ -8,8 +8,9 @@ from urllib.parse import unquote
 
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.exchange import Api, Exchange
-from tasks.logs.shapes import coerce
-from tasks.logs.shapes.answers import finish
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import FROM_CACHE, Answer, finish
+from tasks.logs.shapes.providers import named, provider_of
 from tasks.logs.shapes.records import Call, Feedback, Json, UnreadableError
 
 _MODEL = re.compile(r"/model/([^/?#]+)/(?:converse|invoke)|/models/([^/?#:]+):")
@@ -25,7 +26,8 @@ _LINE_TEXTS = {
 _LINE_OTHER = (
     *exchanges.REQUEST, *exchanges.RESPONSE, "request_id", "id", "timestamp", "started_at",
     "latency_ms", "latency_s", "ttft_ms", "ttft_s", "status_code", "http_status", "error",
-    "metadata", "feedback", "retries", "cost_usd", "guardrail_verdicts", "operation",
+    "metadata", "feedback", "retries", "cost_usd", "guardrail_verdicts", "operation", "usage",
+    "model",
 )  # fmt: skip
 
 
@@ -36,37 +38,58 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
         raise UnreadableError(f"request: expected an object, received {coerce.kind_of(asked)}")
     request: dict[str, Json] = asked or {}
     answer = api.read_answer(exchange.response)
+    answer.recorded = exchange.recorded
+    said = {name: count for name, count in (answer.tokens or {}).items() if count is not None}
+    answer.tokens = {**usage.tokens(around.get("usage")), **said}
     metadata = _metadata(around, request)
     texts: dict[str, Any] = {
         name: coerce.text(name, _said(names, around, metadata))
         for name, names in _LINE_TEXTS.items()
     }
-    texts["user"] = texts["user"] or coerce.text("user", request.get("user"))
-    texts["provider"] = texts["provider"] or api.provider
+    echoed = coerce.mapping(exchange.response)  # the Responses API repeats what it was asked
+    for holder in (request, echoed):
+        user = coerce.text("user", coerce.first(holder, "user", "safety_identifier"))
+        texts["user"] = texts["user"] or user
+        prompt = holder.get("prompt")  # a stored one
+        if texts["prompt_name"] is None and isinstance(prompt, dict):
+            texts["prompt_name"] = coerce.text("prompt.id", prompt.get("id"))
+            texts["prompt_version"] = coerce.text("prompt.version", prompt.get("version"))
+        talk = coerce.first(holder.get("conversation"), "id")
+        texts["session_id"] = texts["session_id"] or coerce.text("conversation.id", talk)
     own_id = coerce.text("request_id", around.get("request_id", around.get("id")))
     started = around.get("started_at", around.get("timestamp"))
     requested = coerce.text("model", request.get("model"))
     # Bedrock and Gemini name the model in the address only
     addressed = _MODEL.search(exchange.uri) if isinstance(exchange.uri, str) else None
+    model = answer.model or requested or (addressed and unquote(addressed[1] or addressed[2]))
+    model = model or coerce.text("model", around.get("model"))
+    texts["provider"] = named(texts["provider"]) or _provider(exchange, api, answer, model)
     tags = _tags(around, metadata)
-    if own_id is not None and answer.response_id not in (None, own_id):
+    # an answer out of a cache has the id of the call that it is from, and cost nothing more
+    cached = around.get(FROM_CACHE) is True
+    cost = coerce.number("cost_usd", around.get("cost_usd"))
+    if not cached and own_id is not None and answer.response_id not in (None, own_id):
         tags["request_id"] = own_id
     if answer.model and requested and requested != answer.model:
         tags["request_model"] = requested
-    prompted = api.operation == "chat" and "prompt" in request and "messages" not in request
-    operation = "text_completion" if prompted else api.operation
+    prompted = (api.operation == "chat" and "messages" not in request
+                and isinstance(request.get("prompt"), str | list))  # fmt: skip
+    operation = answer.operation or ("text_completion" if prompted else api.operation)
+    messages = api.read_messages(request)
+    if messages is None and "input" in echoed:
+        messages = api.read_messages(echoed)
     status = around.get("status_code", around.get("http_status", exchange.status))
     call = Call(
         **texts,
-        request_id=answer.response_id or own_id,
+        request_id=own_id if cached and own_id else answer.response_id or own_id,
         started_at=coerce.moment("started_at", answer.created if started is None else started),
-        model=answer.model or requested or (addressed and unquote(addressed[1] or addressed[2])),
+        model=model,
         operation=coerce.text("operation", around.get("operation")) or operation,
-        messages=api.read_messages(request),
+        messages=messages,
         params=api.params(request),
         ttft_s=_seconds("ttft", around),
         latency_s=_seconds("latency", around),
-        cost_usd=coerce.number("cost_usd", around.get("cost_usd")),
+        cost_usd=0.0 if cached else cost,
         http_status=coerce.small_integer("status_code", status),
         retries=coerce.small_integer("retries", around.get("retries")),
         guardrail_verdicts=around.get("guardrail_verdicts"),
@@ -76,9 +99,14 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
     return finish(call, answer, error=around.get("error"))
 
 
+def _provider(exchange: Exchange, api: Api, answer: Answer, model: str | None) -> str:
+    return answer.provider or provider_of(exchanges.host_of(exchange.uri), api.provider, model)
+
+
 def _metadata(around: dict[str, Json], request: dict[str, Json]) -> dict[str, Json]:
+    """`labels` are what Vertex AI calls it."""
     merged: dict[str, Json] = {}
-    for value in (request.get("metadata"), around.get("metadata")):
+    for value in (request.get("labels"), request.get("metadata"), around.get("metadata")):
         if isinstance(value, dict):
             merged.update(value)
         elif value is not None:

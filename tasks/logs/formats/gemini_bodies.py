@@ -1,8 +1,9 @@
-"""Bodies of the Gemini API and of Vertex AI: generateContent, whole or streamed.
+"""Bodies of the Gemini API and of Vertex AI: generateContent, whole or streamed, and embedContent.
 
 Names come in camelCase (HTTP) and in snake_case (the Python SDK's dumps). Thoughts are counted
 beside the candidates there; here they are part of the output. A prompt or an answer that a safety
-filter held back is a verdict of a guardrail. Source: the Gemini API reference, generateContent.
+filter held back is a verdict of a guardrail. Source: the Gemini API reference, generateContent
+and embedContent.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ _BLOCKED = frozenset({
     "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "LANGUAGE", "MODEL_ARMOR",
 })  # fmt: skip
 _ROLES = {"model": "assistant", "function": "tool"}
-_NOT_PARAMS = frozenset({"contents", "systemInstruction", "system_instruction", "model"})
+_NOT_PARAMS = frozenset({
+    "contents", "content", "systemInstruction", "system_instruction", "model", "labels",
+})  # fmt: skip
 _READ = frozenset({
     "candidates", "usageMetadata", "usage_metadata", "modelVersion", "model_version",
     "responseId", "response_id", "createTime", "create_time", "error",
@@ -33,9 +36,16 @@ def is_answer(value: Json) -> bool:
             isinstance(item.get("candidates"), list)
             or "promptFeedback" in item
             or "prompt_feedback" in item
+            or _is_vectors(item)
         )
         for item in items
     )
+
+
+def _is_vectors(value: dict[str, Json]) -> bool:
+    said = coerce.first(value, "embedding", "embeddings")
+    first = said[0] if isinstance(said, list) and said else said
+    return isinstance(first, dict) and isinstance(first.get("values"), list)
 
 
 def read_messages(request: dict[str, Json]) -> Json:
@@ -47,7 +57,7 @@ def read_messages(request: dict[str, Json]) -> Json:
         system = coerce.first(config, "systemInstruction", "system_instruction")
     if system is not None:
         messages.extend(message_of("system", _parts(system)))
-    contents = request.get("contents")
+    contents = coerce.first(request, "contents", "content")
     for content in contents if isinstance(contents, list) else [contents]:
         if content is None:
             continue
@@ -61,6 +71,9 @@ def read_answer(value: Json) -> Answer:
     whole = _from_chunks(value if isinstance(value, list) else [value])
     if not isinstance(whole, dict):
         return Answer(body=value)
+    if _is_vectors(whole):
+        counts = usage.tokens(coerce.first(whole, "usageMetadata", "usage_metadata"))
+        return Answer(tokens=counts, complete=True, operation="embeddings")
     offered = coerce.sequence(whole.get("candidates"))
     choices = [item for item in offered if isinstance(item, dict)]
     messages = [_message(item) for item in choices]
@@ -149,7 +162,8 @@ def _parts(content: Json) -> Json:
 
 
 GEMINI = Api(
-    "gcp.gemini", (":generateContent", ":streamGenerateContent"), "chat", is_answer,
+    "gcp.gemini", (":generateContent", ":streamGenerateContent", ":embedContent"), "chat",
+    is_answer,
     lambda request: isinstance(request.get("contents"), list | str),
     read_messages, read_answer, _NOT_PARAMS,
 )  # fmt: skip

@@ -13,11 +13,12 @@ from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.apis import CHAT, api_of
 from tasks.logs.formats.exchange import Exchange
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.answers import NOT_RECORDED, finish, verdict
+from tasks.logs.shapes.answers import FROM_CACHE, NOT_RECORDED, finish, verdict
+from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "kong"
-VERSION = "kong@3"
+VERSION = "kong@4"
 
 #: objects inside a plugin's that call a model, but not for the user
 _INSIDE = ("meta", "usage", "payload", "cache", "rag-inject", "ai-llm-as-judge")
@@ -73,7 +74,7 @@ def _call(
     call = Call(
         request_id=own_id if own_id is None or alone else f"{own_id}:{name}",
         started_at=coerce.moment("started_at", entry.get("started_at")),
-        provider=coerce.text("provider_name", meta.get("provider_name")),
+        provider=named(coerce.text("provider_name", meta.get("provider_name"))),
         model=coerce.text("model", meta.get("response_model") or meta.get("request_model")),
         user=coerce.text("consumer", consumer),
         operation=api.operation,
@@ -111,6 +112,8 @@ def _tags(
     entry: dict[str, Json], inner: dict[str, Json], name: str, plugin: dict[str, Json]
 ) -> dict[str, Json]:
     tags: dict[str, Json] = {"kong_plugin": name}
+    if coerce.first(plugin.get("cache"), "cache_status") == "Hit":
+        tags[FROM_CACHE] = True
     for key in ("cache", "rag-inject", "ai-llm-as-judge"):
         if plugin.get(key) is not None:
             tags[key] = plugin[key]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
-from tasks.logs.formats.exchange import decode
+from tasks.logs.formats.exchange import an_object, decode
 from tasks.logs.formats.payloads import read_input, read_output
-from tasks.logs.shapes import coerce
-from tasks.logs.shapes.answers import finish
+from tasks.logs.formats.traces import Row
+from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.answers import UNCLEAR_TOKENS, finish
+from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Feedback, Json
 
 _CAMEL = re.compile(r"([A-Z])")
@@ -18,35 +20,57 @@ _TELEMETRY = frozenset({"attributes", "resourceAttributes", "scope", "tools"})
 _PROVIDERS = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system",
               "ai.model.provider")  # fmt: skip
 _NOT_PARAMS = frozenset({"finishReason", "system", "user"})
-_CACHED = ("prompt_details.cache_read", "input_cached_tokens", "cache_read_input_tokens",
-           "input_cache_read")  # fmt: skip
-_REASONING = ("completion_details.reasoning", "output_reasoning_tokens", "output_reasoning")
+#: buckets for the whole of input and output
+_INPUT = ("input", "input_tokens", "prompt_tokens", "promptTokens", "inputTokens",
+          "prompt_token_count", "promptTokenCount")  # fmt: skip
+_OUTPUT = ("output", "output_tokens", "completion_tokens", "completionTokens", "outputTokens",
+           "candidates_token_count", "candidatesTokenCount")  # fmt: skip
+_TOTAL = ("total", "total_tokens", "totalTokens", "total_token_count", "totalTokenCount")
+#: how the names of other buckets of output begin
+_SAID = ("output", "completion", "reasoning", "thoughts")
+#: of buckets of the cache: what was put into it
+_WRITTEN = ("creation", "write")
+#: the type of a row that is the trace itself
+TRACE = "TRACE"
 
 
 def get(item: dict[str, Json], name: str) -> Json:
     """By the name of the API, or in snake_case."""
     value = item.get(name)
-    return item.get(_CAMEL.sub(r"_\1", name).lower()) if value is None else value
+    return item.get(_snake(name)) if value is None else value
 
 
-def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
-    """Raises UnreadableError where a field cannot be held."""
-    metadata = coerce.mapping(decode(item.get("metadata")))
-    attributes = coerce.mapping(metadata.get("attributes"))
+@cache
+def _snake(name: str) -> str:
+    return _CAMEL.sub(r"_\1", name).lower()
+
+
+def from_observation(item: Row, around: list[Row]) -> Call:
+    """Raises UnreadableError where a field cannot be held.
+
+    An enriched row of the export has what its trace says; elsewhere the trace comes last.
+    """
+    trace = around[-1] if around and around[-1].get("type") == TRACE else {}
+    trace_name = get(item, "traceName")
+    about = {**trace, "name": trace_name} if trace_name else trace
+    counts, unsure = _counts(item)
+    metadata = an_object(item.get("metadata"))
+    attributes = an_object(metadata.get("attributes"))
     started = coerce.moment("startTime", get(item, "startTime"))
     ended = coerce.moment("endTime", get(item, "endTime"))
     first = coerce.moment("completionStartTime", get(item, "completionStartTime"))
-    given = coerce.mapping(decode(get(item, "modelParameters")))
+    given = an_object(get(item, "modelParameters"))
     error = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
-    total = coerce.first(decode(get(item, "costDetails")), "total")
-    cost = get(item, "totalCost") or total or get(item, "calculatedTotalCost")
+    latency = (ended - started).total_seconds() if ended and started else None
+    cost = get(item, "totalCost") or _price(item) or get(item, "calculatedTotalCost")
     call = Call(
-        request_id=f"{get(item, 'traceId')}:{item.get('id')}",
+        request_id=f"{get(item, 'traceId')}:{item['id']}" if item.get("id") else None,
         started_at=started,
-        provider=coerce.text("provider", next(
-            (attributes[key] for key in _PROVIDERS if attributes.get(key)), None)),
+        provider=named(coerce.text("provider", coerce.first(attributes, *_PROVIDERS))),
         model=coerce.text("model", item.get("model") or get(item, "providedModelName")),
-        release=coerce.text("release", trace.get("release") or trace.get("version")),
+        release=coerce.text("release", next(
+            (each[name] for name in ("release", "version") for each in (trace, item)
+             if each.get(name)), None)),
         prompt_name=coerce.text("promptName", get(item, "promptName")),
         prompt_version=coerce.text("promptVersion", get(item, "promptVersion")),
         session_id=coerce.text("sessionId", get(trace, "sessionId") or get(item, "sessionId")),
@@ -56,57 +80,85 @@ def from_observation(item: dict[str, Json], trace: dict[str, Json]) -> Call:
         finish_reason=coerce.text("finishReason", given.get("finishReason")),
         params={k: v for k, v in given.items() if v not in (None, "") and k not in _NOT_PARAMS}
         or None,
-        **_tokens(item),
+        **cast(dict[str, Any], counts),
         ttft_s=(first - started).total_seconds() if first and started
-        else coerce.number("timeToFirstToken", get(item, "timeToFirstToken")),
-        latency_s=(ended - started).total_seconds() if ended and started else None,
+        else _first_token_s(item, latency),
+        latency_s=latency,
         cost_usd=coerce.number("totalCost", cost),
-        tags=_tags(item, trace, metadata),
+        tags=_tags(item, about, metadata),
     )  # fmt: skip
+    if unsure:
+        call.tags[UNCLEAR_TOKENS] = unsure
     answer = read_output(item.get("output"))
     return finish(call, answer, error=error if item.get("level") == "ERROR" else None)
 
 
-def completed(inner: Call, outer: Call) -> Call:
-    """The inner generation, with what only the one around it recorded.
+def _counts(item: Row) -> tuple[dict[str, int | None], str | None]:
+    """The counts, and what no total decides.
 
-    Tokens, times and ids are the inner one's: it is the API call itself.
+    Every bucket counts for itself where Langfuse filled it in, and where it is named as Anthropic
+    does; where an exporter did, the cache is part of the input. Langfuse's own total is the sum of
+    all buckets.
     """
-    said: dict[str, Any] = {}
-    if inner.response is None or (outer.tool_calls and not inner.tool_calls):
-        said = {"response": outer.response, "tool_calls": outer.tool_calls}
-    if len(outer.messages or ()) > len(inner.messages or ()):
-        said["messages"] = outer.messages
-    for name in ("finish_reason", "provider", "params", "prompt_name", "prompt_version"):
-        if getattr(inner, name) is None:
-            said[name] = getattr(outer, name)
-    return replace(inner, **said)
-
-
-def _tokens(item: dict[str, Json]) -> dict[str, Any]:
-    """The sums that Langfuse makes where it gives them, else its rule: all keys input*, output*."""
-    details = coerce.mapping(decode(get(item, "usageDetails")))
-    older = item.get("usage")
-    if not details and isinstance(older, dict):
-        details = {key: older.get(key) for key in ("input", "output", "total")}
-    counts = {key: coerce.integer(f"usage.{key}", value) for key, value in details.items()}
-    counts = {key: value for key, value in counts.items() if value is not None}
-    if not counts:
-        return {
-            name: coerce.integer(name, get(item, key))
-            for name, key in (("input_tokens", "promptTokens"),
-                              ("output_tokens", "completionTokens"))
-            if get(item, key)
+    details = an_object(get(item, "usageDetails"))
+    older = an_object(item.get("usage"))
+    if not details and older.get("unit") in (None, "", "TOKENS"):
+        details = older
+    if not details:
+        details = {
+            ours: get(item, of_api) or get(item, of_table)
+            for ours, of_api, of_table in (("input", "promptTokens", "inputUsage"),
+                                           ("output", "completionTokens", "outputUsage"),
+                                           ("total", "totalTokens", "totalUsage"))
         }  # fmt: skip
-    inputs = [value for key, value in counts.items() if key.startswith("input")]
-    outputs = [value for key, value in counts.items() if key.startswith("output")]
-    return {
-        "input_tokens": sum(inputs) if inputs else None,
-        "output_tokens": sum(outputs) if outputs else None,
-        "total_tokens": counts.get("total"),
-        "cached_tokens": next((counts[key] for key in _CACHED if key in counts), None),
-        "reasoning_tokens": next((counts[key] for key in _REASONING if key in counts), None),
-    }
+        if not any(details.values()):  # zeros stand for nothing there
+            return {}, None
+    counts = {
+        key: number for key, value in details.items()
+        if not key.endswith("Cost") and key != "unit"
+        and (number := coerce.integer(f"usage.{key}", value)) is not None
+    }  # fmt: skip
+    beside_asked = {
+        key: value for key, value in counts.items()
+        if key not in _INPUT and (key.startswith(("input", "prompt")) or "cache" in key)
+    }  # fmt: skip
+    beside_said = {key: value for key, value in counts.items()
+                   if key not in _OUTPUT and key.startswith(_SAID)}  # fmt: skip
+    cached = [value for key, value in beside_asked.items() if "cache" in key
+              and not any(word in key for word in _WRITTEN)]  # fmt: skip
+    reasoning = [value for key, value in beside_said.items()
+                 if "reasoning" in key or "thoughts" in key]  # fmt: skip
+    reported = usage.Reported(
+        input=_first(counts, _INPUT, 0 if beside_asked else None),
+        output=_first(counts, _OUTPUT, 0 if beside_said else None),
+        total=_first(counts, _TOTAL),
+        cached=sum(cached),
+        cache_written=sum(beside_asked.values()) - sum(cached),
+        reasoning=sum(beside_said.values()),
+        cache_apart=not all("details" in key for key in beside_asked),
+        reasoning_apart=not all("details" in key for key in beside_said),
+    )
+    canonical = reported.canonical()
+    canonical["cached_tokens"] = sum(cached) if cached else None
+    canonical["reasoning_tokens"] = sum(reasoning) if reasoning else None
+    unsure = [key for key, value in {**beside_asked, **beside_said}.items() if value]
+    if reported.total is not None or not unsure:
+        return canonical, None
+    return canonical, f"no total tells whether {', '.join(unsure)} are counted beside the others"
+
+
+def _price(item: Row) -> float | None:
+    """The total of the costs, or all of them."""
+    prices = an_object(get(item, "costDetails"))
+    told = {name: coerce.number(f"costDetails.{name}", price) for name, price in prices.items()}
+    known = [price for price in told.values() if price is not None]
+    return told.get("total") or (sum(known) if known else None)
+
+
+def _first(
+    counts: dict[str, int], names: tuple[str, ...], otherwise: int | None = None
+) -> int | None:
+    return next((counts[name] for name in names if name in counts), otherwise)
 
 
 def _tags(
@@ -119,17 +171,32 @@ def _tags(
         "environment": item.get("environment"),
         "status_message": get(item, "statusMessage"),
         "trace_name": trace.get("name"),
-        "trace_tags": trace.get("tags"),
+        "trace_tags": decode(trace.get("tags") or item.get("tags") or get(item, "traceTags")),
     }
     tags.update({key: value for key, value in about.items() if value not in (None, "", [])})
     return tags
 
 
-def score(item: dict[str, Json], corrected: bool) -> Feedback:
-    """Numbers and yes/no are values; the label of a category is a comment."""
+def _first_token_s(item: Row, latency_s: float | None) -> float | None:
+    """In seconds; older exports have milliseconds, as their latency then shows."""
+    told = coerce.number("timeToFirstToken", get(item, "timeToFirstToken"))
+    whole = coerce.number("latency", item.get("latency"))
+    if told is not None and whole and latency_s and whole > 100 * latency_s:
+        return told / 1000.0
+    return told
+
+
+def correction(item: Row) -> Feedback:
+    """What the output should have been."""
+    return score(item, corrected=True)
+
+
+def score(item: Row, corrected: bool = False) -> Feedback:
+    """Numbers and yes/no are values; the label of a category is a comment, as is a text."""
+    is_text = get(item, "dataType") in ("TEXT", "CATEGORICAL") and bool(get(item, "stringValue"))
     words = item.get("longStringValue") or get(item, "stringValue")
     comment = coerce.text("comment", item.get("comment"))
-    value = None if corrected else coerce.number("score", item.get("value"))
+    value = None if corrected or is_text else coerce.number("score", item.get("value"))
     text = coerce.text("stringValue", words)
     return Feedback(
         kind="correction" if corrected else coerce.text("name", item.get("name")) or "evaluation",

@@ -1,139 +1,104 @@
-"""MLflow traces: {"info", "data": {"spans"}} as Trace.to_json writes them, and trace artifacts.
+"""MLflow traces: as its client writes them, as its REST API answers, and rows of search_traces.
 
-Span ids are base64 (schema 3) or hex (schema 2); every attribute is JSON text, and what it holds
-may be JSON text again. Spans of type LLM and CHAT_MODEL are calls, of two around one API call the
-inner. An assessment of the whole trace speaks of its last call. Source: mlflow.entities.
+{"info", "data": {"spans"}} (Trace.to_json), trace artifacts ({"spans"}), {"trace_info", "spans"},
+{"trace": …} and {"traces": […]} (REST), rows whose `trace` is JSON text. Ids are base64 or hex.
+An assessment of the whole trace speaks of its last call. mlflow_call.py knows a span.
+
+Source: mlflow.entities and MLflow's REST API.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tasks.logs.formats import otlp_call, spans
+from tasks.logs.formats import mlflow_call, spans
 from tasks.logs.formats.exchange import decode
-from tasks.logs.formats.payloads import read_input, read_output
-from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.answers import finish
+from tasks.logs.formats.otlp_values import Attributes, attributes
+from tasks.logs.formats.trace_reading import read
+from tasks.logs.shapes import coerce
 from tasks.logs.shapes.dead import dead, or_dead
-from tasks.logs.shapes.json_text import nested, parse
-from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
+from tasks.logs.shapes.json_text import nested
+from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Record, UnreadableError
 
 NAME = "mlflow"
-VERSION = "mlflow@3"
+VERSION = "mlflow@4"
 
-_IDS = ("traceId", "spanId", "parentSpanId")
-_CALLS = ("LLM", "CHAT_MODEL")
-_MAX_DEPTH = 100
-_NOT_PARAMS = frozenset({"messages", "input", "prompt", "model", "contents", "system"})
-_NOT_TAGS = ("mlflow.", "model", "temperature", "max_tokens")
+#: of a trace's metadata or tags
+_TOLD = (mlflow_call.SESSION, mlflow_call.USER, mlflow_call.PROMPTS)
 
 
 def matches(value: Json) -> bool:
-    recorded = _spans(value)
-    first = recorded[0] if recorded else None
-    if not isinstance(first, dict):
-        return False
-    if isinstance(value, dict) and isinstance(value.get("info"), dict) and "data" in value:
-        return True
-    keys = first.get("attributes")
-    return isinstance(keys, dict) and any(str(key).startswith("mlflow.") for key in keys)
+    return any(_is_trace(trace) for trace in _traces(value)[:20])
 
 
 def records(value: Json) -> Iterator[Record]:
-    recorded = _spans(value)
-    if recorded is None or not isinstance(value, dict):
+    traces = _traces(value)
+    if not any(isinstance(_spans(trace), list) for trace in traces):
         raise UnreadableError("no spans of an MLflow trace are in it")
-    about = coerce.mapping(value.get("info"))
-    read: list[tuple[dict[str, Json], dict[str, Json]]] = []
-    for item in recorded:
-        if not isinstance(item, dict):
-            yield dead(item, f"a span: expected an object, received {coerce.kind_of(item)}")
-            continue
-        span = spans.to_otlp(item)
-        span = {**span, **{name: _hex(span.get(name)) for name in _IDS}}
-        given = coerce.mapping(span.get("attributes"))
-        read.append((span, {key: _value(text) for key, text in given.items()}))
-    pairs_of_ids = [(spans.span_id(span), spans.parent_id(span))
-                    for span, given in read if _is_call(given)]  # fmt: skip
-    outer = spans.wrapping(pairs_of_ids)
-    calls: list[Call] = []
-    for span, given in read:
-        if not _is_call(given) or spans.span_id(span) in outer:
-            yield Other()
-            continue
-        call = or_dead(span, _call, span, given, about)
-        if isinstance(call, Dead):
-            yield call
-        else:
-            calls.append(call)
-    yield from _with_feedback(calls, about.get("assessments", value.get("assessments")))
+    for trace in traces:
+        yield from _of_trace(trace)
 
 
-def _spans(value: Json) -> list[Json] | None:
+def _traces(value: Json) -> list[Json]:
+    """A row of a data frame has the whole trace as JSON text beside its columns."""
     if not isinstance(value, dict):
+        return []
+    several = value.get("traces")
+    if isinstance(several, list):
+        return [trace for each in several for trace in _traces(each)]
+    whole = nested(value.get("trace"))
+    return [whole if isinstance(whole, dict) and _spans(whole) is not None else value]
+
+
+def _is_trace(trace: Json) -> bool:
+    recorded = _spans(trace)
+    first = recorded[0] if recorded else None
+    if not isinstance(first, dict):
+        return False
+    if isinstance(coerce.first(trace, "info", "trace_info"), dict):
+        return True
+    try:
+        return any(key.startswith("mlflow.") for key in attributes(first.get("attributes")))
+    except UnreadableError:
+        return False
+
+
+def _spans(trace: Json) -> list[Json] | None:
+    if not isinstance(trace, dict):
         return None
-    recorded = coerce.first(decode(value.get("data", value)), "spans")
+    recorded = nested(coerce.first(decode(trace.get("data", trace)), "spans"))
     return recorded if isinstance(recorded, list) else None
 
 
-def _is_call(given: dict[str, Json]) -> bool:
-    return given.get("mlflow.spanType") in _CALLS
+def _of_trace(trace: Json) -> Iterator[Record]:
+    recorded = _spans(trace)
+    if recorded is None:
+        yield dead(trace, "a trace without spans")
+        return
+    info = coerce.first(trace, "info", "trace_info") or trace
+    about = _told_of(info)
+    items = [
+        (span, about) if isinstance(span, dict)
+        else dead(span, f"a span: expected an object, received {coerce.kind_of(span)}")
+        for span in recorded
+    ]  # fmt: skip
+    read_so_far = list(read(items))
+    calls = [record for record in read_so_far if isinstance(record, Call)]
+    yield from (record for record in read_so_far if not isinstance(record, Call))
+    yield from _with_feedback(calls, nested(coerce.first(info, "assessments")))
 
 
-def _hex(value: Json) -> Json:
-    """8 or 16 bytes as base64 end in = or ==; hex never does."""
-    if isinstance(value, str) and value.endswith("="):
-        try:
-            return base64.b64decode(value, validate=True).hex()
-        except (binascii.Error, ValueError):
-            return value
-    return value
-
-
-def _value(text: Json) -> Json:
-    """JSON text, twice where there is text inside the text; what is no JSON stays."""
-    try:
-        return nested(parse(text.encode(), _MAX_DEPTH)) if isinstance(text, str) else text
-    except UnreadableError:
-        return text
-
-
-def _call(span: dict[str, Json], given: dict[str, Json], about: dict[str, Json]) -> Call:
-    inputs = coerce.mapping(given.get("mlflow.spanInputs"))
-    tags: dict[str, Json] = {"span_name": span.get("name")}
-    started, latency = spans.read_times(span, tags)
-    events = spans.read_events(span.get("events"))
-    error = otlp_call.error_of({}, events, span.get("status"), tags)
-    answer = read_output(given.get("mlflow.spanOutputs"))
-    model = given.get("mlflow.llm.model") or answer.model or given.get("model")
-    params = {key: item for key, item in inputs.items() if key not in _NOT_PARAMS}
-    if given.get("mlflow.chat.tools") is not None:
-        params["tools"] = given["mlflow.chat.tools"]
-    metadata = coerce.mapping(coerce.first(about, "trace_metadata", "request_metadata"))
-    prompt = next(iter(coerce.sequence(given.get("mlflow.linkedPrompts"))), None)
-    tags.update((key, item) for key, item in given.items() if not key.startswith(_NOT_TAGS))
-    call = Call(
-        request_id=spans.span_id(span),
-        started_at=started,
-        latency_s=latency,
-        provider=coerce.text("provider", given.get("mlflow.llm.provider")),
-        model=coerce.text("model", model or inputs.get("model")),
-        prompt_name=coerce.text("prompt", coerce.first(prompt, "name")),
-        prompt_version=coerce.text("version", coerce.first(prompt, "version")),
-        session_id=coerce.text("session", metadata.get("mlflow.trace.session")),
-        user=coerce.text("user", metadata.get("mlflow.trace.user")),
-        operation="chat",
-        messages=read_input(given.get("mlflow.spanInputs")),
-        params=params or None,
-        **usage.tokens(given.get("mlflow.chat.tokenUsage")),
-        cost_usd=coerce.number("cost", coerce.first(given.get("mlflow.llm.cost"), "total_cost")),
-        tags={key: item for key, item in tags.items() if item is not None},
-    )
-    return finish(call, answer, error=error)
+def _told_of(info: Json) -> Attributes:
+    """Metadata and tags that say something about every call; REST has them as pairs."""
+    told: Attributes = {}
+    for key in ("tags", "request_metadata", "trace_metadata"):
+        found = nested(coerce.first(info, key))
+        if isinstance(found, list):
+            found = {str(coerce.first(pair, "key")): coerce.first(pair, "value") for pair in found}
+        told.update((name, item) for name, item in coerce.mapping(found).items() if name in _TOLD)
+    return told
 
 
 def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
@@ -142,20 +107,22 @@ def _with_feedback(calls: list[Call], assessments: Json) -> Iterator[Record]:
     for item in coerce.sequence(assessments):
         if not isinstance(item, dict):
             yield dead(item, "an assessment that is no object")
-        elif calls:
+        elif calls and item.get("valid") is not False:  # one that another took the place of
             signal = or_dead(item, _assessment, item)
             if isinstance(signal, Dead):
                 yield signal
                 continue
-            own = _hex(item.get("span_id"))
+            own = spans.hex_id(item.get("span_id"))
             given.setdefault(ids.index(own) if own in ids else len(calls) - 1, []).append(signal)
     for number, call in enumerate(calls):
-        yield replace(call, feedback=tuple(given.get(number, ())))
+        yield replace(call, feedback=(*call.feedback, *given.get(number, ())))
 
 
 def _assessment(item: dict[str, Json]) -> Feedback:
     holder: Any = item.get("feedback") or item.get("expectation") or {}
     value = coerce.first(holder, "value")
+    if value is None:  # of a value that is no number or text
+        value = coerce.first(coerce.first(holder, "serialized_value"), "value")
     source = item.get("source")
     words = value if isinstance(value, str) else None
     corrected = words if "expectation" in item else None

@@ -18,6 +18,11 @@ PARAMS = frozenset({
     "presence_penalty", "repetition_penalty", "logprobs", "logit_bias", "n", "stream", "tools",
     "tool_choice", "response_format", "reasoning_effort",
 })  # fmt: skip
+#: what structured loggers add to a record: nothing of the call
+OF_LOGGERS = frozenset({
+    "level", "levelname", "severity", "logger", "logger_name", "hostname", "host", "pid", "process",
+    "thread", "thread_name", "filename", "lineno", "func_name", "service", "env",
+})  # fmt: skip
 _NAMES = {
     "request_id": ("id", "call_id", "completion_id", "response_id", "generation_id", "uuid", "_id"),
     "started_at": ("timestamp", "time", "ts", "@timestamp", "created_at", "created", "start_time",

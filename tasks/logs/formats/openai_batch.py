@@ -18,7 +18,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "openai_batch"
-VERSION = "openai_batch@3"
+VERSION = "openai_batch@4"
 
 
 def matches(value: Json) -> bool:

@@ -5,16 +5,17 @@ The reading is otlp.py's, which tells the conventions apart span by span.
 
 from __future__ import annotations
 
-from tasks.logs.formats import otlp
+from tasks.logs.formats import otel_spans, otlp
 from tasks.logs.formats.openinference_call import KIND
 from tasks.logs.formats.otlp_values import attributes
-from tasks.logs.formats.spans import is_span
+from tasks.logs.formats.span_shapes import is_span, to_otlp
 from tasks.logs.shapes.records import Json, UnreadableError
 
 NAME = "openinference"
-VERSION = "openinference@3"
+VERSION = "openinference@4"
 
 records = otlp.records
+reader = otel_spans.reader
 
 
 def matches(value: Json) -> bool:
@@ -27,7 +28,7 @@ def matches(value: Json) -> bool:
 
 def _is_ours(span: Json) -> bool:
     try:
-        attrs = attributes(span.get("attributes")) if isinstance(span, dict) else {}
+        attrs = attributes(to_otlp(span).get("attributes")) if isinstance(span, dict) else {}
     except UnreadableError:
         return False
     return KIND in attrs

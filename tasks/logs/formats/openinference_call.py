@@ -14,19 +14,21 @@ from typing import Any
 from tasks.logs.formats import otlp_call, spans
 from tasks.logs.formats.otlp_values import Attributes, take, take_indexed
 from tasks.logs.formats.payloads import read_input, read_output
-from tasks.logs.shapes import coerce
+from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish, says_something
 from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.messages import join_text, tool_call
+from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Json, Other, Record
 
 KIND = "openinference.span.kind"
-_INTEGERS = {
-    "input_tokens": "llm.token_count.prompt",
-    "output_tokens": "llm.token_count.completion",
-    "total_tokens": "llm.token_count.total",
-    "cached_tokens": "llm.token_count.prompt_details.cache_read",
-    "reasoning_tokens": "llm.token_count.completion_details.reasoning",
+_COUNTS = {
+    "input": "llm.token_count.prompt",
+    "output": "llm.token_count.completion",
+    "total": "llm.token_count.total",
+    "cached": "llm.token_count.prompt_details.cache_read",
+    "cache_written": "llm.token_count.prompt_details.cache_write",
+    "reasoning": "llm.token_count.completion_details.reasoning",
 }
 _TEXTS = {
     "session_id": ("session.id",),
@@ -48,35 +50,34 @@ def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> It
         yield Other()
         return
     events = spans.read_events(span.get("events"))
-    tags: dict[str, Json] = {}
-    for key, name in (("parentSpanId", "parent_span_id"), ("name", "span_name")):
-        if span.get(key):
-            tags[name] = span[key]
+    tags = spans.tags_of(span)
     started, latency = spans.read_times(span, tags)
     params = coerce.mapping(nested(take(attrs, "llm.invocation_parameters")))
     texts: dict[str, Any] = {name: coerce.text(name, take(attrs, *names))
                              for name, names in _TEXTS.items()}  # fmt: skip
-    integers: dict[str, Any] = {name: coerce.integer(key, take(attrs, key))
-                                for name, key in _INTEGERS.items()}  # fmt: skip
+    counts: dict[str, Any] = {
+        name: usage.known(key, take(attrs, key)) for name, key in _COUNTS.items()
+    }
+    tokens: dict[str, Any] = usage.Reported(**counts).canonical()
     error = otlp_call.error_of(attrs, events, span.get("status"), tags)
     messages, answer = _said(attrs)
     model = coerce.text("llm.model_name", take(attrs, *_MODELS))
     reason = answer.finish_reason or coerce.text(
         "finish_reason", take(attrs, "llm.finish_reason", "llm.response.finish_reason")
     )
-    provider = coerce.text("llm.system", take(attrs, "llm.system", "llm.provider"))
+    provider = named(coerce.text("llm.system", take(attrs, "llm.system", "llm.provider")))
     tools = [item.get("tool.json_schema") for item in take_indexed(attrs, "llm.tools")]
     if tools:
         params = {**params, "tools": [nested(tool) for tool in tools]}
     left = {key: value for key, value in attrs.items() if key not in _NOT_TAGS}
     call = Call(
         **texts,
-        **integers,
+        **tokens,
         request_id=spans.span_id(span),
         started_at=started,
         latency_s=latency,
         release=coerce.text("release", about.get("flywheel.release", about.get("service.version"))),
-        provider=provider,
+        provider=named(provider),
         model=model or answer.model or coerce.text("model", params.get("model")),
         operation="chat",
         messages=messages,

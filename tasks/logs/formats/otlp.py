@@ -1,27 +1,28 @@
-"""OpenTelemetry GenAI spans and events as OTLP JSON.
+"""OpenTelemetry GenAI spans and events as OTLP JSON, and as SDKs print them.
 
-A document or line is {"resourceSpans": […]}, {"resourceLogs": […]} or {"resourceMetrics": […]}.
-Only spans of one model call are calls. Tool, agent and workflow spans repeat their children's
-tokens: they are counted as Other. This module knows the envelope; otlp_call.py the attributes.
+A document or line is {"resourceSpans": […]}, {"resourceLogs": […]} or {"resourceMetrics": […]}, one
+item of such a list (Java's logging exporter), Tempo's {"batches": […]}, {"trace": …} or search
+result, or a bare span or log record. Only spans of one model call are calls. Tool, agent and
+workflow spans repeat their children's tokens: they are counted as Other. This module knows the
+envelope, span_shapes.py a bare span, otlp_call.py the attributes.
 
-Source: opentelemetry-proto (JSON mapping) and the GenAI semantic conventions, old and new.
+Sources: opentelemetry-proto (JSON mapping), the GenAI semantic conventions, old and new, Tempo.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
-from tasks.logs.formats import openinference_call, otlp_call, otlp_values, spans
-from tasks.logs.formats.openinference_call import KIND
-from tasks.logs.formats.otlp_values import Attributes, attributes
+from tasks.logs.formats import otlp_call, otlp_values, span_shapes, spans
+from tasks.logs.formats.otlp_values import Attributes
+from tasks.logs.formats.trace_reading import Item, guarded, read
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
 
 NAME = "otlp"
-VERSION = "otlp@3"
+VERSION = "otlp@4"
 
 # the JSON mapping of protocol buffers allows both spellings; the third name is from before 1.0
 _SPANS = ("resourceSpans", "resource_spans")
@@ -30,46 +31,113 @@ _METRICS = ("resourceMetrics", "resource_metrics")
 _SCOPE_SPANS = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans")
 _SCOPE_LOGS = ("scopeLogs", "scope_logs", "instrumentationLibraryLogs")
 _LOG_RECORDS = ("logRecords", "log_records")
+_SPAN_SETS = ("spanSets", "spanSet")
 _LOG_ENVELOPES = frozenset(_LOGS)
 _ENVELOPES = frozenset({*_SPANS, *_LOGS, *_METRICS})
-
-#: a span or log record, and the attributes of its resource
-_Item = tuple[dict[str, Json], Attributes]
-#: a span, its attributes and those of its resource
-_Read = tuple[dict[str, Json], Attributes, Attributes]
 
 
 def matches(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
-    enveloped = any(isinstance(value.get(key), list) for key in _ENVELOPES)
-    return enveloped or spans.is_span(value)
+    envelope = _envelope(value)
+    if envelope is not None:
+        return any(isinstance(envelope.get(key), list) for key in _ENVELOPES)
+    return is_bare(value)
+
+
+def is_bare(value: Json) -> bool:
+    """A span or log record without an envelope."""
+    if not isinstance(value, dict) or _envelope(value) is not None:
+        return False
+    return span_shapes.is_span(value) or span_shapes.is_log(value)
 
 
 def records(value: Json) -> Iterator[Record]:
     value = coerce.an_object(value)
-    if spans.is_span(value):
-        yield from _spans([(value, _resource_attributes(value.get("resource")))])
+    envelope = _envelope(value)
+    if envelope is None:
+        yield from _bare(value)
         return
-    if _ENVELOPES.isdisjoint(value):
-        raise UnreadableError("neither resourceSpans nor resourceLogs is in it")
-    yield from _spans(_walk(value, _SPANS, _SCOPE_SPANS, ("spans",)))
-    if not _LOG_ENVELOPES.isdisjoint(value):
-        yield from _logs(_walk(value, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
-    metrics = coerce.first(value, *_METRICS)
+    yield from read(_walk(envelope, _SPANS, _SCOPE_SPANS, ("spans",)))
+    if not _LOG_ENVELOPES.isdisjoint(envelope):
+        yield from _logs(_walk(envelope, _LOGS, _SCOPE_LOGS, _LOG_RECORDS))
+    metrics = coerce.first(envelope, *_METRICS)
     if metrics:
         yield Other(len(metrics) if isinstance(metrics, list) else 1)
 
 
+def span_of(value: Json) -> Item | None:
+    """A bare span, and the attributes of its resource."""
+    item = or_dead(value, _item, value) if is_bare(value) and span_shapes.is_span(value) else None
+    return None if isinstance(item, Dead) else item
+
+
+def _item(span: dict[str, Json]) -> Item:
+    return span_shapes.to_otlp(span), span_shapes.resource_of(span)
+
+
 def spans_of(value: dict[str, Json]) -> list[dict[str, Json]]:
     """The spans of an envelope that are objects."""
-    items = _walk(value, _SPANS, _SCOPE_SPANS, ("spans",))
+    items = _walk(_envelope(value) or {}, _SPANS, _SCOPE_SPANS, ("spans",))
     return [item[0] for item in items if not isinstance(item, Dead)]
+
+
+def _envelope(value: dict[str, Json]) -> dict[str, Json] | None:
+    """As OTLP has it; None: it is none."""
+    if not _ENVELOPES.isdisjoint(value):
+        return value
+    inner = coerce.first(value, "trace", "result")  # Tempo's second API, Jaeger's third
+    if isinstance(inner, dict) and not _ENVELOPES.isdisjoint(inner):
+        return inner
+    if any(isinstance(value.get(key), list) for key in _SCOPE_SPANS):
+        return {_SPANS[0]: [value]}
+    if any(isinstance(value.get(key), list) for key in _SCOPE_LOGS):
+        return {_LOGS[0]: [value]}
+    batches = value.get("batches")
+    if isinstance(batches, list) and any(
+        isinstance(batch, dict) and any(key in batch for key in _SCOPE_SPANS) for batch in batches
+    ):
+        return {_SPANS[0]: batches}
+    found = value.get("traces")
+    if isinstance(found, list) and any(coerce.first(each, *_SPAN_SETS) for each in found):
+        return {_SPANS[0]: [_found(each) for each in found]}
+    return None
+
+
+def _found(trace: Json) -> Json:
+    """A trace of Tempo's search: its spans have the attributes that were selected."""
+    sets = coerce.first(trace, *_SPAN_SETS)
+    found = [
+        {**span, "traceId": trace.get("traceID"), "spanId": span.get("spanID"),
+         "endTimeUnixNano": _later(span.get("startTimeUnixNano"), span.get("durationNanos"))}
+        if isinstance(span, dict) else span
+        for each in (sets if isinstance(sets, list) else [sets])
+        for span in coerce.sequence(coerce.first(each, "spans"))
+    ]  # fmt: skip
+    return {"scopeSpans": [{"spans": found}]} if isinstance(trace, dict) else trace
+
+
+def _later(start: Json, duration: Json) -> Json:
+    try:
+        from_start = coerce.integer("durationNanos", duration)
+        began = coerce.integer("startTimeUnixNano", start)
+    except UnreadableError:
+        return None
+    return None if began is None or from_start is None else began + from_start
+
+
+def _bare(value: dict[str, Json]) -> Iterator[Record]:
+    if span_shapes.is_span(value):
+        yield from read([or_dead(value, _item, value)])
+    elif span_shapes.is_log(value):
+        yield from _logs([(span_shapes.log_to_otlp(value), span_shapes.resource_of(value))])
+    else:
+        raise UnreadableError("neither resourceSpans nor resourceLogs is in it")
 
 
 def _walk(
     value: dict[str, Json], outer: tuple[str, ...], middle: tuple[str, ...], inner: tuple[str, ...]
-) -> Iterator[_Item | Dead]:
+) -> Iterator[Item | Dead]:
     """resource → scope → item; whatever is not the object it should be is a dead letter."""
     for resource in _objects(coerce.first(value, *outer)):
         if isinstance(resource, Dead):
@@ -87,42 +155,7 @@ def _walk(
                 yield item if isinstance(item, Dead) else (item, about)
 
 
-def _spans(items: Iterable[_Item | Dead]) -> Iterator[Record]:
-    """A call span around another call span is the same API call: only the inner one counts."""
-    read: list[_Read | Dead] = []
-    for item in items:
-        if isinstance(item, Dead):
-            read.append(item)
-            continue
-        try:
-            span = spans.to_otlp(item[0])
-            read.append((span, attributes(span.get("attributes")), item[1]))
-        except UnreadableError as error:
-            read.append(dead(item[0], error))
-    outer = _wrapping(read) if len(read) > 1 else set()
-    for whole in read:
-        if isinstance(whole, Dead):
-            yield whole
-            continue
-        span, attrs, _ = whole
-        if outer and spans.span_id(span) in outer:
-            yield Other()
-        else:
-            known = KIND not in attrs or otlp_call.is_call(attrs)
-            reader = otlp_call.from_span if known else openinference_call.from_span
-            yield from _guarded(span, reader, *whole)
-
-
-def _wrapping(read: list[_Read | Dead]) -> set[str]:
-    return spans.wrapping(
-        (spans.span_id(whole[0]), spans.parent_id(whole[0]))
-        for whole in read
-        if not isinstance(whole, Dead)
-        and (otlp_call.is_call(whole[1]) or openinference_call.is_call(whole[1]))
-    )
-
-
-def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
+def _logs(items: Iterable[Item | Dead]) -> Iterator[Record]:
     """Events; those that are one message each are gathered into the call of their span."""
     spoken: dict[str, tuple[list[dict[str, Json]], list[tuple[str, Attributes]], Attributes]] = {}
     for item in items:
@@ -133,22 +166,14 @@ def _logs(items: Iterable[_Item | Dead]) -> Iterator[Record]:
         if isinstance(message, Dead):
             yield message
         elif message is None:
-            yield from _guarded(item[0], otlp_call.from_log, *item)
+            yield from guarded(item[0], otlp_call.from_log, *item)
         else:
             own = spans.span_id(item[0]) or ""
             logs, events, _ = spoken.setdefault(own, ([], [], item[1]))
             logs.append(item[0])
             events.append(message)
     for logs, events, about in spoken.values():
-        yield from _guarded(logs, otlp_call.from_messages, logs, events, about)
-
-
-def _guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> list[Record]:
-    """All records of an item that `read` finds in its parts, or none and a dead letter."""
-    try:
-        return list(read(*parts))
-    except UnreadableError as error:
-        return [dead(item, error)]
+        yield from guarded(logs, otlp_call.from_messages, logs, events, about)
 
 
 def _objects(items: Json) -> Iterator[dict[str, Json] | Dead]:

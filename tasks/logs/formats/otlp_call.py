@@ -1,108 +1,61 @@
 """One OTLP span or log record → a call, feedback, or something else.
 
-Attribute names of the GenAI conventions: today's, those before 1.37 (gen_ai.system,
-prompt_tokens), and the indexed ones of OpenLLMetry (gen_ai.prompt.0.content). What no field
-takes up becomes a tag. The messages are otlp_messages.py's.
+What no field takes up becomes a tag. The attribute names are otlp_names.py's, the messages
+otlp_messages.py's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from tasks.logs.formats import otlp_messages
+from tasks.logs.formats import otlp_names as names
 from tasks.logs.formats.otlp_values import (
     Attributes,
     any_value,
     attributes,
-    by_name,
     take_fields,
+    take_indexed,
 )
-from tasks.logs.formats.spans import Event, read_events, read_times, span_id, time_or_none
-from tasks.logs.shapes import coerce
+from tasks.logs.formats.span_shapes import is_any_value
+from tasks.logs.formats.spans import Event, read_events, read_times, span_id, tags_of, time_or_none
+from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import finish
-from tasks.logs.shapes.json_text import nested
+from tasks.logs.shapes.json_text import nested, parse
+from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
+from tasks.logs.shapes.usage import Reported
 
 _DETAILS = "gen_ai.client.inference.operation.details"
 _EVALUATION = "gen_ai.evaluation.result"
-_CALL_OPERATIONS = frozenset(
-    {"chat", "completion", "text_completion", "generate_content", "embeddings", "responses"}
-)
-_OTHER_OPERATIONS = frozenset({
-    "execute_tool", "tool", "invoke_agent", "create_agent", "agent", "invoke_workflow", "workflow",
-    "retrieval", "task", "prompt", "chain",
-})  # fmt: skip
-_SIGNS_OF_A_CALL = (
-    "gen_ai.system", "gen_ai.provider.name", "gen_ai.input.messages", "gen_ai.output.messages",
-    "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.prompt_tokens",
-    "gen_ai.usage.completion_tokens", "gen_ai.prompt.0.content", "gen_ai.completion.0.content",
-)  # fmt: skip
-_PARAMS = {
-    ours: (f"gen_ai.request.{theirs}",) for ours, theirs in {
-        "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "seed": "seed",
-        "max_tokens": "max_tokens", "stop": "stop_sequences", "n": "choice.count",
-        "frequency_penalty": "frequency_penalty", "presence_penalty": "presence_penalty",
-        "stream": "stream", "encoding_formats": "encoding_formats",
-    }.items()
-}  # fmt: skip
-_PARAM_NAMES = by_name(_PARAMS)
-_INTEGERS = {
-    "input_tokens": (
-        "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens",
-    ),
-    "output_tokens": (
-        "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens",
-        "llm.usage.completion_tokens",
-    ),
-    "total_tokens": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
-    "cached_tokens": (
-        "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
-        "gen_ai.usage.cached_tokens",
-    ),
-    "reasoning_tokens": (
-        "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
-    ),
-}  # fmt: skip
-_TEXTS = {
-    "provider": ("gen_ai.provider.name", "gen_ai.system", "gen_ai.request.provider"),
-    "release": ("flywheel.release",),
-    "prompt_name": ("flywheel.prompt.name", "gen_ai.prompt.name"),
-    "prompt_version": ("flywheel.prompt.version", "gen_ai.prompt.version"),
-    "session_id": ("gen_ai.conversation.id", "session.id", "gen_ai.session.id"),
-    "user": ("enduser.id", "user.id", "enduser.pseudo.id"),
-    "operation": ("gen_ai.operation.name", "llm.request.type"),
-}
-_NUMBERS = {
-    "ttft_s": ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token"),
-    "cost_usd": ("gen_ai.usage.cost",),
-}
-_HTTP_STATUS = {"http_status": ("http.response.status_code", "http.status_code")}
-_READERS: dict[str, Callable[[str, Json], Json]] = {
-    **dict.fromkeys(_TEXTS, coerce.text),
-    **dict.fromkeys(_INTEGERS, coerce.integer),
-    **dict.fromkeys(_NUMBERS, coerce.number),
-    **dict.fromkeys(_HTTP_STATUS, coerce.small_integer),
-}
-_NAMES = by_name({**_TEXTS, **_INTEGERS, **_NUMBERS, **_HTTP_STATUS})
+_MAX_DEPTH = 20
 
 
 def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> Iterable[Record]:
     """Takes the attributes out of `attrs`; what is left becomes tags."""
     events = read_events(span.get("events"))
-    if not is_call(attrs):
+    status = span.get("status")
+    if not is_call(attrs) or (_is_told_later(attrs) and not _has_failed(status)):
         yield Other()
         # the verdict on an agent's answer is feedback even though the span is no call
         yield from _feedback(events, span_id(span))
         return
-    tags: dict[str, Json] = {}
-    for key, name in (("parentSpanId", "parent_span_id"), ("name", "span_name")):
-        if span.get(key):
-            tags[name] = span[key]
-    status = span.get("status")
-    times = read_times(span, tags)
-    yield _call(attrs, about, events, span_id(span), times, status, tags)
+    tags = tags_of(span)
+    started, latency = read_times(span, tags)
+    if not latency and started is not None and "response_data" in attrs:
+        streamed_s = coerce.number("duration", attrs.pop("duration", None))
+        if streamed_s:
+            started, latency = started - timedelta(seconds=streamed_s), streamed_s
+    yield _call(attrs, about, events, span_id(span), (started, latency), status, tags)
+
+
+def _is_told_later(attrs: Attributes) -> bool:
+    """Logfire: of a stream the answer, and all else, is in a log record beside the span."""
+    if "request_data" not in attrs or "response_data" in attrs:
+        return False
+    return coerce.first(nested(attrs["request_data"]), "stream") is True
 
 
 def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
@@ -113,9 +66,7 @@ def from_log(log: dict[str, Json], about: Attributes) -> Iterable[Record]:
     if name == _EVALUATION:
         yield _evaluation(attrs, call_id, time_or_none(log.get("timeUnixNano")))
     elif name == _DETAILS:
-        body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
-        if isinstance(body, dict):
-            attrs = {**body, **attrs}
+        attrs = {**_body(log), **attrs}
         tags: dict[str, Json] = {}
         times = read_times({"startTimeUnixNano": log.get("timeUnixNano")}, tags)
         yield _call(attrs, about, [], call_id, times, None, tags)
@@ -133,8 +84,13 @@ def message_event(log: dict[str, Json]) -> tuple[str, Attributes] | None:
     name = event_name(log, attrs)
     if span_id(log) is None or not (name == "gen_ai.choice" or name in otlp_messages.ROLE_EVENTS):
         return None
-    body = any_value(log["body"]) if isinstance(log.get("body"), dict) else None
-    return str(name), {**attrs, **coerce.mapping(body)}
+    return str(name), {**attrs, **_body(log)}
+
+
+def _body(log: dict[str, Json]) -> dict[str, Json]:
+    """What a log record says beside its attributes, where that is an object."""
+    body = log.get("body")
+    return coerce.mapping(any_value(body) if is_any_value(body) else nested(body))
 
 
 def from_messages(
@@ -154,13 +110,15 @@ def is_call(attrs: Attributes) -> bool:
     """A span of one model call; parents that repeat their children's tokens are none."""
     if attrs.get("traceloop.span.kind") in ("workflow", "task", "agent", "tool"):
         return False
-    operation = attrs.get("gen_ai.operation.name") or attrs.get("llm.request.type")
-    if isinstance(operation, str) and operation.lower() in _CALL_OPERATIONS:
-        return True
-    if isinstance(operation, str) and operation.lower() in _OTHER_OPERATIONS:
+    if attrs.get("logfire.span_type") == "pending_span":  # written when the span begins
         return False
-    named = "gen_ai.request.model" in attrs or "gen_ai.response.model" in attrs
-    return named and any(sign in attrs for sign in _SIGNS_OF_A_CALL)
+    operation = attrs.get("gen_ai.operation.name") or attrs.get("llm.request.type")
+    if isinstance(operation, str) and operation.lower() in names.CALL_OPERATIONS:
+        return True
+    if isinstance(operation, str) and operation.lower() in names.OTHER_OPERATIONS:
+        return False
+    is_named = any(name in attrs for name in names.MODELS)
+    return is_named and any(sign in attrs for sign in names.SIGNS_OF_A_CALL)
 
 
 def _call(
@@ -176,37 +134,60 @@ def _call(
     said = otlp_messages.own_events(attrs)
     if events:
         said = [*((name, about) for name, about, _ in events), *said]
-    messages = otlp_messages.take_input(attrs, said)
+    request = otlp_messages.take_request(attrs)
+    messages = otlp_messages.take_input(attrs, said, request)
     answer = otlp_messages.take_answer(attrs, said)
     known = otlp_messages.KNOWN_EVENTS
     if foreign := [{"name": name, **about} for name, about in said if name not in known]:
         tags["events"] = foreign
-    values: dict[str, Any] = {
-        name: _READERS[name](name, value) for name, value in take_fields(attrs, _NAMES).items()
-    }
+    values, counts, params = _fields(attrs)
+    if request is not None:
+        params = {**otlp_messages.params_of(request), **params}
+    if (tools := _tools(attrs)) is not None:
+        params["tools"] = tools
     values["release"] = values.get("release") or coerce.text(
         "release", about.get("flywheel.release", about.get("service.version"))
     )
-    response_model = coerce.text("model", attrs.pop("gen_ai.response.model", None))
-    request_model = coerce.text("model", attrs.get("gen_ai.request.model"))
-    if response_model is None or response_model == request_model:
-        attrs.pop("gen_ai.request.model", None)
+    asked = values.pop("request_model", None)
+    model = values.pop("model", None)
+    if model and asked and model != asked:
+        attrs["gen_ai.request.model"] = asked
     error = error_of(attrs, events, status, tags)
     reasons = nested(attrs.pop("gen_ai.response.finish_reasons", None))
     reason = reasons[0] if isinstance(reasons, list) and reasons else reasons
     call = Call(
         **values,
+        **counts,
         request_id=call_id,
         started_at=times[0],
         latency_s=times[1],
-        model=response_model or request_model,
+        model=model or asked,
         messages=messages,
         finish_reason=coerce.text("finish_reason", reason or None),
-        params=_params(attrs) or None,
+        params=params or None,
         tags={**resource_tags(about), **tags, **attrs},
         feedback=feedback,
     )
     return finish(call, answer, error=error)
+
+
+def _fields(attrs: Attributes) -> tuple[dict[str, Any], dict[str, Any], dict[str, Json]]:
+    """What attributes say outright, taken out: fields of a call, its counts, its parameters."""
+    values: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    params: dict[str, Json] = {}
+    for name, value in take_fields(attrs, names.FIELDS).items():
+        if name in names.COUNTS:
+            counts[name] = usage.known(name, value)
+        elif name in names.PARAMS:
+            if value is not None:
+                params[name] = _plain(value) if type(value) is str else value
+        else:
+            values[name] = names.READERS[name](name, value)
+    if (operation := values.get("operation")) is not None:
+        values["operation"] = names.OPERATIONS.get(operation, operation)
+    values["provider"] = named(values.get("provider"))
+    return values, Reported(**counts).canonical(), params
 
 
 def error_of(
@@ -224,19 +205,35 @@ def error_of(
     if error_type is None:
         raised = (said.get("exception.type") for name, said, _ in events if name == "exception")
         error_type = next((coerce.text("error_type", kind) for kind in raised if kind), None)
-    failed = code in (2, "2", "STATUS_CODE_ERROR")
+    failed = _has_failed(about)
     # an exception that was caught leaves the span in order
     if not failed and (code in (1, "1", "STATUS_CODE_OK") or error_type is None):
         return None
     return error_type or "_OTHER"
 
 
-def _params(attrs: Attributes) -> dict[str, Json]:
-    params = {name: v for name, v in take_fields(attrs, _PARAM_NAMES).items() if v is not None}
+def _has_failed(status: Json) -> bool:
+    return isinstance(status, dict) and status.get("code") in (2, "2", "STATUS_CODE_ERROR")
+
+
+def _plain(text: str) -> Json:
+    """Some backends keep attributes as text: numbers, true and false, lists."""
+    try:
+        value = parse(text.encode(), _MAX_DEPTH)
+    except UnreadableError:
+        return text
+    return text if isinstance(value, str) else value
+
+
+def _tools(attrs: Attributes) -> Json:
+    """OpenLLMetry: llm.request.functions.N.name, .description and .parameters."""
     tools = nested(attrs.pop("gen_ai.tool.definitions", None))
-    if tools is not None:
-        params["tools"] = tools
-    return params
+    if tools is not None or "llm.request.functions.0.name" not in attrs:
+        return tools
+    return [
+        {"type": "function", "function": {key: nested(item) for key, item in function.items()}}
+        for function in take_indexed(attrs, "llm.request.functions")
+    ]
 
 
 def _feedback(events: list[Event], call_id: str | None) -> Iterable[Feedback]:

@@ -11,6 +11,8 @@ from tasks.logs.shapes.records import Json, UnreadableError
 Attributes = dict[str, Json]
 
 _PLAIN_KINDS = frozenset({"stringValue", "doubleValue", "boolValue"})
+#: Logfire: a request and a response as the client had them
+_WHOLE = frozenset({"request_data", "response_data"})
 _INDEXED = re.compile(r"([0-9]{1,6})\.(.+)")
 
 
@@ -76,7 +78,7 @@ def _flat(pairs: dict[str, Json]) -> Attributes:
     """Only what hangs below a name without a dot is nesting: {"llm": {"model_name": …}}."""
     attrs: Attributes = {}
     for key, value in pairs.items():
-        if "." not in key and isinstance(value, dict) and value:
+        if "." not in key and isinstance(value, dict) and value and key not in _WHOLE:
             _flatten(attrs, key, value)
         else:
             attrs[key] = value
@@ -120,11 +122,13 @@ def by_name(fields: Mapping[str, tuple[str, ...]]) -> ByName:
 
 def take_fields(attrs: Attributes, fields: ByName) -> dict[str, Json]:
     """`take` for every field that has any of its names here: a span has few of all the names."""
-    taken: dict[str, Json] = {}
-    for name in [name for name in attrs if name in fields]:
-        field, names = fields[name]
-        if field not in taken:
-            taken[field] = attrs.pop(name) if len(names) == 1 else take(attrs, *names)
+    here = [name for name in attrs if name in fields]
+    taken = {fields[name][0]: attrs[name] for name in here}
+    if len(taken) < len(here):  # a field under two names
+        known = dict.fromkeys(fields[name] for name in here)
+        return {field: take(attrs, *names) for field, names in known}
+    for name in here:
+        del attrs[name]
     return taken
 
 

@@ -1,15 +1,16 @@
 """Bodies of the OpenAI Responses API.
 
 The output is a list of items (message, function_call, reasoning, …): together they are one answer.
-`instructions` is the system message. Source: the OpenAI API reference, response object and
-streaming events.
+What its own tools did is beside the text. `instructions` is the system message. A stream that was
+cut is read as far as it went. Source: the OpenAI API reference, response object and streaming
+events.
 """
 
 from __future__ import annotations
 
 from tasks.logs.formats.exchange import Api
 from tasks.logs.shapes import coerce, usage
-from tasks.logs.shapes.answers import Answer
+from tasks.logs.shapes.answers import Answer, verdict
 from tasks.logs.shapes.messages import message_list
 from tasks.logs.shapes.parts import answer_of, message_of
 from tasks.logs.shapes.records import Json
@@ -19,15 +20,19 @@ _READ = frozenset({
     "instructions", "tools", "text", "temperature", "top_p", "incomplete_details", "messages",
 })  # fmt: skip
 _NOT_PARAMS = frozenset({"input", "instructions", "model", "user", "metadata"})
-_ENDINGS = ("response.completed", "response.incomplete", "response.failed")
+_ENDINGS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_BEGINNINGS = ("response.created", "response.queued", "response.in_progress")
+#: compaction is a pass of the model over the conversation
+_OBJECTS = ("response", "response.compaction")
 
 
 def is_response(value: Json) -> bool:
     if isinstance(value, list):
-        return any(coerce.first(event, "type") in _ENDINGS for event in value)
+        known = (*_BEGINNINGS, *_ENDINGS)
+        return any(coerce.first(event, "type") in known for event in value)
     if not isinstance(value, dict):
         return False
-    return value.get("object") == "response" and isinstance(value.get("output"), list)
+    return value.get("object") in _OBJECTS and isinstance(value.get("output"), list)
 
 
 def read_input(request: dict[str, Json]) -> Json:
@@ -54,21 +59,29 @@ def read_answer(value: Json) -> Answer:
         return Answer(body=value)
     blocks: list[Json] = []
     for item in coerce.sequence(value.get("output")):
-        inner = coerce.first(item, "content")
-        said = isinstance(item, dict) and item.get("type") == "message"
-        blocks.extend(inner if said and isinstance(inner, list) else [item])
+        if coerce.first(item, "type") != "message":
+            blocks.append(item)
+        elif coerce.first(item, "role") in (None, "assistant"):  # compaction keeps the user's too
+            inner = item.get("content")
+            blocks.extend(inner if isinstance(inner, list) else [inner])
     message = answer_of(blocks)
+    reason = _finish_reason(value, message)
+    cancelled = {"code": "cancelled"} if value.get("status") == "cancelled" else None
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
     return Answer(
         message=message,
         response_id=coerce.text("id", value.get("id")),
         model=coerce.text("model", value.get("model")),
         created=value.get("created_at"),
-        finish_reason=_finish_reason(value, message),
+        finish_reason=reason,
         tokens=usage.tokens(value.get("usage")),
-        error=value.get("error"),
+        error=value.get("error") or cancelled,
         body=value,
         tags=rest,
+        verdicts=[verdict("content_filter", True, stage="output")]
+        if reason == "content_filter"
+        else None,
+        cost_usd=usage.cost(value.get("usage")),
     )
 
 
@@ -116,6 +129,8 @@ def _finish_reason(value: dict[str, Json], message: dict[str, Json] | None) -> s
         return reason if isinstance(reason, str) else None
     if message is None or value.get("status") not in ("completed", None):
         return None
+    if value.get("object") == "response.compaction":
+        return "stop"
     return "tool_calls" if message.get("tool_calls") else "stop"
 
 

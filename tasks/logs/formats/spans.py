@@ -1,15 +1,12 @@
-"""Spans of any exporter → the one shape that the OTLP readers take, and its ids, times and events.
-
-OTLP JSON has camelCase names and attributes as a list; the OpenTelemetry SDK's own JSON, Phoenix
-and MLflow have snake_case names, a `context`, attributes as an object (Phoenix: nested), times as
-ISO text or nanoseconds. Sources: OTLP's JSON mapping, ReadableSpan.to_json, Phoenix's export.
-"""
+"""Of a span with OTLP's names: its ids, times and events, and which span is around which."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from tasks.logs.formats.otlp_values import Attributes, attributes
 from tasks.logs.shapes import coerce
@@ -18,48 +15,9 @@ from tasks.logs.shapes.records import Json, UnreadableError
 #: name, attributes, time
 Event = tuple[str, Attributes, datetime | None]
 
-_OPENINFERENCE = "openinference.span.kind"
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the store keeps UTC without a zone
-_TIMES = {
-    "startTimeUnixNano": ("start_time_unix_nano", "start_time", "start_time_ns"),
-    "endTimeUnixNano": ("end_time_unix_nano", "end_time", "end_time_ns"),
-}
-_EVENT_TIMES = ("timeUnixNano", "time_unix_nano", "timestamp")
-
-
-def is_span(value: Json) -> bool:
-    """One bare span; the names alone would also fit other records, so several must be there."""
-    if not isinstance(value, dict) or not isinstance(value.get("attributes"), list | dict):
-        return False
-    if isinstance(value["attributes"], dict) and _OPENINFERENCE in value["attributes"]:
-        return True
-    signs = ("kind", "span_kind", "spanId", "span_id", "context", "startTimeUnixNano", "status")
-    return isinstance(value.get("name"), str) and sum(sign in value for sign in signs) >= 2
-
-
-def to_otlp(span: dict[str, Json]) -> dict[str, Json]:
-    """Names as OTLP has them; attributes may stay an object. An OTLP span comes back as it is."""
-    if "spanId" in span or "startTimeUnixNano" in span:
-        return span
-    context = span.get("context")
-    ids: dict[str, Json] = context if isinstance(context, dict) else span
-    named: dict[str, Json] = {
-        **span,
-        "traceId": _bare(ids.get("trace_id")),
-        "spanId": _bare(ids.get("span_id")),
-        "parentSpanId": _bare(coerce.first(span, "parentSpanId", "parent_span_id", "parent_id")),
-        "status": _status(span),
-    }
-    for name, others in _TIMES.items():
-        named[name] = _nanoseconds(name, coerce.first(span, *others))
-    events = span.get("events")
-    if isinstance(events, list):
-        named["events"] = [
-            {**event, "timeUnixNano": _nanoseconds("event", coerce.first(event, *_EVENT_TIMES))}
-            if isinstance(event, dict) else event
-            for event in events
-        ]  # fmt: skip
-    return named
+_is_normal = re.compile(r"(?!0+:)[0-9a-f]{32}:(?!0+\Z)[0-9a-f]{16}").fullmatch
+_HEX = frozenset("0123456789abcdef")
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def wrapping(calls: Iterable[tuple[Json, Json]]) -> set[str]:
@@ -70,36 +28,6 @@ def wrapping(calls: Iterable[tuple[Json, Json]]) -> set[str]:
     pairs = [(own, parent) for own, parent in calls if isinstance(own, str)]
     known = {own for own, _ in pairs}
     return {parent for _, parent in pairs if isinstance(parent, str) and parent in known}
-
-
-def _bare(value: Json) -> Json:
-    return value.removeprefix("0x") if isinstance(value, str) else value
-
-
-def _status(span: dict[str, Json]) -> Json:
-    status = span.get("status")
-    if isinstance(status, dict):
-        code = coerce.first(status, "code", "status_code")
-        return {"code": _code(code), "message": coerce.first(status, "message", "description")}
-    code = span.get("status_code", status)
-    return {"code": _code(code), "message": span.get("status_message")}
-
-
-def _code(code: Json) -> Json:
-    if isinstance(code, str) and not code.startswith("STATUS_CODE_"):
-        return f"STATUS_CODE_{code.rpartition('.')[2].upper()}"
-    return code
-
-
-def _nanoseconds(name: str, value: Json) -> Any:
-    """ISO text as nanoseconds since the epoch; numbers are that already."""
-    if isinstance(value, str) and not value.lstrip("-").isdigit():
-        moment = coerce.moment(name, value)
-        if moment is None:
-            return None
-        since = moment - _EPOCH
-        return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
-    return value
 
 
 def read_times(
@@ -130,17 +58,53 @@ def time_or_none(value: Json) -> datetime | None:
         return None
 
 
+def hex_id(value: Json) -> str | None:
+    """A trace or span id in its one form, small hexadecimal digits; None: there is none.
+
+    JSON made of protocol buffers has base64 (8 and 16 bytes end in =), SDKs print 0x before it, and
+    of a span without a parent some write zeros. An id of another kind stays as it is.
+    """
+    if not isinstance(value, str) or not value:
+        return None
+    if value.islower() and value.isalnum() and not value.startswith("0x"):
+        return value
+    if value.endswith("="):
+        try:
+            decoded = base64.b64decode(value.translate(_URL_SAFE), validate=True)
+        except (binascii.Error, ValueError):
+            return value
+        return hex_id(decoded.hex())
+    digits = value.removeprefix("0x").removeprefix("0X").lower()
+    if not digits.strip("0"):
+        return None
+    return digits if _HEX.issuperset(digits) else value
+
+
 def span_id(item: dict[str, Json]) -> str | None:
     """traceId:spanId, unique to a call, unlike response ids, which caches repeat."""
-    trace, span = item.get("traceId"), item.get("spanId")
-    if isinstance(trace, str) and isinstance(span, str) and span:
-        return f"{trace}:{span}"
-    return None
+    return _joined(item.get("traceId"), item.get("spanId"))
 
 
 def parent_id(span: dict[str, Json]) -> str | None:
     """The id of the span around it, as span_id gives it."""
-    return span_id({"traceId": span.get("traceId"), "spanId": span.get("parentSpanId")})
+    return _joined(span.get("traceId"), span.get("parentSpanId"))
+
+
+def _joined(trace: Json, span: Json) -> str | None:
+    if _is_normal(joined := f"{trace}:{span}"):  # nearly every one
+        return joined
+    trace, span = hex_id(trace), hex_id(span)
+    return None if trace is None or span is None else f"{trace}:{span}"
+
+
+def tags_of(span: dict[str, Json]) -> dict[str, Json]:
+    """Where a call stands in its trace: the id of the span around it, and its own name."""
+    tags: dict[str, Json] = {}
+    if (parent := hex_id(span.get("parentSpanId"))) is not None:
+        tags["parent_span_id"] = parent
+    if span.get("name"):
+        tags["span_name"] = span["name"]
+    return tags
 
 
 def read_events(value: Json) -> list[Event]:

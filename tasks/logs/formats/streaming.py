@@ -1,8 +1,8 @@
 """Answers that are logged piece by piece, one chunk or event a line → one exchange each.
 
 Chunks of the Chat and Completions APIs name their completion, Gemini's their response; events of
-the Messages and Responses APIs belong to the one that began last, unless an envelope gives them an
-id. Answers may interleave. One that does not end is a call that was cut off.
+the Messages, Responses, Interactions and Cohere's APIs belong to the one that began last, unless an
+envelope gives them an id. Answers may interleave. One that does not end is a call that was cut off.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tasks.logs.formats.apis import ANTHROPIC, CHAT, GEMINI, RESPONSES
+from tasks.logs.formats.apis import ANTHROPIC, CHAT, COHERE, GEMINI, INTERACTIONS, RESPONSES
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.exchange_call import call_of
 from tasks.logs.shapes import coerce
@@ -28,10 +28,18 @@ _EVENTS = {
     "content_block_delta": "delta", "content_block_stop": "index", "message_delta": "delta",
     "message_stop": "type", "ping": "type",
 }  # fmt: skip
+#: events of Cohere's chat API: v2 has the kind as `type`, v1 as `event_type`
+_COHERE = {
+    "type": ("message-start", "content-start", "content-delta", "content-end", "tool-plan-delta",
+             "tool-call-start", "tool-call-delta", "tool-call-end", "citation-start",
+             "citation-end", "message-end"),
+    "event_type": ("stream-start", "text-generation", "citation-generation", "search-results",
+                   "search-queries-generation", "tool-calls-generation", "stream-end"),
+}  # fmt: skip
 #: what a line of such a file has in it, whatever else stands there
 MARKERS = (
     b"chat.completion.chunk", b"text_completion", b"content_block_", b"message_start",
-    b'"response.', b'"candidates"',
+    b'"response.', b'"candidates"', b'"event_type"', b"content-delta", b"message-start",
 )  # fmt: skip
 
 
@@ -58,6 +66,14 @@ def piece_of(value: Json) -> Piece | None:
             return _of_anthropic(value, kind)
         if kind.startswith("response.") and _is_event(value):
             return _of_responses(value, kind)
+        if kind in _COHERE["type"] and ("delta" in value or "id" in value or "index" in value):
+            return _of_cohere(value, kind)
+    event = value.get("event_type")
+    if isinstance(event, str):
+        if event in _COHERE["event_type"] and "is_finished" in value:
+            return _of_cohere(value, event)
+        if event.startswith(("interaction.", "step.", "content.")):
+            return _of_interactions(value, event)
     if isinstance(value.get("choices"), list):
         return _of_chat(value, value["choices"])
     return _of_gemini(value) if isinstance(value.get("candidates"), list) else None
@@ -78,6 +94,19 @@ def _of_responses(value: dict[str, Json], kind: str) -> Piece:
     ends = kind in ("response.completed", "response.incomplete", "response.failed")
     own_id = coerce.first(value.get("response"), "id") or value.get("response_id")
     return Piece(RESPONSES, _text(own_id), kind == "response.created", ends, ends)
+
+
+def _of_cohere(value: dict[str, Json], kind: str) -> Piece:
+    own_id = _text(coerce.first(value, "id", "generation_id"))
+    ends = kind in ("message-end", "stream-end")
+    return Piece(COHERE, own_id, kind in ("message-start", "stream-start"), ends, ends)
+
+
+def _of_interactions(value: dict[str, Json], kind: str) -> Piece:
+    own_id = _text(coerce.first(value.get("interaction"), "id"))
+    begins = kind in ("interaction.created", "interaction.start")
+    ends = kind in ("interaction.completed", "interaction.complete", "interaction.cancelled")
+    return Piece(INTERACTIONS, own_id, begins, ends, ends)
 
 
 def _of_chat(value: dict[str, Json], choices: list[Json]) -> Piece | None:

@@ -18,6 +18,7 @@ from tasks.logs.formats.apis import api_of
 from tasks.logs.formats.exchange import Exchange, decode
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.shapes import coerce, usage
+from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Json, Other, Record, UnreadableError
 from tasks.logs.shapes.usage import Reported
 from tasks.model.table_mapping import Source, TableMapping, read_mapping
@@ -151,6 +152,7 @@ def _canonical(record: dict[str, Json]) -> dict[str, Json]:
                             cached=own["cached"], reasoning=own["reasoning"])  # fmt: skip
         counts = {**counts, **{k: v for k, v in reported.canonical().items() if v is not None}}
     record.update({field: count for field, count in counts.items() if count is not None})
+    record["provider"] = named(coerce.text("provider", record.get("provider")))
     ended = record.pop("ended_at", None)
     if ended is not None and record.get("latency_s") is None:
         times = (
@@ -161,8 +163,8 @@ def _canonical(record: dict[str, Json]) -> dict[str, Json]:
             record["latency_s"] = (times[1] - times[0]).total_seconds()
     error = decode(record.pop("error", None))
     if error not in _EMPTY:
-        named = coerce.first(error, "code", "type", "name") if isinstance(error, dict) else error
-        record.setdefault("error_type", str(named or "error")[:200])
+        kind = coerce.first(error, "code", "type", "name") if isinstance(error, dict) else error
+        record.setdefault("error_type", str(kind or "error")[:200])
         record.setdefault("status", "error")
     return {field: value for field, value in record.items() if value not in _EMPTY}
 

@@ -106,6 +106,14 @@ def text_in(value: Json) -> str | None:
     return text.rstrip("\r\n") if isinstance(text, str) else None
 
 
+def carries_text(value: Json) -> bool:
+    """Whether it is a line of a log that holds no JSON: a text, and when it was logged."""
+    text = text_in(value)
+    if text is None or text.lstrip().startswith("{"):
+        return False
+    return facts_of(value).time is not None
+
+
 def facts_of(value: dict[str, Json]) -> Facts:
     time, stream, own_id = (coerce.first(value, *names) for names in (_TIMES, _STREAMS, _IDS))
     return Facts(

@@ -2,7 +2,8 @@
 
 Taken off: the head of a Kubernetes log line (CRI), the field names of server-sent events, a record
 separator (RFC 7464), the comma behind an item of an array, and whatever a logger writes before a
-record: time, level, name. Pure; knows nothing of what the JSON means.
+record: time, level, name. A dictionary as Python prints it counts as JSON. Pure; knows nothing of
+what the JSON means.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def json_in(line: bytes) -> Inner | None:
         return Inner(b"" if inside == _DONE else inside)
     if text[:1] in (b"{", b"["):
         bare = text[:-1].rstrip() if text.endswith(b",") else text
-        return None if bare == line else Inner(bare)
+        return None if bare == line and not bare.startswith(b"{'") else Inner(bare)
     return _behind_a_head(text)
 
 

@@ -3,18 +3,22 @@ container's log cut put together. For recognising a file and for reading it."""
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tasks.logs.files.lines import Line
 from tasks.logs.reading.envelopes import text_in
 from tasks.logs.reading.line_text import json_in
-from tasks.logs.shapes.json_text import nested, parse
+from tasks.logs.shapes.json_text import nested, parse, plain
 from tasks.logs.shapes.records import Facts, Json, Place, UnreadableError
 
 #: bare: the line is JSON; within: JSON in a line; frame: it only frames others; part: its text goes
 #: on in another line; text: nothing like JSON; broken: JSON that cannot be read
 Kind = Literal["bare", "within", "frame", "part", "text", "broken"]
+
+#: Python's parser takes a thousand times the size of what it reads
+_MAX_REPR_BYTES = 2**18
 
 
 @dataclass(slots=True)  # not frozen: one is made for every line
@@ -98,10 +102,19 @@ class LineValues:
             return self._hold(stream, inner.data, place)
         data, place = self._whole(stream, inner.data, place)
         try:
-            return LineValue("within", place, parse(data, self._max_depth))
+            return LineValue("within", place, self._value(data))
         except UnreadableError as within:
             is_json = data.lstrip().startswith((b"{", b"["))
             return LineValue("broken" if is_json else "text", place, error=str(within))
+
+    def _value(self, data: bytes) -> Json:
+        """Python prints a dictionary with quotes of its own."""
+        if not data.startswith(b"{'") or len(data) > _MAX_REPR_BYTES:
+            return parse(data, self._max_depth)
+        try:
+            return plain(ast.literal_eval(data.decode()))
+        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+            raise UnreadableError(f"no dictionary as Python prints it: {error}"[:200]) from None
 
     def _of_docker(self, value: dict[str, Json], line: Line) -> LineValue:
         """Docker cuts a line at 16 KiB: only its last part ends with a line end."""

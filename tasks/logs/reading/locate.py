@@ -119,13 +119,21 @@ class Reading:
                 yield self._located(line, Note(stream.problem or ""))
                 break
             if line.too_long or line.data.strip():
-                for record, place in self._of_line(line, values.of(line), taking):
+                found = values.of(line)
+                has_value = found.kind == "bare" or found.kind == "within"
+                for record, place in (
+                    taking.take(found.value, found.place)
+                    if has_value
+                    else self._not_taken(line, found)
+                ):
                     cut_off = isinstance(record, _CutOff)
                     if only is None or place.number in only:
                         yield self._located(place, record)
                 if cut_off:
                     break
-            self._is_done(line.next_offset, taking.oldest, values.oldest)
+            self.bytes_done = line.next_offset
+            if taking.holds or values.oldest is not None:
+                self._keep_open(taking.oldest, values.oldest)
         left = ((_CutOff(f"{_WAITS} ({each.error})"), each.place) for each in values.left())
         for record, place in (*taking.end(), *left):
             if only is None or place.number in only:
@@ -134,9 +142,8 @@ class Reading:
             end = Line(number, self.bytes_done, b"", 0, ended=False)
             yield self._located(end, Note(stream.problem))
 
-    def _is_done(self, offset: int, *still_open: Place | None) -> None:
-        """What is open at `offset` is read again with its rest."""
-        self.bytes_done = offset
+    def _keep_open(self, *still_open: Place | None) -> None:
+        """What is open is read again with its rest."""
         for place in still_open:
             if place is not None:
                 self.bytes_done = min(self.bytes_done, place.offset)
@@ -269,9 +276,8 @@ class Reading:
         raw = record.raw if isinstance(record, Dead) and record.raw is not None else place.data
         return Located(record, place.number, place.offset, place.name, raw)
 
-    def _of_line(self, line: Line, found: LineValue, taking: Taking) -> Iterable[Placed]:
-        if found.kind in ("bare", "within"):
-            return taking.take(found.value, found.place)
+    def _not_taken(self, line: Line, found: LineValue) -> Iterable[Placed]:
+        """Of a line without a value."""
         if found.kind == "part":
             return []
         if not line.ended:

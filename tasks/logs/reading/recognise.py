@@ -168,10 +168,14 @@ def _document(
             return Recognised(syntax, None, str(error), head=head)
         return unrecognised(syntax, str(error), head)
     readable = [value for value in values if not isinstance(value, UnreadableError)]
-    format = forced or formats.recognise(readable) or _in_envelopes(readable)
+    format = forced or formats.recognise(readable)
     if format is None:
+        # what says that it is something else is not looked into
         reasons = (refusal.by_content(file.path.name, value) for value in readable[:1])
-        return unrecognised(syntax, next(filter(None, reasons), problem or None), head)
+        reason = next(filter(None, reasons), None)
+        format = None if reason else _in_envelopes(readable)
+        if format is None:
+            return unrecognised(syntax, reason or problem or None, head)
     is_mixed = (
         forced is None
         and len(values) >= NUM_FOREIGN

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 
 from tasks.logs import formats
 from tasks.logs.formats import Assembling, Format, ValueReader
-from tasks.logs.reading.envelopes import open_envelope
+from tasks.logs.formats.exchange import is_question_alone
+from tasks.logs.formats.pairs import Pairs
+from tasks.logs.formats.streaming import piece_of
+from tasks.logs.reading.envelopes import carries_text, open_envelope
 from tasks.logs.reading.line_values import At
 from tasks.logs.shapes.json_text import dump_bytes
 from tasks.logs.shapes.records import Call, Dead, Json, Other, Place, Record, UnreadableError
 
 Placed = tuple[Record, Place]
+
+#: questions that wait for their answers; one that waits longer has none
+_MAX_ASKED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +46,19 @@ class Taking:
     def __init__(self, way: Way) -> None:
         self._way = way
         self._readers: dict[str, ValueReader | None] = {}
+        self._asked: dict[str, tuple[Format, Json, At]] = {}
         self._reader = self._reader_of(way.format)
 
     @property
+    def holds(self) -> bool:
+        """Whether anything may be open."""
+        return self._reader is not None or len(self._readers) > 1 or bool(self._asked)
+
+    @property
     def oldest(self) -> Place | None:
-        if self._reader is None and len(self._readers) == 1:
-            return None
         open_at = [reader.oldest for reader in self._readers.values() if reader is not None]
-        places = [place for place in open_at if place is not None]
+        asked_at = [place for _, _, place in self._asked.values()]
+        places = [place for place in (*open_at, *asked_at) if place is not None]
         return min(places, key=lambda place: place.offset, default=None)
 
     def take(self, value: Json, place: Place) -> Iterable[Placed]:
@@ -58,6 +69,9 @@ class Taking:
 
     def end(self) -> Iterator[Placed]:
         """What is still open."""
+        for asked in self._asked.values():
+            yield from self._read(*asked)
+        self._asked.clear()
         for reader in self._readers.values():
             if reader is not None:
                 yield from reader.end()
@@ -75,41 +89,62 @@ class Taking:
             else:
                 found.extend(self._fed(way.format, item, place))
         except UnreadableError as error:
-            if found or (elsewhere := self._elsewhere(item, place)) is None:
-                found.append(self._not_read(str(error), item, place, bool(found), in_list))
-            else:
+            elsewhere = None if found else self._elsewhere(item, place)
+            if elsewhere is not None:
                 return elsewhere
-        except Exception as error:  # a bug of ours in one record must not cost a night's logs
-            reason = f"the parser broke: {type(error).__name__}: {error}"[:500]
-            found.append((Dead(reason, dump_bytes(item) if in_list else None), place))
+            found.append((Dead(str(error), dump_bytes(item) if in_list else None), place))
+        except Exception as error:
+            found.append((Dead(_broken(error), dump_bytes(item) if in_list else None), place))
         return found
 
-    def _not_read(
-        self, reason: str, item: Json, place: Place, is_begun: bool, in_list: bool
-    ) -> Placed:
-        if self._way.is_mixed and not is_begun and self._way.recognise(item) is None:
-            return Other(), place
-        return Dead(reason, dump_bytes(item) if in_list else None), place
+    def _read(self, format: Format, value: Json, place: Place) -> list[Placed]:
+        """Records of a value that is not the line's or the file's own, and so is kept with them."""
+        found: list[Placed] = []
+        try:
+            found.extend(self._fed(format, value, place))
+        except UnreadableError as error:
+            found.append((Dead(str(error), dump_bytes(value)), place))
+        except Exception as error:
+            found.append((Dead(_broken(error), dump_bytes(value)), place))
+        return found
 
     def _elsewhere(self, item: Json, place: Place) -> list[Placed] | None:
-        """Records of a value that is none of the file's format; None: of no other either."""
+        """Records of a value that is none of the file's format; None: it is of no other either."""
         way = self._way
         known = way.recognise(item)
         if known is way.format:
             return None
         if known is not None:
-            return list(self._fed(known, item, place))
+            return self._read(known, item, place)
         opened = open_envelope(item, way.recognise)
         if not opened:
-            return None
+            # what carries a line of text is whole, and no call
+            return [(Other(), place)] if way.is_mixed or carries_text(item) else None
         found: list[Placed] = []
         for one in opened:
             inside = At.within(place, one.facts)
             if one.format is None:
                 found.append((Other(), inside))
             else:
-                found.extend(self._fed(one.format, one.value, inside))
+                found += self._of_envelope(one.format, one.value, inside)
         return found
+
+    def _of_envelope(self, format: Format, value: Json, place: At) -> list[Placed]:
+        """A question and its answer may come in two envelopes of one id."""
+        key = None if place.facts is None else place.facts.key
+        if key is None:
+            return self._read(format, value, place)
+        asked = self._asked.pop(key, None)
+        if is_question_alone(value):
+            self._asked[key] = (format, value, place)
+            if asked is None and len(self._asked) > _MAX_ASKED:
+                asked = self._asked.pop(next(iter(self._asked)))
+            return [] if asked is None else self._read(*asked)
+        if asked is None:
+            return self._read(format, value, place)
+        if isinstance(format, Pairs) and piece_of(value) is None:
+            return self._read(format, {"request": asked[1], "response": value}, asked[2])
+        return [*self._read(*asked), *self._read(format, value, place)]
 
     def _fed(self, format: Format, item: Json, place: Place) -> Iterator[Placed]:
         reader = self._reader_of(format)
@@ -127,3 +162,8 @@ class Taking:
             reader = format.reader() if isinstance(format, Assembling) else None
             self._readers[format.NAME] = reader
         return self._readers[format.NAME]
+
+
+def _broken(error: Exception) -> str:
+    """A bug of ours in one record must not cost a night's logs."""
+    return f"the parser broke: {type(error).__name__}: {error}"[:500]

@@ -17,24 +17,28 @@ _BLOCKED = "blocked"
 CUT_OFF = "stream_cut"
 #: tag of a call whose input and output are not its total
 UNCLEAR_TOKENS = "tokens_unclear"
+#: tag of a call that a gateway answered from its cache: its tokens were counted before
+FROM_CACHE = "answered_from_cache"
 #: how much of a text that is no completion is kept for people to look at
 _MAX_KEPT_CHARS = 2000
 #: in an assistant's message: whatever may be its answer
 _SAYING = (
     "content", "tool_calls", "function_call", "refusal", "audio", "images", "reasoning",
-    "reasoning_content",
+    "reasoning_content", "server_tool_calls", "compaction",
 )  # fmt: skip
 _EMPTY: tuple[Json, ...] = (None, "", [], {})
 #: the word of an API, in small letters → ours; any other stays as it is
 _FINISH = {
     "stop": "stop", "end_turn": "stop", "stop_sequence": "stop", "finish": "stop",
-    "finished": "stop", "complete": "stop", "eos_token": "stop", "eos": "stop",
+    "finished": "stop", "complete": "stop", "completed": "stop", "eos": "stop",
+    "endoftext": "stop", "eos_token": "stop",
     "length": "length", "max_tokens": "length", "max_output_tokens": "length",
     "tool_calls": "tool_calls", "tool_call": "tool_calls", "tool_use": "tool_calls",
-    "tool-calls": "tool_calls",
+    "tool-calls": "tool_calls", "function_call": "tool_calls", "requires_action": "tool_calls",
+    "model_context_window_exceeded": "length", "model_length": "length",
     "content_filter": "content_filter", "content-filter": "content_filter",
     "content_filtered": "content_filter", "refusal": "content_filter",
-    "guardrail_intervened": "content_filter",
+    "guardrail_intervened": "content_filter", "error_toxic": "content_filter",
 }  # fmt: skip
 
 
@@ -43,7 +47,8 @@ class Answer:
     """What came back. `message` None: there is no message in it.
 
     `body`: what it was read from. `complete`: all is there without a message, as with embeddings.
-    `recorded` False: the log does not tell what came back. `verdicts`: of guardrails.
+    `recorded` False: the log does not tell what came back. `verdicts`: of guardrails. `provider`,
+    `operation`: where they show in the answer itself. `cost_usd`: as it tells.
     `ttft_s`, `latency_s`: of an API that tells in its answer how long it took.
     """
 
@@ -62,6 +67,9 @@ class Answer:
     verdicts: list[dict[str, Json]] | None = None
     ttft_s: float | None = None
     latency_s: float | None = None
+    provider: str | None = None
+    operation: str | None = None
+    cost_usd: float | None = None
 
 
 NOT_RECORDED = Answer(recorded=False)
@@ -96,10 +104,15 @@ def finish(
     call.model = call.model or answer.model
     if answer.latency_s is not None and call.latency_s is None:
         call.latency_s, call.ttft_s = answer.latency_s, call.ttft_s or answer.ttft_s
+    if call.cost_usd is None:
+        call.cost_usd = answer.cost_usd
     if answer.tokens:
         for name, count in answer.tokens.items():
             if getattr(call, name) is None:
                 setattr(call, name, count)
+    if min(call.input_tokens or 0, call.output_tokens or 0, call.total_tokens or 0,
+           call.cached_tokens or 0, call.reasoning_tokens or 0) < 0:  # fmt: skip
+        _drop_negative(call)
     asked, said, total = call.input_tokens, call.output_tokens, call.total_tokens
     if None not in (asked, said, total) and (asked or 0) + (said or 0) != total:
         call.tags = {**call.tags, UNCLEAR_TOKENS: f"{asked} + {said}, total {total}"}
@@ -129,6 +142,15 @@ def finish(
     if tags:
         call.tags = {**tags, **call.tags}
     return call
+
+
+def _drop_negative(call: Call) -> None:
+    """Some say -1 for a count that is not known."""
+    for name in ("input_tokens", "output_tokens", "total_tokens", "cached_tokens",
+                 "reasoning_tokens"):  # fmt: skip
+        count = getattr(call, name)
+        if count is not None and count < 0:
+            setattr(call, name, None)
 
 
 def says_something(message: Mapping[str, Json]) -> bool:

@@ -113,6 +113,23 @@ def moment(name: str, value: Json) -> datetime | None:
     return from_epoch(name, value)
 
 
+def nanoseconds(name: str, value: Json) -> int | None:
+    """A time as `moment` takes it, in nanoseconds since the epoch."""
+    at = moment(name, value)
+    if at is None:
+        return None
+    since = at - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+
+
+def times(name: str, value: Json, factor: int) -> int | None:
+    """A number in smaller units: exact where it is whole, which a float of this size is not."""
+    given = number(name, value)
+    if given is None:
+        return None
+    return round(given * factor) if given % 1 else int(given) * factor
+
+
 def from_epoch(name: str, value: float) -> datetime:
     """The unit follows from the size: 1e11 s is the year 5138, 1e11 ms is 1973."""
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,8 +1,10 @@
 """Messages in the shapes logs use → the one canonical shape.
 
-Canonical: {"role", "content", "tool_calls"?, "tool_call_id"?, "reasoning"?}; content is text, or a
-list of content parts where there is more than text. Sources: the OpenTelemetry GenAI JSON schemas
-for input and output messages (role + parts), and the OpenAI chat completion message.
+Canonical: {"role", "content", "tool_calls"?, "tool_call_id"?, "reasoning"?, "refusal"?}; content is
+text, or a list of content parts where there is more than text. What the provider did on its own is
+beside it: {"server_tool_calls"?, "server_tool_results"?, "compaction"?, "citations"?}. Sources: the
+OpenTelemetry GenAI JSON schemas for input and output messages (role + parts), and the OpenAI chat
+completion message.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from tasks.logs.shapes.records import Json, UnreadableError
 
 #: a tuple, because a hostile "type" may be no key of a set
 _TEXT_TYPES = ("text", "input_text", "output_text")
+#: parts of an answer that are none of its content
+_BESIDE = ("server_tool_call", "server_tool_call_response", "compaction", "refusal")
 
 
 def message_list(name: str, value: Json) -> list[Json]:
@@ -43,13 +47,15 @@ def from_parts(message: Json) -> list[Json]:
     rest.pop("finish_reason", None)
     if len(message["parts"]) == 1:  # one text, as in most messages
         part = message["parts"][0]
-        if type(part) is dict and part.get("type") == "text" and type(part.get("content")) is str:
+        plain = type(part) is dict and part.get("type") == "text" and "citations" not in part
+        if plain and type(part.get("content")) is str:
             rest["content"] = part["content"]
             return [rest]
     contents: list[Json] = []
     tool_calls: list[Json] = []
     reasoning: list[str] = []
     results: list[Json] = []
+    beside: dict[str, Json] = {}
     for part in message["parts"]:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "tool_call":
@@ -64,9 +70,15 @@ def from_parts(message: Json) -> list[Json]:
             reasoning.append(_text_of(part))
         elif kind in _TEXT_TYPES:
             contents.append({"type": "text", "text": _text_of(part)})
+            if isinstance(part.get("citations"), list):
+                beside["citations"] = [*beside.get("citations", []), *part["citations"]]
+        elif kind in _BESIDE:
+            _put_beside(beside, kind, part)
         else:
             contents.append(part)
-    folded: dict[str, Json] = {**rest, "content": join_text(contents)}
+    folded: dict[str, Json] = {**rest, "content": join_text(contents), **beside}
+    if "refusal" in beside:
+        folded = with_refusal(folded)
     if tool_calls:
         folded["tool_calls"] = tool_calls
     if reasoning:
@@ -75,6 +87,30 @@ def from_parts(message: Json) -> list[Json]:
         return results
     # the answers to tool calls follow the calls, before what the user says next
     return [folded, *results] if message.get("role") == "assistant" else [*results, folded]
+
+
+def _put_beside(beside: dict[str, Json], kind: str, part: dict[str, Json]) -> None:
+    if kind in ("compaction", "refusal"):
+        said = part.get("content") or part.get(kind) or part.get("encrypted_content") or ""
+        beside[kind] = f"{beside.get(kind, '')}{said if isinstance(said, str) else dump(said)}"
+        return
+    gave = part.get("response", part.get(kind) if kind.endswith("_response") else None)
+    if kind == "server_tool_call":
+        said = part.get("arguments", part.get(kind))
+        arguments = said if isinstance(said, str) else dump(said)
+        called = tool_call(part.get("id"), part.get("name"), arguments)
+        beside.setdefault("server_tool_calls", []).append(called)
+    if gave is not None:
+        result = {"tool_call_id": part.get("id"), "content": gave}
+        beside.setdefault("server_tool_results", []).append(result)
+
+
+def with_refusal(message: dict[str, Json]) -> dict[str, Json]:
+    """A refusal is what was answered, where nothing else was."""
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal and not message.get("content"):
+        return {**message, "content": refusal}
+    return message
 
 
 def flatten_content(message: dict[str, Json]) -> dict[str, Json]:

@@ -14,11 +14,26 @@ from tasks.logs.shapes.messages import from_parts
 from tasks.logs.shapes.records import Json
 
 _CALLS = frozenset({
-    "tool_use", "server_tool_use", "function_call", "custom_tool_call", "tool_call", "tool-call",
+    "tool_use", "function_call", "custom_tool_call", "tool_call", "tool-call",
+})  # fmt: skip
+#: the model asks whoever called it to do something, beside functions of the caller's own
+_ACTIONS = frozenset({"local_shell_call", "shell_call", "apply_patch_call", "computer_call"})
+#: tools that the provider runs itself, before it answers
+_SERVER_CALLS = frozenset({
+    "server_tool_use", "mcp_tool_use", "server_tool_call", "mcp_call", "web_search_call",
+    "file_search_call", "code_interpreter_call", "tool_search_call", "code_execution_call",
+    "google_search_call", "google_maps_call", "url_context_call", "retrieval_call",
+    "processing_call", "mcp_server_tool_call",
+})  # fmt: skip
+_SERVER_RESULTS = frozenset({
+    "server_tool_call_response", "mcp_list_tools", "tool_search_output", "code_execution_result",
+    "google_search_result", "google_maps_result", "url_context_result", "file_search_result",
+    "retrieval_result", "processing_result", "mcp_server_tool_result", "tool_search_result",
 })  # fmt: skip
 _RESULTS = frozenset({
     "tool_result", "function_call_output", "custom_tool_call_output", "tool-result",
-    "tool_call_response",
+    "tool_call_response", "function_result", "local_shell_call_output", "shell_call_output",
+    "apply_patch_call_output", "computer_call_output",
 })  # fmt: skip
 _REASONING = frozenset({"thinking", "redacted_thinking", "thought", "reasoning"})
 _TEXTS = frozenset({"text", "input_text", "output_text", "raw_text", "summary_text"})
@@ -68,6 +83,23 @@ def to_part(block: Json) -> Json:
             "name": coerce.first(block, "name", "toolName", "raw_name"),
             "arguments": coerce.first(block, "arguments", "input", "args", "raw_arguments"),
         }
+    if kind in _ACTIONS:
+        return {
+            "type": "tool_call",
+            "id": coerce.first(block, "call_id", "id"),
+            "name": kind.removesuffix("_call"),
+            "arguments": coerce.first(block, "action", "actions", "operation"),
+        }
+    if kind in _SERVER_CALLS:
+        return _server_call(kind, block)
+    if kind in _SERVER_RESULTS or (kind.endswith("_tool_result") and kind not in _RESULTS):
+        said = coerce.first(
+            block, "content", "result", "server_tool_call_response", "tools", "response"
+        )
+        called = coerce.first(block, "tool_use_id", "call_id", "id")
+        return {"type": "server_tool_call_response", "id": called, "response": said}
+    if kind == "refusal":
+        return {"type": "refusal", "content": coerce.first(block, "refusal", "content", "text")}
     if kind in _RESULTS:
         return {
             "type": "tool_call_response",
@@ -76,13 +108,29 @@ def to_part(block: Json) -> Json:
         }
     if kind in _REASONING:
         said = coerce.first(block, "thinking", "text", "content", "summary", "data")
-        return {"type": "reasoning", "content": plain_text(said)}
+        return {"type": "reasoning", "content": "" if said is None else plain_text(said)}
+    if kind == "reference":  # Mistral's pointer into its sources, between two pieces of the text
+        return {"type": "text", "content": ""}
     if kind in _TEXTS:
         said = coerce.first(block, "text", "content", "value", "arguments")
-        return {"type": "text", "content": said}
+        cited = coerce.sequence(coerce.first(block, "citations", "annotations"))
+        return {"type": "text", "content": said, **({"citations": cited} if cited else {})}
     if kind == "template":  # it is not at hand: its arguments are what was said
         return {"type": "text", "content": dump(block.get("arguments"))}
     return block
+
+
+def _server_call(kind: str, block: dict[str, Json]) -> dict[str, Json]:
+    """OpenAI tells in one item what the tool was asked and what it gave."""
+    asked = ("arguments", "input", "server_tool_call", "code", "action", "queries")
+    gave = ("output", "outputs", "results", "error")
+    return {
+        "type": "server_tool_call",
+        "id": coerce.first(block, "id", "call_id"),
+        "name": coerce.first(block, "name") or kind.removesuffix("_call"),
+        "arguments": coerce.first(block, *asked),
+        "response": coerce.first(block, *gave),
+    }
 
 
 def plain_text(value: Json) -> Json:
@@ -110,6 +158,12 @@ def _untyped(block: dict[str, Json]) -> Json:
             "name": call.get("name"),
             "arguments": coerce.first(call, "input", "args"),
         }
+    code = coerce.first(block, "executableCode", "executable_code")
+    if isinstance(code, dict):  # Gemini runs it itself
+        return _server_call("code_execution_call", {**code, "name": "code_execution"})
+    ran = coerce.first(block, "codeExecutionResult", "code_execution_result")
+    if isinstance(ran, dict):
+        return {"type": "server_tool_call_response", "id": ran.get("id"), "response": ran}
     result = coerce.first(block, "toolResult", "functionResponse", "function_response")
     if isinstance(result, dict):
         return {

@@ -7,7 +7,7 @@ either: a total that is given decides. What does not add up is told by `answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,34 +16,43 @@ from tasks.logs.shapes.records import Json
 
 _INPUT = (
     "prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "promptTokenCount",
-    "prompt_token_count", "inputTextTokenCount",
+    "prompt_token_count", "inputTextTokenCount", "total_input_tokens", "tokens_in", "tokensIn",
+    "tokens_prompt",
 )  # fmt: skip
 _OUTPUT = (
     "completion_tokens", "output_tokens", "outputTokens", "completionTokens",
     "candidatesTokenCount", "candidates_token_count", "totalOutputTextTokenCount", "tokenCount",
-    "generation_token_count",
+    "generation_token_count", "total_output_tokens", "tokens_out", "tokensOut",
+    "tokens_completion",
 )  # fmt: skip
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 _READ = (
     "cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount",
     "cachedContentTokenCount", "cached_content_token_count", "cached_tokens", "cachedInputTokens",
-    "cached_input_tokens", "num_cached_tokens", "prompt_cache_hit_tokens",
+    "cached_input_tokens", "num_cached_tokens", "prompt_cache_hit_tokens", "total_cached_tokens",
+    "tokens_cached",
 )  # fmt: skip
 #: Gemini counts these beside the prompt and beside the answer
-_TOOLS = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
-_THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
-_REASONING = ("reasoning_tokens", "reasoningTokens", "reasoning_output_tokens")
+_TOOLS = ("toolUsePromptTokenCount", "tool_use_prompt_token_count", "total_tool_use_tokens")
+_THOUGHTS = (
+    "thoughtsTokenCount", "thoughts_token_count", "total_thought_tokens", "total_reasoning_tokens",
+)  # fmt: skip
+_REASONING = (
+    "reasoning_tokens", "reasoningTokens", "reasoning_output_tokens", "tokens_reasoning",
+)  # fmt: skip
 _WRITTEN = (
     "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
-    "cacheCreationInputTokens", "cache_write_tokens",
+    "cacheCreationInputTokens", "cache_write_tokens", "cache_write_input_tokens",
 )  # fmt: skip
 _INPUT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "promptTokensDetails",
-                  "inputTokensDetails", "inputTokenDetails")  # fmt: skip
+                  "inputTokensDetails", "inputTokenDetails", "input_token_details",
+                  "prompt_token_details")  # fmt: skip
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "completionTokensDetails",
-                   "outputTokensDetails", "outputTokenDetails")  # fmt: skip
+                   "outputTokensDetails", "outputTokenDetails", "output_token_details",
+                   "completion_token_details")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every call
 class Reported:
     """Counts as they were reported; None: not at all.
 
@@ -62,11 +71,11 @@ class Reported:
 
     def canonical(self) -> dict[str, int | None]:
         """Under the names of the fields of a call."""
-        readings = list(_readings(self))
-        fits = [pair for pair in readings if self.total is not None and _sum(*pair) == self.total]
-        input_tokens, output_tokens = (fits or readings)[0]
-        if self.total is not None and not fits:
-            input_tokens, output_tokens = _completed(input_tokens, output_tokens, self.total)
+        readings = _readings(self)
+        input_tokens, output_tokens = likeliest = next(readings)
+        if self.total is not None and _sum(*likeliest) != self.total:
+            fit = next((pair for pair in readings if _sum(*pair) == self.total), None)
+            input_tokens, output_tokens = fit or _completed(*likeliest, self.total)
         return {
             "input_tokens": input_tokens,
             "output_tokens": output_tokens,
@@ -83,13 +92,33 @@ def tokens(usage: Json, *, cache_apart: bool = False) -> dict[str, Any]:
     """
     if not isinstance(usage, dict):
         return {}
-    if isinstance(usage.get("tokens"), dict):  # Cohere, beside what it bills
-        usage = usage["tokens"]
+    for key in ("tokens", "billed_units"):  # Cohere: what it counts, else what it bills
+        if isinstance(usage.get(key), dict):
+            usage = {**usage, **usage[key]}
+            break
     rounds = usage.get("iterations")
     if isinstance(rounds, list) and rounds and all(isinstance(each, dict) for each in rounds):
         # Anthropic: the counts beside them are of the last one alone
         return _added([_reported(each, cache_apart).canonical() for each in rounds])
     return _reported(usage, cache_apart).canonical()
+
+
+def cost(usage: Json) -> float | None:
+    """In US dollars, where the provider tells what a call cost beside its tokens."""
+    said = coerce.first(usage, "cost", "estimated_cost")
+    if isinstance(said, dict):  # Perplexity
+        said = said.get("total_cost")
+    if said is None:  # xAI
+        return coerce.seconds("cost_in_usd_ticks", coerce.first(usage, "cost_in_usd_ticks"), 1e10)
+    return coerce.number("usage.cost", said)
+
+
+def counted(
+    holder: dict[str, Json], names: Mapping[str, str], *, cache_apart: bool = False
+) -> dict[str, Any]:
+    """Of an object with names of its own: field of Reported → the name there."""
+    counts: dict[str, Any] = {field: _count(holder, name, (name,)) for field, name in names.items()}
+    return Reported(**counts, cache_apart=cache_apart).canonical()
 
 
 def _reported(usage: dict[str, Json], cache_apart: bool) -> Reported:
@@ -102,10 +131,11 @@ def _reported(usage: dict[str, Json], cache_apart: bool) -> Reported:
         input=_sum(_count(usage, "input_tokens", _INPUT), _count(usage, "tools", _TOOLS)),
         output=_count(usage, "output_tokens", _OUTPUT),
         total=_count(usage, "total_tokens", _TOTAL),
-        cached=_count(inputs, "cached_tokens", _READ) if cached is None else cached,
+        cached=_count(inputs, "cached_tokens", (*_READ, "cache_read")) if cached is None
+        else cached,
         cache_written=written,
-        reasoning=_count(outputs, "reasoning_tokens", _REASONING) if reasoning is None
-        else reasoning,
+        reasoning=_count(outputs, "reasoning_tokens", (*_REASONING, "reasoning"))
+        if reasoning is None else reasoning,
         cache_apart=cache_apart,
         reasoning_apart=thoughts is not None,
     )  # fmt: skip
@@ -139,10 +169,14 @@ def _added(each: list[dict[str, int | None]]) -> dict[str, int | None]:
     return total
 
 
-def _count(usage: dict[str, Json], name: str, names: tuple[str, ...]) -> int | None:
-    """Below 0 stands for a count that is not known."""
-    count = coerce.integer(f"usage.{name}", coerce.first(usage, *names))
+def known(name: str, value: Json) -> int | None:
+    """A count; below 0 stands for one that is not known."""
+    count = coerce.integer(name, value)
     return None if count is not None and count < 0 else count
+
+
+def _count(usage: dict[str, Json], name: str, names: tuple[str, ...]) -> int | None:
+    return known(f"usage.{name}", coerce.first(usage, *names))
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

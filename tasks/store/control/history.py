@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from tasks.model.canonical import writable
-from tasks.model.history import History, Intake, PastRun, PastSet
+from tasks.model.history import History, Intake, PastRun, PastSet, UsedBy
+from tasks.model.profile import Usage
 from tasks.model.run import RunRequest
 from tasks.model.verdict import SuiteResult
 from tasks.store.control.ledger import count_runs
@@ -38,11 +39,27 @@ def read_history(store: Store, limit: int) -> History:
     )
     oldest = rows[0][0] if rows else ""
     intakes, spent = _intakes(store, oldest), _spent(store, oldest)
-    runs = tuple(_past_run(row, intakes.get(row[0]), spent.get(row[0], {})) for row in rows)
+    judged, served = _usage(store, oldest), _served(store, oldest)
+    runs = tuple(
+        _past_run(
+            row,
+            intakes.get(row[0]),
+            spent.get(row[0], {}),
+            judged.get(row[0], {}),
+            served.get(row[0]),
+        )
+        for row in rows
+    )
     return History(runs, count_runs(store), _sets(store))
 
 
-def _past_run(row: Sequence[Any], intake: Intake | None, spent: Mapping[str, float]) -> PastRun:
+def _past_run(
+    row: Sequence[Any],
+    intake: Intake | None,
+    spent: Mapping[str, float],
+    judged: Mapping[str, Usage],
+    served: Usage | None,
+) -> PastRun:
     run_id, started_at, finished_at, state, error, request, champion, eval_set, *rest = row
     num_samples, report, role, verdict, decided_at, reasons, suites, challenger = rest
     asked = RunRequest.from_json(request)
@@ -65,8 +82,46 @@ def _past_run(row: Sequence[Any], intake: Intake | None, spent: Mapping[str, flo
         num_samples=num_samples,
         intake=intake,
         spent=spent,
+        usage=_by_whom(judged, role or "challenger", served),
         report=report,
     )
+
+
+def _by_whom(
+    judged: Mapping[str, Usage], leading: str, served: Usage | None
+) -> dict[UsedBy, Usage]:
+    found: dict[UsedBy, Usage | None] = {
+        "champion": judged.get("champion"),
+        "challenger": judged.get(leading),
+        "logs": served,
+    }
+    return {by: used for by, used in found.items() if used is not None and used.is_known}
+
+
+def _usage(store: Store, oldest: str) -> dict[str, dict[str, Usage]]:
+    """Run → role → what the gate found; nothing of a run that an earlier build decided."""
+    rows = store.rows(
+        "SELECT run_id, receipt->'$.notes.usage' FROM run_stages "
+        "WHERE stage = 'gate' AND run_id >= ? AND json_exists(receipt, '$.notes.usage')",
+        [oldest],
+    )
+    return {
+        run_id: {role: Usage(**used) for role, used in json.loads(found).items()}
+        for run_id, found in rows
+    }
+
+
+def _served(store: Store, oldest: str) -> dict[str, Usage]:
+    """Run → what the calls cost and took that it took in. Logs have their prices in US dollars."""
+    rows = store.rows(
+        "SELECT run_id, count(*), 1000 * avg(cost_usd), quantile_cont(latency_s, 0.5), "
+        "quantile_cont(latency_s, 0.95) FROM requests WHERE run_id >= ? GROUP BY run_id",
+        [oldest],
+    )
+    return {
+        run_id: Usage(num, cost, "" if cost is None else "USD", median, p95)
+        for run_id, num, cost, median, p95 in rows
+    }
 
 
 def _intakes(store: Store, oldest: str) -> dict[str, Intake]:

@@ -86,12 +86,26 @@ def find_completed(store: Store, digest: str) -> str | None:
     return run_id
 
 
+def unrecorded(store: Store, run_id: str = "") -> list[str]:
+    """Runs, the oldest first, whose verdict was to be recorded and is not, of which nobody is at
+    work; `run_id`: of the beginning of an id alone."""
+    rows = store.rows(
+        "SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM verdicts) "
+        "AND list_contains((request->>'$.stages[*]'), 'record') AND state <> 'running' "
+        "AND run_id NOT IN (SELECT run_id FROM run_stages WHERE stage = 'record') "
+        "AND starts_with(run_id, ?) ORDER BY run_id",
+        [run_id],
+    )
+    return [found for (found,) in rows]
+
+
 def last_decided_until(store: Store, until: datetime) -> datetime | None:
     """The latest end of a window, up to then, of a turn that came to a verdict of its own over all
-    that had come in by that end."""
+    that had come in by that end, whatever became of it afterwards. One that was killed and is to be
+    taken up is not among them."""
     ended: datetime | None = store.scalar(
         "SELECT max(ended) FROM (SELECT TRY_CAST(request->>'until' AS TIMESTAMP) AS ended "
-        "FROM runs JOIN verdicts USING (run_id) WHERE state = 'completed' "
+        "FROM runs JOIN verdicts USING (run_id) WHERE state <> 'running' "
         "AND request->>'since' = '' AND request->>'scores_of' = '') WHERE ended <= ?",
         [until],
     )

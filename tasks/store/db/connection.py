@@ -28,6 +28,7 @@ from tasks.store.db.copying import CONFIG, UNFINISHED, copy_tables, remove_unfin
 from tasks.store.db.damage import explained, refuse_strange_log, unusable
 from tasks.store.db.schema import check_version, migrate, refuse_newer, schema_version
 from tasks.store.db.snapshot import UnsteadyError, remove_leftovers, snapshot
+from tasks.store.folder import KEPT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 Existing = Literal["refuse", "keep", "replace"]
 
-#: folder beside the store with copies made before something that cannot be taken back
-KEPT = "kept"
 #: lies beside the store while a restore moves files
 RESTORING = "restoring.json"
 _POLL_S = 0.1

@@ -16,34 +16,53 @@ from tasks.logs.files.lines import iterate_lines
 from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import (
     anthropic,
+    azure,
     bedrock,
+    braintrust,
     canonical,
     claude_code,
+    cloudflare,
     codex,
     conversations,
     data_flywheel,
+    datadog,
     envoy,
     gemini,
+    gemini_batch,
+    helicone,
     inspect_events,
+    jaeger,
     kong,
     langfuse,
+    langsmith,
     litellm,
     llama_cpp,
     llama_cpp_json,
+    logfire,
     mlflow_traces,
     ollama,
+    openai_agents,
     openai_batch,
     openai_chat,
     openai_responses,
     openinference,
+    openrouter,
+    otel_spans,
+    otel_traces,
     otlp,
+    phoenix,
+    portkey,
     sglang,
     sglang_json,
     tensorzero,
     tgi,
     tgi_json,
+    vertex,
     vllm,
+    weave,
+    zipkin,
 )
+from tasks.logs.formats.vendors import cohere, interactions
 from tasks.logs.reading.locate import Reading
 from tasks.logs.reading.taking import Way
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
@@ -53,21 +72,43 @@ from tests.tasks.logs.builders import call, clock
 from tests.tasks.logs.formats import test_anthropic as messages
 from tests.tasks.logs.formats import test_batches as batches
 from tests.tasks.logs.formats import test_bedrock as cloud
+from tests.tasks.logs.formats import test_braintrust as brain
 from tests.tasks.logs.formats import test_claude_code as claude_sessions
+from tests.tasks.logs.formats import test_clouds as clouds
 from tests.tasks.logs.formats import test_codex as codex_sessions
 from tests.tasks.logs.formats import test_conversations as data_sets
+from tests.tasks.logs.formats import test_datadog as dog
 from tests.tasks.logs.formats import test_gateways as gateways
 from tests.tasks.logs.formats import test_gemini as gemini_bodies
+from tests.tasks.logs.formats import test_helicone as helic
+from tests.tasks.logs.formats import test_jaeger as jaegers
 from tests.tasks.logs.formats import test_langfuse as traces
+from tests.tasks.logs.formats import test_langsmith as smith
+from tests.tasks.logs.formats import test_logfire as rows
 from tests.tasks.logs.formats import test_mlflow_traces as mlflow
+from tests.tasks.logs.formats import test_more_gateways as more
 from tests.tasks.logs.formats import test_ollama as local
+from tests.tasks.logs.formats import test_openai_agents as agents
 from tests.tasks.logs.formats import test_openai_chat as chat
 from tests.tasks.logs.formats import test_openai_responses as responses
 from tests.tasks.logs.formats import test_openinference as inference
+from tests.tasks.logs.formats import test_otel_traces as tables
 from tests.tasks.logs.formats import test_otlp as spans
+from tests.tasks.logs.formats import test_phoenix as phoenix_rows
 from tests.tasks.logs.formats import test_results_of_others as evaluations
 from tests.tasks.logs.formats import test_server_logs as servers
 from tests.tasks.logs.formats import test_sglang_and_tgi as own_servers
+from tests.tasks.logs.formats import test_span_shapes as shapes
+from tests.tasks.logs.formats import test_vendors as vendors
+from tests.tasks.logs.formats import test_weave as weave_calls
+from tests.tasks.logs.formats import test_zipkin as zipkins
+
+
+def apart(trace: str, *seeds: Any) -> list[Any]:
+    """Each in a trace of its own: what stands in several rows of one is put together."""
+    return [json.loads(json.dumps(seed).replace(f'"{trace}"', f'"{trace}{number}"'))
+            for number, seed in enumerate(seeds)]  # fmt: skip
+
 
 SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "anthropic": (anthropic, [
@@ -82,24 +123,54 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
             {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "x"}}},
             {"metadata": {"usage": {"inputTokens": 1}}}]),
         cloud.record({"inputText": "hi"}, {"results": [{"outputText": "x"}]}),
+        {"recordId": "1", "modelInput": {"prompt": "q"}, "modelOutput": {"generation": "a"},
+         "error": {"errorCode": 400}},
     ]),
+    "azure": (azure, [clouds.COUNTS, clouds.GATEWAY, clouds.TEXTLESS, {"records": [
+        {**clouds.COUNTS, "RequestMessages": clouds.ASKED, "ResponseMessages": clouds.ASKED}]}]),
+    "cloudflare": (cloudflare, [more.CLOUDFLARE, more.PUSHED, {"result": [more.CLOUDFLARE]}]),
+    "cohere": (cohere, [vendors.COHERE, {"request": {"messages": []}, "response": [
+        {"type": "message-start", "id": "c"}, {"type": "content-delta", "index": 0, "delta": {
+            "message": {"content": {"text": "a"}}}}, {"type": "message-end", "delta": {}}]}]),
     "data_flywheel": (data_flywheel, [
         {"timestamp": 1, "workload_id": "w", "client_id": "c", "error_details": None, **chat.pair()}
     ]),
+    "datadog": (datadog, [dog.span(), dog.WAYS["intake"], dog.WAYS["page"]]),
     "envoy": (envoy, [gateways.ENVOY]),
     "gemini": (gemini, [
         {"request": gemini_bodies.REQUEST, "response": gemini_bodies.RESPONSE},
         {"request": gemini_bodies.REQUEST, "response": [gemini_bodies.RESPONSE] * 2},
     ]),
+    "gemini_batch": (gemini_batch, [clouds.KEYED, clouds.INLINE]),
+    "interactions": (interactions, [vendors.INTERACTION, {"request": {"input": "q"}, "response": [
+        {"event_type": "interaction.created", "interaction": {}},
+        {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": "a"}}]}]),
+    "jaeger": (jaeger, [jaegers.export(jaegers.agent(), jaegers.span()), jaegers.span()]),
     "kong": (kong, [gateways.KONG]),
-    "langfuse": (langfuse, [traces.export(
+    "langfuse": (langfuse, apart("t", traces.export(
         traces.observation("a"), traces.observation("b", parentObservationId="a"),
         traces.observation("c", "TOOL"), scores=[{"name": "x", "value": 1}],
-        corrections=[{"longStringValue": "y"}])]),
+        corrections=[{"longStringValue": "y"}]), traces.row(), traces.cells(traces.row()),
+        {"data": [traces.observation(), traces.row()], "meta": {}})),
+    "langsmith": (langsmith, apart("r1",
+        smith.run(), smith.root(child_runs=[smith.run()]), {"runs": [smith.run(), smith.root()]},
+        {"post": [smith.run(end_time=None)], "patch": [{"id": "r2", "trace_id": "r1", "end_time": 1,
+         "dotted_order": "20260102T030405000000Zr1", "outputs": {"choices": [{"message": {}}]}}]})),
+    "phoenix": (phoenix, apart("t",
+        phoenix_rows.FLAT, phoenix_rows.NESTED, phoenix_rows.AS_TEXT,
+        {"data": [phoenix_rows.OF_API]})),
+    "braintrust": (braintrust, apart(
+        "s1", brain.row(), {"events": [brain.row(), brain.root()]})),
+    "weave": (weave, apart("t", weave_calls.call(), {"calls": [weave_calls.call(), weave_calls.root(
+        summary={"weave": {"feedback": [{"feedback_type": "wandb.note.1", "payload": {}}]}})]})),
+    "helicone": (helicone, [helic.row(), {"data": [helic.row(response_body=None)]}]),
     "litellm": (litellm, [gateways.STANDARD, gateways.SPEND]),
+    "logfire": (logfire, [rows.row(), rows.in_csv(rows.row()), rows.ROWS["columns"]]),
     "mlflow": (mlflow_traces, [mlflow.trace(
         mlflow.span(1, None, "AGENT"), mlflow.llm(2), mlflow.llm(3, 2),
         assessments=[{"assessment_name": "n", "feedback": {"value": 1}}])]),
+    "openai_agents": (openai_agents, [
+        agents.trace(), agents.TOOL, {"data": [agents.trace(), agents.span()]}]),
     "openai_batch": (openai_batch, [
         batches.OUTPUT, batches.INPUT,
         {"custom_id": "a", "result": {"type": "succeeded", "message": messages.MESSAGE}}]),
@@ -107,6 +178,13 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
         {"request": responses.REQUEST, "response": responses.RESPONSE}]),
     "openinference": (openinference, [
         inference.span(), spans.document(inference.span(traceId="t", spanId="1"))]),
+    "openrouter": (openrouter, [more.ACTIVITY, {"data": more.GENERATION}]),
+    "portkey": (portkey, [more.PORTKEY]),
+    "vertex": (vertex, [clouds.LOGGED, clouds.PREDICTED]),
+    "otel_spans": (otel_spans, [
+        shapes.SHAPES[name] for name in (
+            "python", "javascript console", "javascript", "go", "php", "table")]),
+    "otel_traces": (otel_traces, [tables.row()]),
     "tensorzero": (tensorzero, [batches.CHAT_ROW]),
     "ollama": (ollama, [
         local.CHAT, local.GENERATE,
@@ -136,12 +214,17 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
             events=[spans.event("gen_ai.evaluation.result"), spans.event("gen_ai.choice")],
         )),
         spans.log("gen_ai.client.inference.operation.details", {"gen_ai.request.model": "m"}),
+        *(shapes.SHAPES[name] for name in ("protobuf", "java", "tempo", "tempo 2")),
     ]),
+    "zipkin": (zipkin, [zipkins.span()]),
 }  # fmt: skip
-#: an envelope without spans and a cassette without exchanges hold no record
+#: an envelope without spans and a cassette without exchanges hold no record; a row of a span that
+#: stands in another row too is part of that one
 _MAY_BE_EMPTY = (
     "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
     "gemini", "data_flywheel", "inspect", "ollama", "sglang_json", "tgi_json", "llama_cpp_json",
+    "gemini", "data_flywheel", "cohere", "interactions", "azure", "jaeger", "datadog", "langfuse",
+    "langsmith", "phoenix", "braintrust", "weave",
 )  # fmt: skip
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),

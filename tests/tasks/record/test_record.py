@@ -13,6 +13,7 @@ from tasks.run import Run
 from tasks.store.control import ledger
 from tasks.store.control.aliases import point
 from tasks.tracking.publish import Links, Pages, Published, publish
+from tasks.tracking.session import open_session
 from tests.mlflow_home import home_with_mlflow
 from tests.tasks.record.stores import client, count, read, runs
 from tests.tasks.record.turns import HOSTILE, NOW, RUN_ID, digest, fill, make_run
@@ -43,7 +44,7 @@ def test_a_decided_run_is_recorded_and_the_ledger_says_where(small: Run) -> None
     assert sorted(p.name for p in report.parent.iterdir()) == [
         "differences.png", "differences.svg", "report.html",
     ]  # fmt: skip
-    assert receipt.notes["compare_url_path"].startswith("/#/experiments/1/evaluation-runs?")
+    assert receipt.notes["compare_url_path"].startswith("/#/experiments/1/runs/")
     assert (receipt.notes["rows_sent"], receipt.notes["rows_capped"]) == (12, 0)
 
 
@@ -71,7 +72,7 @@ def test_parent_and_children_carry_metrics_params_dataset_and_files(small: Run) 
     notes = record(small).notes
     mlflow = client(small.settings)
     parent = mlflow.get_run(notes["mlflow_run_id"])
-    assert (parent.info.run_name, parent.info.status) == (RUN_ID, "FINISHED")
+    assert (parent.info.run_name, parent.info.status) == ("candidate vs prod · WORSE", "FINISHED")
     assert parent.data.tags["flywheel.run_id"] == RUN_ID
     assert parent.data.tags["flywheel.verdict"] == "worse"
     assert parent.data.metrics["tickets.difference"] == pytest.approx(-0.255)
@@ -107,7 +108,95 @@ def test_note_fits_and_holds_no_live_html(small: Run) -> None:
     note = mlflow.get_run(record(small).notes["mlflow_run_id"]).data.tags["mlflow.note.content"]
     assert len(note) <= 8_000
     assert "<script" not in note
-    assert "evaluation-runs?selectedRunUuid=" in note
+    assert "/evaluations?compareToRunUuid=" in note
+    assert "/artifacts/report.html)" in note
+
+
+def test_the_table_of_runs_has_verdict_difference_and_margin_as_columns(small: Run) -> None:
+    notes = record(small).notes
+    mlflow = client(small.settings)
+    data = mlflow.get_run(notes["mlflow_run_id"]).data
+    assert {key: data.tags[key] for key in ("verdict", "decided by", "interval in points")} == {
+        "verdict": "WORSE", "decided by": "tickets", "interval in points": "−42.0 to −9.0",
+    }  # fmt: skip
+    assert data.metrics["difference in points"] == -25.5
+    assert data.metrics["margin in points"] == 5.0
+    tags = mlflow.get_experiment(notes["experiment_id"]).tags
+    view = json.loads(tags["mlflow.sharedViewState.flywheel"])
+    for column in view["selectedColumns"]:
+        kind, _, name = column.partition(".")
+        assert name.strip("`") in getattr(data, kind), column
+    found = mlflow.search_runs([notes["experiment_id"]], view["searchFilter"])
+    assert [run.info.run_id for run in found] == [notes["mlflow_run_id"]]
+    assert "viewStateShareKey=flywheel" in tags["mlflow.note.content"]
+
+
+def test_a_view_and_a_description_that_people_changed_stay(small: Run) -> None:
+    experiment = record(small).notes["experiment_id"]
+    mlflow = client(small.settings)
+    theirs = {"mlflow.sharedViewState.flywheel": "{}", "mlflow.note.content": "ours, by hand"}
+    for key, value in theirs.items():
+        mlflow.set_experiment_tag(experiment, key, value)
+    record(small)
+    assert theirs.items() <= mlflow.get_experiment(experiment).tags.items()
+
+
+def test_runs_of_releases_are_called_by_release_and_verdict(small: Run) -> None:
+    notes = record(small).notes
+    mlflow = client(small.settings)
+    runs_of = {role: mlflow.get_run(run) for role, run in notes["child_run_ids"].items()}
+    assert {role: run.info.run_name for role, run in runs_of.items()} == {
+        "champion": "prod · champion", "challenger": "candidate · WORSE",
+    }  # fmt: skip
+    for run in runs_of.values():
+        assert notes["run_url_path"].removeprefix("/") in run.data.tags["mlflow.note.content"]
+        assert notes["compare_url_path"].removeprefix("/") in run.data.tags["mlflow.note.content"]
+
+
+def test_versions_tell_the_verdict_and_prompts_the_releases_that_use_them(small: Run) -> None:
+    notes = record(small).notes
+    mlflow = client(small.settings)
+    versions = {
+        version.tags["flywheel.release"]: version
+        for version in mlflow.search_model_versions("name = 'flywheel-release'")
+    }
+    told = versions["candidate"]
+    assert (told.tags["verdict"], told.tags["against"]) == ("WORSE", "prod")
+    assert told.description.startswith("candidate: WORSE against prod in [run ")
+    assert notes["run_url_path"].removeprefix("/#") in told.description
+    assert versions["prod"].description.startswith("prod: champion in [run ")
+    assert versions["prod"].tags["verdict"] == "not judged"
+    used: dict[str, set[str]] = {}
+    for uri in notes["prompts"]:
+        name, _, number = uri.removeprefix("prompts:/").rpartition("/")
+        tags = mlflow.get_prompt_version(name, number).tags
+        for release in tags["releases"].split(", "):
+            used.setdefault(release, set()).add(uri)
+    for name, version in versions.items():
+        assert used[name] == set(json.loads(version.tags["flywheel.prompts"]))
+
+
+def test_an_older_verdict_that_is_recorded_late_does_not_take_the_newer_ones_place(
+    small: Run,
+) -> None:
+    record(small)
+    mlflow = client(small.settings)
+    version = next(
+        one
+        for one in mlflow.search_model_versions("name = 'flywheel-release'")
+        if one.tags["flywheel.release"] == "candidate"
+    )
+    told = {"flywheel.run_id": "20991231-000000-000000-00", "verdict": "BETTER"}
+    for key, value in told.items():
+        mlflow.set_model_version_tag(version.name, version.version, key, value)
+    turn = read(small)
+    from tasks.tracking import registry
+
+    with open_session(small.settings) as session:
+        made = registry.register(session, turn.releases["challenger"])
+        registry.tell_verdict(session, made, turn, "challenger", "/#/x")
+    after = mlflow.get_model_version(version.name, version.version)
+    assert (after.tags["verdict"], after.description) == ("BETTER", version.description)
 
 
 def test_recording_twice_changes_nothing(small: Run) -> None:

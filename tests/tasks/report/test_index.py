@@ -13,6 +13,7 @@ from expectations.contracts import SPENDING
 from tasks.model.audit import chained
 from tasks.model.comparison import Interval
 from tasks.model.history import History
+from tasks.model.profile import Usage
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import Standing
 from tasks.report import index, trends
@@ -202,3 +203,37 @@ def test_who_moved_the_champion_is_told_with_the_run_it_rests_on(history: Histor
     assert "no worse" in section
     assert "<script" not in section
     assert "<h2>Champion</h2>" not in index.render(history, ())
+
+
+def test_cost_and_latency_of_releases_and_logs_are_told_in_one_unit(tmp_path: Path):
+    run = make_run(tmp_path)
+    fill(run, num_samples=6)
+    with run.open_store() as store:
+        used = {
+            "champion": Usage(6, 0.9, "USD", 0.5, 1.25), "challenger": Usage(6, 0.45, "USD", 0.4, 2)
+        }  # fmt: skip
+        notes = {"usage": {role: one.to_json() for role, one in used.items()}}
+        ledger.finish_stage(store, run.run_id, Receipt("gate", "", 6, 6, notes=notes), NOW)
+        store.execute("UPDATE requests SET cost_usd = 0.002, latency_s = 3 + rowid, run_id = ?",
+                      [run.run_id])  # fmt: skip
+        ((num, lowest),) = store.rows("SELECT count(*), min(latency_s) FROM requests")
+        found = read_history(store, 10)
+    (past,) = found.runs
+    assert {by: past.usage[by] for by in ("champion", "challenger")} == used
+    served = past.usage["logs"]
+    assert (served.num_requests, served.currency) == (num, "USD")
+    assert served.cost_per_1000 == pytest.approx(2.0)
+    assert served.latency_p50_s == pytest.approx(lowest + (num - 1) / 2)
+    html = index.render(found, ())
+    section = html[html.index("<h2>Cost and latency</h2>") : html.index("<h2>Runs</h2>")]
+    for text in ("prod, champion", "candidate, challenger", "calls in the logs", "0.9 USD",
+                 "0.45 USD", "2 USD", "1.25 s"):  # fmt: skip
+        assert text in section, text
+    assert section.count("<svg") == 1
+    for title in ("cost of 1,000 requests, USD", "latency, median, seconds"):
+        assert title in section
+
+
+def test_what_nothing_tells_of_cost_and_latency_is_not_there(history: History):
+    untold = replace(history, runs=tuple(replace(run, usage={}) for run in history.runs))
+    assert "Cost and latency" not in index.render(untold, ())

@@ -34,6 +34,12 @@ class _Elements(HTMLParser):
         self.attributes += [(name, value or "") for name, value in attrs]
 
 
+_LINKS: Any = {
+    "compare_url_path": "/#/compare", "report_url_path": "/#/report", "runs_url_path": "/#/all",
+    "num_rows": 40,
+}  # fmt: skip
+
+
 def _parsed(html: str) -> _Elements:
     parser = _Elements()
     parser.feed(html)
@@ -137,8 +143,7 @@ def test_all_releases_of_a_run_are_shown_and_the_pages_of_the_others_linked(deci
     assert not found.tags & {"img", "iframe", "object", "link", "form", "foreignobject"}
     links = [value for name, value in found.attributes if name == "href" and value[:1] != "#"]
     assert links == ["report-challenger_2.html"]
-    text = note.note(several, compare_url_path="/#/x", experiment_id="1", num_rows=40,
-                     standings=rows)  # fmt: skip
+    text = note.note(several, standings=rows, **_LINKS)
     assert "<script" not in text
     assert "| prod | champion | 1–2 | – |" in text
 
@@ -291,24 +296,33 @@ def test_gains_get_a_third_of_the_room_and_must_pass_comes_first(decided: Run) -
     assert [flips._is_loss(pair) for pair in changes.chosen] == [True] * 6 + [False] * 3
 
 
+def test_the_note_begins_with_what_was_decided_by_how_much_and_why(decided: Run) -> None:
+    """MLflow shows three lines of it before it fades."""
+    turn = read(decided)
+    first, _, links, _, reason, *_ = note.note(turn, **_LINKS).splitlines()
+    assert first == (
+        "**WORSE: candidate is worse than prod. It must not ship.** Suite tickets: −25.5 points "
+        "(−42.0 to −9.0) at a margin of 5."
+    )
+    assert links.startswith("[Report](")
+    assert reason.startswith("- tickets (primary): ")
+
+
 def test_note_escapes_tables_and_html_and_always_fits(decided: Run) -> None:
     turn = _hostile(read(decided))
-    links: Any = {"compare_url_path": "/#/experiments/1/x", "experiment_id": "1", "num_rows": 40}
-    text = note.note(turn, **links)
+    text = note.note(turn, **_LINKS)
     assert "<script" not in text
-    assert "](#/experiments/1/x)" in text
+    assert "[Report](#/report) · [all answers side by side](#/compare) · [all verdicts](#/all)" in (
+        text
+    )
     assert "| +3.0% (-0.9% to +6.8%) | 10% | 39 | no worse |" in text
     one = turn.verdict.suites[1]
     many = tuple(replace(one, rule=replace(one.rule, name=f"suite-{i}" * 10)) for i in range(200))
-    text = note.note(
-        _decided(turn, suites=many), compare_url_path="/#/x", experiment_id="1", num_rows=40
-    )
+    text = note.note(_decided(turn, suites=many), **_LINKS)
     assert len(text) <= note.MAX_CHARS
     assert "more suites in the report" in text
     reasons = tuple(f"reason {i} " * 200 for i in range(50))
-    text = note.note(
-        _decided(turn, reasons=reasons), compare_url_path="/#/x", experiment_id="1", num_rows=40
-    )
+    text = note.note(_decided(turn, reasons=reasons), **_LINKS)
     assert len(text) <= note.MAX_CHARS
     assert "and 38 more" in text
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tasks.model.answer import MISSING, Answer
 from tasks.model.guardrail import Price
 from tasks.model.profile import AnswerProfile, of_pair
-from tasks.scoring.profile import is_repeating, profiles
+from tasks.scoring.profile import is_repeating, profiles, usage
 from tests.tasks.gate.cases import sample
 
 
@@ -84,3 +84,21 @@ def test_of_several_challengers_a_pair_has_its_own():
                   for place, role in enumerate(roles))  # fmt: skip
     pair = of_pair(found, "challenger_2")
     assert [(one.role, one.num_empty) for one in pair] == [("champion", 0), ("challenger", 2)]
+
+
+def test_what_a_thousand_requests_cost_and_take_is_of_all_answers_of_a_release():
+    judged = [
+        sample(number, Answer(1.0, text="a", input_tokens=100, output_tokens=10 * number),
+               Answer(1.0, text="b", latency_s=float(number)), suite=f"suite-{number % 2}")
+        for number in range(1, 5)
+    ]  # fmt: skip
+    judged.append(sample(9, MISSING, MISSING))
+    found = usage(judged, {"champion": Price(2.0, 8.0, "EUR")})
+    champion, challenger = found["champion"], found["challenger"]
+    # 100 tokens in at 2 and 25 out at 8 for a million, a thousand times
+    assert (champion.num_requests, champion.currency) == (4, "EUR")
+    assert champion.cost_per_1000 == pytest.approx(1000 * (100 * 2 + 25 * 8) / 1e6)
+    assert (champion.latency_p50_s, champion.latency_p95_s) == (None, None)
+    assert (challenger.cost_per_1000, challenger.currency) == (None, "")
+    assert challenger.latency_p50_s == pytest.approx(2.5)
+    assert challenger.latency_p95_s == pytest.approx(3.85)

@@ -17,7 +17,7 @@ from tasks.record.task import record
 from tasks.settings import Settings
 from tasks.tracking.server import server_command
 from tests.mlflow_home import home_with_mlflow
-from tests.tasks.record.turns import RUN_ID, fill, make_run
+from tests.tasks.record.turns import fill, make_run
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def test_a_turn_recorded_over_http_is_served_with_its_files(tmp_path: Path) -> N
         url = f"{address}/api/2.0/mlflow/runs/get?run_id={notes['mlflow_run_id']}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             found = json.load(answer)["run"]
-        assert found["info"]["run_name"] == RUN_ID
+        assert found["info"]["run_name"] == "candidate vs prod · WORSE"
         assert found["info"]["status"] == "FINISHED"
         url = f"{address}/get-artifact?path=report.html&run_uuid={notes['mlflow_run_id']}"
         with urllib.request.urlopen(url, timeout=10) as answer:

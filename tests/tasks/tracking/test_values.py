@@ -94,8 +94,7 @@ def test_shortened_text_fits_and_says_so(text: str, limit: int) -> None:
 def test_compare_link_selects_the_challenger_against_the_champion() -> None:
     path = links.compare_path("3", "challenger-run", "champion-run")
     assert path == (
-        "/#/experiments/3/evaluation-runs?selectedRunUuid=challenger-run"
-        "&compareToRunUuid=champion-run"
+        "/#/experiments/3/runs/challenger-run/evaluations?compareToRunUuid=champion-run"
     )
 
 

@@ -151,7 +151,7 @@ def test_a_cassette_names_the_model_in_its_address():
     assert isinstance(counted, Other)
     assert isinstance(call, Call)
     assert call.model == "gemini-2.5-pro"
-    assert call.provider == "generativelanguage.googleapis.com"
+    assert call.provider == "gcp.gemini"
 
 
 @pytest.mark.parametrize("contents", [None, [], 5, [5], [{"parts": 5}], [{"role": 3}], "", {}])

@@ -136,3 +136,155 @@ def test_a_trace_of_the_api_and_observations_one_a_line_in_snake_case():
 def test_what_is_no_trace_is_unreadable(value: Any):
     with pytest.raises(UnreadableError):
         list(langfuse.records(value))
+
+
+def fed(*values: Any) -> list[Any]:
+    reader = langfuse.reader()
+    found = [each for number, value in enumerate(values) for each in reader.feed(value, number)]
+    return [record for record, _ in (*found, *reader.end())]
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """An enriched row of the blob storage export, as JSON lines have it."""
+    return {
+        "id": "g", "trace_id": "t", "project_id": "p", "type": "GENERATION", "name": "chat",
+        "parent_observation_id": "root", "start_time": "2026-05-29 13:46:19.963000",
+        "end_time": "2026-05-29 13:46:21.963000", "level": "DEFAULT", "status_message": "",
+        "completion_start_time": None, "input": '[{"role":"user","content":"hi"}]', "output": "ho",
+        "provided_model_name": "m", "model_parameters": '{"temperature":0.7}', "metadata": {},
+        "usage_details": {"input": 3, "output": 2, "total": 5}, "cost_details": {"input": 0.5,
+        "output": 0.25}, "total_cost": 0.75, "latency": 2000, "time_to_first_token": 500,
+        "prompt_name": "support", "prompt_version": 3, "user_id": "ann", "session_id": "s",
+        "trace_name": "qa", "tags": ["prod"], "release": "v1", "version": "w", "bookmarked": False,
+        "public": False, "input_price": "0.03", **changes,
+    }  # fmt: skip
+
+
+def cells(line: dict[str, Any]) -> dict[str, str]:
+    """The same as a row of CSV: everything is text, what is null is empty."""
+    return {key: "" if item is None else json.dumps(item) if isinstance(item, dict | list)
+            else str(item).lower() if isinstance(item, bool) else str(item)
+            for key, item in line.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [dict, cells])
+def test_an_enriched_row_of_the_export_as_json_and_as_csv(shape: Any):
+    line = shape(row())
+    assert formats.recognise(line) is langfuse
+    (call,) = fed(line)
+    assert (call.request_id, call.model, call.status) == ("t:g", "m", "ok")
+    assert call.messages == [{"role": "user", "content": "hi"}]
+    assert call.response == {"role": "assistant", "content": "ho"}
+    assert (call.input_tokens, call.output_tokens, call.total_tokens) == (3, 2, 5)
+    # exports of older integrations tell these two in milliseconds
+    assert (call.latency_s, call.ttft_s, call.cost_usd) == (2.0, 0.5, 0.75)
+    assert (call.prompt_name, call.prompt_version) == ("support", "3")
+    assert (call.user, call.session_id, call.release) == ("ann", "s", "v1")
+    assert call.params == {"temperature": 0.7}
+    assert call.tags == {"span_name": "chat", "parent_span_id": "root", "trace_name": "qa",
+                         "trace_tags": ["prod"]}  # fmt: skip
+
+
+def test_rows_of_one_file_show_which_generation_is_around_which():
+    found = fed(row(id="outer", parent_observation_id=""), row(id="step", type="SPAN",
+                parent_observation_id="outer"), row(parent_observation_id="step"))  # fmt: skip
+    assert [getattr(each, "request_id", None) for each in found] == [None, None, "t:g"]
+
+
+def test_pages_of_the_api_of_observations_traces_and_scores():
+    score = {"id": "s", "traceId": "t", "observationId": "g", "name": "tone", "value": 1,
+             "source": "API", "dataType": "NUMERIC"}  # fmt: skip
+    listed = {"id": "t2", "timestamp": "2026-01-01T00:00:00Z", "projectId": "p", "htmlPath": "/x",
+              "observations": ["a", "b"], "scores": []}  # fmt: skip
+    whole = {"id": "t", "sessionId": "s", "observations": [observation()], "scores": [score]}
+    meta = {"page": 1}
+    for page, kinds in (
+        ({"data": [observation(), observation("b", "TOOL")], "meta": {"cursor": "x"}},
+         [Call, Other]),
+        ({"data": [whole, listed], "meta": meta}, [Call, Other]),
+        ({"data": [score], "meta": meta}, [Feedback]),
+        ({"data": [score, 5], "meta": meta}, [Feedback, Dead]),
+    ):  # fmt: skip
+        assert formats.recognise(page) is langfuse
+        assert [type(each) for each in fed(page)] == kinds
+    (call,) = calls({"data": [whole], "meta": meta})
+    assert (call.session_id, call.feedback[0].kind) == ("s", "tone")
+    assert not langfuse.matches({"data": [{"id": 1}], "meta": meta})
+
+
+def test_a_trace_without_its_observations_holds_no_call():
+    line = {"id": "t", "timestamp": "2026-01-01 00:00:00", "name": "qa", "session_id": None,
+            "bookmarked": False, "public": False, "input": "hi", "output": "ho"}  # fmt: skip
+    assert formats.recognise(line) is langfuse
+    assert fed(line) == [Other()]
+
+
+@pytest.mark.parametrize(
+    ("details", "expected", "unclear"),
+    [
+        # every bucket counts for itself, as the total shows
+        ({"input": 40, "cache_read_input_tokens": 60, "output": 3, "total": 103}, (100, 3, 60),
+         None),
+        ({"input": 40, "input_cached_tokens": 60, "output": 3, "output_reasoning_tokens": 2,
+          "total": 105}, (100, 5, 60), None),
+        # the cache is part of the input, as the total shows, whatever it is called
+        ({"input": 100, "cache_read_input_tokens": 60, "output": 3, "total": 103}, (100, 3, 60),
+         None),
+        ({"input": 100, "input_cached_tokens": 60, "output": 3, "total": 103}, (100, 3, 60), None),
+        ({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}, (9, 3, None), None),
+        # written into the cache, and modalities, are buckets too
+        ({"input": 1, "cache_creation_input_tokens": 5, "input_audio_tokens": 2, "output": 1,
+          "total": 9}, (8, 1, None), None),
+        # as Gemini names them, and where the whole is in parts
+        ({"prompt_token_count": 7, "candidates_token_count": 1, "thoughts_token_count": 20,
+          "cached_content_token_count": 2, "total_token_count": 28}, (7, 21, 2), None),
+        ({"input_text": 7, "input_cached_tokens": 2, "output_text": 1, "total": 10}, (9, 1, 2),
+         None),
+        # nothing decides: a warning
+        ({"input": 40, "cache_read_input_tokens": 60, "output": 3}, (100, 3, 60),
+         "no total tells whether cache_read_input_tokens are counted beside the others"),
+        ({"input": 100, "prompt_details.cache_read": 60, "output": 3}, (100, 3, 60),
+         "no total tells whether prompt_details.cache_read are counted beside the others"),
+        ({"input": 40, "cache_read_input_tokens": 60, "output": 3, "total": 70}, (100, 3, 60),
+         "100 + 3, total 70"),
+        ({"input": 40, "input_cached_tokens": 0, "output": 3}, (40, 3, 0), None),
+    ],
+)  # fmt: skip
+def test_buckets_of_usage_are_told_apart_by_their_total(
+    details: dict[str, int], expected: tuple[Any, ...], unclear: str | None
+):
+    (call,) = fed(row(usage_details=details))
+    assert (call.input_tokens, call.output_tokens, call.cached_tokens) == expected
+    assert call.tags.get("tokens_unclear") == unclear
+
+
+def test_older_usage_counts_only_tokens():
+    older = {"input": 3, "output": 2, "total": 5, "unit": "TOKENS", "inputCost": 0.1}
+    (call,) = calls(export(observation(usageDetails={}, usage=older)))
+    assert (call.input_tokens, call.total_tokens) == (3, 5)
+    (call,) = calls(export(observation(usageDetails={}, usage={**older, "unit": "CHARACTERS"})))
+    assert (call.input_tokens, call.total_tokens) == (None, None)
+
+
+def test_the_index_of_a_category_is_no_score():
+    line = {"id": "s", "trace_id": "t", "observation_id": "g", "name": "tone", "value": 2,
+            "source": "API", "data_type": "CATEGORICAL", "string_value": "warm"}  # fmt: skip
+    (signal,) = fed(line)
+    assert (signal.value, signal.comment) == (None, "warm")
+    (signal,) = fed({**line, "data_type": "BOOLEAN", "value": 1, "string_value": "True"})
+    assert (signal.value, signal.comment) == (1.0, "True")
+
+
+def test_costs_without_their_total_are_added():
+    (call,) = fed(row(total_cost=None))
+    assert call.cost_usd == 0.75
+
+
+def test_maps_of_parquet_are_pairs():
+    told = [["team", "x"], ["attributes", '{"gen_ai.system": "a"}']]
+    line = row(usage_details=[["input", 3], ["output", 2]], cost_details=[["total", 0.5]],
+               total_cost=None, metadata=told)  # fmt: skip
+    assert formats.recognise(line) is langfuse
+    (call,) = fed(line)
+    assert (call.input_tokens, call.output_tokens, call.cost_usd) == (3, 2, 0.5)
+    assert (call.provider, call.tags["team"]) == ("a", "x")

@@ -108,14 +108,14 @@ def test_a_table_is_recognised_by_its_header():
 
 def test_the_export_of_openrouter():
     first, second = rows(OPENROUTER)
-    known = formats.recognise(first)
-    assert known is not None
-    assert known.NAME == "openrouter_activity"
+    known = formats.by_name("openrouter_activity")
+    assert known.matches(first)
     call = one(known, first)
     assert (call.request_id, call.model, call.user, call.cost_usd) == ("gen-9", "org/m", "u", 0.002)
     assert (call.input_tokens, call.output_tokens, call.reasoning_tokens) == (30, 8, 4)
     assert (call.cached_tokens, call.latency_s, call.ttft_s) == (10, 1.2, 0.3)
     assert (call.finish_reason, call.tags["app_name"]) == ("stop", "app")
+    assert one(known, {**first, "provider_name": "OpenAI"}).provider == "openai"
     assert one(known, second).status == "error"
 
 
@@ -177,7 +177,7 @@ def test_a_mapping_is_forced_by_its_name_or_found_by_the_header(tmp_path: Path):
     own = "id;kind;at;model;meta;asked;said;took;counts;why\n1;llm;2026-11-03;m;{};q;a;5;{};\n"
     (tmp_path / "b.csv").write_text(own)
     run = make_run(tmp_path, tmp_path, ingest={"mappings": {"acme": SPEC}})
-    assert ingest(run).notes["by_format"] == {"acme": 1, "openrouter_activity": 2}
+    assert ingest(run).notes["by_format"] == {"acme": 1, "openrouter": 2}
     again = make_run(tmp_path, tmp_path / "b.csv", run_id="run-2", log_format="acme")
     with pytest.raises(UsageError, match="unknown log format 'acme'"):
         ingest(again)

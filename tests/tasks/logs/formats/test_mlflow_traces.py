@@ -9,6 +9,7 @@ import pytest
 from tasks.logs import formats
 from tasks.logs.formats import mlflow_traces
 from tasks.logs.shapes.records import Call, Dead, Other, UnreadableError
+from tests.tasks.logs.formats import test_otlp as spans_of
 
 REQUEST = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], "temperature": 0}
 ANSWER = {"id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-4o-1", "choices": [
@@ -118,6 +119,82 @@ def test_assessments_are_feedback():
     ]
     assert [(each.kind, each.corrected) for each in second] == [("expected", "Oslo")]
     assert len([each for each in found if isinstance(each, Dead)]) == 2
+
+
+def in_rest(whole: dict[str, Any]) -> dict[str, Any]:
+    """As protocol buffers write attributes: tagged, and not as JSON text."""
+    spans = [
+        {**each, "attributes": spans_of.attributes(
+            {key: json.loads(text) for key, text in each["attributes"].items()})}
+        for each in whole["data"]["spans"]
+    ]  # fmt: skip
+    return {"trace_info": whole["info"], "spans": spans}
+
+
+def row(whole: dict[str, Any]) -> dict[str, Any]:
+    """Of search_traces: columns, and the whole trace as JSON text."""
+    return {"trace_id": "tr-1", "trace": json.dumps(whole), "state": "OK", "request": "hi",
+            "trace_metadata": {}, "spans": whole["data"]["spans"], "assessments": []}  # fmt: skip
+
+
+def spread(whole: dict[str, Any]) -> dict[str, Any]:
+    """A row without that text."""
+    return {**row(whole), **whole["info"], "trace": None}
+
+
+WAYS: dict[str, Any] = {
+    "json": lambda whole: whole, "get": lambda whole: {"trace": in_rest(whole)},
+    "batch": lambda whole: {"traces": [in_rest(whole)]},
+    "search": lambda whole: {"traces": [whole], "next_page_token": None}, "row": row,
+    "csv": lambda whole: {**row(whole), "trace_metadata": "{}", "spans": "[<Span>]"},
+    "spread": spread, "bare": in_rest,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_trace_wherever_it_was_exported(name: str):
+    judged = {"assessment_name": "ok", "feedback": {"value": True}}
+    replaced = {"assessment_name": "old", "feedback": {"value": False}, "valid": False}
+    told = {"mlflow.trace.session": "s", "mlflow.trace.user": "ann"}
+    value = WAYS[name](
+        trace(span(1, None, "AGENT"), llm(), assessments=[replaced, judged], trace_metadata=told)
+    )
+    assert formats.recognise(value) is mlflow_traces
+    (call,) = calls(value)
+    assert (call.request_id, call.model, call.provider) == (
+        f"{7:032x}:{2:016x}", "gpt-4o", None,
+    )  # fmt: skip
+    assert (call.session_id, call.user, call.input_tokens) == ("s", "ann", 3)
+    assert (call.messages, call.response["content"]) == (REQUEST["messages"], "ho")
+    assert [(each.kind, each.value) for each in call.feedback] == [("ok", 1.0)]
+
+
+def test_metadata_of_older_answers_are_pairs_and_prompts_may_be_the_traces():
+    own = llm()
+    del own["attributes"]["mlflow.linkedPrompts"]
+    (call,) = calls(trace(
+        own, trace_metadata=None,
+        request_metadata=[{"key": "mlflow.trace.user", "value": "ann"}],
+        tags={"mlflow.linkedPrompts": '[{"name": "greet", "version": "4"}]'},
+    ))  # fmt: skip
+    assert (call.user, call.prompt_name, call.prompt_version) == ("ann", "greet", "4")
+
+
+def test_what_a_tool_gave_back_is_kept_with_the_call_that_asked():
+    asked = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+        ],
+    }
+    said = {**ANSWER, "choices": [{"message": asked, "finish_reason": "tool_calls"}]}
+    asking = llm(attributes={**llm()["attributes"], "mlflow.spanOutputs": json.dumps(said)})
+    tool = span(3, 1, "TOOL", **{"mlflow.spanInputs": {"q": 1}, "mlflow.spanOutputs": "3 rooms"})
+    (call,) = calls(trace(asking, {**tool, "name": "find"}))
+    assert call.tags["tool_results"] == [
+        {"tool_call_id": "c1", "name": "find", "arguments": {"q": 1}, "result": "3 rooms"}
+    ]
 
 
 @pytest.mark.parametrize("value", [5, {}, {"data": {}}, {"spans": {}}])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.logs import formats
-from tasks.logs.formats import openinference, otlp
+from tasks.logs.formats import openinference, otel_spans
 from tasks.logs.shapes.records import Call, Other
 from tests.tasks.logs.formats.test_otlp import document
 
@@ -140,7 +140,7 @@ def test_spans_as_the_sdk_prints_them():
                        "gen_ai.usage.input_tokens": 4, "error.type": "timeout"},
         "events": [], "resource": {"attributes": {"service.name": "app"}},
     }  # fmt: skip
-    assert formats.recognise(value) is otlp
+    assert formats.recognise(value) is otel_spans
     call = one(value)
     assert (call.request_id, call.latency_s, call.input_tokens) == ("ab:cd", 2.0, 4)
     assert (call.status, call.error_type) == ("error", "timeout")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.logs.shapes.answers import UNCLEAR_TOKENS, finish
 from tasks.logs.shapes.records import Call
-from tasks.logs.shapes.usage import Reported, tokens
+from tasks.logs.shapes.usage import Reported, counted, tokens
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,23 @@ def test_counts_that_do_not_add_up_are_told() -> None:
     assert odd.tags == {UNCLEAR_TOKENS: "12 + 1, total 99"}
     assert finish(Call(input_tokens=12, output_tokens=87, total_tokens=99)).tags == {}
     assert finish(Call(input_tokens=12, total_tokens=99)).tags == {}
+
+
+def test_counts_under_names_of_a_vendor():
+    holder = {"asked": 10, "said": "3", "all": 53, "cache": 40, "unknown": -1}
+    names = {"input": "asked", "output": "said", "total": "all", "cached": "cache",
+             "reasoning": "unknown"}  # fmt: skip
+    assert counted(holder, names) == {
+        "input_tokens": 50, "output_tokens": 3, "total_tokens": 53, "cached_tokens": 40,
+        "reasoning_tokens": None,
+    }  # fmt: skip
+    inside = {**holder, "all": None}
+    assert counted(inside, names)["input_tokens"] == 10
+    assert counted(inside, names, cache_apart=True)["input_tokens"] == 50
+
+
+def test_counts_of_langchain():
+    found = tokens({"input_tokens": 30, "output_tokens": 9, "total_tokens": 39,
+                    "input_token_details": {"cache_read": 4, "audio": 1},
+                    "output_token_details": {"reasoning": 5}})  # fmt: skip
+    assert (found["input_tokens"], found["cached_tokens"], found["reasoning_tokens"]) == (30, 4, 5)

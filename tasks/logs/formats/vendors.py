@@ -1,0 +1,11 @@
+"""Formats of exchanges with the APIs of further vendors; what they read is in pairs.py."""
+
+from __future__ import annotations
+
+from tasks.logs.formats.apis import COHERE, INTERACTIONS
+from tasks.logs.formats.pairs import Pairs
+
+#: Cohere's chat API, v1 and v2
+cohere = Pairs("cohere", "cohere@1", (COHERE,))
+#: Google's Interactions API
+interactions = Pairs("interactions", "interactions@1", (INTERACTIONS,))
