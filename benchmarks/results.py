@@ -21,7 +21,7 @@ from benchmarks.comparison import Comparison, Measured
 from benchmarks.workloads import Workloads, generate_s, score_s
 from engine.measuring.roofline import Roofline, best
 
-__all__ = ["FOLDER", "compare", "hardware", "header", "table", "write"]
+__all__ = ["FOLDER", "command", "compare", "hardware", "header", "table", "write"]
 
 FOLDER = Path(__file__).resolve().parent / "results"
 REFERENCES = ("transformers-static", "transformers-cb", "ours-not-invariant")
@@ -40,12 +40,21 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def command(argv: Sequence[str]) -> list[str]:
+    """As it was typed, without folders: where files lay says nothing, and is nobody's business."""
+    program, *arguments = argv
+    told = []
+    for argument in arguments:
+        option, is_given, value = argument.partition("=") if argument[:2] == "--" else ("", "", "")
+        path = Path(value if is_given else argument)
+        told.append(f"{option}{is_given}{path.name or path}" if len(path.parts) > 1 else argument)
+    return ["python", "-m", f"benchmarks.{Path(program).stem}", *told]
+
+
 def header() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(
-            ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]
-        ),
+        "command": shlex.join(command(sys.argv)),
         "hardware": hardware(),
         "python": platform.python_version(),
         "torch": torch.__version__,

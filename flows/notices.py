@@ -18,7 +18,7 @@ from flows.turn import Outcome
 from tasks.errors import DataError, FlywheelError
 from tasks.model.history import History
 from tasks.model.visible import one_line
-from tasks.report.index import age
+from tasks.report.wording import since
 from tasks.settings import Settings
 from tasks.settings.notices import NoticeKind
 from tasks.store import Store
@@ -78,7 +78,7 @@ def of_silence(history: History, now: datetime) -> Notice | None:
     last = history.last
     if last is not None and last.decided_at is not None and last.decided_at.date() == now.date():
         return None
-    known = "never" if last is None or last.decided_at is None else age(last.decided_at, now)
+    known = "never" if last is None or last.decided_at is None else since(last.decided_at, now)
     return Notice("late", f"no verdict by {now:%H:%M} UTC", (f"the last one: {known}",))
 
 

@@ -19,13 +19,12 @@ from flows.terminal import (
     say,
 )
 from flows.turn import Outcome
-from tasks.model.comparison import Interval
 from tasks.model.guardrail import GuardrailResult
 from tasks.model.noise import Noise
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import SuiteResult
 from tasks.releases.retirement import due
-from tasks.report import drift, wording
+from tasks.report import drift, intake, wording
 from tasks.report.also import also_told
 from tasks.report.brief import brief
 from tasks.report.standings import standings, suites_of
@@ -36,6 +35,9 @@ _COLOURS = {
     "better": "green", "no_worse": "green", "worse": "red", "cannot_tell": "yellow",
     "blocked": "red",
 }  # fmt: skip
+
+#: what is said of files that no format recognises
+_NOT_READ = "not read"
 
 
 def stage_table(outcome: Outcome) -> Table:
@@ -91,8 +93,11 @@ def suite_table(suites: Sequence[SuiteResult]) -> Table:
             suite.rule.name + ("" if suite.rule.is_gating else " (report only)"),
             suite.rule.metric,
             str(suite.num_samples),
-            *(with_interval(score.mean, score.interval) for score in suite.releases.values()),
-            with_interval(suite.difference, suite.interval, signed=True),
+            *(
+                wording.with_interval(score.mean, score.interval)
+                for score in suite.releases.values()
+            ),
+            wording.with_interval(suite.difference, suite.interval, signed=True),
             wording.margin(suite.rule.margin),
             suite.verdict,
         )
@@ -159,6 +164,14 @@ def _ingest_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
         count = empty if isinstance(empty, int) else len(empty)
         nothing = "" if receipt.rows_out else "; nothing new came in"
         yield "empty", f"{count:,} of {notes.get('files', 0):,} files hold no byte{nothing}"
+    for told in intake.unread(receipt):
+        yield _NOT_READ, told
+    for told in intake.unread_keys(receipt):
+        yield "keys", told
+    if without := intake.without_calls(receipt):
+        yield "no call", without
+    if talks := intake.sessions(receipt):
+        yield "sessions", talks
     if receipt.dead_letters:
         yield "dead letters", f"{receipt.dead_letters:,}, kept with their bytes: table dead_letters"
 
@@ -376,7 +389,7 @@ def print_summary(outcome: Outcome, settings: Settings, *, verbose: bool = False
         say(console, f"Decided on the scores of run {outcome.scores_of}.")
     print_table(console, stage_table(outcome))
     if told := facts(outcome):
-        print_pairs(console, told)
+        print_pairs(console, told, {_NOT_READ: "yellow"})
         console.print()
     planned = outcome.receipt("plan")
     if planned is not None and outcome.decided is None:
@@ -454,8 +467,3 @@ def noise_markdown(receipt: Receipt) -> str:
     told = [markdown_text(text) for text in (receipt.notes["headline"], *receipt.notes["cautions"])]
     head = f"## Noise floor of {markdown_text(receipt.notes['release'])}"
     return "\n\n".join([head, *told, markdown_table(noise_table(receipt))])
-
-
-def with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
-    text = wording.points(value) if signed else wording.percent(value)
-    return text if ends is None else f"{text} [{wording.interval(ends, signed=signed)}]"

@@ -6,7 +6,7 @@ Text of data arrives here as it is; nothing in it is obeyed, by the terminal or 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,13 +67,16 @@ def print_table(console: Console, shown: Table) -> None:
     console.print()
 
 
-def print_pairs(console: Console, pairs: Sequence[tuple[str, str]]) -> None:
-    """A line each: a name, and what is said of it, which is not cut."""
+def print_pairs(
+    console: Console, pairs: Sequence[tuple[str, str]], styles: Mapping[str, str] = {}
+) -> None:
+    """A line each: a name, and what is said of it, which is not cut. `styles`: of some names."""
     from rich.text import Text
 
     width = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
-        console.print(Text(visible(f"{name:<{width}}  {value}")), soft_wrap=True)
+        line = Text(visible(f"{name:<{width}}  {value}"), style=styles.get(name, ""))
+        console.print(line, soft_wrap=True)
 
 
 def say(console: Console, text: str, style: str = "") -> None:

@@ -93,6 +93,7 @@ SHOWN = {
     "message,mood": "a table to import (TYPED_ELSEWHERE)",
     "rid,kind": "a table with a mapping (tests/tasks/logs/formats/test_mappings.py)",
     "caution: suite route": "what check says",
+    "not read ": "what ingest says of files of others",
     "worse: the challenger loses": "reasons of a verdict",
     "suites.": "what check says of a suite",
 }

@@ -18,7 +18,7 @@ from tasks.releases.resolve import find_local_model, resolve_release
 from tasks.settings import CONFIG_NAME, Settings, read_settings
 from tasks.store import Store
 from tasks.store.control.aliases import aliases_at, promoted_releases
-from tasks.suites.writing import write_whole
+from tasks.suites.writing import write_text
 
 FORMATS: Mapping[str, Callable[[Champion], str]] = {
     "env": as_environment,
@@ -43,7 +43,7 @@ def export_champion(to: str, out: str, *, config: str | None) -> int:
     if not out:
         sys.stdout.write(text)
         return 0
-    write_whole(Path(out), text)
+    write_text(Path(out), text)
     print(one_line(f"written to {out}"))
     return 0
 

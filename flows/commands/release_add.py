@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from flows.commands.suite_files import samples_path
+from flows.naming import refuse_name
 from flows.terminal import print_json
 from tasks.errors import ConfigurationError, UsageError
 from tasks.model.run import RunRequest
@@ -17,8 +17,6 @@ from tasks.preflight import find_problems
 from tasks.settings import CONFIG_NAME, Settings, find_config, parse_settings, read_settings
 from tasks.settings.toml import read_toml
 from tasks.suites.writing import toml, toml_key
-
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 def add_release(
@@ -40,9 +38,7 @@ def add_release(
             received=name,
             next=f"another name: what is new is a release of its own; or change it in {path.name}",
         )
-    if not _NAME.fullmatch(name):
-        raise UsageError("a release cannot have this name", received=name,
-                         allowed="letters, digits, _, - and .")  # fmt: skip
+    refuse_name("a release", name)
     table = _table(name, _as_named(settings, values), sampling)
     _append(path, table, name)
     if as_json:

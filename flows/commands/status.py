@@ -6,7 +6,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from flows.summary import with_interval
 from flows.terminal import Table, console, print_json, print_pairs, print_table
 from tasks.errors import UsageError
 from tasks.model.alias import Alias
@@ -51,7 +50,7 @@ def _print(history: History, aliases: Aliases, settings: Settings, now: datetime
             (
                 line.name,
                 wording.label(line.result.verdict),
-                with_interval(line.result.difference, line.result.interval, signed=True),
+                wording.with_interval(line.result.difference, line.result.interval, signed=True),
                 "–" if line.result.standing is None
                 else wording.interval(line.result.standing.interval, signed=True),
                 f"{line.num_looks:,}",
@@ -76,7 +75,7 @@ def _facts(
     else:
         compared = f"{last.challenger} against {last.champion}"
         told = f"{compared}, {wording.conclusion(str(last.verdict))}"
-        facts.append(("last verdict", f"{told}, {index.age(last.decided_at, now)}"))
+        facts.append(("last verdict", f"{told}, {wording.since(last.decided_at, now)}"))
         facts += [("because", reason) for reason in last.reasons[:2]]
     if history.runs and history.runs[-1].error:
         is_decided = history.runs[-1].verdict is not None
@@ -94,7 +93,7 @@ def _facts(
             (
                 "eval set",
                 f"{made.num_samples:,} samples, {made.digest[:12]}, made "
-                f"{index.age(made.created_at, now)}, decided {made.num_decisions:,} "
+                f"{wording.since(made.created_at, now)}, decided {made.num_decisions:,} "
                 f"run{'' if made.num_decisions == 1 else 's'}",
             )
         )
@@ -105,7 +104,7 @@ def _facts(
 
 def _pointed_at(alias: Alias, now: datetime) -> str:
     by = "" if alias.run_id is None else f" on run {alias.run_id}"
-    return f"{alias.release} ({alias.digest[:12]}), since {index.age(alias.since, now)}{by}"
+    return f"{alias.release} ({alias.digest[:12]}), since {wording.since(alias.since, now)}{by}"
 
 
 def _how_far(history: History, ending: Due) -> str:

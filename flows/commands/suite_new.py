@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from flows.commands.suite_files import refuse_existing, samples_path, tell_files
+from flows.naming import refuse_name
 from flows.terminal import print_json
 from tasks.curate.task import read_suites
 from tasks.errors import UsageError, did_you_mean
@@ -18,7 +18,6 @@ from tasks.suites.drafted import drafted
 from tasks.suites.writing import SuiteFile, suite_toml, write_new
 
 _MAX_NAMED = 8
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 def new_suite(
@@ -38,9 +37,7 @@ def new_suite(
             received=name,
             next=f"flywheel suite new {name} --from-logs, or flywheel suite import",
         )
-    if not _NAME.fullmatch(name):
-        raise UsageError("a suite cannot have this name", received=name,
-                         allowed="letters, digits, _, - and .")  # fmt: skip
+    refuse_name("a suite", name)
     settings = read_settings(config)
     path = Path(out) if out else settings.path(f"suites/{name}.jsonl")
     if not force:

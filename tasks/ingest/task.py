@@ -7,11 +7,12 @@ that of an undisturbed run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from tasks.errors import UsageError
 from tasks.ingest.in_turn import InTurn
 from tasks.ingest.one_file import Job
+from tasks.ingest.refused import MAX_TOLD, unread_files
 from tasks.ingest.unread import Unreads
 from tasks.logs import formats
 from tasks.logs.files import spool
@@ -25,7 +26,7 @@ from tasks.model.window import Window
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.intake import feedback, landing, reports
+from tasks.store.intake import feedback, landing, reports, sessions
 from tasks.store.intake import sources as readings
 from tasks.store.intake.forgotten import read_forgotten
 from tasks.store.intake.ids import safe_ids
@@ -61,30 +62,13 @@ def ingest(run: Run) -> Receipt:
         if refused and len(refused) == len(logs.files) + len(logs.refused):
             raise refused[0]
         run.progress(STAGE, len(logs.files), len(logs.files))
-        _refuse_if_none_recognised(store, logs)
+        unread = unread_files(run, store, logs)
         with store.transaction():
             _merge_reports(store, run.run_id)
-            receipt = _receipt(run, store, logs, refused, wanted)
+            receipt = _receipt(run, store, logs, refused, wanted, unread)
             landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
-
-
-def _refuse_if_none_recognised(store: Store, logs: LogFiles) -> None:
-    """Their dead letters are committed by now; the run stops, because nothing was meant."""
-    num_filled, is_any_recognised = readings.recognised(
-        store, [file.source for file in logs.files], formats.UNKNOWN
-    )
-    if num_filled and not is_any_recognised:
-        names = [_name(file) for file in logs.files if file.size_bytes]
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        which = "any of the files" if num_filled > 1 else "the file"
-        raise UsageError(
-            f"no log format recognises {which}",
-            received=", ".join(names[:3]) + more,
-            allowed=", ".join(formats.NAMES),
-            next="flywheel run --format NAME to force one; the reason stands in dead_letters",
-        )
 
 
 def _name(file: LogFile) -> str:
@@ -121,6 +105,7 @@ def _receipt(
     logs: LogFiles,
     refused: Sequence[UnreadableLogError],
     wanted: Window,
+    unread: Mapping[str, Any],
 ) -> Receipt:
     totals = readings.totals(store, run.run_id)
     conflicts = landing.count_conflicts(store, run.run_id)
@@ -143,6 +128,18 @@ def _receipt(
         notes["empty_files"] = empty
     if refused:
         notes["unreadable_files"] = [f"{error.received}: {error.what}" for error in refused]
+    if unread:
+        notes["unrecognised"] = unread
+    num_without, without = readings.without_calls(store, run.run_id, formats.UNKNOWN, MAX_TOLD)
+    if num_without:
+        notes["without_calls"] = {"num": num_without, "files": without}
+    num_with_keys, keys = readings.unread_keys(store, run.run_id, MAX_TOLD)
+    if keys:
+        notes["unread_keys"] = keys
+    if num_with_keys > len(keys):
+        notes["num_files_with_unread_keys"] = num_with_keys
+    if talks := sessions.sessions_of(store, run.run_id):
+        notes["sessions"] = talks.to_json()
     if changed := readings.changed_files(store, run.run_id):
         notes["changed_files"] = changed
     if not wanted.is_open:

@@ -26,6 +26,15 @@ def writable(value: Any) -> Any:
     return value
 
 
+def parsed(text: str) -> Any:
+    """The value of a JSON text of the store, with every text in it well formed.
+
+    Such a text is UTF-8, so a lone surrogate can only be an escape in it; few have any.
+    """
+    value = json.loads(text)
+    return writable(value) if "\\ud" in text.lower() else value
+
+
 def canonical_json(value: Any) -> str:
     """One text for one JSON value: sorted keys, no blanks, Unicode as it is."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

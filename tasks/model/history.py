@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -39,9 +39,10 @@ class Intake:
 @dataclass(frozen=True, slots=True)
 class PastRun:
     """`challenger`: the one it came to, of `num_challengers`. `suites`: what was found of it, none
-    before a verdict. `spent`: currency → money for APIs. `usage`: what requests cost and took: of
-    `champion`, of `challenger`, and of the calls that came in from the `logs`. `report`: where its
-    page was written."""
+    before a verdict, and of old runs only where they were asked for; `first`: name and difference
+    of the first of them. `spent`: currency → money for APIs. `usage`: what requests cost and took:
+    of `champion`, of `challenger`, and of the calls that came in from the `logs`. `report`: where
+    its page was written."""
 
     run_id: str
     started_at: datetime
@@ -56,6 +57,7 @@ class PastRun:
     decided_at: datetime | None
     reasons: tuple[str, ...]
     suites: tuple[SuiteResult, ...]
+    first: tuple[str, float | None] | None
     eval_set_digest: str | None
     num_samples: int | None
     intake: Intake | None
@@ -83,11 +85,13 @@ class PastSet:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`runs`: the newest of `num_runs`, the oldest of them first. `sets`: the newest first."""
+    """`runs`: the newest of `num_runs`, the oldest of them first. `sets`: the newest first.
+    `num_judged`: suite → how many of the runs judged it."""
 
     runs: tuple[PastRun, ...]
     num_runs: int
     sets: tuple[PastSet, ...]
+    num_judged: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def decided(self) -> tuple[PastRun, ...]:
@@ -105,7 +109,7 @@ class History:
         return tuple(dict.fromkeys(names))
 
     def looks(self, suite: str) -> tuple[tuple[PastRun, SuiteResult], ...]:
-        """What every run found of a suite, the oldest first."""
+        """What every run found of a suite, as far as it was read, the oldest first."""
         return tuple(
             (run, result)
             for run in self.decided

@@ -22,7 +22,8 @@ from tasks.receipts.facts import Facts
 from tasks.receipts.keys import public_name, public_pem, signing_key
 from tasks.receipts.statement import Statement, as_test_result, receipt
 from tasks.settings import Settings
-from tasks.store.folder import write_once, write_whole
+from tasks.store.folder import write_once
+from tasks.whole_files import write_whole
 
 _FOLDER = "receipts"
 _HISTORY = "history"

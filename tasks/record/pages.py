@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.errors import StoreError
 from tasks.settings import Settings
+from tasks.whole_files import write_whole
 
 REPORT = "report.html"
 
@@ -31,9 +31,7 @@ def write_pages(folder: Path, contents: Mapping[str, bytes]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            unfinished = folder / f".{name}.new"
-            unfinished.write_bytes(content)
-            os.replace(unfinished, folder / name)
+            write_whole(folder / name, content)
     except OSError as error:
         raise StoreError(
             f"the report cannot be written: {error.strerror or error}", received=str(folder)

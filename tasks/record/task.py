@@ -20,7 +20,7 @@ from tasks.receipts.reading import read_facts
 from tasks.record.pages import REPORT, index_of, pages_of, runs_with_page, write_pages
 from tasks.record.reading import read_turn
 from tasks.releases.promotion import MLFLOW, MOVES, waiting
-from tasks.report import index, note, page, plot
+from tasks.report import index, note, page, plot, trends
 from tasks.report.standings import standings
 from tasks.run import Run
 from tasks.settings import Settings
@@ -88,7 +88,7 @@ def _receipt(
 def write_index(settings: Settings) -> None:
     """The page of all runs."""
     with Store.open(settings.store_path, read_only=True) as store:
-        history = read_history(store, index.MAX_RUNS)
+        history = read_history(store, index.MAX_RUNS, trends.MAX_RUNS)
         moves = [row for row in read_audit(store) if row.action in MOVES]
     page_of_all = index_of(settings)
     html = index.render(history, runs_with_page(settings), moves)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import get_args
 
 from tasks.model.audit import AuditRow
@@ -17,8 +16,8 @@ from tasks.model.verdict import SuiteResult
 from tasks.report import trends, wording
 from tasks.report.page import template
 
-#: of a page that is opened every morning
-MAX_RUNS = 1_000
+#: of a page that is opened every morning, and written after every run: more than a year of nights
+MAX_RUNS = 400
 MAX_SETS = 50
 
 
@@ -47,7 +46,14 @@ def suite_lines(history: History) -> tuple[SuiteLine, ...]:
         run, result = looks[-1]
         differences = [result.difference for _, result in looks[-_MAX_SPARK:]]
         lines.append(
-            SuiteLine(name, run, result, same_pair_at_end(looks), len(looks), spark(differences))
+            SuiteLine(
+                name,
+                run,
+                result,
+                same_pair_at_end(looks),
+                history.num_judged[name],
+                spark(differences),
+            )
         )
     return tuple(lines)
 
@@ -63,16 +69,6 @@ def spark(values: list[float | None]) -> str:
         " " if value is None else _BLOCKS[round(7 * (value - low) / span) if span else 3]
         for value in values
     )
-
-
-def age(moment: datetime, now: datetime) -> str:
-    """Whole hours or days from then to now."""
-    hours = max(0, int((now - moment).total_seconds() // 3600))
-    if hours < 1:
-        return "less than an hour ago"
-    if hours < 48:
-        return f"{hours} hour{'' if hours == 1 else 's'} ago"
-    return f"{hours // 24} days ago"
 
 
 @dataclass(frozen=True, slots=True)

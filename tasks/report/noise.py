@@ -33,7 +33,8 @@ def noise_sentences(known: KnownNoise | None, suites: Sequence[SuiteResult]) -> 
         return (NOT_MEASURED,)
     gating = [suite for suite in suites if suite.rule.is_gating and suite.num_samples]
     sizes = {s.rule.name: s.num_evidence for s in gating if s.noise_floor is not None}
-    text = f"Noise floor (run {known.run_id}, {_age(known.age_days)}): {told(known.noise, sizes)}."
+    when = wording.age(24 * known.age_days)
+    text = f"Noise floor (run {known.run_id}, {when}): {told(known.noise, sizes)}."
     unknown = [suite.rule.name for suite in gating if suite.noise_floor is None]
     if unknown:
         text += f" Not known of {', '.join(unknown)} as judged now: flywheel noise."
@@ -93,8 +94,3 @@ def _condition(
 
 def _points(value: float) -> str:
     return wording.unsigned_points(value)
-
-
-def _age(days: float) -> str:
-    whole = int(days)
-    return "today" if whole < 1 else f"{whole} day{'' if whole == 1 else 's'} ago"

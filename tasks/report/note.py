@@ -12,7 +12,7 @@ from tasks.model.answer import ROLES
 from tasks.model.turn import Turn
 from tasks.model.verdict import deciding_suite
 from tasks.model.visible import one_line
-from tasks.report import flips, wording
+from tasks.report import flips, intake, wording
 from tasks.report.standings import ReleaseRow, suites_of
 
 MAX_CHARS = 8_000
@@ -74,6 +74,7 @@ def note(
           f"| {s.dead_letters} | {s.seconds:.1f} |" for s in turn.receipts), "",
         *(f"{s.stage}: {s.outside_window} of {s.rows_in} outside the window asked for.\n"
           for s in turn.receipts if s.outside_window),
+        *(f"Not read: {_text(text)}.\n" for s in turn.receipts for text in intake.unread(s)[:1]),
         f"Eval set `{turn.eval_set.digest[:36]}`, {turn.eval_set.num_samples} samples. "
         f"Run `{turn.run_id}`; verdict.json and its receipt are under Artifacts.",
     ]  # fmt: skip

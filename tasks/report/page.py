@@ -18,7 +18,7 @@ from tasks.model.answer import ROLES, JudgedSample, Role
 from tasks.model.explanation import Explanation
 from tasks.model.profile import AnswerProfile
 from tasks.model.turn import Turn
-from tasks.report import commands, drift, flips, funnel, wording
+from tasks.report import commands, drift, flips, funnel, intake, wording
 from tasks.report.also import also_scored
 from tasks.report.brief import brief
 from tasks.report.escaping import page_templates
@@ -188,5 +188,9 @@ def template(name: str) -> Any:
         "units": funnel.UNITS,
         "shares_of": funnel.shares,
         "reasons_of": funnel.reasons,
+        "unread_in": intake.unread,
+        "unread_keys_in": intake.unread_keys,
+        "without_calls_in": intake.without_calls,
+        "sessions_in": intake.sessions,
     }
     return environment.get_template(f"{name}.html.j2")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from tasks.model.answer import Answer
@@ -57,6 +58,15 @@ OUTCOME_NAMES: Mapping[str, str] = {
     "both_failed": "both failed",
     "same": "same score",
     "reworded": "wording only",
+}
+
+#: verdict → what a terminal says of it
+VERDICTS: Mapping[str, str] = {
+    "better": "BETTER: the challenger may ship",
+    "no_worse": "NO WORSE: the challenger may ship",
+    "worse": "WORSE: the challenger must not ship",
+    "cannot_tell": "CANNOT TELL: not a pass",
+    "blocked": "BLOCKED: the challenger fails what must pass",
 }
 
 
@@ -170,6 +180,26 @@ def interval(ends: Interval | None, *, signed: bool = False) -> str:
     if signed:
         return f"{points(ends.low)} to {points(ends.high)}"
     return f"{100 * ends.low:.1f} to {100 * ends.high:.1f}"
+
+
+def with_interval(value: float | None, ends: Interval | None, *, signed: bool = False) -> str:
+    """A share in per cent or points, and the ends of its interval."""
+    text = points(value) if signed else percent(value)
+    return text if ends is None else f"{text} [{interval(ends, signed=signed)}]"
+
+
+def age(hours: float) -> str:
+    """Of what is so old, in whole hours or days."""
+    if hours < 1:
+        return "less than an hour ago"
+    if hours < 48:
+        return f"{int(hours)} hour{'' if hours < 2 else 's'} ago"
+    return f"{int(hours // 24)} days ago"
+
+
+def since(moment: datetime, now: datetime) -> str:
+    """How long ago it was; a moment that is still to come is now."""
+    return age((now - moment).total_seconds() / 3600)
 
 
 def count(value: int | None) -> str:

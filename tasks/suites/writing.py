@@ -6,7 +6,6 @@ A line is written only if the reader of suites can read it; what it cannot ask i
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from tasks.curate.suites import asked_of, drafts_of
 from tasks.errors import UsageError
 from tasks.settings.suite_files import ENDING
 from tasks.suites.imported import Imported, Item, LeftOut, ScorerValue, scorer_key, scorer_name
+from tasks.whole_files import write_whole
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -119,19 +119,14 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
     if path.exists() and not force:
         raise UsageError("the file is there already", received=str(path),
                          next="name another one by --out, or replace it by --force")  # fmt: skip
-    write_whole(path, text)
+    write_text(path, text)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """There whole, or as it was. Raises UsageError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text(text, encoding="utf-8", errors="backslashreplace")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(path, text.encode(errors="backslashreplace"))
     except OSError as error:
         raise UsageError(
             f"the file cannot be written: {error.strerror}", received=str(path)

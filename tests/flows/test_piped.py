@@ -80,7 +80,27 @@ def test_an_empty_stream_is_an_empty_file_and_no_format_is_an_error(folder):
     assert refused.code == 2
     assert "no log format recognises the file" in refused.err
     assert "stdin:" in refused.err
+    assert "next: flywheel ingest --format NAME to force one" in refused.err
+    (each,) = refused.json["unrecognised"]["files"]
+    assert each["file"].startswith("stdin:")
     assert spool(folder) == []
+
+
+def test_a_file_that_is_not_read_beside_others_is_named_and_the_command_ends_well(folder):
+    (folder.folder / "a.jsonl").write_bytes(lines(1))
+    (folder.folder / "b.md").write_text("# Logs\n")
+    named = ("ingest", "--logs", "a.jsonl", "--logs", "b.md")
+    answer = folder.here(*named, "--json")
+    assert (answer.code, counts(answer)) == (0, (2, 1, 0, 1))
+    (each,) = answer.json["unrecognised"]["files"]
+    assert (Path(each["file"]).name, each["reason"]) == ("b.md", "a Markdown document")
+    assert answer.json["unrecognised"]["next"] == "flywheel ingest --format NAME"
+    again = folder.here(*named)
+    assert again.code == 0
+    unread = [
+        line.split(maxsplit=2)[2] for line in again.out.splitlines() if line[:8] == "not read"
+    ]
+    assert unread[1:] == ["b.md: a Markdown document"]
 
 
 def test_a_closed_standard_input_is_told(folder):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from tasks.errors import UsageError
 from tasks.model.alias import Alias
 from tasks.record.pages import index_of, pages_of, runs_with_page, write_pages
 from tasks.store.control.aliases import point
+from tests.conftest import REPOSITORY
 from tests.tasks.record.turns import HOSTILE, NOW, RUN_ID, fill, make_run
 
 
@@ -75,3 +78,16 @@ def test_the_index_lies_beside_the_folders_of_the_runs(home: Path):
     settings = make_run(home / ".flywheel").settings
     assert index_of(settings).parent == pages_of(settings, RUN_ID).parent
     assert runs_with_page(settings) == {RUN_ID}
+
+
+def test_it_starts_without_what_a_turn_needs():
+    """Which takes a second, and it is asked for every morning."""
+    told = (
+        "import sys, flows.commands.status\n"
+        "heavy = {'torch', 'mlflow', 'matplotlib', 'prefect', 'scipy', 'pandas', 'flows.turn'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert done.stdout == "[]\n"

@@ -69,6 +69,24 @@ def test_summary_shows_every_count_score_interval_and_reason(outcome, capsys):
     assert "card" not in shown_text
 
 
+def test_files_that_were_not_read_cannot_be_overlooked(outcome, capsys):
+    files = [{"file": "/l/a.zip", "reason": "a ZIP archive: unpack it"}]
+    unread = {"num": 1, "num_new": 1, "next": "flywheel ingest --format NAME", "files": files}
+    notes = {"files": 2, "unrecognised": unread, "unread_keys": {"/l/b.jsonl": {"foo": 1_200}}}
+    took_in = Receipt("ingest", "r", 1, 0, dead_letters=1, notes=notes)
+    told = replace(outcome, receipts=(took_in, *outcome.receipts[1:]))
+    summary.print_summary(told, parse_settings({}, base="."))
+    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines() if line]
+    assert [line[2] for line in lines if line[:2] == ["not", "read"]] == [
+        "1 of 2 files, which no format recognises; flywheel ingest --format NAME reads one as what "
+        "you say it is",
+        "a.zip: a ZIP archive: unpack it",
+    ]
+    told_markdown = summary.summary_markdown(told)
+    assert "- **not read**: a.zip: a ZIP archive: unpack it" in told_markdown
+    assert "- **keys**: b.jsonl: keys not understood: foo (1,200)" in told_markdown
+
+
 def test_a_verdict_that_ships_is_followed_by_the_command_that_promotes(outcome, tmp_path):
     settings = parse_settings({}, base=str(tmp_path))
 

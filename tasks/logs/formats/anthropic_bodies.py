@@ -28,9 +28,11 @@ def is_message(value: Json) -> bool:
         )
     if not isinstance(value, dict):
         return False
-    whole = value.get("type") == "message" and isinstance(value.get("content"), list)
-    failed = value.get("type") == "error" and isinstance(value.get("error"), dict)
-    return (whole and "role" in value) or failed
+    if value.get("type") == "message":  # what people write elsewhere is of that type, too
+        return isinstance(value.get("content"), list) and value.get("role") == "assistant"
+    error = value.get("error")
+    kind = error.get("type") if isinstance(error, dict) and value.get("type") == "error" else None
+    return isinstance(kind, str) and kind.endswith("_error")
 
 
 def is_question(value: dict[str, Json]) -> bool:

@@ -33,7 +33,7 @@ def is_answer(value: Json) -> bool:
     return bool(items) and all(
         isinstance(item, dict)
         and (
-            isinstance(item.get("candidates"), list)
+            _are_answers(item)
             or "promptFeedback" in item
             or "prompt_feedback" in item
             or _is_vectors(item)
@@ -46,6 +46,24 @@ def _is_vectors(value: dict[str, Json]) -> bool:
     said = coerce.first(value, "embedding", "embeddings")
     first = said[0] if isinstance(said, list) and said else said
     return isinstance(first, dict) and isinstance(first.get("values"), list)
+
+
+def _are_answers(value: dict[str, Json]) -> bool:
+    """Candidates of an election have no content."""
+    candidates = value.get("candidates")
+    if not isinstance(candidates, list):
+        return False
+    if not candidates:
+        return "usageMetadata" in value or "usage_metadata" in value
+    return any(
+        isinstance(each, dict)
+        and (
+            isinstance(each.get("content"), dict)
+            or "finishReason" in each
+            or "finish_reason" in each
+        )
+        for each in candidates
+    )
 
 
 def read_messages(request: dict[str, Json]) -> Json:

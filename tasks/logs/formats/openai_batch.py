@@ -25,14 +25,16 @@ def matches(value: Json) -> bool:
     if not isinstance(value, dict) or "custom_id" not in value:
         return False
     output = "response" in value and "error" in value
-    return output or isinstance(value.get("result"), dict) or is_input(value)
+    told = any(isinstance(value.get(name), dict) for name in ("response", "error"))
+    return (output and told) or isinstance(value.get("result"), dict) or is_input(value)
 
 
 def is_input(value: Json) -> bool:
     if not isinstance(value, dict) or "custom_id" not in value:
         return False
     asked = isinstance(value.get("body"), dict) and "url" in value
-    return asked or isinstance(value.get("params"), dict)
+    params = value.get("params")
+    return asked or (isinstance(params, dict) and "messages" in params)
 
 
 def records(value: Json) -> Iterator[Record]:

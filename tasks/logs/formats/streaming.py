@@ -127,6 +127,8 @@ def _of_chat(value: dict[str, Json], choices: list[Json]) -> Piece | None:
 
 def _of_gemini(value: dict[str, Json]) -> Piece | None:
     """Every chunk looks like an answer; the last one alone has a reason to end."""
+    if not GEMINI.is_answer(value):
+        return None
     choices = value["candidates"]
     ends = any(coerce.first(each, "finishReason", "finish_reason") for each in choices)
     own_id = _text(coerce.first(value, "responseId", "response_id"))

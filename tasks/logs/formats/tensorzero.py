@@ -32,6 +32,8 @@ _READ = frozenset({
     "input_tokens", "output_tokens", "system", "input_messages", "finish_reason",
     "output_schema", "created_at",
 })  # fmt: skip
+#: kinds of feedback that name no metric
+_SIGNALS = ("comment", "demonstration", "boolean", "float")
 
 
 def matches(value: Json) -> bool:
@@ -51,7 +53,8 @@ def is_datapoint(value: Mapping[str, Json]) -> bool:
 
 
 def is_feedback(value: dict[str, Json]) -> bool:
-    return "target_id" in value and ("metric_name" in value or "value" in value)
+    named = "metric_name" in value or "target_type" in value
+    return "target_id" in value and (named or value.get("type") in _SIGNALS)
 
 
 def records(value: Json) -> Iterator[Record]:

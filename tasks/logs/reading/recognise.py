@@ -128,8 +128,13 @@ def _recognise(
             seen.look_until_known(more)
     if seen.format is not None:
         return seen.lines(head)
-    reasons = (refusal.by_content(path.name, value) for value in seen.values[:MAX_SAMPLE])
-    return unrecognised("lines", next(filter(None, reasons), None), head)
+    if is_document:
+        return document
+    if lines[0].too_long:
+        what = refusal.of_long_line(lines[0].length, limits.max_line_bytes)
+        return unrecognised("lines", what, head)
+    what = refusal.of_lines(head, [line.data for line in lines], seen.values[:MAX_SAMPLE])
+    return unrecognised("lines", what, head)
 
 
 def _sample(
@@ -166,22 +171,30 @@ def _document(
     except UnreadableError as error:
         if forced:
             return Recognised(syntax, None, str(error), head=head)
-        return unrecognised(syntax, str(error), head)
+        return unrecognised(syntax, refusal.of_broken(_lines_of(head), str(error)), head)
     readable = [value for value in values if not isinstance(value, UnreadableError)]
     format = forced or formats.recognise(readable)
     if format is None:
-        # what says that it is something else is not looked into
-        reasons = (refusal.by_content(file.path.name, value) for value in readable[:1])
-        reason = next(filter(None, reasons), None)
-        format = None if reason else _in_envelopes(readable)
+        # a description of records is not looked into
+        if readable and not refusal.describes(readable[0]):
+            format = _in_envelopes(readable)
         if format is None:
-            return unrecognised(syntax, reason or problem or None, head)
+            is_broken = problem or not readable
+            lines = _lines_of(head)
+            reason = (
+                refusal.of_broken(lines, problem) if is_broken else refusal.of_document(readable)
+            )
+            return unrecognised(syntax, reason, head)
     is_mixed = (
         forced is None
         and len(values) >= NUM_FOREIGN
         and any(_foreign(value) for value in readable[:MAX_SAMPLE])
     )
     return Recognised(syntax, format, problem, tuple(values), head, is_mixed=is_mixed)
+
+
+def _lines_of(head: bytes) -> list[bytes]:
+    return [line for line in head.splitlines() if line.strip()][:MAX_SAMPLE]
 
 
 def _foreign(value: Json) -> bool:

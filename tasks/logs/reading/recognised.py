@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.logs import formats
 from tasks.logs.formats import AnyFormat
+from tasks.logs.reading import refusal
 from tasks.logs.shapes.records import Json, UnreadableError
 
 Syntax = Literal["lines", "json", "yaml", "parquet", "csv", "text"]
@@ -37,7 +37,5 @@ class Recognised:
     is_forced: bool = False
 
 
-def unrecognised(syntax: Syntax, reason: str | None, head: bytes) -> Recognised:
-    """`reason` None: it is as good as unknown."""
-    why = f": {reason}" if reason else f" as one of {', '.join(formats.NAMES)}"
-    return Recognised(syntax, None, f"no format recognises this file{why}", head=head)
+def unrecognised(syntax: Syntax, what: str, head: bytes) -> Recognised:
+    return Recognised(syntax, None, refusal.reason(what), head=head)

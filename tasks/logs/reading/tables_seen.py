@@ -13,13 +13,13 @@ from tasks.logs.files.lines import Line
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.formats import AnyFormat, Format, canonical
 from tasks.logs.formats.table import Mapped
+from tasks.logs.reading import refusal
 from tasks.logs.reading.parquet_rows import parquet_rows
 from tasks.logs.reading.recognised import MAX_SAMPLE, Recognised, unrecognised
 from tasks.logs.shapes.json_text import plain
 from tasks.logs.shapes.records import Json, UnreadableError
 from tasks.settings import IngestSettings
 
-_MAX_NAMES = 12
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -37,9 +37,7 @@ def parquet_file(
         return Recognised("parquet", known, head=head)
     if not columns:  # reading it will say why
         return Recognised("parquet", canonical, head=head)
-    shown = ", ".join(name[:40] for name in columns[:_MAX_NAMES])
-    reason = f"a Parquet file with the columns {shown}: none of a call"
-    return unrecognised("parquet", reason, head)
+    return unrecognised("parquet", refusal.of_parquet(columns), head)
 
 
 def _first_rows(file: LogFile, limits: IngestSettings) -> list[Json]:
@@ -81,10 +79,7 @@ def csv_file(
     known = forced or formats.recognise(_rows_of(lines, delimiter))
     if isinstance(known, Format) and not isinstance(forced, Mapped):
         return Recognised("csv", known, head=head, delimiter=delimiter)
-    shown = ", ".join(name[:40] for name in widest[:_MAX_NAMES])
-    wanted = f"columns {', '.join(limits.columns.values())}" if limits.columns else "columns"
-    reason = f"a table needs its {wanted} named in [ingest.columns]; it has: {shown}"
-    return unrecognised("csv", reason, head)
+    return unrecognised("csv", refusal.of_csv(widest, list(limits.columns.values())), head)
 
 
 def _rows_of(lines: Sequence[Line], delimiter: str) -> list[Json]:

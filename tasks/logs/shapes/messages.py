@@ -2,9 +2,9 @@
 
 Canonical: {"role", "content", "tool_calls"?, "tool_call_id"?, "reasoning"?, "refusal"?}; content is
 text, or a list of content parts where there is more than text. What the provider did on its own is
-beside it: {"server_tool_calls"?, "server_tool_results"?, "compaction"?, "citations"?}. Sources: the
-OpenTelemetry GenAI JSON schemas for input and output messages (role + parts), and the OpenAI chat
-completion message.
+beside it: {"server_tool_calls"?, "server_tool_results"?, "compaction"?, "citations"?}. A tool's
+answer that says that it failed has "is_error". Sources: the OpenTelemetry GenAI JSON schemas for
+input and output messages (role + parts), and the OpenAI chat completion message.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def from_parts(message: Json) -> list[Json]:
         elif kind == "tool_call_response":
             said = part.get("response", part.get("result"))
             text = said if isinstance(said, str) else dump(said)
-            results.append({"role": "tool", "tool_call_id": part.get("id"), "content": text})
+            failed = {"is_error": True} if part.get("is_error") is True else {}
+            result = {"role": "tool", "tool_call_id": part.get("id"), "content": text, **failed}
+            results.append(result)
         elif kind in ("reasoning", "thinking"):
             reasoning.append(_text_of(part))
         elif kind in _TEXT_TYPES:

@@ -105,6 +105,7 @@ def to_part(block: Json) -> Json:
             "type": "tool_call_response",
             "id": coerce.first(block, "tool_use_id", "call_id", "toolCallId", "id"),
             "response": plain_text(coerce.first(block, "content", "output", "result", "response")),
+            "is_error": block.get("is_error") is True,
         }
     if kind in _REASONING:
         said = coerce.first(block, "thinking", "text", "content", "summary", "data")
@@ -170,6 +171,7 @@ def _untyped(block: dict[str, Json]) -> Json:
             "type": "tool_call_response",
             "id": coerce.first(result, "toolUseId", "id", "name"),
             "response": plain_text(coerce.first(result, "content", "response")),
+            "is_error": result.get("status") == "error",  # Bedrock
         }
     thought = block.get("reasoningContent")
     if isinstance(thought, dict):

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, fields, replace
 
 from expectations.contracts import COMMITMENTS
-from tasks.model.canonical import writable
+from tasks.model.canonical import parsed, writable
 from tasks.model.commitment import Commitment
 from tasks.store.db.connection import Store
 
@@ -37,5 +37,5 @@ def read_commitment(store: Store, run_id: str) -> Commitment | None:
         return None
     values = dict(zip(names, row, strict=True))
     for name in _JSON:
-        values[name] = writable(json.loads(values[name]))
+        values[name] = parsed(values[name])
     return Commitment(**{**values, "materials": tuple(values["materials"])})

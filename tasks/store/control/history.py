@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from tasks.model.canonical import writable
+from tasks.model.canonical import parsed, well_formed
 from tasks.model.history import History, Intake, PastRun, PastSet, UsedBy
 from tasks.model.profile import Usage
 from tasks.model.run import RunRequest
@@ -24,18 +24,21 @@ _INTAKE = (
 )
 
 
-def read_history(store: Store, limit: int) -> History:
-    """The newest `limit` runs, and the eval sets that were decided on."""
+def read_history(store: Store, limit: int, max_judged: int | None = None) -> History:
+    """The newest `limit` runs, and the eval sets that were decided on. `max_judged`: of so many of
+    them what was found of every suite is read, which is most of what there is to read."""
     rows = store.rows(
         "SELECT r.run_id, r.started_at, r.finished_at, r.state, r.error, r.request, "
         "r.champion_digest, r.eval_set_digest, s.num_samples, r.report, "
-        "v.role, v.verdict, v.created_at, v.reasons, v.suites, "
+        "v.role, v.verdict, v.created_at, v.reasons, "
+        "CASE WHEN row_number() OVER (ORDER BY r.run_id DESC) <= ? THEN v.suites END, "
+        "v.suites->>'$[0].suite', (v.suites->>'$[0].difference')::DOUBLE, "
         "CASE WHEN v.role IS NULL OR v.role = 'challenger' THEN r.challenger_digest "
         "ELSE r.more_challengers[TRY_CAST(replace(v.role, 'challenger_', '') AS BIGINT) - 1] END "
         "FROM (SELECT * FROM runs ORDER BY run_id DESC LIMIT ?) r "
         "LEFT JOIN verdicts v ON v.run_id = r.run_id AND v.is_leading "
         "LEFT JOIN eval_sets s ON s.eval_set_digest = r.eval_set_digest ORDER BY r.run_id",
-        [limit],
+        [limit if max_judged is None else max_judged, limit],
     )
     oldest = rows[0][0] if rows else ""
     intakes, spent = _intakes(store, oldest), _spent(store, oldest)
@@ -50,7 +53,17 @@ def read_history(store: Store, limit: int) -> History:
         )
         for row in rows
     )
-    return History(runs, count_runs(store), _sets(store))
+    return History(runs, count_runs(store), _sets(store), _num_judged(store, oldest))
+
+
+def _num_judged(store: Store, oldest: str) -> dict[str, int]:
+    return dict(
+        store.rows(
+            "SELECT suite, count(*) FROM (SELECT unnest(suites->>'$[*].suite') AS suite "
+            "FROM verdicts WHERE is_leading AND run_id >= ?) GROUP BY suite",
+            [oldest],
+        )
+    )
 
 
 def _past_run(
@@ -61,7 +74,7 @@ def _past_run(
     served: Usage | None,
 ) -> PastRun:
     run_id, started_at, finished_at, state, error, request, champion, eval_set, *rest = row
-    num_samples, report, role, verdict, decided_at, reasons, suites, challenger = rest
+    num_samples, report, role, verdict, decided_at, reasons, suites, *first, challenger = rest
     asked = RunRequest.from_json(request)
     names = asked.releases
     return PastRun(
@@ -76,8 +89,9 @@ def _past_run(
         pair=(champion, challenger),
         verdict=verdict,
         decided_at=decided_at,
-        reasons=tuple(writable(json.loads(reasons or "[]"))),
-        suites=tuple(map(SuiteResult.from_json, writable(json.loads(suites or "[]")))),
+        reasons=tuple(parsed(reasons or "[]")),
+        suites=tuple(map(SuiteResult.from_json, parsed(suites or "[]"))),
+        first=None if first[0] is None else (well_formed(first[0]), first[1]),
         eval_set_digest=eval_set,
         num_samples=num_samples,
         intake=intake,
@@ -141,7 +155,7 @@ def _intake(stages: Mapping[str, Sequence[Any]]) -> Intake:
         num_new=num_new,
         num_dead=num_dead,
         num_quarantined=num_held,
-        reasons=writable(json.loads(reasons or "{}")),
+        reasons=parsed(reasons or "{}"),
         drifted=tuple(json.loads(column) for column in drifted or ()),
     )
 

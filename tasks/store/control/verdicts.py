@@ -9,7 +9,7 @@ from datetime import datetime
 
 from expectations.contracts import RANKINGS
 from tasks.model.answer import Role
-from tasks.model.canonical import writable
+from tasks.model.canonical import parsed
 from tasks.model.guardrail import GuardrailResult
 from tasks.model.reuse import PairVerdict
 from tasks.model.verdict import Rank, RecordedVerdict, SliceResult, SuiteResult, Verdict
@@ -63,7 +63,7 @@ def read_verdicts(store: Store, run_id: str) -> dict[Role, RecordedVerdict]:
     )
     found: dict[Role, RecordedVerdict] = {}
     for role, verdict, *texts, decided_at in rows:
-        reasons, suites, slices, guardrails = (writable(json.loads(text)) for text in texts)
+        reasons, suites, slices, guardrails = (parsed(text) for text in texts)
         found[role] = RecordedVerdict(
             verdict=verdict,
             reasons=tuple(reasons),
@@ -125,7 +125,7 @@ def newest_results(store: Store, before: str) -> dict[str, tuple[str, SuiteResul
         "SELECT run_id, suites FROM verdicts WHERE run_id < ? AND is_leading ORDER BY run_id",
         [before],
     ):
-        for suite in writable(json.loads(suites)):
+        for suite in parsed(suites):
             result = SuiteResult.from_json(suite)
             results[result.rule.name] = (run_id, result)
     return results

@@ -5,7 +5,6 @@ Owns the SQL; decides nothing. Everything but the choice of columns is in the co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -13,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, RUN_SAMPLES, SAMPLES
-from tasks.model.canonical import canonical_json, writable
+from tasks.model.canonical import canonical_json, parsed
 from tasks.model.sample import Sample
 from tasks.model.served import Served
 from tasks.model.turn import EvalSet
@@ -40,12 +39,12 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             sample_id=sample_id,
             suite=suite,
             task=task,
-            messages=tuple(writable(json.loads(messages))),
+            messages=tuple(parsed(messages)),
             system=system,
             target=target,
             target_kind=target_kind,
             origin=origin,
-            slices={str(name): str(value) for name, value in writable(json.loads(slices)).items()},
+            slices={str(name): str(value) for name, value in parsed(slices).items()},
             must_pass=must_pass,
             request_id=request_id,
             cluster_id=cluster_id,
@@ -53,7 +52,7 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             num_draws=num_draws,
             stratum=stratum,
             is_counted=is_counted,
-            served=Served.from_value(writable(json.loads(served or "{}"))),
+            served=Served.from_value(parsed(served or "{}")),
             session=session,
             step=step,
         )
@@ -116,7 +115,7 @@ def find_eval_set(store: Store, digest: str) -> EvalSet | None:
     if row is None:
         return None
     run_id, parent, num_samples, created_at, rule = row
-    return EvalSet(digest, run_id, parent, num_samples, created_at, writable(json.loads(rule)))
+    return EvalSet(digest, run_id, parent, num_samples, created_at, parsed(rule))
 
 
 def latest_eval_set(store: Store, run_id: str) -> str | None:

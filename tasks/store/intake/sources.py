@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -141,18 +142,70 @@ def totals(store: Store, run_id: str) -> Totals:
     return Totals(*row)
 
 
-def recognised(store: Store, paths: Sequence[str], unknown: str) -> tuple[int, bool]:
-    """How many of the files have content, by their last readings, and whether one of those was
-    read by another format than `unknown`."""
-    row = store.one(
-        "SELECT count(*), coalesce(bool_or(format <> ?), false) FROM ("
-        "  SELECT format, size_bytes FROM sources WHERE path IN (SELECT unnest(?)) "
-        "  QUALIFY row_number() OVER (PARTITION BY path ORDER BY read_at DESC, rowid DESC) = 1) "
-        "WHERE size_bytes > 0",
-        [unknown, list(paths)],
+@dataclass(frozen=True, slots=True)
+class Unrecognised:
+    """Of the files that have content, those that no format takes. `first`: of some of them path
+    and reason, those that `num_new` counts before the others: the run met them."""
+
+    num_filled: int
+    num: int
+    num_new: int
+    first: tuple[tuple[str, str], ...]
+
+
+def unrecognised(
+    store: Store, paths: Sequence[str], run_id: str, unknown: str, max_files: int
+) -> Unrecognised:
+    """By the last readings of these files. `unknown`: the format of what none takes."""
+    rows = store.rows(
+        "WITH last AS ("
+        "  SELECT path, format, run_id FROM sources WHERE path IN (SELECT unnest($1)) "
+        "  QUALIFY row_number() OVER (PARTITION BY path ORDER BY read_at DESC, rowid DESC) = 1 "
+        "  AND size_bytes > 0), "
+        "letters AS ("
+        "  SELECT source AS path, error, state FROM dead_letters WHERE line_number IS NULL "
+        "  AND source IN (SELECT path FROM last WHERE format = $2) "
+        "  QUALIFY row_number() OVER (PARTITION BY source ORDER BY created_at DESC, rowid DESC) = 1"
+        "), "
+        "unread AS ("
+        "  SELECT path, coalesce(error, '') AS error, last.run_id = $3 AS is_new "
+        "  FROM last LEFT JOIN letters USING (path) "
+        "  WHERE format = $2 AND coalesce(state, '') <> 'replayed') "
+        "SELECT (SELECT count(*) FROM last), count(*) OVER (), "
+        "count(*) FILTER (is_new) OVER (), path, error "
+        "FROM unread ORDER BY is_new DESC, path LIMIT $4",
+        [list(paths), unknown, run_id, max_files],
     )
-    assert row is not None
-    return int(row[0]), bool(row[1])
+    if not rows:
+        return Unrecognised(0, 0, 0, ())
+    num_filled, num, num_new, *_ = rows[0]
+    return Unrecognised(num_filled, num, num_new, tuple((path, why) for *_, path, why in rows))
+
+
+def without_calls(
+    store: Store, run_id: str, unknown: str, max_files: int
+) -> tuple[int, dict[str, str]]:
+    """How many files of this run were recognised and have not brought a record, in any run; of the
+    first of them path and format."""
+    rows = store.rows(
+        "SELECT count(*) OVER (), path, arg_max(format, read_at) FROM sources "
+        "WHERE path IN (SELECT path FROM sources WHERE run_id = ?) GROUP BY path "
+        "HAVING sum(rows_in) = 0 AND max(size_bytes) > 0 AND arg_max(format, read_at) <> ? "
+        "ORDER BY path LIMIT ?",
+        [run_id, unknown, max_files],
+    )
+    return (rows[0][0] if rows else 0), {path: name for _, path, name in rows}
+
+
+def unread_keys(store: Store, run_id: str, max_files: int) -> tuple[int, dict[str, dict[str, int]]]:
+    """In how many files of this run there are keys that mean nothing to us; of the first of them
+    the keys, with how many records have each."""
+    rows = store.rows(
+        "SELECT count(*) OVER (), path, arg_max(unread_keys, read_at) FROM sources "
+        "WHERE run_id = ? AND unread_keys IS NOT NULL GROUP BY path ORDER BY path LIMIT ?",
+        [run_id, max_files],
+    )
+    return (rows[0][0] if rows else 0), {path: json.loads(keys) for _, path, keys in rows}
 
 
 def num_formats(store: Store) -> int:

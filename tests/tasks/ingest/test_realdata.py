@@ -102,9 +102,7 @@ def test_the_whole_folder_adds_up_and_what_is_no_log_is_refused_by_name(
     dead = query(run, "SELECT source, error FROM dead_letters")
     assert {Path(source).name for source, _ in dead} == set(REFUSED)
     for source, error in dead:
-        name = Path(source).name
-        assert name in error
-        assert REFUSED[name] in error
+        assert REFUSED[Path(source).name] in error
 
 
 def test_what_the_samples_force(shared: Path, tmp_path: Path):

@@ -16,7 +16,7 @@ from tasks.model.history import History
 from tasks.model.profile import Usage
 from tasks.model.receipt import Receipt
 from tasks.model.verdict import Standing
-from tasks.report import index, trends
+from tasks.report import index, trends, wording
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.control.history import read_history
@@ -170,7 +170,7 @@ def test_spark(values: list[float | None], shown: str):
 )  # fmt: skip
 def test_age(hours: float, told: str):
     now = datetime(2026, 11, 30, 12)  # noqa: DTZ001
-    assert index.age(now - timedelta(hours=hours), now) == told
+    assert wording.since(now - timedelta(hours=hours), now) == told
 
 
 def test_a_thousand_runs_are_read_in_a_second(tmp_path: Path):

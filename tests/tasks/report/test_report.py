@@ -419,3 +419,26 @@ def test_page_of_a_split_escapes_what_settings_say_and_draws_every_part() -> Non
     assert "engine" in drawn
     nothing = replace(found, cells=(), parts=(), interactions=())
     assert "Nothing was split" in page.render_explanation(nothing)
+
+
+def test_the_page_names_the_files_that_were_not_read_and_tells_of_sessions(decided: Run) -> None:
+    turn = read(decided)
+    notes = {
+        "files": 3,
+        "unrecognised": {
+            "num": 1, "num_new": 1, "next": "flywheel run --format NAME",
+            "files": [{"file": f"/l/{HOSTILE}", "reason": HOSTILE}],
+        },
+        "unread_keys": {f"/l/{HOSTILE}": {HOSTILE: 3}},
+        "without_calls": {"num": 1, "files": {f"/l/{HOSTILE}": HOSTILE}},
+        "sessions": {"num_sessions": 2, "median_calls": 1.5, "max_calls": 2, "num_tool_calls": 4,
+                     "num_tool_results": 3, "num_tool_errors": 1},
+    }  # fmt: skip
+    others = [receipt for receipt in turn.receipts if receipt.stage != "ingest"]
+    took_in = Receipt("ingest", "r", 1, 1, notes=notes)
+    html = page.render(replace(turn, receipts=(took_in, *others)), None)
+    assert "1 of 3 files, which no format recognises" in html
+    assert "keys not understood: " in html
+    assert "2 sessions with 1.5 calls in the median and 2 at most" in html
+    assert HOSTILE not in html
+    assert "which no format recognises" not in page.render(turn, None)

@@ -34,6 +34,6 @@ def test_what_is_no_log_is_refused_by_name(tmp_path: Path, name: str, content: s
     write_lines(tmp_path / "a.jsonl", call(1))
     run = make_run(tmp_path, tmp_path)
     assert ingest(run).rows_out == 1
-    ((error,),) = query(run, "SELECT error FROM dead_letters")
-    assert name in error
+    ((source, error),) = query(run, "SELECT source, error FROM dead_letters")
+    assert source.endswith(f"/{name}")
     assert what in error
