@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
@@ -81,7 +82,8 @@ class Reading:
         if seen.syntax == "lines":
             return self.lines(stream, start, only=only)
         if not isinstance(seen.format, Format):
-            records = self.text(stream, seen.format.reader(), file.size_bytes)
+            reader = seen.format.reader(_written_at(file.path))
+            records = self.text(stream, reader, file.size_bytes)
         elif seen.syntax == "parquet":
             records = self.parquet(file.path, file.size_bytes)
         elif seen.syntax == "csv":
@@ -287,6 +289,14 @@ class Reading:
         # text among calls is no damage; a record that was cut is
         is_other = found.kind == "text" and self._way.is_mixed
         return [(Other() if is_other else Dead(found.error), found.place)]
+
+
+def _written_at(path: Path) -> datetime | None:
+    """By the time of its content, which copies may keep, unlike that of the file itself."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
+    except (OSError, ValueError, OverflowError):
+        return None
 
 
 def _not_utf8(cells: list[str]) -> str:

@@ -169,6 +169,14 @@ def from_nanoseconds(name: str, value: int) -> datetime:
         raise UnreadableError(f"{name}: {shown} ns is outside the years 1 to 9999") from None
 
 
+def earlier(moment: datetime, seconds: float) -> datetime:
+    """When what took so long began."""
+    try:
+        return moment - timedelta(seconds=seconds)
+    except OverflowError:
+        raise UnreadableError(f"{seconds:.6g} s before {moment} is outside the years") from None
+
+
 def _to_utc(name: str, value: datetime) -> datetime:
     if value.tzinfo is None:
         return value

@@ -112,8 +112,9 @@ def _slots(**names: tuple[str, ...]) -> dict[str, tuple[str, int]]:
 
 
 _SLOTS = _slots(
-    input_tokens=_INPUT, output_tokens=_OUTPUT, total_tokens=_TOTAL, cached_tokens=_READ, tools=_TOOLS, thoughts=_THOUGHTS,
-    reasoning_tokens=_REASONING, cache_written_tokens=_WRITTEN, inputs=_INPUT_DETAILS, outputs=_OUTPUT_DETAILS,
+    input_tokens=_INPUT, output_tokens=_OUTPUT, total_tokens=_TOTAL, cached_tokens=_READ,
+    reasoning_tokens=_REASONING, cache_written_tokens=_WRITTEN, tools=_TOOLS, thoughts=_THOUGHTS,
+    inputs=_INPUT_DETAILS, outputs=_OUTPUT_DETAILS,
 )  # fmt: skip
 _OF_INPUT = _slots(cached_tokens=(*_READ, "cache_read"))
 _OF_OUTPUT = _slots(reasoning_tokens=(*_REASONING, "reasoning"))

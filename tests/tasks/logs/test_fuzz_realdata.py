@@ -52,7 +52,7 @@ def check(located: list[Located], name: str, version: str) -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_mutated_values(name: str, data: st.DataObject, shared: Path):
-    format = formats.by_name(FILES[name][0], {})
+    format = formats.by_name(FILES[name][0])
     assert isinstance(format, formats.Format)
     value = data.draw(mutated(records_of(shared / "log_formats" / name)))
     format.matches(value)
@@ -66,7 +66,7 @@ def test_mutated_values(name: str, data: st.DataObject, shared: Path):
 @given(data=st.data())
 def test_mutated_bytes_as_lines(name: str, data: st.DataObject, shared: Path):
     """Each line has a record, of which at least one is dead where the line is no JSON."""
-    format = formats.by_name(FILES[name][0], {})
+    format = formats.by_name(FILES[name][0])
     assert isinstance(format, formats.Format)
     lines = [json.dumps(each).encode() for each in records_of(shared / "log_formats" / name)]
     whole = bytearray(b"\n".join(lines) + b"\n")
