@@ -20,6 +20,9 @@ APIS = (
     OLLAMA_GENERATE, OLLAMA_EMBEDDINGS, TGI, SGLANG, LLAMA_CPP,
 )  # fmt: skip
 
+#: what an answer calls itself → its API
+_BY_OBJECT = {"chat.completion": CHAT, "text_completion": CHAT, "response": RESPONSES}
+
 __all__ = [
     "ANTHROPIC", "APIS", "CHAT", "COHERE", "CONVERSE", "EMBEDDINGS", "GEMINI", "INTERACTIONS",
     "LLAMA_CPP", "OLLAMA", "OLLAMA_EMBEDDINGS", "OLLAMA_GENERATE", "RESPONSES", "SGLANG", "TGI",
@@ -34,7 +37,11 @@ def api_of(exchange: Exchange, apis: tuple[Api, ...] = APIS) -> Api | None:
         known = next((api for api in apis if path.endswith(api.paths)), None)
         if known is not None:
             return known
-    answered = next((api for api in apis if api.is_answer(exchange.response)), None)
+    # nearly every answer of nearly every log says what it is
+    said = exchange.response.get("object") if isinstance(exchange.response, dict) else None
+    answered = _BY_OBJECT.get(said) if isinstance(said, str) else None
+    if answered is None or answered not in apis:
+        answered = next((api for api in apis if api.is_answer(exchange.response)), None)
     if answered is not None or path is not None or not isinstance(exchange.request, dict):
         return answered
     # chat comes last, its questions look like those of others

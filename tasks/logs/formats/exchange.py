@@ -38,7 +38,7 @@ _HELPERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # there is one of each
 class Api:
     """How the bodies of one API are known and read.
 

@@ -1,7 +1,7 @@
 """Results that other tools computed: they are judged by `flywheel judge-runs`, and are no logs.
 
-The one place that knows each by its shape; tasks/referee reads them. `of_value` and `of_file` give
-the refusal of a file of logs.
+The one place that knows each by its shape; tasks/referee reads them. `of_value` gives the refusal
+of a file of logs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 from tasks.logs.shapes.records import Json
 
-_ZIP = b"PK\x03\x04"
 _GRADED = ("outputs", "predictions", "prediction", "ground_truth", "targets", "assessments")
 
 
@@ -76,13 +75,8 @@ def of_value(value: Json) -> str | None:
     if isinstance(value, list):
         value = next(iter(value), None)
     what = next((what for what, is_one in RESULTS if is_one(value)), None)
-    return None if what is None else _refusal(what)
+    return None if what is None else refusal(what)
 
 
-def of_file(name: str, head: bytes) -> str | None:
-    """The same by the name and the first bytes, for a log of Inspect that is a ZIP file."""
-    return _refusal("Inspect") if name.endswith(".eval") and head.startswith(_ZIP) else None
-
-
-def _refusal(what: str) -> str:
+def refusal(what: str) -> str:
     return f"results of {what}: flywheel judge-runs judges them"

@@ -61,7 +61,7 @@ def test_a_model_event_of_inspect_is_a_call():
 def test_results_are_refused_by_name(value: Any, what: str):
     assert formats.recognise(value) is None
     told = results_of_others.of_value(value)
-    assert told == f"these are results of {what}; `flywheel judge-runs` judges them"
+    assert told == f"results of {what}: flywheel judge-runs judges them"
 
 
 @pytest.mark.parametrize("value", [
