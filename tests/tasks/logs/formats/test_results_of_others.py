@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from typing import Any
 
 import pytest
 
 from tasks.logs import formats
+from tasks.logs.foreign import by_magic
 from tasks.logs.formats import inspect_events, results_of_others
 from tasks.logs.shapes.records import Call, Other
 
@@ -71,7 +74,10 @@ def test_nothing_else_is_taken_for_results(value: Any):
     assert results_of_others.of_value(value) is None
 
 
-def test_a_zip_of_inspect_is_refused_by_its_name_and_first_bytes():
-    assert "Inspect" in str(results_of_others.of_file("a.eval", b"PK\x03\x04"))
-    assert results_of_others.of_file("a.zip", b"PK\x03\x04") is None
-    assert results_of_others.of_file("a.eval", b"{}") is None
+def test_a_zip_of_inspect_is_refused_by_what_is_in_it():
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as log:
+        log.writestr("header.json", "{}")
+        log.writestr("samples/1_epoch_1.json", "{}")
+    assert by_magic.told(held.getvalue()) == results_of_others.refusal("Inspect (.eval)")
+    assert "Inspect" not in str(by_magic.told(b"PK\x03\x04"))
