@@ -75,7 +75,10 @@ def test_an_unnamed_table_says_what_is_missing_and_is_read_once_it_is_named(tmp_
     with pytest.raises(UsageError):
         ingest(make_run(tmp_path, tmp_path / "a.csv"))
     run = make_run(tmp_path, tmp_path / "a.csv", run_id="run-2", ingest={"columns": CHATS})
-    assert "it has: id, question, answer" in query(run, "SELECT error FROM dead_letters")[0][0]
+    assert (
+        "[ingest.columns] says what each means"
+        in query(run, "SELECT error FROM dead_letters")[0][0]
+    )
     assert ingest(run).rows_out == 1
     with pytest.raises(UsageError, match="columns are not named"):
         ingest(make_run(tmp_path, tmp_path / "a.csv", run_id="run-3", log_format="table"))
