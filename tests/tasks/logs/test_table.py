@@ -91,7 +91,7 @@ def test_parquet_with_named_columns(tmp_path: Path):
     run = make_run(tmp_path, tmp_path / "a.parquet", ingest={"columns": CHATS})
     assert ingest(run).notes["by_format"] == {"table": 1}
     ours = tmp_path / "ours.parquet"
-    pq.write_table(pa.table({"request_id": ["9"], "response": ["b"]}), ours)
+    pq.write_table(pa.table({"request_id": ["9"], "messages": ["a"], "response": ["b"]}), ours)
     other = make_run(tmp_path, ours, run_id="run-2", ingest={"columns": CHATS})
     assert ingest(other).notes["by_format"] == {"canonical": 1}
 
