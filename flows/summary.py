@@ -81,8 +81,8 @@ def verdict_line(outcome: Outcome) -> str:
 def run_name(outcome: Outcome) -> str:
     challengers = [role for role in outcome.releases if role != "champion"]
     roles = tuple(outcome.verdicts) or challengers
-    names = [outcome.releases[role] for role in roles]
-    return wording.run_name(names, outcome.releases["champion"], outcome.verdict)
+    names = [outcome.releases.get(role, role) for role in roles]
+    return wording.run_name(names, outcome.releases.get("champion", "champion"), outcome.verdict)
 
 
 def suite_table(suites: Sequence[SuiteResult]) -> Table:

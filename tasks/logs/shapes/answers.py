@@ -110,9 +110,9 @@ def finish(
         for name, count in answer.tokens.items():
             if getattr(call, name) is None:
                 setattr(call, name, count)
-    if min(call.input_tokens or 0, call.output_tokens or 0, call.total_tokens or 0,
-           call.cached_tokens or 0, call.reasoning_tokens or 0) < 0:  # fmt: skip
-        _drop_negative(call)
+    if -1 in (call.input_tokens, call.output_tokens, call.total_tokens, call.cached_tokens,
+              call.reasoning_tokens):  # fmt: skip
+        _drop_unknown(call)
     asked, said, total = call.input_tokens, call.output_tokens, call.total_tokens
     if None not in (asked, said, total) and (asked or 0) + (said or 0) != total:
         call.tags = {**call.tags, UNCLEAR_TOKENS: f"{asked} + {said}, total {total}"}
@@ -144,12 +144,11 @@ def finish(
     return call
 
 
-def _drop_negative(call: Call) -> None:
-    """Some say -1 for a count that is not known."""
+def _drop_unknown(call: Call) -> None:
+    """Some say -1 for a count that is not known; any other below 0 is for the expectations."""
     for name in ("input_tokens", "output_tokens", "total_tokens", "cached_tokens",
                  "reasoning_tokens"):  # fmt: skip
-        count = getattr(call, name)
-        if count is not None and count < 0:
+        if getattr(call, name) == -1:
             setattr(call, name, None)
 
 

@@ -205,9 +205,9 @@ def _added(each: list[dict[str, int | None]]) -> dict[str, int | None]:
 
 
 def known(name: str, value: Json) -> int | None:
-    """A count; below 0 stands for one that is not known."""
+    """A count; -1 stands for one that is not known."""
     count = coerce.integer(name, value)
-    return None if count is not None and count < 0 else count
+    return None if count == -1 else count
 
 
 def _count(said: dict[str, Json], name: str) -> int | None:

@@ -224,7 +224,7 @@ def test_vectors_that_a_gateway_left_out_are_no_missing_answer():
     assert (call.status, call.error_type, call.operation) == ("ok", None, "embeddings")
 
 
-def test_a_count_below_zero_is_not_known():
+def test_a_count_of_minus_one_is_not_known():
     (call,) = envoy.records({**ENVOY, "gen_ai.usage.input_tokens": -1})
     assert isinstance(call, Call)
     assert (call.input_tokens, call.output_tokens, call.total_tokens) == (15, 7, 22)
