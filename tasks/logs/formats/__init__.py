@@ -48,6 +48,7 @@ from tasks.logs.formats import (
     otlp,
     phoenix,
     portkey,
+    posthog,
     table,
     tensorzero,
     vertex,
@@ -104,6 +105,7 @@ FORMATS: tuple[Format, ...] = cast(
     (
         phoenix, openinference, mlflow_traces, otel_spans, otlp, jaeger, zipkin, logfire,
         otel_traces, datadog, openai_agents, langfuse, langsmith, braintrust, weave, helicone,
+        posthog,
         litellm, bedrock, envoy, kong, tensorzero, vertex, gemini_batch, azure, cloudflare,
         openrouter, portkey, openai_batch, data_flywheel, anthropic, gemini, interactions, cohere,
         openai_responses, openai_chat, canonical,

@@ -20,7 +20,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Json, Other, Record, UnreadableError
 
 NAME = "langfuse"
-VERSION = "langfuse@4"
+VERSION = "langfuse@5"
 
 _TYPES = (
     "GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING",

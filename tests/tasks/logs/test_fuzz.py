@@ -46,6 +46,7 @@ from tasks.logs.formats import (
     otlp,
     phoenix,
     portkey,
+    posthog,
     tensorzero,
     vertex,
     vllm,
@@ -81,6 +82,7 @@ from tests.tasks.logs.formats import test_openinference as inference
 from tests.tasks.logs.formats import test_otel_traces as tables
 from tests.tasks.logs.formats import test_otlp as spans
 from tests.tasks.logs.formats import test_phoenix as phoenix_rows
+from tests.tasks.logs.formats import test_posthog as post
 from tests.tasks.logs.formats import test_server_logs as servers
 from tests.tasks.logs.formats import test_span_shapes as shapes
 from tests.tasks.logs.formats import test_vendors as vendors
@@ -148,6 +150,9 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "weave": (weave, apart("t", weave_calls.call(), {"calls": [weave_calls.call(), weave_calls.root(
         summary={"weave": {"feedback": [{"feedback_type": "wandb.note.1", "payload": {}}]}})]})),
     "helicone": (helicone, [helic.row(), {"data": [helic.row(response_body=None)]}]),
+    "posthog": (posthog, apart("t", post.event(), {"batch": [
+        post.event(), post.event("$ai_metric", {"$ai_trace_id": "t", "$ai_metric_name": "n",
+                                                "$ai_metric_value": 1})]})),
     "litellm": (litellm, [gateways.STANDARD, gateways.SPEND]),
     "logfire": (logfire, [rows.row(), rows.in_csv(rows.row()), rows.ROWS["columns"]]),
     "mlflow": (mlflow_traces, [mlflow.trace(
@@ -191,7 +196,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
 _MAY_BE_EMPTY = (
     "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
     "gemini", "data_flywheel", "cohere", "interactions", "azure", "jaeger", "datadog", "langfuse",
-    "langsmith", "phoenix", "braintrust", "weave",
+    "langsmith", "phoenix", "braintrust", "weave", "posthog",
 )  # fmt: skip
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),

@@ -288,3 +288,29 @@ def test_maps_of_parquet_are_pairs():
     (call,) = fed(line)
     assert (call.input_tokens, call.output_tokens, call.cost_usd) == (3, 2, 0.5)
     assert (call.provider, call.tags["team"]) == ("a", "x")
+
+
+def test_tools_that_its_handler_for_langchain_puts_among_the_messages():
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    asked = [{"role": "user", "content": "hi"}, {"role": "tool", "content": tool},
+             {"role": "tool", "tool_call_id": "c", "content": "gave"}]  # fmt: skip
+    (call,) = calls(export(observation(input=json.dumps(asked))))
+    assert call.messages == [asked[0], asked[2]]
+    assert call.params == {"temperature": 1, "tools": [tool]}
+
+
+def test_the_provider_as_langchain_tells_it():
+    (call,) = calls(export(observation(metadata={"ls_provider": "google_vertexai"})))
+    assert call.provider == "gcp.vertex_ai"
+
+
+@pytest.mark.parametrize(("path", "model"), [
+    ("projects/p/locations/l/publishers/google/models/gemini-2.5-flash", "gemini-2.5-flash"),
+    ("models/gemini-2.5-pro", "gemini-2.5-pro"), ("publishers/google/models/g", "g"),
+    ("projects/p/locations/l/endpoints/12", "projects/p/locations/l/endpoints/12"),
+    ("accounts/fireworks/models/llama", "accounts/fireworks/models/llama"),
+    ("org/models/llama", "org/models/llama"),
+])  # fmt: skip
+def test_the_path_before_a_model_of_google(path: str, model: str):
+    (call,) = calls(export(observation(model=path)))
+    assert call.model == model
