@@ -43,6 +43,7 @@ from tasks.logs.formats import (
     openai_batch,
     openinference,
     openrouter,
+    opik,
     otel_spans,
     otel_traces,
     otlp,
@@ -105,7 +106,7 @@ FORMATS: tuple[Format, ...] = cast(
     (
         phoenix, openinference, mlflow_traces, otel_spans, otlp, jaeger, zipkin, logfire,
         otel_traces, datadog, openai_agents, langfuse, langsmith, braintrust, weave, helicone,
-        posthog,
+        posthog, opik,
         litellm, bedrock, envoy, kong, tensorzero, vertex, gemini_batch, azure, cloudflare,
         openrouter, portkey, openai_batch, data_flywheel, anthropic, gemini, interactions, cohere,
         openai_responses, openai_chat, canonical,

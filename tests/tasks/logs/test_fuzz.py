@@ -41,6 +41,7 @@ from tasks.logs.formats import (
     openai_responses,
     openinference,
     openrouter,
+    opik,
     otel_spans,
     otel_traces,
     otlp,
@@ -79,6 +80,7 @@ from tests.tasks.logs.formats import test_openai_agents as agents
 from tests.tasks.logs.formats import test_openai_chat as chat
 from tests.tasks.logs.formats import test_openai_responses as responses
 from tests.tasks.logs.formats import test_openinference as inference
+from tests.tasks.logs.formats import test_opik as op
 from tests.tasks.logs.formats import test_otel_traces as tables
 from tests.tasks.logs.formats import test_otlp as spans
 from tests.tasks.logs.formats import test_phoenix as phoenix_rows
@@ -150,6 +152,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "weave": (weave, apart("t", weave_calls.call(), {"calls": [weave_calls.call(), weave_calls.root(
         summary={"weave": {"feedback": [{"feedback_type": "wandb.note.1", "payload": {}}]}})]})),
     "helicone": (helicone, [helic.row(), {"data": [helic.row(response_body=None)]}]),
+    "opik": (opik, apart("t", op.span(), {"trace": op.trace(), "spans": [op.span()]})),
     "posthog": (posthog, apart("t", post.event(), {"batch": [
         post.event(), post.event("$ai_metric", {"$ai_trace_id": "t", "$ai_metric_name": "n",
                                                 "$ai_metric_value": 1})]})),
@@ -196,7 +199,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
 _MAY_BE_EMPTY = (
     "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
     "gemini", "data_flywheel", "cohere", "interactions", "azure", "jaeger", "datadog", "langfuse",
-    "langsmith", "phoenix", "braintrust", "weave", "posthog",
+    "langsmith", "phoenix", "braintrust", "weave", "posthog", "opik",
 )  # fmt: skip
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),
