@@ -50,7 +50,9 @@ def from_observation(item: Row, around: list[Row]) -> Call:
 
     An enriched row of the export has what its trace says; elsewhere the trace comes last.
     """
-    trace = around[-1] if around and around[-1].get("type") == TRACE else {}
+    trace: Row = {}
+    for each in around:
+        trace.update(each if each.get("type") == TRACE else {})
     trace_name = get(item, "traceName")
     about = {**trace, "name": trace_name} if trace_name else trace
     counts, unsure = _counts(item)

@@ -139,7 +139,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
         traces.observation("a"), traces.observation("b", parentObservationId="a"),
         traces.observation("c", "TOOL"), scores=[{"name": "x", "value": 1}],
         corrections=[{"longStringValue": "y"}]), traces.row(), traces.cells(traces.row()),
-        {"data": [traces.observation(), traces.row()], "meta": {}})),
+        {"data": [traces.observation(), traces.row()], "meta": {}}, {"batch": traces.EVENTS})),
     "langsmith": (langsmith, apart("r1",
         smith.run(), smith.root(child_runs=[smith.run()]), {"runs": [smith.run(), smith.root()]},
         {"post": [smith.run(end_time=None)], "patch": [{"id": "r2", "trace_id": "r1", "end_time": 1,

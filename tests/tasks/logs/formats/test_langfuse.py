@@ -314,3 +314,39 @@ def test_the_provider_as_langchain_tells_it():
 def test_the_path_before_a_model_of_google(path: str, model: str):
     (call,) = calls(export(observation(model=path)))
     assert call.model == model
+
+
+def ingested(kind: str, own: str = "e", **body: Any) -> dict[str, Any]:
+    return {"id": own, "timestamp": "2025-06-06T11:31:35.000Z", "type": kind, "body": body}
+
+
+EVENTS = [
+    ingested("trace-create", id="t", userId="ann", sessionId="s", release="v1", name="app"),
+    ingested("generation-create", id="g", traceId="t", startTime="2025-06-06T11:31:33.000Z",
+             model="m", input=[{"role": "user", "content": "hi"}], promptName="greet"),
+    ingested("span-create", id="x", traceId="t", startTime="2025-06-06T11:31:33.000Z"),
+    ingested("generation-update", id="g", traceId="t", endTime="2025-06-06T11:31:34.500Z",
+             output={"role": "assistant", "content": "ho"},
+             usage={"promptTokens": 12, "completionTokens": 5, "totalTokens": 17}),
+    ingested("score-create", "e1", traceId="t", name="good", value=1),
+    ingested("score-create", "e2", traceId="t", name="kind", value=0.5),
+    ingested("score-create", "e3", traceId="t", observationId="g", name="own", value=0),
+    ingested("sdk-log", log={"a": 1}),
+]  # fmt: skip
+
+
+def test_events_to_be_ingested_make_observations():
+    assert formats.recognise(EVENTS) is langfuse
+    reader = langfuse.reader()
+    placed = [*reader.feed({"batch": EVENTS, "metadata": {}}, 0), *reader.end()]
+    found = [record for record, _ in placed]
+    (call,) = [each for each in found if isinstance(each, Call)]
+    assert (call.request_id, call.model, call.latency_s) == ("t:g", "m", 1.5)
+    assert (call.user, call.session_id, call.release, call.prompt_name) == (
+        "ann", "s", "v1", "greet")  # fmt: skip
+    assert call.response == {"role": "assistant", "content": "ho"}
+    assert (call.input_tokens, call.output_tokens, call.total_tokens) == (12, 5, 17)
+    assert [(each.kind, each.value) for each in call.feedback] == [("good", 1.0), ("kind", 0.5)]
+    (own,) = [each for each in found if isinstance(each, Feedback)]
+    assert (own.kind, own.request_id) == ("own", "t:g")
+    assert not [each for each in found if isinstance(each, Dead)]
