@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from expectations.checks import Between, Never, Present, quoted
-from expectations.contracts import BATCH_PROFILE
-from expectations.rules import Rule, RuleSet
+from expectations.contracts import BATCH_PROFILE, DATA_SET_FORMAT
+from expectations.rules import Rule, RuleSet, When
 
 #: a UTF-8 text read as Latin-1 or Windows-1252, and what a decoder puts for bytes it cannot read
 _GARBLED = (
@@ -57,6 +57,7 @@ def share_rules(limits: BatchLimits) -> tuple[Rule, ...]:
             Present(column),
             f"At most {ratio:.0%} of the calls lack {column}.",
             "A field that goes missing all at once is a change in what writes the logs.",
+            when=(When("format", DATA_SET_FORMAT, equal=False),),
             max_ratio=min(ratio, 1.0),
         )
         for column, ratio in sorted(limits.max_null_ratio.items())

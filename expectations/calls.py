@@ -23,7 +23,7 @@ from expectations.checks import (
     Present,
     Unique,
 )
-from expectations.contracts import LANDING
+from expectations.contracts import DATA_SET_FORMAT, LANDING
 from expectations.rules import Rule, RuleSet, When
 
 #: no model takes or gives more in one call; a larger count is a unit error or an overflow
@@ -34,6 +34,8 @@ MAX_LATENCY_S = 7 * 86_400.0
 FIRST_CALL = datetime.fromisoformat("2015-01-01 00:00:00")
 
 _OK = (When("status", "ok"),)
+#: a conversation of a data set may tell neither model nor time nor outcome
+_OF_PRODUCTION = (When("format", DATA_SET_FORMAT, equal=False),)
 
 
 def calls_rules(max_clock_skew_s: float) -> RuleSet:
@@ -78,6 +80,7 @@ _IDENTITY = (
         Present("model"),
         "Every call names the model that answered.",
         "An answer of an unknown model is no evidence about any release.",
+        when=_OF_PRODUCTION,
     ),
     Rule(
         "model_not_blank",
@@ -235,6 +238,7 @@ _COMPLETENESS = (
         Present("started_at"),
         "Every call says when it began.",
         "Files of spans may carry no times: such calls replay, but belong to no day.",
+        when=_OF_PRODUCTION,
     ),
     Rule(
         "has_status",
@@ -242,6 +246,7 @@ _COMPLETENESS = (
         Present("status"),
         "Every call says whether it went well.",
         "Without it the call is taken for ordinary traffic.",
+        when=_OF_PRODUCTION,
     ),
     Rule(
         "retries_possible",

@@ -76,6 +76,8 @@ _CALL_COLUMNS = (
     _c("tags", "JSON", "any further key and value of the log: an object"),
 )
 CALL_FIELDS = tuple(column.name for column in _CALL_COLUMNS)
+#: `format` of conversations out of data sets: sources of samples, and no calls of production
+DATA_SET_FORMAT = "conversations"
 
 _ARRIVAL_COLUMNS = (
     _c("sources", "VARCHAR[]", "file:line of every place that reported the call", nullable=False),

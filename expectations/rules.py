@@ -28,10 +28,11 @@ Severity = Literal["critical", "warning", "batch"]
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """The rule speaks only of rows where `column` equals `value`."""
+    """The rule speaks only of rows where `column` equals `value`, or where it does not."""
 
     column: str
     value: str
+    equal: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,10 @@ class Rule:
 
     def violation_sql(self, batch: JudgedTable) -> str:
         """A predicate over `batch.table`, true exactly for the rows that violate the rule."""
-        terms = [f"{quoted(w.column)} = {sql_literal(w.value)}" for w in self.when]
+        terms = [
+            f"{quoted(w.column)} {'=' if w.equal else '<>'} {sql_literal(w.value)}"
+            for w in self.when
+        ]
         return " AND ".join([*terms, f"({self.check.violation_sql(batch)})"])
 
     def to_gx(self, batch: JudgedTable) -> GxExpectation:
@@ -94,7 +98,10 @@ class Rule:
             return {}
         from great_expectations.expectations.row_conditions import Column
 
-        first, *others = [Column(w.column) == w.value for w in self.when]
+        first, *others = [
+            Column(w.column) == w.value if w.equal else Column(w.column) != w.value
+            for w in self.when
+        ]
         for other in others:
             first = first & other
         return {"row_condition": first}

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from flows.commands.decided import role_named
-from flows.commands.turn import no_such_run
 from flows.moved import LOCK_TIMEOUT_S
+from flows.run_named import no_such_run
 from flows.said import last_day, who
 from tasks.errors import FlywheelError, UsageError
 from tasks.model.audit import AuditRow

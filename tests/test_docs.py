@@ -76,7 +76,11 @@ PROMISED = {
 #: commands that have commands
 GROUPS = ("suite", "release", "prompt", "audit")
 #: options of other programs that the pages speak of
-OF_OTHERS = {"--log_samples": "lm-eval"}
+OF_OTHERS = {
+    "--log_samples": "lm-eval", "--enable-log-requests": "vLLM", "--enable-log-outputs": "vLLM",
+    "--max-log-len": "vLLM", "--log-requests": "SGLang", "--log-requests-level": "SGLang",
+    "--log-requests-format": "SGLang", "--json-output": "TGI",
+}  # fmt: skip
 #: calls in Python that are not run, and why
 NOT_CALLED = {
     "lm_eval.simple_evaluate": "lm-eval fetches its task",
@@ -87,6 +91,7 @@ SHOWN = {
     "stage      rows in": "the end of a run",
     "flows/ ": "a tree of folders",
     "message,mood": "a table to import (TYPED_ELSEWHERE)",
+    "rid,kind": "a table with a mapping (tests/tasks/logs/formats/test_mappings.py)",
     "caution: suite route": "what check says",
     "not read ": "what ingest says of files of others",
     "worse: the challenger loses": "reasons of a verdict",
@@ -325,6 +330,8 @@ def _read_settings(text: str, values: dict[str, Any], folder: Path) -> None:
         text = 'validate.rules = "rules"'
     elif "items" in values and named:
         text = f'suites.shown.file = "{named[1]}"'
+    elif "columns" in values and named:
+        text = f'ingest.mappings.shown = "{named[1]}"'
     elif not values and not text.startswith("#:schema "):
         raise ValueError("holds no settings")
     for name, release in values.get("releases", {}).items():

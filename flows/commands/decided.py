@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flows.commands.turn import no_such_run
+from flows.run_named import no_such_run
 from tasks.errors import UsageError
 from tasks.model.answer import Role
 from tasks.model.run import RunRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flows.commands.turn import no_such_run
+from flows.run_named import no_such_run
 from flows.terminal import Table, console, print_json, print_table
 from tasks.errors import UsageError
 from tasks.model.drift import ColumnDrift

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from flows.commands.decided import read_decided, role_of
-from flows.commands.turn import no_such_run
 from flows.progress import shown
+from flows.run_named import no_such_run
 from flows.terminal import Table, console, print_json, print_pairs, print_table, say
 from flows.turn import hold
 from tasks.answering.journal import recover

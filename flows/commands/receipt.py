@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.commands.turn import no_such_run
+from flows.run_named import no_such_run
 from flows.terminal import console, print_json, print_pairs, say
 from tasks.errors import FlywheelError, StoreError, UsageError
 from tasks.receipts.canonical import canonical_bytes

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.commands.turn import no_such_run
 from flows.progress import shown
+from flows.run_named import no_such_run
 from flows.terminal import print_json
 from flows.turn import RECORD, Execute, execute_stage, hold
 from tasks.model.receipt import Receipt

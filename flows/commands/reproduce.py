@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.commands.turn import no_such_run
 from flows.deriving import derived, runs_that_read, why_not
 from flows.progress import shown
+from flows.run_named import no_such_run
 from flows.terminal import Table, console, print_json, print_pairs, print_table, say
 from tasks.curate.evalset import digest_of, draft_of
 from tasks.errors import FlywheelError, UsageError

@@ -12,6 +12,7 @@ from flows.backfill import by_day, finished
 from flows.options import Options
 from flows.outlets import Outlets
 from flows.progress import shown
+from flows.run_named import no_such_run
 from flows.stages import stages_of
 from flows.summary import print_summary
 from flows.terminal import print_json
@@ -166,14 +167,6 @@ def judged_samples(settings: Settings, run_id: str) -> Sequence[JudgedSample]:
         request = RunRequest.from_json(ledger.run_value(store, run_id, "request") or "{}")
         run = Run(run_id, request, settings, silent)
         return read_turn(store, run_id, run.seeds, versions={}).judged
-
-
-def no_such_run(run_id: str) -> UsageError:
-    return UsageError(
-        "no such run" if run_id else "no run has reached a verdict yet",
-        received=run_id or "no run id",
-        next="flywheel sql 'select run_id, state from runs order by run_id desc'",
-    )
 
 
 def show_run(run_id: str, *, verbose: bool, config: str | None, as_json: bool) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 
-from flows.commands.turn import judged_samples, no_such_run
+from flows.commands.turn import judged_samples
 from flows.outlets import Outlets
+from flows.run_named import no_such_run
 from flows.schema import verdict_schema
 from flows.summary import print_verdict
 from flows.terminal import print_json

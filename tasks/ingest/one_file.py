@@ -129,7 +129,7 @@ def give_up(job: Job, unread: Unread, reason: str) -> None:
     made_by = Provenance(
         path=file.source,
         format=formats.UNKNOWN if forced is None else forced.NAME,
-        parser_version=formats.version_of(None, limits.columns),
+        parser_version=formats.version_of(None, limits.tables),
         run_id=job.run.run_id,
         now=job.run.clock(),
     )

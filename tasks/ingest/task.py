@@ -42,8 +42,8 @@ def ingest(run: Run) -> Receipt:
     for a pattern that matches nothing, an unknown format name, a window that is none, and when no
     format recognises any of the files; StoreUnreachableError for a storage that does not answer.
     """
-    columns, home = run.settings.ingest.columns, run.settings.home_path
-    forced = forced_format(run.request.log_format, columns)
+    tables, home = run.settings.ingest.tables, run.settings.home_path
+    forced = forced_format(run.request.log_format, tables)
     spool.clear_downloads(home)
     with run.open_store() as store:
         wanted = run.window(store)

@@ -42,7 +42,7 @@ class Unreads:
         self._store = store
         self._forced = forced
         self._window = window
-        self._unknown_version = formats.unknown_version(run.settings.ingest.columns)
+        self._unknown_version = formats.unknown_version(run.settings.ingest.tables)
         self._known: dict[str, list[LastReading]] = {}
         self._met_again: list[MetAgain] = []
 

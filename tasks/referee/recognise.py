@@ -12,6 +12,13 @@ from itertools import chain
 from pathlib import Path
 
 from tasks.errors import UsageError, did_you_mean
+from tasks.logs.formats.results_of_others import (
+    is_alpaca_record,
+    is_inspect_log,
+    is_lm_eval_sample,
+    is_nemo_result,
+    results_of_promptfoo,
+)
 from tasks.model.visible import one_line
 from tasks.referee.files import ResultFile
 from tasks.referee.formats import alpaca, inspect_log, lm_eval, nemo, promptfoo, table
@@ -76,7 +83,7 @@ def _read_folder(folder: Path) -> Results:
     for pattern in _IN_FOLDER:
         paths = sorted(path for path in folder.glob(pattern) if path.is_file())
         if pattern == "*.json":  # bundles, configurations and metrics lie beside results
-            paths = [path for path in paths if inspect_log.is_document(ResultFile(path).document)]
+            paths = [path for path in paths if is_inspect_log(ResultFile(path).document)]
         if paths:
             return _together(folder, [_read(ResultFile(path)) for path in paths])
     raise UsageError("the folder holds no results", received=str(folder), allowed=FORMATS)
@@ -122,9 +129,9 @@ def _read(file: ResultFile) -> Results:
     if file.kind == "tsv":
         raise file.refused("is a table with tabs", next="save it as CSV")
     first = file.first_line
-    if nemo.is_line(first):
+    if is_nemo_result(first):
         return nemo.read(file)
-    if lm_eval.is_line(first):
+    if is_lm_eval_sample(first):
         return lm_eval.read(file)
     if isinstance(first, dict) and (file.kind == "jsonl" or _has_lines(file)):
         return _of_records(file, file.lines)
@@ -141,9 +148,9 @@ def _of_document(file: ResultFile) -> Results:
     if not file.data.lstrip().startswith((b"{", b"[")):
         raise file.refused("is in no format that is known", allowed=FORMATS)
     value = file.document
-    if inspect_log.is_document(value):
+    if is_inspect_log(value):
         return inspect_log.read(file)
-    if promptfoo.tests_of(value) is not None:
+    if results_of_promptfoo(value) is not None:
         return promptfoo.read(file)
     records = table.split(value) if isinstance(value, dict) else value
     if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
@@ -152,6 +159,6 @@ def _of_document(file: ResultFile) -> Results:
 
 
 def _of_records(file: ResultFile, records: list[tuple[int, dict[str, object]]]) -> Results:
-    if records and alpaca.is_record(records[0][1]):
+    if records and is_alpaca_record(records[0][1]):
         return alpaca.read(file, [record for _, record in records])
     return table.read(file, records)

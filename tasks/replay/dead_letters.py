@@ -64,7 +64,7 @@ def read_again(
 
     Call it inside a transaction.
     """
-    parser = forced or formats.by_name(letters.format, run.settings.ingest.columns)
+    parser = forced or formats.by_name(letters.format, run.settings.ingest.tables)
     file = _as_it_was(store, letters)
     forgotten = read_forgotten(store, run.settings.home_path)
     intake = Intake(store, _cap(run, letters), safe_ids(run), forgotten)

@@ -52,7 +52,7 @@ def replay(run: Run) -> Receipt:
 
 
 def _read_letters(run: Run, store: Store) -> Revived:
-    forced = forced_format(run.request.log_format, run.settings.ingest.columns)
+    forced = forced_format(run.request.log_format, run.settings.ingest.tables)
     groups = deadletters.waiting(store, run.request.only)
     total = sum(group.num_records for group in groups)
     revived = Revived()

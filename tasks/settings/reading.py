@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from tasks.errors import ConfigurationError, Problem, UsageError, did_you_mean
 from tasks.settings.hosted import HOLDS_SECRET
+from tasks.settings.mapping_files import with_mapping_files
 from tasks.settings.sections import CONFIG_NAME, Settings
 from tasks.settings.suite_files import ITEMS, SuiteFile, with_suite_files
 from tasks.settings.toml import read_toml
@@ -88,6 +89,7 @@ def parse_settings(
     _apply_environment(said, environ)
     whole, files, problems = with_suite_files(values, said, Path(base))
     _apply_environment(whole, environ)
+    whole = with_mapping_files(whole, Path(base))
     if "base" in whole:
         raise UsageError(f"unknown key 'base' in {name}")
     try:

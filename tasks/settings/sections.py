@@ -29,6 +29,7 @@ from engine import EngineError, SamplingParams
 from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.guardrail import Measure
+from tasks.model.table_mapping import TABLE, TableMapping, read_mapping
 from tasks.privacy.policy import check_fields
 from tasks.settings.calendar import CalendarEntry
 from tasks.settings.hosted import (
@@ -121,15 +122,23 @@ class IngestSettings(Section):
         default_factory=dict,
         description='of CSV and Parquet tables: field of a call = "column"; others become tags',
     )
+    mappings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="further tables by name, for `--format NAME`: a table "
+        "[ingest.mappings.NAME], or the path of a TOML file "
+        "([format](data-formats.md#a-table-of-your-own))",
+    )
 
     @model_validator(mode="after")
-    def _columns_are_fields(self) -> IngestSettings:
-        allowed = (*CALL_FIELDS, "user")
-        for name in self.columns:
-            if name not in allowed:
-                hint = did_you_mean(name, allowed)
-                raise ValueError(f"columns: a call has no field {name!r}{hint}")
+    def _mappings_are_whole(self) -> IngestSettings:
+        assert self.tables is not None  # a ValueError says what is wrong
         return self
+
+    @property
+    def tables(self) -> tuple[TableMapping, ...]:
+        """The mappings of the user, `columns` last."""
+        said = {**self.mappings, **({TABLE: {"columns": self.columns}} if self.columns else {})}
+        return tuple(read_mapping(name, each, CALL_FIELDS) for name, each in said.items())
 
 
 class ValidateSettings(Section):

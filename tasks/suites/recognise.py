@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import UsageError, did_you_mean
+from tasks.logs.formats.results_of_others import (
+    is_inspect_log,
+    is_lm_eval_sample,
+    results_of_promptfoo,
+)
 from tasks.referee.files import ResultFile
-from tasks.referee.formats import inspect_log
-from tasks.referee.formats import lm_eval as lm_eval_results
-from tasks.referee.formats import promptfoo as promptfoo_results
 from tasks.suites.formats import inspect_samples, lm_eval, openai_evals, promptfoo_tests, rows
 from tasks.suites.imported import Imported, Item, Mapped
 
@@ -67,7 +69,7 @@ def _format_of(path: Path) -> str:
             "is a program or workbook and is not run", next="export it as JSON or CSV"
         )
     first = file.first_line
-    if lm_eval_results.is_line(first):
+    if is_lm_eval_sample(first):
         return lm_eval.FORMAT
     if isinstance(first, dict) and (file.kind == "jsonl" or b"\n{" in file.data):
         is_rows = _is_row_of_eval(first)
@@ -82,11 +84,11 @@ def _is_row_of_eval(value: dict[str, Any]) -> bool:
 
 
 def _format_of_document(file: ResultFile, value: Any) -> str:
-    if inspect_log.is_document(value):
+    if is_inspect_log(value):
         return inspect_samples.FORMAT
     if openai_evals.holds(value):
         return openai_evals.FORMAT
-    if promptfoo_results.tests_of(value) is not None:
+    if results_of_promptfoo(value) is not None:
         raise file.refused("holds results of promptfoo, not tests",
                            next="import its configuration or its tests")  # fmt: skip
     if promptfoo_tests.is_config(value) or promptfoo_tests.are_tests(value):
@@ -146,5 +148,5 @@ _READERS: dict[str, Callable[[Path, Mapped], Imported]] = {
 def _inspect(path: Path, mapped: Mapped) -> Imported:
     """A log, or one of its data sets, which is a table."""
     file = _one(path, "*.eval")
-    is_log = file.is_zip or (file.kind == "json" and inspect_log.is_document(file.document))
+    is_log = file.is_zip or (file.kind == "json" and is_inspect_log(file.document))
     return inspect_samples.read(file) if is_log else rows.read(path, mapped)

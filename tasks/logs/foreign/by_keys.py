@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tasks.logs.formats import results_of_others
 from tasks.logs.shapes.records import Json
 
 Test = Callable[[Json], bool]
-_JUDGED = "results of others: flywheel judge-runs reads them"
 _SUITE = "no calls but samples: flywheel suite import makes a suite of them"
 
 
@@ -44,7 +44,8 @@ def told(value: Json) -> str | None:
 def _of_object(value: Json) -> str | None:
     if not isinstance(value, dict):
         return None
-    return next((kind.what for kind in _KINDS if kind.takes(value)), None)
+    known = next((kind.what for kind in _KINDS if kind.takes(value)), None)
+    return known or results_of_others.of_value(value)
 
 
 def _kind(what: str, needs: str, lacks: str = "", /, **holds: Test) -> Kind:
@@ -154,17 +155,8 @@ _KINDS = (
           "messages prompt"),
     _kind("a card of a data set (dataset_info)", "features splits|builder_name|download_size"),
     # results of others, and samples
-    _kind(f"a log of Inspect, {_JUDGED}", "eval plan|samples|results status", eval=_has("task")),
-    _kind(f"samples of lm-eval, {_JUDGED}", "doc_id doc resps|filtered_resps"),
     _kind("a summary of lm-eval: the scores of samples stand in samples_TASK_TIME.jsonl",
           "results configs versions", results=_object),
-    _kind(f"results of promptfoo, {_JUDGED}", "results evalId|config|version",
-          results=_has("results", "stats", "table")),
-    _kind(f"conversations (ShareGPT), {_SUITE}", "conversations",
-          conversations=_list_with("from", "value")),
-    _kind(f"conversations (ShareGPT), {_SUITE}", "items", items=_list_with("from", "value")),
-    _kind(f"conversations (WildChat, LMSYS), {_SUITE}", "conversation",
-          conversation=_list_with("role", "content")),
     _kind(f"conversations between prompts of models (arena), {_SUITE}",
           "conversation_a conversation_b"),
     _kind(f"instructions with answers (Alpaca), {_SUITE}", "instruction output|response"),

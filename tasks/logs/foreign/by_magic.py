@@ -10,6 +10,8 @@ import re
 import struct
 from collections.abc import Iterator
 
+from tasks.logs.formats import results_of_others
+
 #: first bytes → what it is
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"SQLite format 3\x00", "an SQLite database: export the table of the calls"),
@@ -121,7 +123,7 @@ def _zip(head: bytes) -> str:
     if firsts & {"_journal", "header.json", "samples"} and any(
         name in ("header.json", "_journal/start.json") for name in names
     ):
-        return "a log of Inspect (.eval), results of others: flywheel judge-runs reads them"
+        return results_of_others.refusal("Inspect (.eval)")
     if any(name.endswith("data.pkl") for name in names):
         return "weights of a model (PyTorch)"
     if any(name.endswith(".npy") for name in names):

@@ -17,7 +17,8 @@ module says what a row is and how one is read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Protocol, cast, runtime_checkable
 
 from tasks.logs.formats import (
@@ -25,20 +26,26 @@ from tasks.logs.formats import (
     bedrock,
     braintrust,
     canonical,
+    claude_code,
     cloudflare,
+    codex,
+    conversations,
     data_flywheel,
     datadog,
     envoy,
     gemini_batch,
     helicone,
+    inspect_events,
     jaeger,
     kong,
     langfuse,
     langsmith,
     litellm,
     llama_cpp,
+    llama_cpp_json,
     logfire,
     mlflow_traces,
+    ollama,
     openai_agents,
     openai_batch,
     openinference,
@@ -50,17 +57,22 @@ from tasks.logs.formats import (
     phoenix,
     portkey,
     posthog,
+    sglang,
+    sglang_json,
     table,
     tensorzero,
+    tgi,
+    tgi_json,
     vertex,
     vllm,
     weave,
     zipkin,
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
-from tasks.logs.formats.table import Table
+from tasks.logs.formats.table import Mapped
 from tasks.logs.formats.vendors import cohere, interactions
 from tasks.logs.shapes.records import Json, Place, Record
+from tasks.model.table_mapping import TABLE, TableMapping
 
 
 class _Named(Protocol):
@@ -97,7 +109,9 @@ class TextReader(Protocol):
 
 class TextFormat(_Named, Protocol):
     def matches_lines(self, lines: Sequence[str]) -> bool: ...
-    def reader(self) -> TextReader: ...
+    def reader(self, written_at: datetime | None = None) -> TextReader:
+        """Of one file. `written_at`: when it was last written, UTC; for times without a year."""
+        ...
 
 
 #: in the order they are asked; ours comes last, because it takes records with extra keys
@@ -108,34 +122,41 @@ FORMATS: tuple[Format, ...] = cast(
         otel_traces, datadog, openai_agents, langfuse, langsmith, braintrust, weave, helicone,
         posthog, opik,
         litellm, bedrock, envoy, kong, tensorzero, vertex, gemini_batch, azure, cloudflare,
-        openrouter, portkey, openai_batch, data_flywheel, anthropic, gemini, interactions, cohere,
-        openai_responses, openai_chat, canonical,
+        openrouter, portkey, openai_batch, data_flywheel, sglang_json, tgi_json, llama_cpp_json,
+        ollama, claude_code, codex, inspect_events, anthropic, gemini, interactions, cohere,
+        openai_responses, openai_chat, conversations, *table.shipped(), canonical,
     ),
 )  # fmt: skip
-TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))
+TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, sglang, tgi, llama_cpp))
 AnyFormat = Format | TextFormat
 _ALL: tuple[AnyFormat, ...] = (*FORMATS, *TEXT_FORMATS)
-NAMES = (*(format.NAME for format in _ALL), table.NAME)
+NAMES = (*(format.NAME for format in _ALL), TABLE)
 #: format of a file that none of them recognises
 UNKNOWN = "unknown"
 
 
-def unknown_version(columns: Mapping[str, str]) -> str:
-    """Parser version of such a file: another one once there are other parsers or columns."""
-    known = [*(format.VERSION for format in _ALL), table.VERSION, *sorted(columns.items())]
+def unknown_version(tables: Sequence[TableMapping]) -> str:
+    """Parser version of such a file: another one once there are other parsers or mappings."""
+    known = [*(format.VERSION for format in _ALL), *(mapping.digest for mapping in tables)]
     return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
 
 
-def version_of(format: AnyFormat | None, columns: Mapping[str, str]) -> str:
+def version_of(format: AnyFormat | None, tables: Sequence[TableMapping]) -> str:
     """The parser version of what this format reads; None: of a file that none recognises."""
-    return unknown_version(columns) if format is None else format.VERSION
+    return unknown_version(tables) if format is None else format.VERSION
 
 
-def by_name(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
-    """columns: of [ingest.columns], for tables."""
-    if name == table.NAME:
-        return Table(columns)
+def by_name(name: str, tables: Sequence[TableMapping] = ()) -> AnyFormat | None:
+    """`tables`: the user's own mappings, which go before ours."""
+    own = next((mapping for mapping in tables if mapping.name == name), None)
+    if own is not None:
+        return Mapped(own)
     return next((format for format in _ALL if name == format.NAME), None)
+
+
+def table_of(header: Sequence[str], tables: Sequence[TableMapping]) -> Mapped | None:
+    """Whose columns these are, of the user's own mappings."""
+    return next((own for own in map(Mapped, tables) if own.fits(header)), None)
 
 
 def recognise(value: Json) -> Format | None:

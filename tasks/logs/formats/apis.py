@@ -9,15 +9,24 @@ from tasks.logs.formats.cohere_bodies import COHERE
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.gemini_bodies import GEMINI
 from tasks.logs.formats.interactions_bodies import INTERACTIONS
+from tasks.logs.formats.ollama_bodies import OLLAMA, OLLAMA_EMBEDDINGS, OLLAMA_GENERATE
 from tasks.logs.formats.openai_bodies import CHAT, EMBEDDINGS
 from tasks.logs.formats.responses_bodies import RESPONSES
+from tasks.logs.formats.server_bodies import LLAMA_CPP, SGLANG, TGI
 
-#: in the order in which a body is tried; chat comes last, its questions look like those of others
-APIS = (ANTHROPIC, CONVERSE, GEMINI, INTERACTIONS, COHERE, RESPONSES, EMBEDDINGS, CHAT)
+#: in the order in which an answer is tried: those of servers that few people run come last
+APIS = (
+    ANTHROPIC, CONVERSE, GEMINI, INTERACTIONS, COHERE, RESPONSES, EMBEDDINGS, CHAT, OLLAMA,
+    OLLAMA_GENERATE, OLLAMA_EMBEDDINGS, TGI, SGLANG, LLAMA_CPP,
+)  # fmt: skip
+
+#: what an answer calls itself → its API
+_BY_OBJECT = {"chat.completion": CHAT, "text_completion": CHAT, "response": RESPONSES}
 
 __all__ = [
     "ANTHROPIC", "APIS", "CHAT", "COHERE", "CONVERSE", "EMBEDDINGS", "GEMINI", "INTERACTIONS",
-    "RESPONSES", "api_of",
+    "LLAMA_CPP", "OLLAMA", "OLLAMA_EMBEDDINGS", "OLLAMA_GENERATE", "RESPONSES", "SGLANG", "TGI",
+    "api_of",
 ]  # fmt: skip
 
 
@@ -28,7 +37,13 @@ def api_of(exchange: Exchange, apis: tuple[Api, ...] = APIS) -> Api | None:
         known = next((api for api in apis if path.endswith(api.paths)), None)
         if known is not None:
             return known
-    answered = next((api for api in apis if api.is_answer(exchange.response)), None)
+    # nearly every answer of nearly every log says what it is
+    said = exchange.response.get("object") if isinstance(exchange.response, dict) else None
+    answered = _BY_OBJECT.get(said) if isinstance(said, str) else None
+    if answered is None or answered not in apis:
+        answered = next((api for api in apis if api.is_answer(exchange.response)), None)
     if answered is not None or path is not None or not isinstance(exchange.request, dict):
         return answered
-    return next((api for api in apis if api.is_question(exchange.request)), None)
+    # chat comes last, its questions look like those of others
+    by_question = sorted(apis, key=lambda api: api is CHAT)
+    return next((api for api in by_question if api.is_question(exchange.request)), None)

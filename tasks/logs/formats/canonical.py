@@ -58,13 +58,25 @@ def matches(value: Json) -> bool:
         return False
     asked, said = fields.get("messages"), fields.get("response")
     if asked is None and said is None:
-        has_result = any(name in fields for name in ("status", "error", "error_type", "latency_s"))
-        return {"request_id", "model"} <= fields.keys() and (has_result or "usage" in fields)
+        return {"request_id", "model"} <= fields.keys() and _has_result(value, fields)
     kinds = [None if asked is None else _kind_of_question(value[asked]),
              None if said is None else _kind_of_answer(value[said])]  # fmt: skip
     if "foreign" in kinds:
         return False
-    return "messages" in kinds or not _SIGNS.isdisjoint(fields) or "request_id" in value
+    is_both = asked is not None and said is not None and "request_id" in value
+    return "messages" in kinds or not _SIGNS.isdisjoint(fields) or is_both
+
+
+def _has_result(value: dict[str, Json], fields: dict[str, str]) -> bool:
+    """Of a call without texts: counts, a latency, or how it ended in our own words."""
+    said = nested(value[fields["usage"]]) if "usage" in fields else None
+    if isinstance(said, dict):
+        counts = _usage(said)
+        return counts.get("input_tokens") is not None or counts.get("output_tokens") is not None
+    if any(name in fields for name in ("input_tokens", "output_tokens")):
+        return True
+    failed = any(name in fields for name in ("error", "error_type", "latency_s"))
+    return "request_id" in value and (failed or value.get("status") in ("ok", "error"))
 
 
 def _kind_of_question(value: Json) -> str:

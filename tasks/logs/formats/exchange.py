@@ -38,11 +38,12 @@ _HELPERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # there is one of each
 class Api:
     """How the bodies of one API are known and read.
 
     `paths`: how its address ends. `is_answer` and `is_question` look at a body's shape.
+    `params_under`: key of the request that holds the sampling parameters, where they have one.
     """
 
     provider: str
@@ -53,9 +54,13 @@ class Api:
     read_messages: Callable[[dict[str, Json]], Json]
     read_answer: Callable[[Json], Answer]
     not_params: frozenset[str]
+    params_under: str = ""
 
     def params(self, request: dict[str, Json]) -> dict[str, Json] | None:
-        return {k: v for k, v in request.items() if k not in self.not_params} or None
+        inner = request.get(self.params_under)
+        sampling = inner if isinstance(inner, dict) else {}
+        known = {*self.not_params, *([self.params_under] if sampling else [])}
+        return {**{k: v for k, v in request.items() if k not in known}, **sampling} or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,13 @@ _LINE_TEXTS = {
     "provider": ("provider",),
     "user": ("user", "user_id"),
 }
-_LINE_OTHER = (
+_FIELDS = {name: field for field, names in _LINE_TEXTS.items() for name in names}
+_LINE_OTHER = frozenset({
     *exchanges.REQUEST, *exchanges.RESPONSE, "request_id", "id", "timestamp", "started_at",
     "latency_ms", "latency_s", "ttft_ms", "ttft_s", "status_code", "http_status", "error",
     "metadata", "feedback", "retries", "cost_usd", "guardrail_verdicts", "operation", "usage",
     "model",
-)  # fmt: skip
+})  # fmt: skip
 
 
 def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -> Call:
@@ -42,10 +43,9 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
     said = {name: count for name, count in (answer.tokens or {}).items() if count is not None}
     answer.tokens = {**usage.tokens(around.get("usage")), **said}
     metadata = _metadata(around, request)
-    texts: dict[str, Any] = {
-        name: coerce.text(name, _said(names, around, metadata))
-        for name, names in _LINE_TEXTS.items()
-    }
+    texts: dict[str, Any] = dict.fromkeys(_LINE_TEXTS)
+    for holder in (metadata, around):  # what stands on the line itself is believed
+        texts.update(_said(holder))
     echoed = coerce.mapping(exchange.response)  # the Responses API repeats what it was asked
     for holder in (request, echoed):
         user = coerce.text("user", coerce.first(holder, "user", "safety_identifier"))
@@ -114,9 +114,12 @@ def _metadata(around: dict[str, Json], request: dict[str, Json]) -> dict[str, Js
     return merged
 
 
-def _said(names: tuple[str, ...], around: dict[str, Json], metadata: dict[str, Json]) -> Json:
-    on_the_line = coerce.first(around, *names)
-    return coerce.first(metadata, *names) if on_the_line is None else on_the_line
+def _said(holder: dict[str, Json]) -> dict[str, str | None]:
+    """The texts that it has, of two names for one the earlier in the table."""
+    found = {key: _FIELDS[key] for key, value in holder.items()
+             if value is not None and key in _FIELDS}  # fmt: skip
+    return {field: coerce.text(field, coerce.first(holder, *_LINE_TEXTS[field]))
+            for field in found.values()}  # fmt: skip
 
 
 def _seconds(name: str, around: dict[str, Json]) -> float | None:
@@ -126,10 +129,9 @@ def _seconds(name: str, around: dict[str, Json]) -> float | None:
 
 
 def _tags(around: dict[str, Json], metadata: dict[str, Json]) -> dict[str, Json]:
-    taken = {name for names in _LINE_TEXTS.values() for name in names}
-    tags = {key: value for key, value in metadata.items() if key not in taken}
+    tags = {key: value for key, value in metadata.items() if key not in _FIELDS}
     for key, value in around.items():
-        if key not in taken and key not in _LINE_OTHER and value is not None:
+        if key not in _FIELDS and key not in _LINE_OTHER and value is not None:
             tags[key] = value
     if around.get("error"):
         tags["error"] = around["error"]

@@ -69,11 +69,11 @@ class Pairs:
             yield from map(_of_cassette, value["interactions"])
         elif is_feedback_record(value):
             yield feedback_alone(value)
+        elif exchanges.is_pair(value):
+            yield from self._call(exchanges.pair_of(value), value.get("feedback"))
         elif any(api.is_answer(value) for api in APIS):
             request = {key: value[key] for key in ("messages", "metadata") if value.get(key)}
             yield from self._call(Exchange(request, value), value.get("feedback"))
-        elif exchanges.is_pair(value):
-            yield from self._call(exchanges.pair_of(value), value.get("feedback"))
         else:
             raise UnreadableError("neither a request with its response nor a completion")
 

@@ -20,6 +20,7 @@ from tasks.logs.formats import (
     spans,
     tool_spans,
 )
+from tasks.logs.formats.gathering import Gathering
 from tasks.logs.formats.openinference_call import KIND
 from tasks.logs.formats.otlp_names import SESSION, USER
 from tasks.logs.formats.otlp_values import Attributes, attributes
@@ -31,8 +32,6 @@ Item = tuple[dict[str, Json], Attributes]
 #: a span, its attributes and those of its resource
 _Read = tuple[dict[str, Json], Attributes, Attributes]
 _LENT_NAMES = frozenset((*SESSION, *USER))
-#: how many spans wait for others of their trace
-_MAX_HELD = 2000
 P = TypeVar("P")
 
 
@@ -55,7 +54,7 @@ def guarded(item: Json, read: Callable[..., Iterable[Record]], *parts: Any) -> l
 
 
 class SpanReader(Generic[P]):
-    """Of a file with a span a value: holds them until it ends, or too many wait.
+    """Of a file with a span a value, gathered by trace.
 
     `span_of`: the span that a value is, with OTLP's names; None: it is none, or cannot be read.
     `records`: of such a value.
@@ -71,8 +70,7 @@ class SpanReader(Generic[P]):
     ) -> None:
         self._span_of = span_of
         self._records = records
-        self._held: dict[str | None, list[tuple[Item, P]]] = {}
-        self._num_held = 0
+        self._gathering: Gathering[Item, P] = Gathering()
 
     def feed(self, value: Json, place: P) -> Iterator[tuple[Record, P]]:
         item = self._span_of(value)
@@ -81,18 +79,14 @@ class SpanReader(Generic[P]):
                 yield record, place
             return
         trace = spans.hex_id(item[0].get("traceId"))
-        self._held.setdefault(trace, []).append((item, place))
-        self._num_held += 1
-        while self._num_held > _MAX_HELD:
-            yield from self._let_go(next(iter(self._held)))
+        for held in self._gathering.hold(trace, item, place):
+            yield from self._told(held)
 
     def end(self) -> Iterator[tuple[Record, P]]:
-        while self._held:
-            yield from self._let_go(next(iter(self._held)))
+        for held in self._gathering.end():
+            yield from self._told(held)
 
-    def _let_go(self, trace: str | None) -> Iterator[tuple[Record, P]]:
-        held = self._held.pop(trace)
-        self._num_held -= len(held)
+    def _told(self, held: list[tuple[Item, P]]) -> Iterator[tuple[Record, P]]:
         for number, record in _of_several([_read(item) for item, _ in held]):
             yield record, held[number][1]
 

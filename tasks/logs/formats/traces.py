@@ -15,14 +15,21 @@ from itertools import count
 from typing import Any, Generic, Literal, TypeVar
 
 from tasks.logs.formats import spans
+from tasks.logs.formats.gathering import Gathering
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.dead import dead, or_dead
-from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
+from tasks.logs.shapes.records import (
+    Call,
+    Dead,
+    Feedback,
+    Json,
+    Other,
+    Record,
+    UnreadableError,
+)
 
 #: spans around one that are looked at
 _MAX_DEPTH = 50
-#: rows held at most; a trace that is cut shows its nesting no more, which costs no call
-MAX_HELD = 4096
 
 #: of the metadata of a span what an API was asked; anything else is a tag
 ASKED = frozenset({
@@ -76,17 +83,16 @@ class Traces:
 
 
 class Reader(Generic[P]):
-    """Of one file: holds rows by trace, the one that began first is told first."""
+    """Of one file, whose rows are gathered by trace."""
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
-        self._held: dict[str, list[tuple[str, Row, P]]] = {}
-        self._num_held = 0
+        self._gathering: Gathering[tuple[str, Row], P] = Gathering()
         self._numbers = count()
 
     @property
     def oldest(self) -> P | None:
-        return next((rows[0][2] for rows in self._held.values()), None)
+        return self._gathering.oldest
 
     def feed(self, value: Json, place: P) -> Iterator[tuple[Record, P]]:
         rows = self._traces.rows(value)
@@ -102,21 +108,17 @@ class Reader(Generic[P]):
                     yield record, place
                 continue
             trace, own = (part or f"#{next(self._numbers)}" for part in key)
-            self._held.setdefault(trace, []).append((own, row, place))
-            self._num_held += 1
-        while self._num_held > MAX_HELD:
-            yield from self._first_held()
+            for held in self._gathering.hold(trace, (own, row), place):
+                yield from self._told(held)
 
     def end(self) -> Iterator[tuple[Record, P]]:
-        while self._held:
-            yield from self._first_held()
+        for held in self._gathering.end():
+            yield from self._told(held)
 
-    def _first_held(self) -> Iterator[tuple[Record, P]]:
-        held = self._held.pop(next(iter(self._held)))
-        self._num_held -= len(held)
+    def _told(self, held: list[tuple[tuple[str, Row], P]]) -> Iterator[tuple[Record, P]]:
         merged: dict[str, Row] = {}
         places: dict[str, P] = {}
-        for own, row, place in held:
+        for (own, row), place in held:
             places.setdefault(own, place)
             known = merged.setdefault(own, {})
             known.update((name, given) for name, given in row.items() if given not in _NOTHING)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tasks.logs import formats
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.formats import AnyFormat, Format
-from tasks.logs.formats.table import Table
+from tasks.logs.formats.table import Mapped
 from tasks.logs.reading.batch_inputs import with_requests
 from tasks.logs.reading.batches import rows_of
 from tasks.logs.reading.locate import Reading
@@ -63,10 +63,10 @@ class LogHere:
 
     @property
     def found(self) -> Found:
-        seen, columns = self._seen, self._limits.columns
+        seen, tables = self._seen, self._limits.tables
         name = None if seen.format is None else seen.format.NAME
-        plain = seen.format is not None and seen.format is formats.by_name(seen.format.NAME, {})
-        version = formats.version_of(seen.format, columns)
+        plain = seen.format is not None and seen.format is formats.by_name(seen.format.NAME)
+        version = formats.version_of(seen.format, tables)
         by_itself = plain and seen.syntax == "lines" and not seen.is_wrapped
         return Found(seen.syntax, name, version, self._stream.is_encoded, by_itself, seen.is_mixed)
 
@@ -85,7 +85,7 @@ class LogHere:
         seen, limits = self._seen, self._limits
         way = None
         if isinstance(seen.format, Format):
-            is_table = isinstance(seen.format, Table)
+            is_table = isinstance(seen.format, Mapped)
             way = Way(seen.format, seen.is_forced or is_table, seen.is_mixed)
         reading = Reading(way, limits)
         located = reading.records(seen, self._stream, self._file, start, only)

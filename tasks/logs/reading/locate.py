@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
@@ -61,7 +62,15 @@ class Reading:
         self._max_line_bytes = limits.max_line_bytes
         self._max_depth = limits.max_json_depth
         self._max_ratio = limits.max_compression_ratio
-        self.bytes_done = 0
+        self._done = 0
+        self._holding: tuple[Taking | LineValues, ...] = ()
+
+    @property
+    def bytes_done(self) -> int:
+        """What is open is read again with its rest."""
+        still_open = [place.offset for holder in self._holding
+                      if (place := holder.oldest) is not None]  # fmt: skip
+        return min(self._done, *still_open) if still_open else self._done
 
     def records(
         self,
@@ -76,12 +85,13 @@ class Reading:
         `start` and `only`: as for `lines`, which alone can go on in the middle.
         """
         if seen.format is None:
-            self.bytes_done = file.size_bytes
+            self._done = file.size_bytes
             return [Located(Note(seen.reason), None, 0, "#1", seen.head)] if seen.reason else []
         if seen.syntax == "lines":
             return self.lines(stream, start, only=only)
         if not isinstance(seen.format, Format):
-            records = self.text(stream, seen.format.reader(), file.size_bytes)
+            reader = seen.format.reader(_written_at(file.path))
+            records = self.text(stream, reader, file.size_bytes)
         elif seen.syntax == "parquet":
             records = self.parquet(file.path, file.size_bytes)
         elif seen.syntax == "csv":
@@ -106,7 +116,7 @@ class Reading:
             number = 1 + stream.skip(start)
         taking = self._taking()
         values = LineValues(self._max_line_bytes, self._max_depth)
-        self.bytes_done = start
+        self._done, self._holding = start, (taking, values)
         waiting = cut_off = False
         for line in iterate_lines(
             stream, self._max_line_bytes, offset=start, number=number, blank_as_one=True
@@ -129,9 +139,8 @@ class Reading:
                         yield self._located(place, record)
                 if cut_off:
                     break
-            self.bytes_done = line.next_offset
-            if taking.holds or values.oldest is not None:
-                self._keep_open(taking.oldest, values.oldest)
+            self._done = line.next_offset
+        self._done, self._holding = self.bytes_done, ()
         left = ((_CutOff(f"{_WAITS} ({each.error})"), each.place) for each in values.left())
         for record, place in (*taking.end(), *left):
             if only is None or place.number in only:
@@ -139,12 +148,6 @@ class Reading:
         if stream.problem is not None and not waiting:
             end = Line(number, self.bytes_done, b"", 0, ended=False)
             yield self._located(end, Note(stream.problem))
-
-    def _keep_open(self, *still_open: Place | None) -> None:
-        """What is open is read again with its rest."""
-        for place in still_open:
-            if place is not None:
-                self.bytes_done = min(self.bytes_done, place.offset)
 
     def documents(
         self, values: Iterable[Json | UnreadableError], size_bytes: int, problem: str = ""
@@ -169,7 +172,7 @@ class Reading:
             yield Located(record, None, 0, f"#{number}", b"")
         if problem:
             yield Located(Note(problem), None, 0, f"#{number + 1}", b"")
-        self.bytes_done = size_bytes
+        self._done = size_bytes
 
     def csv(self, stream: LogStream, delimiter: str) -> Iterator[Located]:
         """Rows under a header. A broken row is a dead letter; a cell may hold line ends."""
@@ -192,7 +195,7 @@ class Reading:
                 header = row
             elif row or broken:
                 yield from self._of_row(taking, row, header or [], broken, used)
-            self.bytes_done = used[-1].next_offset if used else self.bytes_done
+            self._done = used[-1].next_offset if used else self._done
         for record, place in taking.end():
             yield self._located(place, record)
         if stream.problem is not None:
@@ -239,7 +242,7 @@ class Reading:
             reason = " ".join(str(error).split())[:300]
             dead = Note(f"the Parquet file cannot be read after row {number}: {reason}")
             yield Located(dead, None, number, f"#{number}", b"PAR1")
-        self.bytes_done = size_bytes
+        self._done = size_bytes
 
     def _bytes_of(self, row: dict[str, object] | UnreadableError) -> bytes:
         return b"" if isinstance(row, UnreadableError) else dump_bytes(row)[: self._max_line_bytes]
@@ -262,7 +265,7 @@ class Reading:
                 yield self._located(line, record)
         for record in reader.end():
             yield self._located(last, record)
-        self.bytes_done = size_bytes
+        self._done = size_bytes
         if stream.problem is not None:
             yield self._located(last, Note(stream.problem))
 
@@ -287,6 +290,14 @@ class Reading:
         # text among calls is no damage; a record that was cut is
         is_other = found.kind == "text" and self._way.is_mixed
         return [(Other() if is_other else Dead(found.error), found.place)]
+
+
+def _written_at(path: Path) -> datetime | None:
+    """By the time of its content, which copies may keep, unlike that of the file itself."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
+    except (OSError, ValueError, OverflowError):
+        return None
 
 
 def _not_utf8(cells: list[str]) -> str:

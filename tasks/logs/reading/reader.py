@@ -129,7 +129,7 @@ class _LogApart:
         self._died_of = ""
         self._is_second_try = False
         self._digest = ""
-        self.found = Found("lines", None, formats.version_of(None, limits.columns))
+        self.found = Found("lines", None, formats.version_of(None, limits.tables))
 
     def __enter__(self) -> _LogApart:
         self._open()
@@ -180,7 +180,7 @@ class _LogApart:
 
     def _has_streams(self) -> bool:
         """Whether answers may stand in several lines: those of a stream hold one of these words."""
-        format = formats.by_name(self.found.format or "", {})
+        format = formats.by_name(self.found.format or "")
         if not isinstance(format, Assembling):
             return False
         if not isinstance(format, Pairs):

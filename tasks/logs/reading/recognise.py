@@ -6,7 +6,7 @@ pretty-printed or one behind the other), `yaml`, `parquet`, `csv`, `text` (log l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ from tasks.logs import formats
 from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream, bare_name, open_stream
-from tasks.logs.formats import AnyFormat, table
-from tasks.logs.formats.table import Table
+from tasks.logs.formats import AnyFormat
+from tasks.logs.formats.table import Mapped
 from tasks.logs.reading import refusal
 from tasks.logs.reading.envelopes import open_envelope
 from tasks.logs.reading.lines_seen import LinesSeen, text_format
@@ -31,6 +31,7 @@ from tasks.logs.reading.tables_seen import csv_file, parquet_file
 from tasks.logs.reading.yaml_text import parse_yaml
 from tasks.logs.shapes.json_text import parse_many
 from tasks.logs.shapes.records import Json, UnreadableError
+from tasks.model.table_mapping import TABLE, TableMapping
 from tasks.settings import IngestSettings
 
 _MAX_SAMPLE_BYTES = 4 * 2**20
@@ -41,22 +42,23 @@ _PARQUET = b"PAR1"
 _CSV = (".csv", ".tsv")
 
 
-def forced_format(name: str, columns: Mapping[str, str]) -> AnyFormat | None:
+def forced_format(name: str, tables: Sequence[TableMapping]) -> AnyFormat | None:
     """The format that --format names; None: by content. Raises UsageError."""
     if name in ("", "auto"):
         return None
-    if name == table.NAME and not columns:
+    forced = formats.by_name(name, tables)
+    if name == TABLE and forced is None:
         raise UsageError(
             "a table's columns are not named",
             received=f"--format {name}",
             next='[ingest.columns] of flywheel.toml, for example started_at = "TIMESTAMP"',
         )
-    forced = formats.by_name(name, columns)
     if forced is None:
+        names = ("auto", *formats.NAMES, *(mapping.name for mapping in tables))
         raise UsageError(
-            f"unknown log format {name!r}" + did_you_mean(name, formats.NAMES),
+            f"unknown log format {name!r}" + did_you_mean(name, names),
             received=name,
-            allowed=", ".join(("auto", *formats.NAMES)),
+            allowed=", ".join(dict.fromkeys(names)),
             next="leave --format out to have it recognised by content",
         )
     return forced
@@ -99,7 +101,8 @@ def _recognise(
     first = lines[0].data
     if first.startswith(_PARQUET):
         return parquet_file(file, limits, forced, head)
-    if bare_name(path.name).endswith(_CSV) or isinstance(forced, Table):
+    is_json = first.lstrip()[:1] in (b"{", b"[")
+    if bare_name(path.name).endswith(_CSV) or (isinstance(forced, Mapped) and not is_json):
         return csv_file(lines, limits, forced, head)
     named_yaml = bare_name(path.name).endswith((".yaml", ".yml"))
     if named_yaml or any(line.data.startswith(b"interactions:") for line in lines[:5]):
@@ -107,7 +110,7 @@ def _recognise(
     seen = LinesSeen(limits, forced)
     for line in lines:
         seen.look(line)
-    is_document = first.lstrip()[:1] in (b"{", b"[") and not seen.is_one_a_line
+    is_document = is_json and not seen.is_one_a_line
     if not is_document and seen.format is not None:
         return seen.lines(head)
     text = text_format(lines, forced, limits.max_json_depth)

@@ -12,7 +12,7 @@ from tasks.logs import formats
 from tasks.logs.files.lines import Line
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.formats import AnyFormat, Format, canonical
-from tasks.logs.formats.table import Table
+from tasks.logs.formats.table import Mapped
 from tasks.logs.reading import refusal
 from tasks.logs.reading.parquet_rows import parquet_rows
 from tasks.logs.reading.recognised import MAX_SAMPLE, Recognised, unrecognised
@@ -30,8 +30,8 @@ def parquet_file(
     if forced is not None:
         return Recognised("parquet", forced, head=head)
     columns = _parquet_columns(file.path)
-    if limits.columns and _has_columns(columns, limits):
-        return Recognised("parquet", Table(limits.columns), head=head)
+    if (own := formats.table_of(columns, limits.tables)) is not None:
+        return Recognised("parquet", own, head=head)
     known = formats.recognise(_first_rows(file, limits))
     if known is not None:
         return Recognised("parquet", known, head=head)
@@ -64,10 +64,6 @@ def _parquet_columns(path: Path) -> Sequence[str]:
         return []
 
 
-def _has_columns(header: Sequence[str], limits: IngestSettings) -> bool:
-    return set(limits.columns.values()) <= set(header)
-
-
 def csv_file(
     lines: Sequence[Line], limits: IngestSettings, forced: AnyFormat | None, head: bytes
 ) -> Recognised:
@@ -76,11 +72,12 @@ def csv_file(
     line = lines[0].data.decode("utf-8", "replace")
     headers = {sign: next(csv.reader([line], delimiter=sign), []) for sign in _DELIMITERS}
     for delimiter, header in headers.items():
-        if limits.columns and _has_columns(header, limits):
-            return Recognised("csv", Table(limits.columns), head=head, delimiter=delimiter)
+        own = formats.table_of(header, limits.tables) if not isinstance(forced, Mapped) else forced
+        if own is not None and own.fits(header):
+            return Recognised("csv", own, head=head, delimiter=delimiter)
     delimiter, widest = max(headers.items(), key=lambda found: len(found[1]))
     known = forced or formats.recognise(_rows_of(lines, delimiter))
-    if isinstance(known, Format) and not isinstance(known, Table):
+    if isinstance(known, Format) and not isinstance(forced, Mapped):
         return Recognised("csv", known, head=head, delimiter=delimiter)
     return unrecognised("csv", refusal.of_csv(widest, list(limits.columns.values())), head)
 

@@ -50,11 +50,6 @@ class Taking:
         self._reader = self._reader_of(way.format)
 
     @property
-    def holds(self) -> bool:
-        """Whether anything may be open."""
-        return self._reader is not None or len(self._readers) > 1 or bool(self._asked)
-
-    @property
     def oldest(self) -> Place | None:
         open_at = [reader.oldest for reader in self._readers.values() if reader is not None]
         asked_at = [place for _, _, place in self._asked.values()]

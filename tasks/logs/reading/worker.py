@@ -54,7 +54,7 @@ class _Parser:
             return
         if isinstance(command, OpenFile):
             self.close()
-            forced = formats.by_name(command.forced or "", command.limits.columns)
+            forced = formats.by_name(command.forced or "", command.limits.tables)
             log = LogHere(command.file, command.limits, forced, self.go_on)
             self._log = log.__enter__()
             yield log.found
@@ -85,7 +85,7 @@ class _Parser:
 def _of_stretch(command: ParseStretch) -> Iterator[LogRows]:
     """The rows of these lines, as one process reading the whole file would make them."""
     limits, stretch, made_by = command.limits, command.stretch, command.made_by
-    parser = formats.by_name(made_by.format, {})
+    parser = formats.by_name(made_by.format)
     assert isinstance(parser, formats.Format), f"no format of lines: {made_by.format}"
     reading = Reading(Way(parser, command.is_forced, command.is_mixed), limits)
     with open_stretch(command.file.path, stretch.offset, stretch.size_bytes) as stream:

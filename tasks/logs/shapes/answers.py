@@ -52,6 +52,7 @@ class Answer:
     `body`: what it was read from. `complete`: all is there without a message, as with embeddings.
     `recorded` False: the log does not tell what came back. `verdicts`: of guardrails. `provider`,
     `operation`: where they show in the answer itself. `cost_usd`: as it tells.
+    `ttft_s`, `latency_s`: of an API that tells in its answer how long it took.
     """
 
     message: dict[str, Json] | None = None
@@ -67,6 +68,8 @@ class Answer:
     complete: bool = False
     recorded: bool = True
     verdicts: list[dict[str, Json]] | None = None
+    ttft_s: float | None = None
+    latency_s: float | None = None
     provider: str | None = None
     operation: str | None = None
     cost_usd: float | None = None
@@ -104,6 +107,8 @@ def finish(
     call.model = call.model or answer.model
     if call.model is not None and "/" in call.model:
         call.model = _GOOGLE_PATH.sub("", call.model)
+    if answer.latency_s is not None and call.latency_s is None:
+        call.latency_s, call.ttft_s = answer.latency_s, call.ttft_s or answer.ttft_s
     if call.cost_usd is None:
         call.cost_usd = answer.cost_usd
     if answer.tokens:

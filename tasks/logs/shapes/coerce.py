@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 from tasks.logs.shapes.records import Json, UnreadableError
 
@@ -93,7 +95,8 @@ def seconds(name: str, value: Json, per_second: float) -> float | None:
 
 
 def moment(name: str, value: Json) -> datetime | None:
-    """ISO 8601 (a zone is honoured, none means UTC) or the epoch in s, ms, µs or ns."""
+    """ISO 8601 (a zone is honoured, none means UTC), the epoch in s, ms, µs or ns, or a date as
+    mail and web servers write it."""
     if value is None or value == "":
         return None
     if isinstance(value, datetime):
@@ -106,11 +109,26 @@ def moment(name: str, value: Json) -> datetime | None:
             try:
                 return _to_utc(name, datetime.fromisoformat(normal))
             except ValueError as error:
+                other = _written_out(word)
+                if other is not None:
+                    return _to_utc(name, other)
                 raise UnreadableError(f"{name}: {word[:40]!r} is not a time: {error}") from None
         value = int(word) if word.lstrip("+-").isdigit() else float(word)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnreadableError(f"{name}: expected a time, received {kind_of(value)}")
     return from_epoch(name, value)
+
+
+def _written_out(word: str) -> datetime | None:
+    """As in HTTP and mail (RFC 2822), in access logs of web servers, and with slashes."""
+    if len(word) > 60:
+        return None
+    with suppress(ValueError, TypeError):
+        return parsedate_to_datetime(word)
+    for pattern in ("%d/%b/%Y:%H:%M:%S %z", "%Y/%m/%d %H:%M:%S", "%Y-%m-%d %H:%M:%S %z"):
+        with suppress(ValueError):
+            return datetime.strptime(word.removesuffix(" UTC"), pattern)  # noqa: DTZ007
+    return None
 
 
 def nanoseconds(name: str, value: Json) -> int | None:
@@ -149,6 +167,14 @@ def from_nanoseconds(name: str, value: int) -> datetime:
     except OverflowError:
         shown = str(value)[:24]
         raise UnreadableError(f"{name}: {shown} ns is outside the years 1 to 9999") from None
+
+
+def earlier(moment: datetime, seconds: float) -> datetime:
+    """When what took so long began."""
+    try:
+        return moment - timedelta(seconds=seconds)
+    except OverflowError:
+        raise UnreadableError(f"{seconds:.6g} s before {moment} is outside the years") from None
 
 
 def _to_utc(name: str, value: datetime) -> datetime:

@@ -77,8 +77,13 @@ def provider_of(host: str | None, default: str, model: str | None = None) -> str
     # a path or a tag in the name is that of open weights, which anybody may serve
     if default != "openai" or model is None or "/" in model or ":" in model:
         return default
+    return _of_family(model) or default
+
+
+@lru_cache(maxsize=1024)
+def _of_family(model: str) -> str | None:
     family = (name for start, name in _FAMILIES.items() if model.lower().startswith(start))
-    return next(family, default)
+    return next(family, None)
 
 
 @lru_cache(maxsize=1024)

@@ -103,6 +103,23 @@ def tokens(usage: Json, *, cache_apart: bool = False) -> dict[str, Any]:
     return _reported(usage, cache_apart).canonical()
 
 
+_DETAILS = ("inputs", "outputs")
+
+
+def _slots(**names: tuple[str, ...]) -> dict[str, tuple[str, int]]:
+    """Name → what it counts, and its place among the names for that."""
+    return {word: (slot, rank) for slot, words in names.items() for rank, word in enumerate(words)}
+
+
+_SLOTS = _slots(
+    input_tokens=_INPUT, output_tokens=_OUTPUT, total_tokens=_TOTAL, cached_tokens=_READ,
+    reasoning_tokens=_REASONING, cache_written_tokens=_WRITTEN, tools=_TOOLS, thoughts=_THOUGHTS,
+    inputs=_INPUT_DETAILS, outputs=_OUTPUT_DETAILS,
+)  # fmt: skip
+_OF_INPUT = _slots(cached_tokens=(*_READ, "cache_read"))
+_OF_OUTPUT = _slots(reasoning_tokens=(*_REASONING, "reasoning"))
+
+
 def cost(usage: Json) -> float | None:
     """In US dollars, where the provider tells what a call cost beside its tokens."""
     said = coerce.first(usage, "cost", "estimated_cost")
@@ -117,28 +134,46 @@ def counted(
     holder: dict[str, Json], names: Mapping[str, str], *, cache_apart: bool = False
 ) -> dict[str, Any]:
     """Of an object with names of its own: field of Reported → the name there."""
-    counts: dict[str, Any] = {field: _count(holder, name, (name,)) for field, name in names.items()}
+    counts: dict[str, Any] = {field: _count(holder, name) for field, name in names.items()}
     return Reported(**counts, cache_apart=cache_apart).canonical()
 
 
 def _reported(usage: dict[str, Json], cache_apart: bool) -> Reported:
-    thoughts = _count(usage, "reasoning_tokens", _THOUGHTS)
-    inputs, outputs = _details(usage, _INPUT_DETAILS), _details(usage, _OUTPUT_DETAILS)
-    cached = _count(usage, "cached_tokens", _READ)
-    written = _count(usage, "cache_written_tokens", _WRITTEN)
-    reasoning = _count(usage, "reasoning_tokens", _REASONING) if thoughts is None else thoughts
+    said = _named(usage, _SLOTS)
+    inputs, outputs = said.get("inputs"), said.get("outputs")
+    cached, reasoning = _count(said, "cached_tokens"), _count(said, "thoughts")
+    has_thoughts = reasoning is not None
+    if cached is None and isinstance(inputs, dict):
+        cached = _count(_named(inputs, _OF_INPUT), "cached_tokens")
+    if reasoning is None:
+        reasoning = _count(said, "reasoning_tokens")
+    if reasoning is None and isinstance(outputs, dict):
+        reasoning = _count(_named(outputs, _OF_OUTPUT), "reasoning_tokens")
     return Reported(
-        input=_sum(_count(usage, "input_tokens", _INPUT), _count(usage, "tools", _TOOLS)),
-        output=_count(usage, "output_tokens", _OUTPUT),
-        total=_count(usage, "total_tokens", _TOTAL),
-        cached=_count(inputs, "cached_tokens", (*_READ, "cache_read")) if cached is None
-        else cached,
-        cache_written=written,
-        reasoning=_count(outputs, "reasoning_tokens", (*_REASONING, "reasoning"))
-        if reasoning is None else reasoning,
+        input=_sum(_count(said, "input_tokens"), _count(said, "tools")),
+        output=_count(said, "output_tokens"),
+        total=_count(said, "total_tokens"),
+        cached=cached,
+        cache_written=_count(said, "cache_written_tokens"),
+        reasoning=reasoning,
         cache_apart=cache_apart,
-        reasoning_apart=thoughts is not None,
-    )  # fmt: skip
+        reasoning_apart=has_thoughts,
+    )
+
+
+def _named(usage: dict[str, Json], slots: dict[str, tuple[str, int]]) -> dict[str, Json]:
+    """What it says under the names that are known, of two for one thing the earlier in the table:
+    by a look at each key of the object, which has few, and not at each name, which are many."""
+    found: dict[str, Json] = {}
+    ranks: dict[str, int] = {}
+    for key, value in usage.items():
+        slot = slots.get(key)
+        if slot is None or value is None:
+            continue
+        name, rank = slot
+        if rank < ranks.get(name, len(slots)) and (isinstance(value, dict) or name not in _DETAILS):
+            found[name], ranks[name] = value, rank
+    return found
 
 
 def _readings(said: Reported) -> Iterator[tuple[int | None, int | None]]:
@@ -175,17 +210,10 @@ def known(name: str, value: Json) -> int | None:
     return None if count is not None and count < 0 else count
 
 
-def _count(usage: dict[str, Json], name: str, names: tuple[str, ...]) -> int | None:
-    return known(f"usage.{name}", coerce.first(usage, *names))
+def _count(said: dict[str, Json], name: str) -> int | None:
+    value = said.get(name)
+    return None if value is None else known(f"usage.{name}", value)
 
 
 def _sum(first: int | None, second: int | None) -> int | None:
     return first if second is None else (first or 0) + second
-
-
-def _details(usage: dict[str, Json], names: tuple[str, ...]) -> dict[str, Json]:
-    for key in names:
-        details = usage.get(key)
-        if isinstance(details, dict):
-            return details
-    return {}

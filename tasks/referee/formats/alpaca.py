@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.logs.formats.results_of_others import is_alpaca_annotation, is_alpaca_record
 from tasks.referee.files import ResultFile
 from tasks.referee.values import Mark, Results, Row, texts
 
@@ -21,18 +22,8 @@ WIN = "preference"
 _TEXTS = ("instruction", "output", "output_1", "output_2")
 
 
-def is_record(value: Any) -> bool:
-    return isinstance(value, dict) and "instruction" in value and (
-        {"output", "generator"} <= value.keys() or is_annotation(value)
-    )  # fmt: skip
-
-
-def is_annotation(value: Mapping[str, Any]) -> bool:
-    return {"output_1", "output_2", "preference"} <= value.keys()
-
-
 def read(file: ResultFile, records: list[dict[str, Any]]) -> Results:
-    if wrong := next((record for record in records if not is_record(record)), None):
+    if wrong := next((record for record in records if not is_alpaca_record(record)), None):
         raise file.refused("a record is no output or annotation of AlpacaEval", None, str(wrong))
     names = {str(one.get("generator") or one.get("generator_2") or file.stem) for one in records}
     if len(names) > 1:
@@ -46,7 +37,7 @@ def _row(record: Mapping[str, Any]) -> Row:
     dataset = record.get("dataset")
     marks = {}
     text = record.get("output", record.get("output_2"))
-    if is_annotation(record):
+    if is_alpaca_annotation(record):
         value = record["preference"]
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         marks = {WIN: Mark(0.5 if value == 0 else value - 1 if is_number else None)}

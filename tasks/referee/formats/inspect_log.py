@@ -16,10 +16,6 @@ FORMAT = "inspect"
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 
 
-def is_document(value: Any) -> bool:
-    return isinstance(value, dict) and "eval" in value and "status" in value
-
-
 def read(file: ResultFile) -> Results:
     header, told, samples = parts(file)
     suite = str(told.get("task") or file.stem).rpartition("/")[2]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from tasks.logs.formats.results_of_others import is_lm_eval_sample
 from tasks.referee.files import ResultFile
 from tasks.referee.values import UNNAMED, Mark, Results, Row, shown, texts
 
@@ -22,10 +23,6 @@ _TOLD = frozenset(
     ("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
      "doc_hash", "prompt_hash", "target_hash")
 )  # fmt: skip
-
-
-def is_line(value: Any) -> bool:
-    return isinstance(value, dict) and "doc_id" in value and "filtered_resps" in value
 
 
 def task_of(file: ResultFile) -> str | None:
@@ -47,7 +44,7 @@ def _model(file: ResultFile) -> str:
 
 def read(file: ResultFile) -> Results:
     task = task_of(file)
-    lines = [line for _, line in file.lines if is_line(line)]
+    lines = [line for _, line in file.lines if is_lm_eval_sample(line)]
     if len(lines) < len(file.lines):
         raise file.refused("some lines are no samples of lm-eval: doc_id or filtered_resps lacks")
     filters = {str(line.get("filter") or "none") for line in lines}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.logs.formats.results_of_others import is_nemo_result
 from tasks.referee.files import ResultFile
 from tasks.referee.values import UNNAMED, Mark, Results, Row, shown, texts
 
@@ -16,14 +17,10 @@ FORMAT = "nemo-evaluator"
 ROWS = "results.jsonl"
 
 
-def is_line(value: Any) -> bool:
-    return isinstance(value, dict) and "problem_idx" in value and "reward" in value
-
-
 def read(file: ResultFile) -> Results:
     bundle = _bundle(file)
     benchmark = _named(bundle, "benchmark")
-    rows = [_row(benchmark or UNNAMED, line) for _, line in file.lines if is_line(line)]
+    rows = [_row(benchmark or UNNAMED, line) for _, line in file.lines if is_nemo_result(line)]
     if len(rows) < len(file.lines):
         raise file.refused("some lines have no problem_idx or no reward")
     model = _named(bundle, "model")

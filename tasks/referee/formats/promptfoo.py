@@ -8,9 +8,10 @@ failed by its assertions has a score; one that has an error got no answer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tasks.logs.formats.results_of_others import results_of_promptfoo
 from tasks.model.canonical import canonical_json
 from tasks.referee.files import ResultFile
 from tasks.referee.values import Mark, Results, Row, shown, texts
@@ -21,20 +22,8 @@ SUITE = "promptfoo"
 _ERROR = 2
 
 
-def tests_of(value: Any) -> Sequence[Any] | None:
-    inner = value.get("results") if isinstance(value, dict) else None
-    found = inner.get("results") if isinstance(inner, dict) else inner
-    return found if isinstance(found, list) and _are_tests(found) else None
-
-
-def _are_tests(found: list[Any]) -> bool:
-    return bool(found) and all(
-        isinstance(one, dict) and ("success" in one or "gradingResult" in one) for one in found
-    )
-
-
 def read(file: ResultFile) -> Results:
-    tests = [test for test in tests_of(file.document) or () if isinstance(test, dict)]
+    tests = [test for test in results_of_promptfoo(file.document) or () if isinstance(test, dict)]
     prompts = {str(_of(test, "prompt").get("label") or test.get("promptIdx")) for test in tests}
     rows = [_row(test, with_prompt=len(prompts) > 1) for test in tests]
     return Results(file.stem, str(file.path), FORMAT, file.digest, rows)

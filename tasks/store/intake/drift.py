@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from expectations.contracts import DRIFT
+from expectations.contracts import DATA_SET_FORMAT, DRIFT
 from tasks.model.drift import ColumnDrift, Drift
 from tasks.store.db.connection import Store
 
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 _KEPT = tuple(name for name in ColumnDrift.__dataclass_fields__ if name != "moved")
 _WHEN = "coalesce(started_at, ingested_at)"
+#: conversations of data sets are no traffic
+_TRAFFIC = f"format <> '{DATA_SET_FORMAT}'"
 #: a hash puts sessions, then the calls of one, in an order that the data do not decide
 _SAMPLE = """
 SELECT arg_min(rowid, hash(request_id, $seed)) FROM requests
-WHERE {where} GROUP BY coalesce(session_id, request_id)
+WHERE {where} AND {traffic} GROUP BY coalesce(session_id, request_id)
 ORDER BY hash(coalesce(session_id, request_id), $seed) LIMIT $max_rows
 """
 _COLUMNS = """
@@ -55,7 +57,7 @@ def window_before(store: Store, row: int, days: float) -> Window | None:
     The median, because one call with a wrong clock must not move the window. None: no new call.
     """
     median = store.scalar(
-        f"SELECT quantile_disc({_WHEN}, 0.5) FROM requests WHERE rowid > ?", [row]
+        f"SELECT quantile_disc({_WHEN}, 0.5) FROM requests WHERE rowid > ? AND {_TRAFFIC}", [row]
     )
     return None if median is None else Window(row, median - timedelta(days=days))
 
@@ -69,7 +71,8 @@ def sample(
     bound: dict[str, object] = {"row": window.last_row, "max_rows": max_rows, "seed": seed}
     if not is_new:
         where, bound = f"rowid <= $row AND {_WHEN} >= $since", {**bound, "since": window.since}
-    places = store.connection.execute(_SAMPLE.format(where=where), bound).fetchall()
+    drawn = _SAMPLE.format(where=where, traffic=_TRAFFIC)
+    places = store.connection.execute(drawn, bound).fetchall()
     bound = {"places": [place for (place,) in places], "max_chars": chars}
     return store.connection.sql(_COLUMNS, params=bound).to_arrow_table()
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.curate.modes import GENERATE
+from tasks.logs.formats.results_of_others import is_lm_eval_sample
 from tasks.referee.files import ResultFile
-from tasks.referee.formats.lm_eval import is_line, task_of
+from tasks.referee.formats.lm_eval import task_of
 from tasks.suites.formats.lm_eval_choices import (
     AGAINST,
     OF_CHOICES,
@@ -38,7 +39,7 @@ def read(file: ResultFile) -> Imported:
     requests = ((line, _requests(line.get("arguments"))) for _, line in file.lines)
     reading = reading_of(one for one in requests if is_choice(one[1]))
     for number, line in file.lines:
-        if not is_line(line):
+        if not is_lm_eval_sample(line):
             raise file.refused("is no sample of lm-eval: doc_id or filtered_resps lacks", number)
         filters.setdefault(str(line.get("filter") or "none"))
         where = f"{file.path}:{number}"

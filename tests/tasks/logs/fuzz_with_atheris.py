@@ -83,7 +83,7 @@ def one_input(data: bytes, parser: formats.Format, samples: list[Any]) -> None:
 
 
 def main() -> None:
-    parser = formats.by_name(sys.argv[1], {})
+    parser = formats.by_name(sys.argv[1])
     assert isinstance(parser, formats.Format)
     samples = [json.loads(line) for line in Path(sys.argv[2]).read_bytes().splitlines()]
     atheris.Setup([sys.argv[0], *sys.argv[3:]], lambda data: one_input(data, parser, samples))

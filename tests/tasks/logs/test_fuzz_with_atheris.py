@@ -42,7 +42,7 @@ def test_what_once_broke_a_parser_does_not_break_it_on_real_logs(
 ):
     from tests.tasks.logs.fuzz_with_atheris import one_input
 
-    format = formats.by_name(FILES[name][0], {})
+    format = formats.by_name(FILES[name][0])
     assert isinstance(format, formats.Format)
     one_input(broke, format, records_of(shared / "log_formats" / name))
 

@@ -75,7 +75,10 @@ def test_an_unnamed_table_says_what_is_missing_and_is_read_once_it_is_named(tmp_
     with pytest.raises(UsageError):
         ingest(make_run(tmp_path, tmp_path / "a.csv"))
     run = make_run(tmp_path, tmp_path / "a.csv", run_id="run-2", ingest={"columns": CHATS})
-    assert "it has: id, question, answer" in query(run, "SELECT error FROM dead_letters")[0][0]
+    assert (
+        "[ingest.columns] says what each means"
+        in query(run, "SELECT error FROM dead_letters")[0][0]
+    )
     assert ingest(run).rows_out == 1
     with pytest.raises(UsageError, match="columns are not named"):
         ingest(make_run(tmp_path, tmp_path / "a.csv", run_id="run-3", log_format="table"))
@@ -88,7 +91,7 @@ def test_parquet_with_named_columns(tmp_path: Path):
     run = make_run(tmp_path, tmp_path / "a.parquet", ingest={"columns": CHATS})
     assert ingest(run).notes["by_format"] == {"table": 1}
     ours = tmp_path / "ours.parquet"
-    pq.write_table(pa.table({"request_id": ["9"], "response": ["b"]}), ours)
+    pq.write_table(pa.table({"request_id": ["9"], "messages": ["a"], "response": ["b"]}), ours)
     other = make_run(tmp_path, ours, run_id="run-2", ingest={"columns": CHATS})
     assert ingest(other).notes["by_format"] == {"canonical": 1}
 

@@ -1,7 +1,8 @@
-"""vLLM and llama.cpp: lines of text, of which only the numbers are read."""
+"""vLLM and llama.cpp: lines of text."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -62,25 +63,124 @@ def test_logs_are_recognised_by_their_lines(lines: list[str], format: Any):
     assert formats.recognise_text(lines) is format
 
 
-def test_a_received_request_is_a_call_without_its_text():
+def test_a_received_request_is_a_call_with_its_prompt():
     done = ACCESS.format(id=1, path="/v1/chat/completions", status=200)
     (call,) = calls(vllm, [STATS, RECEIVED.format(id="a"), done])
     assert (call.request_id, call.input_tokens, call.output_tokens) == ("chatcmpl-a", 3, None)
     assert call.params == {"n": 1, "temperature": 0.7, "top_k": 1, "max_tokens": 32}
-    assert (call.started_at, call.tags["logged_at"]) == (None, "04-10 03:35:45")
-    assert "secret" not in str(call)
+    assert call.messages == [{"role": "user", "content": "secret text"}]
+    assert call.tags == {"logged_at": "04-10 03:35:45", "prompt": "rendered"}
+    assert (call.status, call.response, call.started_at) == ("ok", None, None)
 
 
-def test_generated_responses_add_their_tokens_once_outputs_are_logged():
-    lines = [RECEIVED.format(id="a"), GENERATED.format(id="a"), RECEIVED.format(id="b"),
-             RECEIVED.format(id="c"), GENERATED.format(id="c"), GENERATED.format(id="b"),
+def test_every_answer_is_that_of_its_request_whenever_the_first_one_is_logged():
+    lines = [RECEIVED.format(id="a"), RECEIVED.format(id="b"), GENERATED.format(id="b"),
+             RECEIVED.format(id="c"), GENERATED.format(id="c"), GENERATED.format(id="a"),
              RECEIVED.format(id="still-at-work")]  # fmt: skip
     found = calls(vllm, lines)
     assert [(each.request_id, each.output_tokens) for each in found] == [
-        ("chatcmpl-a", None), ("chatcmpl-c", 2), ("chatcmpl-b", 2),
+        ("chatcmpl-b", 2), ("chatcmpl-c", 2), ("chatcmpl-a", 2),
     ]  # fmt: skip
     assert found[1].finish_reason == "stop"
-    assert sum(each.count if isinstance(each, Other) else 1 for each in read(vllm, lines)) == 5
+    assert found[1].response == {"role": "assistant", "content": "text"}
+    assert sum(each.count if isinstance(each, Other) else 1 for each in read(vllm, lines)) == 4
+
+
+def test_an_answer_whose_request_came_before_the_log_began_is_a_call():
+    (call,) = calls(vllm, [GENERATED.format(id="early"), RECEIVED.format(id="at-work")])
+    assert (call.request_id, call.output_tokens) == ("chatcmpl-early", 2)
+    assert (call.messages, call.tags) == (None, {"answered_at": "04-10 03:35:47"})
+
+
+def test_several_choices_are_one_call_with_the_tokens_of_all():
+    asked = RECEIVED.format(id="a").replace("n=1", "n=2")
+    other = GENERATED.format(id="a").replace("'text'", "'other'")
+    (call,) = calls(vllm, [asked, GENERATED.format(id="a"), other])
+    assert (call.output_tokens, call.response["content"]) == (4, "text")
+    assert call.tags["other_choices"] == [{"role": "assistant", "content": "other"}]
+
+
+def test_texts_are_read_as_python_prints_them():
+    prompt = 'it\'s "so"\n\\ 你好 params: SamplingParams(n=9)'
+    asked = RECEIVED.format(id="a").replace("'secret text'", repr(prompt))
+    said = GENERATED.format(id="a").replace("'text'", repr("done, finish_reason: length\n"))
+    (call,) = calls(vllm, [asked, said])
+    assert call.messages == [{"role": "user", "content": prompt}]
+    assert call.response["content"] == "done, finish_reason: length\n"
+    assert (call.finish_reason, call.params["n"]) == ("stop", 1)
+
+
+def test_newer_versions_log_the_prompt_in_a_line_of_its_own_and_no_ids():
+    lines = [
+        "DEBUG 11-03 09:00:00 [entrypoints/logger.py:48] Request chatcmpl-a details: prompt: 'hi', "
+        "prompt_token_ids: [1, 2], prompt_embeds shape: None.",
+        "INFO 11-03 09:00:00 [entrypoints/logger.py:60] Received request chatcmpl-a: params: "
+        "SamplingParams(n=1, temperature=0.0), lora_request: None.",
+        "INFO 11-03 09:00:01 [entrypoints/logger.py:80] Generated response chatcmpl-a (streaming "
+        "delta): output: 'y', output_token_ids: [7], finish_reason: None",
+        "INFO 11-03 09:00:02 [entrypoints/logger.py:80] Generated response chatcmpl-a (streaming "
+        "complete): output: 'yo', output_token_ids: None, finish_reason: streaming_complete",
+    ]
+    (call,) = calls(vllm, lines)
+    assert call.messages == [{"role": "user", "content": "hi"}]
+    assert (call.response["content"], call.finish_reason) == ("yo", None)
+
+
+def test_the_older_engine_says_when_a_request_has_ended():
+    asked = RECEIVED.format(id="a").replace("[logger.py:39]", "async_llm_engine.py:436]")
+    asked = asked.replace("params: Sampling", "sampling_params: Sampling")
+    ended = "INFO 04-10 03:35:48 async_llm_engine.py:111] {} request chatcmpl-{}."
+    other = asked.replace("chatcmpl-a", "chatcmpl-b")
+    found = calls(vllm, [asked, other, ended.format("Finished", "a"), ended.format("Aborted", "b")])
+    assert [(call.request_id, call.status, call.error_type) for call in found] == [
+        ("chatcmpl-a", "ok", None), ("chatcmpl-b", "error", "aborted"),
+    ]  # fmt: skip
+
+
+def test_a_failed_request_is_counted_once():
+    path = "/v1/chat/completions"
+    lines = [
+        RECEIVED.format(id="a"), ACCESS.format(id=1, path=path, status=200),
+        RECEIVED.format(id="b"), ACCESS.format(id=2, path=path, status=500),
+    ]  # fmt: skip
+    found = {call.request_id: call for call in calls(vllm, lines)}
+    assert {key: call.http_status for key, call in found.items()} == {
+        "chatcmpl-a": None, "chatcmpl-b": 500,
+    }  # fmt: skip
+    assert (found["chatcmpl-b"].status, found["chatcmpl-b"].error_type) == ("error", "500")
+    at_once = [RECEIVED.format(id="a"), RECEIVED.format(id="b"), lines[-1]]
+    failed, other = calls(vllm, at_once)
+    assert failed.tags["http_status_of"] == "one of 2 requests at work"
+    assert other.status == "ok"
+
+
+def test_requests_are_let_go_once_it_shows_that_outputs_are_not_logged():
+    done = ACCESS.format(id=1, path="/v1/chat/completions", status=200)
+    reader = vllm.reader()
+    counts = []
+    for number in range(70):
+        for line in (RECEIVED.format(id=number), done):
+            counts.append(sum(isinstance(each, Call) for each in reader.feed(line)))
+    assert (counts.index(64), counts[-1], sum(counts)) == (127, 1, 70)
+
+
+def test_the_year_is_that_of_the_last_such_day_before_the_file_was_written():
+    done = ACCESS.format(id=1, path="/v1/chat/completions", status=200)
+    for written_at, year in ((datetime(2026, 4, 10, 12), 2026), (datetime(2026, 4, 1), 2025)):  # noqa: DTZ001
+        reader = vllm.reader(written_at)
+        found = [*reader.feed(RECEIVED.format(id="a")), *reader.feed(done), *reader.end()]
+        (call,) = (each for each in found if isinstance(each, Call))
+        assert str(call.started_at) == f"{year}-04-10 03:35:45"
+    (call,) = calls(vllm, [f"2025-04-10T01:35:45.5Z {RECEIVED.format(id='a')}"])
+    assert str(call.started_at) == "2025-04-10 01:35:45.500000"
+
+
+def test_what_max_log_len_has_cut_is_no_text_and_the_model_is_that_of_the_start():
+    start = ("INFO 04-10 03:00:00 [api_server.py:1] args: Namespace(model='org/big', "
+             "served_model_name=['big'], max_log_len=4)")  # fmt: skip
+    (call,) = calls(vllm, [start, RECEIVED.format(id="a"), GENERATED.format(id="a")])
+    assert (call.model, call.messages, call.response, call.status) == ("big", None, None, "ok")
+    assert (call.input_tokens, call.output_tokens) == (3, 2)
 
 
 def test_without_logged_requests_the_access_lines_are_the_calls():
@@ -92,7 +192,7 @@ def test_without_logged_requests_the_access_lines_are_the_calls():
 
 def test_failed_requests_are_calls_even_where_requests_are_logged():
     refused = ACCESS.format(id=1, path="/v1/completions", status=400)
-    (_, failed) = calls(vllm, [RECEIVED.format(id="a"), refused])
+    (failed, _) = calls(vllm, [RECEIVED.format(id="a"), refused])
     assert (failed.status, failed.error_type, failed.http_status) == ("error", "400", 400)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.logs.formats import trace_reading
+from tasks.logs.formats import gathering, trace_reading
 from tasks.logs.shapes.records import Call, Other
 from tests.tasks.logs.formats import test_otlp as old
 from tests.tasks.logs.formats import test_span_shapes as shapes
@@ -117,7 +117,7 @@ def test_a_span_that_cannot_be_read_is_told_where_it_stands(odd: Any):
 def test_too_many_spans_that_wait_are_let_go_the_oldest_trace_first(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(trace_reading, "_MAX_HELD", 2)
+    monkeypatch.setattr(gathering, "MAX_HELD", 2)
     lines = [{**chat(n, None), "traceId": f"{n:032x}"} for n in range(1, 6)]
     reader: Any = trace_reading.SpanReader(lambda value: (value, {}), lambda value: iter(()))
     sent = [[at for _, at in reader.feed(line, n)] for n, line in enumerate(lines)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.logs.formats import traces
+from tasks.logs.formats import gathering
 from tasks.logs.formats.traces import Role, Row, Signal, Traces, error_class
 from tasks.logs.shapes.coerce import number
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, UnreadableError
@@ -126,7 +126,7 @@ def test_circles_and_strange_parents_end():
 def test_no_more_rows_are_held_than_that_and_the_oldest_trace_goes_first(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(traces, "MAX_HELD", 3)
+    monkeypatch.setattr(gathering, "MAX_HELD", 3)
     reader = VENDOR.reader()
     assert reader.oldest is None
     for place, trace in enumerate("abb"):

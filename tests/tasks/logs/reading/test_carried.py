@@ -165,6 +165,10 @@ def test_a_record_of_ones_own_keeps_its_numbers(tmp_path: Path):
         {"messages": [{"from": "a", "text": "hi"}], "model": "m"},
         {"messages": ["hi"], "response": {"status": "sent"}},
         {"response": {"code": 200}, "request_id": "r"},
+        {"request_id": "r", "model": "m-1", "status": "shipped"},
+        {"id": "a", "model": "m-1", "usage": {"total": 5}},
+        {"request_id": "r", "response": "yes", "user": "ann"},
+        {"id": 1, "call_type": "out", "startTime": 1, "endTime": 2, "model": "X1", "status": "ok"},
     ],
 )
 def test_what_is_no_call_is_not_taken_for_one(record: dict[str, Any], tmp_path: Path):
