@@ -35,7 +35,9 @@ def told(value: Json) -> str | None:
     if isinstance(value, list):
         if value and isinstance(value[0], str) and value[0].startswith("client.beta."):
             return _MANAGED
-        return next(filter(None, map(_of_object, value[:20])), None)
+        items = [each for item in value[:20]
+                 for each in (item[:20] if isinstance(item, list) else [item])]  # fmt: skip
+        return next(filter(None, map(_of_object, items)), None)
     return _of_object(value)
 
 
@@ -173,6 +175,8 @@ _KINDS = (
     _kind("annotations of images (COCO)", "images annotations", images=_list),
     _kind("a corpus of texts", "text url|source|meta|id", "model usage type role response",
           text=_text),
+    _kind("the trajectory of an agent (ATIF), whose steps do not tell what a model was asked",
+          "agent steps schema_version|session_id", agent=_object, steps=_list_with("source")),
     # events of services
     _kind(_MANAGED, "id type", id=_starts("sevt_"), type=_text),
     _kind(_MANAGED, "id type agent", id=_starts("sesn_"), type=_is("session")),
@@ -205,6 +209,8 @@ _KINDS = (
     _kind("an answer of Prometheus", "status data", data=_has("resultType", "activeTargets")),
     _kind("spans of Zipkin", "traceId id localEndpoint|remoteEndpoint|kind", "attributes"),
     _kind("a trace of Chrome", "traceEvents"),
+    _kind("spans of Datadog APM, which keep no texts: export those of LLM Observability",
+          "trace_id span_id service resource meta metrics"),
     _kind("metrics of Datadog", "series", series=_list_with("metric", "points")),
     _kind("metrics", "metric|metric_name|__name__|measurement value|values|fields|points",
           "messages response"),

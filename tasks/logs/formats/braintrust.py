@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tasks.logs.formats.exchange import an_object, decode
 from tasks.logs.formats.payloads import read_input, read_output
-from tasks.logs.formats.traces import Role, Row, Signal, Traces, error_class, first_told
+from tasks.logs.formats.traces import ASKED, Role, Row, Signal, Traces, error_class, first_told
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish
 from tasks.logs.shapes.json_text import dump
@@ -41,13 +41,6 @@ _COUNTS = {
 _NOT_PARAMS = frozenset({
     *(name for names in _METADATA.values() for name in names), "model", "provider", "prompt",
     "error", "usage",
-})  # fmt: skip
-#: of the metadata what an API was asked; anything else is a tag
-_PARAMS = frozenset({
-    "temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "max_output_tokens",
-    "stop", "stop_sequences", "seed", "n", "stream", "stream_options", "tools", "tool_choice",
-    "response_format", "text", "reasoning", "reasoning_effort", "frequency_penalty",
-    "presence_penalty", "logprobs", "top_logprobs", "parallel_tool_calls", "thinking",
 })  # fmt: skip
 
 
@@ -106,7 +99,7 @@ def _call(row: Row, around: list[Row]) -> Call:
     ended = coerce.number("metrics.end", metrics.get("end"))
     embedded = _is_embedding(row, about)
     answer = Answer(complete=True) if embedded else read_output(row.get("output"))
-    params = {key: item for key, item in metadata.items() if key in _PARAMS and item is not None}
+    params = {key: item for key, item in metadata.items() if key in ASKED and item is not None}
     call = Call(
         **texts,
         request_id=coerce.text("id", coerce.first(row, "id", "span_id")),
@@ -139,7 +132,7 @@ def _tags(
     row: Row, about: dict[str, Json], metadata: dict[str, Json], error: Json
 ) -> dict[str, Json]:
     tags = {key: item for key, item in metadata.items()
-            if key not in _NOT_PARAMS and key not in _PARAMS}  # fmt: skip
+            if key not in _NOT_PARAMS and key not in ASKED}  # fmt: skip
     named_ = {
         "span_name": about.get("name"),
         "purpose": about.get("purpose"),

@@ -22,7 +22,7 @@ from tasks.logs.shapes.messages import tool_call
 from tasks.logs.shapes.records import Dead, Json, Record, UnreadableError
 
 NAME = "datadog"
-VERSION = "datadog@1"
+VERSION = "datadog@2"
 
 _OPERATIONS = {
     "llm": "chat", "embedding": "embeddings", "tool": "execute_tool", "agent": "invoke_agent",
@@ -209,7 +209,7 @@ def _tag(tags: dict[str, str], names: tuple[str, ...]) -> str | None:
 
 def _asked(asked: dict[str, Json]) -> Json:
     if isinstance(asked.get("messages"), list):
-        return [_message(item) for item in asked["messages"]]
+        return [_message(item, "user") for item in asked["messages"]]
     documents = asked.get("documents")
     if isinstance(documents, list):  # of embeddings
         return [{"role": "user", "content": coerce.first(each, "text")} for each in documents]
@@ -218,7 +218,7 @@ def _asked(asked: dict[str, Json]) -> Json:
 
 def _answer(given: dict[str, Json]) -> Json:
     """Blocks of one answer may be messages each: what is thought, said, and asked of tools."""
-    said = [_message(item) for item in coerce.sequence(given.get("messages"))]
+    said = [_message(item, "assistant") for item in coerce.sequence(given.get("messages"))]
     messages = [each for each in said if isinstance(each, dict)]
     if not messages:
         return given.get("value")
@@ -239,11 +239,14 @@ def _texts(messages: list[dict[str, Json]]) -> str:
     return "".join(each["content"] for each in messages if isinstance(each.get("content"), str))
 
 
-def _message(item: Json) -> Json:
-    """A tool call is {"name", "arguments", "tool_id"}, what it gave back {"result", "tool_id"}."""
+def _message(item: Json, role: str) -> Json:
+    """A tool call is {"name", "arguments", "tool_id"}, what it gave back {"result", "tool_id"}.
+
+    `role`: where it has none, as prompts of completions.
+    """
     if not isinstance(item, dict):
         return item
-    rest = {key: each for key, each in item.items()
+    rest = {"role": role} | {key: each for key, each in item.items()
             if key not in ("tool_calls", "tool_results", "id")}  # fmt: skip
     if calls := coerce.sequence(item.get("tool_calls")):
         rest["tool_calls"] = [

@@ -18,6 +18,8 @@ _BLOCKED = frozenset({
     "SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY",
     "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "LANGUAGE", "MODEL_ARMOR",
 })  # fmt: skip
+#: of the enum that protobuf has as a number, as far as Gemini's and Vertex AI's are the same
+_REASONS = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"}
 _ROLES = {"model": "assistant", "function": "tool"}
 _NOT_PARAMS = frozenset({
     "contents", "content", "systemInstruction", "system_instruction", "model", "labels",
@@ -96,7 +98,10 @@ def read_answer(value: Json) -> Answer:
     choices = [item for item in offered if isinstance(item, dict)]
     messages = [_message(item) for item in choices]
     candidate = choices[0] if choices else {}
-    said = coerce.text("finishReason", coerce.first(candidate, "finishReason", "finish_reason"))
+    ended = coerce.first(candidate, "finishReason", "finish_reason")
+    if isinstance(ended, int):
+        ended = _REASONS.get(ended, ended)
+    said = coerce.text("finishReason", ended)
     reason = said.rpartition(".")[2].upper() if said is not None else None  # the SDK's enum
     verdicts = _verdicts(whole, candidate, reason)
     return Answer(

@@ -1,10 +1,12 @@
-"""Langfuse: exports of traces, pages and traces of the API, rows of the blob storage export.
+"""Langfuse: exports of traces, pages and traces of the API, rows of the blob storage export, and
+events on their way in.
 
 A trace export holds every observation twice, once without its input and output: each counts once.
 Generations are calls; of two around one API call the inner. Scores and corrections are feedback;
 those of the whole trace speak of its last call. Names are camelCase in exports and the API,
-snake_case in the blob storage export, where a row of CSV has objects as JSON text. Source:
-Langfuse's public API and the field reference of its export.
+snake_case in the blob storage export, where a row of CSV has objects as JSON text. Events are what
+SDKs send to be ingested and what a server keeps in its bucket: several make one observation.
+Source: Langfuse's public API and the field reference of its export.
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Json, Other, Record, UnreadableError
 
 NAME = "langfuse"
-VERSION = "langfuse@4"
+VERSION = "langfuse@5"
 
 _TYPES = (
     "GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING",
     "GUARDRAIL",
 )  # fmt: skip
 _PLAIN = ("SPAN", "CHAIN", "EVENT")
+#: what an event to be ingested does with its body
+_DONE = ("-create", "-update")
+#: of a score on a trace that came by itself: what tells it from others
+_OWN = "_own"
 #: of a trace without its observations: of the API, and of the blob storage export
 _TRACE_SIGNS = (("htmlPath", "projectId"), ("bookmarked", "public", "session_id"),
                 ("bookmarked", "public", "sessionId"))  # fmt: skip
@@ -36,6 +42,11 @@ def _rows(value: Json) -> list[Json]:
     """Of a trace its own record, and its observations, the fuller ones later."""
     if not isinstance(value, dict):
         return []
+    if (event := _of_event(value)) is not None:
+        return [event]
+    if isinstance(value.get("batch"), list):
+        events = [_of_event(item) for item in value["batch"]]
+        return [event for event in events if event is not None]
     page = value.get("data")
     if isinstance(page, list) and "meta" in value:
         known = [_rows(item) for item in page]
@@ -55,6 +66,25 @@ def _rows(value: Json) -> list[Json]:
         return [{**trace, "id": own, "type": TRACE},
                 *(item for item in observations if not isinstance(item, str))]  # fmt: skip
     return [{**trace, "type": TRACE}] if _is_bare_trace(trace) else []
+
+
+def _of_event(value: Json) -> Json:
+    """{"id", "timestamp", "type": "generation-create", "body"}: what it tells of, or None."""
+    if not isinstance(value, dict) or not {"id", "timestamp", "body"} <= value.keys():
+        return None
+    kind, body = value.get("type"), decode(value["body"])
+    if not isinstance(kind, str) or not kind.endswith(_DONE) or not isinstance(body, dict):
+        return None
+    of = kind.rpartition("-")[0].upper()
+    if of == TRACE:
+        return {"timestamp": value["timestamp"], **body, "type": TRACE}
+    if of == "SCORE":
+        score = {"timestamp": value["timestamp"], "source": "API", **body}
+        if body.get("observationId"):
+            return score
+        return {"id": body.get("traceId"), "type": TRACE, "scores": [score], _OWN: value["id"]}
+    told = body.get("type") if of == "OBSERVATION" else of
+    return {**body, "type": told} if told in _TYPES else None
 
 
 def _is_observation(value: Json) -> bool:
@@ -80,8 +110,8 @@ def _key(row: Row) -> tuple[str, str] | None:
     if row.get("type") == TRACE:
         own = row.get("id")
         trace = own if isinstance(own, str) else ""
-        return trace, f"trace:{trace}"
-    if get(row, "startTime") is None:
+        return trace, f"trace:{trace}{row.get(_OWN, '')}"
+    if row.get("type") not in _TYPES:
         return None
     trace, own = get(row, "traceId"), row.get("id")
     return trace if isinstance(trace, str) else "", own if isinstance(own, str) else ""

@@ -50,7 +50,9 @@ def from_observation(item: Row, around: list[Row]) -> Call:
 
     An enriched row of the export has what its trace says; elsewhere the trace comes last.
     """
-    trace = around[-1] if around and around[-1].get("type") == TRACE else {}
+    trace: Row = {}
+    for each in around:
+        trace.update(each if each.get("type") == TRACE else {})
     trace_name = get(item, "traceName")
     about = {**trace, "name": trace_name} if trace_name else trace
     counts, unsure = _counts(item)
@@ -60,13 +62,17 @@ def from_observation(item: Row, around: list[Row]) -> Call:
     ended = coerce.moment("endTime", get(item, "endTime"))
     first = coerce.moment("completionStartTime", get(item, "completionStartTime"))
     given = an_object(get(item, "modelParameters"))
+    asked, tools = _tools_apart(decode(item.get("input")))
+    if tools:
+        given = {"tools": tools, **given}
     error = coerce.text("error.type", attributes.get("error.type")) or "_OTHER"
     latency = (ended - started).total_seconds() if ended and started else None
     cost = get(item, "totalCost") or _price(item) or get(item, "calculatedTotalCost")
     call = Call(
         request_id=f"{get(item, 'traceId')}:{item['id']}" if item.get("id") else None,
         started_at=started,
-        provider=named(coerce.text("provider", coerce.first(attributes, *_PROVIDERS))),
+        provider=named(coerce.text("provider", coerce.first(attributes, *_PROVIDERS)
+                                   or metadata.get("ls_provider"))),
         model=coerce.text("model", item.get("model") or get(item, "providedModelName")),
         release=coerce.text("release", next(
             (each[name] for name in ("release", "version") for each in (trace, item)
@@ -76,7 +82,7 @@ def from_observation(item: Row, around: list[Row]) -> Call:
         session_id=coerce.text("sessionId", get(trace, "sessionId") or get(item, "sessionId")),
         user=coerce.text("userId", get(trace, "userId") or get(item, "userId")),
         operation="chat",
-        messages=read_input(item.get("input")),
+        messages=read_input(asked),
         finish_reason=coerce.text("finishReason", given.get("finishReason")),
         params={k: v for k, v in given.items() if v not in (None, "") and k not in _NOT_PARAMS}
         or None,
@@ -91,6 +97,24 @@ def from_observation(item: Row, around: list[Row]) -> Call:
         call.tags[UNCLEAR_TOKENS] = unsure
     answer = read_output(item.get("output"))
     return finish(call, answer, error=error if item.get("level") == "ERROR" else None)
+
+
+def _tools_apart(asked: Json) -> tuple[Json, list[Json]]:
+    """Langfuse's handler for LangChain puts each tool that a model may use among its messages."""
+    if not isinstance(asked, list):
+        return asked, []
+    defined = [_defined(message) for message in asked]
+    rest = [message for message, tool in zip(asked, defined, strict=True) if tool is None]
+    return rest, [tool for tool in defined if tool is not None]
+
+
+def _defined(message: Json) -> Json:
+    """The definition of a tool that stands as a message of a tool; else None."""
+    if coerce.first(message, "role") != "tool" or coerce.first(message, "tool_call_id"):
+        return None
+    content = decode(message["content"]) if "content" in message else None
+    function = coerce.mapping(coerce.first(content, "function"))
+    return content if "name" in function and "arguments" not in function else None
 
 
 def _counts(item: Row) -> tuple[dict[str, int | None], str | None]:

@@ -20,7 +20,7 @@ from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.records import Feedback, Json, Record, UnreadableError
 
 NAME = "langsmith"
-VERSION = "langsmith@1"
+VERSION = "langsmith@2"
 
 _TYPES = ("llm", "chain", "tool", "retriever", "embedding", "prompt", "parser")
 _PLAIN = ("chain", "prompt", "parser")
@@ -32,7 +32,7 @@ _PAGES = ("runs", "data", "items")
 def _rows(value: Json) -> list[Json]:
     if not isinstance(value, dict):
         return []
-    if _is_run(value) or _is_feedback(value):
+    if _is_run(value) or _is_patch(value) or _is_feedback(value):
         return _tree(value)
     batch = [*coerce.sequence(value.get("post")), *coerce.sequence(value.get("patch"))]
     if _is_batch(value, batch):
@@ -47,7 +47,17 @@ def _rows(value: Json) -> list[Json]:
 def _is_run(value: Json) -> bool:
     if not isinstance(value, dict) or value.get("run_type") not in _TYPES:
         return False
-    return "start_time" in value and any(sign in value for sign in _SIGNS)
+    # a query may leave the times out: the place in the trace tells when it began
+    dated = "start_time" in value or isinstance(value.get("dotted_order"), str)
+    return dated and any(sign in value for sign in _SIGNS)
+
+
+def _is_patch(value: Json) -> bool:
+    """As operations are handed over one by one: it names its trace and its place in it."""
+    if not isinstance(value, dict) or "run_type" in value:
+        return False
+    ended = any(name in value for name in ("outputs", "end_time", "error"))
+    return ended and "trace_id" in value and isinstance(value.get("dotted_order"), str)
 
 
 def _is_batch(value: dict[str, Json], items: list[Json]) -> bool:

@@ -50,7 +50,7 @@ def from_run(row: Row, around: list[Row]) -> Call:
     inputs, outputs = decode(row.get("inputs")), decode(row.get("outputs"))
     said = _said(outputs)
     answer = _answer(outputs, said)
-    started = coerce.moment("start_time", row.get("start_time"))
+    started = coerce.moment("start_time", row.get("start_time") or _began(row))
     ended = coerce.moment("end_time", row.get("end_time"))
     first = _first_token(row)
     invoked = _invocation(row, metadata, inputs)
@@ -81,6 +81,16 @@ def from_run(row: Row, around: list[Row]) -> Call:
     open_still = row.get("status") == "pending" or (ended is None and answer is NOT_RECORDED)
     return finish(call, answer, error=error and error_class(error),
                   otherwise=None if open_still else "ok")  # fmt: skip
+
+
+def _began(row: Row) -> str | None:
+    """As its place in the trace tells: the moment and the id of each run around it, then its own.
+
+    YYYYmmddTHHMMSSffffffZ, which ISO 8601 has with a point before the fraction.
+    """
+    place = row.get("dotted_order")
+    told = place.rpartition(".")[2].partition("Z")[0] if isinstance(place, str) else ""
+    return f"{told[:15]}.{told[15:]}Z" if len(told) == 21 else None
 
 
 def _metadata(row: Row) -> dict[str, Json]:

@@ -22,7 +22,7 @@ from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
 
 NAME = "otlp"
-VERSION = "otlp@4"
+VERSION = "otlp@5"
 
 # the JSON mapping of protocol buffers allows both spellings; the third name is from before 1.0
 _SPANS = ("resourceSpans", "resource_spans")

@@ -35,6 +35,11 @@ _MAX_DEPTH = 20
 
 def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> Iterable[Record]:
     """Takes the attributes out of `attrs`; what is left becomes tags."""
+    if attrs.get("ai.operationId") in names.EMBEDS:
+        _say_embeddings(attrs)
+    if names.FIRST_CHUNK_MS in attrs:
+        waited_s = coerce.seconds(names.FIRST_CHUNK_MS, attrs.pop(names.FIRST_CHUNK_MS), 1e3)
+        attrs.setdefault("gen_ai.response.time_to_first_chunk", waited_s)
     events = read_events(span.get("events"))
     status = span.get("status")
     if not is_call(attrs) or (_is_told_later(attrs) and not _has_failed(status)):
@@ -49,6 +54,29 @@ def from_span(span: dict[str, Json], attrs: Attributes, about: Attributes) -> It
         if streamed_s:
             started, latency = started - timedelta(seconds=streamed_s), streamed_s
     yield _call(attrs, about, events, span_id(span), (started, latency), status, tags)
+
+
+def _say_embeddings(attrs: Attributes) -> None:
+    """The AI SDK has names of its own for them alone. The vectors themselves are not kept."""
+    asked = nested(attrs.pop("ai.values", attrs.pop("ai.value", None)))
+    texts = [_quoted(each) for each in (asked if isinstance(asked, list) else [asked])]
+    attrs["gen_ai.operation.name"] = "embeddings"
+    attrs["gen_ai.request.model"] = attrs.pop("ai.model.id", None)
+    attrs["gen_ai.usage.input_tokens"] = attrs.pop("ai.usage.tokens", None)
+    if asked is not None:
+        attrs["gen_ai.input.messages"] = [{"role": "user", "content": text} for text in texts]
+    for vectors in ("ai.embeddings", "ai.embedding"):
+        attrs.pop(vectors, None)
+
+
+def _quoted(text: Json) -> Json:
+    """What is asked is JSON text, a text in quotation marks."""
+    if not isinstance(text, str) or not text.startswith('"'):
+        return text
+    try:
+        return parse(text.encode(), _MAX_DEPTH)
+    except UnreadableError:
+        return text
 
 
 def _is_told_later(attrs: Attributes) -> bool:
@@ -112,6 +140,8 @@ def is_call(attrs: Attributes) -> bool:
         return False
     if attrs.get("logfire.span_type") == "pending_span":  # written when the span begins
         return False
+    if attrs.get("ai.operationId") in names.EMBEDS:
+        return True
     operation = attrs.get("gen_ai.operation.name") or attrs.get("llm.request.type")
     if isinstance(operation, str) and operation.lower() in names.CALL_OPERATIONS:
         return True

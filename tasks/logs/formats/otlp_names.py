@@ -17,6 +17,9 @@ CALL_OPERATIONS = frozenset({
     "chat", "completion", "text_completion", "generate_content", "embeddings", "embedding",
     "responses",
 })  # fmt: skip
+#: spans of the Vercel AI SDK that asked for embeddings, inside those that repeat them
+EMBEDS = ("ai.embed.doEmbed", "ai.embedMany.doEmbed")
+FIRST_CHUNK_MS = "ai.response.msToFirstChunk"
 #: of OpenLLMetry → ours
 OPERATIONS = {"embedding": "embeddings", "completion": "text_completion"}
 OTHER_OPERATIONS = frozenset({

@@ -45,6 +45,8 @@ def read_input(value: Json) -> list[Json] | None:
             return [*_system(value), *(read_input(asked) or [])]
         if "role" in value:
             return _message(value)
+        if value.keys() == {"content"} and isinstance(value["content"], str | list):
+            return _message({"role": "user", **value})
     return [{"role": "user", "content": value if isinstance(value, str) else dump(value)}]
 
 
@@ -143,14 +145,31 @@ def _message(item: Json) -> list[Json]:
         result = isinstance(kind, str) and kind.endswith(("_output", "result"))
         return message_of("tool" if result else "assistant" if kind else "user", [item])
     role = _ROLES.get(role) or _CLASSES.get(role.removesuffix("Chunk"), role)
-    blocks = item.get("parts", item.get("content"))
+    blocks = _asked_in(item.get("parts", item.get("content")))
     if isinstance(blocks, list):
+        if role == "tool" and all(map(_is_asked, blocks)) and blocks:  # what asks a tool (Koog)
+            role = "assistant"
         rest = {key: item[key] for key in ("tool_calls", "tool_call_id", "name") if item.get(key)}
         folded = from_parts({**rest, "role": role, "parts": [to_part(block) for block in blocks]})
         return folded
     kept = ("content", "tool_calls", "tool_call_id", "name", "reasoning", "refusal")
-    message = {key: item[key] for key in kept if item.get(key) is not None}
+    message = {key: item[key] for key in kept if item.get(key) not in (None, [])}
     return [{"role": role, "content": None, **message}]
+
+
+def _asked_in(content: Json) -> Json:
+    """Tool calls that stand as JSON text where an answer does; any other content as it is."""
+    if not isinstance(content, str) or not content.startswith("[{"):
+        return content
+    told = decode(content)
+    return told if isinstance(told, list) and all(map(_is_asked, told)) else content
+
+
+def _is_asked(block: Json) -> bool:
+    """A tool call as the chat API has it."""
+    if not isinstance(block, dict) or block.get("type") != "function":
+        return False
+    return "arguments" in coerce.mapping(block.get("function"))
 
 
 def of_langchain(item: dict[str, Json]) -> dict[str, Json]:

@@ -20,7 +20,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Call, Feedback, Json, Record, UnreadableError
 
 NAME = "phoenix"
-VERSION = "phoenix@1"
+VERSION = "phoenix@2"
 
 _PREFIX = "attributes."
 _EVALUATION = "eval."
@@ -33,7 +33,7 @@ _VERDICT = ("score", "label", "explanation")
 def _rows(value: Json) -> list[Json]:
     if not isinstance(value, dict):
         return []
-    if _is_span(value) or _is_annotation(value):
+    if _is_span(value) or _is_of_api(value) or _is_annotation(value):
         return [value]
     for name in ("data", "spans"):
         page = coerce.sequence(value.get(name))

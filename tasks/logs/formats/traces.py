@@ -31,6 +31,14 @@ from tasks.logs.shapes.records import (
 #: spans around one that are looked at
 _MAX_DEPTH = 50
 
+#: of the metadata of a span what an API was asked; anything else is a tag
+ASKED = frozenset({
+    "temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "max_output_tokens",
+    "stop", "stop_sequences", "seed", "n", "stream", "stream_options", "tools", "tool_choice",
+    "response_format", "text", "reasoning", "reasoning_effort", "frequency_penalty",
+    "presence_penalty", "logprobs", "top_logprobs", "parallel_tool_calls", "thinking",
+})  # fmt: skip
+
 Row = dict[str, Json]
 #: `plain`: a step that says nothing by itself, as a chain; `about`: tells of the trace, no span
 Role = Literal["call", "plain", "other", "about"]

@@ -1,8 +1,9 @@
 """Weights & Biases Weave: calls of `get_calls`, of the API's stream, of the export as table.
 
 A call of Weave is any traced function. Model calls are those of kind llm, those of a client library
-by the name of the op, and others that were asked as an API is and made one request. What is around
-them repeats their usage and is none. Source: Weave's schema of calls and its integrations.
+by the name of the op, and others that were asked as an API is and made one request or gave its
+answer on. What is around them repeats their usage and is none. Source: Weave's schema of calls and
+its integrations.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tasks.logs.formats.exchange import decode
+from tasks.logs.formats.apis import api_of
+from tasks.logs.formats.exchange import Exchange, decode
 from tasks.logs.formats.payloads import read_input, read_output
 from tasks.logs.formats.traces import Role, Row, Signal, Traces, error_class, first_told
 from tasks.logs.shapes import coerce, usage
@@ -21,7 +23,7 @@ from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Feedback, Json, Record, UnreadableError
 
 NAME = "weave"
-VERSION = "weave@1"
+VERSION = "weave@2"
 
 #: weave:///entity/project/op/NAME:digest
 _REF = re.compile(r"weave:///.*/op/([^:]+)(?::.*)?")
@@ -127,9 +129,15 @@ def _role(row: Row) -> Role:
         return "other" if _NO_MODEL.search(op) else "call"
     if _EMBEDDINGS.search(op) and _usage(row):
         return "call"
-    asked = "model" in inputs and any(name in inputs for name in _ASKED)
-    one_request = coerce.first(_usage(row), "requests") == 1
-    return "call" if asked and one_request and not op.startswith("langchain.") else "plain"
+    if op.startswith("langchain.") or not any(name in inputs for name in _ASKED):
+        return "plain"
+    # a function of one's own that was asked as an API is, or gives an API's answer on
+    num_requests = coerce.first(_usage(row), "requests")
+    if num_requests is None:
+        is_one = api_of(Exchange(None, decode(row.get("output")))) is not None
+    else:
+        is_one = num_requests == 1 and "model" in inputs
+    return "call" if is_one else "plain"
 
 
 def _usage(row: Row) -> dict[str, Json]:

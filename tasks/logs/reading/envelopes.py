@@ -7,7 +7,7 @@ its keys holds one of ours, the formats tell: nothing is opened that one of them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks.logs.formats import Format
@@ -57,14 +57,31 @@ class _Search:
         if not isinstance(value, dict) or depth <= 0:
             return []
         facts = facts_of(value)
-        for inner in _inside(value):
-            items = inner if isinstance(inner, list) else [inner]
-            if any(self._opened(item, facts, depth) for item in items[:_MAX_ITEMS]):
-                self._looks_left = max(self._looks_left, _MAX_LOOKS * len(items))
-                unknown = [Opened(None, item, facts) for item in items]
-                return [one for item, none in zip(items, unknown, strict=True)
-                        for one in self._opened(item, facts, depth) or [none]]  # fmt: skip
+        names = _names(value)
+        for number, name in enumerate(names[:_MAX_KEYS]):
+            found = self._under(value[name], facts, depth)
+            if not found:
+                continue
+            if name not in _TEXT and name not in _LISTS:  # records by their keys: all of them
+                for other in names[number + 1 :]:
+                    self._looks_left = max(self._looks_left, _MAX_LOOKS)
+                    found += self._under(value[other], facts, depth)
+            return found
         return []
+
+    def _under(self, inner: Json, facts: Facts, depth: int) -> list[Opened]:
+        """What stands under a key, as soon as a record is among it."""
+        if isinstance(inner, str):
+            inner = json_of(inner)
+        if not isinstance(inner, dict | list) or not inner:
+            return []
+        items = inner if isinstance(inner, list) else [inner]
+        if not any(self._opened(item, facts, depth) for item in items[:_MAX_ITEMS]):
+            return []
+        self._looks_left = max(self._looks_left, _MAX_LOOKS * len(items))
+        unknown = [Opened(None, item, facts) for item in items]
+        return [one for item, none in zip(items, unknown, strict=True)
+                for one in self._opened(item, facts, depth) or [none]]  # fmt: skip
 
     def _opened(self, item: Json, facts: Facts, depth: int) -> list[Opened]:
         self._looks_left -= 1
@@ -77,16 +94,10 @@ class _Search:
         return [Opened(one.format, one.value, facts.around(one.facts)) for one in within]
 
 
-def _inside(value: dict[str, Json]) -> Iterator[Json]:
-    """What may be a record or a list of them: known keys first, then any that holds one."""
-    names = [*(key for key in (*_TEXT, *_LISTS) if key in value),
-             *(key for key in value if key not in _TEXT and key not in _LISTS)]  # fmt: skip
-    for name in names[:_MAX_KEYS]:
-        inner = value[name]
-        if isinstance(inner, str):
-            inner = json_of(inner)
-        if isinstance(inner, dict | list) and inner:
-            yield inner
+def _names(value: dict[str, Json]) -> list[str]:
+    """Keys that may hold a record or a list of them: the known ones first."""
+    return [*(key for key in (*_TEXT, *_LISTS) if key in value),
+            *(key for key in value if key not in _TEXT and key not in _LISTS)]  # fmt: skip
 
 
 def json_of(text: str) -> Json:

@@ -6,6 +6,7 @@ is an error row, never an answer; a block of a guardrail is a verdict, never an 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from tasks.logs.shapes.messages import flatten_content
 from tasks.logs.shapes.records import Call, Json
 
 _BLOCKED = "blocked"
+#: what Google's APIs put before the name of a model that it serves itself
+_GOOGLE_PATH = re.compile(r"^(?:(?:projects/.+/)?publishers/[^/]+/)?models/")
 #: error of an answer that is logged piece by piece, where its end is not in the log
 CUT_OFF = "stream_cut"
 #: tag of a call whose input and output are not its total
@@ -102,6 +105,8 @@ def finish(
     if message is not None and call.tool_calls is None:
         call.tool_calls = message.get("tool_calls")
     call.model = call.model or answer.model
+    if call.model is not None and "/" in call.model:
+        call.model = _GOOGLE_PATH.sub("", call.model)
     if answer.latency_s is not None and call.latency_s is None:
         call.latency_s, call.ttft_s = answer.latency_s, call.ttft_s or answer.ttft_s
     if call.cost_usd is None:

@@ -83,6 +83,11 @@ def to_part(block: Json) -> Json:
             "name": coerce.first(block, "name", "toolName", "raw_name"),
             "arguments": coerce.first(block, "arguments", "input", "args", "raw_arguments"),
         }
+    if kind == "function" and "arguments" in coerce.mapping(block.get("function")):
+        # a tool call of the chat API, where there is a part of a content
+        asked = block["function"]
+        return {"type": "tool_call", "id": block.get("id"), "name": asked.get("name"),
+                "arguments": asked["arguments"]}  # fmt: skip
     if kind in _ACTIONS:
         return {
             "type": "tool_call",
@@ -107,8 +112,9 @@ def to_part(block: Json) -> Json:
             "response": plain_text(coerce.first(block, "content", "output", "result", "response")),
             "is_error": block.get("is_error") is True,
         }
-    if kind in _REASONING:
+    if kind in _REASONING or kind.endswith(".TextReasoningContent"):  # Microsoft.Extensions.AI
         said = coerce.first(block, "thinking", "text", "content", "summary", "data")
+        said = said.get("text") if isinstance(said, dict) else said
         return {"type": "reasoning", "content": "" if said is None else plain_text(said)}
     if kind == "reference":  # Mistral's pointer into its sources, between two pieces of the text
         return {"type": "text", "content": ""}

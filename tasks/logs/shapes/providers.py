@@ -47,12 +47,14 @@ _WORDS = {
     "azureai": "azure.ai.inference", "azureaiinference": "azure.ai.inference",
     "azurefoundry": "azure.ai.inference", "azureaifoundry": "azure.ai.inference",
     "cohere": "cohere", "coherechat": "cohere", "deepseek": "deepseek", "groq": "groq",
-    "gemini": "gcp.gemini", "google": "gcp.gemini", "googleaistudio": "gcp.gemini",
+    "gemini": "gcp.gemini", "google": "gcp.gemini", "googleai": "gcp.gemini",
+    "googleaistudio": "gcp.gemini",
     "gcpgemini": "gcp.gemini", "googlegenai": "gcp.gemini", "googlegenerativeai": "gcp.gemini",
     "googlegla": "gcp.gemini", "googlegemini": "gcp.gemini",
     "vertex": "gcp.vertex_ai", "vertexai": "gcp.vertex_ai", "googlevertex": "gcp.vertex_ai",
     "googlevertexai": "gcp.vertex_ai", "gcpvertexai": "gcp.vertex_ai",
     "vertexaibeta": "gcp.vertex_ai", "gcpvertexagent": "gcp.vertex_ai",
+    "vertexanthropic": "gcp.vertex_ai", "googlevertexanthropic": "gcp.vertex_ai",
     "watsonx": "ibm.watsonx.ai", "ibmwatsonx": "ibm.watsonx.ai", "watsonxtext": "ibm.watsonx.ai",
     "ibmwatsonxai": "ibm.watsonx.ai", "watsonxai": "ibm.watsonx.ai",
     "mistral": "mistral_ai", "mistralai": "mistral_ai",
@@ -60,6 +62,8 @@ _WORDS = {
     "perplexity": "perplexity", "perplexityai": "perplexity",
     "xai": "x_ai", "grok": "x_ai",
 }  # fmt: skip
+#: which of a provider's APIs it was, behind its name (Vercel AI SDK)
+_WAY = re.compile(r"\.(chat|completions?|responses|messages|(text-)?embeddings?)$")
 
 
 def provider_of(host: str | None, default: str, model: str | None = None) -> str:
@@ -85,4 +89,7 @@ def _of_family(model: str) -> str | None:
 @lru_cache(maxsize=1024)
 def named(word: str | None) -> str | None:
     """The well-known name for what a gateway calls a provider; a word that has none stays."""
-    return word and _WORDS.get(re.sub(r"[^a-z0-9]", "", word.lower()), word)
+    if not word:
+        return word
+    own = _WAY.sub("", word)
+    return _WORDS.get(re.sub(r"[^a-z0-9]", "", own.lower()), own)

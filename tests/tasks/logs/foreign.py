@@ -328,4 +328,35 @@ KINDS = (
     ),
     Foreign("points{n}.json", "numbers", made.document(lambda d: [d.random() for _ in range(9)])),
     Foreign("notes{n}.txt", "text that is no JSON", made.lines(lambda d, n: d.words(7))),
+    Foreign(
+        "trajectory{n}.json",
+        "trajectory of an agent (ATIF)",
+        made.document(
+            lambda d: {
+                "schema_version": "ATIF-v1.2",
+                "session_id": d.word(),
+                "agent": {"name": d.word(), "model_name": d.word()},
+                "steps": [{"step_id": 1, "source": "user", "message": d.words(4)}],
+            }
+        ),
+    ),
+    Foreign(
+        "apm{n}.json",
+        "Datadog APM",
+        made.document(
+            lambda d: [
+                [
+                    {
+                        "trace_id": d.randrange(99),
+                        "span_id": d.randrange(99),
+                        "name": "x.request",
+                        "service": d.word(),
+                        "resource": d.word(),
+                        "meta": {},
+                        "metrics": {},
+                    }
+                ]
+            ]
+        ),
+    ),
 )

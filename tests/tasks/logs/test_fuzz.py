@@ -47,11 +47,13 @@ from tasks.logs.formats import (
     openai_responses,
     openinference,
     openrouter,
+    opik,
     otel_spans,
     otel_traces,
     otlp,
     phoenix,
     portkey,
+    posthog,
     sglang,
     sglang_json,
     tensorzero,
@@ -92,9 +94,11 @@ from tests.tasks.logs.formats import test_openai_agents as agents
 from tests.tasks.logs.formats import test_openai_chat as chat
 from tests.tasks.logs.formats import test_openai_responses as responses
 from tests.tasks.logs.formats import test_openinference as inference
+from tests.tasks.logs.formats import test_opik as op
 from tests.tasks.logs.formats import test_otel_traces as tables
 from tests.tasks.logs.formats import test_otlp as spans
 from tests.tasks.logs.formats import test_phoenix as phoenix_rows
+from tests.tasks.logs.formats import test_posthog as post
 from tests.tasks.logs.formats import test_results_of_others as evaluations
 from tests.tasks.logs.formats import test_server_logs as servers
 from tests.tasks.logs.formats import test_sglang_and_tgi as own_servers
@@ -151,7 +155,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
         traces.observation("a"), traces.observation("b", parentObservationId="a"),
         traces.observation("c", "TOOL"), scores=[{"name": "x", "value": 1}],
         corrections=[{"longStringValue": "y"}]), traces.row(), traces.cells(traces.row()),
-        {"data": [traces.observation(), traces.row()], "meta": {}})),
+        {"data": [traces.observation(), traces.row()], "meta": {}}, {"batch": traces.EVENTS})),
     "langsmith": (langsmith, apart("r1",
         smith.run(), smith.root(child_runs=[smith.run()]), {"runs": [smith.run(), smith.root()]},
         {"post": [smith.run(end_time=None)], "patch": [{"id": "r2", "trace_id": "r1", "end_time": 1,
@@ -164,6 +168,10 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "weave": (weave, apart("t", weave_calls.call(), {"calls": [weave_calls.call(), weave_calls.root(
         summary={"weave": {"feedback": [{"feedback_type": "wandb.note.1", "payload": {}}]}})]})),
     "helicone": (helicone, [helic.row(), {"data": [helic.row(response_body=None)]}]),
+    "opik": (opik, apart("t", op.span(), {"trace": op.trace(), "spans": [op.span()]})),
+    "posthog": (posthog, apart("t", post.event(), {"batch": [
+        post.event(), post.event("$ai_metric", {"$ai_trace_id": "t", "$ai_metric_name": "n",
+                                                "$ai_metric_value": 1})]})),
     "litellm": (litellm, [gateways.STANDARD, gateways.SPEND]),
     "logfire": (logfire, [rows.row(), rows.in_csv(rows.row()), rows.ROWS["columns"]]),
     "mlflow": (mlflow_traces, [mlflow.trace(
@@ -224,7 +232,7 @@ _MAY_BE_EMPTY = (
     "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
     "gemini", "data_flywheel", "inspect", "ollama", "sglang_json", "tgi_json", "llama_cpp_json",
     "gemini", "data_flywheel", "cohere", "interactions", "azure", "jaeger", "datadog", "langfuse",
-    "langsmith", "phoenix", "braintrust", "weave",
+    "langsmith", "phoenix", "braintrust", "weave", "posthog", "opik",
 )  # fmt: skip
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),

@@ -195,3 +195,11 @@ def test_what_is_none_among_spans_is_a_dead_letter():
     found = records({"data": {"type": "span", "attributes": {"spans": [sent(), 5]}}})
     assert isinstance(found[0], Call)
     assert isinstance(found[1], Dead)
+
+
+def test_prompts_of_completions_have_no_role():
+    call = one(
+        sent(input={"messages": [{"content": "hi"}]}, output={"messages": [{"content": "ho"}]})
+    )
+    assert call.messages == [{"role": "user", "content": "hi"}]
+    assert call.response == {"role": "assistant", "content": "ho"}

@@ -163,3 +163,16 @@ def test_odd_contents_are_read_or_refused_in_words(contents):
 
 def test_it_can_be_forced():
     assert "gemini" in NAMES
+
+
+@pytest.mark.parametrize(("number", "reason"), [(1, "stop"), (2, "length"), (11, "11")])
+def test_the_reason_as_protobuf_has_it(number: int, reason: str):
+    answer = {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finish_reason": number}]}
+    (call,) = gemini.records({"request": {"contents": "q"}, "response": answer})
+    assert (call.finish_reason, call.status) == (reason, "ok")  # type: ignore[union-attr]
+
+
+def test_a_reason_of_protobuf_that_blocks():
+    answer = {"candidates": [{"content": {"parts": []}, "finish_reason": 3}]}
+    (call,) = gemini.records({"request": {"contents": "q"}, "response": answer})
+    assert call.guardrail_verdicts[0]["action"] == "blocked"  # type: ignore[union-attr]

@@ -288,3 +288,65 @@ def test_maps_of_parquet_are_pairs():
     (call,) = fed(line)
     assert (call.input_tokens, call.output_tokens, call.cost_usd) == (3, 2, 0.5)
     assert (call.provider, call.tags["team"]) == ("a", "x")
+
+
+def test_tools_that_its_handler_for_langchain_puts_among_the_messages():
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    asked = [{"role": "user", "content": "hi"}, {"role": "tool", "content": tool},
+             {"role": "tool", "tool_call_id": "c", "content": "gave"}]  # fmt: skip
+    (call,) = calls(export(observation(input=json.dumps(asked))))
+    assert call.messages == [asked[0], asked[2]]
+    assert call.params == {"temperature": 1, "tools": [tool]}
+
+
+def test_the_provider_as_langchain_tells_it():
+    (call,) = calls(export(observation(metadata={"ls_provider": "google_vertexai"})))
+    assert call.provider == "gcp.vertex_ai"
+
+
+@pytest.mark.parametrize(("path", "model"), [
+    ("projects/p/locations/l/publishers/google/models/gemini-2.5-flash", "gemini-2.5-flash"),
+    ("models/gemini-2.5-pro", "gemini-2.5-pro"), ("publishers/google/models/g", "g"),
+    ("projects/p/locations/l/endpoints/12", "projects/p/locations/l/endpoints/12"),
+    ("accounts/fireworks/models/llama", "accounts/fireworks/models/llama"),
+    ("org/models/llama", "org/models/llama"),
+])  # fmt: skip
+def test_the_path_before_a_model_of_google(path: str, model: str):
+    (call,) = calls(export(observation(model=path)))
+    assert call.model == model
+
+
+def ingested(kind: str, own: str = "e", **body: Any) -> dict[str, Any]:
+    return {"id": own, "timestamp": "2025-06-06T11:31:35.000Z", "type": kind, "body": body}
+
+
+EVENTS = [
+    ingested("trace-create", id="t", userId="ann", sessionId="s", release="v1", name="app"),
+    ingested("generation-create", id="g", traceId="t", startTime="2025-06-06T11:31:33.000Z",
+             model="m", input=[{"role": "user", "content": "hi"}], promptName="greet"),
+    ingested("span-create", id="x", traceId="t", startTime="2025-06-06T11:31:33.000Z"),
+    ingested("generation-update", id="g", traceId="t", endTime="2025-06-06T11:31:34.500Z",
+             output={"role": "assistant", "content": "ho"},
+             usage={"promptTokens": 12, "completionTokens": 5, "totalTokens": 17}),
+    ingested("score-create", "e1", traceId="t", name="good", value=1),
+    ingested("score-create", "e2", traceId="t", name="kind", value=0.5),
+    ingested("score-create", "e3", traceId="t", observationId="g", name="own", value=0),
+    ingested("sdk-log", log={"a": 1}),
+]  # fmt: skip
+
+
+def test_events_to_be_ingested_make_observations():
+    assert formats.recognise(EVENTS) is langfuse
+    reader = langfuse.reader()
+    placed = [*reader.feed({"batch": EVENTS, "metadata": {}}, 0), *reader.end()]
+    found = [record for record, _ in placed]
+    (call,) = [each for each in found if isinstance(each, Call)]
+    assert (call.request_id, call.model, call.latency_s) == ("t:g", "m", 1.5)
+    assert (call.user, call.session_id, call.release, call.prompt_name) == (
+        "ann", "s", "v1", "greet")  # fmt: skip
+    assert call.response == {"role": "assistant", "content": "ho"}
+    assert (call.input_tokens, call.output_tokens, call.total_tokens) == (12, 5, 17)
+    assert [(each.kind, each.value) for each in call.feedback] == [("good", 1.0), ("kind", 0.5)]
+    (own,) = [each for each in found if isinstance(each, Feedback)]
+    assert (own.kind, own.request_id) == ("own", "t:g")
+    assert not [each for each in found if isinstance(each, Dead)]

@@ -205,3 +205,26 @@ def test_feedback_one_a_line_names_its_run():
 )  # fmt: skip
 def test_what_only_looks_like_it_is_not_taken(value: Any):
     assert not langsmith.matches(value)
+
+
+def test_operations_one_by_one():
+    begun = run(end_time=None, outputs=None)
+    ended = {"id": "r2", "trace_id": "r1", "dotted_order": begun["dotted_order"],
+             "end_time": "2026-01-02T03:04:07.500000", "outputs": run()["outputs"]}  # fmt: skip
+    assert formats.recognise([begun, ended]) is langsmith
+    assert formats.recognise(ended) is langsmith
+    reader = langsmith.reader()
+    found = [*reader.feed(begun, 0), *reader.feed(ended, 1), *reader.end()]
+    (call,) = [record for record, _ in found]
+    assert isinstance(call, Call)
+    assert (call.latency_s, call.output_tokens, call.status) == (2.5, 9, "ok")
+
+
+def test_a_query_that_left_the_times_out():
+    bare = {name: item for name, item in run().items() if not name.endswith("_time")}
+    assert formats.recognise(bare) is langsmith
+    (call,) = langsmith.records(bare)
+    assert isinstance(call, Call)
+    assert (str(call.started_at), call.latency_s) == ("2026-01-02 03:04:05", None)
+    (call,) = langsmith.records({**bare, "dotted_order": "odd"})
+    assert call.started_at is None  # type: ignore[union-attr]

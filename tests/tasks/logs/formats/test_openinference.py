@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.logs import formats
-from tasks.logs.formats import openinference, otel_spans
+from tasks.logs.formats import openinference, otel_spans, phoenix
 from tasks.logs.shapes.records import Call, Other
 from tests.tasks.logs.formats.test_otlp import document
 
@@ -124,8 +124,9 @@ def test_phoenix_export_has_nested_attributes_and_iso_times():
              "start_time": "2026-01-01T00:00:00+00:00", "end_time": "2026-01-01T00:00:01.500000Z",
              "events": [{"name": "e", "timestamp": "2026-01-01T00:00:01Z", "attributes": {}}],
              }  # fmt: skip
-    assert formats.recognise(value) is openinference
-    call = one(value)
+    assert formats.recognise(value) is phoenix
+    (call,) = phoenix.records(value)
+    assert call == one(value)
     assert (call.request_id, call.latency_s, call.input_tokens) == ("t:1", 1.5, 3)
     assert call.tool_calls[0]["function"]["name"] == "f"
     assert call.messages == [{"role": "user", "content": "hi"}]

@@ -161,3 +161,22 @@ def test_mlflow_spans_in_an_envelope():
     assert isinstance(call, Call)
     assert (call.model, call.session_id, call.input_tokens) == ("m", "talk", 3)
     assert (call.messages, call.response["content"]) == ([{"role": "user", "content": "hi"}], "ho")
+
+
+def test_embeddings_of_the_vercel_ai_sdk():
+    found = {"ai.operationId": "ai.embed.doEmbed", "ai.model.provider": "openai.embedding",
+             "ai.model.id": "m-1", "ai.usage.tokens": 10, "ai.values": ['"a \\"b\\""', "c"],
+             "ai.embeddings": ["[0.25, 0.5]"]}  # fmt: skip
+    (call,) = calls({**BARE, **found})
+    assert (call.operation, call.provider, call.model, call.status) == (
+        "embeddings", "openai", "m-1", "ok")  # fmt: skip
+    assert (call.input_tokens, call.output_tokens) == (10, None)
+    assert call.messages == [{"role": "user", "content": 'a "b"'}, {"role": "user", "content": "c"}]
+    assert "ai.embeddings" not in call.tags
+    assert calls({**BARE, **found, "ai.operationId": "ai.embed"}) == []
+
+
+def test_the_first_chunk_of_the_vercel_ai_sdk():
+    call = one({"gen_ai.request.model": "m", "ai.response.msToFirstChunk": 250})
+    assert call.ttft_s == 0.25
+    assert "ai.response.msToFirstChunk" not in call.tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -64,3 +65,38 @@ def test_a_generation_of_langchain_keeps_its_tool_calls():
 def test_a_conversation_as_output_ends_with_the_answer():
     said = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
     assert read_output({"messages": said}).message == said[1]
+
+
+ASKED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def test_tool_calls_that_stand_where_a_text_does():
+    said = json.dumps([ASKED])
+    asked, gave = read_input([{"role": "tool", "content": said}, {"role": "tool", "content": "x"}])  # type: ignore[misc]
+    assert asked == {"role": "assistant", "content": None, "tool_calls": [ASKED]}
+    assert gave == {"role": "tool", "content": "x"}
+    assert read_output([{"role": "assistant", "content": said}]).message == asked
+    blocks = [{"type": "text", "text": "a"}, {**ASKED, "function": {"name": "f", "arguments": {}}}]
+    assert read_output({"role": "assistant", "content": blocks}).message == {
+        "role": "assistant", "content": "a", "tool_calls": [ASKED]}  # fmt: skip
+    quoted = json.dumps([{"type": "function", "function": {"name": "f"}}])  # no call: no arguments
+    assert read_input([{"role": "tool", "content": quoted}]) == [
+        {"role": "tool", "content": quoted}
+    ]
+
+
+def test_no_tool_calls_are_none():
+    said = read_output({"role": "assistant", "content": "a", "tool_calls": []}).message
+    assert said == {"role": "assistant", "content": "a"}
+
+
+def test_an_input_that_is_a_content_alone():
+    assert read_input({"content": "hi"}) == [{"role": "user", "content": "hi"}]
+
+
+def test_thoughts_as_microsoft_has_them():
+    thought = {"type": "Microsoft.Extensions.AI.TextReasoningContent",
+               "content": {"text": "hm", "protectedData": "x"}}  # fmt: skip
+    said = {"role": "assistant", "parts": [thought, {"type": "text", "content": "a"}]}
+    assert read_output([said]).message == {
+        "role": "assistant", "content": "a", "reasoning": "hm"}  # fmt: skip

@@ -146,3 +146,16 @@ def test_a_data_frame_of_evaluations_is_feedback():
 )  # fmt: skip
 def test_what_only_looks_like_it_is_not_taken(value: Any):
     assert not phoenix.matches(value)
+
+
+def test_a_span_of_the_api_alone_whose_attributes_do_not_tell_its_kind():
+    bare = {"name": "x", "span_kind": "LLM", "context": {"trace_id": "t", "span_id": "s"},
+            "parent_id": None, "start_time": "2026-01-02T03:04:05Z", "status_code": "OK",
+            "end_time": "2026-01-02T03:04:06Z", "attributes": {"llm.model_name": "m",
+            "llm.input_messages.0.message.role": "user",
+            "llm.input_messages.0.message.content": "hi", "output.value": "ho"}}  # fmt: skip
+    assert formats.recognise([bare]) is phoenix
+    (call,) = phoenix.records(bare)
+    assert isinstance(call, Call)
+    assert (call.request_id, call.model, call.messages) == (
+        "t:s", "m", [{"role": "user", "content": "hi"}])  # fmt: skip

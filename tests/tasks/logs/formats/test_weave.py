@@ -158,3 +158,15 @@ def test_feedback_of_every_kind(kind: str, payload: dict[str, Any], expected: Fe
                                    {"op_name": "x"}, {"calls": [{}]}, {"data": 1}])  # fmt: skip
 def test_what_only_looks_like_it_is_not_taken(value: Any):
     assert not weave.matches(value)
+
+
+def test_a_function_of_ones_own_that_gives_an_answer_on():
+    own = {"op_name": op("chat_completion"), "summary": {"latency_ms": 1}, "attributes": {}}
+    asked = {"messages": [{"role": "user", "content": "hi"}]}
+    (alone,) = fed(call(**own, inputs=asked))
+    assert isinstance(alone, Call)
+    assert (alone.model, alone.input_tokens) == ("m-2", 12)
+    # with the client's call in it it is what is around that
+    found = fed(call(**{**own, "id": "c1", "parent_id": None}, inputs=asked), call())
+    assert [type(each) for each in found] == [Other, Call]
+    assert fed(call(**own, inputs={"question": "hi"})) == [Other()]

@@ -175,3 +175,19 @@ def test_what_is_no_call_is_not_taken_for_one(record: dict[str, Any], tmp_path: 
     path = write_lines(tmp_path / "a.jsonl", *[record] * 5)
     with pytest.raises(UsageError, match="no log format recognises"):
         ingest(make_run(tmp_path, path))
+
+
+@pytest.mark.parametrize("by_key", [
+    {"ann": [call(1), call(2)], "about": {"made": "x"}, "bob": [call(3)], "cy": [call(4)]},
+    {f"r{number}": call(number) for number in range(1, 5)},
+    {str(number): {"n": number} for number in range(40)}
+    | {f"x{number}": call(number) for number in range(1, 5)},
+], ids=["lists", "records", "after many others"])  # fmt: skip
+def test_records_by_their_keys_are_all_read(by_key: dict[str, Any], tmp_path: Path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(by_key))
+    run = make_run(tmp_path, path)
+    ingest(run)
+    found = [own for (own,) in query(run, "SELECT request_id FROM landing ORDER BY 1")]
+    assert found == ["r1", "r2", "r3", "r4"]
+    assert query(run, "SELECT count(*) FROM dead_letters") == [(0,)]
