@@ -54,8 +54,13 @@ def read_answer(value: Json) -> Answer:
     if not isinstance(value, dict):
         return Answer(body=value)
     blocks = value.get("content")
+    fallbacks = [block for block in coerce.sequence(blocks) if _is_fallback(block)]
+    if fallbacks:
+        blocks = [block for block in blocks if not _is_fallback(block)]
     reason = coerce.text("stop_reason", value.get("stop_reason"))
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
+    if fallbacks:
+        rest["fallback"] = fallbacks
     return Answer(
         message=answer_of(blocks) if isinstance(blocks, list) else None,
         response_id=coerce.text("id", value.get("id")),
@@ -67,6 +72,11 @@ def read_answer(value: Json) -> Answer:
         tags=rest,
         verdicts=_refused(value.get("stop_details")) if reason == "refusal" else None,
     )
+
+
+def _is_fallback(block: Json) -> bool:
+    """A mark that another model goes on from here; nothing that was said."""
+    return coerce.first(block, "type") == "fallback"
 
 
 def _refused(details: Json) -> list[dict[str, Json]]:

@@ -48,7 +48,7 @@ class Pairs:
         if any(api.is_answer(value) for api in self.apis):
             return True
         piece = piece_of(value)
-        if piece is not None and not piece.says_nothing and piece.api in self.apis:
+        if piece is not None and piece.is_sign and piece.api in self.apis:
             return True
         return exchanges.is_pair(value) and api_of(exchanges.pair_of(value)) in self.apis
 

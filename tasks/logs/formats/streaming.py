@@ -1,8 +1,8 @@
 """Answers that are logged piece by piece, one chunk or event a line → one exchange each.
 
 Chunks of the Chat and Completions APIs name their completion, Gemini's their response; events of
-the Messages, Responses, Interactions and Cohere's APIs belong to the one that began last, unless an
-envelope gives them an id. Answers may interleave. One that does not end is a call that was cut off.
+the Messages, Responses, Interactions, Converse and Cohere's APIs belong to the one that began last,
+unless an envelope gives them an id. Answers may interleave. One that does not end is a call that was cut off.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tasks.logs.formats.apis import ANTHROPIC, CHAT, COHERE, GEMINI, INTERACTIONS, RESPONSES
+from tasks.logs.formats.apis import (
+    ANTHROPIC,
+    CHAT,
+    COHERE,
+    CONVERSE,
+    GEMINI,
+    INTERACTIONS,
+    RESPONSES,
+)
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.exchange_call import call_of
 from tasks.logs.shapes import coerce
@@ -36,17 +44,23 @@ _COHERE = {
     "event_type": ("stream-start", "text-generation", "citation-generation", "search-results",
                    "search-queries-generation", "tool-calls-generation", "stream-end"),
 }  # fmt: skip
+#: events of Bedrock's ConverseStream, each the one key of its object
+_CONVERSE = ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop",
+             "messageStop", "metadata")  # fmt: skip
+_CONVERSE_ERRORS = ("internalServerException", "modelStreamErrorException", "throttlingException",
+                    "serviceUnavailableException", "validationException")  # fmt: skip
 #: what a line of such a file has in it, whatever else stands there
 MARKERS = (
     b"chat.completion.chunk", b"text_completion", b"content_block_", b"message_start",
     b'"response.', b'"candidates"', b'"event_type"', b"content-delta", b"message-start",
+    b'"contentBlock', b'"messageSt',
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """`begins`, `ends`: the first, the last with something of its answer; `is_last`: nothing at all
-    follows. `says_nothing`: it only frames others."""
+    follows. `says_nothing`: it only frames others. `is_sign` False: it may be anybody's."""
 
     api: Api
     own_id: str | None = None
@@ -54,6 +68,7 @@ class Piece:
     ends: bool = False
     is_last: bool = False
     says_nothing: bool = False
+    is_sign: bool = True
 
 
 def piece_of(value: Json) -> Piece | None:
@@ -74,6 +89,9 @@ def piece_of(value: Json) -> Piece | None:
             return _of_cohere(value, event)
         if event.startswith(("interaction.", "step.", "content.")):
             return _of_interactions(value, event)
+    if len(value) <= 2 and any(isinstance(value.get(key), dict)
+                               for key in (*_CONVERSE, *_CONVERSE_ERRORS)):  # fmt: skip
+        return _of_converse(value)
     if isinstance(value.get("choices"), list):
         return _of_chat(value, value["choices"])
     return _of_gemini(value) if isinstance(value.get("candidates"), list) else None
@@ -81,8 +99,20 @@ def piece_of(value: Json) -> Piece | None:
 
 def _of_anthropic(value: dict[str, Json], kind: str) -> Piece:
     own_id = _text(coerce.first(value.get("message"), "id"))
-    ends = kind == "message_stop"
-    return Piece(ANTHROPIC, own_id, kind == "message_start", ends, ends, ends or kind == "ping")
+    is_last = kind == "message_stop"
+    ends = is_last or coerce.first(value.get("delta"), "stop_reason") is not None
+    is_ping = kind == "ping"
+    begins = kind == "message_start"
+    return Piece(ANTHROPIC, own_id, begins, ends, is_last, is_last or is_ping, not is_ping)
+
+
+def _of_converse(value: dict[str, Json]) -> Piece:
+    """The counts follow the end."""
+    ends = "messageStop" in value or any(key in value for key in _CONVERSE_ERRORS)
+    adds = any(key in value for key in _CONVERSE[:3])
+    names = ("contentBlockIndex", "stopReason", "role", "usage", "metrics")
+    is_sign = any(name in coerce.mapping(inner) for inner in value.values() for name in names)
+    return Piece(CONVERSE, None, "messageStart" in value, ends, False, not adds, is_sign)
 
 
 def _is_event(value: dict[str, Json]) -> bool:
@@ -122,7 +152,8 @@ def _of_chat(value: dict[str, Json], choices: list[Json]) -> Piece | None:
     has_counts = not choices and isinstance(value.get("usage"), dict)
     says_nothing = not choices and not has_counts
     own_id = _text(value.get("id"))
-    return Piece(CHAT, own_id, False, any(reasons), has_counts, says_nothing)
+    is_sign = value.get("object") != ""
+    return Piece(CHAT, own_id, False, any(reasons), has_counts, says_nothing, is_sign)
 
 
 def _of_gemini(value: dict[str, Json]) -> Piece | None:
@@ -213,7 +244,7 @@ class Joining:
     def _add(
         self, key: tuple[str, str], piece: Piece, value: Json, place: Place
     ) -> Iterator[tuple[Record, Place]]:
-        if piece.begins and key in self._open:
+        if piece.begins and key in self._open and not self._repeats(key, piece):
             yield self._close(key)
         answer = self._open.setdefault(key, _Open(piece.api, place, self._num_fed))
         answer.chunks.append(value)
@@ -226,6 +257,12 @@ class Joining:
             yield self._close(key)
         if self._num_ended or len(self._open) > _MAX_OPEN:
             yield from self._close_old()
+
+    def _repeats(self, key: tuple[str, str], piece: Piece) -> bool:
+        """Whether it says once more that the answer began which is open."""
+        began = piece_of(self._open[key].chunks[0])
+        same = began is not None and began.own_id == piece.own_id is not None
+        return same and not self._open[key].has_ended
 
     def _close_old(self) -> Iterator[tuple[Record, Place]]:
         """Those that have ended and got nothing for long; of too many the first."""

@@ -23,12 +23,14 @@ _SERVER_CALLS = frozenset({
     "server_tool_use", "mcp_tool_use", "server_tool_call", "mcp_call", "web_search_call",
     "file_search_call", "code_interpreter_call", "tool_search_call", "code_execution_call",
     "google_search_call", "google_maps_call", "url_context_call", "retrieval_call",
-    "processing_call", "mcp_server_tool_call",
+    "processing_call", "mcp_server_tool_call", "mcp_approval_request", "image_generation_call",
+    "x_search_call", "attachment_search_call", "program",
 })  # fmt: skip
 _SERVER_RESULTS = frozenset({
     "server_tool_call_response", "mcp_list_tools", "tool_search_output", "code_execution_result",
     "google_search_result", "google_maps_result", "url_context_result", "file_search_result",
     "retrieval_result", "processing_result", "mcp_server_tool_result", "tool_search_result",
+    "program_output",
 })  # fmt: skip
 _RESULTS = frozenset({
     "tool_result", "function_call_output", "custom_tool_call_output", "tool-result",
@@ -83,18 +85,18 @@ def to_part(block: Json) -> Json:
             "name": coerce.first(block, "name", "toolName", "raw_name"),
             "arguments": coerce.first(block, "arguments", "input", "args", "raw_arguments"),
         }
-    if kind in _ACTIONS:
+    if kind in _ACTIONS or (kind == "tool_search_call" and block.get("execution") == "client"):
         return {
             "type": "tool_call",
             "id": coerce.first(block, "call_id", "id"),
             "name": kind.removesuffix("_call"),
-            "arguments": coerce.first(block, "action", "actions", "operation"),
+            "arguments": coerce.first(block, "action", "actions", "operation", "arguments"),
         }
     if kind in _SERVER_CALLS:
         return _server_call(kind, block)
     if kind in _SERVER_RESULTS or (kind.endswith("_tool_result") and kind not in _RESULTS):
         said = coerce.first(
-            block, "content", "result", "server_tool_call_response", "tools", "response"
+            block, "content", "result", "server_tool_call_response", "tools", "response", "output"
         )
         called = coerce.first(block, "tool_use_id", "call_id", "id")
         return {"type": "server_tool_call_response", "id": called, "response": said}
@@ -108,8 +110,9 @@ def to_part(block: Json) -> Json:
             "is_error": block.get("is_error") is True,
         }
     if kind in _REASONING:
-        said = coerce.first(block, "thinking", "text", "content", "summary", "data")
-        return {"type": "reasoning", "content": "" if said is None else plain_text(said)}
+        names = ("thinking", "text", "content", "summary", "data")
+        said = next((block[name] for name in names if block.get(name)), "")
+        return {"type": "reasoning", "content": plain_text(said)}
     if kind == "reference":  # Mistral's pointer into its sources, between two pieces of the text
         return {"type": "text", "content": ""}
     if kind in _TEXTS:
@@ -123,8 +126,9 @@ def to_part(block: Json) -> Json:
 
 def _server_call(kind: str, block: dict[str, Json]) -> dict[str, Json]:
     """OpenAI tells in one item what the tool was asked and what it gave."""
-    asked = ("arguments", "input", "server_tool_call", "code", "action", "queries")
-    gave = ("output", "outputs", "results", "error")
+    asked = ("arguments", "input", "server_tool_call", "code", "action", "queries",
+             "revised_prompt", "operation")  # fmt: skip
+    gave = ("output", "outputs", "results", "result", "error")
     return {
         "type": "server_tool_call",
         "id": coerce.first(block, "id", "call_id"),
