@@ -1,4 +1,5 @@
-"""Langfuse: exports of traces, pages and traces of the API, rows of the blob storage export.
+"""Langfuse: exports of traces, pages and traces of the API, rows of the blob storage export, and
+what its SDKs send (batches of the ingestion API, in which an update adds to what was created).
 
 A trace export holds every observation twice, once without its input and output: each counts once.
 Generations are calls; of two around one API call the inner. Scores and corrections are feedback;
@@ -20,7 +21,7 @@ from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Json, Other, Record, UnreadableError
 
 NAME = "langfuse"
-VERSION = "langfuse@4"
+VERSION = "langfuse@5"
 
 _TYPES = (
     "GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING",
@@ -36,6 +37,8 @@ def _rows(value: Json) -> list[Json]:
     """Of a trace its own record, and its observations, the fuller ones later."""
     if not isinstance(value, dict):
         return []
+    if isinstance(value.get("batch"), list):
+        return _sent(value["batch"])
     page = value.get("data")
     if isinstance(page, list) and "meta" in value:
         known = [_rows(item) for item in page]
@@ -55,6 +58,21 @@ def _rows(value: Json) -> list[Json]:
         return [{**trace, "id": own, "type": TRACE},
                 *(item for item in observations if not isinstance(item, str))]  # fmt: skip
     return [{**trace, "type": TRACE}] if _is_bare_trace(trace) else []
+
+
+def _sent(events: list[Json]) -> list[Json]:
+    """Of a batch of the ingestion API: {"type": "generation-create", "body": …} each."""
+    rows: dict[tuple[str, str], Row] = {}
+    for event in events:
+        said, body = coerce.first(event, "type"), coerce.first(event, "body")
+        what, _, does = said.partition("-") if isinstance(said, str) else ("", "", "")
+        if does not in ("create", "update") or not isinstance(body, dict):
+            continue
+        known = {} if what == "score" else {"type": body.get("type") or what.upper()}
+        if what in ("trace", "generation", "span", "event", "observation", "score"):
+            own = (what, str(body.get("id", len(rows))))
+            rows[own] = {"source": "API", **rows.get(own, {}), **body, **known}
+    return list(rows.values())
 
 
 def _is_observation(value: Json) -> bool:
