@@ -57,7 +57,7 @@ from tasks.logs.formats import (
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Table
-from tasks.logs.formats.vendors import cohere, interactions
+from tasks.logs.formats.vendors import cohere, interactions, ollama
 from tasks.logs.shapes.records import Json, Place, Record
 
 
@@ -106,7 +106,7 @@ FORMATS: tuple[Format, ...] = cast(
         otel_traces, datadog, openai_agents, langfuse, langsmith, braintrust, weave, helicone,
         litellm, bedrock, envoy, kong, tensorzero, vertex, gemini_batch, azure, cloudflare,
         openrouter, portkey, openai_batch, data_flywheel, anthropic, gemini, interactions, cohere,
-        openai_responses, openai_chat, canonical,
+        ollama, openai_responses, openai_chat, canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, llama_cpp))

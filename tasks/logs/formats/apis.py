@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
+
 from tasks.logs.formats import exchange as exchanges
 from tasks.logs.formats.anthropic_bodies import ANTHROPIC
-from tasks.logs.formats.bedrock_bodies import CONVERSE
+from tasks.logs.formats.bedrock_bodies import CONVERSE, TEXT_MODEL
 from tasks.logs.formats.cohere_bodies import COHERE
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.gemini_bodies import GEMINI
 from tasks.logs.formats.interactions_bodies import INTERACTIONS
+from tasks.logs.formats.ollama_bodies import OLLAMA
 from tasks.logs.formats.openai_bodies import CHAT, EMBEDDINGS
 from tasks.logs.formats.responses_bodies import RESPONSES
+from tasks.logs.shapes import coerce
 
 #: in the order in which a body is tried; chat comes last, its questions look like those of others
-APIS = (ANTHROPIC, CONVERSE, GEMINI, INTERACTIONS, COHERE, RESPONSES, EMBEDDINGS, CHAT)
+APIS = (ANTHROPIC, CONVERSE, GEMINI, INTERACTIONS, COHERE, OLLAMA, RESPONSES, EMBEDDINGS, CHAT)
+#: InvokeModel takes what the vendor of the model takes, or one of Bedrock's own shapes
+_INVOKES = re.compile(r"/model/[^/]+/invoke(-with-response-stream)?")
 
 __all__ = [
     "ANTHROPIC", "APIS", "CHAT", "COHERE", "CONVERSE", "EMBEDDINGS", "GEMINI", "INTERACTIONS",
-    "RESPONSES", "api_of",
+    "OLLAMA", "RESPONSES", "TEXT_MODEL", "api_of",
 ]  # fmt: skip
 
 
@@ -28,7 +34,15 @@ def api_of(exchange: Exchange, apis: tuple[Api, ...] = APIS) -> Api | None:
         known = next((api for api in apis if path.endswith(api.paths)), None)
         if known is not None:
             return known
+        if _INVOKES.search(path):
+            return _invoked(exchange)
     answered = next((api for api in apis if api.is_answer(exchange.response)), None)
     if answered is not None or path is not None or not isinstance(exchange.request, dict):
         return answered
     return next((api for api in apis if api.is_question(exchange.request)), None)
+
+
+def _invoked(exchange: Exchange) -> Api:
+    asked, known = coerce.mapping(exchange.request), (*APIS, TEXT_MODEL)
+    answered = next((api for api in known if api.is_answer(exchange.response)), None)
+    return answered or next((api for api in known if api.is_question(asked)), TEXT_MODEL)

@@ -3,8 +3,8 @@
 Different calls may share a requestId, and batches a recordId, so the id of a call is that and a
 digest of its record. Times without a zone are UTC; batches tell none. A guardrail that intervened
 is a verdict, not an error. Bodies that AWS put into S3 beside the log are tags. Pairs and cassettes
-of the Converse API are read too, and its streams an event a line. Source: the Bedrock user guide, model
-invocation logging and batch inference.
+of Bedrock's APIs are read too, and streams of Converse an event a line. Source: the Bedrock user
+guide, model invocation logging and batch inference.
 """
 
 from __future__ import annotations

@@ -20,10 +20,11 @@ _READ = frozenset({
     "instructions", "tools", "text", "temperature", "top_p", "incomplete_details", "messages",
 })  # fmt: skip
 _NOT_PARAMS = frozenset({"input", "instructions", "model", "user", "metadata"})
-_ENDINGS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_ENDINGS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled",
+            "response.done")  # fmt: skip
 _BEGINNINGS = ("response.created", "response.queued", "response.in_progress")
 #: compaction is a pass of the model over the conversation
-_OBJECTS = ("response", "response.compaction")
+_OBJECTS = ("response", "response.compaction", "realtime.response")
 
 
 def is_response(value: Json) -> bool:

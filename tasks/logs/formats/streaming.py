@@ -2,7 +2,8 @@
 
 Chunks of the Chat and Completions APIs name their completion, Gemini's their response; events of
 the Messages, Responses, Interactions, Converse and Cohere's APIs belong to the one that began last,
-unless an envelope gives them an id. Answers may interleave. One that does not end is a call that was cut off.
+unless an envelope gives them an id. Ollama's name the model alone. Answers may interleave. One that
+does not end is a call that was cut off.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tasks.logs.formats.apis import (
     CONVERSE,
     GEMINI,
     INTERACTIONS,
+    OLLAMA,
     RESPONSES,
 )
 from tasks.logs.formats.exchange import Api, Exchange
@@ -44,16 +46,22 @@ _COHERE = {
     "event_type": ("stream-start", "text-generation", "citation-generation", "search-results",
                    "search-queries-generation", "tool-calls-generation", "stream-end"),
 }  # fmt: skip
-#: events of Bedrock's ConverseStream, each the one key of its object
-_CONVERSE = ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop",
-             "messageStop", "metadata")  # fmt: skip
-_CONVERSE_ERRORS = ("internalServerException", "modelStreamErrorException", "throttlingException",
-                    "serviceUnavailableException", "validationException")  # fmt: skip
+#: events of Bedrock's ConverseStream, each the one key of its object, with keys of which it has one
+_CONVERSE = {
+    "messageStart": ("role",), "contentBlockStart": ("contentBlockIndex",),
+    "contentBlockDelta": ("contentBlockIndex",), "contentBlockStop": ("contentBlockIndex",),
+    "messageStop": ("stopReason",), "metadata": ("usage", "metrics"),
+    **dict.fromkeys(("internalServerException", "modelStreamErrorException",
+                     "throttlingException", "serviceUnavailableException",
+                     "validationException"), ("message",)),
+}  # fmt: skip
+#: APIs whose pieces all tell which answer they belong to
+_NAMED = (CHAT, GEMINI, OLLAMA)
 #: what a line of such a file has in it, whatever else stands there
 MARKERS = (
     b"chat.completion.chunk", b"text_completion", b"content_block_", b"message_start",
     b'"response.', b'"candidates"', b'"event_type"', b"content-delta", b"message-start",
-    b'"contentBlock', b'"messageSt',
+    b'"contentBlock', b'"messageSt', b'"done"',
 )  # fmt: skip
 
 
@@ -89,12 +97,15 @@ def piece_of(value: Json) -> Piece | None:
             return _of_cohere(value, event)
         if event.startswith(("interaction.", "step.", "content.")):
             return _of_interactions(value, event)
-    if len(value) <= 2 and any(isinstance(value.get(key), dict)
-                               for key in (*_CONVERSE, *_CONVERSE_ERRORS)):  # fmt: skip
-        return _of_converse(value)
+    if len(value) == 1:
+        ((name, inner),) = value.items()
+        if name in _CONVERSE and coerce.first(inner, *_CONVERSE[name]) is not None:
+            return _of_converse(name)
     if isinstance(value.get("choices"), list):
         return _of_chat(value, value["choices"])
-    return _of_gemini(value) if isinstance(value.get("candidates"), list) else None
+    if isinstance(value.get("candidates"), list):
+        return _of_gemini(value)
+    return _of_ollama(value) if value.get("done") is False else None
 
 
 def _of_anthropic(value: dict[str, Json], kind: str) -> Piece:
@@ -106,13 +117,11 @@ def _of_anthropic(value: dict[str, Json], kind: str) -> Piece:
     return Piece(ANTHROPIC, own_id, begins, ends, is_last, is_last or is_ping, not is_ping)
 
 
-def _of_converse(value: dict[str, Json]) -> Piece:
+def _of_converse(kind: str) -> Piece:
     """The counts follow the end."""
-    ends = "messageStop" in value or any(key in value for key in _CONVERSE_ERRORS)
-    adds = any(key in value for key in _CONVERSE[:3])
-    names = ("contentBlockIndex", "stopReason", "role", "usage", "metrics")
-    is_sign = any(name in coerce.mapping(inner) for inner in value.values() for name in names)
-    return Piece(CONVERSE, None, "messageStart" in value, ends, False, not adds, is_sign)
+    ends = kind == "messageStop" or kind.endswith("Exception")
+    adds = kind in ("messageStart", "contentBlockStart", "contentBlockDelta")
+    return Piece(CONVERSE, None, kind == "messageStart", ends, False, not adds)
 
 
 def _is_event(value: dict[str, Json]) -> bool:
@@ -121,7 +130,8 @@ def _is_event(value: dict[str, Json]) -> bool:
 
 
 def _of_responses(value: dict[str, Json], kind: str) -> Piece:
-    ends = kind in ("response.completed", "response.incomplete", "response.failed")
+    ends = kind in ("response.completed", "response.incomplete", "response.failed",
+                    "response.done")  # fmt: skip
     own_id = coerce.first(value.get("response"), "id") or value.get("response_id")
     return Piece(RESPONSES, _text(own_id), kind == "response.created", ends, ends)
 
@@ -166,6 +176,12 @@ def _of_gemini(value: dict[str, Json]) -> Piece | None:
     return Piece(GEMINI, own_id, False, ends, ends) if choices else None
 
 
+def _of_ollama(value: dict[str, Json]) -> Piece | None:
+    """Its stream has no id: those of two models can be told apart. The last one looks like an
+    answer by itself."""
+    return Piece(OLLAMA, _text(value.get("model"))) if OLLAMA.is_answer(value) else None
+
+
 def _text(value: Json) -> str | None:
     return str(value) if isinstance(value, str | int) and value != "" else None
 
@@ -199,7 +215,9 @@ class Joining:
         if piece is None:
             known = self._continued(value)
             if known is not None:
-                yield from self._add(known, Piece(self._open[known].api, ends=True), value, place)
+                api = self._open[known].api
+                last = Piece(api, ends=True, is_last=api is OLLAMA)
+                yield from self._add(known, last, value, place)
             else:
                 yield from ((record, place) for record in self._whole(value))
             return
@@ -224,6 +242,9 @@ class Joining:
         if value.get("object") == "text_completion":
             key = (_family(CHAT), _text(value.get("id")) or "")
             return key if key in self._open else None
+        if value.get("done") is True and OLLAMA.is_answer(value):
+            key = (_family(OLLAMA), _text(value.get("model")) or "")
+            return key if key in self._open else None
         if value.get("type") != "error":
             return None
         last = (self._last.get(_family(api)) for api in (ANTHROPIC, RESPONSES))
@@ -232,7 +253,7 @@ class Joining:
     def _key(self, piece: Piece, place: Place) -> tuple[str, str]:
         """The answer's own id, its envelope's, or the one that its API began last."""
         of_envelope = None if place.facts is None else place.facts.key
-        own = piece.own_id if piece.api in (CHAT, GEMINI) or piece.begins else None
+        own = piece.own_id if piece.api in _NAMED or piece.begins else None
         if own is None and of_envelope is None and not piece.begins:
             known = self._last.get(_family(piece.api))
             if known is not None and known in self._open:

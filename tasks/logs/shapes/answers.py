@@ -48,7 +48,7 @@ class Answer:
 
     `body`: what it was read from. `complete`: all is there without a message, as with embeddings.
     `recorded` False: the log does not tell what came back. `verdicts`: of guardrails. `provider`,
-    `operation`: where they show in the answer itself. `cost_usd`: as it tells.
+    `operation`: where they show in the answer itself. `cost_usd`, `latency_s`: as it tells.
     """
 
     message: dict[str, Json] | None = None
@@ -67,6 +67,7 @@ class Answer:
     provider: str | None = None
     operation: str | None = None
     cost_usd: float | None = None
+    latency_s: float | None = None
 
 
 NOT_RECORDED = Answer(recorded=False)
@@ -101,6 +102,8 @@ def finish(
     call.model = call.model or answer.model
     if call.cost_usd is None:
         call.cost_usd = answer.cost_usd
+    if call.latency_s is None:
+        call.latency_s = answer.latency_s
     if answer.tokens:
         for name, count in answer.tokens.items():
             if getattr(call, name) is None:

@@ -38,6 +38,8 @@ _RESULTS = frozenset({
     "apply_patch_call_output", "computer_call_output",
 })  # fmt: skip
 _REASONING = frozenset({"thinking", "redacted_thinking", "thought", "reasoning"})
+#: of a part of Gemini's that has nothing else
+_SIGNATURES = frozenset({"thoughtSignature", "thought_signature", "thought"})
 _TEXTS = frozenset({"text", "input_text", "output_text", "raw_text", "summary_text"})
 
 
@@ -113,6 +115,8 @@ def to_part(block: Json) -> Json:
         names = ("thinking", "text", "content", "summary", "data")
         said = next((block[name] for name in names if block.get(name)), "")
         return {"type": "reasoning", "content": plain_text(said)}
+    if kind in ("audio", "output_audio") and isinstance(block.get("transcript"), str):
+        return {"type": "text", "content": block["transcript"]}
     if kind == "reference":  # Mistral's pointer into its sources, between two pieces of the text
         return {"type": "text", "content": ""}
     if kind in _TEXTS:
@@ -166,6 +170,18 @@ def _untyped(block: dict[str, Json]) -> Json:
     code = coerce.first(block, "executableCode", "executable_code")
     if isinstance(code, dict):  # Gemini runs it itself
         return _server_call("code_execution_call", {**code, "name": "code_execution"})
+    built_in = coerce.first(block, "toolCall", "tool_call")
+    if isinstance(built_in, dict):  # Gemini asks a tool of its own
+        kind = coerce.first(built_in, "toolType", "tool_type")
+        name = kind.lower() if isinstance(kind, str) else "tool"
+        return _server_call("tool_call", {"id": built_in.get("id"), "name": name,
+                                          "arguments": built_in.get("args")})  # fmt: skip
+    gave = coerce.first(block, "toolResponse", "tool_response")
+    if isinstance(gave, dict):
+        said = gave.get("response")
+        return {"type": "server_tool_call_response", "id": gave.get("id"), "response": said}
+    if block and set(block) <= _SIGNATURES:
+        return {"type": "text", "content": ""}
     ran = coerce.first(block, "codeExecutionResult", "code_execution_result")
     if isinstance(ran, dict):
         return {"type": "server_tool_call_response", "id": ran.get("id"), "response": ran}

@@ -17,13 +17,13 @@ from tasks.logs.shapes.records import Json
 _INPUT = (
     "prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "promptTokenCount",
     "prompt_token_count", "inputTextTokenCount", "total_input_tokens", "tokens_in", "tokensIn",
-    "tokens_prompt",
+    "tokens_prompt", "inputTokenCount",
 )  # fmt: skip
 _OUTPUT = (
     "completion_tokens", "output_tokens", "outputTokens", "completionTokens",
     "candidatesTokenCount", "candidates_token_count", "totalOutputTextTokenCount", "tokenCount",
     "generation_token_count", "total_output_tokens", "tokens_out", "tokensOut",
-    "tokens_completion",
+    "tokens_completion", "outputTokenCount",
 )  # fmt: skip
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 _READ = (
