@@ -104,6 +104,8 @@ _CALL = "model messages prompt completion choices response gen_ai"
 _KINDS = (
     # what describes or configures
     _kind("a HAR file, what a browser loaded", "log", log=_has("entries", "creator")),
+    _kind("a recording of HTTP (VCR) without an exchange with a model API that is known",
+          "interactions", interactions=_list_with("request", "response")),
     _kind("a lock file (npm)", "lockfileVersion"),
     _kind("a lock file (Composer)", "content-hash packages"),
     _kind("a lock file (Pipenv)", "_meta default develop"),

@@ -45,7 +45,6 @@ from tasks.logs.formats import (
     llama_cpp_json,
     logfire,
     mlflow_traces,
-    ollama,
     openai_agents,
     openai_batch,
     openinference,
@@ -70,7 +69,7 @@ from tasks.logs.formats import (
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Mapped
-from tasks.logs.formats.vendors import cohere, interactions
+from tasks.logs.formats.vendors import cohere, interactions, ollama
 from tasks.logs.shapes.records import Json, Place, Record
 from tasks.model.table_mapping import TABLE, TableMapping
 

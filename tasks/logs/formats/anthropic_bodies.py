@@ -3,7 +3,7 @@
 `system` becomes the first message. Cached tokens are counted beside input_tokens there; here they
 are part of the input, as OpenTelemetry has it. What its own tools did and a compacted context are
 beside the text. The stop reason `refusal` is that of a classifier that stepped in: a verdict.
-Source: the Anthropic API reference, Messages.
+Source: the Anthropic API reference, Messages and (legacy) Text Completions.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tasks.logs.shapes.records import Json
 
 _READ = frozenset({
     "id", "type", "role", "content", "model", "stop_reason", "usage", "error", "request_id",
-    "messages", "metadata",
+    "messages", "metadata", "completion",
 })  # fmt: skip
 _NOT_PARAMS = frozenset({"messages", "system", "model", "metadata", "prompt"})
 
 
 def is_message(value: Json) -> bool:
     if isinstance(value, list):
-        return (
-            bool(value) and isinstance(value[0], dict) and value[0].get("type") == "message_start"
-        )
+        return bool(value) and coerce.first(value[0], "type") in ("message_start", "completion")
     if not isinstance(value, dict):
         return False
+    if value.get("type") == "completion":  # of its first API, Text Completions
+        return isinstance(value.get("completion"), str) and "stop_reason" in value
     if value.get("type") == "message":  # what people write elsewhere is of that type, too
         return isinstance(value.get("content"), list) and value.get("role") == "assistant"
     error = value.get("error")
@@ -53,9 +53,15 @@ def read_answer(value: Json) -> Answer:
         value = _from_events(value)
     if not isinstance(value, dict):
         return Answer(body=value)
-    blocks = value.get("content")
+    is_text = isinstance(value.get("completion"), str)
+    blocks = [value["completion"]] if is_text else value.get("content")
+    fallbacks = [block for block in coerce.sequence(blocks) if _is_fallback(block)]
+    if fallbacks:
+        blocks = [block for block in coerce.sequence(blocks) if not _is_fallback(block)]
     reason = coerce.text("stop_reason", value.get("stop_reason"))
     rest = {key: item for key, item in value.items() if key not in _READ and item is not None}
+    if fallbacks:
+        rest["fallback"] = fallbacks
     return Answer(
         message=answer_of(blocks) if isinstance(blocks, list) else None,
         response_id=coerce.text("id", value.get("id")),
@@ -66,7 +72,13 @@ def read_answer(value: Json) -> Answer:
         body=value,
         tags=rest,
         verdicts=_refused(value.get("stop_details")) if reason == "refusal" else None,
+        operation="text_completion" if is_text else None,
     )
+
+
+def _is_fallback(block: Json) -> bool:
+    """A mark that another model goes on from here; nothing that was said."""
+    return isinstance(block, dict) and block.get("type") == "fallback"
 
 
 def _refused(details: Json) -> list[dict[str, Json]]:
@@ -92,6 +104,8 @@ def _from_events(events: list[Json]) -> Json:
             whole.update(coerce.mapping(event.get("delta")))
             counts = coerce.mapping(whole.get("usage")), coerce.mapping(event.get("usage"))
             whole["usage"] = counts[0] | counts[1]
+        elif kind == "completion" and isinstance(event.get("completion"), str):
+            whole.update({**event, "completion": whole.get("completion", "") + event["completion"]})
         elif kind == "error":
             whole["error"] = event.get("error")
     if blocks:
@@ -115,6 +129,6 @@ def _closed(block: dict[str, Json]) -> dict[str, Json]:
 
 
 ANTHROPIC = Api(
-    "anthropic", ("/messages",), "chat", is_message, is_question, read_messages, read_answer,
-    _NOT_PARAMS,
+    "anthropic", ("/messages", "/v1/complete"), "chat", is_message, is_question, read_messages,
+    read_answer, _NOT_PARAMS,
 )  # fmt: skip

@@ -3,8 +3,8 @@
 Different calls may share a requestId, and batches a recordId, so the id of a call is that and a
 digest of its record. Times without a zone are UTC; batches tell none. A guardrail that intervened
 is a verdict, not an error. Bodies that AWS put into S3 beside the log are tags. Pairs and cassettes
-of the Converse API are read too. Source: the Bedrock user guide, model invocation logging and batch
-inference.
+of Bedrock's APIs are read too, and streams of Converse an event a line. Source: the Bedrock user
+guide, model invocation logging and batch inference.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tasks.logs.formats.apis import APIS, CONVERSE, api_of
 from tasks.logs.formats.bedrock_bodies import TEXT_MODEL
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.pairs import converse
+from tasks.logs.formats.streaming import Joining
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import Answer, finish, verdict
 from tasks.logs.shapes.dead import or_dead
@@ -63,6 +64,11 @@ def records(value: Json) -> Iterator[Record]:
         yield from converse.records(value)
     else:
         yield _call(value)
+
+
+def reader() -> Joining:
+    """Of a file in which streams of Converse may stand an event a line."""
+    return Joining(records)
 
 
 def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:

@@ -57,6 +57,9 @@ def _read_converse(value: Json) -> Answer:
         error=whole.get("error"),
         body=whole,
         tags=tags,
+        latency_s=coerce.seconds(
+            "latencyMs", coerce.first(whole.get("metrics"), "latencyMs"), 1000.0
+        ),
     )
 
 
@@ -120,7 +123,7 @@ def _closed(block: dict[str, Json]) -> dict[str, Json]:
 
 
 CONVERSE = Api(
-    "aws.bedrock", ("/converse",), "chat", _is_converse,
+    "aws.bedrock", ("/converse", "/converse-stream"), "chat", _is_converse,
     lambda request: "messages" in request
     and ("inferenceConfig" in request or "toolConfig" in request),
     _read_messages, _read_converse, _NOT_PARAMS,
@@ -185,7 +188,7 @@ def _read_prompt(request: dict[str, Json]) -> Json:
 
 
 TEXT_MODEL = Api(
-    "aws.bedrock", ("/invoke",), "text_completion", _is_text,
+    "aws.bedrock", (), "text_completion", _is_text,
     lambda request: any(name in request for name in (*_ASKED, *_TASKS)), _read_prompt, _read_text,
     _NOT_PARAMS,
 )  # fmt: skip

@@ -38,6 +38,8 @@ _SIGNS = frozenset({
     "model", "provider", "release", "prompt_name", "ttft_s", "latency_s", "cost_usd",
     "finish_reason", "usage", *_INTEGERS,
 })  # fmt: skip
+#: around whatever Cloudflare's API answers; its messages are notes on that
+_OF_CLOUDFLARE = {"result", "success", "errors", "messages"}
 #: of metadata these are looked for
 _ABOUT = ("session_id", "user", "release", "prompt_name", "prompt_version")
 
@@ -50,7 +52,7 @@ def matches(value: Json) -> bool:
         return False
     if is_feedback_record(value):
         return True
-    if is_pair(value):
+    if is_pair(value) or value.keys() >= _OF_CLOUDFLARE:
         return False
     fields = {field_of(key) or key: key for key in value}
     num_known = sum(field in _READERS or field in _OTHERS for field in fields)
@@ -103,7 +105,8 @@ def records(value: Json) -> Iterator[Record]:
     if is_feedback_record(coerce.an_object(value)):
         yield feedback_alone(value)
         return
-    if _CALLS.isdisjoint(value) and not matches(value):
+    is_another = _CALLS.isdisjoint(value) or value.keys() >= _OF_CLOUDFLARE
+    if is_another and not matches(value):
         raise UnreadableError("no key of a call is in it (request_id, messages, response, …)")
     said = value.get("feedback")
     feedback = () if said is None else or_dead(said, read_feedback, said)

@@ -163,6 +163,7 @@ def _add(whole: dict[str, Json], piece: dict[str, Json]) -> None:
 
 
 COHERE = Api(
-    "cohere", ("/v2/chat", "/v2/embed", "/v1/embed"), "chat", is_answer, is_question,
-    read_messages, read_answer, _NOT_PARAMS,
+    "cohere",
+    ("/v2/chat", "cohere.com/v1/chat", "cohere.ai/v1/chat", "/v2/embed", "/v1/embed"), "chat",
+    is_answer, is_question, read_messages, read_answer, _NOT_PARAMS,
 )  # fmt: skip

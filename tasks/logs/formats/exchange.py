@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tasks.logs.formats.aws_events import events_of
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import Answer
 from tasks.logs.shapes.json_text import nested
@@ -26,6 +27,7 @@ _ASKED = ("messages", "contents", "prompt", "input")
 _ANSWERED = (*RESPONSE, "choices", "candidates", "output", "completion", "usage", "error", "object")
 _STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")
 #: addresses of a model API that run no model
+_THREADS = re.compile(r"/v1/threads(/|$)")
 _HELPERS = (
     "/count_tokens",
     "/count-tokens",
@@ -42,8 +44,9 @@ _HELPERS = (
 class Api:
     """How the bodies of one API are known and read.
 
-    `paths`: how its address ends. `is_answer` and `is_question` look at a body's shape.
-    `params_under`: key of the request that holds the sampling parameters, where they have one.
+    `paths`: how its address ends, with the host where the rest is that of others too. `is_answer`
+    and `is_question` look at a body's shape. `params_under`: key of the request that holds the
+    sampling parameters, where they have one.
     """
 
     provider: str
@@ -81,7 +84,7 @@ class Exchange:
 
 def runs_no_model(uri: Json) -> bool:
     path = path_of(uri)
-    return path is not None and path.endswith(_HELPERS)
+    return path is not None and (path.endswith(_HELPERS) or _THREADS.search(path) is not None)
 
 
 def is_pair(value: dict[str, Json]) -> bool:
@@ -132,7 +135,7 @@ def status_of(value: Json) -> Json:
 
 
 def decode(value: Json) -> Json:
-    """A body out of VCR's wrapping, JSON text parsed, the text of an event stream as its chunks."""
+    """A body out of VCR's wrapping, JSON text parsed, the text of a stream as its chunks."""
     if isinstance(value, dict) and value and set(value) <= {"string", "encoding", "base64_string"}:
         value = value.get("string")
     value = nested(value)
@@ -140,7 +143,16 @@ def decode(value: Json) -> Json:
         value = "\n".join(value)
     if isinstance(value, str) and _STREAM.match(value) and "data:" in value:
         return _event_stream(value)
+    if isinstance(value, str) and value.startswith("AAA"):
+        return events_of(value) or value
+    if isinstance(value, str) and value.startswith("{") and "}\n{" in value:
+        return _json_lines(value)
     return value
+
+
+def _json_lines(text: str) -> Json:
+    chunks = [nested(line) for line in text.splitlines() if line.strip()]
+    return chunks if all(isinstance(chunk, dict) for chunk in chunks) else text
 
 
 def _is_of_stream(line: Json) -> bool:

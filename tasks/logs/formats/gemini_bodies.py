@@ -45,6 +45,9 @@ def is_answer(value: Json) -> bool:
 
 
 def _is_vectors(value: dict[str, Json]) -> bool:
+    if "predictions" in value:  # Vertex AI
+        each = coerce.sequence(value["predictions"])
+        return bool(each) and all(isinstance(item, dict) and _is_vectors(item) for item in each)
     said = coerce.first(value, "embedding", "embeddings")
     first = said[0] if isinstance(said, list) and said else said
     return isinstance(first, dict) and isinstance(first.get("values"), list)
@@ -93,7 +96,7 @@ def read_answer(value: Json) -> Answer:
         return Answer(body=value)
     if _is_vectors(whole):
         counts = usage.tokens(coerce.first(whole, "usageMetadata", "usage_metadata"))
-        return Answer(tokens=counts, complete=True, operation="embeddings")
+        return Answer(tokens=counts or _counted(whole), complete=True, operation="embeddings")
     offered = coerce.sequence(whole.get("candidates"))
     choices = [item for item in offered if isinstance(item, dict)]
     messages = [_message(item) for item in choices]
@@ -117,6 +120,16 @@ def read_answer(value: Json) -> Answer:
         tags={key: item for key, item in whole.items() if key not in _READ and item is not None},
         verdicts=verdicts,
     )
+
+
+def _counted(whole: dict[str, Json]) -> dict[str, int | None]:
+    """Vertex AI counts the tokens of each text."""
+    told = []
+    for item in coerce.sequence(whole.get("predictions")):
+        of_text = coerce.first(coerce.first(item, "embeddings"), "statistics")
+        told.append(usage.known("token_count", coerce.first(of_text, "token_count")))
+    known = [count for count in told if count is not None]
+    return {"input_tokens": sum(known)} if known else {}
 
 
 def _message(candidate: dict[str, Json]) -> dict[str, Json] | None:
@@ -185,7 +198,8 @@ def _parts(content: Json) -> Json:
 
 
 GEMINI = Api(
-    "gcp.gemini", (":generateContent", ":streamGenerateContent", ":embedContent"), "chat",
+    "gcp.gemini",
+    (":generateContent", ":streamGenerateContent", ":embedContent", ":batchEmbedContents"), "chat",
     is_answer,
     lambda request: isinstance(request.get("contents"), list | str),
     read_messages, read_answer, _NOT_PARAMS,

@@ -158,7 +158,7 @@ def _add(step: dict[str, Json], delta: dict[str, Json]) -> None:
     kind = delta.get("type")
     source, target = _PIECES.get(kind if isinstance(kind, str) else "", (None, None))
     if source is None or target is None:
-        step.update({key: item for key, item in delta.items() if item is not None})
+        _put(step, {key: item for key, item in delta.items() if item is not None})
         return
     said = delta.get(source)
     if isinstance(said, dict):  # a text content
@@ -170,12 +170,24 @@ def _add(step: dict[str, Json], delta: dict[str, Json]) -> None:
         step[target] = said
 
 
+def _put(step: dict[str, Json], piece: dict[str, Json]) -> None:
+    """What comes whole: pointers into sources, an image within an answer, what a tool gave."""
+    if isinstance(piece.get("annotations"), list):
+        step["annotations"] = [*coerce.sequence(step.get("annotations")), *piece["annotations"]]
+    elif step.get("type") == "model_output":
+        step["content"] = [*coerce.sequence(step.get("content")), piece]
+    else:
+        step.update(piece)
+
+
 def _closed(step: dict[str, Json]) -> dict[str, Json]:
     arguments = step.pop("_json", None)
     if arguments is not None:
         return {**step, "arguments": decode(arguments)}
     if step.get("type") == "model_output" and "text" in step:
-        return {**step, "content": [{"type": "text", "text": step["text"]}]}
+        cited = {"annotations": step["annotations"]} if "annotations" in step else {}
+        said = {"type": "text", "text": step["text"], **cited}
+        return {**step, "content": [said, *coerce.sequence(step.get("content"))]}
     if "type" not in step and "text" in step:
         return {**step, "type": "text"}
     return step

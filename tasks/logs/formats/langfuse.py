@@ -45,8 +45,7 @@ def _rows(value: Json) -> list[Json]:
     if (event := _of_event(value)) is not None:
         return [event]
     if isinstance(value.get("batch"), list):
-        events = [_of_event(item) for item in value["batch"]]
-        return [event for event in events if event is not None]
+        return _sent(value["batch"])
     page = value.get("data")
     if isinstance(page, list) and "meta" in value:
         known = [_rows(item) for item in page]
@@ -66,6 +65,18 @@ def _rows(value: Json) -> list[Json]:
         return [{**trace, "id": own, "type": TRACE},
                 *(item for item in observations if not isinstance(item, str))]  # fmt: skip
     return [{**trace, "type": TRACE}] if _is_bare_trace(trace) else []
+
+
+def _sent(events: list[Json]) -> list[Json]:
+    """Of a batch: an update names the observation alone, and adds to what was created."""
+    rows: dict[object, dict[str, Json]] = {}
+    for number, event in enumerate(events):
+        row = _of_event(event)
+        if row is not None:
+            own = row.get("id")
+            key = number if own is None or row.get("type") == TRACE else (str(own), row.get("type"))
+            rows[key] = {**rows.get(key, {}), **row}
+    return list(rows.values())
 
 
 def _of_event(value: Json) -> Json:

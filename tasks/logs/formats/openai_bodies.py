@@ -242,9 +242,12 @@ def _read_embeddings(value: Json) -> Answer:
     """The vectors are not kept; that they came makes the call complete."""
     if not _is_embeddings(value):
         return read_answer(value)
+    counts = usage.tokens(_usage_of(value, {}))
+    if counts.get("input_tokens") is None:  # there is nothing else to count
+        counts["input_tokens"] = counts.get("total_tokens")
     return Answer(
         model=coerce.text("model", value.get("model")),
-        tokens=usage.tokens(_usage_of(value, {})),
+        tokens=counts,
         complete=True,
         operation="embeddings",
     )

@@ -19,6 +19,7 @@ from tasks.logs.formats.apis import (
     EMBEDDINGS,
     GEMINI,
     RESPONSES,
+    TEXT_MODEL,
     api_of,
 )  # fmt: skip
 from tasks.logs.formats.exchange import Api, Exchange
@@ -32,11 +33,15 @@ from tasks.logs.shapes.records import Dead, Json, Other, Record, UnreadableError
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A format of exchanges that speak one of `apis`, the first of them where nothing tells."""
+    """A format of exchanges that speak one of `apis`, the first of them where nothing tells.
+
+    `addressed`: APIs whose bodies alone may be anybody's.
+    """
 
     NAME: str
     VERSION: str
     apis: tuple[Api, ...]
+    addressed: tuple[Api, ...] = ()
 
     def matches(self, value: Json) -> bool:
         """One of our APIs rather than another."""
@@ -48,15 +53,18 @@ class Pairs:
         if any(api.is_answer(value) for api in self.apis):
             return True
         piece = piece_of(value)
-        if piece is not None and not piece.says_nothing and piece.api in self.apis:
+        if piece is not None and piece.is_sign and piece.api in self.apis:
             return True
-        return exchanges.is_pair(value) and api_of(exchanges.pair_of(value)) in self.apis
+        if not exchanges.is_pair(value):
+            return False
+        return api_of(exchanges.pair_of(value)) in (*self.apis, *self.addressed)
 
     def _speaks(self, exchange: Exchange) -> bool:
         path = exchanges.path_of(exchange.uri) or ""
         ends = [f"{end}/" for api in self.apis for end in api.paths]
-        helps = exchanges.runs_no_model(path) and any(end in path for end in ends)
-        return helps or api_of(exchange) in self.apis
+        if exchanges.runs_no_model(path):
+            return any(end in path for end in ends)
+        return api_of(exchange) in (*self.apis, *self.addressed)
 
     def reader(self) -> Joining:
         """Of a file in which streams may stand a chunk a line."""
@@ -93,15 +101,31 @@ def _is_exchange(item: Json) -> bool:
 
 
 def _of_cassette(item: Json) -> Record:
+    if not isinstance(item, dict):
+        return dead(item, "an exchange of the cassette that is no object")
     exchange = exchanges.pair_of(item if _is_exchange(item) else {})
     api = api_of(exchange)
-    if exchanges.runs_no_model(exchange.uri) or _is_at_work(exchange):
+    if api is None or exchanges.runs_no_model(exchange.uri) or _is_at_work(exchange):
         return Other()
-    if api is None:
-        return dead(item, "an exchange of the cassette that is no model call")
     host = exchanges.host_of(exchange.uri)
-    around = {"provider": exchanges.provider_of(host, api.provider), "server.address": host}
+    around = {"provider": exchanges.provider_of(host, api.provider), "server.address": host,
+              **_of_headers(item)}  # fmt: skip
     return or_dead(item, call_of, replace(exchange, around=around), api)
+
+
+def _of_headers(item: dict[str, Json]) -> dict[str, Json]:
+    """What Bedrock tells beside a body that has no counts."""
+    headers = coerce.mapping(coerce.first(item.get("response"), "headers"))
+    said = {
+        name.lower().removeprefix("x-amzn-bedrock-"): value[0] if isinstance(value, list) else value
+        for name, value in headers.items()
+        if name.lower().startswith("x-amzn-bedrock-") and value
+    }
+    if not said:
+        return {}
+    counts = {"input_tokens": said.get("input-token-count"),
+              "output_tokens": said.get("output-token-count")}  # fmt: skip
+    return {"usage": counts, "latency_ms": said.get("invocation-latency")}
 
 
 def _is_at_work(exchange: Exchange) -> bool:
@@ -112,11 +136,11 @@ def _is_at_work(exchange: Exchange) -> bool:
 
 
 #: OpenAI chat completions and their like
-openai_chat = Pairs("openai_chat", "openai_chat@4", (CHAT, EMBEDDINGS))
-openai_responses = Pairs("openai_responses", "openai_responses@4", (RESPONSES,))
+openai_chat = Pairs("openai_chat", "openai_chat@5", (CHAT, EMBEDDINGS))
+openai_responses = Pairs("openai_responses", "openai_responses@5", (RESPONSES,))
 #: the Messages API
-anthropic = Pairs("anthropic", "anthropic@4", (ANTHROPIC,))
+anthropic = Pairs("anthropic", "anthropic@5", (ANTHROPIC,))
 #: the Gemini API and Vertex AI
-gemini = Pairs("gemini", "gemini@3", (GEMINI,))
+gemini = Pairs("gemini", "gemini@4", (GEMINI,))
 #: Bedrock's Converse API; part of the format of its invocation logs
-converse = Pairs("bedrock", "bedrock@4", (CONVERSE,))
+converse = Pairs("bedrock", "bedrock@5", (CONVERSE,), (TEXT_MODEL,))

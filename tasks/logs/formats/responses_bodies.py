@@ -20,10 +20,11 @@ _READ = frozenset({
     "instructions", "tools", "text", "temperature", "top_p", "incomplete_details", "messages",
 })  # fmt: skip
 _NOT_PARAMS = frozenset({"input", "instructions", "model", "user", "metadata"})
-_ENDINGS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_ENDINGS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled",
+            "response.done")  # fmt: skip
 _BEGINNINGS = ("response.created", "response.queued", "response.in_progress")
 #: compaction is a pass of the model over the conversation
-_OBJECTS = ("response", "response.compaction")
+_OBJECTS = ("response", "response.compaction", "realtime.response")
 
 
 def is_response(value: Json) -> bool:
@@ -58,7 +59,8 @@ def read_answer(value: Json) -> Answer:
     if not isinstance(value, dict):
         return Answer(body=value)
     blocks: list[Json] = []
-    for item in coerce.sequence(value.get("output")):
+    output = coerce.sequence(value.get("output"))
+    for item in _run_by_the_provider(output):
         if coerce.first(item, "type") != "message":
             blocks.append(item)
         elif coerce.first(item, "role") in (None, "assistant"):  # compaction keeps the user's too
@@ -85,11 +87,29 @@ def read_answer(value: Json) -> Answer:
     )
 
 
+def _run_by_the_provider(items: list[Json]) -> list[Json]:
+    """A shell of the provider's has its result in the same answer: nobody else is asked."""
+    results = [item for item in items if str(coerce.first(item, "type")).endswith("_call_output")]
+    ran = [item.get("call_id") for item in results]
+    told: list[Json] = []
+    for item in items:
+        if item in results:
+            told.append({**item, "type": "server_tool_call_response", "id": item.get("call_id")})
+        elif ran and coerce.first(item, "call_id") in ran:
+            name = str(item.get("name") or str(item.get("type")).removesuffix("_call"))
+            told.append(
+                {**item, "type": "server_tool_call", "name": name, "id": item.get("call_id")}
+            )
+        else:
+            told.append(item)
+    return told
+
+
 def _from_events(events: list[Json]) -> Json:
-    """The response that its last event holds; of a stream that was cut off what came until then."""
+    """The response that its last event holds; where that has no output, what came until then."""
     ended = [event for event in events if coerce.first(event, "type") in _ENDINGS]
-    if ended:
-        return ended[-1].get("response")
+    if ended and coerce.first(ended[-1].get("response"), "output"):
+        return ended[-1]["response"]
     whole: dict[str, Json] = {}
     items: dict[int, dict[str, Json]] = {}
     for event in events:

@@ -1,8 +1,9 @@
 """Answers that are logged piece by piece, one chunk or event a line → one exchange each.
 
 Chunks of the Chat and Completions APIs name their completion, Gemini's their response; events of
-the Messages, Responses, Interactions and Cohere's APIs belong to the one that began last, unless an
-envelope gives them an id. Answers may interleave. One that does not end is a call that was cut off.
+the Messages, Responses, Interactions, Converse and Cohere's APIs belong to the one that began last,
+unless an envelope gives them an id. Ollama's name the model alone. Answers may interleave. One that
+does not end is a call that was cut off.
 """
 
 from __future__ import annotations
@@ -10,9 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tasks.logs.formats.apis import ANTHROPIC, CHAT, COHERE, GEMINI, INTERACTIONS, RESPONSES
+from tasks.logs.formats.apis import (
+    ANTHROPIC,
+    CHAT,
+    COHERE,
+    CONVERSE,
+    GEMINI,
+    INTERACTIONS,
+    OLLAMA,
+    OLLAMA_GENERATE,
+    RESPONSES,
+)
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.exchange_call import call_of
+from tasks.logs.formats.ollama_bodies import is_chunk
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import CUT_OFF
 from tasks.logs.shapes.dead import or_dead
@@ -36,17 +48,30 @@ _COHERE = {
     "event_type": ("stream-start", "text-generation", "citation-generation", "search-results",
                    "search-queries-generation", "tool-calls-generation", "stream-end"),
 }  # fmt: skip
+#: events of Bedrock's ConverseStream, each the one key of its object, with keys of which it has one
+_CONVERSE = {
+    "messageStart": ("role",), "contentBlockStart": ("contentBlockIndex",),
+    "contentBlockDelta": ("contentBlockIndex",), "contentBlockStop": ("contentBlockIndex",),
+    "messageStop": ("stopReason",), "metadata": ("usage", "metrics"),
+    **dict.fromkeys(("internalServerException", "modelStreamErrorException",
+                     "throttlingException", "serviceUnavailableException",
+                     "validationException"), ("message",)),
+}  # fmt: skip
+#: APIs whose pieces all tell which answer they belong to
+_OF_OLLAMA = (OLLAMA, OLLAMA_GENERATE)
+_NAMED = (CHAT, GEMINI, *_OF_OLLAMA)
 #: what a line of such a file has in it, whatever else stands there
 MARKERS = (
     b"chat.completion.chunk", b"text_completion", b"content_block_", b"message_start",
     b'"response.', b'"candidates"', b'"event_type"', b"content-delta", b"message-start",
+    b'"contentBlock', b'"messageSt', b'"done"',
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """`begins`, `ends`: the first, the last with something of its answer; `is_last`: nothing at all
-    follows. `says_nothing`: it only frames others."""
+    follows. `says_nothing`: it only frames others. `is_sign` False: it may be anybody's."""
 
     api: Api
     own_id: str | None = None
@@ -54,6 +79,7 @@ class Piece:
     ends: bool = False
     is_last: bool = False
     says_nothing: bool = False
+    is_sign: bool = True
 
 
 def piece_of(value: Json) -> Piece | None:
@@ -74,15 +100,31 @@ def piece_of(value: Json) -> Piece | None:
             return _of_cohere(value, event)
         if event.startswith(("interaction.", "step.", "content.")):
             return _of_interactions(value, event)
+    if len(value) == 1:
+        ((name, inner),) = value.items()
+        if name in _CONVERSE and coerce.first(inner, *_CONVERSE[name]) is not None:
+            return _of_converse(name)
     if isinstance(value.get("choices"), list):
         return _of_chat(value, value["choices"])
-    return _of_gemini(value) if isinstance(value.get("candidates"), list) else None
+    if isinstance(value.get("candidates"), list):
+        return _of_gemini(value)
+    return _of_ollama(value) if value.get("done") is False else None
 
 
 def _of_anthropic(value: dict[str, Json], kind: str) -> Piece:
     own_id = _text(coerce.first(value.get("message"), "id"))
-    ends = kind == "message_stop"
-    return Piece(ANTHROPIC, own_id, kind == "message_start", ends, ends, ends or kind == "ping")
+    is_last = kind == "message_stop"
+    ends = is_last or coerce.first(value.get("delta"), "stop_reason") is not None
+    is_ping = kind == "ping"
+    begins = kind == "message_start"
+    return Piece(ANTHROPIC, own_id, begins, ends, is_last, is_last or is_ping, not is_ping)
+
+
+def _of_converse(kind: str) -> Piece:
+    """The counts follow the end."""
+    ends = kind == "messageStop" or kind.endswith("Exception")
+    adds = kind in ("messageStart", "contentBlockStart", "contentBlockDelta")
+    return Piece(CONVERSE, None, kind == "messageStart", ends, False, not adds)
 
 
 def _is_event(value: dict[str, Json]) -> bool:
@@ -91,7 +133,8 @@ def _is_event(value: dict[str, Json]) -> bool:
 
 
 def _of_responses(value: dict[str, Json], kind: str) -> Piece:
-    ends = kind in ("response.completed", "response.incomplete", "response.failed")
+    ends = kind in ("response.completed", "response.incomplete", "response.failed",
+                    "response.done")  # fmt: skip
     own_id = coerce.first(value.get("response"), "id") or value.get("response_id")
     return Piece(RESPONSES, _text(own_id), kind == "response.created", ends, ends)
 
@@ -122,7 +165,8 @@ def _of_chat(value: dict[str, Json], choices: list[Json]) -> Piece | None:
     has_counts = not choices and isinstance(value.get("usage"), dict)
     says_nothing = not choices and not has_counts
     own_id = _text(value.get("id"))
-    return Piece(CHAT, own_id, False, any(reasons), has_counts, says_nothing)
+    is_sign = value.get("object") != ""
+    return Piece(CHAT, own_id, False, any(reasons), has_counts, says_nothing, is_sign)
 
 
 def _of_gemini(value: dict[str, Json]) -> Piece | None:
@@ -133,6 +177,16 @@ def _of_gemini(value: dict[str, Json]) -> Piece | None:
     ends = any(coerce.first(each, "finishReason", "finish_reason") for each in choices)
     own_id = _text(coerce.first(value, "responseId", "response_id"))
     return Piece(GEMINI, own_id, False, ends, ends) if choices else None
+
+
+def _of_ollama(value: dict[str, Json]) -> Piece | None:
+    """Its stream has no id: those of two models can be told apart. The last one looks like an
+    answer by itself."""
+    return Piece(_api_of_ollama(value), _text(value.get("model"))) if is_chunk(value) else None
+
+
+def _api_of_ollama(value: dict[str, Json]) -> Api:
+    return OLLAMA if isinstance(value.get("message"), dict) else OLLAMA_GENERATE
 
 
 def _text(value: Json) -> str | None:
@@ -168,7 +222,9 @@ class Joining:
         if piece is None:
             known = self._continued(value)
             if known is not None:
-                yield from self._add(known, Piece(self._open[known].api, ends=True), value, place)
+                api = self._open[known].api
+                last = Piece(api, ends=True, is_last=api in _OF_OLLAMA)
+                yield from self._add(known, last, value, place)
             else:
                 yield from ((record, place) for record in self._whole(value))
             return
@@ -193,6 +249,9 @@ class Joining:
         if value.get("object") == "text_completion":
             key = (_family(CHAT), _text(value.get("id")) or "")
             return key if key in self._open else None
+        if value.get("done") is True and is_chunk(value):
+            key = (_family(_api_of_ollama(value)), _text(value.get("model")) or "")
+            return key if key in self._open else None
         if value.get("type") != "error":
             return None
         last = (self._last.get(_family(api)) for api in (ANTHROPIC, RESPONSES))
@@ -201,7 +260,7 @@ class Joining:
     def _key(self, piece: Piece, place: Place) -> tuple[str, str]:
         """The answer's own id, its envelope's, or the one that its API began last."""
         of_envelope = None if place.facts is None else place.facts.key
-        own = piece.own_id if piece.api in (CHAT, GEMINI) or piece.begins else None
+        own = piece.own_id if piece.api in _NAMED or piece.begins else None
         if own is None and of_envelope is None and not piece.begins:
             known = self._last.get(_family(piece.api))
             if known is not None and known in self._open:
@@ -213,7 +272,7 @@ class Joining:
     def _add(
         self, key: tuple[str, str], piece: Piece, value: Json, place: Place
     ) -> Iterator[tuple[Record, Place]]:
-        if piece.begins and key in self._open:
+        if piece.begins and key in self._open and not self._repeats(key, piece):
             yield self._close(key)
         answer = self._open.setdefault(key, _Open(piece.api, place, self._num_fed))
         answer.chunks.append(value)
@@ -226,6 +285,12 @@ class Joining:
             yield self._close(key)
         if self._num_ended or len(self._open) > _MAX_OPEN:
             yield from self._close_old()
+
+    def _repeats(self, key: tuple[str, str], piece: Piece) -> bool:
+        """Whether it says once more that the answer began which is open."""
+        began = piece_of(self._open[key].chunks[0])
+        same = began is not None and began.own_id == piece.own_id is not None
+        return same and not self._open[key].has_ended
 
     def _close_old(self) -> Iterator[tuple[Record, Place]]:
         """Those that have ended and got nothing for long; of too many the first."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from tasks.logs import formats
 from tasks.logs.files.lines import Line
 from tasks.logs.formats import AnyFormat, Format, TextFormat
+from tasks.logs.formats.streaming import piece_of
 from tasks.logs.reading.envelopes import facts_of, open_envelope, text_in
 from tasks.logs.reading.line_text import json_in
 from tasks.logs.reading.line_values import LineValues
@@ -66,7 +67,7 @@ class LinesSeen:
         self.values.append(value)
         known, is_wrapped = self._format_of(value)
         if known is None:
-            self._num_foreign += bool(value)
+            self._num_foreign += bool(value) and piece_of(value) is None
             return
         self.is_wrapped |= is_wrapped or not is_bare
         self._has_objects |= not is_bare

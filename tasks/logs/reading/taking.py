@@ -111,7 +111,7 @@ class Taking:
             return None
         if known is not None:
             return self._read(known, item, place)
-        opened = open_envelope(item, way.recognise)
+        opened = open_envelope(item, self._known)
         if not opened:
             # what carries a line of text is whole, and no call
             return [(Other(), place)] if way.is_mixed or carries_text(item) else None
@@ -123,6 +123,13 @@ class Taking:
             else:
                 found += self._of_envelope(one.format, one.value, inside)
         return found
+
+    def _known(self, value: Json) -> Format | None:
+        """Within an envelope: a piece that may be anybody's belongs to the file's streams."""
+        known = self._way.recognise(value)
+        if known is None and isinstance(self._way.format, Pairs) and piece_of(value) is not None:
+            return self._way.format
+        return known
 
     def _of_envelope(self, format: Format, value: Json, place: At) -> list[Placed]:
         """A question and its answer may come in two envelopes of one id."""

@@ -69,7 +69,9 @@ def from_parts(message: Json) -> list[Json]:
             result = {"role": "tool", "tool_call_id": part.get("id"), "content": text, **failed}
             results.append(result)
         elif kind in ("reasoning", "thinking"):
-            reasoning.append(_text_of(part))
+            said = _text_of(part)
+            if said:  # one that is hidden says nothing
+                reasoning.append(said)
         elif kind in _TEXT_TYPES:
             contents.append({"type": "text", "text": _text_of(part)})
             if isinstance(part.get("citations"), list):

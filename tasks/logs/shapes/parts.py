@@ -23,12 +23,14 @@ _SERVER_CALLS = frozenset({
     "server_tool_use", "mcp_tool_use", "server_tool_call", "mcp_call", "web_search_call",
     "file_search_call", "code_interpreter_call", "tool_search_call", "code_execution_call",
     "google_search_call", "google_maps_call", "url_context_call", "retrieval_call",
-    "processing_call", "mcp_server_tool_call",
+    "processing_call", "mcp_server_tool_call", "mcp_approval_request", "image_generation_call",
+    "x_search_call", "attachment_search_call", "program",
 })  # fmt: skip
 _SERVER_RESULTS = frozenset({
     "server_tool_call_response", "mcp_list_tools", "tool_search_output", "code_execution_result",
     "google_search_result", "google_maps_result", "url_context_result", "file_search_result",
     "retrieval_result", "processing_result", "mcp_server_tool_result", "tool_search_result",
+    "program_output",
 })  # fmt: skip
 _RESULTS = frozenset({
     "tool_result", "function_call_output", "custom_tool_call_output", "tool-result",
@@ -36,6 +38,8 @@ _RESULTS = frozenset({
     "apply_patch_call_output", "computer_call_output",
 })  # fmt: skip
 _REASONING = frozenset({"thinking", "redacted_thinking", "thought", "reasoning"})
+#: of a part of Gemini's that has nothing else
+_SIGNATURES = frozenset({"thoughtSignature", "thought_signature", "thought"})
 _TEXTS = frozenset({"text", "input_text", "output_text", "raw_text", "summary_text"})
 
 
@@ -88,18 +92,18 @@ def to_part(block: Json) -> Json:
         asked = block["function"]
         return {"type": "tool_call", "id": block.get("id"), "name": asked.get("name"),
                 "arguments": asked["arguments"]}  # fmt: skip
-    if kind in _ACTIONS:
+    if kind in _ACTIONS or (kind == "tool_search_call" and block.get("execution") == "client"):
         return {
             "type": "tool_call",
             "id": coerce.first(block, "call_id", "id"),
             "name": kind.removesuffix("_call"),
-            "arguments": coerce.first(block, "action", "actions", "operation"),
+            "arguments": coerce.first(block, "action", "actions", "operation", "arguments"),
         }
     if kind in _SERVER_CALLS:
         return _server_call(kind, block)
     if kind in _SERVER_RESULTS or (kind.endswith("_tool_result") and kind not in _RESULTS):
         said = coerce.first(
-            block, "content", "result", "server_tool_call_response", "tools", "response"
+            block, "content", "result", "server_tool_call_response", "tools", "response", "output"
         )
         called = coerce.first(block, "tool_use_id", "call_id", "id")
         return {"type": "server_tool_call_response", "id": called, "response": said}
@@ -113,9 +117,12 @@ def to_part(block: Json) -> Json:
             "is_error": block.get("is_error") is True,
         }
     if kind in _REASONING or kind.endswith(".TextReasoningContent"):  # Microsoft.Extensions.AI
-        said = coerce.first(block, "thinking", "text", "content", "summary", "data")
+        names = ("thinking", "text", "content", "summary", "data")
+        said = next((block[name] for name in names if block.get(name)), "")
         said = said.get("text") if isinstance(said, dict) else said
         return {"type": "reasoning", "content": "" if said is None else plain_text(said)}
+    if kind in ("audio", "output_audio") and isinstance(block.get("transcript"), str):
+        return {"type": "text", "content": block["transcript"]}
     if kind == "reference":  # Mistral's pointer into its sources, between two pieces of the text
         return {"type": "text", "content": ""}
     if kind in _TEXTS:
@@ -129,8 +136,9 @@ def to_part(block: Json) -> Json:
 
 def _server_call(kind: str, block: dict[str, Json]) -> dict[str, Json]:
     """OpenAI tells in one item what the tool was asked and what it gave."""
-    asked = ("arguments", "input", "server_tool_call", "code", "action", "queries")
-    gave = ("output", "outputs", "results", "error")
+    asked = ("arguments", "input", "server_tool_call", "code", "action", "queries",
+             "revised_prompt", "operation")  # fmt: skip
+    gave = ("output", "outputs", "results", "result", "error")
     return {
         "type": "server_tool_call",
         "id": coerce.first(block, "id", "call_id"),
@@ -168,6 +176,18 @@ def _untyped(block: dict[str, Json]) -> Json:
     code = coerce.first(block, "executableCode", "executable_code")
     if isinstance(code, dict):  # Gemini runs it itself
         return _server_call("code_execution_call", {**code, "name": "code_execution"})
+    built_in = coerce.first(block, "toolCall", "tool_call")
+    if isinstance(built_in, dict):  # Gemini asks a tool of its own
+        kind = coerce.first(built_in, "toolType", "tool_type")
+        name = kind.lower() if isinstance(kind, str) else "tool"
+        return _server_call("tool_call", {"id": built_in.get("id"), "name": name,
+                                          "arguments": built_in.get("args")})  # fmt: skip
+    gave = coerce.first(block, "toolResponse", "tool_response")
+    if isinstance(gave, dict):
+        said = gave.get("response")
+        return {"type": "server_tool_call_response", "id": gave.get("id"), "response": said}
+    if block and set(block) <= _SIGNATURES:
+        return {"type": "text", "content": ""}
     ran = coerce.first(block, "codeExecutionResult", "code_execution_result")
     if isinstance(ran, dict):
         return {"type": "server_tool_call_response", "id": ran.get("id"), "response": ran}

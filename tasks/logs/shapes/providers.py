@@ -26,6 +26,8 @@ _HOSTS = {
     "api.moonshot.cn": "moonshot_ai", ".ml.cloud.ibm.com": "ibm.watsonx.ai",
 }  # fmt: skip
 _BEDROCK = re.compile(r"bedrock-runtime(-fips)?\.[a-z0-9-]+\.(amazonaws\.com|api\.aws)")
+#: its own API is spoken by whoever runs it, wherever that is
+_LOCAL = "ollama"
 #: how the name of a model that its maker serves begins
 _FAMILIES = {
     "claude": "anthropic", "gemini": "gcp.gemini", "grok": "x_ai", "sonar": "perplexity",
@@ -68,7 +70,7 @@ _WAY = re.compile(r"\.(chat|completions?|responses|messages|(text-)?embeddings?)
 
 def provider_of(host: str | None, default: str, model: str | None = None) -> str:
     """`default`: the provider of the API that was spoken."""
-    if host is not None:
+    if host is not None and default != _LOCAL:
         if _BEDROCK.fullmatch(host):
             return "aws.bedrock"
         return _HOSTS.get(host) or next(

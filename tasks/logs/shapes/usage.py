@@ -17,13 +17,13 @@ from tasks.logs.shapes.records import Json
 _INPUT = (
     "prompt_tokens", "input_tokens", "inputTokens", "promptTokens", "promptTokenCount",
     "prompt_token_count", "inputTextTokenCount", "total_input_tokens", "tokens_in", "tokensIn",
-    "tokens_prompt",
+    "tokens_prompt", "inputTokenCount",
 )  # fmt: skip
 _OUTPUT = (
     "completion_tokens", "output_tokens", "outputTokens", "completionTokens",
     "candidatesTokenCount", "candidates_token_count", "totalOutputTextTokenCount", "tokenCount",
     "generation_token_count", "total_output_tokens", "tokens_out", "tokensOut",
-    "tokens_completion",
+    "tokens_completion", "outputTokenCount",
 )  # fmt: skip
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 _READ = (
@@ -39,6 +39,7 @@ _THOUGHTS = (
 )  # fmt: skip
 _REASONING = (
     "reasoning_tokens", "reasoningTokens", "reasoning_output_tokens", "tokens_reasoning",
+    "thinking_tokens",
 )  # fmt: skip
 _WRITTEN = (
     "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount",
@@ -96,11 +97,23 @@ def tokens(usage: Json, *, cache_apart: bool = False) -> dict[str, Any]:
         if isinstance(usage.get(key), dict):
             usage = {**usage, **usage[key]}
             break
-    rounds = usage.get("iterations")
-    if isinstance(rounds, list) and rounds and all(isinstance(each, dict) for each in rounds):
-        # Anthropic: the counts beside them are of the last one alone
-        return _added([_reported(each, cache_apart).canonical() for each in rounds])
-    return _reported(usage, cache_apart).canonical()
+    counts = _reported(usage, cache_apart).canonical()
+    rounds = _rounds(usage)
+    if rounds:
+        added = _added([_reported(each, cache_apart).canonical() for each in rounds])
+        return {name: counts[name] if count is None else count for name, count in added.items()}
+    return counts
+
+
+def _rounds(usage: dict[str, Json]) -> list[dict[str, Json]]:
+    """Anthropic's passes of the model that answered, where the counts beside them are not of all.
+
+    An adviser is another model. Where a fallback answered, the counts beside are its own.
+    """
+    rounds = [each for each in coerce.sequence(usage.get("iterations")) if isinstance(each, dict)]
+    if any(each.get("type") == "fallback_message" for each in rounds):
+        return []
+    return [each for each in rounds if each.get("type") != "advisor_message"]
 
 
 _DETAILS = ("inputs", "outputs")

@@ -40,7 +40,6 @@ from tasks.logs.formats import (
     llama_cpp_json,
     logfire,
     mlflow_traces,
-    ollama,
     openai_agents,
     openai_batch,
     openai_chat,
@@ -64,7 +63,7 @@ from tasks.logs.formats import (
     weave,
     zipkin,
 )
-from tasks.logs.formats.vendors import cohere, interactions
+from tasks.logs.formats.vendors import cohere, interactions, ollama
 from tasks.logs.reading.locate import Reading
 from tasks.logs.reading.taking import Way
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.logs.formats import anthropic, openai_chat
-from tasks.logs.shapes.records import Call, Dead, Other
+from tasks.logs.shapes.records import Call, Other
 
 REQUEST = {
     "model": "claude-x",
@@ -98,10 +98,10 @@ def test_counting_tokens_is_no_call():
         exchange("files", {"id": "f"}),
     ]}  # fmt: skip
     assert anthropic.matches(cassette)
-    counted, call, dead = anthropic.records(cassette)
+    counted, call, uploaded = anthropic.records(cassette)
     assert isinstance(counted, Other)
     assert isinstance(call, Call)
-    assert isinstance(dead, Dead)
+    assert isinstance(uploaded, Other)
     assert call.provider == "anthropic"
 
 

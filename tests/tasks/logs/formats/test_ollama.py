@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tasks.logs import formats
-from tasks.logs.formats import ollama
+from tasks.logs.formats.vendors import ollama
+from tasks.logs.reading.line_values import At
+from tasks.logs.shapes.answers import CUT_OFF
 from tasks.logs.shapes.records import Call, UnreadableError
 
 CHAT = {
@@ -39,9 +41,12 @@ def one(value: Any) -> Call:
 
 def fed(*values: Any) -> list[tuple[Any, int]]:
     reader = ollama.reader()
-    found = [each for place, value in enumerate(values) for each in reader.feed(value, place)]
-    assert (reader.oldest is None) == (not list(reader._open))
-    return [*found, *reader.end()]
+    found = []
+    for number, value in enumerate(values):
+        found += reader.feed(value, At(number, number, str(number), b""))
+    found += reader.end()
+    assert reader.oldest is None
+    return [(record, place.number) for record, place in found]
 
 
 def test_an_answer_tells_when_it_began_how_long_it_took_and_its_counts():
@@ -83,7 +88,7 @@ def test_the_objects_of_a_stream_are_one_call_where_it_began():
         ("blue", 0), ("blue", 4), ("x", 1),
     ]  # fmt: skip
     assert [call.output_tokens for call, _ in found] == [4, 4, None]
-    assert found[2][0].tags["done"] is False  # it was cut off
+    assert found[2][0].error_type == CUT_OFF
     body = "\n".join(map(json.dumps, (piece("bl"), piece("ue"), last)))
     assert (
         one({"request": {**ASKED, "stream": True}, "response": body}).response["content"] == "blue"

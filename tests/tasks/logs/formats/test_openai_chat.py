@@ -8,7 +8,7 @@ import pytest
 
 from tasks.logs.formats import exchange as exchange_module
 from tasks.logs.formats import openai_chat
-from tasks.logs.shapes.records import Call, Dead, Feedback, UnreadableError
+from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
 
 REQUEST = {
     "model": "gpt-4o",
@@ -181,7 +181,7 @@ def exchange(uri: str = "https://api.openai.com/v1/chat/completions", **response
     return {"request": request, "response": answer}
 
 
-def test_a_cassette_gives_one_call_an_exchange_and_dead_letters_for_the_rest():
+def test_a_cassette_gives_one_call_an_exchange_with_a_model():
     listed = exchange("https://api.openai.com/v1/files", parsed_body={"id": "file-1"})
     cassette = {"interactions": [exchange(), listed, 5]}
     assert openai_chat.matches(cassette)
@@ -189,7 +189,7 @@ def test_a_cassette_gives_one_call_an_exchange_and_dead_letters_for_the_rest():
     assert isinstance(call, Call)
     assert (call.request_id, call.http_status, call.provider) == ("chatcmpl-1", 200, "openai")
     assert "x" not in str(call.tags.get("authorization", ""))
-    assert [type(each) for each in rest] == [Dead, Dead]
+    assert [type(each) for each in rest] == [Other, Dead]
 
 
 def test_a_cassette_answer_that_is_no_completion_is_an_error_row():

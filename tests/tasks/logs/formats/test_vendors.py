@@ -217,8 +217,12 @@ def test_items_of_the_responses_api():
         {"name": "local_shell", "arguments": '{"command":["ls"]}'},
     ]
     assert call.finish_reason == "tool_calls"
-    picture = {"type": "image_generation_call", "id": "i", "result": "AAAA"}
-    assert one(openai_responses, {**RESPONSE, "output": [picture]}).response["content"] == [picture]
+    picture = {"type": "image_generation_call", "id": "i", "result": "AAAA", "revised_prompt": "a"}
+    call = one(openai_responses, {**RESPONSE, "output": [picture, *RESPONSE["output"]]})
+    assert isinstance(call.response["content"], str)
+    assert call.response["server_tool_results"] == [{"tool_call_id": "i", "content": "AAAA"}]
+    alone = one(openai_responses, {**RESPONSE, "output": [picture]})
+    assert (alone.status, alone.response["content"]) == ("ok", None)
 
 
 def test_compaction_cancelling_and_stored_prompts_of_the_responses_api():

@@ -44,6 +44,18 @@ from tasks.logs.shapes.usage import Reported, counted, tokens
             {"type": "compaction", "input_tokens": 600, "output_tokens": 50},
             {"type": "message", "input_tokens": 5, "cache_read_input_tokens": 3,
              "output_tokens": 2}]}, True, (608, 52, 3, None)),
+        # an adviser is another model, and where a fallback answered the counts are its own
+        ({"input_tokens": 5, "output_tokens": 2, "iterations": [
+            {"type": "message", "input_tokens": 5, "output_tokens": 1},
+            {"type": "advisor_message", "model": "big", "input_tokens": 900, "output_tokens": 80},
+            {"type": "message", "input_tokens": 7, "output_tokens": 1}]}, True,
+         (12, 2, None, None)),
+        ({"input_tokens": 5, "output_tokens": 2, "iterations": [
+            {"type": "message", "input_tokens": 4, "output_tokens": 0},
+            {"type": "fallback_message", "input_tokens": 5, "output_tokens": 2}]}, True,
+         (5, 2, None, None)),
+        ({"input_tokens": 5, "output_tokens": 20,
+          "output_tokens_details": {"thinking_tokens": 12}}, True, (5, 20, None, 12)),
         # unknown is -1 for some
         ({"prompt_tokens": -1, "completion_tokens": 4}, False, (None, 4, None, None)),
         # the one that is missing is the rest of the total
