@@ -26,7 +26,7 @@ from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.exchange_call import call_of
 from tasks.logs.formats.ollama_bodies import is_chunk
 from tasks.logs.shapes import coerce
-from tasks.logs.shapes.answers import CUT_OFF
+from tasks.logs.shapes.answers import CUT_OFF, NO_COMPLETION
 from tasks.logs.shapes.dead import or_dead
 from tasks.logs.shapes.records import Call, Json, Other, Place, Record
 
@@ -308,7 +308,8 @@ class Joining:
         self._num_ended -= answer.has_ended
         record = or_dead(answer.chunks, call_of, Exchange({}, answer.chunks), answer.api)
         is_whole = answer.api is GEMINI and len(answer.chunks) == 1
-        if isinstance(record, Call) and not (answer.has_ended or is_whole or record.error_type):
+        is_cut = not answer.has_ended and not is_whole
+        if is_cut and isinstance(record, Call) and record.error_type in (None, NO_COMPLETION):
             record.status, record.error_type = "error", CUT_OFF
         return record, answer.place
 

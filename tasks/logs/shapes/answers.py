@@ -16,6 +16,8 @@ from tasks.logs.shapes.records import Call, Json
 _BLOCKED = "blocked"
 #: what Google's APIs put before the name of a model that it serves itself
 _GOOGLE_PATH = re.compile(r"^(?:(?:projects/.+/)?publishers/[^/]+/)?models/")
+#: error of a call without anything that is an answer
+NO_COMPLETION = "no_completion"
 #: error of an answer that is logged piece by piece, where its end is not in the log
 CUT_OFF = "stream_cut"
 #: tag of a call whose input and output are not its total
@@ -138,7 +140,7 @@ def finish(
     elif failed_over_http and call.status != "ok":
         call.error_type = str(call.http_status)
     elif missing:
-        call.error_type = "no_completion"
+        call.error_type = NO_COMPLETION
     if call.status is None or (missing and call.status == "ok"):
         call.status = otherwise if call.error_type is None else "error"
     tags = _tags(answer, missing)

@@ -198,6 +198,17 @@ def test_a_file_of_chunks_through_the_store(kind: str, tmp_path: Path):
     assert rows[1][2].endswith("a.log:1" if kind != "event stream" else "a.log:2")
 
 
+@pytest.mark.parametrize("seen", [1, 2, 4])
+def test_a_stream_of_which_little_was_seen_is_one_call_too(seen: int, tmp_path: Path):
+    lines = [json.dumps(event).encode() for event in events("m1", "Hel", "lo")]
+    path = write_lines(tmp_path / "a.jsonl", *lines[:seen])
+    ingest(make_run(tmp_path, path))
+    again = make_run(tmp_path, write_lines(path, *lines), run_id="run-2")
+    ingest(again)
+    rows = query(again, "SELECT request_id, response->>'content', status FROM landing")
+    assert rows == [("m1", "Hello", "ok")]
+
+
 def test_a_stream_that_goes_on_when_the_file_grows_is_one_call(tmp_path: Path):
     path = write_lines(tmp_path / "a.jsonl", chunk("c0", "x", finish="stop"), counts("c0"),
                        chunk("c1", "Hel"))  # fmt: skip
