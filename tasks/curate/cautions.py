@@ -74,16 +74,20 @@ def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Itera
             f"pass; add samples, or widen suites.{rule.name}.margin"
         )
     total = math.fsum(sample.weight for sample in counted)
-    for name, of_cluster in sorted(clusters.items()):
-        # what was drawn often is no single chance find
-        single = math.fsum(sample.weight / math.sqrt(sample.num_draws) for sample in of_cluster)
-        if len(clusters) > 1 and single >= total / 2:
-            held = math.fsum(sample.weight for sample in of_cluster) / total
-            yield (
-                f"suite {rule.name}: {name} ({len(of_cluster):,} of its samples) holds "
-                f"{held:.0%} of the weight: they hang together, so the suite says little more than "
-                "one sample would"
-            )
+    if len(clusters) < 2:
+        return
+    # what was drawn often is no single chance find
+    single = {
+        name: math.fsum(sample.weight / math.sqrt(sample.num_draws) for sample in of_cluster)
+        for name, of_cluster in clusters.items()
+    }
+    for name in sorted(name for name, weight in single.items() if weight >= total / 2):
+        held = math.fsum(sample.weight for sample in clusters[name]) / total
+        yield (
+            f"suite {rule.name}: {name} ({len(clusters[name]):,} of its samples) holds "
+            f"{held:.0%} of the weight: they hang together, so the suite says little more than "
+            "one sample would"
+        )
 
 
 def _not_counted(stratum: Uncovered, samples: Sequence[Sample]) -> str:

@@ -49,14 +49,33 @@ def near_duplicate_groups(
         return []
     reader = ValueReader()
     classes = np.array([reader.key(text_of[digest]) for digest in unique], dtype=np.uint64)
-    roots = _layer_by_layer(shingle([text_of[digest] for digest in unique]), classes, threshold)
+    roots = _among_their_class([text_of[digest] for digest in unique], classes, threshold)
+    is_shared = np.bincount(roots)[roots] > 1  # alone in its group, a text contradicts nobody
     known = answers or {}
     labels = _with_one_answer(
-        roots.tolist(), [frozenset(known.get(text_of[digest], ())) for digest in unique]
+        roots.tolist(),
+        [
+            frozenset(known.get(text_of[digest], ()) if shared else ())
+            for digest, shared in zip(unique, is_shared.tolist(), strict=True)
+        ],
     )
     number = {label: index for index, label in enumerate(dict.fromkeys(labels))}
     group = {digest: number[label] for digest, label in zip(unique, labels, strict=True)}
     return [group[digest] for digest in digests]
+
+
+def _among_their_class(
+    texts: Sequence[str], classes: NDArray[np.uint64], threshold: float
+) -> NDArray[np.int64]:
+    """[num_texts] int64: root of the group of every text. One that is alone in its class is alone,
+    whatever its words are."""
+    roots = np.arange(len(texts), dtype=np.int64)
+    _, which, sizes = np.unique(classes, return_inverse=True, return_counts=True)
+    open_texts = np.flatnonzero(sizes[which.reshape(-1)] > 1)
+    if len(open_texts):
+        sets = shingle([texts[text] for text in open_texts.tolist()])
+        roots[open_texts] = open_texts[_layer_by_layer(sets, classes[open_texts], threshold)]
+    return roots
 
 
 def _layer_by_layer(

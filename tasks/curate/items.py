@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from tasks.curate.evalset import Draft
 from tasks.curate.normalize import conversation_text, normalize, text_digest
@@ -70,9 +71,10 @@ def known_answers(items: Sequence[Item]) -> dict[str, set[tuple[str, str]]]:
     """Text → the right answers that people gave to it, by scope. Not what production answered:
     another wording of its answer does not make another question."""
     answers: dict[str, set[tuple[str, str]]] = {}
+    comparable = cache(_comparable)
     for item in items:
         if item.draft is not None and item.draft.target_kind not in ("logged", "recorded"):
-            answers.setdefault(item.text, set()).add((item.scope, _comparable(item.draft.target)))
+            answers.setdefault(item.text, set()).add((item.scope, comparable(item.draft.target)))
     return answers
 
 

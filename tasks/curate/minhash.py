@@ -73,7 +73,7 @@ def candidate_pairs(
     one each text is paired with the WINDOW next to it in the order of the whole signature, so the
     number of pairs grows linearly; near-duplicates lie close there and chain together.
     """
-    order = np.lexsort(signature.T[::-1])
+    order = sorted_rows(signature)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     for band in range(cut.num_bands):
@@ -91,6 +91,14 @@ def candidate_pairs(
             pairs.append(np.stack((inside[:-distance][same], inside[distance:][same]), axis=1))
         if pairs:
             yield np.sort(np.concatenate(pairs), axis=1)
+
+
+def sorted_rows(signature: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """[num_texts] int64: the rows in their order, equal ones as they come. A row is compared as one
+    run of bytes, which for numbers with the largest byte first is the order of the numbers."""
+    rows = np.ascontiguousarray(signature, dtype=">u4")
+    whole = rows.view(np.dtype((np.void, rows.shape[1] * rows.itemsize))).reshape(-1)
+    return np.argsort(whole, kind="stable")
 
 
 def _row_keys(columns: NDArray[np.uint32], classes: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ COMMON_SHARE = 0.5
 MIN_TEXTS_FOR_COMMON = 5
 #: with fewer than so many, what texts share may also be one question in several wordings
 MANY_TEXTS = 20
+
+#: bounds the memory that words take, which are of all texts at hand
+_TEXTS_AT_A_TIME = 4096
 
 #: characters of scripts that are written without blanks, as inside of a regular expression's class
 UNBROKEN = (
@@ -77,8 +81,15 @@ def hash_of(text: str) -> int:
 def shingle(texts: Sequence[str]) -> Shingles:
     """The shingle set of every text. Linear in the length of the texts."""
     hashes = _WordHashes()
-    sets = [_shingle_set(text, hashes) for text in texts]
-    return _packed(sets)
+    parts = [
+        _shingled(texts[first : first + _TEXTS_AT_A_TIME], hashes)
+        for first in range(0, len(texts), _TEXTS_AT_A_TIME)
+    ]
+    sizes = [part.sizes for part in parts]
+    starts = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum(np.concatenate(sizes) if sizes else starts[1:], out=starts[1:])
+    values = [part.values for part in parts]
+    return Shingles(np.concatenate(values) if values else np.zeros(0, dtype=np.uint64), starts)
 
 
 def without_common(shingles: Shingles, families: NDArray[np.int64]) -> tuple[Shingles, bool]:
@@ -114,16 +125,29 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-def _shingle_set(text: str, hashes: _WordHashes) -> NDArray[np.uint64]:
-    words = words_of(text)
-    words += [_PADDING] * (WIDTH - len(words))
-    codes = np.array([hashes[word] for word in words], dtype=np.uint64)
-    last = len(codes) - WIDTH + 1
+def _shingled(texts: Sequence[str], hashes: _WordHashes) -> Shingles:
+    """Of at least one text. All at once: a call of numpy takes longer than the work on a text."""
+    words = [words_of(text) for text in texts]
+    for short in words:
+        short += [_PADDING] * (WIDTH - len(short))
+    lengths = np.array([len(one) for one in words], dtype=np.int64)
+    num_words = int(lengths.sum())
+    of_words = map(hashes.__getitem__, chain.from_iterable(words))
+    codes = np.fromiter(of_words, dtype=np.uint64, count=num_words)
+    last = num_words - WIDTH + 1
     mixed = np.zeros(last, dtype=np.uint64)
     for offset, factor in enumerate(_FACTORS):
         mixed += codes[offset : last + offset] * factor  # the order of the words counts
-    mixed = _scrambled(mixed)
-    return np.unique(mixed)
+    owner = np.repeat(np.arange(len(texts)), lengths)
+    is_inside = owner[:last] == owner[WIDTH - 1 :]
+    owner, mixed = owner[:last][is_inside], _scrambled(mixed[is_inside])
+    order = np.lexsort((mixed, owner))
+    owner, mixed = owner[order], mixed[order]
+    is_first = np.ones(len(mixed), dtype=bool)
+    is_first[1:] = (mixed[1:] != mixed[:-1]) | (owner[1:] != owner[:-1])
+    starts = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(owner[is_first], minlength=len(texts)), out=starts[1:])
+    return Shingles(mixed[is_first], starts)
 
 
 def _scrambled(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -49,7 +49,7 @@ from tasks.logs.formats import tensorzero
 from tasks.model.canonical import canonical_json, well_formed, writable
 from tasks.model.logged_call import Conversation, conversation_from
 from tasks.model.parameters import read_tools
-from tasks.model.served import Served
+from tasks.model.served import AS_ASKED, Served
 from tasks.settings.suite_files import ENDING
 
 KEYS = (
@@ -57,6 +57,7 @@ KEYS = (
     "chat_template_kwargs", "continue_final_message", "session", "choices", "id", "comment",
 )  # fmt: skip
 WHAT = "a suite line"
+_SERVED_KEYS = frozenset({"tools", "chat_template_kwargs", "continue_final_message"})
 
 
 def read_suite(name: str, task: str, path: Path, mode: Mode = GENERATE) -> tuple[Draft, ...]:
@@ -261,6 +262,8 @@ def _conversation(record: Mapping[str, Any], where: str) -> Conversation:
 
 def _served(record: Mapping[str, Any], messages: Any, where: str) -> Served:
     """What a line tells the model beside its messages, by the names of the engine's JSON lines."""
+    if record.keys().isdisjoint(_SERVED_KEYS):
+        return AS_ASKED
     tools, template = record.get("tools") or [], record.get("chat_template_kwargs") or {}
     known = read_tools(tools) if isinstance(tools, list) else []
     if not isinstance(tools, list) or len(known) != len(tools):
@@ -303,7 +306,9 @@ def _target(record: Mapping[str, Any], where: str) -> str:
 
 
 def _slices(record: Mapping[str, Any], where: str) -> dict[str, str]:
-    value = record.get("slices") or {}
+    value = record.get("slices")
+    if not value:
+        return {}
     if not isinstance(value, Mapping) or any(isinstance(v, list | dict) for v in value.values()):
         raise bad_line(
             "slices of a suite line cannot be read", where, repr(value)[:80], '{"name": "value", …}'

@@ -20,6 +20,7 @@ from tasks.curate.shingles import UNBROKEN, hash_of
 _QUOTED = re.compile(
     r""""([^"]*)"|“([^“”]*)”|«([^«»]*)»|„([^„“]*)“|「([^「」]*)」|`([^`]*)`|(?<!\w)'([^']*)'(?!\w)"""
 )
+_OPENING = re.compile(r"""["“«„「`']""")
 #: a run without blanks, or one character of a script that is written without
 _RUN = re.compile(rf"[{UNBROKEN}]|[^\s{UNBROKEN}]+")
 _ADDRESS = re.compile(r"[@/\\_]|www\.")
@@ -66,7 +67,8 @@ class ValueReader:
         """The values of a normalised text in their order. Linear in its length."""
         of_run = self._of_run
         values = [value for run in _RUN.findall(text) if (found := of_run[run]) for value in found]
-        values += ["".join(quoted) for quoted in _QUOTED.findall(text)]
+        if _OPENING.search(text):
+            values += ["".join(quoted) for quoted in _QUOTED.findall(text)]
         return tuple(values)
 
     def key(self, text: str) -> int:

@@ -57,8 +57,8 @@ class Stopping:
         run, keys = self.run, self.keys
         digests = sorted(set(keys.release_digests.values()))
         with run.open_store() as store:
-            kept = table.read_completions(store, keys.eval_set_digest, digests, run.seeds)
-        known = {completion.key for completion in kept} | work.transient.keys()
+            kept = table.completed_keys(store, keys.eval_set_digest, digests, run.seeds)
+        known = kept | work.transient.keys()
         a_sample = len(self.wanted) // len(self.samples)
         num_known = next(
             (place for place, need in enumerate(self.wanted) if need.key not in known),

@@ -74,7 +74,7 @@ def evaluate(run: Run) -> Receipt:
             samples = as_answered(samples, is_sampled=is_sampled)
             samples = in_turn(samples, rules, eval_set)
         wanted = needs.needs(distinct, samples, seeds, in_turn=may_stop)
-        known = {c.key for c in table.read_completions(store, eval_set, digests, seeds)}
+        known = table.completed_keys(store, eval_set, digests, seeds)
         roles = {role: release.digest for role, release in releases.items()}
         keys = ledger.RunKeys(eval_set, roles)
         with store.transaction():

@@ -181,7 +181,7 @@ def _answered(
     between = [release.digest for release in made.between]
     eval_set = turn.eval_set.digest
     with run.open_store() as store, store.transaction():
-        known = {c.key for c in table.read_completions(store, eval_set, between, run.seeds)}
+        known = table.completed_keys(store, eval_set, between, run.seeds)
         for release in made.between:
             # one that is there may be declared: it keeps its name
             if read_release(store, release.digest) is None:

@@ -29,6 +29,8 @@ class Served:
 
     def to_value(self) -> dict[str, Any]:
         """As JSON; what is not there is no key, so that nothing is an empty object."""
+        if self is AS_ASKED:
+            return {}
         parts = {
             "tools": list(self.tools),
             "template": dict(self.template),
@@ -41,6 +43,8 @@ class Served:
 
     @classmethod
     def from_value(cls, value: Mapping[str, Any]) -> Served:
+        if not value:
+            return AS_ASKED
         return cls(
             tuple(value.get("tools", ())),
             value.get("template", {}),

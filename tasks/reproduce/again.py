@@ -158,7 +158,7 @@ def answer_again(
     with run.open_store() as store:
         samples = samples_of_run(store, run.run_id, recorded.samples)
         digests = [release.digest for release in distinct]
-        known = {c.key for c in table.read_completions(store, eval_set, digests, facts.seeds)}
+        known = table.completed_keys(store, eval_set, digests, facts.seeds)
     wanted = needs.needs(distinct, samples, facts.seeds)
     missing = [
         need for need in needs.missing(wanted, known) if need.release.source.is_deterministic

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -37,6 +37,19 @@ def table_from_rows(contract: TableContract, rows: Sequence[dict[str, Any]]) -> 
         for column in contract.columns
     ]
     return pa.table(arrays, names=list(contract.column_names))
+
+
+def table_from_columns(contract: TableContract, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """Column by column, those that are given → Arrow table with the contract's types for them.
+
+    Raises KeyError and pyarrow.ArrowInvalid as above.
+    """
+    return pa.table(
+        {
+            name: pa.array(values, type=_ARROW_TYPES[contract.column(name).sql_type])
+            for name, values in columns.items()
+        }
+    )
 
 
 def table_from_values(contract: TableContract, rows: Sequence[Sequence[Any]]) -> pa.Table:

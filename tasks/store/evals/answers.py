@@ -57,6 +57,20 @@ def read_completions(
     ]
 
 
+def completed_keys(
+    store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
+) -> set[CompletionKey]:
+    """Of the completions that `read_completions` reads."""
+    rows = store.rows(
+        "SELECT c.release_digest, c.sample_id, c.seed "
+        "FROM completions c JOIN eval_set_samples e USING (sample_id) "
+        "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
+        "AND c.seed >= ? AND c.seed < ?",
+        [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
+    )
+    return {CompletionKey(*row) for row in rows}
+
+
 def read_values(
     store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
 ) -> dict[tuple[CompletionKey, str], float]:

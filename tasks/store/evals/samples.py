@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, RUN_SAMPLES, SAMPLES
 from tasks.model.canonical import canonical_json, parsed
 from tasks.model.sample import Sample
-from tasks.model.served import Served
+from tasks.model.served import AS_ASKED, Served
 from tasks.model.turn import EvalSet
 from tasks.store.db.connection import Store, afterwards
 from tasks.store.db.schema import create_table_sql
@@ -33,7 +34,9 @@ _OF_ITSELF = tuple(
 
 
 def read_eval_set(store: Store, digest: str) -> list[Sample]:
-    """The samples of an eval set in its order; none where there is no such set."""
+    """The samples of an eval set in its order; none where there is no such set. Those with the same
+    slices share them."""
+    slices_of = cache(_slices)
     return [
         Sample(
             sample_id=sample_id,
@@ -44,7 +47,7 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             target=target,
             target_kind=target_kind,
             origin=origin,
-            slices={str(name): str(value) for name, value in parsed(slices).items()},
+            slices=slices_of(slices),
             must_pass=must_pass,
             request_id=request_id,
             cluster_id=cluster_id,
@@ -52,7 +55,7 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             num_draws=num_draws,
             stratum=stratum,
             is_counted=is_counted,
-            served=Served.from_value(parsed(served or "{}")),
+            served=Served.from_value(parsed(served)) if served else AS_ASKED,
             session=session,
             step=step,
         )
@@ -70,6 +73,10 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             [digest],
         )
     ]  # fmt: skip
+
+
+def _slices(text: str) -> Mapping[str, str]:
+    return {str(name): str(value) for name, value in parsed(text).items()}
 
 
 def samples_of_run(store: Store, run_id: str, samples: Sequence[Sample]) -> list[Sample]:
@@ -134,11 +141,18 @@ CANDIDATES = Rows("eval_candidates", "sample_id", "judged_candidates")
 
 @contextmanager
 def candidates(store: Store, samples: Sequence[Sample]) -> Iterator[None]:
-    """A table of the samples for as long as they are judged."""
+    """A table of the samples for as long as they are judged. Those that the store has are what they
+    are there; what a set gives them is of this one."""
     with store.transaction():
         store.execute(f"DROP TABLE IF EXISTS {CANDIDATES.table}")
         store.execute(create_table_sql(SAMPLES, CANDIDATES.table))
-        rows = (_row(sample) | {"weight": sample.weight} for sample in samples)
+        with _lent(store, samples, ("sample_id", "weight", "request_id")):
+            store.execute(
+                f"INSERT INTO {CANDIDATES.table} BY NAME "
+                "SELECT s.* REPLACE (g.weight AS weight, g.request_id AS request_id) "
+                "FROM samples s JOIN given_samples g USING (sample_id)"
+            )
+        rows = (_row(sample) | {"weight": sample.weight} for sample in _new(store, samples))
         store.insert(SAMPLES, rows, table=CANDIDATES.table)
     with afterwards(lambda: store.execute(f"DROP TABLE IF EXISTS {CANDIDATES.table}")):
         yield
@@ -164,11 +178,7 @@ def write_eval_set(
     """Write a set and its samples; what is there already is the same by content and stays."""
     if find_eval_set(store, digest) is not None:
         return
-    ids = [sample.sample_id for sample in samples]
-    there = store.rows("SELECT sample_id FROM samples WHERE sample_id IN (SELECT unnest(?))", [ids])
-    known = {sample_id for (sample_id,) in there}
-    new = (sample for sample in samples if sample.sample_id not in known)
-    store.insert(SAMPLES, map(_row, new))
+    store.insert(SAMPLES, map(_row, _new(store, samples)))
     eval_set = {
         "eval_set_digest": digest,
         "num_samples": len(samples),
@@ -178,20 +188,38 @@ def write_eval_set(
         "rule": rule,
     }
     store.insert(EVAL_SETS, [eval_set])
-    members = [
-        {
-            "eval_set_digest": digest,
-            "sample_id": sample.sample_id,
-            "position": position,
-            "cluster_id": sample.cluster_id,
-            "weight": sample.weight,
-            "num_draws": sample.num_draws,
-            "stratum": sample.stratum,
-            "is_counted": sample.is_counted,
+    if samples:
+        from tasks.store.db.arrow import table_from_columns
+
+        members = {
+            "eval_set_digest": [digest] * len(samples),
+            "sample_id": [sample.sample_id for sample in samples],
+            "position": range(len(samples)),
+            "cluster_id": [sample.cluster_id for sample in samples],
+            "weight": [sample.weight for sample in samples],
+            "num_draws": [sample.num_draws for sample in samples],
+            "stratum": [sample.stratum for sample in samples],
+            "is_counted": [sample.is_counted for sample in samples],
         }
-        for position, sample in enumerate(samples)
-    ]
-    store.insert(EVAL_SET_SAMPLES, members)
+        store.insert_table(EVAL_SET_SAMPLES, table_from_columns(EVAL_SET_SAMPLES, members))
+
+
+def _new(store: Store, samples: Sequence[Sample]) -> list[Sample]:
+    """Those that the store has not got."""
+    with _lent(store, samples, ("sample_id",)):
+        rows = store.rows("SELECT sample_id FROM given_samples ANTI JOIN samples USING (sample_id)")
+    new = {sample_id for (sample_id,) in rows}
+    return [sample for sample in samples if sample.sample_id in new]
+
+
+@contextmanager
+def _lent(store: Store, samples: Sequence[Sample], names: Sequence[str]) -> Iterator[None]:
+    """These fields of the samples as the table given_samples."""
+    from tasks.store.db.arrow import table_from_columns
+
+    columns = {name: [getattr(sample, name) for sample in samples] for name in names}
+    with store.lent("given_samples", table_from_columns(SAMPLES, columns)):
+        yield
 
 
 def _row(sample: Sample) -> dict[str, Any]:

@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 from tasks.curate import dedup
 from tasks.curate.clusters import clusters_of
 from tasks.curate.dedup import jaccard, near_duplicate_groups
-from tasks.curate.minhash import MAX_MISS, NUM_HASHES, banding, candidate_pairs, signatures
+from tasks.curate.minhash import (
+    MAX_MISS,
+    NUM_HASHES,
+    banding,
+    candidate_pairs,
+    signatures,
+    sorted_rows,
+)
 from tasks.curate.normalize import normalize
-from tasks.curate.shingles import shingle
+from tasks.curate.shingles import WIDTH, hash_of, shingle, words_of
 from tests.work import Work, assert_linear, counting
 
 _WORDS = ["".join(letters) for letters in product("bdfgklmprstvz", "aeiou", "bdfgklm", "aeiou")]
@@ -322,3 +329,85 @@ def _partition(labels: list[int]) -> set[frozenset[int]]:
     for index, label in enumerate(labels):
         members.setdefault(label, set()).add(index)
     return {frozenset(part) for part in members.values()}
+
+
+def _shingles_by_hand(text: str) -> list[int]:
+    """Runs of words one by one, in Python's own integers."""
+    words = words_of(text)
+    words += ["\n"] * (WIDTH - len(words))
+    factors = (1, 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+    found = set()
+    for start in range(len(words) - WIDTH + 1):
+        run = zip(words[start : start + WIDTH], factors, strict=True)
+        mixed = sum(hash_of(word) * factor for word, factor in run) + 0x9E3779B97F4A7C15
+        mixed %= 2**64
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % 2**64
+        found.add(mixed ^ (mixed >> 31))
+    return sorted(found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("ab .中é", max_size=12), max_size=9))
+def test_shingles_of_many_texts_at_once_are_those_of_each_by_itself(texts: list[str]) -> None:
+    sets = shingle(texts)
+    assert [
+        sets.values[first:last].tolist()
+        for first, last in zip(sets.starts[:-1], sets.starts[1:], strict=True)
+    ] == [_shingles_by_hand(text) for text in texts]
+
+
+def test_shingles_do_not_depend_on_where_the_texts_are_parted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = [f"one {n} of a few texts" for n in range(10)]
+    whole = shingle(texts)
+    monkeypatch.setattr("tasks.curate.shingles._TEXTS_AT_A_TIME", 3)
+    parted = shingle(texts)
+    assert np.array_equal(whole.values, parted.values)
+    assert np.array_equal(whole.starts, parted.starts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3).map(lambda n: n * 0x55000001), min_size=3, max_size=3),
+                min_size=1, max_size=20))  # fmt: skip
+def test_signatures_are_sorted_as_rows_of_numbers(rows: list[list[int]]) -> None:
+    signature = np.array(rows, dtype=np.uint32)
+    assert np.array_equal(sorted_rows(signature), np.lexsort(signature.T[::-1]))
+
+
+def test_a_text_with_values_of_its_own_is_compared_with_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shingled: list[str] = []
+
+    def noting(texts: list[str]) -> Any:
+        shingled.extend(texts)
+        return shingle(texts)
+
+    monkeypatch.setattr(dedup, "shingle", noting)
+    alike = [_SENTENCE, _SENTENCE + " please"]
+    alone = [f"{_SENTENCE} by {n}" for n in range(50)]
+    groups = _groups([*alike, *alone])
+    assert sorted(shingled) == sorted(alike)
+    assert groups[0] == groups[1]
+    assert len(set(groups)) == 51
+
+
+_ALIKE = [
+    f"{_SENTENCE}{more}{n}"
+    for more in ("", " please", " or so")
+    for n in ("", " 1", " 2", " 3 4", " 5")
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(_ALIKE), max_size=15))
+def test_groups_are_the_same_with_and_without_looking_who_is_alone(texts: list[str]) -> None:
+    def with_all(some: list[str], classes: Any, threshold: float) -> Any:
+        return dedup._layer_by_layer(shingle(some), classes, threshold)
+
+    expected = _groups(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedup, "_among_their_class", with_all)
+        assert _groups(texts) == expected

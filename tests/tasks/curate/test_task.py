@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tasks.run import Run
 from tasks.settings import parse_settings
 from tasks.store import Store
 from tasks.store.control import ledger
-from tasks.store.evals.samples import find_eval_set, read_eval_set
+from tasks.store.evals.samples import candidates, find_eval_set, read_eval_set
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)  # the store keeps UTC without zone
 
@@ -290,3 +291,74 @@ def test_how_an_answer_was_drawn_is_part_of_a_sample_only_where_a_release_wants_
         drawn.append(sample.served.sampling)
     assert drawn == [{}, {"temperature": 0.5}]
     assert ids[0] != ids[1]
+
+
+def _drawn_lines(draw: random.Random, count: int) -> list[dict[str, Any]]:
+    """Of questions some are alike, some have values of their own and some repeat their target."""
+    words = ["where", "is", "my", "parcel", "now", "please", "order", "late"]
+    lines = []
+    for number in range(count):
+        asked = " ".join(draw.choices(words, k=draw.randint(3, 8)))
+        asked += draw.choice(["", f" {number}", " \U0001f600", ' "so"'])
+        target = draw.choice(["yes", "no", json.dumps({"a": number}), asked])
+        line = {"messages": [{"role": "user", "content": f"{asked}{' ' * number}."}]}
+        line |= {"target": target, "must_pass": draw.random() < 0.2}
+        line |= {"slices": {"kind": draw.choice("ab")}} if draw.random() < 0.5 else {}
+        lines.append(line)
+    return lines
+
+
+def _curated(folder: Path, run_id: str, lines: list[dict[str, Any]], calls: int) -> Receipt:
+    """A suite of these lines and so many calls that its people asked too; the store may have
+    more."""
+    folder.mkdir(exist_ok=True)
+    (folder / "route.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    run = _run(folder, run_id, suites={"route": {"samples": "route.jsonl", "role": "primary"}})
+    with run.open_store() as store:
+        (there,) = store.rows("SELECT count(*) FROM requests")[0]
+    _fill(run, [_request(n, f"mined {n}") for n in range(there, calls)], range(there, calls, 3))
+    return curate(run)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_set_that_grew_is_the_set_made_from_nothing(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    lines = _drawn_lines(draw, 30)
+    before = _curated(tmp_path / "grown", "run-1", lines[:25], calls=6)
+    grown = _curated(tmp_path / "grown", "run-2", draw.sample(lines, len(lines)), calls=9)
+    whole = _curated(tmp_path / "whole", "run-1", lines, calls=9)
+    assert grown.key == whole.key != before.key
+    assert grown.notes == {**whole.notes, "parent": before.key}
+    assert whole.notes["warnings"], "so that equal counts say something"
+    stores = [_run(tmp_path / name, "look") for name in ("grown", "whole")]
+    sets = []
+    for run in stores:
+        with run.open_store() as store:
+            samples = store.rows(
+                "SELECT s.* FROM samples s JOIN eval_set_samples USING (sample_id) "
+                "WHERE eval_set_digest = ? ORDER BY position",
+                [whole.key],
+            )
+            members = store.rows(
+                "SELECT * FROM eval_set_samples WHERE eval_set_digest = ? ORDER BY position",
+                [whole.key],
+            )
+            sets.append((samples, members, read_eval_set(store, whole.key)))
+    assert sets[0] == sets[1]
+
+
+def test_a_sample_that_the_store_has_is_judged_as_one_that_it_has_not(tmp_path: Path) -> None:
+    receipt = _curated(tmp_path, "run-1", _drawn_lines(random.Random(0), 12), calls=6)
+    judged = []
+    run = _run(tmp_path, "run-2")
+    with run.open_store() as store:
+        weighed = [
+            replace(sample, weight=1.0 + place, request_id=f"other {place}")
+            for place, sample in enumerate(read_eval_set(store, receipt.key))
+        ]
+        for _ in range(2):
+            with candidates(store, weighed):
+                judged.append(store.rows("SELECT * FROM eval_candidates ORDER BY sample_id"))
+            store.execute("DELETE FROM samples")
+    assert judged[0] == judged[1]
+    assert len(judged[0]) == len(weighed)

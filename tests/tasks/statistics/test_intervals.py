@@ -19,6 +19,7 @@ from tasks.statistics.intervals import (
     clustered_mean,
     floor_interval,
     floor_p_value,
+    labels_of,
     skewed_interval,
     skewed_p_value,
     t_interval,
@@ -210,3 +211,9 @@ def test_what_rounding_leaves_is_no_standard_error(values: list[float]) -> None:
     found = clustered_mean(np.array(values), np.array(labels))
     assert found.standard_error == 0
     assert found.skewness == 0
+
+
+@given(st.lists(st.text(max_size=3)))
+def test_labels_are_in_the_order_of_the_names(names: list[str]) -> None:
+    by_numpy = np.unique(np.array(names, dtype=object), return_inverse=True)[1]
+    assert labels_of(names).tolist() == by_numpy.reshape(-1).tolist()
