@@ -166,24 +166,24 @@ def _without(
 
 def _redraw(settings: Settings, run_id: str) -> Pages | None:
     """Receipt and pages of a run from what is left in the store."""
-    folder = pages_of(settings, run_id)
+    folder, receipt = pages_of(settings, run_id), receipt_path(settings.home_path, run_id)
     with Store.open(settings.store_path, read_only=True) as store:
         recorded = ledger.finished_stage(store, run_id, "record")
         facts = read_facts(store, run_id) if verdicts.read_verdicts(store, run_id) else None
         erased = erasures_of(store, run_id)
-    if facts is not None and receipt_path(settings.home_path, run_id).exists():
+    if facts is not None and (recorded is not None or receipt.exists()):
         write_without(settings, facts, [one.to_json() for one in erased])
     if recorded is None and not folder.is_dir():
         return None
     try:
         if recorded is None:
-            return _removed(folder)
+            return _removed(folder, receipt)
         _, turn = last_decided(settings, run_id, undecided="the run has no verdict")
         links = Links(**{one.name: recorded.notes[one.name] for one in fields(Links)})
-        return draw_pages(turn, folder, links, receipt_path(settings.home_path, run_id))
+        return draw_pages(turn, folder, links, receipt)
     except Exception:
         # whatever keeps them from being drawn: the old ones must not stay
-        return _removed(folder)
+        return _removed(folder, receipt)
 
 
 def _redraw_index(settings: Settings) -> None:
@@ -192,12 +192,13 @@ def _redraw_index(settings: Settings) -> None:
         write_index(settings)
 
 
-def _removed(folder: Path) -> Pages:
+def _removed(folder: Path, receipt: Path) -> Pages:
     names = [path.name for path in sorted(folder.glob("report*.html"))]
     write_pages(folder, dict.fromkeys(names, _REMOVED.encode()))
     for path in (*folder.glob("differences.*"), *folder.glob(".*.new")):
         path.unlink()
-    return Pages("", tuple(folder / name for name in names))
+    pages = tuple(folder / name for name in names)
+    return Pages("", pages, receipt if receipt.exists() else None)
 
 
 def _is_piped(settings: Settings, search: Search) -> bool:

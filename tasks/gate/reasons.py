@@ -104,9 +104,10 @@ def _headline(decision: Decision) -> str:
     if decision.verdict == "worse":
         lost = [suite for suite in gating if suite.verdict == "worse"]
         named = [_names(lost)] if lost else []
-        named += [_slice_name(part) for part in alarms[:_MAX_NAMED]]
+        named += _slices(alarms[:_MAX_NAMED])
         used = [part.rule.name for part in decision.guardrails if part.verdict == "worse"]
-        named += [f"guardrail {name}" for name in used[:_MAX_NAMED]]
+        if used:
+            named.append(_named("guardrail", used[:_MAX_NAMED]))
         return f"worse: the challenger loses on {', and on '.join(named)}."
     if decision.verdict == "blocked":
         told = [f"{len(demanded.new)} new"] if demanded.new else []
@@ -358,6 +359,14 @@ def _slice_name(part: SliceResult) -> str:
     return f"slice {part.slice}={part.value} of suite {part.suite}"
 
 
+def _slices(parts: Sequence[SliceResult]) -> list[str]:
+    """Suite by suite."""
+    of_suites: dict[str, list[str]] = {}
+    for part in parts:
+        of_suites.setdefault(part.suite, []).append(f"{part.slice}={part.value}")
+    return [f"{_named('slice', values)} of suite {suite}" for suite, values in of_suites.items()]
+
+
 def _must_pass(demanded: MustPass) -> list[str]:
     sentences = []
     for items, told in (
@@ -381,8 +390,11 @@ def _sample_names(items: Sequence[JudgedSample]) -> str:
 
 
 def _names(suites: Sequence[SuiteResult]) -> str:
-    names = [suite.rule.name for suite in suites]
-    return ("suite " if len(names) == 1 else "suites ") + ", ".join(names)
+    return _named("suite", [suite.rule.name for suite in suites])
+
+
+def _named(noun: str, names: Sequence[str]) -> str:
+    return f"{noun}{'' if len(names) == 1 else 's'} {', '.join(names)}"
 
 
 def _count(number: int, noun: str) -> str:

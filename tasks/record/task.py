@@ -7,7 +7,6 @@ the next attempt finds what stands in MLflow, finishes or replaces it, and count
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -128,5 +127,4 @@ def draw_pages(turn: Turn, folder: Path, links: Links, receipt_file: Path) -> Pa
         num_rows=links.rows_sent,
         standings=rows,
     )
-    digest = hashlib.sha256(receipt_file.read_bytes()).hexdigest()
-    return Pages(text, (*(folder / name for name in contents), receipt_file), digest)
+    return Pages(text, tuple(folder / name for name in contents), receipt_file)

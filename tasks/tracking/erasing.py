@@ -14,7 +14,7 @@ from tasks.settings import Settings
 from tasks.tracking import values
 from tasks.tracking.database import write_anew
 from tasks.tracking.environment import tracking_location
-from tasks.tracking.publish import Pages
+from tasks.tracking.publish import Pages, lay_beside
 from tasks.tracking.session import Session, open_session
 
 #: of the runs of a turn whose inputs were erased: what is said of it
@@ -34,9 +34,9 @@ def erase_in_mlflow(
 ) -> int:
     """Take these samples out of all runs of these turns; how many traces that were.
 
-    `pages`: id of our run → its pages drawn anew, which take the place of the old ones. `told`: by
-    the same ids, what is said of those runs from now on. Raises StoreError, transient where a
-    server does not answer or somebody reads the database.
+    `pages`: id of our run → its pages and receipt made anew, which take the place of the old ones.
+    `told`: by the same ids, what is said of those runs from now on. Raises StoreError, transient
+    where a server does not answer or somebody reads the database.
     """
     location = tracking_location(settings)
     is_there = location.database is None or location.database.exists()
@@ -112,8 +112,8 @@ def _mark(session: Session, run: Any, drawn: Pages | None, told: str) -> None:
         note = f"{told}\n\n{before}"
     if note:
         session.client.set_tag(run_id, _NOTE_TAG, values.shortened(note, values.MAX_TAG_CHARS))
-    for file in drawn.files if drawn is not None else ():
-        session.client.log_artifact(run_id, str(file))
+    if drawn is not None:
+        lay_beside(session, run_id, drawn)
 
 
 def _delete_artifacts(run: Any) -> None:

@@ -6,6 +6,7 @@ the remains of an attempt that was killed are deleted first. Knows nothing of Du
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -64,12 +65,11 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What is shown of the turn: the note (markdown) and the files beside it. `receipt`: sha256 of
-    the one of them that is the receipt."""
+    """What is shown of the turn: the note (markdown), the pages, and the receipt beside them."""
 
     note: str
     files: tuple[Path, ...]
-    receipt: str = ""
+    receipt: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,16 +201,13 @@ def _finish(session: Session, turn: Turn, published: Published, pages: Pages) ->
     """Artifacts, note and tags; the children are ended, the parent not yet."""
     client, parent = session.client, published.links.mlflow_run_id
     client.log_dict(parent, verdict_json(turn), "verdict.json")
-    for file in pages.files:
-        client.log_artifact(parent, str(file))
+    lay_beside(session, parent, pages)
     tags = {
         _NOTE_TAG: values.shortened(pages.note, values.MAX_TAG_CHARS),
         values.VERDICT_TAG: turn.verdict.verdict,
         **values.columns(turn.verdict),
         **{f"flywheel.{role}": version for role, version in published.versions.items()},
     }
-    if pages.receipt:
-        tags["flywheel.receipt"] = f"sha256:{pages.receipt}"
     if published.undefined_metrics:
         names = ", ".join(published.undefined_metrics)
         tags["flywheel.undefined_metrics"] = values.shortened(names, values.MAX_TAG_CHARS)
@@ -222,6 +219,16 @@ def _finish(session: Session, turn: Turn, published: Published, pages: Pages) ->
         client.set_terminated(child, status="FINISHED")
     client.log_text(parent, published.to_json(), "published.json")
     client.set_tag(parent, values.RECORDED_TAG, "published.json")
+
+
+def lay_beside(session: Session, run_id: str, pages: Pages) -> None:
+    """Pages and receipt, in the place of those that lie there, and which receipt that is."""
+    for file in pages.files:
+        session.client.log_artifact(run_id, str(file))
+    if pages.receipt is not None:
+        session.client.log_artifact(run_id, str(pages.receipt))
+        digest = hashlib.sha256(pages.receipt.read_bytes()).hexdigest()
+        session.client.set_tag(run_id, values.RECEIPT_TAG, f"sha256:{digest}")
 
 
 def verdict_json(turn: Turn) -> dict[str, Any]:

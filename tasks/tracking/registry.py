@@ -32,6 +32,7 @@ RELEASES_TAG = "releases"
 PROMPT_DIGEST_TAG = "flywheel.prompt_digest"
 #: MLflow's own tags: which experiments show a prompt, which prompts a run used
 _PROMPT_EXPERIMENTS_TAG = "_mlflow_experiment_ids"
+_IS_PROMPT_TAG = "mlflow.prompt.is_prompt"
 #: MLflow stores a prompt as a tag of at most 100,000 characters
 _MAX_PROMPT_CHARS = 100_000
 
@@ -202,14 +203,22 @@ def _logged_model(session: Session, release: Release) -> str:
 
 
 def _find_prompt(session: Session, name: str, digest: str, template: Any) -> Any:
-    """MLflow's PromptVersion with that text; None where there is none."""
+    """MLflow's version of the prompt with that text; None where there is none."""
     if session.client.get_prompt(name) is None:
         return None
+    ours = session.client.search_model_versions(
+        f"name = '{name}' AND tag.`{_IS_PROMPT_TAG}` = 'true' "
+        f"AND tag.`{PROMPT_DIGEST_TAG}` = '{digest}'",
+        max_results=1,
+    )
+    for version in ours:
+        return version
+    # registered by somebody else, or by a build that did not name the digest
     token: str | None = None
     while True:
         page = session.client.search_prompt_versions(name, max_results=100, page_token=token)
         for version in page:
-            if version.tags.get(PROMPT_DIGEST_TAG) == digest or version.template == template:
+            if version.template == template:
                 return version
         token = page.token
         if not token:

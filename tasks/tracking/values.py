@@ -27,6 +27,8 @@ CUT_MARK = " … [shortened]"
 RUN_ID_TAG = "flywheel.run_id"
 ROLE_TAG = "flywheel.role"
 RECORDED_TAG = "flywheel.recorded"
+#: which bytes the receipt has that lies beside the run
+RECEIPT_TAG = "flywheel.receipt"
 VERDICT_TAG = "flywheel.verdict"
 #: columns of the runs table, so they have the names that people read there: tags …
 VERDICT = "verdict"

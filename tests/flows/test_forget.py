@@ -42,7 +42,7 @@ def records(user: str) -> Iterator[dict[str, Any] | str]:
         call["response"] = f"{call['response']} {mark(user, 'answered')}"
         call["feedback"] = {"kind": "thumbs", "value": 1, "comment": mark(user, "said")}
         yield call
-    held = call_record(first + 8) | {"user": user, "output_tokens": -5}
+    held = call_record(first + 8) | {"user": user, "latency_s": -5.0}
     yield held | {"response": f"no {mark(user, 'held')}"}
     yield f'{{"user": "{user}", "broken": "{mark(user, "dead")}"'
 

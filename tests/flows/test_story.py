@@ -330,7 +330,6 @@ def test_an_mlflow_client_finds_the_same_chain(story: Story, chain: Chain):
         assert version.tags["flywheel.release_digest"] == digest, name
 
 
-@pytest.mark.xfail(strict=True, reason="forget signs the receipt anew, and MLflow's tag stays old")
 def test_mlflow_names_the_receipt_that_is_there(story: Story, chain: Chain):
     mlflow = MlflowClient(tracking_uri=f"sqlite:///{story.application.home}/mlflow.db")
     parent = mlflow.get_run(story.said[_NIGHTS[-1]].json["mlflow_run_id"])

@@ -71,8 +71,11 @@ def _release(row: Sequence[Any]) -> Release:
 
 def read_releases(store: Store, digests: Sequence[str]) -> dict[str, Release]:
     """By digest, of those that are in the store."""
-    releases = (read_release(store, digest) for digest in digests)
-    return {release.digest: release for release in releases if release is not None}
+    rows = store.rows(
+        f"SELECT {_COLUMNS} FROM releases WHERE list_contains(?, release_digest)", [list(digests)]
+    )
+    found = {release.digest: release for release in map(_release, rows)}
+    return {digest: found[digest] for digest in digests if digest in found}
 
 
 def save_model_files(store: Store, model_digest: str, files: Mapping[str, str]) -> None:
@@ -96,10 +99,8 @@ def read_model_files(store: Store, model_digest: str) -> dict[str, str]:
 
 def releases_in_roles(store: Store, digests: Mapping[Role, str]) -> dict[Role, Release]:
     """Of a run, each by the part that it played. Raises StoreError where one is missing."""
-    releases = {}
+    found = read_releases(store, list(digests.values()))
     for role, digest in digests.items():
-        release = read_release(store, digest)
-        if release is None:
+        if digest not in found:
             raise StoreError(f"the {role} of the run is not in the store", received=digest)
-        releases[role] = release
-    return releases
+    return {role: found[digest] for role, digest in digests.items()}

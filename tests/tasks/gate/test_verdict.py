@@ -436,6 +436,15 @@ def test_a_slice_that_collapses_is_named_and_holds() -> None:
     assert "challenger 25.0% against champion 100.0% on 40 samples" in text
 
 
+def test_slices_that_collapse_are_named_suite_by_suite() -> None:
+    decision = _decide(_with_languages(30))
+    (part,) = [part for part in decision.slices if part.is_alarm]
+    others = [replace(part, value="de"), replace(part, suite="mood")]
+    text = _text(replace(decision, slices=(part, *others)))
+    told = "slices language=pl, language=de of suite route, and on slice language=pl of suite mood."
+    assert text.startswith(f"worse: the challenger loses on {told}")
+
+
 def test_a_guarded_slice_must_be_no_worse_by_its_own_margin() -> None:
     items = _with_languages(3)
     guarded = replace(PRIMARY, slices={"language": 0.05})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from tasks.record.task import record
@@ -40,6 +41,21 @@ def test_a_whole_record_loses_the_rows_and_says_so_once(small: Run, tmp_path: Pa
     assert [run.data.tags["flywheel.erased"] for run in runs(small.settings)] == 3 * [TOLD[RUN_ID]]
     file = mlflow.download_artifacts(parent.info.run_id, "report.html", str(tmp_path / "got"))
     assert Path(file).read_text() == "drawn anew"
+
+
+def test_the_receipt_made_anew_takes_the_place_of_the_old_one_and_is_named(
+    small: Run, tmp_path: Path
+):
+    notes = record(small).notes
+    receipt = tmp_path / Path(str(notes["receipt"])).name
+    receipt.write_text("made anew")
+    erase(small, Pages("", (), receipt))
+    mlflow = client(small.settings)
+    parent = mlflow.get_run(notes["mlflow_run_id"])
+    digest = hashlib.sha256(b"made anew").hexdigest()
+    assert parent.data.tags["flywheel.receipt"] == f"sha256:{digest}"
+    file = mlflow.download_artifacts(parent.info.run_id, receipt.name, str(tmp_path))
+    assert Path(file).read_text() == "made anew"
 
 
 def test_a_deleted_attempt_loses_the_rows_and_all_its_files(small: Run):
