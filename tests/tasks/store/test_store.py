@@ -458,7 +458,8 @@ def test_a_store_of_before_apis_takes_their_answers(path: Path):
 def test_a_store_from_before_anything_could_be_erased_has_nothing_erased(path: Path):
     row = {c.name: 0 for c in SOURCES.columns if c.name not in ("since", "until", "forgotten")}
     row |= dict.fromkeys(("path", "digest", "format", "parser_version", "run_id"), "r")
-    row |= dict.fromkeys(("read_at", "first_call_at", "last_call_at"), NOW) | {"etag": None}
+    row |= dict.fromkeys(("read_at", "first_call_at", "last_call_at"), NOW)
+    row |= {"etag": None, "unread_keys": None}
     with Store.open(path) as store:
         store.insert(SOURCES, [{**row, "changed": False}])
         store.execute("ALTER TABLE sources DROP COLUMN forgotten")
