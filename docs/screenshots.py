@@ -233,7 +233,7 @@ def mlflow_pages(settings: Settings) -> list[Page]:
         Page("runs", runs_path(experiment), (parent.info.run_name[:12], "margin in points")),
         Page("run", run_path(experiment, parent.info.run_id), ("Report", "side by side"), 900),
         Page("report", artifact_path(experiment, parent.info.run_id, "report.html"),
-             ("verdict.json",)),
+             ("verdict.json",), 780),
         Page("compare", compared, (challenger.info.run_name, "target")),
         Page("model", f"/#/models/{name}", ("Versions", "verdict")),
         Page("version", f"/#/models/{name}/versions/{newest.version}", ("against",)),

@@ -8,6 +8,7 @@ has no such door, so there nothing is changed. Reaches into MLflow's store, and 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,7 +25,7 @@ def together(store: Any) -> Iterator[None]:
     if sessions is None:
         yield
         return
-    with sessions(read_only=False) as session:
+    with _without_collecting(), sessions(read_only=False) as session:
 
         @contextmanager
         def same(read_only: bool = True) -> Iterator[Any]:
@@ -42,3 +43,16 @@ def together(store: Any) -> Iterator[None]:
             del store.get_experiment
             setattr(store, _SESSIONS, sessions)
             session.flush = flush
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """All objects live until the commit: to look for those that do not takes a fifth of the
+    time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -102,8 +102,15 @@ def test_where_mlflow_is_a_server_the_report_is_linked_there(
         )
     recorded = Receipt("record", "m", 1, 1, notes={"run_url_path": "/#/experiments/1/runs/m"})
     decided = RecordedVerdict("worse", (), (), (), utc_now())
+    names = {"champion": "one", "challenger": "two"}
     outcome = Outcome(
-        "r", (recorded,), {"challenger": decided}, "m", "/reports/r/report.html", None
+        "r",
+        (recorded,),
+        {"challenger": decided},
+        "m",
+        "/reports/r/report.html",
+        None,
+        releases=names,
     )
     uri = {"mlflow": {"tracking_uri": "https://me:secret@runs.example/"}}
     publish(outcome, parse_settings(uri, base=str(tmp_path)))
