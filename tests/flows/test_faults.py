@@ -247,12 +247,14 @@ def test_nothing_that_befalls_a_night_doubles_or_loses_anything(
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL"])
 @pytest.mark.slow
 def test_no_signal_leaves_a_process(application: Application, name: str):
-    # a shell that starts tests by `&` has it ignored, and children inherit that
-    before = signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    # who starts tests in the background has some ignored, and children inherit that
+    heard = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    before = {each: signal.signal(each, signal.SIG_DFL) for each in heard}
     try:
         _end_by(application, name)
     finally:
-        signal.signal(signal.SIGQUIT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _end_by(application: Application, name: str) -> None:

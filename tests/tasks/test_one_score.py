@@ -162,6 +162,8 @@ def _sent(turn: Turn, role: str) -> dict[str, list[tuple[str, float | None, floa
     from tasks.tracking import rows
 
     class Tracing:
+        store = None  # as of a server
+
         def __init__(self) -> None:
             self.sent: dict[str, list[tuple[str, float | None, float]]] = {}
 

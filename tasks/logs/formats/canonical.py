@@ -82,7 +82,8 @@ def _has_result(value: dict[str, Json], fields: dict[str, str]) -> bool:
 
 
 def _kind_of_question(value: Json) -> str:
-    value = nested(value)
+    if isinstance(value, str):  # a prompt may be JSON text of anything
+        return "messages" if _kind_of_question(_in_text(value)) == "messages" else "text"
     items = value if isinstance(value, list) else [value]
     if all(isinstance(item, str) or item is None for item in items) and items:
         return "text"
@@ -91,14 +92,20 @@ def _kind_of_question(value: Json) -> str:
 
 
 def _kind_of_answer(value: Json) -> str:
-    value = nested(value)
-    if value is None or isinstance(value, str):
+    if isinstance(value, str):  # and so may an answer
+        return "messages" if _kind_of_answer(_in_text(value)) == "messages" else "text"
+    if value is None:
         return "text"
     said = value[0] if isinstance(value, list) and value else value
     if not isinstance(said, dict):
         return "foreign"
     is_message = isinstance(said.get("role"), str) or "content" in said or "tool_calls" in said
     return "messages" if is_message or api_of(Exchange(None, value)) is not None else "foreign"
+
+
+def _in_text(text: str) -> Json:
+    value = nested(text)
+    return value if isinstance(value, dict | list) and value else None
 
 
 def records(value: Json) -> Iterator[Record]:

@@ -64,6 +64,7 @@ from tasks.logs.formats import (
     zipkin,
 )
 from tasks.logs.formats.vendors import cohere, interactions, ollama
+from tasks.logs.reading.line_values import At
 from tasks.logs.reading.locate import Reading
 from tasks.logs.reading.taking import Way
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other, UnreadableError
@@ -319,10 +320,10 @@ def test_a_reader_of_mutated_values_reads_or_refuses_each(name: str, data: st.Da
     found: list[Any] = []
     for place, value in enumerate(values):
         with contextlib.suppress(UnreadableError):
-            found.extend(reader.feed(value, place))
+            found.extend(reader.feed(value, At(place, place, str(place), b"")))
     for record, place in [*found, *reader.end()]:
         assert isinstance(record, Call | Feedback | Dead | Other)
-        assert place in range(len(values))
+        assert place.number in range(len(values))
         if isinstance(record, Call):
             assert call_values(record, "1", made_by)[0]
 

@@ -131,3 +131,9 @@ def test_records_of_other_formats_are_not_taken_for_ours():
     foreign = {"request_id": 1, "call_type": 2, "startTime": 3, "endTime": 4, "api_key": 5}
     assert not canonical.matches(foreign)
     assert not canonical.matches([1])
+
+
+@pytest.mark.parametrize("text", ['["a", "b"]', '{"label": "x"}', "[1, 2]", "[]", "{}", "plain"])
+def test_a_prompt_and_an_answer_may_be_json_text_of_anything(text: str):
+    record = {"request_id": "r", "model": "m", "messages": text, "response": text}
+    assert canonical.matches(record)
