@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from tasks.logs.formats.apis import CHAT, api_of
 from tasks.logs.formats.exchange import Exchange, decode
 from tasks.logs.formats.exchange_call import call_of
+from tasks.logs.formats.pages import items_under
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import FROM_CACHE
 from tasks.logs.shapes.dead import or_dead
@@ -46,10 +47,8 @@ _KEPT = (
 def matches(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
-    page = value.get("result")
-    if isinstance(page, dict | list):
-        return any(_is_log(item) for item in (page if isinstance(page, list) else [page]))
-    return _is_log(value)
+    page = items_under(value, "result")
+    return _is_log(value) if page is None else any(map(_is_log, page))
 
 
 def _is_log(value: Json) -> bool:
@@ -62,9 +61,9 @@ def _is_log(value: Json) -> bool:
 
 def records(value: Json) -> Iterator[Record]:
     value = coerce.an_object(value)
-    page = value.get("result")
-    if page and isinstance(page, dict | list):
-        for item in page if isinstance(page, list) else [page]:
+    page = items_under(value, "result")
+    if page:
+        for item in page:
             yield or_dead(item, _call, item)
     else:
         yield _call(value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tasks.logs.formats.pages import items_under
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import finish
 from tasks.logs.shapes.dead import or_dead
@@ -37,10 +38,8 @@ _OPERATIONS = {"completions": "chat", "embeddings": "embeddings"}
 def matches(value: Json) -> bool:
     if not isinstance(value, dict):
         return False
-    page = value.get("data")
-    if isinstance(page, dict | list):
-        return any(_is_one(item) for item in (page if isinstance(page, list) else [page]))
-    return _is_one(value)
+    page = items_under(value, "data")
+    return _is_one(value) if page is None else any(map(_is_one, page))
 
 
 def _is_one(value: Json) -> bool:
@@ -56,9 +55,9 @@ def _is_one(value: Json) -> bool:
 
 def records(value: Json) -> Iterator[Record]:
     value = coerce.an_object(value)
-    page = value.get("data")
-    if page and isinstance(page, dict | list):
-        for item in page if isinstance(page, list) else [page]:
+    page = items_under(value, "data")
+    if page:
+        for item in page:
             yield or_dead(item, _call, item)
     else:
         yield _call(value)

@@ -76,15 +76,16 @@ class Taking:
         found: list[Placed] = []
         way = self._way
         try:
-            if way.is_mixed and way.recognise(item) is not way.format:
-                raise UnreadableError("it is no call")
+            if way.is_mixed and (known := way.recognise(item)) is not way.format:
+                return self._elsewhere(known, item, place) or []
             if self._reader is None and place.facts is None:  # nearly every value of every log
                 for record in way.format.records(item):
                     found.append((record, place))
             else:
                 found.extend(self._fed(way.format, item, place))
         except UnreadableError as error:
-            elsewhere = None if found else self._elsewhere(item, place)
+            known = way.format if found else way.recognise(item)
+            elsewhere = None if known is way.format else self._elsewhere(known, item, place)
             if elsewhere is not None:
                 return elsewhere
             found.append((Dead(str(error), dump_bytes(item) if in_list else None), place))
@@ -103,12 +104,10 @@ class Taking:
             found.append((Dead(_broken(error), dump_bytes(value)), place))
         return found
 
-    def _elsewhere(self, item: Json, place: Place) -> list[Placed] | None:
-        """Records of a value that is none of the file's format; None: it is of no other either."""
+    def _elsewhere(self, known: Format | None, item: Json, place: Place) -> list[Placed] | None:
+        """Records of a value that is none of the file's format but `known`; None: it is of no
+        other either, and in no envelope."""
         way = self._way
-        known = way.recognise(item)
-        if known is way.format:
-            return None
         if known is not None:
             return self._read(known, item, place)
         opened = open_envelope(item, self._known)

@@ -40,15 +40,21 @@ class CompletionTotals:
     output_tokens: int
 
 
+#: completions of releases on an eval set, whichever run computed them
+_COMPLETED = (
+    "FROM completions c JOIN eval_set_samples e USING (sample_id) "
+    "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
+    "AND c.seed >= ? AND c.seed < ?"
+)
+
+
 def read_completions(
     store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
 ) -> list[StoredCompletion]:
     """Completions of these releases on the eval set, whichever run computed them."""
     rows = store.rows(
         "SELECT c.release_digest, c.sample_id, c.seed, c.text, c.error, c.fault "
-        "FROM completions c JOIN eval_set_samples e USING (sample_id) "
-        "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
-        "AND c.seed >= ? AND c.seed < ? ORDER BY c.release_digest, e.position, c.seed",
+        f"{_COMPLETED} ORDER BY c.release_digest, e.position, c.seed",
         [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
     )
     return [
@@ -62,10 +68,7 @@ def completed_keys(
 ) -> set[CompletionKey]:
     """Of the completions that `read_completions` reads."""
     rows = store.rows(
-        "SELECT c.release_digest, c.sample_id, c.seed "
-        "FROM completions c JOIN eval_set_samples e USING (sample_id) "
-        "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
-        "AND c.seed >= ? AND c.seed < ?",
+        f"SELECT c.release_digest, c.sample_id, c.seed {_COMPLETED}",
         [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
     )
     return {CompletionKey(*row) for row in rows}
