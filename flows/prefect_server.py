@@ -59,18 +59,27 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
     boots meanwhile. It raises NoServerError where ours does not, StoreError where the user's does
     not.
     """
-    os.environ.update(QUIET)
-    for name, value in _OF_LOCAL_RUNS.items():
-        os.environ.setdefault(name, value)
+    names = (*_OF_LOCAL_RUNS, "PREFECT_HOME", "PREFECT_API_URL")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update({**_OF_LOCAL_RUNS, **os.environ, **QUIET})
+    try:
+        with _api(home) as wait:
+            yield wait
+    finally:  # what this process starts next is no local run, and may ask a server again
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def _api(home: Path) -> Iterator[Callable[[], None]]:
     if given := os.environ.get("PREFECT_API_URL"):
         yield lambda: _require(given)
         return
     if up := _served_by_up(home):
         os.environ["PREFECT_API_URL"] = up
-        try:
-            yield lambda: _require_up(up)
-        finally:
-            del os.environ["PREFECT_API_URL"]
+        yield lambda: _require_up(up)
         return
     state = home / "prefect"
     state.mkdir(parents=True, exist_ok=True)
@@ -80,7 +89,6 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
         os.environ["PREFECT_API_URL"] = server.url
         yield server.wait_until_healthy
     finally:
-        del os.environ["PREFECT_API_URL"]
         server.stop()
 
 

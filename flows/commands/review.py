@@ -152,6 +152,7 @@ def _serve(session: Session, port: int, folder: Path) -> int:
     from flows.review_page import make_app
 
     with bound_port(port, "flywheel review --web --port") as listening:
+        listening.listen()  # who opens the address at once waits for the server, and is not refused
         token = secrets.token_urlsafe(16)
         port = listening.getsockname()[1]
         app = make_app(session, token, port, str(folder / f"{session.by}.jsonl"))

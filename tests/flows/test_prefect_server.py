@@ -17,7 +17,7 @@ import yaml
 
 import flows.prefect_server
 from flows.commands.deploy import register
-from flows.prefect_server import prefect_api, wait_for_given
+from flows.prefect_server import QUIET, prefect_api, wait_for_given
 from flows.processes import process_started_at
 from tasks.errors import StoreError
 from tests.conftest import REPOSITORY
@@ -47,13 +47,18 @@ def test_server_answers_inside_the_block_and_is_gone_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PREFECT_HOME", "restored afterwards")
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "7")
+    monkeypatch.delenv("PREFECT_LOGGING_LEVEL", raising=False)
+    before = {**os.environ, **QUIET}
     with prefect_api(tmp_path) as wait:
         (leader,) = servers_of(os.getpid())
         assert os.environ["PREFECT_API_URL"].startswith("http://127.0.0.1:")
         wait()
         group = group_of(leader)
         assert len(group) == 2, "the server and its tether"
-    assert "PREFECT_API_URL" not in os.environ
+        assert os.environ["PREFECT_CLIENT_MAX_RETRIES"] == "7", "what is said stands"
+        assert os.environ["PREFECT_LOGGING_LEVEL"] == "CRITICAL"
+    assert dict(os.environ) == before, "what comes after is no local run"
     assert wait_until_gone(group)
 
 
