@@ -73,7 +73,10 @@ def _has_result(value: dict[str, Json], fields: dict[str, str]) -> bool:
     """Of a call without texts: counts, a latency, or how it ended in our own words."""
     said = nested(value[fields["usage"]]) if "usage" in fields else None
     if isinstance(said, dict):
-        counts = _usage(said)
+        try:
+            counts = _usage(said)
+        except UnreadableError:  # which count it is, who reads the record tells
+            return True
         return counts.get("input_tokens") is not None or counts.get("output_tokens") is not None
     if any(name in fields for name in ("input_tokens", "output_tokens")):
         return True
