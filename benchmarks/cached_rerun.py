@@ -29,7 +29,6 @@ if __package__ in (None, ""):
 
 import flows.__main__
 from benchmarks.processes import ROOT, environment_for
-from benchmarks.results import FOLDER, header
 from tasks.answering import compute
 from tasks.backends.base import Ask, BackendFacts, Meter, OnProgress, Reply
 
@@ -120,12 +119,14 @@ def main() -> None:
     parser.add_argument("--releases", type=int, default=2, choices=(1, 2))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", choices=("fill", "ask"), help="what the benchmark itself starts")
-    parser.add_argument("--out", type=Path, default=FOLDER / "cached-rerun.json")
+    parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     if options.child:
         child(fill=options.child == "fill")
         return
-    from tests.tiny_model import write_tiny_model  # loads more than the command itself does
+    # these load torch, which the command itself does without where all answers are there
+    from benchmarks.results import FOLDER, header
+    from tests.tiny_model import write_tiny_model
 
     rounds = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -146,10 +147,11 @@ def main() -> None:
             print(f"again with {options.new} new samples: {rounds[-1]}", flush=True)
     measured = {"samples": options.samples, "new": options.new, "releases": options.releases,
                 "filled": filled, "rounds": rounds}  # fmt: skip
-    kept = json.loads(options.out.read_text())["measured"] if options.out.exists() else []
+    out = options.out or FOLDER / "cached-rerun.json"
+    kept = json.loads(out.read_text())["measured"] if out.exists() else []
     sizes = ("samples", "new", "releases")
     kept = [one for one in kept if any(one[size] != measured[size] for size in sizes)]
-    options.out.write_text(json.dumps({**header(), "measured": [*kept, measured]}, indent=1) + "\n")
+    out.write_text(json.dumps({**header(), "measured": [*kept, measured]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

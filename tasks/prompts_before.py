@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from tasks.curate.declared import declared_lines
 from tasks.errors import UsageError
+from tasks.model.sample import Asked
 from tasks.releases.prompts import load_prompts
-from tasks.releases.replaced import Asked, sentences
+from tasks.releases.replaced import sentences
 from tasks.settings import Settings
 
 

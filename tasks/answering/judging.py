@@ -47,9 +47,11 @@ def score_all(
     suite → scorer, what is given back, but where a judge is asked later; `also`: suite → those
     whose scores are kept besides; `stage` names the progress."""
     digests = sorted({need.release.digest for need in wanted})
+    only = {need.sample.sample_id for need in wanted}
     with run.open_store() as store:
-        completions = {c.key: c for c in table.read_completions(store, eval_set, digests, seeds)}
-        known = table.read_values(store, eval_set, digests, seeds)
+        kept = table.read_completions(store, eval_set, digests, seeds, only)
+        known = table.read_values(store, eval_set, digests, seeds, only)
+    completions = {completion.key: completion for completion in kept}
     judged: list[Judged] = []
     fresh: list[dict[str, Any]] = []
     kept_at = time.monotonic()

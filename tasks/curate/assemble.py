@@ -165,6 +165,8 @@ def _deduplicated(items: Sequence[Item], groups: Sequence[int]) -> _Deduplicated
 def _ranked(items: Sequence[Item], members: Sequence[int]) -> list[int]:
     """The calls among the members, the one that represents them first."""
     calls = [i for i in members if items[i].call is not None]
+    if len(calls) < 2:
+        return calls
     stratum = stratum_of([_call(items[i]) for i in calls])
 
     def rank(index: int) -> tuple[bool, bool, tuple[str, str]]:

@@ -60,9 +60,11 @@ def min_clusters(alpha: float, margin: float, samples_a_cluster: float = 1.0) ->
 
 def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Iterator[str]:
     counted = [sample for sample in samples if sample.is_counted]
-    clusters: dict[str, list[Sample]] = {}
+    #: what was drawn often is no single chance find
+    clusters: dict[str, list[float]] = {}
     for sample in counted:
-        clusters.setdefault(sample.cluster_id, []).append(sample)
+        single = sample.weight / math.sqrt(sample.num_draws)
+        clusters.setdefault(sample.cluster_id, []).append(single)
     worth = worth_of(counted).effective_clusters if len(clusters) > 1 else float(len(clusters))
     num_samples = len(counted)
     needed = min_clusters(alpha, rule.margin, num_samples / len(clusters) if clusters else 1.0)
@@ -76,13 +78,9 @@ def _of_suite(rule: SuiteRule, samples: Sequence[Sample], alpha: float) -> Itera
     total = math.fsum(sample.weight for sample in counted)
     if len(clusters) < 2:
         return
-    # what was drawn often is no single chance find
-    single = {
-        name: math.fsum(sample.weight / math.sqrt(sample.num_draws) for sample in of_cluster)
-        for name, of_cluster in clusters.items()
-    }
-    for name in sorted(name for name, weight in single.items() if weight >= total / 2):
-        held = math.fsum(sample.weight for sample in clusters[name]) / total
+    heavy = [name for name, singles in clusters.items() if math.fsum(singles) >= total / 2]
+    for name in sorted(heavy):
+        held = math.fsum(sample.weight for sample in counted if sample.cluster_id == name) / total
         yield (
             f"suite {rule.name}: {name} ({len(clusters[name]):,} of its samples) holds "
             f"{held:.0%} of the weight: they hang together, so the suite says little more than "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
+from tasks.collecting import without_collecting
 from tasks.curate.evalset import Draft
 from tasks.curate.modes import mode_of
 from tasks.curate.suites import all_or_error, suite_lines
@@ -28,6 +29,7 @@ def declared_lines(settings: Settings, name: str) -> Iterator[Draft | UsageError
         yield from suite_lines(name, suite.task or name, path, mode_of(suite))
 
 
+@without_collecting()
 def look_over(settings: Settings, name: str) -> list[Draft | UsageError]:
     """The same, kept for whoever reads the suite next."""
     lines = list(declared_lines(settings, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from tasks.curate.evalset import Draft
@@ -29,7 +29,25 @@ def suite_item(sample: Draft) -> Item:
     slices = {"origin": "suite", "task": sample.task or "", **sample.slices}
     text = conversation_text(sample.conversation.messages)
     scope = _of_step(f"task {sample.task}", sample.step)
-    return Item(text, scope, replace(sample, slices=slices), None)
+    draft = Draft(  # in half the time of dataclasses.replace
+        suite=sample.suite,
+        task=sample.task,
+        conversation=sample.conversation,
+        target=sample.target,
+        target_kind=sample.target_kind,
+        origin=sample.origin,
+        slices=slices,
+        must_pass=sample.must_pass,
+        request_id=sample.request_id,
+        cluster=sample.cluster,
+        weight=sample.weight,
+        num_draws=sample.num_draws,
+        stratum=sample.stratum,
+        is_counted=sample.is_counted,
+        session=sample.session,
+        step=sample.step,
+    )
+    return Item(text, scope, draft, None)
 
 
 def call_item(call: LoggedCall, resolver: TargetResolver) -> Item:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from tasks.curate.evalset import Draft
 from tasks.curate.normalize import conversation_text
@@ -45,10 +46,16 @@ class TargetResolver:
         self._of_sessions = frozenset(of_sessions)
         self._suite_of_task = dict(suite_of_task)
         self._use_logged = use_logged
-        self._gold: dict[str, dict[str | None, Draft]] = {}
-        for sample in samples:
+        self._samples = tuple(samples)
+
+    @cached_property
+    def _gold(self) -> dict[str, dict[str | None, Draft]]:
+        """Conversation → task → the first sample that asks this; made for the first call."""
+        gold: dict[str, dict[str | None, Draft]] = {}
+        for sample in self._samples:
             text = conversation_text(sample.conversation.messages)
-            self._gold.setdefault(text, {}).setdefault(sample.task, sample)
+            gold.setdefault(text, {}).setdefault(sample.task, sample)
+        return gold
 
     def resolve(self, call: LoggedCall) -> Target | None:
         """The target of a call, or None where it has none that may be used."""

@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any
 
 from expectations.rules import RuleSet
+from tasks.collecting import without_collecting
 from tasks.curate.assemble import Assembled, Counts, assemble, replayable
 from tasks.curate.cautions import cautions, reviews_due
 from tasks.curate.declared import read_declared
@@ -39,6 +40,7 @@ from tasks.store.evals.logged_calls import count_calls, read_questions
 _RULE_VERSION = 2
 
 
+@without_collecting()
 def curate(run: Run) -> Receipt:
     """Build this run's eval set.
 

@@ -47,7 +47,7 @@ class _Values(dict[str, tuple[str, ...]]):
 
     def __missing__(self, run: str) -> tuple[str, ...]:
         word = run.strip(_OF_THE_SENTENCE)
-        if any(character.isnumeric() for character in word) or _ADDRESS.search(word):
+        if any(map(str.isnumeric, word)) or _ADDRESS.search(word):
             values: tuple[str, ...] = (word,)
         else:
             parts = (word,) if word in _NEGATIONS else _WORD.findall(run)

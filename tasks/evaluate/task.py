@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tasks.answering import needs
 from tasks.answering.compute import Work, compute
@@ -22,13 +23,14 @@ from tasks.evidence.stopping import in_turn
 from tasks.judges.scoring import Pass, judge_all
 from tasks.model.answer import Role
 from tasks.model.receipt import Receipt
-from tasks.model.sample import Sample
+from tasks.model.sample import Asked
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.promotion import CHAMPION
-from tasks.releases.replaced import Asked, sentences
+from tasks.releases.replaced import sentences
 from tasks.releases.resolve import ResolvedRelease, resolve_release
 from tasks.run import Run
-from tasks.scoring.judged import judge_of
+from tasks.scoring import Instrument
+from tasks.scoring.judged import is_judged, judge_of
 from tasks.scoring.suites import also_instruments, instruments, suite_rules
 from tasks.scoring.worth import as_answered
 from tasks.store import Store
@@ -37,6 +39,9 @@ from tasks.store.control.aliases import read_aliases
 from tasks.store.evals import answers as table
 from tasks.store.evals import samples as eval_sets
 from tasks.store.evals.releases import save_model_files, save_release
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 STAGE = "evaluate"
 
@@ -56,8 +61,8 @@ def evaluate(run: Run) -> Receipt:
     with run.open_store() as store:
         eval_set = ledger.run_value(store, run.run_id, "eval_set_digest")
         eval_set = eval_set or eval_sets.latest_eval_set(store, run.run_id)
-        samples = eval_sets.read_eval_set(store, eval_set) if eval_set else []
-        if eval_set is None or not samples:
+        asked_for = eval_sets.read_asked(store, eval_set) if eval_set else []
+        if eval_set is None or not asked_for:
             raise UsageError(
                 "there is nothing to evaluate: "
                 + ("the eval set holds no sample" if eval_set else "there is no eval set yet"),
@@ -65,16 +70,20 @@ def evaluate(run: Run) -> Receipt:
                 allowed="calls in the logs, or a suite with samples",
                 next="flywheel curate, after `samples` in [suites.NAME] or logs with feedback",
             )
-        rules = suite_rules(run.settings, {sample.suite for sample in samples})
+        rules = suite_rules(run.settings, {asked.suite for asked in asked_for})
         scorers = instruments(run.settings, [rule.name for rule in rules])
         also = {rule.name: also_instruments(run.settings, rule.name) for rule in rules}
         may_stop = run.settings.evaluate.stop_when_decided and len(distinct) == len(releases)
+        settled = None if may_stop else _settled(store, run, eval_set, digests, scorers, also)
+        samples = eval_sets.read_eval_set(store, eval_set, without=settled)
+        num_settled = 0 if settled is None else settled.num_rows * len(digests) * len(seeds)
         if may_stop:
             is_sampled = any(release.is_sampled for release in distinct)
             samples = as_answered(samples, is_sampled=is_sampled)
             samples = in_turn(samples, rules, eval_set)
         wanted = needs.needs(distinct, samples, seeds, in_turn=may_stop)
-        known = table.completed_keys(store, eval_set, digests, seeds)
+        only = [sample.sample_id for sample in samples]
+        known = table.completed_keys(store, eval_set, digests, seeds, only)
         roles = {role: release.digest for role, release in releases.items()}
         keys = ledger.RunKeys(eval_set, roles)
         with store.transaction():
@@ -96,12 +105,32 @@ def evaluate(run: Run) -> Receipt:
     with run.open_store() as store, store.transaction():
         if asked is not None:
             eval_sets.keep_samples_of_run(store, run.run_id, asked)
-        receipt = _receipt(store, run, eval_set, releases, judged, work, judges, stopping)
-        told = {"cautions": _replaced(distinct, samples)}
+        receipt = _receipt(
+            store, run, eval_set, releases, judged, num_settled, work, judges, stopping
+        )
+        told = {"cautions": _replaced(distinct, asked_for)}
         told |= {"of_champion": of_champion} if of_champion else {}
         receipt = replace(receipt, notes={**receipt.notes, **told})
         ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+def _settled(
+    store: Store,
+    run: Run,
+    eval_set: str,
+    digests: Sequence[str],
+    scorers: Mapping[str, Instrument],
+    also: Mapping[str, Sequence[Instrument]],
+) -> pa.Table:
+    """sample_id of the samples that need not even be read: everything about them is kept. Of a
+    suite that a judge judges there is none: all of its answers are shown to it."""
+    versions = {
+        suite: {one.version for one in (scorer, *also[suite])}
+        for suite, scorer in scorers.items()
+        if not is_judged(scorer.metric)
+    }
+    return table.settled_samples(store, run.run_id, eval_set, digests, run.seeds, versions)
 
 
 def _of_champion(store: Store, run: Run, releases: Mapping[Role, ResolvedRelease]) -> list[str]:
@@ -112,9 +141,8 @@ def _of_champion(store: Store, run: Run, releases: Mapping[Role, ResolvedRelease
     return cautions_in(store, run.settings, resolved)
 
 
-def _replaced(releases: Sequence[ResolvedRelease], samples: Sequence[Sample]) -> list[str]:
+def _replaced(releases: Sequence[ResolvedRelease], asked: Sequence[Asked]) -> list[str]:
     """What of the calls the prompts of releases take the place of."""
-    asked = [Asked(sample.suite, sample.task, sample.system) for sample in samples]
     return [
         text for release in releases for text in sentences(release.name, release.prompts, asked)
     ]
@@ -157,6 +185,7 @@ def _receipt(
     eval_set: str,
     releases: Mapping[Role, ResolvedRelease],
     judged: Sequence[Judged],
+    num_settled: int,
     work: Work,
     judges: Pass,
     stopping: Stopping | None,
@@ -175,7 +204,7 @@ def _receipt(
             for role, release in releases.items()
         ],
         "computed": totals.computed,
-        "cached": len(asked - computed - work.transient.keys()),
+        "cached": num_settled + len(asked - computed - work.transient.keys()),
         "errors": totals.errors + len(work.transient),
         "transient_errors": len(work.transient),
         "unscored": sum(reasons.values()),
@@ -204,4 +233,5 @@ def _receipt(
                 need.key not in asked and need.key not in computed for need in stopping.wanted
             ),
         }
-    return Receipt(STAGE, eval_set, rows_in=len(judged), rows_out=len(judged), notes=notes)
+    num_rows = num_settled + len(judged)
+    return Receipt(STAGE, eval_set, rows_in=num_rows, rows_out=num_rows, notes=notes)

@@ -16,11 +16,13 @@ def worn_suites(
     """A sentence each, as of `flywheel suite list`: the items of a suite's file count, or, without
     one, those that were drawn."""
     decided = read_decided_suites(store)
+    if not decided:
+        return
     for suite in sorted(gating):
         own = [sample for sample in samples if sample.suite == suite and not sample.is_pinned]
         written = [sample.sample_id for sample in own if sample.origin == "suite"]
         items = written or [sample.sample_id for sample in own]
-        if items and decided:
+        if items:
             reuse = reuse_of(suite, decided, shares_of_sets(store, items), alpha)
             if reuse.is_worn:
                 yield worn_sentence(suite, reuse, alpha)

@@ -130,17 +130,19 @@ def read_conversation(
 
 def conversation_from(value: Iterable[Any], served: Served = AS_ASKED) -> Conversation | None:
     """None when a message is no object, has no role, holds other than text, or none is left."""
-    read = [_message(message) for message in value]
-    kept = [message for message in read if message is not None]
-    if len(kept) < len(read):
+    leading: list[str] = []
+    messages: list[Mapping[str, Any]] = []
+    for said in value:
+        message = _message(said)
+        if message is None:
+            return None
+        if not messages and message["role"] in ("system", "developer"):
+            leading.append(message["content"])
+        else:
+            messages.append(message)
+    if not any(message["content"].strip() for message in messages):
         return None
-    start = next(
-        (i for i, m in enumerate(kept) if m["role"] not in ("system", "developer")), len(kept)
-    )
-    if not any(message["content"].strip() for message in kept[start:]):
-        return None
-    system = "\n\n".join(message["content"] for message in kept[:start]) or None
-    return Conversation(system, tuple(kept[start:]), served)
+    return Conversation("\n\n".join(leading) or None, tuple(messages), served)
 
 
 def read_response(response: str | None) -> str | None:

@@ -24,6 +24,16 @@ class FedSample:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What the prompt of a release meets in samples: so many have this system message."""
+
+    suite: str
+    task: str | None
+    system: str | None
+    num_samples: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One item of an eval set, from the set that curate makes to the verdict.
 

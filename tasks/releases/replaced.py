@@ -11,16 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from tasks.model.sample import Asked
 from tasks.releases.prompts import DEFAULT, PromptSet
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Of a sample what matters here."""
-
-    suite: str
-    task: str | None
-    system: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +42,13 @@ def replaced(prompts: PromptSet, asked: Iterable[Asked]) -> Iterator[Replaced]:
         prompt = prompts.prompt(one.task)
         named = one.task if one.task in prompts.by_task and one.task is not None else DEFAULT
         key = one.suite, named
-        total[key] += 1
+        total[key] += one.num_samples
         if prompt is None or one.system is None:
             continue
         told = next((turn.content for turn in prompt if turn.role == "system"), "")
         system = " ".join(one.system.split())
         if system != " ".join(told.split()):
-            own.setdefault(key, Counter())[system] += 1
+            own.setdefault(key, Counter())[system] += one.num_samples
     for key, kinds in sorted(own.items()):
         yield Replaced(*key, total[key], kinds.total(), len(kinds))
 

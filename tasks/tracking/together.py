@@ -8,11 +8,12 @@ has no such door, so there nothing is changed. Reaches into MLflow's store, and 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+
+from tasks.collecting import without_collecting
 
 #: of MLflow's database store: opens a session and commits it at the end
 _SESSIONS = "ManagedSessionMaker"
@@ -25,7 +26,7 @@ def together(store: Any) -> Iterator[None]:
     if sessions is None:
         yield
         return
-    with _without_collecting(), sessions(read_only=False) as session:
+    with without_collecting(), sessions(read_only=False) as session:
 
         @contextmanager
         def same(read_only: bool = True) -> Iterator[Any]:
@@ -43,16 +44,3 @@ def together(store: Any) -> Iterator[None]:
             del store.get_experiment
             setattr(store, _SESSIONS, sessions)
             session.flush = flush
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """All objects live until the commit: to look for those that do not takes a fifth of the
-    time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,11 @@ from tasks.model.answer import Answer, CompletionKey
 from tasks.model.failure import Fault
 from tasks.model.health import StoredScores
 from tasks.store.db.connection import Store
+from tasks.store.db.sql import among
 from tasks.store.evals.judgements import PROMPT_PREFIX
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: there is no text to judge
 _IS_LOST = "(c.text IS NULL OR c.error IS NOT NULL)"
@@ -49,13 +53,19 @@ _COMPLETED = (
 
 
 def read_completions(
-    store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
+    store: Store,
+    eval_set_digest: str,
+    release_digests: Sequence[str],
+    seeds: range,
+    only: Collection[str] | None = None,
 ) -> list[StoredCompletion]:
-    """Completions of these releases on the eval set, whichever run computed them."""
+    """Completions of these releases on the eval set, or `only` on some samples of it, whichever run
+    computed them."""
+    condition, of_these = _only(only)
     rows = store.rows(
         "SELECT c.release_digest, c.sample_id, c.seed, c.text, c.error, c.fault "
-        f"{_COMPLETED} ORDER BY c.release_digest, e.position, c.seed",
-        [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
+        f"{_COMPLETED}{condition} ORDER BY c.release_digest, e.position, c.seed",
+        [eval_set_digest, list(release_digests), seeds.start, seeds.stop, *of_these],
     )
     return [
         StoredCompletion(CompletionKey(digest, sample_id, seed), *completion)
@@ -64,27 +74,78 @@ def read_completions(
 
 
 def completed_keys(
-    store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
+    store: Store,
+    eval_set_digest: str,
+    release_digests: Sequence[str],
+    seeds: range,
+    only: Collection[str] | None = None,
 ) -> set[CompletionKey]:
     """Of the completions that `read_completions` reads."""
+    condition, of_these = _only(only)
     rows = store.rows(
-        f"SELECT c.release_digest, c.sample_id, c.seed {_COMPLETED}",
-        [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
+        f"SELECT c.release_digest, c.sample_id, c.seed {_COMPLETED}{condition}",
+        [eval_set_digest, list(release_digests), seeds.start, seeds.stop, *of_these],
     )
     return {CompletionKey(*row) for row in rows}
 
 
+def _only(samples: Collection[str] | None) -> tuple[str, list[list[str]]]:
+    """What more is asked of a completion that is of these samples, and its parameter."""
+    return ("", []) if samples is None else (f" AND {among('c.sample_id')}", [list(samples)])
+
+
+def settled_samples(
+    store: Store,
+    run_id: str,
+    eval_set_digest: str,
+    release_digests: Sequence[str],
+    seeds: range,
+    scorers: Mapping[str, Collection[str]],
+) -> pa.Table:
+    """sample_id of each sample of which other runs left nothing to do: these releases have all
+    answered it under every seed, and each of the scorers of its suite gave each of the answers a
+    value. `scorers`: suite → versions, none twice; of a suite that is not there none is settled."""
+    asked = [(suite, version) for suite, versions in scorers.items() for version in versions]
+    return store.arrow(
+        "WITH asked AS (SELECT unnest(?::VARCHAR[]) AS suite, unnest(?::VARCHAR[]) AS scorer), "
+        "wanted AS (SELECT suite, count(*) * ? AS num_values FROM asked GROUP BY suite) "
+        "SELECT c.sample_id FROM completions c JOIN eval_set_samples e USING (sample_id) "
+        "JOIN samples a USING (sample_id) JOIN asked k USING (suite) JOIN wanted w USING (suite) "
+        "JOIN scores s ON s.release_digest = c.release_digest AND s.sample_id = c.sample_id "
+        "AND s.seed = c.seed AND s.scorer = k.scorer "
+        "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
+        "AND c.seed >= ? AND c.seed < ? AND c.run_id <> ? "
+        f"AND s.value IS NOT NULL AND NOT {_IS_LOST} "
+        "GROUP BY c.sample_id HAVING count(*) = any_value(w.num_values)",
+        [
+            [suite for suite, _ in asked],
+            [version for _, version in asked],
+            len(release_digests) * len(seeds),
+            eval_set_digest,
+            list(release_digests),
+            seeds.start,
+            seeds.stop,
+            run_id,
+        ],
+    )
+
+
 def read_values(
-    store: Store, eval_set_digest: str, release_digests: Sequence[str], seeds: range
+    store: Store,
+    eval_set_digest: str,
+    release_digests: Sequence[str],
+    seeds: range,
+    only: Collection[str] | None = None,
 ) -> dict[tuple[CompletionKey, str], float]:
     """(completion, scorer) → the value it gave to the text that is kept."""
+    condition, of_these = _only(only)
     rows = store.rows(
         "SELECT c.release_digest, c.sample_id, c.seed, s.scorer, s.value "
         "FROM completions c JOIN eval_set_samples e USING (sample_id) "
         "JOIN scores s USING (release_digest, sample_id, seed) "
         "WHERE e.eval_set_digest = ? AND list_contains(?::VARCHAR[], c.release_digest) "
-        f"AND c.seed >= ? AND c.seed < ? AND s.value IS NOT NULL AND NOT {_IS_LOST}",
-        [eval_set_digest, list(release_digests), seeds.start, seeds.stop],
+        f"AND c.seed >= ? AND c.seed < ? AND s.value IS NOT NULL AND NOT {_IS_LOST}{condition}",
+        [eval_set_digest, list(release_digests), seeds.start, seeds.stop, *of_these],
     )
     return {(CompletionKey(*key), scorer): value for *key, scorer, value in rows}
 

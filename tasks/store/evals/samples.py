@@ -6,15 +6,16 @@ Owns the SQL; decides nothing. Everything but the choice of columns is in the co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from expectations.contracts import EVAL_SET_SAMPLES, EVAL_SETS, RUN_SAMPLES, SAMPLES
+from tasks.collecting import without_collecting
 from tasks.model.canonical import canonical_json, parsed
-from tasks.model.sample import Sample
+from tasks.model.sample import Asked, Sample
 from tasks.model.served import AS_ASKED, Served
 from tasks.model.turn import EvalSet
 from tasks.store.db.connection import Store, afterwards
@@ -23,7 +24,7 @@ from tasks.store.held.marks import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
+    import pyarrow as pa
 
 #: fields of a sample that no set gives it
 _OF_ITSELF = tuple(
@@ -33,10 +34,22 @@ _OF_ITSELF = tuple(
 )
 
 
-def read_eval_set(store: Store, digest: str) -> list[Sample]:
-    """The samples of an eval set in its order; none where there is no such set. Those with the same
-    slices share them."""
+@without_collecting()
+def read_eval_set(store: Store, digest: str, *, without: pa.Table | None = None) -> list[Sample]:
+    """The samples of an eval set in its order, but for those of which `without` has the sample_id;
+    none where there is no such set. Those with the same slices share them."""
     slices_of = cache(_slices)
+    left_out = "" if without is None else "AND s.sample_id NOT IN (FROM left_out) "
+    with nullcontext() if without is None else store.lent("left_out", without):
+        rows = store.rows(
+            "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target, s.target_kind, "
+            "s.origin, s.slices, s.must_pass, s.request_id, e.cluster_id, "
+            "coalesce(e.weight, 1.0), coalesce(e.num_draws, 1.0), coalesce(e.stratum, ''), "
+            "coalesce(e.is_counted, true), s.served, s.session, s.step "
+            "FROM eval_set_samples e JOIN samples s USING (sample_id) "
+            f"WHERE e.eval_set_digest = ? {left_out}ORDER BY e.position, s.sample_id",
+            [digest],
+        )
     return [
         Sample(
             sample_id=sample_id,
@@ -63,16 +76,19 @@ def read_eval_set(store: Store, digest: str) -> list[Sample]:
             sample_id, suite, task, messages, system, target, target_kind, origin, slices,
             must_pass, request_id, cluster_id, weight, num_draws, stratum, is_counted,
             served, session, step,
-        ) in store.rows(
-            "SELECT s.sample_id, s.suite, s.task, s.messages, s.system, s.target, s.target_kind, "
-            "s.origin, s.slices, s.must_pass, s.request_id, e.cluster_id, "
-            "coalesce(e.weight, 1.0), coalesce(e.num_draws, 1.0), coalesce(e.stratum, ''), "
-            "coalesce(e.is_counted, true), s.served, s.session, s.step "
-            "FROM eval_set_samples e JOIN samples s USING (sample_id) "
-            "WHERE e.eval_set_digest = ? ORDER BY e.position, s.sample_id",
-            [digest],
-        )
+        ) in rows
     ]  # fmt: skip
+
+
+def read_asked(store: Store, digest: str) -> list[Asked]:
+    """What prompts meet in the samples of an eval set; none where there is no such set."""
+    rows = store.rows(
+        "SELECT s.suite, s.task, s.system, count(*) "
+        "FROM eval_set_samples e JOIN samples s USING (sample_id) WHERE e.eval_set_digest = ? "
+        "GROUP BY ALL ORDER BY ALL",
+        [digest],
+    )
+    return [Asked(*row) for row in rows]
 
 
 def _slices(text: str) -> Mapping[str, str]:

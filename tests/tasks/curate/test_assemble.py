@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.curate.assemble import Counts, assemble, replayable
 from tasks.curate.evalset import Draft, EvalSet, eval_set
+from tasks.curate.items import suite_item
 from tasks.curate.targets import TargetResolver
 from tasks.model.canonical import canonical_json
 from tasks.model.logged_call import Conversation, LoggedCall, Opinion
@@ -56,6 +57,18 @@ def _only(calls: list[LoggedCall], *, samples: list[Draft] | None = None) -> tup
     found, _ = _assembled(samples or [], calls)
     (sample,) = [s for s in found.samples if s.request_id is not None]
     return sample.suite, sample.target_kind, sample.target
+
+
+def test_a_suite_item_keeps_all_of_its_sample_and_says_where_it_is_from() -> None:
+    odd = _sample(
+        "x", task="t", origin="pin", slices={"a": "b"}, must_pass=True, request_id="r", cluster="c",
+        weight=2.0, num_draws=3.0, stratum="liked", is_counted=False, session="7", step=4,
+    )  # fmt: skip
+    plain = Draft("", None, odd.conversation, "", "", "", {})
+    of_this = {each.name for each in fields(Draft)} - {"conversation"}
+    assert all(getattr(odd, name) != getattr(plain, name) for name in of_this)
+    told = {"origin": "suite", "task": "t", "a": "b"}
+    assert suite_item(odd).draft == replace(odd, slices=told)
 
 
 def test_a_correction_is_the_target() -> None:

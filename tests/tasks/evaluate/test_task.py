@@ -9,17 +9,21 @@ from typing import Any
 
 import pytest
 
-from tasks.answering import compute
+from tasks.answering import compute, judging, needs
 from tasks.backends.base import Reply
 from tasks.backends.local import LocalBackend
 from tasks.errors import UsageError
+from tasks.evaluate import task
 from tasks.evaluate.task import evaluate
 from tasks.model.alias import Alias
 from tasks.model.failure import Failure
 from tasks.run import Run
 from tasks.settings import Settings, parse_settings
+from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.control.aliases import point
+from tasks.store.db.sql import among
+from tasks.store.evals.answers import settled_samples
 from tests.tasks.evaluate.stage import (
     EVAL_SET,
     NOW,
@@ -78,6 +82,65 @@ def test_second_run_re_reads_every_completion(settings: Settings) -> None:
     assert receipt.notes["computed"] == 0
     assert receipt.notes["engines"] == []
     assert rows(settings, ANSWERS) == before
+
+
+def test_what_is_settled_is_told_of_as_if_it_had_been_asked(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = settings_for(tmp_path, tiny_model)
+    store_eval_set(made, [sample(n, system=f"System {n % 3}") for n in range(NUM)])
+    first = evaluate(begin(made, "r1"))
+    scores = rows(made, "SELECT * FROM scores ORDER BY ALL")
+    with Store.open(made.store_path) as store:
+        store.execute("DELETE FROM completions WHERE sample_id = 'sample-003'")
+        store.execute("DELETE FROM scores WHERE sample_id = 'sample-004'")
+    asked: list[str] = []
+
+    def noting(run: Run, stage: str, eval_set: str, wanted: list[needs.Need], *more: Any) -> Any:
+        asked.extend(need.sample.sample_id for need in wanted)
+        return judging.score_all(run, stage, eval_set, wanted, *more)
+
+    monkeypatch.setattr(task, "score_all", noting)
+    second = evaluate(begin(made, "r2"))
+    assert set(asked) == {"sample-003", "sample-004"}
+    assert second.rows_out == first.rows_out == 2 * NUM
+    assert (second.notes["computed"], second.notes["cached"]) == (2, 2 * NUM - 2)
+    assert second.notes["cautions"] == first.notes["cautions"] != []
+    assert rows(made, "SELECT * FROM scores ORDER BY ALL") == scores
+
+
+def test_only_a_sample_of_which_all_is_kept_is_settled(settings: Settings) -> None:
+    evaluate(begin(settings, "r1"))
+    ids = [f"sample-{number:03d}" for number in range(NUM)]
+    labels, words = ids[::2], ids[1::2]
+    digests = [digest for (digest,) in rows(settings, "SELECT release_digest FROM releases")]
+    versions = {"words": {"token_f1@1"}, "labels": {"choice@1"}}
+
+    def settled(
+        run_id: str = "r2",
+        releases: list[str] = digests,
+        seeds: range = range(1),
+        scorers: dict[str, set[str]] = versions,
+    ) -> list[str]:
+        with Store.open(settings.store_path) as store:
+            found = settled_samples(store, run_id, EVAL_SET, releases, seeds, scorers)
+        return sorted(found["sample_id"].to_pylist())
+
+    assert settled() == settled(releases=digests[:1]) == ids
+    assert settled(run_id="r1") == [], "a run counts what it computed itself"
+    assert settled(releases=[*digests, "another"]) == settled(seeds=range(2)) == []
+    assert settled(scorers={"words": {"token_f1@1"}}) == words
+    assert settled(scorers={**versions, "words": {"token_f1@1", "exact@1"}}) == labels
+    lost = "UPDATE completions SET text = NULL, error = 'too long' WHERE sample_id = 'sample-001'"
+    unscored = "UPDATE scores SET value = NULL WHERE sample_id = 'sample-002'"
+    missing = (
+        f"DELETE FROM completions WHERE sample_id = 'sample-003' AND {among('release_digest')}"
+    )
+    with Store.open(settings.store_path) as store:
+        store.execute(lost)
+        store.execute(unscored)
+        store.execute(missing, [digests[:1]])
+    assert settled() == [ids[0], *ids[4:]]
 
 
 def test_a_champion_that_changed_without_promotion_is_told(settings: Settings) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from tasks.model.sample import Asked
 from tasks.releases.prompts import AS_LOGGED, PromptSet, Turn
-from tasks.releases.replaced import Asked, replaced, sentences
+from tasks.releases.replaced import replaced, sentences
 
 BRIEF = (Turn("system", "Be brief."),)
 ONE = PromptSet({"default": BRIEF}, "brief.md")
