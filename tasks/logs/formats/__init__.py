@@ -101,6 +101,15 @@ class Assembling(Format, Protocol):
     def reader(self) -> ValueReader: ...
 
 
+@runtime_checkable
+class Hosting(Format, Protocol):
+    """A format in whose files there are values that by themselves may be anybody's."""
+
+    def hosts(self, value: Json) -> bool:
+        """Whether a value is read in a file of this format."""
+        ...
+
+
 class TextReader(Protocol):
     def feed(self, line: str) -> Iterator[Record]: ...
     def end(self) -> Iterator[Record]: ...

@@ -59,6 +59,10 @@ class Pairs:
             return False
         return api_of(exchanges.pair_of(value)) in (*self.apis, *self.addressed)
 
+    def hosts(self, value: Json) -> bool:
+        """A piece of a stream, which need not say of which API."""
+        return piece_of(value) is not None
+
     def _speaks(self, exchange: Exchange) -> bool:
         path = exchanges.path_of(exchange.uri) or ""
         ends = [f"{end}/" for api in self.apis for end in api.paths]

@@ -60,6 +60,11 @@ def matches(value: Json) -> bool:
     )
 
 
+def hosts(value: Json) -> bool:
+    """Any event of a project, wherever those of its models are."""
+    return bool(rows_of(value))
+
+
 def _about(row: Row) -> dict[str, Json]:
     return an_object(row.get(PROPERTIES))
 
