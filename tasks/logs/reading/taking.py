@@ -124,7 +124,7 @@ class Taking:
         return found
 
     def _known(self, value: Json) -> Format | None:
-        """Within an envelope: what may be anybody's is of the file's format, where that has such."""
+        """Within an envelope: what may be anybody's is of the file's format, if that hosts it."""
         known, own = self._way.recognise(value), self._way.format
         return own if known is None and isinstance(own, Hosting) and own.hosts(value) else known
 

@@ -132,7 +132,7 @@ def merge_pairs(store: Store, merges: Sequence[Merge], run_id: str) -> None:
         [[number for merge in merges for number in merge.pair]],
     )
     store.insert(LANDING, [merge.row for merge in merges])
-    _note_merged(store, [(merge.kept, merge.other) for merge in merges], run_id)
+    note_merged(store, [(merge.kept, merge.other) for merge in merges], run_id)
     _count_again(store, [(merge.row, merge.kept, merge.other) for merge in merges], run_id)
 
 
@@ -158,11 +158,11 @@ def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
             f"INSERT INTO met_again SELECT kept_id, kept_digest, unnest(new.sources) FROM {joined}"
         )
         store.execute("DELETE FROM landing WHERE rowid IN (SELECT place FROM late_pairs)")
-    _note_merged(store, [(report.admitted, report.new) for report in late], run_id)
+    note_merged(store, [(report.admitted, report.new) for report in late], run_id)
     _count_again(store, [(report.admitted, report.admitted, report.new) for report in late], run_id)
 
 
-def _note_merged(store: Store, pairs: Sequence[tuple[Row, Row]], run_id: str) -> None:
+def note_merged(store: Store, pairs: Sequence[tuple[Row, Row]], run_id: str) -> None:
     """(kept, other): the other one is known from now on, and its feedback speaks of the kept."""
     gone = [
         {
