@@ -147,4 +147,4 @@ anthropic = Pairs("anthropic", "anthropic@5", (ANTHROPIC,))
 #: the Gemini API and Vertex AI
 gemini = Pairs("gemini", "gemini@4", (GEMINI,))
 #: Bedrock's Converse API; part of the format of its invocation logs
-converse = Pairs("bedrock", "bedrock@5", (CONVERSE,), (TEXT_MODEL,))
+converse = Pairs("bedrock", "bedrock@6", (CONVERSE,), (TEXT_MODEL,))

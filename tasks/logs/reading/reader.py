@@ -15,8 +15,9 @@ from typing import Protocol
 from tasks.logs import formats
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream, fingerprint
-from tasks.logs.formats import AnyFormat, Assembling, openai_batch, streaming
+from tasks.logs.formats import AnyFormat, Assembling, streaming
 from tasks.logs.formats.pairs import Pairs
+from tasks.logs.reading.batch_inputs import may_join
 from tasks.logs.reading.batches import dead_file, rows_of
 from tasks.logs.reading.commands import (
     Command,
@@ -139,7 +140,7 @@ class _LogApart:
         self._stack.close()
 
     def join(self, files: Sequence[LogFile] | None) -> None:
-        if self.found.format != openai_batch.NAME or self._died_of:
+        if not may_join(self.found.format) or self._died_of:
             return
         if files is not None:
             folder = self._file.path.parent
