@@ -117,8 +117,8 @@ class TextReader(Protocol):
 
 class TextFormat(_Named, Protocol):
     def matches_lines(self, lines: Sequence[str]) -> bool: ...
-    def reader(self, written_at: datetime | None = None) -> TextReader:
-        """Of one file. `written_at`: when it was last written, UTC; for times without a year."""
+    def reader(self, latest: datetime | None = None) -> TextReader:
+        """Of one file. `latest`: no line of it is later; for times without a year."""
         ...
 
 
