@@ -65,6 +65,7 @@ def ingest(run: Run) -> Receipt:
         unread = unread_files(run, store, logs)
         with store.transaction():
             _merge_reports(store, run.run_id)
+            feedback.find_calls_of_spans(store)
             receipt = _receipt(run, store, logs, refused, wanted, unread)
             landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())

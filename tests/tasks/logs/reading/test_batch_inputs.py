@@ -67,8 +67,8 @@ def test_keyed_output_of_gemini_and_records_of_bedrock_get_their_questions(tmp_p
     def contents(text: str) -> dict[str, Any]:
         return {"contents": [{"role": "user", "parts": [{"text": text}]}]}
 
-    said = {"candidates": [{"content": {"role": "model", "parts": [{"text": "yo"}]},
-                            "finishReason": "STOP"}], "modelVersion": "gemini-2.0-flash"}  # fmt: skip
+    content = {"role": "model", "parts": [{"text": "yo"}]}
+    said = {"candidates": [{"content": content, "finishReason": "STOP"}], "modelVersion": "gemini"}
     write_lines(tmp_path / "in.jsonl", *({"key": each, "request": contents(f"question {each}")}
                                          for each in "ab"))  # fmt: skip
     write_lines(tmp_path / "out.jsonl", {"key": "b", "response": {**said, "responseId": "r-b"}},
