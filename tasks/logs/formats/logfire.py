@@ -89,6 +89,7 @@ def _is_row(value: Json) -> bool:
     return (
         isinstance(value, dict)
         and "span_name" in value
+        and "span_attributes" not in value  # AgentOps
         and isinstance(nested(value.get("attributes")), dict)
         and any(sign in value for sign in _SIGNS)
     )
