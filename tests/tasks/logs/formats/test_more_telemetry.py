@@ -69,6 +69,16 @@ def test_spans_that_elasticsearch_keeps_for_opentelemetry():
     assert opened.value == DOC
 
 
+DATA: dict[str, Any] = {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 3,
+        "gen_ai.usage.output_tokens": 2, "gen_ai.conversation.id": "s",
+        "gen_ai.request.messages": '[{"role":"user","content":"hi"}]',
+        "gen_ai.response.text": '["yo"]'}  # fmt: skip
+CHAT: dict[str, Any] = {
+        "span_id": SPAN, "trace_id": TRACE, "parent_span_id": "a" * 16, "op": "gen_ai.chat",
+        "description": "chat gpt-4o", "start_timestamp": 1793692800.0,
+        "timestamp": 1793692801.5, "data": DATA}  # fmt: skip
+
+
 def transaction(*spans: dict[str, Any]) -> dict[str, Any]:
     return {"event_id": "e", "type": "transaction", "platform": "python", "release": "v3",
             "user": {"id": "ann"},
@@ -77,13 +87,7 @@ def transaction(*spans: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_spans_of_ai_in_a_transaction_of_sentry():
-    data = {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 3,
-            "gen_ai.usage.output_tokens": 2, "gen_ai.conversation.id": "s",
-            "gen_ai.request.messages": '[{"role":"user","content":"hi"}]',
-            "gen_ai.response.text": '["yo"]'}  # fmt: skip
-    chat = {"span_id": SPAN, "trace_id": TRACE, "parent_span_id": "a" * 16, "op": "gen_ai.chat",
-            "description": "chat gpt-4o", "start_timestamp": 1793692800.0,
-            "timestamp": 1793692801.5, "data": data}  # fmt: skip
+    data, chat = DATA, CHAT
     agent = {**chat, "span_id": "a" * 16, "parent_span_id": None, "op": "gen_ai.invoke_agent"}
     database = {"span_id": "c" * 16, "trace_id": TRACE, "op": "db", "data": {}}
     value = transaction(agent, chat, database)
@@ -171,10 +175,13 @@ def answer(*texts: str, **about: Any) -> dict[str, Any]:
             **about}  # fmt: skip
 
 
+ASKED: dict[str, Any] = {"model_id": "ibm/granite", "input": "hi", "project_id": "p",
+                         "parameters": {"max_new_tokens": 2}}  # fmt: skip
+
+
 def test_text_generation_of_watsonx():
     said = answer("yo")
-    request = {"model_id": "ibm/granite", "input": "hi", "parameters": {"max_new_tokens": 2},
-               "project_id": "p"}  # fmt: skip
+    request = ASKED
     call = one({"request": request, "response": said, "latency_ms": 500})
     assert (call.model, call.provider, call.operation) == (
         "ibm/granite", "ibm.watsonx.ai", "text_completion")  # fmt: skip
