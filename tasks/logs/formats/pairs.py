@@ -24,7 +24,8 @@ from tasks.logs.formats.apis import (
 )  # fmt: skip
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.exchange_call import call_of
-from tasks.logs.formats.streaming import Joining, piece_of
+from tasks.logs.formats.stream_pieces import piece_of
+from tasks.logs.formats.streaming import Joining
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
@@ -141,7 +142,7 @@ def _is_at_work(exchange: Exchange) -> bool:
 
 #: OpenAI chat completions and their like
 openai_chat = Pairs("openai_chat", "openai_chat@5", (CHAT, EMBEDDINGS))
-openai_responses = Pairs("openai_responses", "openai_responses@5", (RESPONSES,))
+openai_responses = Pairs("openai_responses", "openai_responses@6", (RESPONSES,))
 #: the Messages API
 anthropic = Pairs("anthropic", "anthropic@5", (ANTHROPIC,))
 #: the Gemini API and Vertex AI

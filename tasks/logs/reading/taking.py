@@ -13,7 +13,7 @@ from tasks.logs import formats
 from tasks.logs.formats import Assembling, Format, Hosting, ValueReader
 from tasks.logs.formats.exchange import is_question_alone
 from tasks.logs.formats.pairs import Pairs
-from tasks.logs.formats.streaming import piece_of
+from tasks.logs.formats.stream_pieces import piece_of
 from tasks.logs.reading.envelopes import carries_text, open_envelope
 from tasks.logs.reading.line_values import At
 from tasks.logs.shapes.json_text import dump_bytes
