@@ -20,6 +20,10 @@ from tasks.store.intake.reports import note_merged
 _BY_CONTENT = "content:"
 _PATH = "left({0}, length({0}) - strpos(reverse({0}), ':'))"
 _CALL = "request_id, content_digest, ingested_at, input_tokens, output_tokens"
+#: before sources are looked at, which in quarantine stand in the JSON of the row
+_MAY_BE = (
+    f"(starts_with(request_id, '{_BY_CONTENT}') OR request_id IN (SELECT request_id FROM new))"
+)
 #: what was met again in this reading stands; of several the one of the same id, else the latest
 _PAIRS = (
     "WITH new AS ("
@@ -29,10 +33,10 @@ _PAIRS = (
     "held AS ("
     f"  SELECT 'landing' AS home, rowid::VARCHAR AS key, sources, {_CALL} FROM landing "
     "   WHERE rowid <= $1 UNION ALL "
-    f"  SELECT 'requests', request_id, sources, {_CALL} FROM requests UNION ALL "
+    f"  SELECT 'requests', request_id, sources, {_CALL} FROM requests WHERE {_MAY_BE} UNION ALL "
     "   SELECT 'quarantine', quarantine_id, CAST(\"row\"->'sources' AS VARCHAR[]), request_id, "
     "   \"row\"->>'content_digest', created_at, NULL, NULL FROM quarantine WHERE state = 'held' "
-    "   AND request_id IS NOT NULL), "
+    f"  AND {_MAY_BE}), "
     f"old AS (SELECT *, {_PATH.format('place')} AS path FROM ("
     "   SELECT * EXCLUDE (sources), unnest(sources) AS place FROM held) "
     "   WHERE path IN (SELECT unnest($2::VARCHAR[]))) "
