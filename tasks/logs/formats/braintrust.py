@@ -20,7 +20,7 @@ from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Feedback, Json, Record, UnreadableError
 
 NAME = "braintrust"
-VERSION = "braintrust@1"
+VERSION = "braintrust@2"
 
 _TYPES = ("llm", "score", "function", "eval", "task", "tool", "automation", "facet",
           "preprocessor", "classifier", "review")  # fmt: skip

@@ -19,7 +19,7 @@ from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.records import Dead, Json, Record, UnreadableError
 
 NAME = "logfire"
-VERSION = "logfire@1"
+VERSION = "logfire@2"
 
 _SIGNS = ("trace_id", "start_timestamp", "otel_scope_name", "otel_status_code")
 _RESOURCE = {

@@ -93,10 +93,8 @@ def _call(row: Row, _: list[Row]) -> Call:
     if embedded and row.get("input") is not None:
         asked = [{"role": "user", "content": row["input"]}]
     model = coerce.text("model", coerce.first(row, "response.model", "request.model"))
-    counts = {name: usage.known(of, row.get(of)) for name, of in _COUNTS.items()}
     reason = coerce.text("finish_reason", row.get("response.choices.finish_reason"))
     params = {ours: row[name] for name, ours in _PARAMS.items() if row.get(name) is not None}
-    known = usage.Reported(**counts).canonical() if any(counts.values()) else {}
     call = Call(
         **first_told([row], _TEXTS),
         request_id=coerce.text("id", row.get("id")),
@@ -109,7 +107,7 @@ def _call(row: Row, _: list[Row]) -> Call:
         finish_reason=reason,
         latency_s=coerce.seconds("duration", row.get("duration"), 1000.0),
         tags=_tags(row),
-        **known,
+        **_counts(row),
     )
     answer = NOT_RECORDED
     if embedded:
@@ -118,6 +116,11 @@ def _call(row: Row, _: list[Row]) -> Call:
         answer = Answer(_message(said[0]), other_choices=[_message(each) for each in said[1:]])
     failed = row.get("error") in _YES
     return finish(call, answer, error=row.get("error.class", "error") if failed else None)
+
+
+def _counts(row: Row) -> dict[str, Any]:
+    counts: dict[str, Any] = {name: usage.known(of, row.get(of)) for name, of in _COUNTS.items()}
+    return dict(usage.Reported(**counts).canonical()) if any(counts.values()) else {}
 
 
 def _sequence(message: Json) -> int:

@@ -24,7 +24,7 @@ from tasks.logs.shapes.providers import named, provider_of
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "posthog"
-VERSION = "posthog@1"
+VERSION = "posthog@2"
 
 _CALLS = ("$ai_generation", "$ai_embedding")
 _ON_TRACE = ("$ai_metric", "$ai_feedback", "survey sent")

@@ -234,8 +234,7 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
     "elastic": (elastic, [telemetry.DOC]),
     "sentry": (sentry, [telemetry.transaction(telemetry.CHAT)]),
     "new_relic": (new_relic, [
-        telemetry.SUMMARY, telemetry.message(1, "user", "x"),
-        telemetry.message(2, "assistant", "y", said=True)]),
+        telemetry.SUMMARY, {**telemetry.message(1, "user", "x"), "completion_id": "of none"}]),
     "watsonx": (watsonx, [
         telemetry.answer("x"), {"request": telemetry.ASKED, "response": telemetry.answer("x")}]),
     "lunary": (formats.by_name("lunary"), [telemetry.RUN]),
