@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tasks.curate.clusters import clusters_of
@@ -92,14 +92,19 @@ def assemble(
         [item.text for item in items], settings.near_duplicate_jaccard, known_answers(items)
     )
     unique = _deduplicated(items, groups)
+    beside = _beside_traffic(items, resolver)
+    asking = {
+        index: [i for i in members if i not in beside]
+        for index, members in unique.stands_for.items()
+    }
     drawn = draw_samples(
         [
             question
             for i in unique.kept
-            if items[i].call is not None
-            for question in _questions(items, i, unique.stands_for[i], resolver)
+            if items[i].call is not None and asking[i]
+            for question in _questions(items, i, asking[i], resolver)
         ],
-        _asked(items, unique),
+        _asked(items, unique.kept, asking),
         gating=gating,
         max_samples=settings.max_samples,
         judged_represent_all=settings.judged_represent_all,
@@ -108,7 +113,7 @@ def assemble(
     taken = [i for i in unique.kept if _is_taken(items[i], drawn)]
     applications = _applications(calls)
     drafts = [
-        _weighed(draft, items, i, unique.stands_for[i], drawn, applications)
+        _weighed(draft, items, i, asking[i], drawn, applications)
         for i in taken
         if (draft := items[i].draft) is not None
     ]
@@ -210,13 +215,26 @@ def _questions(
     ]
 
 
-def _asked(items: Sequence[Item], unique: _Deduplicated) -> list[Asked]:
+def _beside_traffic(items: Sequence[Item], resolver: TargetResolver) -> frozenset[int]:
+    """Conversations of data sets in suites that production asks: they are no part of its traffic,
+    and nothing stands for them. Where there is no traffic they are what there is."""
+    calls = {index: item.call for index, item in enumerate(items) if item.call is not None}
+    of_data_sets = [index for index, call in calls.items() if call.of_data_set]
+    if not of_data_sets:
+        return frozenset()
+    asked = {resolver.suite_of(call) for call in calls.values() if not call.of_data_set}
+    return frozenset(i for i in of_data_sets if resolver.suite_of(calls[i]) in asked)
+
+
+def _asked(
+    items: Sequence[Item], kept: Sequence[int], asking: Mapping[int, Sequence[int]]
+) -> list[Asked]:
     """Hand-written samples that calls ask too. A call is shared by the samples of its suite with
     the very same text, else by all that it is a near-duplicate of."""
     owners: dict[int, list[int]] = {}
-    for index in unique.kept:
+    for index in kept:
         if items[index].call is None:
-            for call in unique.stands_for[index]:
+            for call in asking[index]:
                 owners.setdefault(call, []).append(index)
     shares: dict[int, list[float]] = {}
     for call, samples in owners.items():

@@ -24,6 +24,7 @@ from tasks.run import Run
 from tasks.store import Store
 from tasks.store.held import dead_letters as deadletters
 from tasks.store.held.dead_letters import Place
+from tasks.store.intake import landing, reread
 from tasks.store.intake import sources as readings
 from tasks.store.intake.forgotten import Forgotten
 from tasks.store.intake.ids import SafeId
@@ -81,10 +82,12 @@ def take_in(job: Job, unread: Unread) -> None:
     with _begun(job, unread, job.reader.open(unread.file, job.forced)) as begun:
         waiting = deadletters.waiting_in(store, [source]).get(source, [])
         superseded = _superseded(waiting, unread, begun)
+        boundary = landing.last_row(store)
         intake = Intake(store, cap_of(limits), job.safe_id, job.forgotten)
         intake.counts.bytes_done = unread.file.size_bytes
         intake.take(begun.log.rows(begun.made_by, cap_of(limits), begun.start))
         digest = unread.digest or begun.log.digest()
+    _replace_earlier(job, boundary, [(unread, begun, intake.counts)])
     deadletters.mark_replayed(store, sorted(superseded - intake.dead.keys()))
     row = _row(unread, digest, begun.made_by, intake.counts, begun.start)
     readings.add_readings(store, [row])
@@ -111,7 +114,10 @@ def take_in_together(job: Job, files: Sequence[SmallReading]) -> None:
     """What `read_small` found in these files, no two of them the same."""
     store = job.store
     waiting = deadletters.waiting_in(store, [each.unread.file.source for each in files])
+    boundary = landing.last_row(store)
     take_together(store, [each.rows for each in files])
+    counts = [(each.unread, each.begun, each.rows.rows.counts) for each in files]
+    _replace_earlier(job, boundary, counts)
     replayed: set[str] = set()
     rows = []
     for each in files:
@@ -153,24 +159,38 @@ def _begun(job: Job, unread: Unread, opened: AbstractContextManager[OpenLog]) ->
             now=job.run.clock(),
             window=job.window,
         )
-        # only lines can be appended to; a document or table that grew is another one
-        last = unread.appended_to
-        appended = last is not None and found.syntax == "lines" and last.format == made_by.format
+        # only lines can be appended to; a document, a table or a refused file that grew is another
+        last, is_lines = unread.appended_to, found.syntax == "lines" and found.format is not None
+        appended = last is not None and is_lines and last.format == made_by.format
         start = last.bytes_done if last is not None and appended else 0
         yield _Begun(log, found, made_by, start)
 
 
+def _replace_earlier(
+    job: Job, boundary: int, files: Sequence[tuple[Unread, _Begun, Counts]]
+) -> None:
+    """What an earlier reading made of lines that were read again because their file has grown."""
+    grown = {
+        unread.file.source: (begun, counts) for unread, begun, counts in files
+        if (last := unread.appended_to) is not None and begun.start < last.size_bytes
+        and begun.found.syntax in ("lines", "text") and last.format == begun.made_by.format
+    }  # fmt: skip
+    by_id = [path for path, (begun, _) in grown.items() if begun.found.syntax == "text"]
+    counts = {path: counts for path, (_, counts) in grown.items()}
+    reread.replace_earlier(job.store, boundary, counts, by_id, job.run.run_id)
+
+
 def _superseded(waiting: Sequence[Place], unread: Unread, begun: _Begun) -> set[str]:
     """Dead letters whose bytes this reading looks at once more, of those that wait."""
+    again: set[str] = set()
     if unread.appended_to is not None:
         again = {place.letter_id for place in waiting
                  if place.line_number is not None and place.byte_offset == begun.start}  # fmt: skip
         if begun.start:
             return again
-    else:
-        again = set()
-    if begun.found.format is None:
+    elif begun.found.format is None:
         return again
+    # of a file that grew and is still refused, the new letter stands for all of it
     return again | {place.letter_id for place in waiting if place.line_number is None}
 
 

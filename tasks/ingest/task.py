@@ -65,6 +65,7 @@ def ingest(run: Run) -> Receipt:
         unread = unread_files(run, store, logs)
         with store.transaction():
             _merge_reports(store, run.run_id)
+            feedback.find_calls_of_spans(store)
             receipt = _receipt(run, store, logs, refused, wanted, unread)
             landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
@@ -77,6 +78,8 @@ def _name(file: LogFile) -> str:
 
 def _merge_reports(store: Store, run_id: str) -> None:
     """Calls that two logs tell of become one row each, whichever came first."""
+    if readings.rows_by_format(store, run_id).keys() & set(merging.RETOLD):
+        reports.drop_repeats(store, reports.repeats(store, run_id, merging.RETOLD), run_id)
     if landing.count_conflicts(store, run_id):
         _merge_pairs(store, run_id, reports.pairs_by_id(store, run_id))
     if readings.rows_by_format(store, run_id) and readings.num_formats(store) > 1:

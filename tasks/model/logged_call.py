@@ -75,7 +75,7 @@ class Conversation:
 class LoggedCall:
     """A call that can be asked again. `response` is the text answered, None where there is none;
     `recorded` the same with the calls of tools in it. `step`: its place in its session, from 1 on,
-    where sessions are replayed."""
+    where sessions are replayed. `of_data_set`: nobody asked it of production."""
 
     request_id: str
     conversation: Conversation
@@ -88,6 +88,7 @@ class LoggedCall:
     opinion: Opinion = field(default_factory=Opinion)
     recorded: str | None = None
     step: int | None = None
+    of_data_set: bool = False
 
     @property
     def is_failure(self) -> bool:

@@ -190,6 +190,13 @@ _KINDS = (
     _kind("Slack events", "event team_id|api_app_id type", event=_object),
     _kind("messages of Slack", "type user|bot_id ts text", type=_is("message")),
     _kind("messages of Telegram", "messages name|type", messages=_list_with("from_id")),
+    _kind("spans of Laminar as its SQL tells them: send the same spans as OTLP",
+          "span_id trace_id span_type start_time input|output", "span_kind attributes.llm"),
+    _kind("spans of AgentOps, as its API tells them: send the same spans as OTLP",
+          "span_id span_name span_kind span_attributes"),
+    _kind("documents of Elastic APM, whose labels have no dots: OpenTelemetry's own data streams "
+          "(traces-*.otel-*) are read", "processor trace transaction|span",
+          processor=_has("event")),
     _kind("Sentry events",
           "event_id platform|project exception|sdk|contexts|culprit|level|release"),
     _kind("a Sentry webhook", "action data installation"),

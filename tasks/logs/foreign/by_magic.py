@@ -67,6 +67,8 @@ _LATER: tuple[tuple[int, bytes, str], ...] = (
 )
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x7f-\xff]")
 _ZIP = b"PK\x03\x04"
+#: members of an .eval file, a sample and epoch each
+_OF_INSPECT = re.compile(r"header\.json|_journal/\w+\.json|samples/.+_epoch_\d+\.json")
 _MARKUP = re.compile(rb"\s*<(?:\?xml|!doctype|!--|[a-zA-Z][\w:.-]*[\s/>])", re.IGNORECASE)
 _ROOT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)[\s/>]")
 _ROOTS = {
@@ -120,10 +122,9 @@ def _zip(head: bytes) -> str:
         return "an Excel workbook: save the sheet as CSV"
     if firsts & {"word", "ppt", "[Content_Types].xml"}:
         return "an Office document"
-    if firsts & {"_journal", "header.json", "samples"} and any(
-        name in ("header.json", "_journal/start.json") for name in names
-    ):
-        return results_of_others.refusal("Inspect (.eval)")
+    if any(map(_OF_INSPECT.fullmatch, names)):
+        what = results_of_others.refusal("Inspect")
+        return f"an Inspect evaluation log (.eval), {what}"
     if any(name.endswith("data.pkl") for name in names):
         return "weights of a model (PyTorch)"
     if any(name.endswith(".npy") for name in names):

@@ -32,6 +32,7 @@ from tasks.logs.formats import (
     conversations,
     data_flywheel,
     datadog,
+    elastic,
     envoy,
     gemini_batch,
     helicone,
@@ -45,6 +46,7 @@ from tasks.logs.formats import (
     llama_cpp_json,
     logfire,
     mlflow_traces,
+    new_relic,
     openai_agents,
     openai_batch,
     openinference,
@@ -56,6 +58,7 @@ from tasks.logs.formats import (
     phoenix,
     portkey,
     posthog,
+    sentry,
     sglang,
     sglang_json,
     table,
@@ -69,7 +72,7 @@ from tasks.logs.formats import (
 )
 from tasks.logs.formats.pairs import anthropic, gemini, openai_chat, openai_responses
 from tasks.logs.formats.table import Mapped
-from tasks.logs.formats.vendors import cohere, interactions, ollama
+from tasks.logs.formats.vendors import cohere, interactions, ollama, watsonx
 from tasks.logs.shapes.records import Json, Place, Record
 from tasks.model.table_mapping import TABLE, TableMapping
 
@@ -101,6 +104,15 @@ class Assembling(Format, Protocol):
     def reader(self) -> ValueReader: ...
 
 
+@runtime_checkable
+class Hosting(Format, Protocol):
+    """A format in whose files there are values that by themselves may be anybody's."""
+
+    def hosts(self, value: Json) -> bool:
+        """Whether a value is read in a file of this format."""
+        ...
+
+
 class TextReader(Protocol):
     def feed(self, line: str) -> Iterator[Record]: ...
     def end(self) -> Iterator[Record]: ...
@@ -108,8 +120,8 @@ class TextReader(Protocol):
 
 class TextFormat(_Named, Protocol):
     def matches_lines(self, lines: Sequence[str]) -> bool: ...
-    def reader(self, written_at: datetime | None = None) -> TextReader:
-        """Of one file. `written_at`: when it was last written, UTC; for times without a year."""
+    def reader(self, latest: datetime | None = None) -> TextReader:
+        """Of one file. `latest`: no line of it is later; for times without a year."""
         ...
 
 
@@ -117,13 +129,13 @@ class TextFormat(_Named, Protocol):
 FORMATS: tuple[Format, ...] = cast(
     tuple[Format, ...],
     (
-        phoenix, openinference, mlflow_traces, otel_spans, otlp, jaeger, zipkin, logfire,
-        otel_traces, datadog, openai_agents, langfuse, langsmith, braintrust, weave, helicone,
-        posthog, opik,
+        elastic, phoenix, openinference, mlflow_traces, otel_spans, otlp, jaeger, zipkin, logfire,
+        otel_traces, sentry, new_relic, datadog, openai_agents, langfuse, langsmith,
+        braintrust, weave, helicone, posthog, opik,
         litellm, bedrock, envoy, kong, tensorzero, vertex, gemini_batch, azure, cloudflare,
         openrouter, portkey, openai_batch, data_flywheel, sglang_json, tgi_json, llama_cpp_json,
-        ollama, claude_code, codex, inspect_events, anthropic, gemini, interactions, cohere,
-        openai_responses, openai_chat, conversations, *table.shipped(), canonical,
+        ollama, watsonx, claude_code, codex, inspect_events, anthropic, gemini, interactions,
+        cohere, openai_responses, openai_chat, conversations, *table.shipped(), canonical,
     ),
 )  # fmt: skip
 TEXT_FORMATS: tuple[TextFormat, ...] = cast(tuple[TextFormat, ...], (vllm, sglang, tgi, llama_cpp))

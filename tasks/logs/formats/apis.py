@@ -15,12 +15,13 @@ from tasks.logs.formats.ollama_bodies import OLLAMA, OLLAMA_EMBEDDINGS, OLLAMA_G
 from tasks.logs.formats.openai_bodies import CHAT, EMBEDDINGS
 from tasks.logs.formats.responses_bodies import RESPONSES
 from tasks.logs.formats.server_bodies import LLAMA_CPP, SGLANG, TGI
+from tasks.logs.formats.watsonx_bodies import WATSONX
 from tasks.logs.shapes import coerce
 
 #: in the order in which an answer is tried: those of servers that few people run come last
 APIS = (
     ANTHROPIC, CONVERSE, GEMINI, INTERACTIONS, COHERE, RESPONSES, EMBEDDINGS, CHAT, OLLAMA,
-    OLLAMA_GENERATE, OLLAMA_EMBEDDINGS, TGI, SGLANG, LLAMA_CPP,
+    OLLAMA_GENERATE, OLLAMA_EMBEDDINGS, WATSONX, TGI, SGLANG, LLAMA_CPP,
 )  # fmt: skip
 
 #: InvokeModel takes what the vendor of the model takes, or one of Bedrock's own shapes
@@ -45,6 +46,7 @@ __all__ = [
     "SGLANG",
     "TEXT_MODEL",
     "TGI",
+    "WATSONX",
     "api_of",
 ]  # fmt: skip
 
@@ -65,8 +67,8 @@ def api_of(exchange: Exchange, apis: tuple[Api, ...] = APIS) -> Api | None:
         answered = next((api for api in apis if api.is_answer(exchange.response)), None)
     if answered is not None or path is not None or not isinstance(exchange.request, dict):
         return answered
-    # chat comes last, its questions look like those of others
-    by_question = sorted(apis, key=lambda api: api is CHAT)
+    # chat comes last, its questions look like those of others; no other API calls a model model_id
+    by_question = sorted(apis, key=lambda api: (api is not WATSONX, api is CHAT))
     return next((api for api in by_question if api.is_question(exchange.request)), None)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.logs.formats import exchange as exchanges
@@ -28,6 +28,8 @@ from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = converse.NAME
 VERSION = converse.VERSION
+#: of a line of a batch, in input and output
+ID = "recordId"
 
 _APIS: tuple[Api, ...] = (*APIS, TEXT_MODEL)
 _READ = frozenset({
@@ -59,7 +61,7 @@ def records(value: Json) -> Iterator[Record]:
         for text in wrapped:
             yield or_dead(text, _call, exchanges.decode(text))
     elif _is_of_batch(value):
-        yield _batched(value)
+        yield _batched(value, value.get("modelInput"))
     elif "modelId" not in value and converse.matches(value):
         yield from converse.records(value)
     else:
@@ -80,14 +82,47 @@ def _of_cloudwatch(value: dict[str, Json]) -> list[Json]:
 
 
 def _is_of_batch(value: dict[str, Json]) -> bool:
-    return "recordId" in value and isinstance(value.get("modelInput"), dict | str)
+    return ID in value and any(isinstance(value.get(name), dict | str)
+                               for name in ("modelInput", "modelOutput"))  # fmt: skip
 
 
-def _batched(value: dict[str, Json]) -> Record:
+def is_input(value: Json) -> bool:
+    return isinstance(value, dict) and _is_of_batch(value) and not _is_answered(value)
+
+
+def lacks_question(value: Json) -> bool:
+    """Of a batch whose output leaves its input out."""
+    return _is_answered(value) and "modelInput" not in value
+
+
+def _is_answered(value: dict[str, Json]) -> bool:
+    return "modelOutput" in value or "error" in value
+
+
+class WithRequests:
+    """The format of one output file of a batch, with the input lines that belong to it."""
+
+    NAME = NAME
+    VERSION = VERSION
+
+    def __init__(self, requests: Mapping[str, Json]) -> None:
+        self._requests = requests
+
+    def matches(self, value: Json) -> bool:
+        return matches(value)
+
+    def records(self, value: Json) -> Iterator[Record]:
+        asked = None
+        if isinstance(value, dict) and _is_of_batch(value) and lacks_question(value):
+            asked = coerce.mapping(self._requests.get(str(value[ID]))).get("modelInput")
+        return records(value) if asked is None else iter([_batched(value, asked)])
+
+
+def _batched(value: dict[str, Json], asked: Json) -> Record:
     """A line of a batch's output; one of its input is no call yet."""
-    if "modelOutput" not in value and "error" not in value:
+    if not _is_answered(value):
         return Other()
-    request = coerce.mapping(exchanges.decode(value["modelInput"]))
+    request = coerce.mapping(exchanges.decode(asked))
     body = _body(exchanges.decode(value.get("modelOutput")))
     api = api_of(Exchange(request, body), _APIS) or CONVERSE
     answer = api.read_answer(body)

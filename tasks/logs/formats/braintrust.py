@@ -20,7 +20,7 @@ from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Feedback, Json, Record, UnreadableError
 
 NAME = "braintrust"
-VERSION = "braintrust@1"
+VERSION = "braintrust@2"
 
 _TYPES = ("llm", "score", "function", "eval", "task", "tool", "automation", "facet",
           "preprocessor", "classifier", "review")  # fmt: skip
@@ -55,8 +55,8 @@ def _rows(value: Json) -> list[Json]:
 
 
 def _is_row(value: Json) -> bool:
-    if not isinstance(value, dict) or "span_attributes" not in value:
-        return False
+    if not isinstance(value, dict) or "span_attributes" not in value or "span_name" in value:
+        return False  # AgentOps has the name of a span beside its attributes
     told = decode(value["span_attributes"])
     kind = coerce.first(told, "type")
     return (kind is None or kind in _TYPES) and any(sign in value for sign in _SIGNS)

@@ -2,8 +2,9 @@
 
 Its items stand in lines of their own; `token_count` tells what it took: the newest usage counts,
 never the running total; where only totals are told, what they grew by. Newer versions write the
-items before the count, older ones behind it, the oldest (bare items) none. A forked session repeats
-its parent's calls under its own id. Source: codex-rs/protocol and codex-rs/rollout, 0.2 to 0.130.
+items before the count, older ones behind it, the oldest (bare items) none. A forked session begins
+with a copy of its parent's items, written at once: their calls have the parent's ids. Source:
+codex-rs/protocol, codex-rs/core and codex-rs/rollout, 0.2 to 0.130.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from tasks.logs.formats.sessions import MAX_HELD_BYTES, Before, Turn, before, merged
@@ -24,7 +26,7 @@ from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 from tasks.logs.shapes.usage import Reported
 
 NAME = "codex"
-VERSION = "codex@1"
+VERSION = "codex@2"
 
 _KINDS = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
 #: a tuple, because a hostile "type" may be no key of a set
@@ -34,6 +36,8 @@ _OUTPUTS = (
 )  # fmt: skip
 _COUNTS = ("input_tokens", "output_tokens", "total_tokens", "cached_input_tokens",
            "reasoning_output_tokens")  # fmt: skip
+#: after a pause like that a line is none of what was copied; no model answers sooner
+_PAUSE = timedelta(seconds=0.5)
 _FAILED = re.compile(r"Exit code: (?!0\b)-?\d+\b")
 
 
@@ -71,13 +75,15 @@ def records(value: Json) -> Iterator[Record]:
 
 @dataclass(slots=True)
 class _Response:
-    """One response of the model; `saw_input`: something else was written since."""
+    """One response of the model. `session`: id of that which made it; `saw_input`: something else
+    was written since."""
 
     place: Any
     at: Json
     number: int
     asked: Before
     model: Json
+    session: Json = None
     message: dict[str, Json] | None = None
     usage: dict[str, Json] | None = None
     saw_input: bool = False
@@ -100,6 +106,9 @@ class CodexReader:
         self._totals: dict[str, Json] = {}
         #: items come before their count
         self._counts_last = False
+        #: while a copy of its items is read: the id of the session that this one was forked from
+        self._parent: Json = None
+        self._last_at: datetime | None = None
 
     def feed(self, value: Json, place: Any) -> Iterator[tuple[Record, Any]]:
         line = coerce.an_object(value)
@@ -119,9 +128,11 @@ class CodexReader:
         if not isinstance(payload, dict):  # the oldest files have bare items
             payload, kind = line, "response_item" if "type" in line else "session_meta"
         at = line.get("timestamp")
+        self._note_pause(at)
         if kind == "session_meta":
             if "id" in payload and not self._session:
                 self._session = payload
+                self._parent = payload.get("forked_from_id")
                 self._begin_with(payload)
         elif kind == "turn_context":
             self._model = payload.get("model") or self._model
@@ -140,6 +151,17 @@ class CodexReader:
     def oldest(self) -> Any | None:
         """A file that has grown is read from its start: calls need the turns before them."""
         return self._first
+
+    def _note_pause(self, at: Json) -> None:
+        if self._parent is None:
+            return
+        try:
+            moment = coerce.moment("timestamp", at)
+        except UnreadableError:
+            moment = None
+        if moment is not None and self._last_at is not None and moment - self._last_at >= _PAUSE:
+            self._parent = None
+        self._last_at = moment or self._last_at
 
     def _begin_with(self, meta: dict[str, Json]) -> None:
         told = coerce.first(meta, "base_instructions", "instructions")
@@ -224,7 +246,9 @@ class CodexReader:
 
     def _response(self, at: Json, place: Any) -> _Response:
         self._number += 1
-        return _Response(place, at, self._number, before(self._turns, gap=self._gap), self._model)
+        session = self._parent or self._session.get("id")
+        asked = before(self._turns, gap=self._gap)
+        return _Response(place, at, self._number, asked, self._model, session)
 
     def _add(self, turn: Turn) -> None:
         self._turns.append(turn)
@@ -295,10 +319,11 @@ def _call(response: _Response, session: dict[str, Json]) -> Call:
     for name in ("cli_version", "originator", "cwd", "forked_from_id", "source"):
         if session.get(name) not in (None, ""):
             tags[name] = session[name]
+    made_by = coerce.text("session id", response.session)
     if response.error is None and not usage and not spoke:
         raise UnreadableError("a response that says nothing")
     return finish(Call(
-        request_id=None if own is None else f"{own}:{response.number}",
+        request_id=None if made_by is None else f"{made_by}:{response.number}",
         started_at=coerce.moment("timestamp", response.at),
         provider=coerce.text("model_provider", session.get("model_provider")) or "openai",
         model=coerce.text("model", response.model), session_id=own, operation="chat",

@@ -1,6 +1,7 @@
 """Batches of the Gemini API: lines that a key of their own names, and batches with inline answers.
 
-Output: {"key", "response"} or {"key", "error"}; an input line {"key", "request"} alone is no call.
+Output: {"key", "response"} or {"key", "error"}, whose questions who reads them hands in by the key
+(see batch_inputs.py); an input line {"key", "request"} alone is no call.
 A key is unique only within its batch: where the answer has no id, that of the call is the key and
 a digest of the line. Source: the Gemini API guide to the Batch API.
 """
@@ -8,7 +9,7 @@ a digest of the line. Source: the Gemini API guide to the Batch API.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tasks.logs.formats.apis import GEMINI, api_of
 from tasks.logs.formats.exchange import Exchange, decode
@@ -19,7 +20,9 @@ from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "gemini_batch"
-VERSION = "gemini_batch@1"
+VERSION = "gemini_batch@2"
+#: of a line, in input and output
+ID = "key"
 
 _LINE = frozenset({"key", "request", "response", "error", "status", "metadata"})
 
@@ -30,7 +33,40 @@ def matches(value: Json) -> bool:
     return bool(_inline(value)) or _is_line(value)
 
 
+def is_input(value: Json) -> bool:
+    return isinstance(value, dict) and _is_line(value) and not _is_answered(value)
+
+
+def lacks_question(value: Json) -> bool:
+    return _is_answered(value) and "request" not in value
+
+
+def _is_answered(value: dict[str, Json]) -> bool:
+    return "response" in value or "error" in value
+
+
+class WithRequests:
+    """The format of one output file, with the input lines that belong to it."""
+
+    NAME = NAME
+    VERSION = VERSION
+
+    def __init__(self, requests: Mapping[str, Json]) -> None:
+        self._requests = requests
+
+    def matches(self, value: Json) -> bool:
+        return matches(value)
+
+    def records(self, value: Json) -> Iterator[Record]:
+        return joined(value, self._requests)
+
+
 def records(value: Json) -> Iterator[Record]:
+    yield from joined(value, {})
+
+
+def joined(value: Json, requests: Mapping[str, Json]) -> Iterator[Record]:
+    """The records of a line, with the question from `requests` (input lines by their key)."""
     value = coerce.an_object(value)
     inline = _inline(value)
     for item in inline:
@@ -39,8 +75,8 @@ def records(value: Json) -> Iterator[Record]:
         return
     if not _is_line(value):
         raise UnreadableError("no key with a request, a response or an error of a Gemini batch")
-    answered = "response" in value or "error" in value
-    yield _call(value, {}) if answered else Other()
+    asked = coerce.mapping(requests.get(str(value["key"]))).get("request")
+    yield _call(value, {}, asked) if _is_answered(value) else Other()
 
 
 def _is_line(value: dict[str, Json]) -> bool:
@@ -63,7 +99,7 @@ def _inline(value: dict[str, Json]) -> list[Json]:
     return coerce.sequence(coerce.first(inner, "inlinedResponses", "inlined_responses") or inner)
 
 
-def _call(item: Json, batch: dict[str, Json]) -> Call:
+def _call(item: Json, batch: dict[str, Json], asked: Json = None) -> Call:
     if not isinstance(item, dict):
         raise UnreadableError(f"expected an answer, received {coerce.kind_of(item)}")
     metadata = coerce.mapping(item.get("metadata"))
@@ -75,7 +111,7 @@ def _call(item: Json, batch: dict[str, Json]) -> Call:
         "error": item.get("error"),
         "metadata": {name: each for name, each in metadata.items() if name != "key"},
     }
-    exchange = Exchange(decode(item.get("request")), decode(item.get("response")), around)
+    exchange = Exchange(decode(item.get("request", asked)), decode(item.get("response")), around)
     call = call_of(exchange, api_of(exchange) or GEMINI)
     if call.request_id is None:
         digest = hashlib.sha256(dump(item).encode()).hexdigest()[:16]

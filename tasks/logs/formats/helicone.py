@@ -24,7 +24,7 @@ from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Dead, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "helicone"
-VERSION = "helicone@1"
+VERSION = "helicone@2"
 
 _SIGNS = ("request_properties", "helicone_user", "response_status", "request_user_id",
           "cache_reference_id", "request_path")  # fmt: skip

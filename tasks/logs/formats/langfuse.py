@@ -3,7 +3,8 @@ events on their way in.
 
 A trace export holds every observation twice, once without its input and output: each counts once.
 Generations are calls; of two around one API call the inner. Scores and corrections are feedback;
-those of the whole trace speak of its last call. Names are camelCase in exports and the API,
+those of the whole trace speak of its last call. Events of one call that BeeAI's instrumentation
+tells as observations of their own are that call. Names are camelCase in exports and the API,
 snake_case in the blob storage export, where a row of CSV has objects as JSON text. Events are what
 SDKs send to be ingested and what a server keeps in its bucket: several make one observation.
 Source: Langfuse's public API and the field reference of its export.
@@ -14,15 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tasks.logs.formats import langfuse_call
-from tasks.logs.formats.exchange import decode
+from tasks.logs.formats import langfuse_call, span_pieces
+from tasks.logs.formats.exchange import an_object, decode
 from tasks.logs.formats.langfuse_call import TRACE, get
 from tasks.logs.formats.traces import Role, Row, Signal, Traces
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.records import Json, Other, Record, UnreadableError
 
 NAME = "langfuse"
-VERSION = "langfuse@5"
+VERSION = "langfuse@6"
 
 _TYPES = (
     "GENERATION", "SPAN", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING",
@@ -31,6 +32,10 @@ _TYPES = (
 _PLAIN = ("SPAN", "CHAIN", "EVENT")
 #: what an event to be ingested does with its body
 _DONE = ("-create", "-update")
+#: of pieces of one call these are the first one's
+_OF_FIRST = frozenset({"id", "name", "startTime", "start_time", "parentObservationId",
+                       "parent_observation_id", "traceId", "trace_id", "type", "input",
+                       "metadata"})  # fmt: skip
 #: of a score on a trace that came by itself: what tells it from others
 _OWN = "_own"
 #: of a trace without its observations: of the API, and of the blob storage export
@@ -161,7 +166,26 @@ def _alone(row: Row) -> Iterator[Record]:
     yield replace(langfuse_call.score(row), request_id=f"{get(row, 'traceId')}:{about}")
 
 
+def _piece(row: Row) -> tuple[str, str] | None:
+    metadata = an_object(row.get("metadata"))
+    told = {**metadata, **an_object(metadata.get("attributes"))}
+    path = coerce.first(told, "target", "metadata.path", "path")
+    return span_pieces.piece(path, coerce.first(told, "name") or row.get("name"))
+
+
+def _pieces(rows: dict[str, Row]) -> tuple[dict[str, Row], set[str]]:
+    return span_pieces.together(
+        rows,
+        _piece,
+        _parent,
+        lambda row: _role(row) == "call",
+        lambda row: get(row, "startTime"),
+        _OF_FIRST,
+    )
+
+
 _TRACES = Traces(
-    NAME, VERSION, _rows, _key, _parent, _role, langfuse_call.from_observation, _signals, _alone
-)
+    NAME, VERSION, _rows, _key, _parent, _role, langfuse_call.from_observation, _signals, _alone,
+    _pieces,
+)  # fmt: skip
 matches, records, reader = _TRACES.matches, _TRACES.records, _TRACES.reader

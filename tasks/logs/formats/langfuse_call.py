@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from tasks.logs.formats.exchange import an_object, decode
 from tasks.logs.formats.payloads import read_input, read_output
+from tasks.logs.formats.printed_messages import spoken
 from tasks.logs.formats.traces import Row
 from tasks.logs.shapes import coerce, usage
 from tasks.logs.shapes.answers import UNCLEAR_TOKENS, finish
@@ -82,7 +83,7 @@ def from_observation(item: Row, around: list[Row]) -> Call:
         session_id=coerce.text("sessionId", get(trace, "sessionId") or get(item, "sessionId")),
         user=coerce.text("userId", get(trace, "userId") or get(item, "userId")),
         operation="chat",
-        messages=read_input(asked),
+        messages=_messages(asked, metadata),
         finish_reason=coerce.text("finishReason", given.get("finishReason")),
         params={k: v for k, v in given.items() if v not in (None, "") and k not in _NOT_PARAMS}
         or None,
@@ -97,6 +98,16 @@ def from_observation(item: Row, around: list[Row]) -> Call:
         call.tags[UNCLEAR_TOKENS] = unsure
     answer = read_output(item.get("output"))
     return finish(call, answer, error=error if item.get("level") == "ERROR" else None)
+
+
+def _messages(asked: Json, metadata: dict[str, Json]) -> Json:
+    """OpenLIT, which traces AutoGen and others, makes one text of a conversation."""
+    if isinstance(asked, str):
+        holders = (metadata.get(name) for name in ("resourceAttributes", "scope", "attributes"))
+        told = (coerce.first(an_object(holder), "telemetry.sdk.name", "name") for holder in holders)
+        if any(isinstance(name, str) and name.startswith("openlit") for name in told):
+            return spoken(asked) or read_input(asked)
+    return read_input(asked)
 
 
 def _tools_apart(asked: Json) -> tuple[Json, list[Json]]:

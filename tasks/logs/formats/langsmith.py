@@ -20,7 +20,7 @@ from tasks.logs.shapes.json_text import dump
 from tasks.logs.shapes.records import Feedback, Json, Record, UnreadableError
 
 NAME = "langsmith"
-VERSION = "langsmith@2"
+VERSION = "langsmith@3"
 
 _TYPES = ("llm", "chain", "tool", "retriever", "embedding", "prompt", "parser")
 _PLAIN = ("chain", "prompt", "parser")

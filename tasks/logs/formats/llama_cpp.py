@@ -42,7 +42,7 @@ def matches_lines(lines: Sequence[str]) -> bool:
 class LlamaCppReader:
     """Reads one log from its start."""
 
-    def __init__(self, written_at: datetime | None = None) -> None:
+    def __init__(self, latest: datetime | None = None) -> None:
         self._prompts: dict[str, int] = {}
         self._slot: tuple[str, str] | None = None
         self._timings: dict[str, tuple[float, int | None]] = {}

@@ -19,7 +19,7 @@ from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.records import Dead, Json, Record, UnreadableError
 
 NAME = "logfire"
-VERSION = "logfire@1"
+VERSION = "logfire@2"
 
 _SIGNS = ("trace_id", "start_timestamp", "otel_scope_name", "otel_status_code")
 _RESOURCE = {
@@ -89,6 +89,7 @@ def _is_row(value: Json) -> bool:
     return (
         isinstance(value, dict)
         and "span_name" in value
+        and "span_attributes" not in value  # AgentOps
         and isinstance(nested(value.get("attributes")), dict)
         and any(sign in value for sign in _SIGNS)
     )

@@ -19,6 +19,8 @@ from tasks.logs.shapes.records import Call, Json, Other, Record, UnreadableError
 
 NAME = "openai_batch"
 VERSION = "openai_batch@4"
+#: of a line, in input and output
+ID = "custom_id"
 
 
 def matches(value: Json) -> bool:
@@ -35,6 +37,10 @@ def is_input(value: Json) -> bool:
     asked = isinstance(value.get("body"), dict) and "url" in value
     params = value.get("params")
     return asked or (isinstance(params, dict) and "messages" in params)
+
+
+def lacks_question(value: Json) -> bool:
+    return not is_input(value)
 
 
 def records(value: Json) -> Iterator[Record]:

@@ -12,7 +12,7 @@ from tasks.logs.formats.span_shapes import is_span, to_otlp
 from tasks.logs.shapes.records import Json, UnreadableError
 
 NAME = "openinference"
-VERSION = "openinference@4"
+VERSION = "openinference@5"
 
 records = otlp.records
 reader = otel_spans.reader

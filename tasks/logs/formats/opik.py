@@ -21,7 +21,7 @@ from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Feedback, Json, Record, UnreadableError
 
 NAME = "opik"
-VERSION = "opik@1"
+VERSION = "opik@2"
 
 _TYPES = ("llm", "general", "tool", "guardrail")
 #: of a span and of a trace, two of them

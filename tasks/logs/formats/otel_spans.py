@@ -12,7 +12,7 @@ from tasks.logs.formats import otlp
 from tasks.logs.formats.trace_reading import SpanReader
 
 NAME = "otel_spans"
-VERSION = "otel_spans@2"
+VERSION = "otel_spans@3"
 
 matches = otlp.is_bare
 records = otlp.records

@@ -24,7 +24,8 @@ from tasks.logs.formats.apis import (
 )  # fmt: skip
 from tasks.logs.formats.exchange import Api, Exchange
 from tasks.logs.formats.exchange_call import call_of
-from tasks.logs.formats.streaming import Joining, piece_of
+from tasks.logs.formats.stream_pieces import piece_of
+from tasks.logs.formats.streaming import Joining
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.dead import dead, or_dead
 from tasks.logs.shapes.feedback import feedback_alone, is_feedback_record, read_feedback
@@ -58,6 +59,10 @@ class Pairs:
         if not exchanges.is_pair(value):
             return False
         return api_of(exchanges.pair_of(value)) in (*self.apis, *self.addressed)
+
+    def hosts(self, value: Json) -> bool:
+        """A piece of a stream, which need not say of which API."""
+        return piece_of(value) is not None
 
     def _speaks(self, exchange: Exchange) -> bool:
         path = exchanges.path_of(exchange.uri) or ""
@@ -137,10 +142,10 @@ def _is_at_work(exchange: Exchange) -> bool:
 
 #: OpenAI chat completions and their like
 openai_chat = Pairs("openai_chat", "openai_chat@5", (CHAT, EMBEDDINGS))
-openai_responses = Pairs("openai_responses", "openai_responses@5", (RESPONSES,))
+openai_responses = Pairs("openai_responses", "openai_responses@6", (RESPONSES,))
 #: the Messages API
 anthropic = Pairs("anthropic", "anthropic@5", (ANTHROPIC,))
 #: the Gemini API and Vertex AI
 gemini = Pairs("gemini", "gemini@4", (GEMINI,))
 #: Bedrock's Converse API; part of the format of its invocation logs
-converse = Pairs("bedrock", "bedrock@5", (CONVERSE,), (TEXT_MODEL,))
+converse = Pairs("bedrock", "bedrock@6", (CONVERSE,), (TEXT_MODEL,))

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from tasks.logs.formats.apis import api_of
 from tasks.logs.formats.exchange import Exchange, decode
+from tasks.logs.formats.printed_messages import printed
 from tasks.logs.shapes import coerce
 from tasks.logs.shapes.answers import NOT_RECORDED, Answer
 from tasks.logs.shapes.json_text import dump
@@ -55,7 +56,8 @@ def read_output(value: Json) -> Answer:
     if value is None or value == "":
         return NOT_RECORDED
     if isinstance(value, str):
-        return Answer(message={"role": "assistant", "content": value})
+        told = printed(value)
+        return Answer(message={"role": "assistant", "content": value} if told is None else told)
     if isinstance(value, list):
         if _is_choice(value[0] if value else None):
             return read_output({"choices": value})
@@ -134,7 +136,8 @@ def _message(item: Json) -> list[Json]:
             return _message({"role": item[0], "content": item[1]})
         return [message for inner in item for message in _message(inner)]
     if isinstance(item, str):
-        return [{"role": "user", "content": item}]
+        told = printed(item)
+        return [{"role": "user", "content": item}] if told is None else _message(told)
     if not isinstance(item, dict):
         return [{"role": "user", "content": dump(item)}]
     item = of_langchain(item)

@@ -24,7 +24,7 @@ from tasks.logs.shapes.providers import named, provider_of
 from tasks.logs.shapes.records import Call, Feedback, Json, Other, Record, UnreadableError
 
 NAME = "posthog"
-VERSION = "posthog@1"
+VERSION = "posthog@2"
 
 _CALLS = ("$ai_generation", "$ai_embedding")
 _ON_TRACE = ("$ai_metric", "$ai_feedback", "survey sent")
@@ -58,6 +58,11 @@ def matches(value: Json) -> bool:
     return any(
         isinstance(row, dict) and str(row.get("event")).startswith("$ai_") for row in rows_of(value)
     )
+
+
+def hosts(value: Json) -> bool:
+    """Any event of a project, wherever those of its models are."""
+    return bool(rows_of(value))
 
 
 def _about(row: Row) -> dict[str, Json]:

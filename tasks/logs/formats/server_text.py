@@ -20,8 +20,12 @@ _FULL = re.compile(
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)(?=[\s\]|,])"
 )
 _YEARLESS = re.compile(r"\b(\d\d)-(\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)\b")
+#: the same as a line begins that vLLM writes, and not as a prompt in it may have it
+_BEGINS = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d")
 #: the zone of a server's clock is not told
 _ZONES = timedelta(days=1)
+#: lines of several threads, and an hour that a clock was put back
+_DISORDER = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +61,26 @@ def full_time(line: str) -> datetime | None:
         return None
 
 
-def yearless_time(said: str, written_at: datetime | None) -> datetime | None:
-    """Of "04-10 03:35:45" the last such moment before the file was written; None where that is
-    not known."""
+def last_told(tail: str, written_at: datetime) -> datetime:
+    """The time of the last line of a log that was last written then; where it tells none, the
+    latest that it could be."""
+    latest = written_at + _ZONES
+    begins = (_BEGINS.search(line[:200]) for line in reversed(tail.splitlines()))
+    told = (yearless_time(found[0], latest) for found in begins if found is not None)
+    return next((moment for moment in told if moment is not None), latest)
+
+
+def yearless_time(said: str, latest: datetime | None) -> datetime | None:
+    """Of "04-10 03:35:45" the last such moment that is not after the latest line of the log; None
+    where that is not known. In a log that spans a New Year the last line tells which is which."""
     found = _YEARLESS.search(said)
-    if found is None or written_at is None:
+    if found is None or latest is None:
         return None
-    for year in range(written_at.year + 1, written_at.year - 9, -1):  # a leap day has few years
+    for year in range(latest.year + 1, latest.year - 9, -1):  # a leap day has few years
         try:
             moment = coerce.moment("time", f"{year:04d}-{found[1]}-{found[2]}T{found[3]}")
         except UnreadableError:
             continue
-        if moment is not None and moment <= written_at + _ZONES:
+        if moment is not None and moment <= latest + _DISORDER:
             return moment
     return None

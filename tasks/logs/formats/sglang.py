@@ -49,7 +49,7 @@ def matches_lines(lines: Sequence[str]) -> bool:
 class SglangReader:
     """Reads one log from its start."""
 
-    def __init__(self, written_at: datetime | None = None) -> None:
+    def __init__(self, latest: datetime | None = None) -> None:
         self._began: dict[str, tuple[datetime | None, str]] = {}
         self._model: str | None = None
         self._requests_logged = False

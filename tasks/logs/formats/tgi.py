@@ -48,7 +48,7 @@ def matches_lines(lines: Sequence[str]) -> bool:
 class TgiReader:
     """Reads one log from its start."""
 
-    def __init__(self, written_at: datetime | None = None) -> None:
+    def __init__(self, latest: datetime | None = None) -> None:
         self._model: str | None = None
 
     def feed(self, line: str) -> Iterator[Record]:

@@ -69,6 +69,7 @@ class Traces:
     call: Callable[[Row, list[Row]], Call]
     signals: Callable[[Row], Iterable[Signal]]
     alone: Callable[[Row], Iterable[Record]]
+    pieces: Callable[[dict[str, Row]], tuple[dict[str, Row], set[str]]] = lambda rows: (rows, set())
 
     def matches(self, value: Json) -> bool:
         return bool(self.rows(value))
@@ -122,7 +123,10 @@ class Reader(Generic[P]):
             places.setdefault(own, place)
             known = merged.setdefault(own, {})
             known.update((name, given) for name, given in row.items() if given not in _NOTHING)
-        for own, records in _of_trace(merged, self._traces).items():
+        rows, gone = self._traces.pieces(merged)
+        for own in gone:
+            yield Other(), places[own]
+        for own, records in _of_trace(rows, self._traces).items():
             for record in records:
                 yield record, places[own]
 

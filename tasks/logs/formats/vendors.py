@@ -8,6 +8,7 @@ from tasks.logs.formats.apis import (
     OLLAMA,
     OLLAMA_EMBEDDINGS,
     OLLAMA_GENERATE,
+    WATSONX,
 )
 from tasks.logs.formats.pairs import Pairs
 
@@ -17,3 +18,5 @@ cohere = Pairs("cohere", "cohere@2", (COHERE,))
 interactions = Pairs("interactions", "interactions@2", (INTERACTIONS,))
 #: Ollama's own API
 ollama = Pairs("ollama", "ollama@1", (OLLAMA, OLLAMA_GENERATE, OLLAMA_EMBEDDINGS))
+#: watsonx.ai's text generation
+watsonx = Pairs("watsonx", "watsonx@1", (WATSONX,))

@@ -21,7 +21,7 @@ from tasks.logs.shapes.answers import NOT_RECORDED, Answer, finish
 from tasks.logs.shapes.records import Call, Json, Other, Record
 
 NAME = "vllm"
-VERSION = "vllm@2"
+VERSION = "vllm@3"
 
 _LINE = re.compile(
     r"(?:INFO|WARNING|ERROR|DEBUG) (\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \[?[\w/.]+:\d+\]"
@@ -68,9 +68,9 @@ class _Request:
 class VllmReader:
     """Reads one log from its start. A request waits until it is known how it ended."""
 
-    def __init__(self, written_at: datetime | None = None) -> None:
-        """`written_at`: when the file was last written, in UTC: tells the year of its times."""
-        self._written_at = written_at
+    def __init__(self, latest: datetime | None = None) -> None:
+        """`latest`: the time of the last line, which tells the year of all."""
+        self._latest = latest
         self._open: dict[str, _Request] = {}
         self._num_chars = 0
         self._prompts: dict[str, str | None] = {}
@@ -264,7 +264,7 @@ class VllmReader:
 
     def _when(self, line: str) -> dict[str, Any]:
         said = _said_at(line)
-        moment = full_time(line) or yearless_time(said or "", self._written_at)
+        moment = full_time(line) or yearless_time(said or "", self._latest)
         return {"started_at": moment, "tags": {} if said is None else {"logged_at": said}}
 
 

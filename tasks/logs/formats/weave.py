@@ -23,7 +23,7 @@ from tasks.logs.shapes.providers import named
 from tasks.logs.shapes.records import Call, Feedback, Json, Record, UnreadableError
 
 NAME = "weave"
-VERSION = "weave@2"
+VERSION = "weave@3"
 
 #: weave:///entity/project/op/NAME:digest
 _REF = re.compile(r"weave:///.*/op/([^:]+)(?::.*)?")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tasks.logs import formats
 from tasks.logs.files.lines import Line
 from tasks.logs.formats import AnyFormat, Format, TextFormat
-from tasks.logs.formats.streaming import piece_of
+from tasks.logs.formats.stream_pieces import piece_of
 from tasks.logs.reading.envelopes import facts_of, open_envelope, text_in
 from tasks.logs.reading.line_text import json_in
 from tasks.logs.reading.line_values import LineValues

@@ -15,6 +15,7 @@ from tasks.logs.files.lines import MAX_KEPT_BYTES, Line, iterate_lines
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import Format, TextReader
+from tasks.logs.formats.server_text import last_told
 from tasks.logs.reading.line_values import At, LineValue, LineValues
 from tasks.logs.reading.lines_seen import text_of
 from tasks.logs.reading.parquet_rows import parquet_rows
@@ -90,7 +91,7 @@ class Reading:
         if seen.syntax == "lines":
             return self.lines(stream, start, only=only)
         if not isinstance(seen.format, Format):
-            reader = seen.format.reader(_written_at(file.path))
+            reader = seen.format.reader(_latest_in(file.path))
             records = self.text(stream, reader, file.size_bytes)
         elif seen.syntax == "parquet":
             records = self.parquet(file.path, file.size_bytes)
@@ -292,10 +293,15 @@ class Reading:
         return [(Other() if is_other else Dead(found.error), found.place)]
 
 
-def _written_at(path: Path) -> datetime | None:
-    """By the time of its content, which copies may keep, unlike that of the file itself."""
+def _latest_in(path: Path) -> datetime | None:
+    """The time of its last line, by when its content was written: copies may keep that, unlike the
+    time of the file itself. What is compressed tells no line."""
     try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - MAX_KEPT_BYTES))
+            tail = file.read().decode("utf-8", "replace")
+        written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
+        return last_told(tail, written_at)
     except (OSError, ValueError, OverflowError):
         return None
 

@@ -15,8 +15,9 @@ from typing import Protocol
 from tasks.logs import formats
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.opening import LogStream, fingerprint
-from tasks.logs.formats import AnyFormat, Assembling, openai_batch, streaming
+from tasks.logs.formats import AnyFormat, Assembling, stream_pieces
 from tasks.logs.formats.pairs import Pairs
+from tasks.logs.reading.batch_inputs import may_join
 from tasks.logs.reading.batches import dead_file, rows_of
 from tasks.logs.reading.commands import (
     Command,
@@ -139,7 +140,7 @@ class _LogApart:
         self._stack.close()
 
     def join(self, files: Sequence[LogFile] | None) -> None:
-        if self.found.format != openai_batch.NAME or self._died_of:
+        if not may_join(self.found.format) or self._died_of:
             return
         if files is not None:
             folder = self._file.path.parent
@@ -185,12 +186,12 @@ class _LogApart:
             return False
         if not isinstance(format, Pairs):
             return True
-        longest = max(map(len, streaming.MARKERS))
+        longest = max(map(len, stream_pieces.MARKERS))
         tail = b""
         with open_log(self._file, self._limits) as stream:
             while chunk := stream.read(_STRETCH_BYTES):
                 data = tail + chunk
-                if any(marker in data for marker in streaming.MARKERS):
+                if any(marker in data for marker in stream_pieces.MARKERS):
                     return True
                 tail = data[-longest:]
         return False

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tasks.logs import formats
-from tasks.logs.formats import Assembling, Format, ValueReader
+from tasks.logs.formats import Assembling, Format, Hosting, ValueReader
 from tasks.logs.formats.exchange import is_question_alone
 from tasks.logs.formats.pairs import Pairs
-from tasks.logs.formats.streaming import piece_of
+from tasks.logs.formats.stream_pieces import piece_of
 from tasks.logs.reading.envelopes import carries_text, open_envelope
 from tasks.logs.reading.line_values import At
 from tasks.logs.shapes.json_text import dump_bytes
@@ -124,11 +124,9 @@ class Taking:
         return found
 
     def _known(self, value: Json) -> Format | None:
-        """Within an envelope: a piece that may be anybody's belongs to the file's streams."""
-        known = self._way.recognise(value)
-        if known is None and isinstance(self._way.format, Pairs) and piece_of(value) is not None:
-            return self._way.format
-        return known
+        """Within an envelope: what may be anybody's is of the file's format, if that hosts it."""
+        known, own = self._way.recognise(value), self._way.format
+        return own if known is None and isinstance(own, Hosting) and own.hosts(value) else known
 
     def _of_envelope(self, format: Format, value: Json, place: At) -> list[Placed]:
         """A question and its answer may come in two envelopes of one id."""

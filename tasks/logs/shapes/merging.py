@@ -16,9 +16,11 @@ from tasks.logs.shapes.json_text import dump, parse
 from tasks.logs.shapes.rows import Row
 
 _SPANS = (
-    "otlp", "otel_spans", "otel_traces", "jaeger", "zipkin", "logfire", "datadog", "openai_agents",
-    "openinference", "phoenix", "mlflow", "langfuse",
+    "otlp", "otel_spans", "otel_traces", "elastic", "jaeger", "zipkin", "logfire", "datadog",
+    "sentry", "openai_agents", "openinference", "phoenix", "mlflow", "langfuse",
 )  # fmt: skip
+#: formats of sessions, which tell what another one said before once more, under ids of its calls
+RETOLD = ("claude_code", "codex")
 _COUNTS = ("input_tokens", "output_tokens")
 _TEXTS = ("messages", "response")
 MAX_APART = timedelta(hours=1)

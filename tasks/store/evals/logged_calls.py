@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from expectations.contracts import DATA_SET_FORMAT
 from tasks.model.logged_call import (
     LoggedCall,
     Signal,
@@ -39,10 +40,10 @@ def read_questions(
     calls = []
     for request_id, started_at, task, session_id, model, operation, status, *said in store.rows(
         "SELECT request_id, started_at, prompt_name, session_id, model, operation, status, "
-        f"messages, response, params {_UNTIL} ORDER BY request_id",
+        f"format, messages, response, params {_UNTIL} ORDER BY request_id",
         [until, until],
     ):
-        messages, response, params = said
+        format_name, messages, response, params = said
         conversation = None
         if is_question(operation):
             conversation = read_conversation(messages, params, model)
@@ -61,6 +62,7 @@ def read_questions(
                 is_error=status == "error",
                 opinion=opinion_of(signals.get(request_id, ())),
                 recorded=read_recorded(response),
+                of_data_set=format_name == DATA_SET_FORMAT,
             )
             calls.append(call)
     return calls

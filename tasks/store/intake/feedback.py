@@ -11,12 +11,32 @@ from collections.abc import Sequence
 from tasks.store.db.connection import Store
 from tasks.store.held.quarantine import SIGNALS
 
+#: id of a span in OpenTelemetry
+_SPAN = "[0-9a-f]{16}"
 _IS_NEW = "run_id NOT IN (SELECT run_id FROM run_stages WHERE stage = 'validate')"
 
 
 def count_feedback(store: Store, run_id: str) -> int:
     count: int = store.scalar("SELECT count(*) FROM feedback WHERE run_id = ?", [run_id])
     return count
+
+
+def find_calls_of_spans(store: Store) -> None:
+    """Signals that name a span by its own id alone, as tables of annotations do, get the id of its
+    call: its trace's and its own, in whichever order the two came in."""
+    by_span = f"regexp_full_match(request_id, '{_SPAN}')"
+    if not store.scalar(f"SELECT count(*) FROM feedback WHERE {by_span}"):
+        return
+    store.execute(
+        "UPDATE feedback SET request_id = calls.request_id FROM ("
+        "  SELECT right(request_id, 16) AS span, min(request_id) AS request_id FROM ("
+        "    SELECT request_id FROM landing UNION SELECT request_id FROM requests "
+        "    UNION SELECT request_id FROM quarantine) "
+        f"  WHERE regexp_full_match(request_id, '[^:]+:{_SPAN}') "
+        "  GROUP BY 1 HAVING count(*) = 1) calls "
+        f"WHERE regexp_full_match(feedback.request_id, '{_SPAN}') "
+        "AND feedback.request_id = calls.span"
+    )
 
 
 def texts_of_run(store: Store, run_id: str) -> list[tuple[str, str | None, str | None]]:

@@ -71,6 +71,13 @@ class Counts:
         self.duplicates += num_records
         self.forgotten += num_records
 
+    def took_back(self, input_tokens: int, output_tokens: int) -> None:
+        """A call that is another reading of one that was counted; what it added to the tokens."""
+        self.rows_out -= 1
+        self.duplicates += 1
+        self.input_tokens -= input_tokens
+        self.output_tokens -= output_tokens
+
     def took_in(self, num_rows: int, input_tokens: int, output_tokens: int) -> None:
         """Calls that are new, and their tokens; a log may claim any number of those."""
         self.rows_out += num_rows

@@ -107,6 +107,52 @@ def late_reports(store: Store, run_id: str, margin: timedelta) -> list[Late]:
     return [Late(place, new[place], admitted[request_id]) for place, request_id in rows]
 
 
+def repeats(store: Store, run_id: str, formats: Sequence[str]) -> list[Late]:
+    """Calls of the run in landing, of formats whose ids nobody else gives, that another call has
+    the id of: one that was admitted, else the first in landing, which is no repeat itself."""
+    rows = store.rows(
+        "WITH held AS (SELECT rowid AS place, request_id, run_id FROM landing "
+        "  WHERE format IN (SELECT unnest($2))), "
+        "first AS (SELECT request_id, min(place) AS place FROM held GROUP BY 1), "
+        "known AS (SELECT request_id FROM requests WHERE format IN (SELECT unnest($2))) "
+        "SELECT held.place, request_id, CASE WHEN known.request_id IS NULL THEN first.place END "
+        "FROM held JOIN first USING (request_id) LEFT JOIN known USING (request_id) "
+        "WHERE held.run_id = $1 AND (known.request_id IS NOT NULL OR held.place > first.place) "
+        "ORDER BY 1",
+        [run_id, list(formats)],
+    )
+    new = fetch(store, [place for place, *_ in rows])
+    first = fetch(store, [place for *_, place in rows if place is not None])
+    admitted = _by_key(
+        store, REQUESTS.name, "request_id", "VARCHAR", [i for _, i, at in rows if at is None]
+    )
+    return [
+        Late(place, new[place], admitted[request_id] if at is None else first[at])
+        for place, request_id, at in rows
+    ]
+
+
+def drop_repeats(store: Store, late: Sequence[Late], run_id: str) -> None:
+    """What is told once more adds only where it stands."""
+    if not late:
+        return
+    store.execute(
+        "DELETE FROM landing WHERE rowid IN (SELECT unnest(?::BIGINT[]))",
+        [[report.row_id for report in late]],
+    )
+    store.execute(
+        "INSERT INTO met_again SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), "
+        "unnest(?::VARCHAR[])",
+        [
+            [report.admitted[name] for report in late for _ in report.new["sources"]]
+            for name in ("request_id", "content_digest")
+        ]
+        + [[place for report in late for place in report.new["sources"]]],
+    )
+    note_merged(store, [(report.admitted, report.new) for report in late], run_id)
+    _count_again(store, [(report.admitted, report.admitted, report.new) for report in late], run_id)
+
+
 def fetch(store: Store, row_ids: Sequence[int]) -> dict[int, Row]:
     return _by_key(store, LANDING.name, "rowid", "BIGINT", row_ids)
 
@@ -132,7 +178,7 @@ def merge_pairs(store: Store, merges: Sequence[Merge], run_id: str) -> None:
         [[number for merge in merges for number in merge.pair]],
     )
     store.insert(LANDING, [merge.row for merge in merges])
-    _note_merged(store, [(merge.kept, merge.other) for merge in merges], run_id)
+    note_merged(store, [(merge.kept, merge.other) for merge in merges], run_id)
     _count_again(store, [(merge.row, merge.kept, merge.other) for merge in merges], run_id)
 
 
@@ -158,11 +204,11 @@ def merge_late(store: Store, late: Sequence[Late], run_id: str) -> None:
             f"INSERT INTO met_again SELECT kept_id, kept_digest, unnest(new.sources) FROM {joined}"
         )
         store.execute("DELETE FROM landing WHERE rowid IN (SELECT place FROM late_pairs)")
-    _note_merged(store, [(report.admitted, report.new) for report in late], run_id)
+    note_merged(store, [(report.admitted, report.new) for report in late], run_id)
     _count_again(store, [(report.admitted, report.admitted, report.new) for report in late], run_id)
 
 
-def _note_merged(store: Store, pairs: Sequence[tuple[Row, Row]], run_id: str) -> None:
+def note_merged(store: Store, pairs: Sequence[tuple[Row, Row]], run_id: str) -> None:
     """(kept, other): the other one is known from now on, and its feedback speaks of the kept."""
     gone = [
         {

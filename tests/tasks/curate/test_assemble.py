@@ -188,6 +188,29 @@ def test_a_greeting_asked_900_times_is_one_sample_that_stands_for_all_of_them() 
     assert weights[:-1] == pytest.approx([0.1 * 21 / 20] * 20)
 
 
+def test_conversations_of_data_sets_are_no_traffic() -> None:
+    def of_data_set(number: int) -> LoggedCall:
+        text = f"write a poem on the number {number * 7919} for me please"
+        return _call(f"d{number}", text, started_at=None, of_data_set=True)
+
+    asked = [_call(f"c{i}", f"{_LONG} order {i}", task=None) for i in range(4)]
+    conversations = [replace(of_data_set(i), task=None) for i in range(30)]
+    found, counts = _assembled([], [*asked, *conversations])
+    assert {sample.request_id for sample in found.samples} == {"c0", "c1", "c2", "c3"}
+    assert counts.not_selected == 30
+    # they make no question likelier that production asks, nor a sample that it never asked
+    greeting = _call("same", f"{_LONG} order 1", started_at=None, of_data_set=True, task=None)
+    again, _ = _assembled([], [*asked, *[replace(greeting, request_id=f"s{i}") for i in range(9)]])
+    weights = {sample.request_id: sample.weight for sample in again.samples}
+    assert weights == {sample.request_id: sample.weight for sample in found.samples}
+    # alone they are the source of an eval set
+    alone, _ = _assembled([], conversations)
+    assert len(alone.samples) == 30
+    # what production does not ask in this suite is beside nothing
+    other, _ = _assembled([], [*asked, of_data_set(1)])
+    assert "d1" in {sample.request_id for sample in other.samples}
+
+
 def _draws(calls: list[LoggedCall], max_samples: int = 1_000) -> dict[str, float]:
     found, _ = _assembled([], calls, rule=_RULE.model_copy(update={"max_samples": max_samples}))
     return {str(s.messages[0]["content"]): s.num_draws for s in found.samples}

@@ -14,7 +14,7 @@ import pytest
 from tasks.errors import UsageError
 from tasks.ingest.task import ingest
 from tasks.run import Run
-from tests.tasks.logs.builders import call, make_run, query, write_lines
+from tests.tasks.logs.builders import append, call, line, make_run, query, write_lines
 
 
 def archive(path: Path, content: str = "x") -> Path:
@@ -91,6 +91,22 @@ def test_a_letter_that_was_erased_leaves_the_name(tmp_path: Path):
     query(run, "DELETE FROM dead_letters")
     (each,) = ingest(make_run(tmp_path, tmp_path, run_id="r2")).notes["unrecognised"]["files"]
     assert each["reason"] == "its dead letter is gone"
+
+
+def test_the_letter_of_a_refused_file_is_taken_back_when_it_grows(tmp_path: Path):
+    write_lines(tmp_path / "b.jsonl", call(1))
+    path = write_lines(tmp_path / "a.jsonl", {"order_no": 1})
+    letters = "SELECT line_number FROM dead_letters WHERE state = 'dead'"
+    ingest(make_run(tmp_path, tmp_path))
+    append(path, line({"order_no": 2}) + b"\n")
+    run = make_run(tmp_path, tmp_path, run_id="run-2")
+    ingest(run)
+    assert query(run, letters) == [(None,)]  # still refused: one file, one letter
+    append(path, line(call(2)) + b"\n")
+    run = make_run(tmp_path, tmp_path, run_id="run-3")
+    ingest(run)
+    assert query(run, f"{letters} ORDER BY 1") == [(1,), (2,)]
+    assert query(run, "SELECT request_id FROM landing ORDER BY 1") == [("r1",), ("r2",)]
 
 
 def test_a_file_that_is_read_and_holds_no_call_is_named_with_its_format(tmp_path: Path):

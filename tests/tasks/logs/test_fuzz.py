@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.logs import formats
 from tasks.logs.files.lines import iterate_lines
 from tasks.logs.files.opening import LogStream
 from tasks.logs.formats import (
@@ -27,6 +28,7 @@ from tasks.logs.formats import (
     conversations,
     data_flywheel,
     datadog,
+    elastic,
     envoy,
     gemini,
     gemini_batch,
@@ -41,6 +43,7 @@ from tasks.logs.formats import (
     llama_cpp_json,
     logfire,
     mlflow_traces,
+    new_relic,
     openai_agents,
     openai_batch,
     openai_chat,
@@ -54,6 +57,7 @@ from tasks.logs.formats import (
     phoenix,
     portkey,
     posthog,
+    sentry,
     sglang,
     sglang_json,
     tensorzero,
@@ -64,7 +68,7 @@ from tasks.logs.formats import (
     weave,
     zipkin,
 )
-from tasks.logs.formats.vendors import cohere, interactions, ollama
+from tasks.logs.formats.vendors import cohere, interactions, ollama, watsonx
 from tasks.logs.reading.line_values import At
 from tasks.logs.reading.locate import Reading
 from tasks.logs.reading.taking import Way
@@ -90,6 +94,7 @@ from tests.tasks.logs.formats import test_langsmith as smith
 from tests.tasks.logs.formats import test_logfire as rows
 from tests.tasks.logs.formats import test_mlflow_traces as mlflow
 from tests.tasks.logs.formats import test_more_gateways as more
+from tests.tasks.logs.formats import test_more_telemetry as telemetry
 from tests.tasks.logs.formats import test_ollama as local
 from tests.tasks.logs.formats import test_openai_agents as agents
 from tests.tasks.logs.formats import test_openai_chat as chat
@@ -226,6 +231,13 @@ SEEDS: dict[str, tuple[ModuleType, list[Any]]] = {
         *(shapes.SHAPES[name] for name in ("protobuf", "java", "tempo", "tempo 2")),
     ]),
     "zipkin": (zipkin, [zipkins.span()]),
+    "elastic": (elastic, [telemetry.DOC]),
+    "sentry": (sentry, [telemetry.transaction(telemetry.CHAT)]),
+    "new_relic": (new_relic, [
+        telemetry.SUMMARY, {**telemetry.message(1, "user", "x"), "completion_id": "of none"}]),
+    "watsonx": (watsonx, [
+        telemetry.answer("x"), {"request": telemetry.ASKED, "response": telemetry.answer("x")}]),
+    "lunary": (formats.by_name("lunary"), [telemetry.RUN]),
 }  # fmt: skip
 #: an envelope without spans and a cassette without exchanges hold no record; a row of a span that
 #: stands in another row too is part of that one
@@ -233,7 +245,8 @@ _MAY_BE_EMPTY = (
     "otlp", "openinference", "mlflow", "openai_chat", "openai_responses", "anthropic",
     "gemini", "data_flywheel", "inspect", "ollama", "sglang_json", "tgi_json", "llama_cpp_json",
     "gemini", "data_flywheel", "cohere", "interactions", "azure", "jaeger", "datadog", "langfuse",
-    "langsmith", "phoenix", "braintrust", "weave", "posthog", "opik",
+    "langsmith", "phoenix", "braintrust", "weave", "posthog", "opik", "sentry", "new_relic",
+    "watsonx",
 )  # fmt: skip
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(-1e300, 1e300),

@@ -350,3 +350,74 @@ def test_events_to_be_ingested_make_observations():
     (own,) = [each for each in found if isinstance(each, Feedback)]
     assert (own.kind, own.request_id) == ("own", "t:g")
     assert not [each for each in found if isinstance(each, Dead)]
+
+
+def event(own: str, name: str, at: int, parent: str = "main", **changes: Any) -> dict[str, Any]:
+    """An event of a model of BeeAI, as its instrumentation writes it down."""
+    told = {"target": f"llm.ollama.chat.{name}", "name": name, "openinference.span.kind": "LLM"}
+    when = f"2025-06-06T11:31:{at:02d}.000Z"
+    return observation(own, **{
+        "name": own, "parentObservationId": parent, "input": None, "output": None,
+        "usageDetails": {}, "totalCost": 0, "completionStartTime": None,
+        "startTime": when, "endTime": when,
+        "metadata": {"attributes": told}, **changes,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_events_of_one_call_are_one_call(order: int):
+    said = {"output": "ho", "usageDetails": {"input": 4, "output": 3, "total": 7}}
+    asked = json.dumps([{"role": "user", "content": "hi"}])
+    rows = [
+        observation("main", parentObservationId=None, name="beeai-framework-main", model="m"),
+        event("e1", "start", 1, input=asked), event("e2", "success", 3, **said),
+        event("e3", "finish", 4), event("e4", "start", 5, input=asked),
+        event("e5", "success", 6, **said),
+    ]  # fmt: skip
+    found = calls(export(*rows[::order]))
+    assert sorted(call.request_id or "" for call in found) == ["t:e1", "t:e4"]
+    first = next(call for call in found if call.request_id == "t:e1")
+    assert first.messages == [{"role": "user", "content": "hi"}]
+    assert first.response == {"role": "assistant", "content": "ho"}
+    assert (first.input_tokens, first.output_tokens, first.latency_s) == (4, 3, 2.0)
+    others = [each for each in langfuse.records(export(*rows)) if isinstance(each, Other)]
+    assert len(others) == 4
+
+
+def test_an_event_within_the_call_itself_adds_no_call():
+    path = {"attributes": {"metadata.path": "backend.openai.chat.finish"}}
+    inner = event("e", "finish", 5, parent="g", metadata=path, model=None)
+    (call,) = calls(export(observation(), {**inner, "name": "finish"}))
+    assert (call.request_id, call.input_tokens) == ("t:g", 42)
+
+
+def test_a_conversation_that_openlit_made_a_text_of_is_messages():
+    text = "system: be brief\nuser: hi\nso: no role\nassistant: \ntool: 4"
+    metadata = {"resourceAttributes": {"telemetry.sdk.name": "openlit"}}
+    (call,) = calls(export(observation(input=text, metadata=metadata)))
+    assert call.messages == [
+        {"role": "system", "content": "be brief"}, {"role": "user", "content": "hi\nso: no role"},
+        {"role": "assistant", "content": ""}, {"role": "tool", "content": "4"},
+    ]  # fmt: skip
+    for other in (observation(input=text), observation(input="hi", metadata=metadata)):
+        (call,) = calls(export(other))
+        assert call.messages == [{"role": "user", "content": other["input"]}]
+
+
+@pytest.mark.parametrize("printed", [
+    "id='x' role='user' content=\"it's\\n'so'\" name=None "
+    "metrics=Metrics(input_tokens=0, a={'b': 1}) tool_calls=[{'id': 'c', 'type': 'function', "
+    "'function': {'name': 'f', 'arguments': '{}'}}]",
+    "Message(id='x', role='user', content=\"it's\\n'so'\", name=None, "
+    "metrics=Metrics(input_tokens=0, a={'b': 1}), tool_calls=[{'id': 'c', 'type': 'function', "
+    "'function': {'name': 'f', 'arguments': '{}'}}])",
+])  # fmt: skip
+def test_messages_that_agno_has_printed_are_messages(printed: str):
+    asked = json.dumps({"messages": [printed, "role='assistant' content=None", "role='x' y"]})
+    (call,) = calls(export(observation(input=asked, output="role='assistant' content='ho'")))
+    tool = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert call.messages == [
+        {"role": "user", "content": "it's\n'so'", "tool_calls": [tool]},
+        {"role": "assistant", "content": None}, {"role": "user", "content": "role='x' y"},
+    ]  # fmt: skip
+    assert call.response == {"role": "assistant", "content": "ho"}

@@ -106,31 +106,13 @@ def test_a_table_is_recognised_by_its_header():
         list(short.records({"id": 1}))
 
 
-def test_the_export_of_openrouter():
-    first, second = rows(OPENROUTER)
-    known = formats.by_name("openrouter_activity")
-    assert known.matches(first)
-    call = one(known, first)
-    assert (call.request_id, call.model, call.user, call.cost_usd) == ("gen-9", "org/m", "u", 0.002)
-    assert (call.input_tokens, call.output_tokens, call.reasoning_tokens) == (30, 8, 4)
-    assert (call.cached_tokens, call.latency_s, call.ttft_s) == (10, 1.2, 0.3)
-    assert (call.finish_reason, call.tags["app_name"]) == ("stop", "app")
-    assert one(known, {**first, "provider_name": "OpenAI"}).provider == "openai"
-    assert one(known, second).status == "error"
+@pytest.mark.parametrize(("name", "text"), [("openrouter", OPENROUTER), ("langfuse", LANGFUSE)])
+def test_exports_as_csv_are_read_by_the_format_of_their_vendor(name: str, text: str):
+    """They had mappings too, which lost to it by content."""
+    assert {formats.recognise(row).NAME for row in rows(text)} == {name}
 
 
-def test_the_export_of_langfuse_has_calls_among_its_observations():
-    known = formats.by_name("langfuse_csv")
-    span, generation, failed = (next(known.records(row)) for row in rows(LANGFUSE))
-    assert span == Other()
-    assert (generation.input_tokens, generation.total_tokens, generation.latency_s) == (3, 5, 2.0)
-    assert generation.messages == [{"role": "user", "content": "hi"}]
-    assert (generation.status, generation.prompt_name, generation.user) == ("ok", "p", "u")
-    assert (failed.status, failed.error_type) == ("error", "timed out")
-
-
-@pytest.mark.parametrize("name", ["helicone_csv", "braintrust_csv", "langfuse_csv",
-                                  "openrouter_activity"])  # fmt: skip
+@pytest.mark.parametrize("name", ["lunary"])
 def test_shipped_mappings_take_no_other_table(name: str):
     known = formats.by_name(name)
     assert name in formats.NAMES
@@ -141,7 +123,7 @@ def test_shipped_mappings_take_no_other_table(name: str):
 def test_mappings_lie_beside_the_code_that_reads_them():
     """The wheel holds whatever lies in a package."""
     folder = Path(formats.__file__).parent.parent / "mappings"
-    assert len(list(folder.glob("*.toml"))) >= 4
+    assert list(folder.glob("*.toml"))
 
 
 @pytest.mark.parametrize(("changes", "said"), [

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks.ingest.task import ingest
 from tasks.logs import formats
 from tasks.logs.formats import phoenix
 from tasks.logs.shapes.records import Call, Dead, Feedback, Other
+from tests.tasks.logs.builders import make_run, query, write_lines
 
 FLAT: dict[str, Any] = {
     "context.span_id": "s2", "context.trace_id": "t", "parent_id": "s1", "span_kind": "LLM",
@@ -132,6 +135,26 @@ def test_annotations_are_feedback_on_the_span_they_name(row: dict[str, Any]):
         assert str(signal.given_at) == "2026-01-02 03:04:05"
     (dead,) = fed({**row, "span_id": ""})
     assert isinstance(dead, Dead)
+
+
+@pytest.mark.parametrize("first", ["spans", "annotations"])
+def test_a_table_of_annotations_finds_the_calls_of_its_spans(first: str, tmp_path: Path):
+    trace, own = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    span = {**FLAT, "context.trace_id": trace, "context.span_id": own}
+    judged = {"span_id": own, "annotation_name": "correct", "annotator_kind": "HUMAN",
+              "result.score": 1.0}  # fmt: skip
+    unknown = {**judged, "span_id": "00f067aa0ba902b7"}
+    tables = {"spans": [span], "annotations": [judged, unknown]}
+    for number, name in enumerate(sorted(tables, key=lambda name: name != first)):
+        path = write_lines(tmp_path / f"{name}.jsonl", *tables[name])
+        run = make_run(tmp_path, path, run_id=f"run-{number}")
+        ingest(run)
+    assert query(run, "SELECT request_id FROM feedback WHERE kind = 'correct' ORDER BY 1") == [
+        ("00f067aa0ba902b7",), (f"{trace}:{own}",),
+    ]  # fmt: skip
+    assert query(run, "SELECT request_id FROM landing") == [(f"{trace}:{own}",)]
+    again = make_run(tmp_path, tmp_path / "*.jsonl", run_id="run-2", log_format="phoenix")
+    assert ingest(again).rows_out == 0
 
 
 def test_a_data_frame_of_evaluations_is_feedback():

@@ -79,5 +79,6 @@ def test_a_zip_of_inspect_is_refused_by_what_is_in_it():
     with zipfile.ZipFile(held, "w") as log:
         log.writestr("header.json", "{}")
         log.writestr("samples/1_epoch_1.json", "{}")
-    assert by_magic.told(held.getvalue()) == results_of_others.refusal("Inspect (.eval)")
+    told = by_magic.told(held.getvalue())
+    assert told == f"an Inspect evaluation log (.eval), {results_of_others.refusal('Inspect')}"
     assert "Inspect" not in str(by_magic.told(b"PK\x03\x04"))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks.ingest.task import ingest
 from tasks.logs import formats
 from tasks.logs.formats import llama_cpp, vllm
 from tasks.logs.shapes.records import Call, Other
+from tests.tasks.logs.builders import make_run, query
 
 RECEIVED = (
     "(APIServer pid=1) INFO 04-10 03:35:45 [logger.py:39] Received request chatcmpl-{id}: "
@@ -173,6 +177,44 @@ def test_the_year_is_that_of_the_last_such_day_before_the_file_was_written():
         assert str(call.started_at) == f"{year}-04-10 03:35:45"
     (call,) = calls(vllm, [f"2025-04-10T01:35:45.5Z {RECEIVED.format(id='a')}"])
     assert str(call.started_at) == "2025-04-10 01:35:45.500000"
+
+
+@pytest.mark.parametrize(
+    ("written_at", "told", "expected"),
+    [
+        # read in January, of a log that ends in December
+        ("2027-01-03T09:00:00", ["12-30 22:00:00", "12-31 23:59:58"],
+         ["2026-12-30 22:00:00", "2026-12-31 23:59:58"]),
+        # across the turn of the year
+        ("2027-01-01T00:10:00", ["12-31 23:59:58", "01-01 00:00:03"],
+         ["2026-12-31 23:59:58", "2027-01-01 00:00:03"]),
+        # a year of log: its first morning is not the one to come
+        ("2026-12-31T12:00:00", ["01-01 08:00:00", "12-31 11:59:00"],
+         ["2026-01-01 08:00:00", "2026-12-31 11:59:00"]),
+        # a clock east of Greenwich has the new year before it is there
+        ("2026-12-31T16:00:00", ["12-31 23:00:00", "01-01 00:59:00"],
+         ["2026-12-31 23:00:00", "2027-01-01 00:59:00"]),
+        # what a prompt holds is no line
+        ("2026-06-02T12:00:00", ["06-01 10:00:00", "06-02 11:00:00 'on 12-24 10:00:00'"],
+         ["2026-06-01 10:00:00", "2026-06-02 11:00:00"]),
+    ],
+)  # fmt: skip
+def test_no_line_of_a_log_is_later_than_its_last(
+    written_at: str, told: list[str], expected: list[str], tmp_path: Path
+):
+    lines = [
+        f"INFO {at[:14]} [logger.py:39] Received request chatcmpl-{number}: prompt: "
+        f"{at[15:] or repr('hi')}, params: SamplingParams(n=1)"
+        for number, at in enumerate(told)
+    ]
+    path = tmp_path / "vllm.log"
+    path.write_text("\n".join(lines) + "\n")
+    at = datetime.fromisoformat(f"{written_at}+00:00").timestamp()
+    os.utime(path, (at, at))
+    run = make_run(tmp_path, path)
+    ingest(run)
+    rows = query(run, "SELECT started_at::VARCHAR FROM landing ORDER BY request_id")
+    assert [row for (row,) in rows] == expected
 
 
 def test_what_max_log_len_has_cut_is_no_text_and_the_model_is_that_of_the_start():

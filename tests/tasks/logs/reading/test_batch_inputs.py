@@ -61,3 +61,26 @@ def test_an_id_with_escapes_or_below_another_one_is_found(tmp_path: Path):
     run = make_run(tmp_path, tmp_path)
     ingest(run)
     assert [text for _, text in questions(run)] == ["inner", "inner"]
+
+
+def test_keyed_output_of_gemini_and_records_of_bedrock_get_their_questions(tmp_path: Path):
+    def contents(text: str) -> dict[str, Any]:
+        return {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+
+    content = {"role": "model", "parts": [{"text": "yo"}]}
+    said = {"candidates": [{"content": content, "finishReason": "STOP"}], "modelVersion": "gemini"}
+    write_lines(tmp_path / "in.jsonl", *({"key": each, "request": contents(f"question {each}")}
+                                         for each in "ab"))  # fmt: skip
+    write_lines(tmp_path / "out.jsonl", {"key": "b", "response": {**said, "responseId": "r-b"}},
+                {"key": "a", "error": {"code": 13, "message": "internal"}})  # fmt: skip
+    answer = {"output": {"message": {"role": "assistant", "content": [{"text": "yo"}]}},
+              "stopReason": "end_turn"}  # fmt: skip
+    asked_of_bedrock = {"messages": [{"role": "user", "content": [{"text": "question c"}]}]}
+    write_lines(tmp_path / "in2.jsonl", {"recordId": "c", "modelInput": asked_of_bedrock})
+    write_lines(tmp_path / "out2.jsonl.out", {"recordId": "c", "modelOutput": answer})
+    run = make_run(tmp_path, tmp_path)
+    ingest(run)
+    rows = query(run, "SELECT messages->0->>'content', response->>'content', status FROM landing "
+                      "ORDER BY 1")  # fmt: skip
+    assert rows == [("question a", None, "error"), ("question b", "yo", "ok"),
+                    ("question c", "yo", "ok")]  # fmt: skip

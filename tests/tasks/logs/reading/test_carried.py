@@ -77,6 +77,26 @@ def test_calls_behind_sixty_lines_of_start_up_are_found(tmp_path: Path):
     assert receipt.notes["other_spans"] == 400
 
 
+def test_events_that_are_no_calls_are_counted_in_an_envelope_as_without_one(tmp_path: Path):
+    def event(name: str, **about: Any) -> dict[str, Any]:
+        return {"uuid": f"u-{name}", "event": name, "distinct_id": "ann", "timestamp": TIME,
+                "properties": about}  # fmt: skip
+
+    events = [event("$pageview", **{"$current_url": "https://example.com/"}),
+              event("$ai_generation", **{"$ai_trace_id": "t", "$ai_model": "m", "$ai_input": "hi",
+                                         "$ai_output_choices": "yo"}),
+              event("$identify"), event("plan bought", price=3)]  # fmt: skip
+    carried = [
+        {"log": f"{json.dumps(each)}\n", "stream": "stdout", "time": TIME} for each in events
+    ]
+    wrapped = [{"ts": TIME, "event_body": each} for each in events]
+    for name, lines in (("bare", events), ("docker", carried), ("any", wrapped)):
+        run = make_run(tmp_path / name, write_lines(tmp_path / f"{name}.log", *lines))
+        receipt = ingest(run)
+        counts = (receipt.rows_out, receipt.dead_letters, receipt.notes["other_spans"])
+        assert counts == (1, 0, 3), name
+
+
 def test_one_line_of_text_among_calls_is_damage_and_a_cut_record_always(tmp_path: Path):
     noise = [f"INFO part {n}".encode() for n in range(5)]
     cut = json.dumps(call(3)).encode()[:-20]
