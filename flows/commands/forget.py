@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 
 from flows.commands.decided import last_decided
 from flows.commands.pin import masked
 from flows.commands.ui import served
+from flows.prefect_server import require, served_by_up
 from flows.terminal import console, print_json, print_pairs
 from flows.turn import hold, say_if_unfinished
 from tasks.answering.journal import recover
@@ -57,6 +60,7 @@ _NAMES = {
     "scores": "scores",
     "judgements": "said by judges",
     "piped_lines": "piped-in lines",
+    "history": "told to Prefect",
     "pages": "pages drawn anew",
     "traces": "traces in MLflow",
 }
@@ -84,17 +88,13 @@ class _Elsewhere:
 
 def forget(asked: Asked, *, config: str | None, as_json: bool) -> int:
     """Raises UsageError for somebody the state folder knows nothing of, and while pages of MLflow
-    are served from it."""
+    or of Prefect are served from it."""
     settings = read_settings(config)
     if asked.user and asked.request:
         raise UsageError("a person or a call, not both", received="--user and --request")
     refuse_missing(settings.store_path)
-    if not asked.dry_run and (url := served(settings)):
-        raise UsageError(
-            "the pages of MLflow are served from this state folder",
-            received=url,
-            next="stop flywheel ui, then run the same command again",
-        )
+    if not asked.dry_run:
+        _refuse_served(settings)
     stages = _stages(settings)
     with hold(settings.home_path):
         done = None
@@ -138,6 +138,20 @@ def forget(asked: Asked, *, config: str | None, as_json: bool) -> int:
     return 0
 
 
+def _refuse_served(settings: Settings) -> None:
+    """Their databases are written anew, which nobody may have open."""
+    for who, command, url in (
+        ("MLflow", "flywheel ui", served(settings)),
+        ("Prefect", "flywheel up", served_by_up(settings.home_path)),
+    ):
+        if url:
+            raise UsageError(
+                f"the pages of {who} are served from this state folder",
+                received=url,
+                next=f"stop {command}, then run the same command again",
+            )
+
+
 def _wanted(settings: Settings, asked: Asked) -> Wanted:
     safe_id = safe_ids(Run("", RunRequest(), settings))
     if asked.request:
@@ -154,7 +168,20 @@ def _stages(settings: Settings) -> Stages:
         written_from=lambda request_ids: samples_written_from(settings, request_ids),
         redraw=lambda run_id: _redraw(settings, run_id),
         redraw_index=lambda: _redraw_index(settings),
+        clear_elsewhere=_clear_elsewhere,
     )
+
+
+def _clear_elsewhere(tells: Callable[[str], bool], since: datetime | None) -> int:
+    """Where a Prefect server of the user's is told of runs. Raises StoreError where it does not
+    answer: nothing is erased yet."""
+    given = os.environ.get("PREFECT_API_URL")
+    if not given:
+        return 0
+    require(given)
+    from flows.prefect_elsewhere import clear_elsewhere
+
+    return clear_elsewhere(tells, since)
 
 
 def _without(
