@@ -174,6 +174,7 @@ def rows_of_kinds(root: Path, clone: Path, names: list[str]) -> Iterator[dict[st
             "equal": told["equal"],
             "first": told["first"],
             "texts": comparison.get("texts", {}).get("compared"),
+            "likelihoods": comparison.get("likelihoods", {}).get("compared"),
             "scores": comparison.get("scores", {}).get("compared"),
             "set_derived": not told.get("not_derived", True),
             "seconds": told.get("seconds"),
@@ -266,11 +267,13 @@ def _made(root: Path, names: list[str]) -> None:
 
 
 def _print(rows: list[dict[str, Any]], changes: list[dict[str, Any]]) -> None:
-    print("\n| suite | verdict | again | texts | scores |\n|---|---|---|---|---|")
+    columns = ("suite", "verdict", "again", "texts", "likelihoods", "scores")
+    print(f"\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for row in rows:
         again = "equal to the bit" if row["equal"] else row["first"]
         verdict = str(row["verdict"]).replace("_", " ")
-        print(f"| {row['suite']} | {verdict} | {again} | {row['texts']} | {row['scores']} |")
+        counts = " | ".join(str(row[name]) for name in columns[3:])
+        print(f"| {row['suite']} | {verdict} | {again} | {counts} |")
     print(f"\n{sum(row['equal'] for row in rows)} of {len(rows)} verdicts equal to the bit")
     if changes:
         print("\n| changed | named |\n|---|---|")

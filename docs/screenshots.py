@@ -291,9 +291,10 @@ def take(settings: Settings, folder: Path, width: int) -> None:
         (folder / "index.png").write_bytes(_small(page.picture()))
 
 
-def check(settings: Settings, axe: Path, more: Sequence[Path]) -> int:
-    """The number of violations on the index, the report of the newest run and other files, on a
-    telephone and on a desk, light and dark."""
+def check(settings: Settings, axe: Path, more: Sequence[str]) -> int:
+    """The number of violations on the index, the report of the newest run and other pages, files or
+    addresses (such as the one that `flywheel review --web` prints), on a telephone and on a desk,
+    light and dark."""
     source, num = axe.read_text(encoding="utf-8"), 0
     with Store.open(settings.store_path, read_only=True) as store:
         last = read_history(store, 1).last
@@ -301,14 +302,17 @@ def check(settings: Settings, axe: Path, more: Sequence[Path]) -> int:
     with browser() as page:
         page.timeout_s = _AXE_TIMEOUT_S
         page.call("Page.setBypassCSP", enabled=True)
-        for file in (index_of(settings), *of_run, *more):
+        addresses = [path.resolve().as_uri() for path in (index_of(settings), *of_run)]
+        addresses += [one if "://" in one else Path(one).resolve().as_uri() for one in more]
+        for address in addresses:
             for width in (390, 1400):
                 for dark in (False, True):
                     page.show(width, 900, dark=dark)
-                    page.open(file.resolve().as_uri())
+                    page.open(address)
                     found = page.violations(source)
                     num += len(found)
-                    where = f"{file.name}, {width} px, {'dark' if dark else 'light'}"
+                    name = address.partition("?")[0].removeprefix("file://")
+                    where = f"{name}, {width} px, {'dark' if dark else 'light'}"
                     print(f"{where}: {len(found)} violations", *found, sep="\n  ", flush=True)
     return num
 
@@ -319,7 +323,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("pictures"))
     parser.add_argument("--width", type=int, default=1400)
     parser.add_argument("--axe", type=Path, help="axe.min.js: look for violations, take no picture")
-    parser.add_argument("pages", nargs="*", type=Path, help="more HTML files for --axe")
+    parser.add_argument("pages", nargs="*", help="more HTML files or addresses for --axe")
     asked = parser.parse_args()
     settings = read_settings(asked.config)
     if asked.axe is not None:

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.deployed import at_work
-from flows.nightly import as_task
+from flows.nightly import in_turn
 from flows.options import Options
 from flows.turn import hold, request_from, turn
 from tasks import preflight
@@ -42,7 +42,7 @@ def hourly(logs: list[str] | None = None, config: str | None = None) -> State[di
         preflight.require(settings, request)
         try:
             with hold(settings.home_path):
-                outcome = turn(settings, request, execute=as_task)
+                outcome = turn(settings, request, execute=in_turn())
         except StoreBusyError as error:  # the next hour takes all of it in
             return Completed(name="Passed over", message=error.line())
     taken, checked = outcome.receipt("ingest"), outcome.receipt("validate")

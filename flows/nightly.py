@@ -33,6 +33,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
 from prefect.tasks import Task
+from prefect.utilities.annotations import quote
 
 from flows.approval import answered, ask_for
 from flows.commands.record import catch_up
@@ -42,7 +43,7 @@ from flows.notices import newest, of_outcome, tell
 from flows.options import Options
 from flows.stages import stage_named, stages_of
 from flows.summary import report_link, run_name, summary_markdown
-from flows.turn import Outcome, execute_stage, hold, request_from, turn
+from flows.turn import Execute, Outcome, execute_stage, hold, request_from, turn
 from tasks import preflight
 from tasks.errors import FlywheelError
 from tasks.model.receipt import Receipt
@@ -86,8 +87,18 @@ def stage_task(name: str) -> Task[[Run], Receipt]:
     return decorate(run_stage)
 
 
-def as_task(name: str, run: Run) -> Receipt:
-    return stage_task(name)(run)
+def in_turn() -> Execute:
+    """Each stage a task that comes after the one before. Prefect looks for results of other tasks
+    in what a task is given, and would take the names of stages in a run for those: hence `quote`.
+    """
+    before: list[Receipt] = []
+
+    def as_task(name: str, run: Run) -> Receipt:
+        receipt = stage_task(name)(quote(run), wait_for=before)
+        before[:] = [receipt]
+        return receipt
+
+    return as_task
 
 
 @flow(name="nightly", description=__doc__, validate_parameters=True, persist_result=False)
@@ -142,7 +153,7 @@ def nightly(
 def _turn_all(settings: Settings, nights: Sequence[RunRequest]) -> Outcome | None:
     """What the last came to. One that failed is in the next, which takes in all before it."""
     try:
-        for _ in catch_up(settings, execute=as_task):
+        for _ in catch_up(settings, execute=in_turn()):
             pass
     except FlywheelError as error:
         say_once(f"flywheel: earlier verdicts are not recorded yet: {error.line()}")
@@ -197,7 +208,7 @@ def run_local(settings: Settings, request: RunRequest, progress: Progress) -> Ou
 def _turn(settings: Settings, request: RunRequest, progress: Progress) -> Outcome:
     with as_far_as_it_listens():
         _name_flow_run(wording.run_name(request.challengers, request.champion))
-    outcome = turn(settings, request, execute=as_task, progress=progress)
+    outcome = turn(settings, request, execute=in_turn(), progress=progress)
     with as_far_as_it_listens():
         _name_flow_run(run_name(outcome))
         publish(outcome, settings)
@@ -208,7 +219,7 @@ def _ended(outcome: Outcome, data: T) -> State[T]:
     """Of type Completed, so that nothing takes a gate that holds for a crash."""
     reasons = outcome.decided.reasons if outcome.decided else ()
     name = f"{'Passed' if outcome.may_ship else 'Held'}: {outcome.verdict}"
-    return Completed(name=name, message="; ".join(reasons), data=data)
+    return Completed(name=name, message=" ".join(reasons), data=data)
 
 
 def _name_flow_run(name: str) -> None:
@@ -220,7 +231,8 @@ def _name_flow_run(name: str) -> None:
 def publish(outcome: Outcome, settings: Settings) -> None:
     """A summary, the quarantine by reason, and where the report is. They are read on other machines
     than the one that ran the turn, so none links to a file of it."""
-    summary, of_run = summary_markdown(outcome), f"run {outcome.run_id}"
+    link, of_run = report_link(settings, outcome), f"run {outcome.run_id}"
+    summary = summary_markdown(outcome, link)
     create_markdown_artifact(
         key="flywheel-summary",
         markdown=summary,
@@ -233,7 +245,7 @@ def publish(outcome: Outcome, settings: Settings) -> None:
         table=[{"expectation": name, "rows": rows} for name, rows in reasons.items()],
         description="calls held back, by the first expectation they failed",
     )
-    if link := report_link(settings, outcome):
+    if link:
         create_link_artifact(
             key="flywheel-report",
             link=link,

@@ -75,9 +75,9 @@ def prefect_api(home: Path) -> Iterator[Callable[[], None]]:
 @contextmanager
 def _api(home: Path) -> Iterator[Callable[[], None]]:
     if given := os.environ.get("PREFECT_API_URL"):
-        yield lambda: _require(given)
+        yield lambda: require(given)
         return
-    if up := _served_by_up(home):
+    if up := served_by_up(home):
         os.environ["PREFECT_API_URL"] = up
         yield lambda: _require_up(up)
         return
@@ -92,7 +92,7 @@ def _api(home: Path) -> Iterator[Callable[[], None]]:
         server.stop()
 
 
-def _served_by_up(home: Path) -> str:
+def served_by_up(home: Path) -> str:
     """The API of `flywheel up` on this state folder; empty where it is not up."""
     server = remembered(home / UP)
     return server.url if server is not None and server.is_running() else ""
@@ -156,7 +156,8 @@ class OwnServer:
         self._log.close()
 
 
-def _require(url: str) -> None:
+def require(url: str) -> None:
+    """Raises StoreError where the user's server does not answer."""
     if not answers(_health(url)):
         raise StoreError(
             "the Prefect server does not answer",

@@ -448,19 +448,37 @@ def not_recorded(outcome: Outcome) -> str:
     return f"kept, and not in MLflow ({outcome.unrecorded}): flywheel record, once it is back"
 
 
-def summary_markdown(outcome: Outcome) -> str:
+def summary_markdown(outcome: Outcome, link: str = "") -> str:
+    """The decision and its numbers first, then all sentences and what became of the data. `link`:
+    of the whole report."""
     lines = [f"## {markdown_text(verdict_line(outcome))}", ""]
+    lines += [f"[The whole report]({link})", ""] if link else []
+    others: Sequence[str] = ()
     if decided := outcome.decided:
+        told, others = brief(decided, outcome.warnings)
+        besides = filter(None, [outcome.erased, not_recorded(outcome)])
+        lines += [*_list((*besides, *told)), ""]
         if (releases := release_table(outcome)).rows:
             lines += [markdown_table(releases), ""]
-        told = (*filter(None, [outcome.erased, not_recorded(outcome)]), *decided.reasons)
-        lines += [*(f"- {markdown_text(reason)}" for reason in told), ""]
-        lines += [markdown_table(suite_table(decided.suites)), ""]
+        lines += [markdown_table(_verdict_second(suite_table(decided.suites))), ""]
         if decided.guardrails:
-            lines += [markdown_table(guardrail_table(decided.guardrails)), ""]
+            lines += [markdown_table(_verdict_second(guardrail_table(decided.guardrails))), ""]
+    if others:
+        lines += ["### In full", "", *_list(others), ""]
     lines += [markdown_table(stage_table(outcome)), ""]
     lines += [f"- **{name}**: {markdown_text(value)}" for name, value in facts(outcome)]
     return "\n".join(lines)
+
+
+def _list(sentences: Iterable[str]) -> list[str]:
+    return [f"- {markdown_text(sentence)}" for sentence in sentences]
+
+
+def _verdict_second(shown: Table) -> Table:
+    """Pages cut a table off at its right, which is where a terminal has the verdict."""
+    (name, *columns, verdict) = shown.columns
+    rows = [(first, last, *between) for first, *between, last in shown.rows]
+    return Table((name, verdict, *columns), rows, texts=shown.texts)
 
 
 def noise_markdown(receipt: Receipt) -> str:

@@ -19,7 +19,7 @@ from prefect.states import Completed
 
 from flows.commands.suite_list import suites_markdown
 from flows.deployed import at_work
-from flows.nightly import WAIT_S, as_task
+from flows.nightly import WAIT_S, in_turn
 from flows.options import Options
 from flows.stages import stages_of
 from flows.summary import noise_markdown
@@ -48,7 +48,7 @@ def noise_weekly(
     request = request_from(settings, options, stages_of("noise"))
     with at_work(settings), hold(settings.home_path, wait_s=WAIT_S):
         preflight.require(settings, request)
-        outcome = turn(settings, request, execute=as_task)
+        outcome = turn(settings, request, execute=in_turn())
     receipt = outcome.receipt("noise")
     assert receipt is not None, "the stage has ended"
     create_markdown_artifact(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from pathlib import Path
 
 from flows.commands.decided import last_decided
 from flows.commands.pin import masked
-from flows.commands.ui import served
+from flows.commands.ui import served, server_elsewhere
+from flows.prefect_server import require, served_by_up
 from flows.terminal import console, print_json, print_pairs
 from flows.turn import hold, say_if_unfinished
 from tasks.answering.journal import recover
@@ -19,6 +22,7 @@ from tasks.errors import UsageError
 from tasks.logs.shapes.coerce import user_hash
 from tasks.model.run import RunRequest
 from tasks.model.sample import Sample
+from tasks.model.urls import without_password
 from tasks.receipts.files import receipt_path, write_without
 from tasks.receipts.reading import read_facts
 from tasks.record.pages import index_of, pages_of, write_pages
@@ -57,6 +61,7 @@ _NAMES = {
     "scores": "scores",
     "judgements": "said by judges",
     "piped_lines": "piped-in lines",
+    "history": "told to Prefect",
     "pages": "pages drawn anew",
     "traces": "traces in MLflow",
 }
@@ -72,11 +77,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Elsewhere:
-    """What is not ours to change: FILE:LINE of logs, FILE:LINE of files of people, and backups."""
+    """What is not ours to change: FILE:LINE of logs, FILE:LINE of files of people, backups, and
+    what is left at `servers`, with what removes it."""
 
     log_lines: Sequence[str] = ()
     own_lines: Sequence[str] = ()
     backups: Sequence[str] = ()
+    servers: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, list[str]]:
         return {field.name: list(getattr(self, field.name)) for field in fields(self)}
@@ -84,17 +91,13 @@ class _Elsewhere:
 
 def forget(asked: Asked, *, config: str | None, as_json: bool) -> int:
     """Raises UsageError for somebody the state folder knows nothing of, and while pages of MLflow
-    are served from it."""
+    or of Prefect are served from it."""
     settings = read_settings(config)
     if asked.user and asked.request:
         raise UsageError("a person or a call, not both", received="--user and --request")
     refuse_missing(settings.store_path)
-    if not asked.dry_run and (url := served(settings)):
-        raise UsageError(
-            "the pages of MLflow are served from this state folder",
-            received=url,
-            next="stop flywheel ui, then run the same command again",
-        )
+    if not asked.dry_run:
+        _refuse_served(settings)
     stages = _stages(settings)
     with hold(settings.home_path):
         done = None
@@ -108,7 +111,7 @@ def forget(asked: Asked, *, config: str | None, as_json: bool) -> int:
                     "nobody is named, and no erasure was interrupted",
                     next="flywheel forget --user HASH, or --request ID",
                 )
-            _tell(settings, done, _Elsewhere(backups=_backups(settings)), as_json=as_json)
+            _tell(settings, done, _left_at_servers(settings), as_json=as_json)
             return 0
         if done is not None:
             print(f"finished erasure {done.erasure_id}, which was interrupted", file=sys.stderr)
@@ -138,6 +141,20 @@ def forget(asked: Asked, *, config: str | None, as_json: bool) -> int:
     return 0
 
 
+def _refuse_served(settings: Settings) -> None:
+    """Their databases are written anew, which nobody may have open."""
+    for who, command, url in (
+        ("MLflow", "flywheel ui", served(settings)),
+        ("Prefect", "flywheel up", served_by_up(settings.home_path)),
+    ):
+        if url:
+            raise UsageError(
+                f"the pages of {who} are served from this state folder",
+                received=url,
+                next=f"stop {command}, then run the same command again",
+            )
+
+
 def _wanted(settings: Settings, asked: Asked) -> Wanted:
     safe_id = safe_ids(Run("", RunRequest(), settings))
     if asked.request:
@@ -154,7 +171,20 @@ def _stages(settings: Settings) -> Stages:
         written_from=lambda request_ids: samples_written_from(settings, request_ids),
         redraw=lambda run_id: _redraw(settings, run_id),
         redraw_index=lambda: _redraw_index(settings),
+        clear_elsewhere=_clear_elsewhere,
     )
+
+
+def _clear_elsewhere(tells: Callable[[str], bool], since: datetime | None) -> int:
+    """Where a Prefect server of the user's is told of runs. Raises StoreError where it does not
+    answer: nothing is erased yet."""
+    given = os.environ.get("PREFECT_API_URL")
+    if not given:
+        return 0
+    require(given)
+    from flows.prefect_elsewhere import clear_elsewhere
+
+    return clear_elsewhere(tells, since)
 
 
 def _without(
@@ -210,11 +240,28 @@ def _elsewhere(settings: Settings, found: Found, search: Search) -> _Elsewhere:
     files += (settings.path(suite.samples) for suite in settings.suites.values() if suite.samples)
     files += (settings.path(judge.labels) for judge in settings.judges.values() if judge.labels)
     files += sorted(settings.path(settings.review.folder).glob("*.jsonl"))
-    return _Elsewhere(
+    return replace(
+        _left_at_servers(settings),
         log_lines=found.log_lines,
         own_lines=lines_with(dict.fromkeys(files), search),
-        backups=_backups(settings),
     )
+
+
+def _left_at_servers(settings: Settings) -> _Elsewhere:
+    """And the backups: what is told of an erasure of which only the end is left to do, too."""
+    told = []
+    if url := server_elsewhere(settings):
+        told.append(
+            f"MLflow at {url}: its rows and files go, and its database may hold the bytes until it "
+            "is written anew, where it lies: sqlite3 FILE 'VACUUM; PRAGMA wal_checkpoint(TRUNCATE)'"
+            ", or VACUUM FULL in PostgreSQL"
+        )
+    if given := os.environ.get("PREFECT_API_URL"):
+        told.append(
+            f"Prefect at {without_password(given)}: its events stay until they are seven days old "
+            "(PREFECT_SERVER_EVENTS_RETENTION_PERIOD), and bytes in its database likewise"
+        )
+    return _Elsewhere(backups=_backups(settings), servers=told)
 
 
 def _backups(settings: Settings) -> list[str]:
@@ -302,10 +349,11 @@ def _lines_elsewhere(elsewhere: _Elsewhere) -> Iterator[tuple[str, str]]:
         ("in a log", elsewhere.log_lines, "log lines"),
         ("in a file of yours", elsewhere.own_lines, "lines"),
         ("backup", elsewhere.backups, "backups, which hold what the state held"),
+        ("on a server", elsewhere.servers, "servers"),
     ):
         for place in places[:_MAX_SHOWN]:
             yield name, place
         if len(places) > _MAX_SHOWN:
             yield name, f"{len(places) - _MAX_SHOWN:,} more {what}: --json"
-    if elsewhere.log_lines or elsewhere.own_lines or elsewhere.backups:
+    if any(elsewhere.to_dict().values()):
         yield "for you to do", "these are not ours to change: edit or delete them"

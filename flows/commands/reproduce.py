@@ -22,7 +22,7 @@ from tasks.releases.source import EngineSource
 from tasks.report.wording import percent
 from tasks.reproduce.again import answer_again, compare, prepare
 from tasks.reproduce.apart import folder_apart, settings_apart
-from tasks.reproduce.comparing import Comparison
+from tasks.reproduce.comparing import Comparison, Measured
 from tasks.reproduce.links import Chain, Link, held, in_order
 from tasks.reproduce.recorded import Recorded, read_recorded, settings_of
 from tasks.reproduce.today import Content, look
@@ -48,15 +48,22 @@ class Reproduced:
         return self.comparison is not None and self.comparison.is_equal
 
     @property
+    def first_link(self) -> Link | None:
+        """The first that differs; of what came out another, one that was moved as was asked."""
+        if self.comparison is None or self.is_equal:
+            return self.chain.first
+        return self.chain.first or next(iter(self.chain.moved), None)
+
+    @property
     def first(self) -> str:
         """The first link that differs, or else what does though no link is known to."""
-        link, found = self.chain.first, self.comparison
+        link, found = self.first_link, self.comparison
         if link is not None:
-            return str(link)
+            return f"{link}, as --on asked" if link.state == "moved" else str(link)
         if found is None or found.is_equal:
             return ""
-        if found.texts.differ:
-            return f"answer ({found.texts.first}), though no link is known to differ"
+        if answer := found.texts.first or found.likelihoods.first:
+            return f"answer ({answer}), though no link is known to differ"
         if found.scores.differ:
             return f"score ({found.scores.first}), though every text is the same"
         return f"verdict ({found.difference}), though every score is the same"
@@ -69,7 +76,7 @@ class Reproduced:
             "equal": self.is_equal,
             "executed": self.comparison is not None,
             "why_not": self.why_not,
-            "first_link": None if self.chain.first is None else self.chain.first.to_json(),
+            "first_link": self.first_link and self.first_link.to_json(),
             "first": self.first,
             "gone": [link.to_json() for link in self.chain.gone],
             "links": [link.to_json() for link in self.chain.links],
@@ -205,8 +212,7 @@ def _entry(found: Reproduced) -> dict[str, Any]:
         "device": found.device,
         "equal": found.is_equal,
         "first_link": found.first or None,
-        "texts": told["texts"],
-        "scores": told["scores"],
+        **{name: told[name] for name in ("texts", "likelihoods", "scores", "estimates")},
         "verdicts": told["verdicts"],
         "as_recorded": told["as_recorded"],
     }
@@ -244,14 +250,15 @@ def _show(found: Reproduced, receipt: Path | None, seconds: float) -> None:
 
 
 def _compared(comparison: Comparison) -> list[tuple[str, str]]:
-    texts, scores = comparison.texts, comparison.scores
-    pairs = [
-        ("texts", f"{texts.differ:,} of {texts.compared:,} differ ({percent(texts.share)})"),
-        (
-            "scores",
-            f"{scores.differ:,} of {scores.compared:,} differ, at most by {comparison.largest:g}",
-        ),
-    ]
+    texts, weighed = comparison.texts, comparison.likelihoods
+    pairs = []
+    if texts.compared or not weighed.compared:
+        told = f"{texts.differ:,} of {texts.compared:,} differ ({percent(texts.share)})"
+        pairs.append(("texts", told))
+    if weighed.compared:
+        pairs.append(("log-likelihoods", _measured(weighed, " nats")))
+    pairs.append(("scores", _measured(comparison.scores)))
+    pairs.append(("estimates", _measured(comparison.estimates)))
     pairs += [
         ("verdict", then if then == now else f"{then} → {now}")
         for then, now in comparison.verdicts.values()
@@ -264,6 +271,11 @@ def _compared(comparison: Comparison) -> list[tuple[str, str]]:
         names = ", ".join(comparison.as_recorded)
         pairs.append(("not asked", f"{names}: an API promises no answer twice; as recorded"))
     return pairs
+
+
+def _measured(found: Measured, unit: str = "") -> str:
+    differ = f"{found.differ:,} of {found.compared:,} differ"
+    return f"{differ}, at most by {found.largest:g}{unit}" if found.differ else differ
 
 
 def _sentence(found: Reproduced) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+#: in place of a text of ours that quoted what was erased
+BLOT = "(erased)"
+
 
 @dataclass(frozen=True, slots=True)
 class Erasure:

@@ -28,6 +28,8 @@ from tasks.reproduce.comparing import (
     Comparison,
     Said,
     Scored,
+    compare_estimates,
+    compare_likelihoods,
     compare_scores,
     compare_texts,
     compare_verdicts,
@@ -196,12 +198,18 @@ def compare(
     run_id, eval_set = facts.run_id, facts.eval_set.digest
     digests = sorted({release.digest for release in facts.releases.values()})
     texts = [_texts(store, eval_set, digests, facts.seeds) for store in (before, again)]
-    counted = compare_texts(*texts)
     scored = [_scores(store, eval_set, digests, facts.seeds) for store in (before, again)]
-    scores, largest = compare_scores(*scored)
     rows = [read_verdict_rows(store, run_id) for store in (before, again)]
     verdicts, difference = compare_verdicts(*rows)
-    return Comparison(counted, scores, largest, verdicts, difference, not_asked)
+    return Comparison(
+        texts=compare_texts(*texts),
+        likelihoods=compare_likelihoods(*texts),
+        scores=compare_scores(*scored),
+        estimates=compare_estimates(*rows),
+        verdicts=verdicts,
+        difference=difference,
+        as_recorded=not_asked,
+    )
 
 
 def _texts(

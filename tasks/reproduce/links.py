@@ -51,6 +51,10 @@ class Chain:
         return next((link for link in self.links if link.state == "differs"), None)
 
     @property
+    def moved(self) -> tuple[Link, ...]:
+        return tuple(link for link in self.links if link.state == "moved")
+
+    @property
     def gone(self) -> tuple[Link, ...]:
         return tuple(link for link in self.links if link.state == "gone")
 

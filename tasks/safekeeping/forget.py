@@ -1,9 +1,10 @@
 """A person, or one call, out of the whole state folder, and what is left of it told.
 
-In this order: piped-in logs; the store in one transaction, with the list of what does not come in
-again; then, from a marker that needs nothing of what is gone by now, pages, copies, MLflow, and the
-file of the store anew. Killed before the transaction ends, nothing has happened that the same
-command does not do again; killed after it, `unfinished` tells, and `finish` does the rest.
+In this order: piped-in logs; what Prefect was told; the store in one transaction, with the list of
+what does not come in again; then, from a marker that needs nothing of what is gone by now, pages,
+copies, MLflow, and the file of the store anew. Killed before the transaction ends, nothing has
+happened that the same command does not do again; killed after it, `unfinished` tells, and `finish`
+does the rest.
 
 What stages know is handed in, for this room knows no stage. Whoever calls holds the run lock.
 """
@@ -23,6 +24,7 @@ from tasks.model.erasure import erased
 from tasks.model.sample import Sample
 from tasks.safekeeping.contents import ERASURES, UNFINISHED
 from tasks.safekeeping.erasable import Found, find, piped_logs
+from tasks.safekeeping.prefect_history import clear_history
 from tasks.safekeeping.purge import clear_rests, remove
 from tasks.safekeeping.searching import Search, is_packed, without_lines
 from tasks.settings import Settings
@@ -65,13 +67,15 @@ class Stages:
 
     `without`: digest and samples of the set that is left. `written_from`: samples of pins and suite
     lines that name one of these calls. `redraw`: the pages of a run anew; None where it has none;
-    `redraw_index`: the page of all runs.
+    `redraw_index`: the page of all runs. `clear_elsewhere`: of what a server was told of runs since
+    then, what has it; how many texts that were.
     """
 
     without: Callable[[str, Sequence[Sample], Collection[str]], tuple[str, Sequence[Sample]]]
     written_from: Callable[[Collection[str]], Collection[str]]
     redraw: Callable[[str], Pages | None]
     redraw_index: Callable[[], None]
+    clear_elsewhere: Callable[[Callable[[str], bool], datetime | None], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ def forget(
     """Erase what was found, to the end."""
     home = settings.home_path
     num_lines = _clear_spool(home, search)
+    num_told = stages.clear_elsewhere(search.tells, found.since) + clear_history(home, search)
     secret = pseudonym_key(home)
     with Store.open(settings.store_path, raw_key=key) as store, store.transaction():
         sets = _erase_rows(store, found, search, stages, erasure_id, now)
@@ -155,7 +160,7 @@ def forget(
             kind=wanted.kind,
             subject=tuple(sorted(keyed(secret, wanted.mark_kind, one) for one in wanted.subjects)),
             why=why,
-            counts={**found.counts, "piped_lines": num_lines},
+            counts={**found.counts, "piped_lines": num_lines, "history": num_told},
             eval_sets=sets,
             runs=found.runs,
             samples=found.samples,
@@ -288,7 +293,7 @@ def _clear_spool(home: Path, search: Search) -> int:
             path.unlink()
             num += 1
         else:
-            num += without_lines(path, search)
+            num += without_lines(path, search.holds)
     return num
 
 

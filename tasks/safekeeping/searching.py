@@ -53,6 +53,10 @@ class Search:
             beginning in text for beginning in self._beginnings
         )
 
+    def tells(self, text: str) -> bool:
+        """Either of both: of what other programs keep of what we told them."""
+        return self.quotes(text) or self.holds(text.encode("utf-8", "replace"))
+
     def _is_wanted(self, text: str) -> bool:
         if text in self._known or (self._users and user_hash(None, text) in self._users):
             return True
@@ -89,12 +93,12 @@ def is_packed(path: Path) -> bool:
         return file.read(8).startswith(_PACKED)
 
 
-def without_lines(path: Path, search: Search) -> int:
-    """Take the lines that hold it out of a file, which is there whole at any time; how many."""
+def without_lines(path: Path, has_it: Callable[[bytes], bool]) -> int:
+    """Take the lines that have it out of a file, which is there whole at any time; how many."""
     draft, num = path.with_name(f".{path.name}.new"), 0
     with path.open("rb") as file, draft.open("wb") as left:
         for line in file:
-            if search.holds(line):
+            if has_it(line):
                 num += 1
             else:
                 left.write(line)

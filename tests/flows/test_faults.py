@@ -260,8 +260,9 @@ def test_no_signal_leaves_a_process(application: Application, name: str):
 def _end_by(application: Application, name: str) -> None:
     up = Up(application, said="about half a minute")
     try:
+        # three parts, each behind its tether, which starts it a moment after it was started itself
+        assert until(lambda: len(up.processes()) >= 6, 60)
         processes = up.processes()
-        assert len(processes) >= 6  # three parts, each behind its tether
         up.end(signal.Signals[name])
         assert until(lambda: not _alive(processes), 20), [_argv(pid) for pid in _alive(processes)]
     finally:

@@ -15,7 +15,9 @@ import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 
+from flows.commands.forget import _left_at_servers
 from tasks.logs.shapes.coerce import user_hash
+from tasks.settings import parse_settings
 from tests.flows.application import Answer, Application, call_record, make_application
 from tests.mlflow_home import home_with_mlflow
 
@@ -204,8 +206,20 @@ def test_what_is_not_ours_is_listed_and_not_touched(done: Done):
         or "annheld" in line or "anndead" in line
     )  # fmt: skip
     assert done.told["own_lines"] == [f"{folder / 'pins.jsonl'}:1"]
+    assert done.told["servers"] == [], "its MLflow and Prefect are in the folder"
     assert done.told["backups"] == [str(folder / "flywheel-backups" / "old.tar")]
     assert "annasked" in (folder / "pins.jsonl").read_text()
+
+
+def test_what_stays_at_a_server_is_said_with_what_removes_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://me:secret@prefect.example/api")
+    at_server = {"mlflow": {"tracking_uri": "https://me:secret@runs.example"}}
+    mlflow, prefect = _left_at_servers(parse_settings(at_server, base=".")).servers
+    assert mlflow.startswith("MLflow at https://runs.example: ")
+    assert "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)" in mlflow
+    assert "prefect.example" in prefect
+    assert "PREFECT_SERVER_EVENTS_RETENTION_PERIOD" in prefect
+    assert "secret" not in mlflow + prefect
 
 
 def test_an_eval_set_has_a_successor_and_stays_as_a_tombstone(done: Done):

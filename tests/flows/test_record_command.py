@@ -88,7 +88,7 @@ def test_the_next_night_records_what_the_one_before_could_not(
     made = away
     assert made.here("run", "--inline").code in (0, 1)
     _is_back(made)
-    monkeypatch.setattr(flows.nightly, "as_task", flows.nightly.execute_stage)
+    monkeypatch.setattr(flows.nightly, "in_turn", lambda: flows.nightly.execute_stage)
     settings = read_settings(str(made.folder / "flywheel.toml"), {})
     assert flows.nightly._turn_all(settings, []) is None
     assert rows(made, "SELECT count(*) FROM runs WHERE mlflow_run_id IS NULL") == [[0]]

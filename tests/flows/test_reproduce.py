@@ -25,7 +25,7 @@ from tests.conftest import REPOSITORY
 from tests.fake_api import serving_api
 from tests.flows.application import Application
 from tests.flows.test_hosted import KEY, NUM, hosted
-from tests.flows.turned import Turned
+from tests.flows.turned import Turned, turn_once
 from tests.tiny_model import write_tiny_model
 
 SCHEMA = REPOSITORY / "tasks" / "model" / "schemas" / "receipt-1.json"
@@ -243,6 +243,46 @@ def test_what_is_gone_is_named_and_stops_what_needs_it(turned: Turned) -> None:
         assert (forgotten["executed"], forgotten["why_not"].startswith("sample (1 of")) == (
             False, True,
         )  # fmt: skip
+
+
+@pytest.mark.usefixtures("quick")
+def test_on_a_device_that_is_not_there_it_says_so(turned: Turned) -> None:
+    nowhere = f"cuda:{torch.cuda.device_count()}"
+    answer = turned.again("--on", nowhere)
+    assert answer.code == 2
+    assert f"Device '{nowhere}' is not there: torch sees" in answer.json["error"]
+
+
+@pytest.fixture(scope="module")
+def weighed(tmp_path_factory: pytest.TempPathFactory) -> Turned:
+    """After a turn of a suite that is written and one that is weighed."""
+    return turn_once(tmp_path_factory.mktemp("weighed") / "folder", with_choices=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("environment", "moved", "is_equal"),
+    [
+        ({"ATEN_CPU_CAPABILITY": "default"}, "processor", True),
+        ({"CXX": "/nonexistent"}, "engine", False),
+    ],
+)
+def test_what_another_processor_changes_is_measured_and_named(
+    weighed: Turned, environment: dict[str, str], moved: str, is_equal: bool
+) -> None:
+    """Where our own kernels run, torch's instruction set changes no bit; its own products do."""
+    answer = weighed.application.call("reproduce", "--on", "cpu", "--json", **environment)
+    told = answer.json
+    assert (answer.code, told["equal"]) == (int(not is_equal), is_equal), answer.err
+    states = {link["name"] for link in told["links"] if link["state"] == "moved"}
+    assert moved in states
+    comparison = told["comparison"]
+    for name in ("texts", "likelihoods", "scores", "estimates"):
+        assert comparison[name]["compared"] > 0
+    if not is_equal:
+        assert (told["first_link"]["name"], told["first_link"]["state"]) == (moved, "moved")
+        assert told["first"].endswith("True → False, as --on asked")
+        assert 0 < comparison["likelihoods"]["largest"] < 1e-3
 
 
 def test_for_people_it_says_what_holds_and_what_does_not(

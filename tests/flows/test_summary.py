@@ -123,7 +123,11 @@ def test_the_verdict_says_why_in_a_sentence_and_verbose_says_all(outcome, capsys
     assert "noise: none." not in capsys.readouterr().out
     summary.print_summary(told, settings, verbose=True)
     assert "noise: none." in capsys.readouterr().out
-    assert "noise: none." in summary.summary_markdown(told)
+    page = summary.summary_markdown(told, "http://127.0.0.1/report.html")
+    parts = ("[The whole report](http", reasons[0], warning[:20], "| suite", "### In full",
+             "noise: none.", "| stage")  # fmt: skip
+    places = [page.index(part) for part in parts]
+    assert places == sorted(places), "the decision and its numbers come before all the rest"
     assert summary.briefly(outcome) == list(outcome.decided.reasons)
 
 
@@ -234,7 +238,7 @@ def test_files_without_a_byte_are_told_and_that_nothing_came_in(outcome, empty):
 def test_markdown_lets_no_text_become_markup(outcome):
     text = summary.summary_markdown(outcome)
     assert "\\<b\\>0.71\\</b\\> \\| 0.62" in text
-    assert "| route | exact\\_match@1 | 84 |" in text
+    assert "| route | better | exact\\_match@1 | 84 |" in text
 
 
 def test_missing_number_is_a_dash_and_not_a_zero(outcome):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,13 +61,30 @@ class Turned:
             aside.rename(folder)
 
 
-def turn_once(folder: Path) -> Turned:
+#: answered by log-likelihood
+_CHOICES = """
+[suites.pick]
+samples = "suites/pick.jsonl"
+mode = "choose"
+scorer = "multiple_choice"
+"""
+
+
+def turn_once(folder: Path, *, with_choices: bool = False) -> Turned:
     model = write_tiny_model(folder / "model")
     application = make_application(folder / "application", model)
     path = application.folder / "flywheel.toml"
     for name in ("one", "two"):
         prompt = f'prompt = "prompts/{name}.md"\n'
         path.write_text(path.read_text().replace(prompt, prompt + _ENGINE))
+    if with_choices:
+        path.write_text(path.read_text() + _CHOICES)
+        lines = [
+            {"input": f"ticket {n}?", "choices": ["printer", "network", "fax"], "target": n % 3}
+            for n in range(9)
+        ]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (application.folder / "suites" / "pick.jsonl").write_text(text)
     home_with_mlflow(application.home)
     answer = application.here("run", "--inline", "--json")
     assert answer.code in (0, 1), answer.err

@@ -8,13 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from expectations.contracts import ERASURES
-from tasks.model.erasure import Erasure
+from tasks.model.erasure import BLOT, Erasure
 from tasks.store.db.connection import Store
 from tasks.store.db.sql import among
 
 _ABANDONED = "samples of its eval set were erased"
-#: in place of a text of the ledger that quoted what was erased
-_BLOT = "(erased)"
 #: where such a text may stand: table, its key, column of JSON
 _TOLD = (
     ("runs", ("run_id",), "request"),
@@ -90,14 +88,14 @@ def blot_out(store: Store, quotes: Callable[[str], bool]) -> int:
                 num += 1
     for run_id, error in store.rows("SELECT run_id, error FROM runs WHERE error IS NOT NULL"):
         if quotes(error):
-            store.execute("UPDATE runs SET error = ? WHERE run_id = ?", [_BLOT, run_id])
+            store.execute("UPDATE runs SET error = ? WHERE run_id = ?", [BLOT, run_id])
             num += 1
     return num
 
 
 def _blotted(value: Any, quotes: Callable[[str], bool]) -> Any:
     if isinstance(value, str):
-        return _BLOT if quotes(value) else value
+        return BLOT if quotes(value) else value
     if isinstance(value, list):
         return [_blotted(item, quotes) for item in value]
     if isinstance(value, dict):

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tasks.model.answer import CompletionKey
-from tasks.reproduce.comparing import compare_scores, compare_texts, compare_verdicts
+from tasks.model.likelihoods import Likelihood, to_text
+from tasks.reproduce.comparing import (
+    compare_estimates,
+    compare_likelihoods,
+    compare_scores,
+    compare_texts,
+    compare_verdicts,
+)
 from tasks.reproduce.links import Link, engine_links, held, held_each, in_order, model_links
 
 A, B = "a" * 64, "b" * 64
@@ -92,8 +99,9 @@ def test_texts_scores_and_verdicts_are_compared_one_by_one() -> None:
                    (keys[2], "e@1"): (None, "why")}  # fmt: skip
     scored_now = {(keys[0], "e@1"): (1.0, None), (keys[1], "e@1"): (1.0, None),
                   (keys[2], "e@1"): (None, "other")}  # fmt: skip
-    scores, largest = compare_scores(scored_then, scored_now)
-    assert (scores.compared, scores.differ, largest) == (3, 2, 0.75)
+    scores = compare_scores(scored_then, scored_now)
+    assert (scores.compared, scores.differ, scores.largest) == (3, 2, 0.75)
+    assert scores.first == "sample s1 of release r, seed 0 by e@1"
     row = {"verdict": "worse", "suites": '[{"ci_low": -0.1}]'}
     assert compare_verdicts({"c": row}, {"c": row}) == ({"c": ("worse", "worse")}, "")
     other = {**row, "suites": '[{"ci_low": -0.2}]'}
@@ -101,3 +109,33 @@ def test_texts_scores_and_verdicts_are_compared_one_by_one() -> None:
     spaced = {**row, "suites": '[{"ci_low":-0.1}]'}
     assert compare_verdicts({"c": row}, {"c": spaced})[1] == "c.suites: its bytes alone"
     assert compare_verdicts({"c": row}, {})[0] == {"c": ("worse", "none")}
+
+
+def weighed(*logprobs: float) -> tuple[str, None]:
+    return to_text([Likelihood(f"choice {n}", one, 2) for n, one in enumerate(logprobs)]), None
+
+
+def test_log_likelihoods_are_compared_choice_by_choice_and_written_answers_are_none() -> None:
+    keys = [CompletionKey("r", f"s{n}", 0) for n in range(4)]
+    then = {keys[0]: weighed(-1.0, -2.0), keys[1]: weighed(-3.0), keys[2]: ("written", None),
+            keys[3]: (None, "failed")}  # fmt: skip
+    now = {keys[0]: weighed(-1.0, -2.5), keys[1]: weighed(-3.0), keys[2]: ("otherwise", None),
+           keys[3]: weighed(-4.0)}  # fmt: skip
+    found = compare_likelihoods(then, now)
+    assert (found.compared, found.differ, found.largest) == (3, 1, 0.5)
+    assert found.first == "sample s0 of release r, seed 0, choice 2"
+    assert compare_likelihoods(then, then).differ == 0
+    texts = compare_texts(then, now)
+    assert (texts.compared, texts.differ) == (2, 2), "those that were written, or failed"
+    longer = {keys[1]: weighed(-3.0, -1.0)}
+    assert compare_likelihoods(then, longer).compared == 0
+    assert compare_texts(then, longer).differ == 1, "other texts were weighed"
+
+
+def test_estimates_are_compared_suite_by_suite() -> None:
+    then = {"c": {"suites": '[{"suite": "a", "champion": 0.5, "difference": null}]'}}
+    now = {"c": {"suites": '[{"suite": "a", "champion": 0.25, "difference": 0.1},{"suite": "b"}]'}}
+    found = compare_estimates(then, now)
+    assert (found.compared, found.differ, found.largest) == (5, 2, 0.25)
+    assert found.first == "c: champion of suite a"
+    assert compare_estimates(then, {}).compared == 0

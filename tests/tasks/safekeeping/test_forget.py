@@ -50,7 +50,7 @@ def without(digest: str, samples: Any, gone: Collection[str]) -> tuple[str, list
     return f"{digest}'", [sample for sample in samples if sample.sample_id not in gone]
 
 
-STAGES = Stages(without, lambda ids: (), lambda run_id: None, lambda: None)
+STAGES = Stages(without, lambda ids: (), lambda run_id: None, lambda: None, lambda tells, since: 0)
 
 
 def wanted(user: str = "", request: str = "") -> Wanted:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tasks.record.task import record
 from tasks.settings import Settings
+from tasks.tracking.erasing import erase_in_mlflow
+from tasks.tracking.publish import Pages
 from tasks.tracking.server import server_command
 from tests.mlflow_home import home_with_mlflow
 from tests.tasks.record.turns import fill, make_run
@@ -62,3 +65,41 @@ def test_a_turn_recorded_over_http_is_served_with_its_files(tmp_path: Path) -> N
             page = answer.read().decode()
         assert "candidate is worse than prod" in page
     assert not (tmp_path / "client" / "mlflow.db").exists()
+
+
+def _holding(home: Path, mark: bytes) -> set[str]:
+    """Files of the server."""
+    files = [path for path in home.rglob("*") if path.is_file()]
+    return {path.name for path in files if mark in path.read_bytes()}
+
+
+@pytest.mark.slow
+def test_what_is_erased_over_http_is_in_no_row_and_no_file_of_the_server(tmp_path: Path) -> None:
+    """Its database keeps the bytes until it is written anew, which the command tells people."""
+    home = tmp_path / "server"
+    home.mkdir()
+    drawn = tmp_path / "report.html"
+    drawn.write_text("drawn anew")
+    with _served(make_run(home_with_mlflow(home)).settings) as address:
+        run = make_run(tmp_path / "client", tracking_uri=address)
+        fill(run, num_samples=6)
+        record(run)
+        with run.open_store(read_only=True) as store:
+            ((sample_id, target),) = store.rows(
+                "SELECT sample_id, target FROM samples WHERE target = 'A-1004'"
+            )
+        mark = f"order {target} has".encode()
+        assert {"report.html", "mlflow.db-wal"} <= _holding(home, mark)
+        pages = {run.run_id: Pages("note", (drawn,), None)}
+        told = {run.run_id: "partly erased"}
+        assert erase_in_mlflow(run.settings, pages, [sample_id], told) == 2
+        assert erase_in_mlflow(run.settings, pages, [sample_id], told) == 0
+        assert _holding(home, mark) <= {"mlflow.db", "mlflow.db-wal"}
+        with closing(sqlite3.connect(home / "mlflow.db")) as database:
+            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for (table,) in tables.fetchall():
+                rows = database.execute(f'SELECT * FROM "{table}"').fetchall()
+                assert mark.decode() not in str(rows), table
+            # what is printed for whoever has the database
+            database.executescript("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+        assert _holding(home, mark) == set()
