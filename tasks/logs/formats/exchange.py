@@ -18,10 +18,14 @@ from tasks.logs.shapes.json_text import nested
 from tasks.logs.shapes.providers import provider_of as provider_of
 from tasks.logs.shapes.records import Json
 
-_WRAPPINGS = ("parsed_body", "body", "headers")
+_BODIES = ("parsed_body", "body")
+_WRAPPINGS = frozenset({*_BODIES, "headers"})
+#: what has one of these is a body itself
+_BARE = frozenset({"choices", "messages", "object", "contents", "candidates"})
 #: keys of a line that may hold the body of either
 REQUEST = ("request", "request_body", "requestBody", "request_json")
 RESPONSE = ("response", "response_body", "responseBody", "response_json")
+_OUTCOMES = frozenset({*RESPONSE, "error"})
 #: of a body: what only a request has, and what never stands in one
 _ASKED = ("messages", "contents", "prompt", "input")
 _ANSWERED = (*RESPONSE, "choices", "candidates", "output", "completion", "usage", "error", "object")
@@ -61,9 +65,11 @@ class Api:
 
     def params(self, request: dict[str, Json]) -> dict[str, Json] | None:
         inner = request.get(self.params_under)
-        sampling = inner if isinstance(inner, dict) else {}
-        known = {*self.not_params, *([self.params_under] if sampling else [])}
-        return {**{k: v for k, v in request.items() if k not in known}, **sampling} or None
+        params = {k: v for k, v in request.items() if k not in self.not_params}
+        if isinstance(inner, dict) and inner:
+            params.pop(self.params_under, None)
+            params.update(inner)
+        return params or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ def is_pair(value: dict[str, Json]) -> bool:
     """Whether it has a request, as an object or as its text, and what came of it."""
     request = coerce.first(value, *REQUEST)
     is_body = isinstance(request, dict) or (isinstance(request, str) and "{" in request)
-    return is_body and ("error" in value or any(key in value for key in RESPONSE))
+    return is_body and not _OUTCOMES.isdisjoint(value)
 
 
 def is_question_alone(value: Json) -> bool:
@@ -110,15 +116,14 @@ def pair_of(value: dict[str, Json]) -> Exchange:
 
 
 def _is_wrapped(value: Json) -> bool:
-    bare = ("choices", "messages", "object", "contents", "candidates")
-    wraps = isinstance(value, dict) and any(key in value for key in _WRAPPINGS)
-    return wraps and not any(key in value for key in bare)
+    is_open = not isinstance(value, dict) or _WRAPPINGS.isdisjoint(value)
+    return not is_open and _BARE.isdisjoint(value)
 
 
 def unwrap(value: Json) -> Json:
     """The body inside whatever a log or a cassette wraps it in."""
     if _is_wrapped(value):
-        return decode(next((value[key] for key in ("parsed_body", "body") if key in value), None))
+        return decode(next((value[key] for key in _BODIES if key in value), None))
     return value if isinstance(value, dict) else decode(value)
 
 

@@ -40,8 +40,9 @@ def call_of(exchange: Exchange, api: Api, feedback: tuple[Feedback, ...] = ()) -
     request: dict[str, Json] = asked or {}
     answer = api.read_answer(exchange.response)
     answer.recorded = exchange.recorded
-    said = {name: count for name, count in (answer.tokens or {}).items() if count is not None}
-    answer.tokens = {**usage.tokens(around.get("usage")), **said}
+    if beside := usage.tokens(around.get("usage")):
+        said = {name: count for name, count in (answer.tokens or {}).items() if count is not None}
+        answer.tokens = {**beside, **said}
     metadata = _metadata(around, request)
     texts: dict[str, Any] = dict.fromkeys(_LINE_TEXTS)
     for holder in (metadata, around):  # what stands on the line itself is believed

@@ -176,17 +176,16 @@ def _logs(items: Iterable[Item | Dead]) -> Iterator[Record]:
         yield from guarded(logs, otlp_call.from_messages, logs, events, about)
 
 
-def _objects(items: Json) -> Iterator[dict[str, Json] | Dead]:
+def _objects(items: Json) -> list[dict[str, Json] | Dead]:
     if items is None:
-        return
+        return []
     if not isinstance(items, list):
-        yield dead(items, f"expected a list, received {coerce.kind_of(items)}")
-        return
-    for item in items:
-        if isinstance(item, dict):
-            yield item
-        else:
-            yield dead(item, f"expected an object, received {coerce.kind_of(item)}")
+        return [dead(items, f"expected a list, received {coerce.kind_of(items)}")]
+    return [
+        item if isinstance(item, dict)
+        else dead(item, f"expected an object, received {coerce.kind_of(item)}")
+        for item in items
+    ]  # fmt: skip
 
 
 def _resource_attributes(resource: Json) -> Attributes:

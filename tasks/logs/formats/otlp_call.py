@@ -232,7 +232,7 @@ def error_of(
     if about.get("message"):
         tags["status_message"] = about["message"]
     error_type = coerce.text("error_type", attrs.pop("error.type", None))
-    if error_type is None:
+    if error_type is None and events:
         raised = (said.get("exception.type") for name, said, _ in events if name == "exception")
         error_type = next((coerce.text("error_type", kind) for kind in raised if kind), None)
     failed = _has_failed(about)

@@ -10,7 +10,6 @@ from tasks.logs.shapes.records import Json, UnreadableError
 
 Attributes = dict[str, Json]
 
-_PLAIN_KINDS = frozenset({"stringValue", "doubleValue", "boolValue"})
 #: Logfire: a request and a response as the client had them
 _WHOLE = frozenset({"request_data", "response_data"})
 _INDEXED = re.compile(r"([0-9]{1,6})\.(.+)")
@@ -66,11 +65,8 @@ def attributes(pairs: Json) -> Attributes:
         if type(pair) is not dict or type(key := pair.get("key")) is not str:
             raise UnreadableError("attributes: an entry without a key")
         value = pair.get("value", {})
-        if type(value) is dict and len(value) == 1:  # all but a few
-            ((kind, content),) = value.items()
-            attrs[key] = content if kind in _PLAIN_KINDS else any_value(value)
-        else:
-            attrs[key] = any_value(value)
+        text = value.get("stringValue") if type(value) is dict else None  # as most are
+        attrs[key] = text if text is not None and len(value) == 1 else any_value(value)
     return attrs
 
 

@@ -90,15 +90,17 @@ class Pairs:
         else:
             raise UnreadableError("neither a request with its response nor a completion")
 
-    def _call(self, exchange: Exchange, said: Json) -> Iterator[Record]:
-        feedback = or_dead(said, read_feedback, said)
+    def _call(self, exchange: Exchange, said: Json) -> list[Record]:
+        feedback = () if said is None else or_dead(said, read_feedback, said)
+        found: list[Record] = []
         if _is_at_work(exchange):
-            yield Other()
+            found.append(Other())
         else:
             known = () if isinstance(feedback, Dead) else feedback
-            yield call_of(exchange, api_of(exchange) or self.apis[0], known)
+            found.append(call_of(exchange, api_of(exchange) or self.apis[0], known))
         if isinstance(feedback, Dead):
-            yield feedback
+            found.append(feedback)
+        return found
 
 
 def _is_exchange(item: Json) -> bool:

@@ -91,6 +91,8 @@ def parent_id(span: dict[str, Json]) -> str | None:
 
 
 def _joined(trace: Json, span: Json) -> str | None:
+    if trace is None or span is None:
+        return None
     if _is_normal(joined := f"{trace}:{span}"):  # nearly every one
         return joined
     trace, span = hex_id(trace), hex_id(span)

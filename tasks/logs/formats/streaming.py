@@ -62,6 +62,13 @@ class Joining:
     def feed(self, value: Json, place: Place) -> Iterator[tuple[Record, Place]]:
         self._num_fed += 1
         piece = piece_of(value)
+        if piece is None and not self._open:  # nearly every value
+            return ((record, place) for record in self._whole(value))
+        return self._joined(piece, value, place)
+
+    def _joined(
+        self, piece: Piece | None, value: Json, place: Place
+    ) -> Iterator[tuple[Record, Place]]:
         if piece is None:
             known = self._continued(value)
             if known is not None:

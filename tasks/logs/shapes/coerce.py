@@ -210,8 +210,8 @@ def first(value: Json, *names: str) -> Json:
     """What stands under the first name of an object that has anything under it."""
     if isinstance(value, dict):
         for name in names:
-            if value.get(name) is not None:
-                return value[name]
+            if (found := value.get(name)) is not None:
+                return found
     return None
 
 

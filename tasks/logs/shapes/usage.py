@@ -7,7 +7,7 @@ either: a total that is given decides. What does not add up is told by `answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +72,14 @@ class Reported:
 
     def canonical(self) -> dict[str, int | None]:
         """Under the names of the fields of a call."""
-        readings = _readings(self)
-        input_tokens, output_tokens = likeliest = next(readings)
+        likeliest = self._meant(self.cache_apart, self.reasoning_apart)
+        input_tokens, output_tokens = likeliest
         if self.total is not None and _sum(*likeliest) != self.total:
+            readings = (
+                self._meant(cache_apart, reasoning_apart)
+                for cache_apart in (self.cache_apart, not self.cache_apart)
+                for reasoning_apart in (self.reasoning_apart, not self.reasoning_apart)
+            )
             fit = next((pair for pair in readings if _sum(*pair) == self.total), None)
             input_tokens, output_tokens = fit or _completed(*likeliest, self.total)
         return {
@@ -84,6 +89,15 @@ class Reported:
             "cached_tokens": self.cached,
             "reasoning_tokens": self.reasoning,
         }
+
+    def _meant(self, cache_apart: bool, reasoning_apart: bool) -> tuple[int | None, int | None]:
+        """Input and output, with what is counted beside them."""
+        input_tokens, output_tokens = self.input, self.output
+        if cache_apart and input_tokens is not None:
+            input_tokens += (self.cached or 0) + (self.cache_written or 0)
+        if reasoning_apart:
+            output_tokens = _sum(output_tokens, self.reasoning)
+        return input_tokens, output_tokens
 
 
 def tokens(usage: Json, *, cache_apart: bool = False) -> dict[str, Any]:
@@ -110,7 +124,9 @@ def _rounds(usage: dict[str, Json]) -> list[dict[str, Json]]:
 
     An adviser is another model. Where a fallback answered, the counts beside are its own.
     """
-    rounds = [each for each in coerce.sequence(usage.get("iterations")) if isinstance(each, dict)]
+    if "iterations" not in usage:
+        return []
+    rounds = [each for each in coerce.sequence(usage["iterations"]) if isinstance(each, dict)]
     if any(each.get("type") == "fallback_message" for each in rounds):
         return []
     return [each for each in rounds if each.get("type") != "advisor_message"]
@@ -187,16 +203,6 @@ def _named(usage: dict[str, Json], slots: dict[str, tuple[str, int]]) -> dict[st
         if rank < ranks.get(name, len(slots)) and (isinstance(value, dict) or name not in _DETAILS):
             found[name], ranks[name] = value, rank
     return found
-
-
-def _readings(said: Reported) -> Iterator[tuple[int | None, int | None]]:
-    """Input and output as the counts may be meant, the likeliest first."""
-    cache = (said.cached or 0) + (said.cache_written or 0)
-    for cache_apart in (said.cache_apart, not said.cache_apart):
-        for reasoning_apart in (said.reasoning_apart, not said.reasoning_apart):
-            beside_input = cache if cache_apart and said.input is not None else None
-            beside_output = said.reasoning if reasoning_apart else None
-            yield _sum(said.input, beside_input), _sum(said.output, beside_output)
 
 
 def _completed(
