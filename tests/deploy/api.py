@@ -252,7 +252,11 @@ def _list_of(group: str, resource: str) -> Object:
     verbs = ["get", "list", "watch", "create", "delete", "patch"]
     about = {"name": resource, "singularName": "", "namespaced": True, "kind": kind, "verbs": verbs}
     of = f"{group}/{version}".lstrip("/")
-    return {"kind": "APIResourceList", "groupVersion": of, "resources": [about]}
+    found = [about]
+    if not group:  # kopf watches nothing before it knows that there are namespaces
+        space = {"name": "namespaces", "singularName": "", "namespaced": False}
+        found.append({**space, "kind": "Namespace", "verbs": ["get", "list", "watch"]})
+    return {"kind": "APIResourceList", "groupVersion": of, "resources": found}
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
