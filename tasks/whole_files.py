@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """In the place of what was there. Raises OSError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    # in two containers that share a folder, two processes have one number
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
     try:
         with draft.open("wb") as file:
             file.write(content)

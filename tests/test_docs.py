@@ -56,7 +56,10 @@ MAKEFILE = (REPOSITORY / "Makefile").read_text()
 OURS = ("flows", "tasks", "engine", "expectations", "benchmarks", "data", "tests", "docs")
 
 #: pages whose commands are typed by a test of their own
-TYPED_ELSEWHERE = {"docs/first-verdict.md": "tests/flows/test_first_verdict.py"}
+TYPED_ELSEWHERE = {
+    "docs/first-verdict.md": "tests/flows/test_first_verdict.py",
+    "docs/kubernetes.md": "tests/deploy, as far as there is no cluster here",
+}
 #: pages made from the code, whose examples are run by a test of their own
 MADE = {"docs/scorers.md": "tests/tasks/scoring/test_instrument.py"}
 #: commands that are not run here, and why; ours are held to the parser all the same
@@ -79,7 +82,7 @@ GROUPS = ("suite", "release", "prompt", "audit")
 OF_OTHERS = {
     "--log_samples": "lm-eval", "--enable-log-requests": "vLLM", "--enable-log-outputs": "vLLM",
     "--max-log-len": "vLLM", "--log-requests": "SGLang", "--log-requests-level": "SGLang",
-    "--log-requests-format": "SGLang", "--json-output": "TGI",
+    "--log-requests-format": "SGLang", "--json-output": "TGI", "--secret": "docker",
 }  # fmt: skip
 #: calls in Python that are not run, and why
 NOT_CALLED = {

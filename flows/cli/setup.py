@@ -46,11 +46,36 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
 @command()
 def deploy(
     pool: Annotated[str, typer.Option(help="Prefect work pool, made if missing")] = "flywheel",
+    job_template: Annotated[
+        str | None,
+        typer.Option(
+            help="base job template (YAML or JSON): the pool is one of Kubernetes, and has it"
+        ),
+    ] = None,
+    job_variable: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[DEPLOYMENT.]NAME=VALUE",
+            help="of all deployments, or of one; of those that the pool's template has; repeatable",
+        ),
+    ] = None,
+    timezone: Annotated[
+        str, typer.Option(help="of the schedules that name UTC or none [default: UTC]")
+    ] = "",
     config: Config = None,
 ) -> None:
     """Register the deployments of prefect.yaml with the server at PREFECT_API_URL.
 
-    They are the nightly turn and the weekly noise floor."""
+    A pool of another kind than process is left as it is, and its deployments have no folder: the
+    image that it names has the code."""
     from flows.commands.deploy import register
 
-    raise typer.Exit(register(pool, config=config))
+    raise typer.Exit(
+        register(
+            pool,
+            config=config,
+            job_template=job_template,
+            job_variables=job_variable or (),
+            timezone=timezone,
+        )
+    )

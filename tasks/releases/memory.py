@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import engine
 from engine.loading.digest import PATTERNS
+from tasks.whole_files import write_whole
 
 #: in the state folder
 MEMORY_FILE = "evaluate-memory.json"
@@ -36,14 +36,9 @@ class Memory:
     def put(self, key: str, value: Any) -> None:
         self._values[key] = value
         text = json.dumps({"version": _VERSION, "values": self._values}, indent=1, sort_keys=True)
-        partial = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        try:
+        with contextlib.suppress(OSError):  # remembering is a convenience
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(self._path)
-        except OSError:
-            with contextlib.suppress(OSError):  # remembering is a convenience
-                partial.unlink(missing_ok=True)
+            write_whole(self._path, text.encode())
 
     def model_digest(self, path: Path) -> str:
         """engine.model_digest, computed again only where a file's size or time changed."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-import yaml
 
 import flows.prefect_server
 from flows.commands.deploy import register
@@ -132,17 +131,3 @@ def test_process_start_tells_living_from_gone():
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     assert process_started_at(process.pid) is None
-
-
-def test_the_recipe_of_up_names_the_command_and_that_of_deploy_does_not(tmp_path: Path):
-    from flows.commands.deploy import _started_by
-
-    recipe = tmp_path / "prefect.yaml"
-    own = {"name": "own", "work_pool": {"name": "p", "job_variables": {"command": "mine"}}}
-    recipe.write_text(yaml.safe_dump({"name": "x", "deployments": [{"name": "ours"}, own]}))
-    with _started_by(recipe, None) as file:
-        assert file == recipe
-    with _started_by(recipe, "python -m prefect.engine") as file:
-        ours, mine = yaml.safe_load(file.read_text())["deployments"]
-    assert ours["work_pool"]["job_variables"] == {"command": "python -m prefect.engine"}
-    assert mine == own
