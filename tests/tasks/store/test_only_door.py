@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 _ELSEWHERE = {
     "tasks/rules/duckdb_dialect.py",  # what SQLAlchemy asks to describe tables
     "tasks/tracking/database.py",  # MLflow's own SQLite file
+    "tasks/safekeeping/prefect_history.py",  # and Prefect's
     "tasks/report/commands.py",  # a query shown to people, for `flywheel sql`
 }
 _STATEMENT = re.compile(
