@@ -277,6 +277,8 @@ def _environment(*, is_local: bool) -> dict[str, str]:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+            # else it takes 127.0.0.1 for this machine's other address, and listens on all there are
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             # its own choice is 15 less favourable than ours: actors would be last on this machine
             "RAY_worker_niceness": "0",
         }

@@ -337,7 +337,7 @@ def test_what_kills_every_actor_is_given_up_alone(tmp_path: Path) -> None:
         check=False,
     )
     # Ray speaks up there, too
-    assert told.stdout.split()[-3:] == ["13", "harness", "True"], told.stderr[-2000:]
+    assert "13 harness True" in told.stdout.splitlines(), told.stderr[-2000:]
 
 
 def _quiet() -> dict[str, str]:
