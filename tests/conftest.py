@@ -55,11 +55,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, made_by in (("needs", "make test-all"), ("scale", "the extra of that name")):
-        for needed in item.iter_markers(marker):
-            missing = [name for name in needed.args if importlib.util.find_spec(name) is None]
-            if missing:
-                pytest.skip(f"not installed: {', '.join(missing)} ({made_by})")
+    for needed in item.iter_markers("needs"):
+        missing = [name for name in needed.args if importlib.util.find_spec(name) is None]
+        if missing:
+            pytest.skip(f"not installed: {', '.join(missing)} (make test-all)")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -67,10 +66,7 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    may_skip = _GPU in str(report.longrepr) or (
-        item.get_closest_marker("scale") and "scale" not in item.config.option.markexpr
-    )
-    if report.skipped and item.config.getoption("no_skips") and not may_skip:
+    if report.skipped and item.config.getoption("no_skips") and _GPU not in str(report.longrepr):
         report.outcome, report.longrepr = "failed", f"not run: {report.longrepr}"
     return report
 

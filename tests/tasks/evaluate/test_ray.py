@@ -32,7 +32,12 @@ from tests.conftest import REPOSITORY
 from tests.tasks.evaluate import test_modes
 from tests.tasks.evaluate.stage import begin, rows, sample, settings_for, store_eval_set
 
-pytestmark = [pytest.mark.scale("ray", "grpc"), pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.scale,
+    pytest.mark.needs("ray", "grpc"),
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+]
 
 NUM = 400
 #: all of an answer but how much of its prompt was in the cache, and when it came
