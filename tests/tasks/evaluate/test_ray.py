@@ -161,7 +161,7 @@ def test_ten_thousand_samples_over_two_actors_are_those_of_one_process(
         assert evaluate(run).notes["computed"] == 10_000
         said.append(_said(settings))
         notes.append(set(told))
-    assert "one · 2 actors" in notes[1]
+    assert "same · 2 actors" in notes[1]
     assert len({row[3] for row in said[0][0]}) > 1000  # they are not all alike
     assert said[0] == said[1]
     again = evaluate(begin(settings, "r2", challenger="same"))
