@@ -76,6 +76,14 @@ class Options:
         bool, typer.Option("--backfill", help="a run for each day from --since to --until")
     ] = False
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="seed of the run")] = None
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            metavar="PLACE",
+            help="where engines answer: here, ray or ray://HOST:10001 [default: evaluate.on]",
+        ),
+    ] = ""
     inline: Annotated[
         bool, typer.Option("--inline", help="the same stages in this process, without Prefect")
     ] = False

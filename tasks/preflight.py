@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import combinations
 
+from tasks.backends.pool.place import HERE
 from tasks.curate.declared import look_over
 from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.judges.checks import judge_problems, judges_asked, problems_of_run
@@ -262,8 +263,16 @@ class _Check:
     def model_of(self, name: str, release: ReleaseSettings) -> None:
         if release.api:
             self.hosted(name, release)
-        else:
-            self.model(name, release)
+            return
+        self.model(name, release)
+        needed = ("ray", "grpc") if "://" in self.settings.evaluate.on else ("ray",)
+        missing = [package for package in needed if find_spec(package) is None]
+        if self.settings.evaluate.on != HERE and missing:
+            with self.of("evaluate.on"):
+                raise UsageError(
+                    f"actors of Ray need {' and '.join(missing)}, which is not installed",
+                    next="pip install 'llm-flywheel[ray]'",
+                )
 
     def schema(self, key: str, release: ReleaseSettings) -> None:
         needs_schema = release.sampling.json_schema and not release.api

@@ -18,7 +18,7 @@ _OUTLETS = ("junit", "markdown", "github")
 
 
 @command()
-@taking(*_LOGS, *_RELEASES, "inline", "verbose", *_OUTLETS)
+@taking(*_LOGS, *_RELEASES, "on", "inline", "verbose", *_OUTLETS)
 def run(options: Options) -> int:
     """One whole turn: logs in, verdict out, everything recorded."""
     return _turn("run", options)
@@ -53,7 +53,7 @@ def plan(options: Options) -> int:
 
 
 @command(name="eval")
-@taking(*_RELEASES)
+@taking(*_RELEASES, "on")
 def evaluate(options: Options) -> int:
     """Replay the eval set on champion and challenger and score the answers."""
     return _turn("eval", options)

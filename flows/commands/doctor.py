@@ -15,10 +15,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+import engine
 from flows.commands.check import problems_of
 from flows.terminal import console, print_json, print_pairs
 from tasks.errors import FlywheelError, StoreError, UsageError
-from tasks.releases.resolve import find_local_model
+from tasks.releases.resolve import engines_run, find_local_model
 from tasks.releases.source import HostedSource
 from tasks.settings import Settings, find_config, read_settings
 from tasks.store import Store
@@ -75,6 +76,7 @@ def _findings(config: str | None) -> list[Finding]:
             findings.append(Finding(subject, *look(settings)))
         except FlywheelError as error:
             findings.append(Finding(subject, False, error.line()))
+    findings += _actors(settings)
     for name, release in settings.releases.items():
         with suppress(UsageError):
             if release.api:
@@ -118,6 +120,41 @@ def _device() -> list[Finding]:
         reason = cpu.why_not()
     kernels = f"torch's, which are slower: {reason}" if reason else "our own"
     return [Finding("device", True, device), Finding("kernels", None if reason else True, kernels)]
+
+
+def _actors(settings: Settings) -> list[Finding]:
+    """Where engines answer on Ray: the actors that this machine has room for, or every node of the
+    cluster; nothing where they answer in this process."""
+    place = engines_run(settings)
+    if place.is_here:
+        return []
+    try:
+        ours = f"torch {version('torch')}, ray {version('ray')}"
+    except PackageNotFoundError:
+        missing = "not installed · next: pip install 'llm-flywheel[ray]'"
+        return [Finding("ray", False, missing)]
+    if not place.address:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        each = min(place.cores, cores or 1)
+        room = f"{cores} processors, {each} an actor without a GPU"
+        return [Finding("ray", True, f"{ours}, on this machine: {room}")]
+    from tasks.backends.pool.backend import nodes_of
+
+    try:
+        nodes = nodes_of(place)
+    except FlywheelError as error:
+        return [Finding("ray", False, f"{place.address}: {error.line()}")]
+    here = f"engine {engine.__version__}, {ours}"
+    found = [Finding("ray", bool(nodes), f"{place.address}: {len(nodes)} nodes; here {here}")]
+    for node in nodes:
+        has = f"{node.num_cores} processors, {node.num_gpus} GPUs"
+        says = node.says if node.is_alive else "is gone"
+        is_like_ours = node.is_alive and node.says == here
+        why = "" if is_like_ours or not node.is_alive else " · differs from this machine"
+        found.append(
+            Finding(f"  {node.name}", is_like_ours, f"{has}, {says or 'does not answer'}{why}")
+        )
+    return found
 
 
 def _home(settings: Settings) -> tuple[bool | None, str]:

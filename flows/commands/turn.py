@@ -35,6 +35,8 @@ Turn = Callable[[RunRequest], Outcome]
 def run_command(command: str, options: Options) -> int:
     """The stages of a command. The exit code speaks of the gate only where the gate ran."""
     settings = read_settings(options.config)
+    if options.on:
+        settings = settings.placed(options.on)
     if command == "gate":
         request = request_to_decide(settings, options)
     else:

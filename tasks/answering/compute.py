@@ -1,23 +1,25 @@
 """From completions wanted to completions and scores that are kept.
 
 The store is closed while the model computes; completions are kept a chunk at a time, so a kill
-loses at most one chunk of what this machine computed, and nothing of what was paid for
-(journal.py). Without anything to compute neither torch nor a model is loaded. Which completions are
-wanted, and what becomes of their scores, is for whoever asks.
+loses at most one chunk of what this process computed, a shard of what an actor of Ray did
+(spool.py), and nothing of what was paid for (journal.py). Without anything to compute neither torch
+nor a model is loaded. Which completions are wanted, and what becomes of their scores, is for
+whoever asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine import EngineError
 from tasks.answering import needs
 from tasks.answering.journal import Journal, fold
-from tasks.answering.meter import RunMeter, completion_row
+from tasks.answering.meter import RunMeter
 from tasks.answering.needs import Need
+from tasks.answering.spool import completion_row
 from tasks.backends.base import Backend, Reply
 from tasks.model.answer import CompletionKey
 from tasks.model.failure import Failure
@@ -57,12 +59,12 @@ def compute(
     work = Work()
     done, total = 0, len(missing)
     spent = _spent_before(run) if missing else Spent()
-    for chunks in needs.batches(missing, run.settings.evaluate.chunk_size):
-        run.progress(stage, done, total, f"loading {chunks[0][0].release.model}")
-        backend = _load(chunks[0][0].release)
+    for group in needs.by_source(missing):
+        run.progress(stage, done, total, f"loading {group[0].release.model}")
+        backend = _load(group[0].release)
         try:
-            for chunk in chunks:
-                note = " and ".join(dict.fromkeys(need.release.name for need in chunk))
+            for chunk in needs.chunks(group, backend.chunk_size(run.settings.evaluate.chunk_size)):
+                note = _note(chunk, backend)
 
                 def on_progress(part: int, _: int, before: int = done, note: str = note) -> None:
                     run.progress(stage, before + part, total, note)
@@ -71,10 +73,11 @@ def compute(
                     replies = backend.answer([need.ask() for need in chunk], on_progress, meter)
                 spent = meter.spent
                 _keep(run, chunk, replies, work)
+                meter.put_spool_away()
                 done += len(chunk)
                 if is_decided(work):
                     break
-            names = sorted({need.release.name for chunk in chunks for need in chunk})
+            names = sorted({need.release.name for need in group})
             work.engines.append({"releases": names, **asdict(backend.facts())})
         finally:
             backend.close()
@@ -100,7 +103,8 @@ def answer_again(
 
     answered: list[table.StoredCompletion] = []
     with local.other_threads() if other_threads else nullcontext():
-        backend = _load(wanted[0].release)
+        release = wanted[0].release
+        backend = _load(replace(release, source=release.source.here()))
         try:
             for start in range(0, len(wanted), chunk_size):
                 chunk = wanted[start : start + chunk_size]
@@ -130,9 +134,19 @@ def _keep(run: Run, chunk: Sequence[Need], replies: Sequence[Reply], work: Work)
         if reply.failure is not None and reply.failure.is_transient:
             work.transient[need.key] = reply.failure
         else:
-            kept.append(completion_row(run, need, reply))
+            kept.append(completion_row(need.key, reply, run.run_id, run.clock()))
     with run.open_store() as store, store.transaction():
         table.save_completions(store, kept)
+
+
+def _note(chunk: Sequence[Need], backend: Backend) -> str:
+    names = " and ".join(dict.fromkeys(need.release.name for need in chunk))
+    num_actors = backend.facts().num_actors
+    return (
+        f"{names} · {num_actors} {'actor' if num_actors == 1 else 'actors'}"
+        if num_actors
+        else names
+    )
 
 
 def _load(release: ResolvedRelease) -> Backend:

@@ -22,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tasks.answering import spool
 from tasks.backends.base import Usage
 from tasks.errors import StoreError
 from tasks.settings import Settings
@@ -119,8 +120,17 @@ class _Found:
 
 
 def fold(store: Store, home: Path, now: datetime) -> int:
-    """Put what a journal holds into the store, and remove it; the number of its completions. Killed
-    in between, it is read again and changes nothing."""
+    """Put what a journal and the spool hold into the store, and remove them; the number of their
+    completions. Killed in between, they are read again and change nothing."""
+    num_spooled = 0
+    if spool.is_left(home):
+        with store.transaction():
+            num_spooled = table.save_completions(store, list(spool.rows_left(home)))
+        spool.put_all_away(home)
+    return num_spooled + _fold_journal(store, home, now)
+
+
+def _fold_journal(store: Store, home: Path, now: datetime) -> int:
     path = home / JOURNAL_FILE
     if not path.exists():
         return 0
@@ -142,9 +152,10 @@ def fold(store: Store, home: Path, now: datetime) -> int:
 
 def recover(settings: Settings, now: datetime) -> None:
     """What a killed run had paid for comes into the store; without it nothing is opened."""
-    if (settings.home_path / JOURNAL_FILE).exists():
+    home = settings.home_path
+    if (home / JOURNAL_FILE).exists() or spool.is_left(home):
         with Store.open(settings.store_path) as store:
-            fold(store, settings.home_path, now)
+            fold(store, home, now)
 
 
 def _read(data: bytes) -> _Found:

@@ -8,11 +8,11 @@ nobody tells what a request came to (a cut stream, a kill), its worst counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from pathlib import Path
 
 from tasks.answering.journal import NOTHING, Amount, Journal
 from tasks.answering.needs import Need
+from tasks.answering.spool import begin_spool, completion_row, put_away
 from tasks.backends.base import BudgetSpentError, Reply, Usage
 from tasks.model.guardrail import Price
 from tasks.run import Run
@@ -30,6 +30,7 @@ class RunMeter:
         self._journal = journal
         self._budget = run.settings.evaluate.budget
         self._under_way: dict[int, Amount] = {}
+        self._spool: Path | None = None
 
     def begin(self, place: int, worst: Usage) -> int | None:
         release = self._chunk[place].release
@@ -51,7 +52,9 @@ class RunMeter:
         need = self._chunk[place]
         worst = self._under_way.pop(attempt)
         amount = worst if usage is None else _amount(need.release.price, usage)
-        self._journal.arrived(attempt, amount, completion_row(self._run, need, reply))
+        self._journal.arrived(
+            attempt, amount, completion_row(need.key, reply, self._run.run_id, self._run.clock())
+        )
         self.spent = self.spent.plus(0, *_values(amount))
 
     def failed(self, attempt: int, *, may_be_billed: bool) -> None:
@@ -59,6 +62,17 @@ class RunMeter:
         amount = worst if may_be_billed else NOTHING
         self._journal.ended(attempt, amount)
         self.spent = self.spent.plus(0, *_values(amount))
+
+    def spool(self) -> Path:
+        if self._spool is None:
+            run, keys = self._run, [need.key for need in self._chunk]
+            self._spool = begin_spool(run.settings.home_path, run.run_id, keys, run.clock())
+        return self._spool
+
+    def put_spool_away(self) -> None:
+        """What is in it is kept."""
+        if self._spool is not None:
+            put_away(self._spool)
 
     def _exceeded(self, spent: Spent) -> str:
         return exceeded(self._budget, spent)
@@ -74,25 +88,6 @@ def exceeded(budget: BudgetSettings, spent: Spent) -> str:
         if limit and value > limit:
             return f"the budget is spent: evaluate.budget.{name} is {limit:,}"
     return ""
-
-
-def completion_row(run: Run, need: Need, reply: Reply) -> dict[str, Any]:
-    """A reply as the store keeps it."""
-    return {
-        **asdict(need.key),
-        "text": reply.text,
-        "finish_reason": reply.finish_reason,
-        "input_tokens": reply.input_tokens,
-        "cached_tokens": reply.cached_tokens,
-        "output_tokens": reply.output_tokens,
-        "error": reply.failure and reply.failure.message,
-        "fault": reply.failure and reply.failure.fault,
-        "run_id": run.run_id,
-        "created_at": run.clock(),
-        "ttft_s": reply.ttft_s,
-        "latency_s": reply.latency_s,
-        "served_by": reply.served_by,
-    }
 
 
 def _amount(price: Price, usage: Usage) -> Amount:

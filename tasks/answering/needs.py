@@ -9,7 +9,7 @@ Pure: values in, values out. Knows no SQL, no engine and no clock.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,26 +83,25 @@ def needs(
     ]
 
 
-def batches(missing: Sequence[Need], chunk_size: int) -> Iterator[list[list[Need]]]:
-    """Chunks by source; each source comes once. `chunk_size`: wished; a source may take more."""
-    by_source: dict[tuple[Any, ...], list[Need]] = {}
+def by_source(missing: Sequence[Need]) -> list[list[Need]]:
+    """Each source comes once."""
+    groups: dict[tuple[Any, ...], list[Need]] = {}
     for need in missing:
-        by_source.setdefault(need.release.source.key, []).append(need)
-    for group in by_source.values():
-        yield _chunks(group, group[0].release.source.chunk_size(chunk_size))
+        groups.setdefault(need.release.source.key, []).append(need)
+    return list(groups.values())
 
 
-def _chunks(group: Sequence[Need], chunk_size: int) -> list[list[Need]]:
+def chunks(group: Sequence[Need], chunk_size: int) -> list[list[Need]]:
     """At most `chunk_size` each. A chunk that is at least half full ends with its task: answers of
     one task are about equally long, so that no short batch waits for a few long answers."""
-    chunks: list[list[Need]] = [[]]
+    cut: list[list[Need]] = [[]]
     for need in group:
-        last = chunks[-1]
+        last = cut[-1]
         is_new_task = bool(last) and last[-1].sample.task != need.sample.task
         if len(last) >= chunk_size or (is_new_task and 2 * len(last) >= chunk_size):
-            chunks.append([])
-        chunks[-1].append(need)
-    return chunks
+            cut.append([])
+        cut[-1].append(need)
+    return cut
 
 
 def missing(wanted: Sequence[Need], known: Collection[CompletionKey]) -> list[Need]:

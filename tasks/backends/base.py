@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from engine import SamplingParams
@@ -59,6 +60,8 @@ class BackendFacts:
     dtype: str
     load_s: float
     run_s: float
+    #: that answer side by side, elsewhere; 0: this process does
+    num_actors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,19 @@ class Meter(Protocol):
 
     def failed(self, attempt: int, *, may_be_billed: bool) -> None: ...
 
+    def spool(self) -> Path:
+        """A folder that keeps replies of who answers elsewhere, whatever ends this process
+        (tasks/backends/pool/spool.py)."""
+        ...
+
 
 class Backend(Protocol):
     def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
         """One reply an ask, in order; of an engine, all in one batched pass."""
+        ...
+
+    def chunk_size(self, wished: int) -> int:
+        """Completions to ask for at a time. `wished`: by the settings."""
         ...
 
     def facts(self) -> BackendFacts: ...

@@ -21,6 +21,7 @@ from typing import Any
 import engine
 from engine.identity import EngineIdentity, engine_identity
 from engine.loading.hub import resolve_model
+from tasks.backends.pool.place import Place
 from tasks.errors import FlywheelError, UsageError
 from tasks.exhausted import exhausted
 from tasks.model.guardrail import Price
@@ -31,6 +32,8 @@ from tasks.releases.source import EngineSource, HostedSource, Source, share_proc
 from tasks.settings import CONFIG_NAME, EngineSettings, ReleaseSettings, SamplingSettings, Settings
 
 _PACKAGE = "package:"
+#: shards an actor has of a chunk: so much is there to take from one that is slow
+_ROUNDS = 4
 _UNKNOWN = Price(0.0, 0.0, "")
 
 
@@ -113,7 +116,18 @@ def _source(name: str, declared: ReleaseSettings, settings: Settings, memory: Me
         identity = resolve_engine(declared.engine, memory, uses_schema=uses_schema)
     except (engine.EngineError, OSError) as error:
         raise unusable_model(name, declared.model, error) from None
-    return EngineSource(path, model_digest, declared.engine.batch_invariant, identity)
+    invariant = declared.engine.batch_invariant
+    return EngineSource(path, model_digest, invariant, identity, engines_run(settings))
+
+
+def engines_run(settings: Settings) -> Place:
+    """Where."""
+    evaluate = settings.evaluate
+    # a run that stops when it is decided answers no more than it has to
+    rounds = 1 if evaluate.stop_when_decided else _ROUNDS
+    return Place(
+        evaluate.on, evaluate.cores_per_actor, evaluate.max_actors, rounds, settings.home_path
+    )
 
 
 def resolve_engine(

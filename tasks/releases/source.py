@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,13 +17,12 @@ from engine.identity import EngineIdentity
 from tasks.backends.base import Backend
 from tasks.backends.hosted.probe import probe
 from tasks.backends.hosted.wire import WIRES, Wire
+from tasks.backends.pool.place import Place
 from tasks.errors import UsageError
 from tasks.model.canonical import canonical_json
 from tasks.model.noise import Condition
 from tasks.releases.memory import Memory
 from tasks.settings import ReleaseSettings, RequestSettings
-
-_IN_A_CHUNK = 16  # rounds of all requests under way: so long is little waited for the last one
 
 
 class Source(Protocol):
@@ -63,8 +62,8 @@ class Source(Protocol):
         """What should not matter to an answer and can be another one here, or why it cannot."""
         ...
 
-    def chunk_size(self, wished: int) -> int:
-        """Completions asked for at a time. `wished`: by the settings."""
+    def here(self) -> Source:
+        """The same, where its answers are computed in this process."""
         ...
 
     def load(self) -> Backend:
@@ -81,6 +80,8 @@ class EngineSource:
     model_digest: str
     batch_invariant: bool
     identity: EngineIdentity
+    #: changes no answer
+    place: Place = field(default=Place(), compare=False)
 
     is_deterministic = True
     weighs = True
@@ -105,11 +106,13 @@ class EngineSource:
             why = f"another processor was not tried: {identity.gpu} is part of the release"
             yield Condition("processor", "another processor", not_measured=why)
 
-    def chunk_size(self, wished: int) -> int:
-        return wished
+    def here(self) -> EngineSource:
+        return replace(self, place=Place())
 
     def load(self) -> Backend:
         share_processors()
+        if not self.place.is_here:
+            return self._load_there()
         from tasks.backends.local import LocalBackend  # loads torch
 
         identity = self.identity
@@ -120,6 +123,22 @@ class EngineSource:
             self.batch_invariant,
             identity.quantization,
         )
+
+    def _load_there(self) -> Backend:
+        from tasks.backends.pool.backend import PoolBackend
+        from tasks.backends.pool.messages import Model
+
+        if not self.identity.batch_invariant:
+            raise UsageError(
+                "with this engine an answer depends on what is asked beside it, so many actors "
+                "would not say what one process says",
+                received=f'evaluate.on = "{self.place.on}"',
+                allowed="engines that keep their bits in any batch (docs/engine.md)",
+                next='set evaluate.on = "here", or engine.batch_invariant and a dtype that has it',
+            )
+        digest = self.model_digest if self.place.address else ""
+        model = Model(self.path, self.batch_invariant, self.identity, digest)
+        return PoolBackend(self.place, model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +221,8 @@ class HostedSource:
         why = "how the API computes is not known, so of another batch or processor nothing is told"
         yield Condition("batch", "another batch and order", not_measured=why)
 
-    def chunk_size(self, wished: int) -> int:
-        return max(wished, _IN_A_CHUNK * self.requests.max_concurrency)
+    def here(self) -> HostedSource:
+        return self
 
     def probe(self) -> tuple[bool | None, str]:
         """Whether it answers, at no cost; None: that is all that is known."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
@@ -73,6 +75,12 @@ def _scorer(value: Any) -> Any:
     if not isinstance(value, str | dict):
         raise ValueError("the name of a scorer, or a table with its name and parameters")
     return value
+
+
+def _place(on: str) -> str:
+    if on in ("here", "ray") or re.fullmatch(r"ray://[^\s/@]+:[0-9]+", on):
+        return on
+    raise ValueError("it is here, ray, or the address of a cluster, ray://HOST:10001")
 
 
 #: what a scorer takes is for tasks/scoring to say
@@ -276,6 +284,16 @@ class EvaluateSettings(Section):
         description="ask samples at random, and no more once a loss or a pass is certain or a pass "
         "out of reach",
     )
+    # of no digest, with the two after it: where answers are computed changes none
+    on: Annotated[str, AfterValidator(_place)] = Field(
+        "here",
+        description="where engines answer: here, in this process; ray, by actors on this machine; "
+        "ray://HOST:10001, by those of a cluster ([Ray](ray.md)); needs [ray]",
+    )
+    cores_per_actor: int = Field(
+        4, ge=1, description="processors of an actor on machines without a GPU; with GPUs, one each"
+    )
+    max_actors: int = Field(0, ge=0, description="actors of a model; 0: as many as there is room")
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
 
 
@@ -668,13 +686,22 @@ class Settings(Section):
             "promotion": True,
             "lineage": True,
             "review": True,
-            "evaluate": {"budget"},
+            "evaluate": {"budget", "on", "cores_per_actor", "max_actors"},
             "releases": {"__all__": {"requests", "api_key_env", "successor"}},
             "suites": {"__all__": {"purpose", "review_by", "file"}},
         }
         values = self.model_dump(mode="json", by_alias=True, exclude=left_out)
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def placed(self, on: str) -> Settings:
+        """The same with another `evaluate.on`. Raises UsageError where it is none."""
+        try:
+            place = _place(on)
+        except ValueError as error:
+            raise UsageError("--on names no place", received=on, allowed=str(error)) from None
+        evaluate = self.evaluate.model_copy(update={"on": place})
+        return self.model_copy(update={"evaluate": evaluate})
 
     def release(self, name: str) -> ReleaseSettings:
         if name in self.releases:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -345,6 +346,11 @@ def test_doctor_says_what_is_there_and_what_is_not(application: Application):
     text = application.here("doctor")
     assert text.code == 0
     assert "torch" in text.out
+    assert "ray" not in subjects
+    on_ray = application.here("doctor", "--json", FLYWHEEL_EVALUATE__ON="ray")
+    told = {finding["subject"]: finding for finding in on_ray.json["findings"]}["ray"]
+    assert told["ok"] == (find_spec("ray") is not None)
+    assert ("on this machine: " if told["ok"] else "llm-flywheel[ray]") in told["detail"]
     path = application.folder / "flywheel.toml"
     path.write_text(re.sub(r'model = ".*"', 'model = "./nowhere"', path.read_text()))
     answer = application.here("doctor")

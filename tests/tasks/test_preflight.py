@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,14 @@ def test_only_what_the_stages_need_is_asked_for(folder: Path):
 def test_a_hub_id_is_not_looked_up(folder: Path):
     releases = {"now": {"model": "owner/name"}, "next": {"model": "model"}}
     assert problems(settings_of(folder, releases=releases)) == {}
+
+
+def test_actors_without_ray_are_told_with_what_to_install(folder: Path):
+    is_installed = find_spec("ray") is not None
+    found = problems(settings_of(folder, evaluate={"on": "ray"}), *_TURN)
+    assert list(found) == ([] if is_installed else ["evaluate.on"])
+    assert is_installed or "pip install 'llm-flywheel[ray]'" in found["evaluate.on"]
+    assert problems(settings_of(folder, evaluate={"on": "ray"}), "ingest") == {}
 
 
 def test_no_release_and_none_named_are_told(folder: Path):

@@ -211,6 +211,20 @@ def test_a_run_is_the_same_under_another_budget_and_other_limits():
     assert digest() != digest(endpoint="responses")
 
 
+def test_where_engines_answer_changes_no_digest():
+    def settings(**evaluate: object):
+        return parse_settings({"evaluate": evaluate}, base="")
+
+    here, there = settings(), settings(on="ray://10.0.0.5:10001", cores_per_actor=1, max_actors=2)
+    assert here.digest == there.digest == here.placed("ray").digest
+    assert (here.placed("ray").evaluate.on, there.placed("here").evaluate.on) == ("ray", "here")
+    for wrong in ("cluster", "ray://", "ray://user@host:1", "ray://host", "http://host:1", ""):
+        with pytest.raises(UsageError, match=r"here, ray, or the address"):
+            settings(on=wrong)
+        with pytest.raises(UsageError, match=r"here, ray, or the address"):
+            here.placed(wrong)
+
+
 def test_what_a_suite_is_for_changes_no_digest():
     def digest(**suite: object) -> str:
         return parse_settings({"suites": {"order": suite}}, base="").digest

@@ -35,6 +35,7 @@ from tasks.model.tool_calls import with_calls
 from tasks.settings import RequestSettings
 
 _FIRST_WAIT_S = 0.5
+_IN_A_CHUNK = 16  # rounds of all requests under way: so long is little waited for the last one
 #: asks in a row that came to nothing, after which no more are tried
 _OUTAGE = 10
 #: refused requests, none answered before, after which the settings are to blame
@@ -89,6 +90,9 @@ class HostedBackend:
             raise
         finally:
             self._run_s += time.monotonic() - started
+
+    def chunk_size(self, wished: int) -> int:
+        return max(wished, _IN_A_CHUNK * self._requests.max_concurrency)
 
     def facts(self) -> BackendFacts:
         return BackendFacts(self._endpoint.base_url, "", 0.0, self._run_s)

@@ -80,7 +80,8 @@ def test_releases_that_share_an_engine_share_its_chunks() -> None:
     releases = [_release("a"), _release("b"), _release("c", model="other")]
     wanted = needs.needs(releases, [_sample(n) for n in range(3)], range(1))
     found = {
-        chunks[0][0].release.source.model_digest: chunks for chunks in needs.batches(wanted, 4)
+        group[0].release.source.model_digest: needs.chunks(group, 4)
+        for group in needs.by_source(wanted)
     }
     assert [len(chunk) for chunk in found["m"]] == [4, 2]
     assert {need.release.name for need in found["m"][0]} == {"a", "b"}
@@ -90,7 +91,7 @@ def test_releases_that_share_an_engine_share_its_chunks() -> None:
 def test_chunk_that_is_half_full_ends_with_its_task() -> None:
     samples = [_sample(n, task) for n, task in enumerate("aaabccd")]
     wanted = needs.needs([_release("a")], samples, range(1))
-    (chunks,) = needs.batches(wanted, 4)
+    chunks = needs.chunks(wanted, 4)
     assert ["".join(need.sample.task or "" for need in chunk) for chunk in chunks] == [
         "aaa", "bcc", "d",
     ]  # fmt: skip

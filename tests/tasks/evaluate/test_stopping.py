@@ -56,6 +56,20 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return told
 
 
+def test_larger_chunks_end_with_the_one_that_decided(
+    tmp_path: Path, tiny_model: Path, said: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of actors are: a chunk more is asked at most, and the verdict is the same."""
+    _, verdict, _ = _decide(_settings(tmp_path / "small", tiny_model), "r1")
+    num_asked = said["asked"]
+    monkeypatch.setattr(LocalBackend, "chunk_size", lambda _, wished: 4 * wished)
+    said["asked"] = 0
+    receipt, again, _ = _decide(_settings(tmp_path / "large", tiny_model), "r1")
+    assert again == verdict == "better"
+    assert num_asked <= said["asked"] < num_asked + 4 * 10
+    assert receipt.notes["stopped"]
+
+
 def _decide(settings: Settings, run_id: str) -> tuple[Receipt, str, Run]:
     run = begin(settings, run_id)
     receipt = evaluate(run)

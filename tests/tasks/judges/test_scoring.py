@@ -106,6 +106,9 @@ class _Backend:
         said = None if failure is not None else text
         return Reply(said, "stop", len(prompt), 0, len(text), failure)
 
+    def chunk_size(self, wished: int) -> int:
+        return wished
+
     def facts(self) -> BackendFacts:
         return BackendFacts("cpu", "float32", 0.0, 0.0)
 
