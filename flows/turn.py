@@ -43,6 +43,7 @@ from tasks.store.control import erasures, ledger, verdicts
 from tasks.store.control.commitments import commit
 from tasks.store.folder import private
 from tasks.store.held.raw_key import sealed_elsewhere
+from tasks.store.opening import open_store, store_exists
 
 #: what the objects of --json follow (tasks/model/schemas); within one number keys are only added
 SCHEMA = "flywheel/verdict/1"
@@ -286,7 +287,7 @@ def _begin_or_resume(
     now = utc_now()
     digest = request.digest(settings.digest)
     bound = _bound(settings, request, now)
-    with Store.open(settings.store_path) as store, store.transaction():
+    with open_store(settings) as store, store.transaction():
         fold(store, settings.home_path, now)
         killed = ledger.find_killed(store, digest)
         run_id = killed or ledger.new_run_id(now)
@@ -418,8 +419,8 @@ def request_to_decide(settings: Settings, options: Options) -> RunRequest:
     Raises UsageError where no such run has evaluated anything.
     """
     evaluated = request = None
-    if settings.store_path.exists():
-        with Store.open(settings.store_path, read_only=True) as store:
+    if store_exists(settings):
+        with open_store(settings, read_only=True) as store:
             evaluated = ledger.find_evaluated(
                 store, options.run_id, options.champion, options.challenger or ()
             )

@@ -21,9 +21,9 @@ from tasks.errors import FlywheelError, StoreError, UsageError
 from tasks.releases.resolve import find_local_model
 from tasks.releases.source import HostedSource
 from tasks.settings import Settings, find_config, read_settings
-from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals.logged_calls import count_calls
+from tasks.store.opening import open_store, store_exists
 
 _PACKAGES = ("prefect", "duckdb", "pandas", "torch", "great-expectations", "mlflow", "transformers")
 _LOW_DISK_BYTES = 2 * 2**30
@@ -135,9 +135,9 @@ def _home(settings: Settings) -> tuple[bool | None, str]:
 
 
 def _store(settings: Settings) -> tuple[bool | None, str]:
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         return None, "empty, made by the first run"
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         calls, runs = count_calls(store), ledger.count_runs(store)
     return True, f"{calls:,} calls, {runs:,} runs in {settings.store_path.name}"
 

@@ -28,6 +28,7 @@ from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.evals import answers as table
 from tasks.store.evals.spending import Spent, save_spending
+from tasks.store.opening import open_store
 
 JOURNAL_FILE = "completions.journal"
 _OWNER_ONLY = 0o600
@@ -143,7 +144,7 @@ def fold(store: Store, home: Path, now: datetime) -> int:
 def recover(settings: Settings, now: datetime) -> None:
     """What a killed run had paid for comes into the store; without it nothing is opened."""
     if (settings.home_path / JOURNAL_FILE).exists():
-        with Store.open(settings.store_path) as store:
+        with open_store(settings) as store:
             fold(store, settings.home_path, now)
 
 

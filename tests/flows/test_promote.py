@@ -236,10 +236,10 @@ def test_of_two_rollbacks_at_once_the_second_does_not_undo_the_first(
     decide(made)
     made.here("promote")
     settings = settings_of(made)
-    looked_at = promoting.aliases_at(settings.store_path)
+    looked_at = promoting.aliases_at(settings)
     assert made.here("rollback").code == 0
     with monkeypatch.context() as patch:  # as it was when the second looked
-        patch.setattr(promoting, "aliases_at", lambda path: looked_at)
+        patch.setattr(promoting, "aliases_at", lambda settings: looked_at)
         second = made.here("rollback")
     assert second.code == 1
     assert "the champion was moved meanwhile" in second.err
