@@ -49,6 +49,7 @@ from tasks.settings.promotion import PromotionSettings
 from tasks.settings.receipts import ReceiptsSettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
+from tasks.settings.store import StoreSettings
 from tasks.settings.suite_files import ENDING, ITEMS
 
 CONFIG_NAME = "flywheel.toml"
@@ -620,6 +621,8 @@ class Settings(Section):
     promotion: PromotionSettings = Field(default_factory=PromotionSettings)
     # of no digest: the same
     lineage: LineageSettings = Field(default_factory=LineageSettings)
+    # of no digest: wherever the store is, it holds the same
+    store: StoreSettings = Field(default_factory=StoreSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -668,6 +671,7 @@ class Settings(Section):
             "promotion": True,
             "lineage": True,
             "review": True,
+            "store": True,
             "evaluate": {"budget"},
             "releases": {"__all__": {"requests", "api_key_env", "successor"}},
             "suites": {"__all__": {"purpose", "review_by", "file"}},

@@ -26,7 +26,7 @@ OURS = (
     "mlflow.db*", "mlflow-artifacts", "reports", "data-docs", "prefect", "spool",
     "completions.journal", "pseudonym.key*", "receipts.key*", "receipts", "receipts.lock",
     "evaluate-memory.json*", "ui.json", "run.lock", "run.pid", "recording", ".reproducing-*",
-    "erasures", "forgetting.json*",
+    "erasures", "forgetting.json*", "shared-store", "home.id*",
 )  # fmt: skip
 OWNER_ONLY = 0o077
 _NO_OTHERS = 0o007
