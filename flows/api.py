@@ -168,7 +168,7 @@ def turn(
     )
     request = request_from(settings, options, stages_of("run"))
     preflight.require(settings, request)
-    with hold(settings.home_path), shown() as progress:
+    with hold(settings), shown() as progress:
         done = turn_once(settings, request, progress=progress)
     return result(done.run_id, config)
 

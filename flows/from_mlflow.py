@@ -92,7 +92,7 @@ def _move_back(
 ) -> None:
     from tasks.tracking.aliases import refuse
 
-    with hold(settings.home_path, wait_s=_WAIT_S):  # one at a time writes to MLflow
+    with hold(settings, wait_s=_WAIT_S):  # one at a time writes to MLflow
         with open_store(settings, read_only=True) as store:
             promoted = promoted_releases(store)
         refuse(settings, wanted, promoted, refused.why)

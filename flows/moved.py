@@ -85,7 +85,7 @@ def _bring_in_line(settings: Settings) -> str:
     with open_store(settings, read_only=True) as store:
         promoted = promoted_releases(store)
     try:
-        with hold(settings.home_path):
+        with hold(settings):
             bring_in_line(settings, promoted)
     except StoreError as error:
         return error.line()

@@ -43,6 +43,7 @@ from tasks.store.control import erasures, ledger, verdicts
 from tasks.store.control.commitments import commit
 from tasks.store.folder import private
 from tasks.store.held.raw_key import sealed_elsewhere
+from tasks.store.leasing import leased
 from tasks.store.opening import open_store, store_exists
 
 #: what the objects of --json follow (tasks/model/schemas); within one number keys are only added
@@ -231,7 +232,19 @@ def _keep_retention(run: Run) -> None:
 
 
 @contextmanager
-def hold(home: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+def hold(settings: Settings, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Be the one flywheel at work on the store: in its state folder, and among the machines that
+    share it. Raises StoreBusyError naming who is, after so many seconds."""
+    busy = "another flywheel run is at work on the store that this machine shares"
+    with (
+        hold_home(settings.home_path, wait_s=wait_s),
+        leased(settings, "run", busy=busy, wait_s=wait_s),
+    ):
+        yield
+
+
+@contextmanager
+def hold_home(home: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the run lock of the state folder `home`, which falls with its process. Raises
     StoreBusyError naming the process that has it, after so many seconds."""
     from filelock import FileLock, Timeout

@@ -35,7 +35,7 @@ def explain_run(
     started = time.monotonic()
     if not store_exists(settings):
         raise no_such_run(run_id)
-    with hold(settings.home_path), shown() as progress:
+    with hold(settings), shown() as progress:
         recover(settings, utc_now())
         run, turn = _read(settings, run_id, progress)
         role = role_of(run, turn, challenger, next="flywheel explain")

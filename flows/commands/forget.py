@@ -99,7 +99,7 @@ def forget(asked: Asked, *, config: str | None, as_json: bool) -> int:
     if not asked.dry_run:
         _refuse_served(settings)
     stages = _stages(settings)
-    with hold(settings.home_path):
+    with hold(settings):
         done = None
         if asked.dry_run:
             say_if_unfinished(settings.home_path)

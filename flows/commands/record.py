@@ -24,7 +24,7 @@ def record(run_id: str, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     if run_id and not _is_known(settings, run_id):
         raise no_such_run(run_id)
-    with hold(settings.home_path), shown() as progress:
+    with hold(settings), shown() as progress:
         done = dict(catch_up(settings, run_id, progress=progress))
     if as_json:
         print_json({"recorded": list(done)})

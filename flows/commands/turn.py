@@ -51,7 +51,7 @@ def run_command(command: str, options: Options) -> int:
     days = by_day(request, utc_now()) if options.backfill else []
     in_prefect = command == "run" and not options.inline
     with (
-        hold(settings.home_path),
+        hold(settings),
         _turning(settings, in_prefect=in_prefect) as turn_one,
         piped_in(settings, request.logs) as logs,
     ):

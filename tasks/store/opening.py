@@ -7,8 +7,7 @@ settings (a receipt beside its store, a data set in MLflow) opens the file itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from tasks.errors import StoreError
@@ -84,22 +83,3 @@ def refuse_working_copy(settings: Settings) -> None:
             next="set [store] again, or flywheel store copy shared FOLDER while it is set, and "
             "make that folder the state folder",
         )
-
-
-@contextmanager
-def leased(settings: Settings, name: str, *, wait_s: float, busy: str) -> Iterator[None]:
-    """Hold something that only one may do at a time, across the machines that share the store; of a
-    store of one machine, nothing. Raises StoreBusyError that says `busy` and names the holder."""
-    if not settings.store.is_shared:
-        yield
-        return
-    from tasks.store.shared.leases import held
-    from tasks.store.shared.store import home_id
-
-    truth = truth_of(settings)
-    truth.create()
-    with held(
-        truth.database, name, home_id=home_id(settings.store_path), lease_s=truth.lease_s,
-        wait_s=wait_s, busy=busy,
-    ):  # fmt: skip
-        yield

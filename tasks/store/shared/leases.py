@@ -40,15 +40,20 @@ class Holder:
 
     name: str
     told: str
+    home_id: str
     left_s: float
 
 
 @contextmanager
 def held(
-    database: Database, name: str, *, home_id: str, lease_s: float, wait_s: float, busy: str
-) -> Iterator[Lease]:
-    """Hold `name` for the length of the block. Raises StoreBusyError that says `busy` and who holds
-    it, after so many seconds."""
+    database: Database, name: str, *, home_id: str, lease_s: float, wait_s: float, busy: str,
+    is_left_when_stopped: bool = False,
+) -> Iterator[Lease]:  # fmt: skip
+    """Hold `name` for the length of the block, and give it back; `is_left_when_stopped`: but where
+    the block is stopped from outside, which is no Exception, leave it to end by itself.
+
+    Raises StoreBusyError that says `busy` and who holds it, after so many seconds.
+    """
     lease = _acquired(database, name, home_id, lease_s, wait_s, busy)
     ended = threading.Event()
     renewing = threading.Thread(
@@ -56,13 +61,20 @@ def held(
     )
     database.held.append(lease)
     renewing.start()
+    is_given_back = True
     try:
         yield lease
+    except Exception:
+        raise
+    except BaseException:
+        is_given_back = not is_left_when_stopped
+        raise
     finally:
         ended.set()
         database.held.remove(lease)
-        with suppress(StoreError):  # away: it ends by itself
-            database.run(lambda connection: _let_go(connection, lease), patience_s=0.0)
+        if is_given_back:
+            with suppress(StoreError):  # away: it ends by itself
+                database.run(lambda connection: _let_go(connection, lease), patience_s=0.0)
 
 
 def refuse_lost(connection: sa.Connection, database: Database, lease_s: float) -> None:
@@ -83,23 +95,35 @@ def refuse_lost(connection: sa.Connection, database: Database, lease_s: float) -
         )
 
 
-def is_held(database: Database, name: str) -> bool:
-    return any(holder.name == name for holder in holders(database))
-
-
 def holders(database: Database) -> list[Holder]:
     """What is held now."""
 
     def read(connection: sa.Connection) -> list[Holder]:
         left = (LEASES.c.expires_at - database.now).label("left")
         found = connection.execute(
-            sa.select(LEASES.c.name, LEASES.c.holder, left)
+            sa.select(LEASES.c.name, LEASES.c.holder, LEASES.c.home_id, left)
             .where(LEASES.c.holder_id != "", LEASES.c.expires_at > database.now)
             .order_by(LEASES.c.name)
         )
-        return [Holder(name, told, float(seconds)) for name, told, seconds in found]
+        return [Holder(*row) for row in found]
 
     return database.run(read)
+
+
+def ended(database: Database, prefix: str) -> list[str]:
+    """Names of leases that ran out, and were not given back."""
+    ran_out = sa.select(LEASES.c.name).where(
+        LEASES.c.name.startswith(prefix, autoescape=True),
+        LEASES.c.holder_id != "",
+        LEASES.c.expires_at <= database.now,
+    )
+    return database.run(lambda connection: list(connection.scalars(ran_out)))
+
+
+def forget(database: Database, name: str) -> None:
+    """A lease that ran out, and that nobody will ask for again."""
+    delete = LEASES.delete().where(LEASES.c.name == name, LEASES.c.expires_at <= database.now)
+    database.run(lambda connection: connection.execute(delete))
 
 
 def _acquired(
@@ -169,6 +193,9 @@ def _renew(database: Database, lease: Lease, lease_s: float, ended: threading.Ev
 
 
 def _let_go(connection: sa.Connection, lease: Lease) -> None:
+    if ":" in lease.name:  # of one thing that is done once: nobody asks for it again
+        connection.execute(LEASES.delete().where(*_is(lease)))
+        return
     connection.execute(
         LEASES.update().where(*_is(lease)).values(holder="", holder_id="", expires_at=0)
     )
