@@ -58,17 +58,18 @@ def store_exists(settings: Settings) -> bool:
     return settings.store_path.exists()
 
 
-def truth_of(settings: Settings) -> Truth:
-    """The services of a shared store. Raises UsageError where their addresses are none, or a
-    library is missing."""
+def truth_of(settings: Settings, patience_s: float | None = None) -> Truth:
+    """The services of a shared store, tried for so long where they do not answer (None: as long as
+    a lease lasts). Raises UsageError where their addresses are none, or a library is missing."""
     from tasks.store.shared.database import connected
     from tasks.store.shared.objects import objects_at
     from tasks.store.shared.truth import Truth
 
     store = settings.store
+    patience_s = store.lease_s if patience_s is None else patience_s
     return Truth(
-        connected(store.database, store.lease_s),
-        objects_at(store.objects, store.lease_s),
+        connected(store.database, patience_s),
+        objects_at(store.objects, patience_s),
         store.lease_s,
     )
 

@@ -52,7 +52,7 @@ from tasks.store.shared.working_copy import (
 
 LEASE = "store"
 _HOME_ID = "home.id"
-_BUSY = "the store is held by another process or machine"
+BUSY = "the store is held by another process or machine"
 #: threads of one process take turns, and one that opens it twice has it
 _TURNS: dict[Path, threading.RLock] = {}
 
@@ -138,9 +138,16 @@ def publish(
 
 
 def publish_all(
-    connection: duckdb.DuckDBPyConnection, home: Path, truth: Truth, state: State, token: int
+    connection: duckdb.DuckDBPyConnection,
+    home: Path,
+    truth: Truth,
+    state: State,
+    token: int,
+    *,
+    remembers: bool = True,
 ) -> None:
-    """Share all of it, in place of what is shared."""
+    """Share all of it, in place of what is shared. `remembers`: what is shared is a working copy
+    from then on, else it is as it was."""
     parts: dict[str, list[LocalPart | Stretch]] = {}
     rewritten = {}
     for contract in SHARED_TABLES:
@@ -150,7 +157,10 @@ def publish_all(
             rewritten[contract] = rows.fetchall()
         else:
             parts[contract.name] = list(changes.all_stretches(connection, contract.name))
-    _commit(connection, home, truth, state, Commit(rewritten=rewritten), parts, token)
+    _commit(
+        connection, home, truth, state, Commit(rewritten=rewritten), parts, token,
+        remembers=remembers,
+    )  # fmt: skip
 
 
 def _commit(
@@ -161,6 +171,8 @@ def _commit(
     commit: Commit,
     parts: dict[str, list[LocalPart | Stretch]],
     token: int,
+    *,
+    remembers: bool = True,
 ) -> None:
     shared: dict[str, list[Part | str]] = {}
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=home) as folder:
@@ -175,12 +187,16 @@ def _commit(
                 pulling.export(connection, contract, within, file)
                 shared[name].append(truth.put(name, file, piece.num_rows, token))
     after = next_state(state)
+    truth_commit = Commit(commit.controls, commit.rewritten, shared)
+    if not remembers:
+        truth.commit(state, after, truth_commit, token)
+        return
     remember(connection, after)
     for name, pieces in parts.items():
         keys = [part if isinstance(part, str) else part.key for part in shared[name]]
         local = [LocalPart(key, p.num_rows) for key, p in zip(keys, pieces, strict=True)]
         remember_parts(connection, name, local)
-    truth.commit(state, after, Commit(commit.controls, commit.rewritten, shared), token)
+    truth.commit(state, after, truth_commit, token)
 
 
 @contextmanager
@@ -196,7 +212,7 @@ def opened_to_write(
             using(connection, path),
             held(
                 truth.database, LEASE, home_id=home_id(path), lease_s=truth.lease_s,
-                wait_s=lock_timeout_s, busy=_BUSY,
+                wait_s=lock_timeout_s, busy=BUSY,
             ) as lease,
         ):  # fmt: skip
             mark(path)
