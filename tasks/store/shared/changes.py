@@ -93,28 +93,30 @@ def row_changes(
 ) -> list[LocalPart | Stretch]:
     """What the table consists of now: parts that are as they were, and stretches to be written."""
     bounds = ends(before, table, [part.num_rows for part in parts])
-    result: list[LocalPart | Stretch] = []
-    begins: list[int] = []
+    # with the row id that each begins behind; None: it has to be written
+    pieces: list[tuple[int, LocalPart | None]] = []
     after = BEFORE
     for part, until in zip(parts, bounds, strict=True):
         within = f"rowid > {after} AND rowid <= {until}"
         if not may_have_changed or _digest(now, table, within) == _digest(before, table, within):
-            result.append(part)
-            begins.append(after)
-        else:
-            written = _stretches(now, table, after, until)
-            result += written
-            begins += [stretch.after for stretch in written]
+            pieces.append((after, part))
+        elif not pieces or pieces[-1][1] is not None:
+            pieces.append((after, None))
         after = until
     # small parts at the end go into the next one, so that there are never many
     (num_new,) = _one(now, f"SELECT count(*) FROM {quoted(table)} WHERE rowid > {after}")
-    while num_new and result and isinstance(last := result[-1], LocalPart):
+    while num_new and pieces and (last := pieces[-1][1]) is not None:
         if last.num_rows > num_new or last.num_rows + num_new > PART_ROWS:
             break
-        result.pop()
-        after = begins.pop()
+        after, _ = pieces.pop()
         num_new += last.num_rows
-    return result + _stretches(now, table, after, BEHIND)
+    if num_new and (not pieces or pieces[-1][1] is not None):
+        pieces.append((after, None))
+    result: list[LocalPart | Stretch] = []
+    untils = [*(begin for begin, _ in pieces[1:]), BEHIND]
+    for (begin, kept), until in zip(pieces, untils, strict=True):
+        result += [kept] if kept is not None else _stretches(now, table, begin, until)
+    return result
 
 
 def all_stretches(connection: duckdb.DuckDBPyConnection, table: str) -> list[Stretch]:

@@ -119,11 +119,11 @@ def test_only_what_changed_travels(
     now = keys(a)
     assert [now[place] == first[place] for place in range(4)] == [True, False, False, True]
     # small ones at the end become one, so that they never are many
-    for number in range(40):
+    for number in range(12):
         with open_store(a) as store:
             store.insert(FEEDBACK, signals(f"one-{number}", 1))
-    assert sum(sizes(a)) == 399
-    assert len(sizes(a)) < 12
+    assert sum(sizes(a)) == 371
+    assert len(sizes(a)) < 10
     assert content(a) == content(b)
     # and what no table consists of is not kept
     truth = truth_of(a)

@@ -26,9 +26,10 @@ _OLD_SOURCES = replace(SOURCES, columns=SOURCES.columns[:-1])
 @contextmanager
 def earlier_build(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tables = tuple(_OLD_SOURCES if table is SOURCES else table for table in SHARED_TABLES)
+    migrations = schema.MIGRATIONS[:-1]
     with monkeypatch.context() as patch:
         for module in (schema, store, truth):
-            patch.setattr(module, "MIGRATIONS", schema.MIGRATIONS[:-1])
+            patch.setattr(module, "MIGRATIONS", migrations)
         for module in (store, truth):
             patch.setattr(module, "SHARED_TABLES", tables)
         patch.setattr(changes, "_BY_NAME", {table.name: table for table in tables})
