@@ -13,7 +13,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,18 +88,21 @@ class SharedStore(Store):
                 self._truth.sweep()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        written = changes.written_tables(sql)
-        if written and not self._in_transaction:
-            with self.transaction():
-                self.execute(sql, parameters)
-            return
-        for table, is_more in written.items():
-            self._written[table] = self._written.get(table, False) or is_more
-        super().execute(sql, parameters)
+        with self._noted(sql):
+            super().execute(sql, parameters)
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        assert not changes.written_tables(sql), "what is written goes through `execute`"
-        return super().rows(sql, parameters)
+        with self._noted(sql):
+            return super().rows(sql, parameters)
+
+    @contextmanager
+    def _noted(self, sql: str) -> Iterator[None]:
+        """What a statement writes to is shared with its transaction."""
+        written = changes.written_tables(sql)
+        with self.transaction() if written else nullcontext():
+            for table, is_more in written.items():
+                self._written[table] = self._written.get(table, False) or is_more
+            yield
 
     def before_commit(self) -> None:
         if self._written:
@@ -157,10 +160,8 @@ def publish_all(
             rewritten[contract] = rows.fetchall()
         else:
             parts[contract.name] = list(changes.all_stretches(connection, contract.name))
-    _commit(
-        connection, home, truth, state, Commit(rewritten=rewritten), parts, token,
-        remembers=remembers,
-    )  # fmt: skip
+    commit = Commit(rewritten=rewritten, recorded=SHARED_TABLES)
+    _commit(connection, home, truth, state, commit, parts, token, remembers=remembers)
 
 
 def _commit(
@@ -187,7 +188,7 @@ def _commit(
                 pulling.export(connection, contract, within, file)
                 shared[name].append(truth.put(name, file, piece.num_rows, token))
     after = next_state(state)
-    truth_commit = Commit(commit.controls, commit.rewritten, shared)
+    truth_commit = Commit(commit.controls, commit.rewritten, commit.recorded, shared)
     if not remembers:
         truth.commit(state, after, truth_commit, token)
         return

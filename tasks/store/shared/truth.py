@@ -52,10 +52,12 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """`rewritten`: all rows of control tables whose columns are others than before."""
+    """`rewritten`: all rows of control tables whose columns may be others than before; `recorded`:
+    what all tables are like from now on."""
 
     controls: Sequence[ControlChange] = ()
     rewritten: Mapping[TableContract, Sequence[Row]] | None = None
+    recorded: Sequence[TableContract] = ()
     parts: Mapping[str, Sequence[Part | str]] | None = None
 
 
@@ -190,6 +192,7 @@ class Truth:
                 self._changed(connection, change.contract, after.version)
             for contract, rows in (commit.rewritten or {}).items():
                 controls.rewrite(connection, contract, rows, first)
+            for contract in commit.recorded:
                 self._changed(connection, contract, after.version)
             for name, parts in (commit.parts or {}).items():
                 self._write_parts(connection, name, parts, token)
