@@ -218,10 +218,12 @@ class Network:
 
     def _connect(self, client: socket.socket) -> None:
         self._is_whole.wait()
-        with suppress(OSError):
-            server = socket.create_connection(("127.0.0.1", self._to_port))
-            for a, b in ((client, server), (server, client)):
-                threading.Thread(target=self._carry, args=(a, b), daemon=True).start()
+        to = ("127.0.0.1", self._to_port)
+        with suppress(OSError), client, socket.create_connection(to) as server:
+            back = threading.Thread(target=self._carry, args=(server, client), daemon=True)
+            back.start()
+            self._carry(client, server)
+            back.join()
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):

@@ -147,10 +147,13 @@ class Database:
     def _once(self, work: Callable[[sa.Connection], Result], is_snapshot: bool) -> Result:
         level = {"isolation_level": "REPEATABLE READ"}
         is_server = self.engine.dialect.name != "sqlite"
-        with self.engine.connect() as connection:
+        with (
+            _cut_off_after(max(2.0, self.patience_s / 2)),
+            self.engine.connect() as connection,
+        ):
             if is_snapshot and is_server:
                 connection = connection.execution_options(**level)
-            with _cut_off_after(connection, max(2.0, self.patience_s / 2)), connection.begin():
+            with connection.begin():
                 return work(connection)
 
     def _refused(self, error: DBAPIError) -> StoreError:
@@ -235,15 +238,19 @@ def _postgresql(url: sa.URL, patience_s: float) -> sa.Engine:
     alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
     engine = sa.create_engine(
         url,
-        pool_pre_ping=True,
         pool_size=2,
         max_overflow=8,
         hide_parameters=True,
-        connect_args={"connect_timeout": _CONNECT_S, **alive},
+        connect_args={"connect_timeout": round(max(2, min(_CONNECT_S, patience_s / 2))), **alive},
     )
 
-    @sa.event.listens_for(engine, "connect")
+    @sa.event.listens_for(engine, "checkout")
+    def guard(raw: Any, *_: Any) -> None:
+        _AT_WORK.line = raw
+
+    @sa.event.listens_for(engine, "connect", insert=True)
     def limit(raw: Any, _record: Any) -> None:
+        _AT_WORK.line = raw
         # of a holder that fell silent in the middle of a transaction: its locks fall
         with raw.cursor() as cursor:
             cursor.execute(f"SET idle_in_transaction_session_timeout = {round(patience_s * 1000)}")
@@ -281,14 +288,21 @@ def _is_passing(error: DBAPIError) -> bool:
     return is_lost or state.startswith(("08", "53", "57P", "40"))
 
 
+class _AtWork(threading.local):
+    """The connection of the driver that this thread has now."""
+
+    line: Any = None
+
+
+_AT_WORK = _AtWork()
+
+
 @contextmanager
-def _cut_off_after(connection: sa.Connection, seconds: float) -> Iterator[None]:
+def _cut_off_after(seconds: float) -> Iterator[None]:
     """A network that swallows everything looks like a long wait: end it."""
-    raw = connection.connection.driver_connection
-    if not hasattr(raw, "fileno"):
-        yield
-        return
-    timer = threading.Timer(seconds, _shut, [raw])
+    _AT_WORK.line = None
+    of_thread = vars(_AT_WORK)
+    timer = threading.Timer(seconds, lambda: _shut(of_thread.get("line")))
     timer.daemon = True
     timer.start()
     try:
