@@ -196,7 +196,7 @@ class Database:
     def _layout(self, connection: sa.Connection) -> int:
         if not sa.inspect(connection).has_table(_LAYOUTS.name):
             return 0
-        number = connection.scalar(sa.select(sa.func.coalesce(sa.func.max(_LAYOUTS.c.number), 0)))
+        number = int(connection.scalar(sa.select(sa.func.max(_LAYOUTS.c.number))) or 0)
         if number > len(LAYOUTS):
             raise StoreError(
                 "the database of the store was made by a newer flywheel",
@@ -204,7 +204,7 @@ class Database:
                 allowed=f"up to {len(LAYOUTS)}",
                 next="install the newer flywheel",
             )
-        return int(number)
+        return number
 
 
 def connected(address: str, patience_s: float) -> Database:

@@ -287,8 +287,9 @@ def _pulled_aside(path: Path, truth: Truth) -> duckdb.DuckDBPyConnection:
             connection = duckdb.connect(str(copy), config=dict(CONFIG))
             with using(connection, path):
                 pulling.pull(connection, truth, path.parent)
-            config = {**CONFIG, "temp_directory": spill}
-            return duckdb.connect(str(copy), read_only=True, config=config)
+            return duckdb.connect(
+                str(copy), read_only=True, config={**CONFIG, "temp_directory": spill}
+            )
     except (OSError, UnsteadyError):
         raise StoreBusyError(
             "another process holds the working copy of the store, and there is no room for another",
