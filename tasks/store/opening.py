@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import StoreError
 from tasks.store.db.connection import Store
+from tasks.store.folder import MARKER
 
 if TYPE_CHECKING:
     from tasks.settings import Settings
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from tasks.store.shared.truth import Truth
 
 LOCK_TIMEOUT_S = 5.0
-#: beside the working copy of a store that machines share
-MARKER = "shared-store"
 
 
 def open_store(

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import REPOSITORY
 from tests.flows.application import Application, make_application
 from tests.flows.test_resume import comparable, with_faults
+from tests.markdown import Page, commands
 from tests.mlflow_home import home_with_mlflow
 from tests.services import Services, put_key, tried_out
 
@@ -77,6 +79,35 @@ def killed_at(
         cwd=application.folder, env=application.environment(**environment),
         capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
+
+
+def test_the_commands_of_the_page_take_a_store_there_and_back(
+    application: Application, tmp_path: Path
+):
+    page = Page(REPOSITORY / "docs" / "scale.md", "docs/scale.md")
+    typed = [
+        command.split()[1:]
+        for block in page.blocks()
+        if block.kind == "shell"
+        for command in commands(block.text)
+        if command.startswith("flywheel ")
+    ]
+    assert len(typed) == 2
+    assert application.here("ingest").code == 0
+    query = ("sql", "SELECT request_id, sources FROM landing ORDER BY 1", "--json")
+    before = application.here(*query).json
+    assert len(before["rows"]) == 24
+    services = tried_out(tmp_path).environment()
+    for command in typed:
+        done = application.here(*command, **services)
+        assert done.code == 0, done.err
+    assert application.here(*query, **services).json == before
+    again = {"FLYWHEEL_HOME": str(application.folder / "one-machine-again")}
+    assert application.here(*query, **again).json == before
+    # and what is a working copy is not taken for a store
+    alone = application.here(*query)
+    assert alone.code == 4
+    assert "a copy of one that machines share" in alone.err
 
 
 def test_without_its_services_one_clear_line_is_told(application: Application, tmp_path: Path):

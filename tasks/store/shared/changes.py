@@ -113,8 +113,8 @@ def row_changes(
     if num_new and (not pieces or pieces[-1][1] is not None):
         pieces.append((after, None))
     result: list[LocalPart | Stretch] = []
-    untils = [*(begin for begin, _ in pieces[1:]), BEHIND]
-    for (begin, kept), until in zip(pieces, untils, strict=True):
+    for place, (begin, kept) in enumerate(pieces, start=1):
+        until = pieces[place][0] if place < len(pieces) else BEHIND
         result += [kept] if kept is not None else _stretches(now, table, begin, until)
     return result
 

@@ -17,8 +17,8 @@ from tasks.settings import Settings
 from tasks.store.control.pseudonym_key import KEY_FILE, key_id_of, pseudonym_key
 from tasks.store.db.connection import Store, refuse_missing, using
 from tasks.store.db.copying import CONFIG, UNFINISHED
-from tasks.store.folder import KEPT
-from tasks.store.opening import LOCK_TIMEOUT_S, MARKER, open_store, store_exists, truth_of
+from tasks.store.folder import KEPT, MARKER
+from tasks.store.opening import LOCK_TIMEOUT_S, open_store, store_exists, truth_of
 from tasks.store.shared import pulling
 from tasks.store.shared.leases import held
 from tasks.store.shared.store import BUSY, LEASE, home_id, publish_all

@@ -7,6 +7,7 @@ so an object is either whole or nobody refers to it, and one that was deleted do
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -116,9 +117,14 @@ class Objects:
             pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 
 
-@cache
 def objects_at(address: str, patience_s: float) -> Objects:
-    """Raises UsageError where the address is none, or a library is missing."""
+    """Those at an address; one for a process. Raises UsageError where the address is none, or a
+    library is missing."""
+    return _objects_at(address, patience_s, os.getpid())
+
+
+@cache
+def _objects_at(address: str, patience_s: float, _process: int) -> Objects:
     try:
         from fsspec.core import url_to_fs
     except ImportError:

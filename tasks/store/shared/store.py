@@ -34,9 +34,8 @@ from tasks.store.db.connection import (
 from tasks.store.db.copying import CONFIG
 from tasks.store.db.schema import MIGRATIONS, check_version, migrate, refuse_newer, schema_version
 from tasks.store.db.snapshot import SCRATCH, UnsteadyError, snapshot
-from tasks.store.folder import write_once
+from tasks.store.folder import MARKER, write_once
 from tasks.store.held.raw_key import RawKey
-from tasks.store.opening import MARKER
 from tasks.store.shared import changes, pulling
 from tasks.store.shared.changes import Stretch
 from tasks.store.shared.leases import Lease, held

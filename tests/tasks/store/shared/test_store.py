@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -18,7 +19,8 @@ from expectations.contracts import FEEDBACK, REQUESTS
 from tasks.errors import StoreBusyError, StoreError, StoreFencedError, StoreUnreachableError
 from tasks.settings import Settings
 from tasks.store import Store
-from tasks.store.opening import MARKER, open_store, store_exists, truth_of
+from tasks.store.folder import MARKER
+from tasks.store.opening import open_store, store_exists, truth_of
 from tasks.store.shared import changes
 from tasks.store.shared.database import LEASES, LITTER, PARTS
 from tests.services import Services
@@ -94,7 +96,7 @@ def failing(store: Store) -> None:
         raise ZeroDivisionError
 
 
-def content_of(store: Store) -> object:
+def content_of(store: Store) -> list[list[tuple[Any, ...]]]:
     return [store.rows("FROM runs"), store.rows("FROM feedback")]
 
 
@@ -144,6 +146,19 @@ def _parts(settings: Settings) -> list[tuple[str, int]]:
     wanted = sa.select(PARTS.c.part_key, PARTS.c.num_rows).order_by(PARTS.c.ordinal)
     database = truth_of(settings).database
     return [tuple(row) for row in database.run(lambda connection: connection.execute(wanted).all())]
+
+
+def test_a_table_may_be_emptied_and_filled_again(machine: Machine):
+    a, b = machine("a"), machine("b")
+    for number in range(3):
+        with open_store(a) as store:
+            store.insert(FEEDBACK, signals(f"run-{number}", 3))
+            assert len(content_of(store)[1]) == 3
+            with store.transaction():
+                store.execute("DELETE FROM feedback")
+                store.execute("DELETE FROM landing")
+        assert content(a) == content(b)
+        assert keys(a) == []
 
 
 def test_a_second_machine_waits_and_then_tells_who_holds_it(machine: Machine):
