@@ -83,11 +83,28 @@ class Server:
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            self.command, env={**os.environ, **self.environment}, user=self.user,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        wait_for_port(self.port)
+        """Again, where it ends: those that a killed PostgreSQL had started live on for a moment,
+        and another does not start beside them."""
+        for _ in range(100):
+            self.process = subprocess.Popen(
+                self.command, env={**os.environ, **self.environment}, user=self.user,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+            if self._listens():
+                return
+            time.sleep(0.3)
+        raise AssertionError(f"it does not start: {self.command}")
+
+    def _listens(self, timeout_s: float = 60.0) -> bool:
+        """Whether somebody can connect before it ends."""
+        assert self.process is not None
+        deadline = time.monotonic() + timeout_s
+        while self.process.poll() is None and time.monotonic() < deadline:
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return True
+            time.sleep(0.1)
+        return False
 
     def kill(self) -> None:
         assert self.process is not None
@@ -100,17 +117,6 @@ def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
-
-
-def wait_for_port(port: int, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline, f"nothing listens on {port}"
-            time.sleep(0.1)
 
 
 @contextmanager

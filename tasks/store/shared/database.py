@@ -87,6 +87,8 @@ _LAYOUTS = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
 )  # fmt: skip
 
+NUMBER = sa.select(sa.func.max(_LAYOUTS.c.number)).scalar_subquery().label("layout")
+
 
 def _first_layout(connection: sa.Connection) -> None:
     METADATA.create_all(connection)
@@ -102,6 +104,8 @@ class Database:
     def __init__(self, engine: sa.Engine, patience_s: float) -> None:
         self.engine = engine
         self.patience_s = patience_s
+        #: as seen last; 0: there is nothing of ours, as far as is known
+        self._number = 0
         #: leases that this process holds: what it commits is refused where one of them is gone
         self.held: list[Any] = []
 
@@ -196,7 +200,18 @@ class Database:
     def _layout(self, connection: sa.Connection) -> int:
         if not sa.inspect(connection).has_table(_LAYOUTS.name):
             return 0
-        number = int(connection.scalar(sa.select(sa.func.max(_LAYOUTS.c.number))) or 0)
+        return self.accept(int(connection.scalar(sa.select(NUMBER)) or 0))
+
+    @property
+    def is_made(self) -> bool:
+        return self._number > 0
+
+    @property
+    def is_newest(self) -> bool:
+        return self._number == len(LAYOUTS)
+
+    def accept(self, number: int) -> int:
+        """A layout that was read. Raises StoreError on one newer than this code."""
         if number > len(LAYOUTS):
             raise StoreError(
                 "the database of the store was made by a newer flywheel",
@@ -204,6 +219,7 @@ class Database:
                 allowed=f"up to {len(LAYOUTS)}",
                 next="install the newer flywheel",
             )
+        self._number = number
         return number
 
 

@@ -20,7 +20,7 @@ from tasks.errors import StoreError, StoreFencedError
 from tasks.store.db.schema import MIGRATIONS, refuse_newer
 from tasks.store.shared import controls
 from tasks.store.shared.controls import ControlChange, Row
-from tasks.store.shared.database import COMMITS, LITTER, PARTS, STORE, TABLES, Database
+from tasks.store.shared.database import COMMITS, LITTER, NUMBER, PARTS, STORE, TABLES, Database
 from tasks.store.shared.leases import refuse_lost
 from tasks.store.shared.objects import Objects
 from tasks.store.shared.working_copy import State
@@ -70,13 +70,14 @@ class Truth:
     def state(self) -> tuple[State, int] | None:
         """And the schema of its rows; None: there is no store yet. Raises StoreError on one that is
         newer than this code."""
-        if self.database.layout() == 0:
+        if not self.database.is_made and self.database.layout() == 0:
             return None
 
         def read(connection: sa.Connection) -> tuple[State, int] | None:
-            row = connection.execute(sa.select(STORE)).first()
+            row = connection.execute(sa.select(STORE, NUMBER)).first()
             if row is None:
                 return None
+            self.database.accept(row.layout)
             return State(row.store_id, row.version, row.commit_id), row.schema
 
         found = self.database.run(read)
@@ -86,6 +87,8 @@ class Truth:
 
     def create(self) -> None:
         """Empty, where there is none."""
+        if self.state() is not None and self.database.is_newest:
+            return
         self.database.prepare()
 
         def make(connection: sa.Connection) -> None:
