@@ -9,6 +9,7 @@
         ├── StoreMemoryError       what it was to take needs more memory         exit code 4
         ├── StoreBusyError         another process holds it (transient)      exit code 4
         ├── StoreFencedError       another machine took the store over       exit code 4
+        ├── StoreDamagedError      it holds other bytes than were written    exit code 4
         └── StoreUnreachableError  a server does not answer (transient)      exit code 4
 
 `transient` marks what a retry may cure; retries read that mark and nothing else.
@@ -104,6 +105,10 @@ class StoreMemoryError(StoreError):
 
 class StoreBusyError(StoreError):
     transient = True
+
+
+class StoreDamagedError(StoreError):
+    pass
 
 
 class StoreFencedError(StoreError):

@@ -64,6 +64,8 @@ def test_killed_on_one_machine_it_goes_on_on_another_to_the_verdict_of_one_alone
     told = application.here("verdict", "--json", **a)
     assert told.json["run_id"] == finished.json["run_id"]
     assert told.json["suites"] == alone.json["suites"]
+    for command in ("receipt", "show"):
+        assert application.here(command, **a).code == 0
     doctor = application.here("doctor", "--json", **a)
     found = {one["subject"]: one for one in doctor.json["findings"]}
     assert found["database"]["ok"] is True

@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from expectations.contracts import SHARED_TABLES
-from tasks.errors import StoreBusyError, StoreError
+from tasks.errors import StoreBusyError, StoreDamagedError, StoreError
 from tasks.store.control.pseudonym_key import key_id_of, pseudonym_key
 from tasks.store.db.connection import (
     Store,
@@ -206,7 +206,7 @@ def opened_to_write(
     """Raises StoreBusyError where another process or machine holds it."""
     refuse_half_restored(path)
     truth.create()
-    with _turn(path, lock_timeout_s):
+    with _turn(path, lock_timeout_s), _made_anew_where_damaged(path):
         connection = _connect_copy(path, truth, lock_timeout_s)
         with (
             using(connection, path),
@@ -234,14 +234,15 @@ def opened_to_read(
             received=truth.database.shown,
             next="flywheel run, or flywheel ingest",
         )
-    connection = _copy_to_read(path, truth, found[0])
-    with using(connection, path):
-        if any_schema:
-            refuse_newer(schema_version(connection))
-        else:
-            check_version(connection)
-        with interruptible():
-            yield Store(connection, path, raw_key)
+    with _made_anew_where_damaged(path):
+        connection = _copy_to_read(path, truth, found[0])
+        with using(connection, path):
+            if any_schema:
+                refuse_newer(schema_version(connection))
+            else:
+                check_version(connection)
+            with interruptible():
+                yield Store(connection, path, raw_key)
 
 
 def _catch_up(
@@ -272,7 +273,8 @@ def _copy_to_read(path: Path, truth: Truth, state: State) -> duckdb.DuckDBPyConn
             connection = _connect_copy(path, truth, 0.0)
             mark(path)
             with using(connection, path):
-                pulling.pull(connection, truth, path.parent)
+                if state_of(connection) != state:
+                    pulling.pull(connection, truth, path.parent)
             return connect_to_read(path)
         except (StoreBusyError, duckdb.ConnectionException):
             return _pulled_aside(path, truth)
@@ -311,14 +313,29 @@ def _connect_copy(path: Path, truth: Truth, lock_timeout_s: float) -> duckdb.Duc
         elif not number or (found is not None and found[1] == number):
             return connection
         connection.close()
-    except StoreBusyError:
-        raise
-    except StoreError as error:
-        if not error.what.startswith("the store is damaged"):
-            raise
+    except StoreDamagedError:
+        pass
+    _remove(path)
+    return connect(path, lock_timeout_s)
+
+
+@contextmanager
+def _made_anew_where_damaged(path: Path) -> Iterator[None]:
+    """A damaged block is found by whoever reads it, in the middle of anything."""
+    try:
+        yield
+    except StoreDamagedError as error:
+        _remove(path)
+        raise StoreDamagedError(
+            "the working copy of the store was damaged: nothing is lost, it is made anew",
+            received=error.received,
+            next="run the same command again",
+        ) from error
+
+
+def _remove(path: Path) -> None:
     for name in (path, path.with_name(f"{path.name}.wal")):
         name.unlink(missing_ok=True)
-    return connect(path, lock_timeout_s)
 
 
 def _another_store(path: Path) -> StoreError:
