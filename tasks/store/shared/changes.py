@@ -95,13 +95,16 @@ def row_changes(
     bounds = ends(before, table, [part.num_rows for part in parts])
     # with the row id that each begins behind; None: it has to be written
     pieces: list[tuple[int, LocalPart | None]] = []
-    after = BEFORE
+    after, num_pending = BEFORE, 0
     for part, until in zip(parts, bounds, strict=True):
         within = f"rowid > {after} AND rowid <= {until}"
+        num_pending += part.num_rows
         if not may_have_changed or _digest(now, table, within) == _digest(before, table, within):
             pieces.append((after, part))
-        elif not pieces or pieces[-1][1] is not None:
+            num_pending = 0
+        elif not pieces or pieces[-1][1] is not None or num_pending > PART_ROWS:
             pieces.append((after, None))
+            num_pending = part.num_rows
         after = until
     # small parts at the end go into the next one, so that there are never many
     (num_new,) = _one(now, f"SELECT count(*) FROM {quoted(table)} WHERE rowid > {after}")
@@ -110,7 +113,8 @@ def row_changes(
             break
         after, _ = pieces.pop()
         num_new += last.num_rows
-    if num_new and (not pieces or pieces[-1][1] is not None):
+    is_apart = not pieces or pieces[-1][1] is not None or num_pending + num_new > PART_ROWS
+    if num_new and is_apart:
         pieces.append((after, None))
     result: list[LocalPart | Stretch] = []
     for place, (begin, kept) in enumerate(pieces, start=1):

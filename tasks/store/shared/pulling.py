@@ -10,7 +10,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import takewhile
 from pathlib import Path
 
 import duckdb
@@ -111,9 +110,16 @@ def _bring_in_parts(
 ) -> None:
     name, columns = contract.name, ", ".join(map(quoted, contract.column_names))
     bounds = ends(connection, name, [part.num_rows for part in local])
-    kept = len(
-        list(takewhile(lambda pair: pair[0].key == pair[1].key, zip(local, wanted, strict=False)))
-    )
+    kept = 0
+    for old, new, after, until in zip(local, wanted, [-1, *bounds], bounds, strict=False):
+        if old.key != new.key and not (
+            old.num_rows > _MAX_REPLACED_ROWS
+            and old.num_rows >= new.num_rows
+            and contract.key
+            and _thinned(connection, truth, contract, new, after, until, folder)
+        ):
+            break
+        kept += 1
     replaced = sum(part.num_rows for part in local[kept:])
     if replaced <= _MAX_REPLACED_ROWS and (kept or not local):
         if replaced:
@@ -137,6 +143,39 @@ def _bring_in_parts(
         else:
             _download_into(connection, truth, name, part, folder)
     connection.execute("DROP TABLE table_before")
+
+
+def _thinned(
+    connection: duckdb.DuckDBPyConnection,
+    truth: Truth,
+    contract: TableContract,
+    part: Part,
+    after: int,
+    until: int,
+    folder: Path,
+) -> bool:
+    """Whether a stretch of rows became the part by losing a few of them, as it does where calls are
+    met again or forgotten: to make the table anew would take as long as to read all of it."""
+    name, columns = quoted(contract.name), ", ".join(map(quoted, contract.column_names))
+    key = ", ".join(map(quoted, contract.key))
+    within = f"rowid > {after} AND rowid <= {until}"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE pulled_part AS FROM {name} LIMIT 0")
+    _download_into(connection, truth, "pulled_part", part, folder)
+    lost = f"SELECT rowid FROM {name} ANTI JOIN pulled_part USING ({key}) WHERE {name}.{within}"
+    rows = [row for (row,) in connection.execute(lost).fetchall()]
+    digest = "SELECT count(*), bit_xor(h), sum(h) FROM (SELECT hash({columns}) AS h FROM {source})"
+    ((*of_part,),) = connection.execute(
+        digest.format(columns=columns, source="pulled_part")
+    ).fetchall()
+    left = f"{name} WHERE {within} AND rowid NOT IN (SELECT unnest(?::BIGINT[]))"
+    ((*of_rest,),) = connection.execute(
+        digest.format(columns=columns, source=left), [rows]
+    ).fetchall()
+    connection.execute("DROP TABLE pulled_part")
+    if of_part != of_rest or len(rows) > _MAX_REPLACED_ROWS:
+        return False
+    connection.execute(f"DELETE FROM {name} WHERE rowid IN (SELECT unnest(?::BIGINT[]))", [rows])
+    return True
 
 
 def _download_into(

@@ -21,11 +21,11 @@ from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.folder import MARKER
 from tasks.store.opening import open_store, store_exists, truth_of
-from tasks.store.shared import changes
+from tasks.store.shared import changes, pulling
 from tasks.store.shared.database import LEASES, LITTER, PARTS
 from tests.services import Services
 from tests.tasks.store.shared.killing import changed, written_and_killed
-from tests.tasks.store.shared.rows import change, content, runs, signals
+from tests.tasks.store.shared.rows import NOW, change, content, runs, signals
 
 Machine = Callable[[str], Settings]
 #: forked: what it needs is imported, and no database is open
@@ -146,6 +146,44 @@ def _parts(settings: Settings) -> list[tuple[str, int]]:
     wanted = sa.select(PARTS.c.part_key, PARTS.c.num_rows).order_by(PARTS.c.ordinal)
     database = truth_of(settings).database
     return [tuple(row) for row in database.run(lambda connection: connection.execute(wanted).all())]
+
+
+def test_a_part_that_lost_a_few_rows_is_not_read_anew_with_all_others(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(changes, "PART_ROWS", 100)
+    monkeypatch.setattr(pulling, "_MAX_REPLACED_ROWS", 20)
+    thinned: list[bool] = []
+
+    def seen(*arguments: object) -> bool:
+        thinned.append(thin(*arguments))
+        return thinned[-1]
+
+    thin = pulling._thinned
+    monkeypatch.setattr(pulling, "_thinned", seen)
+    a, b = machine("a"), machine("b")
+    with open_store(a) as store:
+        store.insert(REQUESTS, [call(number) for number in range(350)])
+    content(b)
+    with open_store(a) as store, store.transaction():
+        # DuckDB puts a row at the end whose list changes
+        store.execute(
+            "UPDATE requests SET sources = list_append(sources, 'again') "
+            "WHERE request_id IN ('r7', 'r8', 'r120')"
+        )
+        store.execute("DELETE FROM requests WHERE request_id = 'r250'")
+    assert content(b) == content(a) == content(machine("new"))
+    assert thinned == [True, True, True]
+    # what changed in its place is read anew
+    with open_store(a) as store:
+        store.execute("UPDATE requests SET status = 'error' WHERE request_id = 'r1'")
+    assert content(b) == content(a)
+    assert thinned == [True, True, True, False]
+
+
+def call(number: int) -> dict[str, Any]:
+    return {"request_id": f"r{number}", "sources": [f"a:{number}"], "format": "x",
+            "content_digest": f"d{number}", "run_id": "run", "ingested_at": NOW}  # fmt: skip
 
 
 def test_a_table_may_be_emptied_and_filled_again(machine: Machine):
