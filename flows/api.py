@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.model.visible import visible
 from tasks.report.wording import interval, percent, points
+from tasks.store.opening import open_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +168,7 @@ def turn(
     )
     request = request_from(settings, options, stages_of("run"))
     preflight.require(settings, request)
-    with hold(settings.home_path), shown() as progress:
+    with hold(settings), shown() as progress:
         done = turn_once(settings, request, progress=progress)
     return result(done.run_id, config)
 
@@ -177,10 +178,9 @@ def result(run: str = "", config: str | None = None) -> Result:
     from flows.commands.decided import read_decided
     from flows.turn import outcome
     from tasks.settings import read_settings
-    from tasks.store import Store
 
     settings = read_settings(config)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         found, judged = read_decided(
             store,
             settings,

@@ -40,6 +40,7 @@ from tasks.run import utc_now
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control.audit import append, read_audit
+from tasks.store.opening import open_store, store_exists
 
 #: who asks, in the audit
 _NIGHTLY = "nightly"
@@ -122,7 +123,7 @@ def close_unanswered(settings: Settings) -> None:
 
 def _answer_to(settings: Settings, ask: AuditRow) -> Answer:
     """Leaves the flow run where there is none yet: it is started again with it."""
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         asked = outcome(store, ask.told["run_id"])
     until = datetime.fromisoformat(ask.told["until"])
     return suspend_flow_run(
@@ -153,9 +154,9 @@ def _question(settings: Settings, asked: Outcome, ask: AuditRow) -> str:
 
 
 def _open(settings: Settings) -> list[AuditRow]:
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         return []
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         return open_asks(read_audit(store))
 
 
@@ -168,7 +169,7 @@ def _close(settings: Settings, action: str, ask: AuditRow, by: str, why: str) ->
 @contextmanager
 def _writing(settings: Settings) -> Iterator[Store]:
     with (
-        Store.open(settings.store_path, lock_timeout_s=LOCK_TIMEOUT_S) as store,
+        open_store(settings, lock_timeout_s=LOCK_TIMEOUT_S) as store,
         store.transaction(),
     ):
         yield store

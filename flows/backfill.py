@@ -14,8 +14,8 @@ from tasks.errors import UsageError
 from tasks.model.run import RunRequest
 from tasks.model.window import window
 from tasks.settings import Settings
-from tasks.store import Store
 from tasks.store.control import ledger
+from tasks.store.opening import open_store
 
 
 def by_day(request: RunRequest, now: datetime) -> list[RunRequest]:
@@ -46,6 +46,6 @@ def by_day(request: RunRequest, now: datetime) -> list[RunRequest]:
 
 def finished(settings: Settings, request: RunRequest) -> Outcome | None:
     """What the request came to, where it was turned before and that ended well."""
-    with Store.open(settings.store_path) as store:
+    with open_store(settings) as store:
         run_id = ledger.find_completed(store, request.digest(settings.digest))
         return None if run_id is None else outcome(store, run_id)

@@ -4,7 +4,9 @@ Prefect goes on showing such a run as running, and its deployment has room for o
 ours holds a lock on a file named for it as long as its process lives; it removes the file when it
 ends by itself, whatever it came to. A file whose lock is free tells of one that was cut off: it is
 marked as crashed, which gives its place back, and scheduled again, a few times at most. What it had
-done is in the store, and the turn goes on after its last whole stage.
+done is in the store, and the turn goes on after its last whole stage. Where machines share a store,
+it holds a lease there as well: nobody takes a run of another machine for cut off while it is
+renewed, and anybody takes up one whose machine is gone.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ from prefect.exceptions import ObjectNotFound, Pause
 from prefect.runtime import flow_run
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 
+from tasks.settings import Settings
+from tasks.store.leasing import ended_leases, forget_lease, is_leased_elsewhere, leased
+
 #: what kills its worker so often will kill the next one, too
 MAX_STARTS = 3
 CUT_OFF = "its process was killed or stopped"
@@ -34,14 +39,20 @@ _GOES_ON = f"{CUT_OFF}: it goes on after its last whole stage"
 _GIVEN_UP = f"{CUT_OFF}, {MAX_STARTS} times: what it has done is kept, and the next night goes on"
 _AT_WORK = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 _MAX_RUNS = 200
+_LEASE = "flow-run:"
 
 
 @contextmanager
-def marked_alive(home: Path) -> Iterator[None]:
+def marked_alive(settings: Settings) -> Iterator[None]:
     """Around the body of a flow run. What stops a program from outside is no Exception."""
-    file = _folder(home) / f"{flow_run.get_id()}.lock"
+    run_id = flow_run.get_id()
+    file = _folder(settings.home_path) / f"{run_id}.lock"
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file):
+    busy = "this flow run is at work"
+    with (
+        FileLock(file),
+        leased(settings, f"{_LEASE}{run_id}", busy=busy, is_left_when_stopped=True),
+    ):
         try:
             yield
         except (Exception, Pause):
@@ -50,28 +61,32 @@ def marked_alive(home: Path) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def take_up(home: Path, *, pool: str = "") -> list[UUID]:
+def take_up(settings: Settings, *, pool: str = "") -> list[UUID]:
     """Schedule again what was cut off; which flow runs that were. `pool`: of whose worker it is
     known that it is not there, so that whatever it had begun was cut off. Raises what Prefect's
     client raises where the server does not answer."""
-    files = {UUID(file.stem): file for file in _folder(home).glob("*.lock")}
+    files = {UUID(file.stem): file for file in _folder(settings.home_path).glob("*.lock")}
+    silent = {UUID(name.removeprefix(_LEASE)) for name in ended_leases(settings, _LEASE)}
     with get_client(sync_client=True) as client:
         begun = {run.id for run in _at_work(client, pool)} if pool else set()
-        return [
-            run_id
-            for run_id in sorted(begun | files.keys())
-            if not _is_alive(home, run_id) and _schedule_again(client, run_id, files.get(run_id))
-        ]
+        again = []
+        for run_id in sorted(begun | silent | files.keys()):
+            if _is_alive(settings, run_id):
+                continue
+            if _schedule_again(client, run_id, files.get(run_id)):
+                again.append(run_id)
+            forget_lease(settings, f"{_LEASE}{run_id}")
+        return again
 
 
 def _folder(home: Path) -> Path:
     return home / "flow-runs"
 
 
-def _is_alive(home: Path, run_id: UUID) -> bool:
-    file = _folder(home) / f"{run_id}.lock"
+def _is_alive(settings: Settings, run_id: UUID) -> bool:
+    file = _folder(settings.home_path) / f"{run_id}.lock"
     if not file.exists():
-        return False
+        return is_leased_elsewhere(settings, f"{_LEASE}{run_id}")
     try:
         with FileLock(file, timeout=0):
             return False

@@ -26,9 +26,9 @@ from tasks.settings import Settings
 @contextmanager
 def at_work(settings: Settings) -> Iterator[None]:
     """Around the body of each of them, whatever is in it raises."""
-    with marked_alive(settings.home_path):
+    with marked_alive(settings):
         with as_far_as_it_listens():
-            take_up(settings.home_path)
+            take_up(settings)
         with as_far_as_it_listens():
             close_unanswered(settings)
         if settings.promotion.approval == "mlflow":

@@ -24,6 +24,7 @@ from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.control.pseudonym_key import KEY_FILE
 from tasks.store.evals.lineage import was_replayed
+from tasks.store.opening import open_store
 
 _TAKING_IN = ("ingest", "validate", "redact")
 
@@ -95,5 +96,5 @@ def derived(
         stages = _TAKING_IN if one.paths else ()
         for stage in (*stages, *(("curate",) if one.run_id == evaluated else ())):
             stage_function(stage)(run)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         return ledger.run_value(store, evaluated, "eval_set_digest")

@@ -20,10 +20,10 @@ from tasks.model.run import RunRequest
 from tasks.releases.approval import REFUSE
 from tasks.releases.promotion import CHAMPION, MLFLOW, waiting
 from tasks.settings import Settings
-from tasks.store import Store
 from tasks.store.control import ledger, verdicts
 from tasks.store.control.aliases import promoted_releases, read_aliases
 from tasks.store.control.audit import append, read_audit
+from tasks.store.opening import open_store, store_exists
 
 if TYPE_CHECKING:
     from tasks.tracking.aliases import Pointed
@@ -44,9 +44,9 @@ class Refused:
 def promote_from_mlflow(settings: Settings, by: str, at: datetime) -> Promoted | Refused | None:
     """None: nobody asks for anything. Raises StoreError where MLflow is away, or a run at work
     keeps the alias from being moved back. Whoever is to hear of a promotion the caller tells."""
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         return None
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         champion = read_aliases(store).get(CHAMPION)
         is_behind = bool(waiting(read_audit(store), [MLFLOW]))
     if is_behind:
@@ -75,7 +75,7 @@ def promote_from_mlflow(settings: Settings, by: str, at: datetime) -> Promoted |
 
 def _asked(settings: Settings, digest: str, by: str) -> Asked | None:
     """By the newest verdict on the release; None where there is none."""
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         on_it = [one for one in verdicts.pair_verdicts(store) if one.challenger_digest == digest]
         if not on_it:
             return None
@@ -92,12 +92,12 @@ def _move_back(
 ) -> None:
     from tasks.tracking.aliases import refuse
 
-    with hold(settings.home_path, wait_s=_WAIT_S):  # one at a time writes to MLflow
-        with Store.open(settings.store_path, read_only=True) as store:
+    with hold(settings, wait_s=_WAIT_S):  # one at a time writes to MLflow
+        with open_store(settings, read_only=True) as store:
             promoted = promoted_releases(store)
         refuse(settings, wanted, promoted, refused.why)
     with (
-        Store.open(settings.store_path, lock_timeout_s=LOCK_TIMEOUT_S) as store,
+        open_store(settings, lock_timeout_s=LOCK_TIMEOUT_S) as store,
         store.transaction(),
     ):
         details = {"why": refused.why, "how": _HOW, "version": wanted.version}

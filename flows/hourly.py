@@ -41,7 +41,7 @@ def hourly(logs: list[str] | None = None, config: str | None = None) -> State[di
     with at_work(settings):
         preflight.require(settings, request)
         try:
-            with hold(settings.home_path):
+            with hold(settings):
                 outcome = turn(settings, request, execute=in_turn())
         except StoreBusyError as error:  # the next hour takes all of it in
             return Completed(name="Passed over", message=error.line())

@@ -20,6 +20,7 @@ from flows.notices import newest, of_silence, tell
 from tasks.model.history import History
 from tasks.run import utc_now
 from tasks.settings import read_settings
+from tasks.store.opening import store_exists
 
 
 @flow(name="morning", description=__doc__, validate_parameters=True, persist_result=False)
@@ -33,7 +34,7 @@ def morning(config: str | None = None) -> State[None]:
     settings = read_settings(config)
     with at_work(settings):
         nothing = History((), 0, ())
-        history = newest(settings) if settings.store_path.exists() else nothing
+        history = newest(settings) if store_exists(settings) else nothing
         notice = of_silence(history, utc_now())
         if notice is None:
             return Completed(name="On time")

@@ -17,9 +17,9 @@ from tasks.releases.announce import COMMAND, SCHEMA, WEBHOOK, Heard, announce
 from tasks.releases.promotion import MLFLOW, TOLD, UNTOLD, last_move, waiting
 from tasks.run import utc_now
 from tasks.settings import Settings
-from tasks.store import Store
 from tasks.store.control.aliases import promoted_releases
 from tasks.store.control.audit import append, read_audit
+from tasks.store.opening import open_store
 
 #: a run that is at work holds the store for moments at a time
 LOCK_TIMEOUT_S = 60.0
@@ -28,7 +28,7 @@ LOCK_TIMEOUT_S = 60.0
 def tell_others(settings: Settings, by: str) -> list[Heard]:
     """Of the last move, those that have not heard of it yet. Nothing that goes wrong is raised: it
     stands in the audit."""
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         audit = read_audit(store)
     row = last_move(audit)
     subjects = waiting(audit, (MLFLOW, COMMAND, WEBHOOK))
@@ -44,7 +44,7 @@ def tell_others(settings: Settings, by: str) -> list[Heard]:
 
 def _keep(settings: Settings, by: str, row: AuditRow, heard: list[Heard]) -> None:
     with (
-        Store.open(settings.store_path, lock_timeout_s=LOCK_TIMEOUT_S) as store,
+        open_store(settings, lock_timeout_s=LOCK_TIMEOUT_S) as store,
         store.transaction(),
     ):
         for one in heard:
@@ -82,10 +82,10 @@ def _bring_in_line(settings: Settings) -> str:
     to MLflow from a state folder; a run that is at work moves them itself when it is recorded."""
     from tasks.tracking.aliases import bring_in_line
 
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         promoted = promoted_releases(store)
     try:
-        with hold(settings.home_path):
+        with hold(settings):
             bring_in_line(settings, promoted)
     except StoreError as error:
         return error.line()

@@ -141,7 +141,7 @@ def nightly(
         if ended := answered(settings):
             return ended
         preflight.require(settings, request)
-        with hold(settings.home_path, wait_s=WAIT_S):  # whoever had it may have turned them
+        with hold(settings, wait_s=WAIT_S):  # whoever had it may have turned them
             outcome = _turn_all(settings, nights_due(settings, request, utc_now()))
         if outcome is None:
             return Completed(name="Nothing due", message="the last night that is over was turned")

@@ -13,8 +13,8 @@ from datetime import datetime, time, timedelta
 
 from tasks.model.run import RunRequest
 from tasks.settings import Settings
-from tasks.store import Store
 from tasks.store.control import ledger
+from tasks.store.opening import open_store, store_exists
 
 #: of a machine that was off for months: of the older nights no verdict is made, and no call is lost
 MAX_MISSED = 14
@@ -37,8 +37,8 @@ def nights_due(settings: Settings, request: RunRequest, now: datetime) -> list[R
 
 def _last_turned(settings: Settings, until: datetime) -> datetime | None:
     """The newest night up to then, as its day began or ended: midnight."""
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         return None
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         ended = ledger.last_decided_until(store, until)
     return None if ended is None else datetime.combine(ended.date(), time())

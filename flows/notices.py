@@ -21,8 +21,8 @@ from tasks.model.visible import one_line
 from tasks.report.wording import since
 from tasks.settings import Settings
 from tasks.settings.notices import NoticeKind
-from tasks.store import Store
 from tasks.store.control.history import read_history
+from tasks.store.opening import open_store
 
 #: so many nights in a row without an answer are no chance any more
 UNDECIDED_NIGHTS = 3
@@ -106,7 +106,7 @@ def tell(settings: Settings, notices: Sequence[Notice], link: str = "") -> list[
 
 
 def newest(settings: Settings, num_runs: int = 10) -> History:
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         return read_history(store, num_runs)
 
 

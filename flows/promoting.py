@@ -43,6 +43,7 @@ from tasks.store.control import ledger, verdicts
 from tasks.store.control.aliases import aliases_at, point, read_aliases
 from tasks.store.control.audit import append, read_audit
 from tasks.store.evals.releases import read_release
+from tasks.store.opening import open_store, store_exists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ def promote_asked(settings: Settings, asked: Asked, at: datetime) -> Promoted:
     declared, began_with = _elsewhere(settings, judged)
     row = None
     with (
-        Store.open(settings.store_path, lock_timeout_s=LOCK_TIMEOUT_S) as store,
+        open_store(settings, lock_timeout_s=LOCK_TIMEOUT_S) as store,
         store.transaction(),
     ):
         decision = decide(judged, _now(store, settings, declared, began_with), override, at)
@@ -102,7 +103,7 @@ def would_be(settings: Settings, asked: Asked, at: datetime) -> tuple[Judged, De
     """What asking now would come to; nothing is moved."""
     judged = _judged(settings, asked)
     declared, began_with = _elsewhere(settings, judged)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         return judged, decide(judged, _now(store, settings, declared, began_with), None, at)
 
 
@@ -125,7 +126,7 @@ def _elsewhere(settings: Settings, judged: Judged) -> tuple[Release | None, Rele
     declared = began_with = None
     if judged.name in settings.releases:
         declared = _resolved(settings, judged.name)
-    if CHAMPION not in aliases_at(settings.store_path):
+    if CHAMPION not in aliases_at(settings):
         began_with = _began_with(settings)
     return declared, began_with
 
@@ -144,7 +145,7 @@ def _approve(settings: Settings, judged: Judged, row: AuditRow) -> list[str]:
         **{name: row.told[name] for name in ("override", "why", "how") if name in row.told},
     }
     try:
-        with Store.open(settings.store_path, read_only=True) as store:
+        with open_store(settings, read_only=True) as store:
             facts = read_facts(store, run_id)
         add_approval(settings, facts, approval)
     except (FlywheelError, RefusedError) as error:
@@ -165,9 +166,9 @@ def _override(asked: Asked, today: date) -> Override | None:
 
 
 def _judged(settings: Settings, asked: Asked) -> Judged:
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         raise no_such_run(asked.run_id)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         found = ledger.find_run(store, asked.run_id)
         if found is None:
             raise no_such_run(asked.run_id)

@@ -7,8 +7,8 @@ from tasks.model.release import Release
 from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.resolve import resolve_release
 from tasks.settings import Settings
-from tasks.store import Store
 from tasks.store.evals.releases import releases_named
+from tasks.store.opening import open_store, store_exists
 
 _MAX_SHOWN = 3
 
@@ -20,8 +20,8 @@ def release_named(settings: Settings, text: str) -> Release:
         memory = Memory(settings.home_path / MEMORY_FILE)
         return resolve_release(text, settings, memory).record()
     found: list[Release] = []
-    if text and settings.store_path.exists():
-        with Store.open(settings.store_path, read_only=True) as store:
+    if text and store_exists(settings):
+        with open_store(settings, read_only=True) as store:
             found = releases_named(store, text)
     if len(found) == 1:
         return found[0]

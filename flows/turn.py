@@ -43,6 +43,8 @@ from tasks.store.control import erasures, ledger, verdicts
 from tasks.store.control.commitments import commit
 from tasks.store.folder import private
 from tasks.store.held.raw_key import sealed_elsewhere
+from tasks.store.leasing import leased
+from tasks.store.opening import open_store, store_exists
 
 #: what the objects of --json follow (tasks/model/schemas); within one number keys are only added
 SCHEMA = "flywheel/verdict/1"
@@ -230,7 +232,19 @@ def _keep_retention(run: Run) -> None:
 
 
 @contextmanager
-def hold(home: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+def hold(settings: Settings, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Be the one flywheel at work on the store: in its state folder, and among the machines that
+    share it. Raises StoreBusyError naming who is, after so many seconds."""
+    busy = "another flywheel run is at work on the store that this machine shares"
+    with (
+        hold_home(settings.home_path, wait_s=wait_s),
+        leased(settings, "run", busy=busy, wait_s=wait_s),
+    ):
+        yield
+
+
+@contextmanager
+def hold_home(home: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the run lock of the state folder `home`, which falls with its process. Raises
     StoreBusyError naming the process that has it, after so many seconds."""
     from filelock import FileLock, Timeout
@@ -286,7 +300,7 @@ def _begin_or_resume(
     now = utc_now()
     digest = request.digest(settings.digest)
     bound = _bound(settings, request, now)
-    with Store.open(settings.store_path) as store, store.transaction():
+    with open_store(settings) as store, store.transaction():
         fold(store, settings.home_path, now)
         killed = ledger.find_killed(store, digest)
         run_id = killed or ledger.new_run_id(now)
@@ -418,8 +432,8 @@ def request_to_decide(settings: Settings, options: Options) -> RunRequest:
     Raises UsageError where no such run has evaluated anything.
     """
     evaluated = request = None
-    if settings.store_path.exists():
-        with Store.open(settings.store_path, read_only=True) as store:
+    if store_exists(settings):
+        with open_store(settings, read_only=True) as store:
             evaluated = ledger.find_evaluated(
                 store, options.run_id, options.champion, options.challenger or ()
             )

@@ -46,7 +46,7 @@ def noise_weekly(
     options = Options(champion=champion, seed=seed, config=config)
     settings = read_settings(config)
     request = request_from(settings, options, stages_of("noise"))
-    with at_work(settings), hold(settings.home_path, wait_s=WAIT_S):
+    with at_work(settings), hold(settings, wait_s=WAIT_S):
         preflight.require(settings, request)
         outcome = turn(settings, request, execute=in_turn())
     receipt = outcome.receipt("noise")

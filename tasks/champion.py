@@ -14,12 +14,13 @@ from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control.aliases import aliases_at, promoted_releases, read_aliases
 from tasks.store.control.audit import read_audit
+from tasks.store.opening import open_store, store_exists
 
 
 def champion_in_force(settings: Settings) -> str:
     """Its name; empty where nobody has said. Raises UsageError where flywheel.toml does not declare
     the one that was promoted, StoreError where the store cannot be read."""
-    return champion_of(settings, aliases_at(settings.store_path))
+    return champion_of(settings, aliases_at(settings))
 
 
 def champion_as_far_as_known(settings: Settings) -> str:
@@ -33,9 +34,9 @@ def champion_as_far_as_known(settings: Settings) -> str:
 def champion_cautions(settings: Settings) -> list[str]:
     """What of the champion should be looked at. Nothing is computed for it, and nothing is told of
     a store that cannot be read."""
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         return []
-    with suppress(StoreError), Store.open(settings.store_path, read_only=True) as store:
+    with suppress(StoreError), open_store(settings, read_only=True) as store:
         champion = read_aliases(store).get(CHAMPION)
         return [] if champion is None else cautions_in(
             store, settings, as_declared(settings, champion.release)

@@ -8,6 +8,8 @@
     └── StoreError           a store does not answer or is held              exit code 4
         ├── StoreMemoryError       what it was to take needs more memory         exit code 4
         ├── StoreBusyError         another process holds it (transient)      exit code 4
+        ├── StoreFencedError       another machine took the store over       exit code 4
+        ├── StoreDamagedError      it holds other bytes than were written    exit code 4
         └── StoreUnreachableError  a server does not answer (transient)      exit code 4
 
 `transient` marks what a retry may cure; retries read that mark and nothing else.
@@ -102,6 +104,16 @@ class StoreMemoryError(StoreError):
 
 
 class StoreBusyError(StoreError):
+    transient = True
+
+
+class StoreDamagedError(StoreError):
+    pass
+
+
+class StoreFencedError(StoreError):
+    """Of the store that machines share: nothing of the transaction is kept."""
+
     transient = True
 
 

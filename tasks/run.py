@@ -14,6 +14,7 @@ from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.held.raw_key import RawKey, find_raw_key
+from tasks.store.opening import open_store
 
 
 class Progress(Protocol):
@@ -62,5 +63,4 @@ class Run:
 
     def open_store(self, *, read_only: bool = False) -> AbstractContextManager[Store]:
         """The store, open for the length of the `with` block."""
-        path, key = self.settings.store_path, raw_key(self.settings)
-        return Store.open(path, read_only=read_only, raw_key=key)
+        return open_store(self.settings, read_only=read_only, raw_key=raw_key(self.settings))

@@ -42,12 +42,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The slow ones first: processes take work from each other best while much is left.
 
     Coverage is measured of neither them nor what goes one way a hundred times: to measure it takes
     half as long again, and others go the same ways.
     """
+    if "scale" not in config.getoption("markexpr"):
+        servers = [item for item in items if item.get_closest_marker("scale")]
+        config.hook.pytest_deselected(items=servers)
+        items[:] = [item for item in items if item not in servers]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
         if item.get_closest_marker("slow") or item.get_closest_marker("hypothesis"):

@@ -59,6 +59,7 @@ OURS = ("flows", "tasks", "engine", "expectations", "benchmarks", "data", "tests
 TYPED_ELSEWHERE = {
     "docs/first-verdict.md": "tests/flows/test_first_verdict.py",
     "docs/kubernetes.md": "tests/deploy, as far as there is no cluster here",
+    "docs/scale.md": "tests/flows/test_shared_turn.py",
 }
 #: pages made from the code, whose examples are run by a test of their own
 MADE = {"docs/scorers.md": "tests/tasks/scoring/test_instrument.py"}
@@ -77,7 +78,7 @@ PROMISED = {
     "promote": {0, 1}, "rollback": {0, 2},  # as the verdict is, and whether anything was promoted
 }  # fmt: skip
 #: commands that have commands
-GROUPS = ("suite", "release", "prompt", "audit")
+GROUPS = ("suite", "release", "prompt", "audit", "store")
 #: options of other programs that the pages speak of
 OF_OTHERS = {
     "--log_samples": "lm-eval", "--enable-log-requests": "vLLM", "--enable-log-outputs": "vLLM",

@@ -33,6 +33,7 @@ app.add_typer(people.app)
 app.add_typer(suites.app, name="suite", rich_help_panel="Suites, labels and judges")
 for each in (state, setup):
     app.add_typer(each.app)
+app.add_typer(state.store, name="store", rich_help_panel="The state folder")
 
 
 def _version(said: bool) -> None:

@@ -25,6 +25,23 @@ def sql(
     raise typer.Exit(run_sql(query, config=config, as_json=as_json))
 
 
+store = typer.Typer(help="The store itself.", no_args_is_help=True)
+
+
+@store.command("copy")
+def copy_store(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="a state folder, or `shared`")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="`shared`, or a state folder")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Every row of a state folder into the store of [store], or back. What is not empty takes
+    nothing in."""
+    from flows.commands.store_copy import copy_store as copy
+
+    raise typer.Exit(copy(source, target, config=config, as_json=as_json))
+
+
 @command()
 def purge(
     older_than: Annotated[

@@ -8,9 +8,9 @@ from tasks.model.visible import one_line
 from tasks.releases.promotion import misplaced
 from tasks.report.wording import label
 from tasks.settings import Settings, read_settings
-from tasks.store import Store
 from tasks.store.control.aliases import Aliases, read_aliases
 from tasks.store.control.audit import read_audit
+from tasks.store.opening import open_store, store_exists
 
 _COLUMNS = ("row", "at", "by", "action", "of", "details", "hash")
 
@@ -61,9 +61,9 @@ def list_audit(*, config: str | None, as_json: bool) -> int:
 
 
 def _read(settings: Settings) -> tuple[list[AuditRow], Aliases]:
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         return [], {}
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         return read_audit(store), read_aliases(store)
 
 

@@ -13,13 +13,17 @@ from tasks.run import utc_now
 from tasks.safekeeping.backup import back_up, backup_path
 from tasks.safekeeping.restore import restore
 from tasks.settings import read_settings
+from tasks.store.opening import open_store
 
 
 def write_backup(target: str, *, config: str | None, as_json: bool) -> int:
     settings, now = read_settings(config), utc_now()
     path = backup_path(settings.home_path, target, now)
-    with hold(settings.home_path):
+    with hold(settings):
         recover(settings, now)
+        if settings.store.is_shared:
+            with open_store(settings, read_only=True):
+                pass  # the working copy catches up
         done = back_up(settings, path, now)
     manifest = done.manifest
     if as_json:
@@ -44,13 +48,19 @@ def bring_back(source: str, *, force: bool, config: str | None, as_json: bool) -
     path = Path(source).expanduser().resolve()
     if not path.is_file():
         raise UsageError("there is no such backup", received=source, next="flywheel backup")
+    if settings.store.is_shared:
+        raise UsageError(
+            "a backup brings back a state folder, and the store is not in one",
+            received="[store] names services that machines share",
+            next="restore it where [store] is not set, then flywheel store copy FOLDER shared",
+        )
     if url := served(settings):
         raise UsageError(
             "the pages of MLflow are served from this state folder",
             received=url,
             next="stop flywheel ui, then run the same command again",
         )
-    with hold(settings.home_path):
+    with hold(settings):
         done = restore(settings, path, utc_now(), force=force)
     kept = None if done.kept is None else str(done.kept)
     if as_json:

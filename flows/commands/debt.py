@@ -41,6 +41,7 @@ from tasks.settings import Settings, find_config, parse_settings, read_settings
 from tasks.settings.toml import read_toml
 from tasks.store import Store
 from tasks.store.control import debt as used
+from tasks.store.opening import open_store, store_exists
 
 _COLUMNS = ("what", "which", "evidence", "what to do")
 
@@ -48,9 +49,7 @@ _COLUMNS = ("what", "which", "evidence", "what to do")
 def show_debt(*, days: int, max_age: int, strict: bool, config: str | None, as_json: bool) -> int:
     settings, now = read_settings(config), utc_now()
     opened: AbstractContextManager[Store | None] = (
-        Store.open(settings.store_path, read_only=True)
-        if settings.store_path.exists()
-        else nullcontext()
+        open_store(settings, read_only=True) if store_exists(settings) else nullcontext()
     )
     with opened as store:
         rows = _judged_rows(store)

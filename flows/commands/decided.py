@@ -14,6 +14,7 @@ from tasks.run import Progress, Run, silent
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
+from tasks.store.opening import open_store
 
 
 def read_decided(
@@ -39,7 +40,7 @@ def read_decided(
 
 def last_decided(settings: Settings, run_id: str, *, undecided: str) -> tuple[Run, Turn]:
     """The same of a store that is only read, for commands that look at what was decided."""
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         return read_decided(
             store,
             settings,

@@ -22,12 +22,14 @@ from tasks.errors import FlywheelError, StoreError, UsageError
 from tasks.releases.resolve import engines_run, find_local_model
 from tasks.releases.source import HostedSource
 from tasks.settings import Settings, find_config, read_settings
-from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals.logged_calls import count_calls
+from tasks.store.opening import open_store, store_exists, truth_of
 
 _PACKAGES = ("prefect", "duckdb", "pandas", "torch", "great-expectations", "mlflow", "transformers")
 _LOW_DISK_BYTES = 2 * 2**30
+#: for services that may be away
+_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def _findings(config: str | None) -> list[Finding]:
         ("mlflow", _mlflow),
         ("prefect", _prefect),
     )
+    if settings.store.is_shared:
+        checks = (*checks[:1], ("database", _database), ("objects", _objects), *checks[1:])
     for subject, look in checks:
         try:
             findings.append(Finding(subject, *look(settings)))
@@ -172,11 +176,35 @@ def _home(settings: Settings) -> tuple[bool | None, str]:
 
 
 def _store(settings: Settings) -> tuple[bool | None, str]:
-    if not settings.store_path.exists():
+    if settings.store.is_shared:
+        truth_of(settings, _PATIENCE_S).state()  # raises sooner where it is away
+    if not store_exists(settings):
         return None, "empty, made by the first run"
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         calls, runs = count_calls(store), ledger.count_runs(store)
     return True, f"{calls:,} calls, {runs:,} runs in {settings.store_path.name}"
+
+
+def _database(settings: Settings) -> tuple[bool | None, str]:
+    """Of a store that machines share: what it is at, and who works on it."""
+    from tasks.store.shared.leases import holders
+
+    truth = truth_of(settings, _PATIENCE_S)
+    found = truth.state()
+    if found is None:
+        return None, f"{truth.database.shown}, made by the first run"
+    held = [f"{holder.name!r} held by {holder.told}" for holder in holders(truth.database)]
+    told = ", ".join((truth.database.shown, f"version {found[0].version}", *held))
+    return True, told
+
+
+def _objects(settings: Settings) -> tuple[bool | None, str]:
+    truth = truth_of(settings, _PATIENCE_S)
+    truth.objects.answers()
+    if truth.state() is None:
+        return True, truth.objects.shown
+    count, size = truth.size()
+    return True, f"{truth.objects.shown}, {count:,} parts, {size / 2**20:,.1f} MiB"
 
 
 def _mlflow(settings: Settings) -> tuple[bool | None, str]:

@@ -11,16 +11,16 @@ from tasks.model.drift import ColumnDrift
 from tasks.model.visible import one_line
 from tasks.report.drift import moved
 from tasks.settings import read_settings
-from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.intake import drift as table
+from tasks.store.opening import open_store
 
 _HEADINGS = ("column", "reference", "new", "PSI", "test", "adjusted p", "judgement")
 
 
 def show_drift(run_id: str, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         compared = table.find_run(store, run_id)
         if compared is None:
             if run_id and not ledger.find_run(store, run_id):

@@ -19,7 +19,7 @@ from tasks.report.page import render_explanation
 from tasks.report.wording import interval, percent, points, share
 from tasks.run import Progress, Run, utc_now
 from tasks.settings import Settings, read_settings
-from tasks.store import Store
+from tasks.store.opening import open_store, store_exists
 
 
 def explain_run(
@@ -33,9 +33,9 @@ def explain_run(
 ) -> int:
     settings = read_settings(config)
     started = time.monotonic()
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         raise no_such_run(run_id)
-    with hold(settings.home_path), shown() as progress:
+    with hold(settings), shown() as progress:
         recover(settings, utc_now())
         run, turn = _read(settings, run_id, progress)
         role = role_of(run, turn, challenger, next="flywheel explain")
@@ -55,7 +55,7 @@ def explain_run(
 
 
 def _read(settings: Settings, run_id: str, progress: Progress) -> tuple[Run, Turn]:
-    with Store.open(settings.store_path) as store:
+    with open_store(settings) as store:
         return read_decided(
             store,
             settings,

@@ -16,8 +16,8 @@ from tasks.releases.memory import MEMORY_FILE, Memory
 from tasks.releases.promotion import CHAMPION
 from tasks.releases.resolve import find_local_model, resolve_release
 from tasks.settings import CONFIG_NAME, Settings, read_settings
-from tasks.store import Store
 from tasks.store.control.aliases import aliases_at, promoted_releases
+from tasks.store.opening import open_store
 from tasks.suites.writing import write_text
 
 FORMATS: Mapping[str, Callable[[Champion], str]] = {
@@ -58,8 +58,8 @@ def _champion(settings: Settings) -> Champion:
     declared = settings.release(name)
     memory = Memory(settings.home_path / MEMORY_FILE)
     release = resolve_release(name, settings, memory).record()
-    if CHAMPION in aliases_at(settings.store_path):
-        with Store.open(settings.store_path, read_only=True) as store:
+    if CHAMPION in aliases_at(settings):
+        with open_store(settings, read_only=True) as store:
             promoted = promoted_releases(store)[CHAMPION]
         if not is_same(promoted, release):
             raise HeldError(

@@ -35,11 +35,11 @@ from tasks.safekeeping.erasable import Found, piped_logs
 from tasks.safekeeping.forget import Forgetting, Stages, Wanted
 from tasks.safekeeping.searching import Search, lines_with
 from tasks.settings import Settings, read_settings
-from tasks.store import Store
 from tasks.store.control import ledger, verdicts
 from tasks.store.control.erasures import erasures_of
 from tasks.store.db.connection import refuse_missing
 from tasks.store.intake.ids import safe_ids
+from tasks.store.opening import open_store
 from tasks.tracking.publish import Links, Pages
 
 _MAX_SHOWN = 20
@@ -99,7 +99,7 @@ def forget(asked: Asked, *, config: str | None, as_json: bool) -> int:
     if not asked.dry_run:
         _refuse_served(settings)
     stages = _stages(settings)
-    with hold(settings.home_path):
+    with hold(settings):
         done = None
         if asked.dry_run:
             say_if_unfinished(settings.home_path)
@@ -197,7 +197,7 @@ def _without(
 def _redraw(settings: Settings, run_id: str) -> Pages | None:
     """Receipt and pages of a run from what is left in the store."""
     folder, receipt = pages_of(settings, run_id), receipt_path(settings.home_path, run_id)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         recorded = ledger.finished_stage(store, run_id, "record")
         facts = read_facts(store, run_id) if verdicts.read_verdicts(store, run_id) else None
         erased = erasures_of(store, run_id)

@@ -23,7 +23,7 @@ def measure_judge(name: str, *, labels: str, config: str | None, as_json: bool) 
     settings = read_settings(config)
     require_judge(settings, name, is_labelled=bool(labels))
     started = time.monotonic()
-    with hold(settings.home_path), shown() as progress:
+    with hold(settings), shown() as progress:
         recover(settings, utc_now())
         run = Run(ledger.new_run_id(utc_now()), RunRequest(), settings, progress)
         card, lost = judge_alone(run, name, os.path.abspath(labels) if labels else "")

@@ -21,6 +21,7 @@ from tasks.settings import Settings, read_settings
 from tasks.store import Store
 from tasks.store.evals.links import lineage_reader
 from tasks.store.evals.nodes import Named, describe, named, named_files
+from tasks.store.opening import open_store
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -45,7 +46,7 @@ def show_lineage(
     settings = read_settings(config)
     pins = read_pins(settings)
     pinned = {pin.draft.sample_id: pin.request_id for pin in pins if pin.request_id}
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         root = _one(store, settings, text, _kind(kind))
         with lineage_reader(store, pinned) as reader:
             limits = () if as_json else _SHOWN

@@ -16,6 +16,7 @@ from tasks.settings import Settings, read_settings
 from tasks.store import Store
 from tasks.store.control.pseudonym_key import pseudonym_key
 from tasks.store.evals.logged_calls import read_questions
+from tasks.store.opening import open_store
 
 _COLUMNS = ("call", "suite", "why", "owner", "expires")
 _MAX_LISTED = 3
@@ -40,7 +41,7 @@ def pin(
         raise UsageError("a pin needs a reason, for whoever meets it later", next="--why 'TEXT'")
     today = datetime.now(UTC).date()
     day = last_day(expires, today, "pin") if expires else None
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         call = _call(store, request_id)
     resolver = target_resolver(settings, read_suites(settings), use_logged=False)
     found = resolver.suite_of(call)

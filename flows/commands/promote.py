@@ -23,8 +23,8 @@ from tasks.releases.promotion import (
 from tasks.report.wording import label
 from tasks.run import utc_now
 from tasks.settings import CONFIG_NAME, Settings, read_settings
-from tasks.store import Store
 from tasks.store.control.aliases import aliases_at, read_aliases
+from tasks.store.opening import open_store
 
 
 def promote(asked: Asked, *, config: str | None, as_json: bool) -> int:
@@ -56,10 +56,10 @@ def rollback(*, why: str, by: str, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     at = utc_now()
     by = who(by)
-    before = aliases_at(settings.store_path)
+    before = aliases_at(settings)
     rolled_back(before, at, why)  # refused before anything is opened for writing
     with (
-        Store.open(settings.store_path, lock_timeout_s=LOCK_TIMEOUT_S) as store,
+        open_store(settings, lock_timeout_s=LOCK_TIMEOUT_S) as store,
         store.transaction(),
     ):
         aliases = read_aliases(store)
@@ -105,7 +105,7 @@ def _tell(
     heard = tell_others(settings, by)
     cautions = notes + [f"{one.subject} was not told: {one.why}" for one in heard if one.why]
     cautions += champion_cautions(settings)
-    aliases = aliases_at(settings.store_path)
+    aliases = aliases_at(settings)
     champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
     if champion is not None and champion.release not in settings.releases:
         cautions.append(f"{CONFIG_NAME} does not declare {champion.release!r}: put it back")

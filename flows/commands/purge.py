@@ -15,7 +15,7 @@ def purge_raw(
 ) -> int:
     settings = read_settings(config)
     days = _days(settings, older_than, everything=everything)
-    with hold(settings.home_path):
+    with hold(settings):
         done = purge(
             settings,
             raw_key(settings),

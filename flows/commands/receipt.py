@@ -20,6 +20,7 @@ from tasks.receipts.statement import RECEIPT, receipt
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
+from tasks.store.opening import open_store
 
 _STORE = "flywheel.duckdb"
 #: digests are told by their beginning
@@ -52,7 +53,7 @@ def show_receipt(run_id: str, *, config: str | None, as_json: bool) -> int:
 
 def facts_of(settings: Settings, run_id: str) -> Facts:
     """Of the decided run whose id begins so, or of the last one. Raises UsageError."""
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         found = ledger.find_run(store, run_id)
         if found is None:
             raise no_such_run(run_id)

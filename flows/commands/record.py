@@ -16,15 +16,15 @@ from tasks.model.run import RunRequest
 from tasks.model.visible import one_line
 from tasks.run import Progress, Run, silent
 from tasks.settings import Settings, read_settings
-from tasks.store import Store
 from tasks.store.control import ledger
+from tasks.store.opening import open_store, store_exists
 
 
 def record(run_id: str, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     if run_id and not _is_known(settings, run_id):
         raise no_such_run(run_id)
-    with hold(settings.home_path), shown() as progress:
+    with hold(settings), shown() as progress:
         done = dict(catch_up(settings, run_id, progress=progress))
     if as_json:
         print_json({"recorded": list(done)})
@@ -45,9 +45,9 @@ def catch_up(
 ) -> Iterator[tuple[str, Receipt]]:
     """Record what is not recorded, the oldest run first; the ids with their receipts. The caller
     holds the state folder. Raises StoreError where MLflow is away; what was recorded stays so."""
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         return
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         waiting = {
             found: RunRequest.from_json(ledger.run_value(store, found, "request") or "{}")
             for found in ledger.unrecorded(store, run_id)
@@ -61,7 +61,7 @@ def catch_up(
 
 
 def _is_known(settings: Settings, run_id: str) -> bool:
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         return False
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         return ledger.find_run(store, run_id) is not None

@@ -21,10 +21,10 @@ from tasks.releases.factors import PROMPT, factors, is_same, sentence
 from tasks.releases.prompts import prompt_text
 from tasks.report.wording import NOTHING, label
 from tasks.settings import Settings, read_settings
-from tasks.store import Store
 from tasks.store.control.aliases import read_aliases
 from tasks.store.control.verdicts import pair_verdicts
 from tasks.store.evals.releases import compared_releases
+from tasks.store.opening import open_store, store_exists
 
 _COLUMNS = ("release", "digest", "alias", "model", "prompt", "last verdict", "when", "state")
 _MAX_VERDICTS = 5
@@ -144,9 +144,9 @@ def diff_releases(old: str, new: str, *, config: str | None, as_json: bool) -> i
 
 
 def _known(settings: Settings) -> _Known:
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         return _Known()
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         return _Known(
             tuple(compared_releases(store)),
             tuple(read_aliases(store).values()),

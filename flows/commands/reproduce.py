@@ -30,6 +30,7 @@ from tasks.run import Progress, Run, utc_now
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
 from tasks.store.control import ledger, verdicts
+from tasks.store.opening import open_store, store_exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def reproduce_run(
     """Exit code 0 where all that was recorded came out equal to the bit."""
     settings = read_settings(config)
     started = time.monotonic()
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         raise no_such_run(run_id)
     with folder_apart(settings.home_path) as apart, shown() as progress:
         found = reproduce(settings, run_id, apart, progress, device=device, anyway=anyway)
@@ -119,7 +120,7 @@ def reproduce(
 ) -> Reproduced:
     """The chain first; then, where it holds or `anyway`, answers, scores and decision, in the
     folder `apart`. Raises UsageError where there is no such run."""
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         recorded = read_recorded(store, _decided(store, run_id))
         not_derived = why_not(store, recorded)
         runs = runs_that_read(store, recorded)
@@ -189,7 +190,7 @@ def _execute(
         for bound in (recorded.bound, facts.commitment)
     )
     decided_at = facts.verdicts[facts.leading].decided_at
-    with Store.open(settings.store_path, read_only=True) as before:
+    with open_store(settings, read_only=True) as before:
         prepare(recorded, before, own)
     asked = Run(recorded.evaluated, recorded.asked, own, progress, lambda: decided_at)
     not_asked = answer_again(asked, recorded, sources)
@@ -197,8 +198,8 @@ def _execute(
     gate(Run(facts.run_id, facts.request, deciding, progress, lambda: decided_at))
     progress("gate", 1, 1, "finished")
     with (
-        Store.open(settings.store_path, read_only=True) as before,
-        Store.open(own.store_path, read_only=True) as again,
+        open_store(settings, read_only=True) as before,
+        open_store(own, read_only=True) as again,
     ):
         return compare(recorded, before, again, not_asked)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from flows.terminal import Table, console, print_json, print_table
 from tasks.errors import UsageError
 from tasks.settings import read_settings
-from tasks.store import Store
 from tasks.store.db import user_sql
+from tasks.store.opening import open_store
 
 
 def run_sql(query: str, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         try:
             result = user_sql.query(store, query)
         except user_sql.RefusedSqlError as error:

@@ -16,9 +16,9 @@ from tasks.releases.retirement import Due, due
 from tasks.report import index, wording
 from tasks.run import utc_now
 from tasks.settings import Settings, read_settings
-from tasks.store import Store
 from tasks.store.control.aliases import Aliases, read_aliases
 from tasks.store.control.history import read_history
+from tasks.store.opening import open_store, store_exists
 
 _SUITES = ("suite", "verdict", "difference in points", "all looks", "looks", "samples", "runs",
            "trend")  # fmt: skip
@@ -29,11 +29,11 @@ _RUNS = ("started", "challenger", "champion", "verdict", "samples", "new calls",
 def show_status(num_runs: int, *, config: str | None, as_json: bool) -> int:
     """Raises UsageError where nothing has run yet."""
     settings = read_settings(config)
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         raise UsageError(
             "nothing has run yet", received=str(settings.home_path), next="flywheel run"
         )
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         history, aliases = read_history(store, num_runs), read_aliases(store)
     if as_json:
         print_json(_to_object(history, aliases, settings))

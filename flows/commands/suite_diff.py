@@ -11,6 +11,7 @@ from tasks.model.canonical import canonical_json
 from tasks.model.visible import one_line
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
+from tasks.store.opening import open_store
 from tasks.suites.differences import Differences, differences
 from tasks.suites.items import SuiteItem, Version
 from tasks.suites.versions import of_file, of_set
@@ -62,7 +63,7 @@ def _versions(named: tuple[str, str], suite: str, settings: Settings) -> list[Ve
                     allowed="a suite file, or the beginning of an eval set or run",
                 )
             if store is None:
-                store = opened.enter_context(Store.open(settings.store_path, read_only=True))
+                store = opened.enter_context(open_store(settings, read_only=True))
             versions.append(of_set(store, one, suite))
     return versions
 

@@ -19,8 +19,8 @@ from tasks.curate.declared import read_declared
 from tasks.evidence.reuse import Reuse, reuse_of, worn_sentence
 from tasks.model.visible import one_line
 from tasks.settings import Settings, SuiteSettings, read_settings
-from tasks.store import Store
 from tasks.store.evals.reuse import newest_samples, read_decided_suites, shares_of_sets
+from tasks.store.opening import open_store, store_exists
 from tasks.suites.items import digest_of
 from tasks.suites.versions import items_of
 
@@ -93,12 +93,12 @@ def _suites(settings: Settings) -> Iterator[_Suite]:
         for name, suite in settings.suites.items()
         if suite.samples
     }
-    if not settings.store_path.exists():
+    if not store_exists(settings):
         unused = Reuse(0, 0, 0, 0.0, None)
         for name, suite in settings.suites.items():
             yield _Suite(name, suite, of_files.get(name, ()), name in of_files, unused)
         return
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         decided, newest = read_decided_suites(store), newest_samples(store)
         for name, suite in settings.suites.items():
             ids = of_files.get(name) or newest.get(name, ())

@@ -12,8 +12,8 @@ from tasks.errors import UsageError, did_you_mean
 from tasks.model.logged_call import LoggedCall
 from tasks.model.visible import one_line
 from tasks.settings import Settings, read_settings
-from tasks.store import Store
 from tasks.store.evals.logged_calls import read_questions
+from tasks.store.opening import open_store
 from tasks.suites.drafted import drafted
 from tasks.suites.writing import SuiteFile, suite_toml, write_new
 
@@ -42,7 +42,7 @@ def new_suite(
     path = Path(out) if out else settings.path(f"suites/{name}.jsonl")
     if not force:
         refuse_existing(path)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         calls = read_questions(store)
     chosen = _of_task(calls, task)
     made = drafted(

@@ -17,10 +17,10 @@ from tasks.model.sample import PINNED
 from tasks.model.visible import one_line
 from tasks.referee.files import ResultFile
 from tasks.settings import Settings, read_settings
-from tasks.store import Store
 from tasks.store.evals.logged_calls import read_questions
 from tasks.store.evals.reuse import newest_decided_set
 from tasks.store.evals.samples import read_eval_set
+from tasks.store.opening import open_store
 from tasks.suites.coverage import Asked, Coverage, coverage
 from tasks.suites.formats.rows import records_of
 from tasks.suites.items import SuiteItem
@@ -37,7 +37,7 @@ _TABLES = ("jsonl", "json", "csv", "parquet")
 
 def show_coverage(days: float, near: float, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         calls = _of_last_days(read_questions(store), days)
         digest = newest_decided_set(store)
         drawn = [] if digest is None else read_eval_set(store, digest)

@@ -26,8 +26,8 @@ from tasks.model.urls import STDIN
 from tasks.record.reading import read_turn
 from tasks.run import Run, silent, utc_now
 from tasks.settings import Settings, read_settings
-from tasks.store import Store
 from tasks.store.control import ledger
+from tasks.store.opening import open_store
 
 Turn = Callable[[RunRequest], Outcome]
 
@@ -53,7 +53,7 @@ def run_command(command: str, options: Options) -> int:
     days = by_day(request, utc_now()) if options.backfill else []
     in_prefect = command == "run" and not options.inline
     with (
-        hold(settings.home_path),
+        hold(settings),
         _turning(settings, in_prefect=in_prefect) as turn_one,
         piped_in(settings, request.logs) as logs,
     ):
@@ -145,7 +145,7 @@ def piped_in(settings: Settings, logs: tuple[str, ...]) -> Iterator[tuple[str, .
         yield (*others, *copies)
     finally:
         # where there is no store, nothing was read; what stays is read by the next command
-        with suppress(FlywheelError), Store.open(settings.store_path, read_only=True) as store:
+        with suppress(FlywheelError), open_store(settings, read_only=True) as store:
             spool.discard_read(settings.home_path, store)
 
 
@@ -165,7 +165,7 @@ def _to_object(command: str, result: Outcome) -> dict[str, Any]:
 
 def judged_samples(settings: Settings, run_id: str) -> Sequence[JudgedSample]:
     """Of a run that was decided."""
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         request = RunRequest.from_json(ledger.run_value(store, run_id, "request") or "{}")
         run = Run(run_id, request, settings, silent)
         return read_turn(store, run_id, run.seeds, versions={}).judged
@@ -173,7 +173,7 @@ def judged_samples(settings: Settings, run_id: str) -> Sequence[JudgedSample]:
 
 def show_run(run_id: str, *, verbose: bool, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         newest = ledger.find_run(store, run_id)
         if newest is None:
             raise no_such_run(run_id)

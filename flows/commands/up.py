@@ -205,7 +205,7 @@ def _take_up(settings: Settings) -> None:
     from flows.cut_off import take_up
 
     try:
-        again = take_up(settings.home_path, pool=POOL)
+        again = take_up(settings, pool=POOL)
     except Exception as error:  # the server died in this moment; the next flow run looks again
         print(f"what was cut off is not taken up yet ({type(error).__name__})", flush=True)
         return

@@ -17,8 +17,8 @@ from flows.terminal import print_json
 from flows.turn import outcome
 from tasks.errors import UsageError
 from tasks.settings import read_settings
-from tasks.store import Store
 from tasks.store.control import ledger
+from tasks.store.opening import open_store
 
 
 def show_verdict(
@@ -36,7 +36,7 @@ def show_verdict(
         return 0
     outlets.check()
     settings = read_settings(config)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         found = ledger.find_run(store, run_id)
         if found is None:
             raise no_such_run(run_id)

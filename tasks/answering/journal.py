@@ -29,6 +29,7 @@ from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.evals import answers as table
 from tasks.store.evals.spending import Spent, save_spending
+from tasks.store.opening import open_store
 
 JOURNAL_FILE = "completions.journal"
 _OWNER_ONLY = 0o600
@@ -154,7 +155,7 @@ def recover(settings: Settings, now: datetime) -> None:
     """What a killed run had paid for comes into the store; without it nothing is opened."""
     home = settings.home_path
     if (home / JOURNAL_FILE).exists() or spool.is_left(home):
-        with Store.open(settings.store_path) as store:
+        with open_store(settings) as store:
             fold(store, home, now)
 
 

@@ -32,6 +32,7 @@ _LEFT_OUT: Any = {
     "retention": True,
     "retirement_days": True,
     "review": True,
+    "store": True,
     "evaluate": {"budget"},
     "releases": {"__all__": {"requests", "successor"}},
     "suites": {"__all__": {"review_by"}},

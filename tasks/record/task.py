@@ -23,11 +23,11 @@ from tasks.report import index, note, page, plot, trends
 from tasks.report.standings import standings
 from tasks.run import Run
 from tasks.settings import Settings
-from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.control.aliases import promoted_releases
 from tasks.store.control.audit import read_audit
 from tasks.store.control.history import read_history
+from tasks.store.opening import open_store
 from tasks.tracking.publish import Links, Pages, Published, publish
 
 STAGE = "record"
@@ -86,7 +86,7 @@ def _receipt(
 
 def write_index(settings: Settings) -> None:
     """The page of all runs."""
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         history = read_history(store, index.MAX_RUNS, trends.MAX_RUNS)
         moves = [row for row in read_audit(store) if row.action in MOVES]
     page_of_all = index_of(settings)

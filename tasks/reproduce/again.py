@@ -50,6 +50,7 @@ from tasks.store.control.rewinding import (
 )
 from tasks.store.evals import answers as table
 from tasks.store.evals.samples import samples_of_run
+from tasks.store.opening import open_store
 
 STAGE = "evaluate"
 
@@ -115,7 +116,7 @@ def prepare(recorded: Recorded, source: Store, settings: Settings) -> None:
         for role, release in recorded.facts.releases.items()
         if recorded.is_hosted[role]
     ]
-    with Store.open(settings.store_path) as target:
+    with open_store(settings) as target:
         judged = any(judge_of(settings, suite) is not None for suite in settings.suites)
         rewind(source, target, recorded.run_id, recorded.evaluated, with_calls=judged)
         if hosted:

@@ -39,6 +39,7 @@ from tasks.store.held import erasing as held
 from tasks.store.held.raw_key import RawKey
 from tasks.store.intake import erasing as intake
 from tasks.store.intake.forgotten import Kind, Mark, erased_by, is_committed, keep_marks, keyed
+from tasks.store.opening import open_store
 from tasks.tracking.publish import Pages
 
 
@@ -122,14 +123,14 @@ def look(
     settings: Settings, key: RawKey | None, wanted: Wanted, stages: Stages
 ) -> tuple[Found, Search]:
     """What would go; nothing is written. Raises StoreError where there is no store."""
-    with Store.open(settings.store_path, read_only=True, raw_key=key) as store:
+    with open_store(settings, read_only=True, raw_key=key) as store:
         return find(store, wanted.request_ids, wanted.users, wanted.safe_id, stages.written_from)
 
 
 def forgotten_before(settings: Settings, wanted: Wanted) -> str | None:
     """The erasure by which this user or call is forgotten already."""
     key = pseudonym_key(settings.home_path)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         marks = (erased_by(store, keyed(key, wanted.mark_kind, one)) for one in wanted.subjects)
         return next((mark for mark in marks if mark is not None), None)
 
@@ -151,7 +152,7 @@ def forget(
     num_lines = _clear_spool(home, search)
     num_told = stages.clear_elsewhere(search.tells, found.since) + clear_history(home, search)
     secret = pseudonym_key(home)
-    with Store.open(settings.store_path, raw_key=key) as store, store.transaction():
+    with open_store(settings, raw_key=key) as store, store.transaction():
         sets = _erase_rows(store, found, search, stages, erasure_id, now)
         keep_marks(store, _marks(secret, wanted, found, now), erasure_id)
         begun = Forgetting(
@@ -184,7 +185,7 @@ def finish_unfinished(settings: Settings, stages: Stages) -> Forgetting | None:
     begun = unfinished(settings.home_path)
     if begun is None:
         return None
-    with Store.open(settings.store_path) as store:
+    with open_store(settings) as store:
         has_erased = is_committed(store, begun.erasure_id)
     if not has_erased:
         (settings.home_path / UNFINISHED).unlink()
@@ -201,7 +202,7 @@ def finish(settings: Settings, begun: Forgetting, stages: Stages) -> Forgetting:
     stages.redraw_index()
     for copy in kept_copies(home):
         remove(copy)
-    with Store.open(settings.store_path, read_only=True) as store:
+    with open_store(settings, read_only=True) as store:
         sentences = {run_id: erased(erasures.erasures_of(store, run_id)) for run_id in begun.runs}
     num_traces = erase_in_mlflow(settings, pages, begun.samples, sentences)
     clear_rests(home, settings.store_path)

@@ -18,12 +18,12 @@ from typing import Any
 
 from tasks.logs.files.log_file import spool_folder
 from tasks.settings import Settings
-from tasks.store import Store
 from tasks.store.db.compaction import compact, is_worth_it
 from tasks.store.db.snapshot import remove_leftovers
 from tasks.store.folder import KEPT
 from tasks.store.held import retention
 from tasks.store.held.raw_key import RawKey
+from tasks.store.opening import open_store, store_exists
 
 #: of a copy of the store, which was made to go back to within some days
 KEPT_DAYS = 7.0
@@ -75,8 +75,8 @@ def purge(
     before = now - timedelta(days=older_than_days)
     letters = rows = others = size = 0
     compacts = always_compact
-    if path.exists():
-        with Store.open(path, raw_key=key, read_only=dry_run) as store:
+    if store_exists(settings):
+        with open_store(settings, raw_key=key, read_only=dry_run) as store:
             with store.transaction():
                 take = retention.count_raw if dry_run else retention.drop_raw
                 letters, rows = take(store, before)

@@ -51,6 +51,7 @@ from tasks.settings.promotion import PromotionSettings
 from tasks.settings.receipts import ReceiptsSettings
 from tasks.settings.retention import RetentionSettings
 from tasks.settings.section import Section
+from tasks.settings.store import StoreSettings
 from tasks.settings.suite_files import ENDING, ITEMS
 
 CONFIG_NAME = "flywheel.toml"
@@ -638,6 +639,8 @@ class Settings(Section):
     promotion: PromotionSettings = Field(default_factory=PromotionSettings)
     # of no digest: the same
     lineage: LineageSettings = Field(default_factory=LineageSettings)
+    # of no digest: wherever the store is, it holds the same
+    store: StoreSettings = Field(default_factory=StoreSettings)
     releases: dict[str, ReleaseSettings] = Field(default_factory=dict)
     suites: dict[str, SuiteSettings] = Field(default_factory=dict)
     guardrails: dict[str, GuardrailSettings] = Field(default_factory=dict)
@@ -686,6 +689,7 @@ class Settings(Section):
             "promotion": True,
             "lineage": True,
             "review": True,
+            "store": True,
             "evaluate": {"budget", "on", "cores_per_actor", "max_actors"},
             "releases": {"__all__": {"requests", "api_key_env", "successor"}},
             "suites": {"__all__": {"purpose", "review_by", "file"}},

@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
+#: lies beside the working copy of a store that machines share
+MARKER = "shared-store"
 #: its folder with copies made before something that cannot be taken back
 KEPT = "kept"
 #: what flywheel writes at the top of a state folder
@@ -26,7 +28,7 @@ OURS = (
     "mlflow.db*", "mlflow-artifacts", "reports", "data-docs", "prefect", "spool",
     "completions.journal", "pseudonym.key*", "receipts.key*", "receipts", "receipts.lock",
     "evaluate-memory.json*", "ui.json", "run.lock", "run.pid", "recording", ".reproducing-*",
-    "erasures", "forgetting.json*",
+    "erasures", "forgetting.json*", MARKER, "home.id*",
 )  # fmt: skip
 OWNER_ONLY = 0o077
 _NO_OTHERS = 0o007

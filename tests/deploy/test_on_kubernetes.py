@@ -183,7 +183,7 @@ def test_the_job_has_the_fields_that_kubernetes_knows(site: Site):
     kubernetes_validate.validate(bare, "1.37", strict=True)
 
 
-@pytest.mark.xfail(reason="not seen to pass yet: since the stand-in tells of namespaces, it may")
+@pytest.mark.timeout(1800)
 def test_a_killed_pod_is_told_and_its_night_is_taken_up_by_the_next_flow_run(site: Site):
     home = site.cluster.volume("flywheel-state")
     with FileLock(home / "run.lock"):  # so that the night waits
@@ -193,7 +193,8 @@ def test_a_killed_pod_is_told_and_its_night_is_taken_up_by_the_next_flow_run(sit
     hourly = site.ask("hourly")
     assert site.ended(hourly)["type"] == "COMPLETED", site.said()
     until(lambda: len(site.pods(run_id)) == 2, site.said)
-    until(lambda: site.state(run_id)["name"] == "Nothing due", site.said)
+    # where another night ran before it
+    assert site.ended(run_id)["name"] in ("Held: cannot_tell", "Nothing due"), site.said()
     names = [name for name, _ in site.states(run_id)]
     assert names.index("Crashed") < names.index("AwaitingRetry")
     assert any(CUT_OFF in message for _, message in site.states(run_id))

@@ -14,6 +14,7 @@ from prefect.states import Cancelling, Completed, Crashed, Pending, Running, Sta
 
 import flows.cut_off
 from flows.cut_off import MAX_STARTS, marked_alive, take_up
+from tasks.settings import Settings
 
 
 class Server:
@@ -60,7 +61,7 @@ def test_it_is_started_again_where_it_did_not_end(
 ):
     server = Server(state, count)
     file = _left(tmp_path, server, monkeypatch)
-    assert take_up(tmp_path) == ([server.id] if "AwaitingRetry" in told else [])
+    assert take_up(Settings(home=str(tmp_path))) == ([server.id] if "AwaitingRetry" in told else [])
     assert server.told == told
     assert not file.exists()
 
@@ -68,7 +69,7 @@ def test_it_is_started_again_where_it_did_not_end(
 def test_one_that_lives_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     server = Server(Running())
     with FileLock(_left(tmp_path, server, monkeypatch)):
-        assert take_up(tmp_path) == []
+        assert take_up(Settings(home=str(tmp_path))) == []
     assert server.told == []
 
 
@@ -83,7 +84,7 @@ def test_only_what_is_stopped_from_outside_leaves_its_file(
     is_left: bool,
 ):
     monkeypatch.setattr(flows.cut_off.flow_run, "get_id", lambda: "one")
-    with suppress(BaseException), marked_alive(tmp_path):
+    with suppress(BaseException), marked_alive(Settings(home=str(tmp_path))):
         if stopped_by:
             raise stopped_by
     assert (tmp_path / "flow-runs" / "one.lock").exists() is is_left

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.turn import hold
+from flows.turn import hold_home
 from tests.flows.application import Application
 
 
@@ -65,7 +65,7 @@ def earlier(home: Path) -> None:
 
 def test_what_an_earlier_build_left_open_is_closed(tmp_path: Path):
     earlier(tmp_path)
-    with hold(tmp_path):
+    with hold_home(tmp_path):
         (tmp_path / "spool").mkdir()
         (tmp_path / "spool" / "x").write_text("")
     assert open_to_others(tmp_path) == []
@@ -75,7 +75,7 @@ def test_what_an_earlier_build_left_open_is_closed(tmp_path: Path):
 def test_a_folder_of_a_group_stays_one(tmp_path: Path):
     earlier(tmp_path)
     tmp_path.chmod(0o2775)
-    with hold(tmp_path):
+    with hold_home(tmp_path):
         (tmp_path / "mlflow.db-wal").write_text("")
     assert mode(tmp_path) == 0o2770
     assert mode(tmp_path / "mlflow.db-wal") == 0o660
@@ -87,6 +87,6 @@ def test_a_project_that_is_its_own_state_folder_stays_open(tmp_path: Path):
     earlier(tmp_path)
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "app.py").write_text("")
-    with hold(tmp_path):
+    with hold_home(tmp_path):
         pass
     assert open_to_others(tmp_path) == [".", "src", "src/app.py"]

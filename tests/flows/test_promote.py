@@ -236,10 +236,10 @@ def test_of_two_rollbacks_at_once_the_second_does_not_undo_the_first(
     decide(made)
     made.here("promote")
     settings = settings_of(made)
-    looked_at = promoting.aliases_at(settings.store_path)
+    looked_at = promoting.aliases_at(settings)
     assert made.here("rollback").code == 0
     with monkeypatch.context() as patch:  # as it was when the second looked
-        patch.setattr(promoting, "aliases_at", lambda path: looked_at)
+        patch.setattr(promoting, "aliases_at", lambda settings: looked_at)
         second = made.here("rollback")
     assert second.code == 1
     assert "the champion was moved meanwhile" in second.err
@@ -251,7 +251,7 @@ def test_of_two_rollbacks_at_once_the_second_does_not_undo_the_first(
 
 def test_a_run_at_work_does_not_keep_the_champion_from_being_moved(made: Application, deaf: None):
     decide(made)
-    with flows.turn.hold(made.home):
+    with flows.turn.hold_home(made.home):
         assert made.here("promote").code == 0
 
 
@@ -306,7 +306,7 @@ def test_mlflow_follows_and_hears_later_what_a_kill_or_its_absence_kept_from_it(
     decide(made, {"now": "no_worse"}, hours=2)
     assert "now is champion already" in made.here("promote").out
     assert pointed(made) == {"champion": "now", "previous": "next"}
-    with flows.turn.hold(made.home):  # a run, which is the one to write to MLflow
+    with flows.turn.hold_home(made.home):  # a run, which is the one to write to MLflow
         assert "another flywheel run is at work" in made.here("rollback").out
     assert (asked(made), pointed(made)["champion"]) == ("next", "now")
     assert made.here("audit", "verify").code == 0

@@ -102,9 +102,9 @@ def test_what_is_no_key_is_told_before_anything_is_done(application: Application
 
 
 def test_purge_waits_for_no_run_that_holds_the_folder(application: Application):
-    from flows.turn import hold
+    from flows.turn import hold_home
 
-    with hold(application.home):
+    with hold_home(application.home):
         answer = application.call("purge", "--all")
     assert answer.code == 4
     assert "another flywheel run" in answer.err

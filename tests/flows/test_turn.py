@@ -140,12 +140,12 @@ def test_killed_run_of_another_request_is_abandoned(settings, worked, monkeypatc
 
 def test_two_runs_at_once_are_one_run_and_one_clear_refusal(settings):
     with (
-        hold(settings.home_path),
+        hold(settings),
         pytest.raises(StoreBusyError, match=f"held by process {os.getpid()}"),
-        hold(settings.home_path),
+        hold(settings),
     ):
         raise AssertionError("the second run was let in")
-    with hold(settings.home_path):
+    with hold(settings):
         pass
 
 

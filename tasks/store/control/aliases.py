@@ -4,13 +4,14 @@ is decided in tasks/releases/promotion.py."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from expectations.contracts import ALIASES
 from tasks.model.alias import Alias, AliasName
 from tasks.model.release import Release
+from tasks.settings import Settings
 from tasks.store.db.connection import Store
 from tasks.store.evals.releases import read_release
+from tasks.store.opening import open_store, store_exists
 
 Aliases = dict[AliasName, Alias]
 
@@ -21,12 +22,12 @@ def read_aliases(store: Store) -> Aliases:
     return {alias: Alias(alias, *rest) for alias, *rest in rows}
 
 
-def aliases_at(path: Path) -> Aliases:
-    """Of the store at `path`, where there is one; one that an earlier build wrote is read as it is.
-    Raises StoreError where it cannot be read."""
-    if not path.exists():
+def aliases_at(settings: Settings) -> Aliases:
+    """Of the store, where there is one; one that an earlier build wrote is read as it is. Raises
+    StoreError where it cannot be read."""
+    if not store_exists(settings):
         return {}
-    with Store.open(path, read_only=True, any_schema=True) as store:
+    with open_store(settings, read_only=True, any_schema=True) as store:
         is_there = store.scalar(
             "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'aliases' "
             "AND database_name = current_database()"

@@ -6,6 +6,7 @@ error message. Losing it only means that new pseudonyms differ from old ones.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from pathlib import Path
 
@@ -38,3 +39,8 @@ def pseudonym_key(home: Path) -> bytes:
             next="restore it from a backup; without it, remove it: pseudonyms will change",
         )
     return key
+
+
+def key_id_of(key: bytes) -> str:
+    """Which key it is, and nothing else of it."""
+    return hashlib.sha256(b"flywheel pseudonym key " + key).hexdigest()[:16]

@@ -77,22 +77,16 @@ class Store:
         exist; and from anything inside, where DuckDB finds the file damaged.
         """
         refuse_half_restored(path)
-        connection = _connect_to_read(path) if read_only else _connect(path, lock_timeout_s)
-        let_signals_stop(connection)
-        try:
-            with afterwards(connection.close):
-                if read_only and any_schema:
-                    refuse_newer(schema_version(connection))
-                elif read_only:
-                    check_version(connection)
-                else:
-                    migrate(connection, lambda: _keep_copy(connection, path))
-                with interruptible():
-                    yield cls(connection, path, raw_key)
-        except duckdb.Error as error:
-            if (told := explained(path, error)) is not None:
-                raise told from error
-            raise
+        connection = connect_to_read(path) if read_only else connect(path, lock_timeout_s)
+        with using(connection, path):
+            if read_only and any_schema:
+                refuse_newer(schema_version(connection))
+            elif read_only:
+                check_version(connection)
+            else:
+                migrate(connection, lambda: keep_copy(connection, path))
+            with interruptible():
+                yield cls(connection, path, raw_key)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -107,6 +101,7 @@ class Store:
         self._in_transaction = True
         try:
             yield
+            self.before_commit()
             self.connection.execute("COMMIT")
         except BaseException as error:
             with suppress(duckdb.Error):  # a failed COMMIT has already ended the transaction
@@ -120,6 +115,9 @@ class Store:
             raise
         finally:
             self._in_transaction = False
+
+    def before_commit(self) -> None:
+        """For a store that machines share; what it raises undoes the transaction."""
 
     def hold_memory(self, max_bytes: int | None) -> None:
         """DuckDB spills to disk beyond this, until the store is closed (None: 80% of all)."""
@@ -205,6 +203,19 @@ class Store:
 
 
 @contextmanager
+def using(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
+    """Close it in the end. Raises StoreError where DuckDB finds the file damaged."""
+    let_signals_stop(connection)
+    try:
+        with afterwards(connection.close):
+            yield
+    except duckdb.Error as error:
+        if (told := explained(path, error)) is not None:
+            raise told from error
+        raise
+
+
+@contextmanager
 def interruptible() -> Iterator[None]:
     """A signal in the middle of a query interrupts whoever asked it: DuckDB drops what the handler
     of the signal raised, and raises an error of its own, which nobody must take for the query's."""
@@ -229,7 +240,7 @@ def afterwards(undo: Callable[[], object]) -> Iterator[None]:
     undo()
 
 
-def _keep_copy(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+def keep_copy(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Before a migration. Rows, not bytes: they are checked, and the lock of a file falls when its
     process closes it anywhere."""
     folder = path.parent / KEPT
@@ -249,7 +260,7 @@ def refuse_half_restored(path: Path) -> None:
         )
 
 
-def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
+def connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -268,7 +279,7 @@ def _connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
                 _create(path)
             return duckdb.connect(str(path), config=dict(CONFIG))
         except duckdb.Error as error:
-            if not _is_held(error):
+            if not is_held(error):
                 raise unusable(path, error) from None
             if time.monotonic() >= deadline:
                 raise _busy(path, error) from None
@@ -297,13 +308,13 @@ def _move_where_none_is(draft: Path, path: Path) -> None:
             draft.rename(path)
 
 
-def _connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
+def connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
     refuse_missing(path)
     refuse_strange_log(path)
     try:
         return duckdb.connect(str(path), read_only=True, config=dict(CONFIG))
     except duckdb.Error as error:
-        if not _is_held(error):
+        if not is_held(error):
             raise unusable(path, error) from None
         held = error
     spill = f"{tempfile.gettempdir()}/flywheel-{os.getpid()}"
@@ -326,7 +337,7 @@ def refuse_missing(path: Path) -> None:
         )
 
 
-def _is_held(error: duckdb.Error) -> bool:
+def is_held(error: duckdb.Error) -> bool:
     return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
 
 

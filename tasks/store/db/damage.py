@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from tasks.errors import FlywheelError, StoreError
+from tasks.errors import FlywheelError, StoreDamagedError, StoreError
 from tasks.exhausted import exhausted
 
 _DAMAGED = re.compile(
@@ -50,9 +50,9 @@ def unusable(path: Path, error: duckdb.Error) -> FlywheelError:
     )
 
 
-def damaged(path: Path, said: str) -> StoreError:
+def damaged(path: Path, said: str) -> StoreDamagedError:
     """`path`: the database; what is said names another file where that is the damaged one."""
-    return StoreError(
+    return StoreDamagedError(
         f"the store is damaged, rows may be missing: {said}",
         received=str(path),
         next="flywheel restore BACKUP --force, which keeps this one beside it; without a backup "

@@ -24,7 +24,8 @@ _TRIES = 20
 _PAUSE_S = 0.1
 _COPIED_AT_ONCE = 1 << 30
 _CANNOT = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL)
-_PREFIX = ".snapshot-"
+#: begins the name of a folder for files that nobody needs any more when its process ends
+SCRATCH = ".snapshot-"
 _LEFTOVER_AFTER_S = 3_600.0
 
 
@@ -38,7 +39,7 @@ def snapshot(path: Path) -> Iterator[Path]:
 
     Raises OSError where there is no room for it, UnsteadyError.
     """
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=path.parent) as folder:
         for _ in range(_TRIES):
             copy = Path(folder) / path.name
             if _copy(path, copy):
@@ -50,7 +51,7 @@ def snapshot(path: Path) -> Iterator[Path]:
 
 def remove_leftovers(home: Path, after_s: float = _LEFTOVER_AFTER_S) -> None:
     """Copies of readers that were killed while they copied."""
-    for folder in home.glob(f"{_PREFIX}*"):
+    for folder in home.glob(f"{SCRATCH}*"):
         with suppress(OSError):
             touched = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
             if time.time() - touched > after_s:

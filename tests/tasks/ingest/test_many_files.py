@@ -153,8 +153,8 @@ def test_many_files_take_as_many_statements_as_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    connect = connection._connect
-    monkeypatch.setattr(connection, "_connect", lambda *to: Counted(connect(*to), asked))
+    connect = connection.connect
+    monkeypatch.setattr(connection, "connect", lambda *to: Counted(connect(*to), asked))
     monkeypatch.setattr(in_turn, "_MAX_FILES", 100)
 
     def statements(count: int, run_id: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import pytest
 from tasks.errors import StoreError
 from tasks.model.alias import Alias
 from tasks.model.audit import first_fault
+from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control.aliases import aliases_at, point, read_aliases
 from tasks.store.control.audit import append, read_audit
@@ -21,12 +22,17 @@ PREVIOUS = Alias("previous", "old", "d0", None, NOW)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "home" / "flywheel.duckdb"
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=str(tmp_path / "home"))
 
 
-def test_aliases_are_moved_and_read_back(path: Path):
-    assert aliases_at(path) == {}
+@pytest.fixture
+def path(settings: Settings) -> Path:
+    return settings.store_path
+
+
+def test_aliases_are_moved_and_read_back(settings: Settings, path: Path):
+    assert aliases_at(settings) == {}
     with Store.open(path) as store:
         assert read_aliases(store) == {}
         point(store, [CHAMPION, PREVIOUS])
@@ -34,27 +40,27 @@ def test_aliases_are_moved_and_read_back(path: Path):
         moved = read_aliases(store)
     assert moved["champion"].release == "newer"
     assert moved["previous"] == PREVIOUS
-    assert aliases_at(path) == moved
+    assert aliases_at(settings) == moved
 
 
-def test_a_store_that_had_no_aliases_is_read_as_it_is(path: Path):
+def test_a_store_that_had_no_aliases_is_read_as_it_is(settings: Settings, path: Path):
     with Store.open(path) as store:
         store.execute("DROP TABLE aliases")
         store.execute("DROP TABLE audit")
         store.execute("DELETE FROM schema_migrations WHERE version >= 17")
     before = path.read_bytes()
-    assert aliases_at(path) == {}
+    assert aliases_at(settings) == {}
     assert path.read_bytes() == before
     with Store.open(path) as store:
         point(store, [CHAMPION])
     # one of an earlier schema that has them is asked, too
     with duckdb.connect(str(path)) as connection:
         connection.execute("DELETE FROM schema_migrations WHERE version >= 17")
-    assert aliases_at(path) == {"champion": CHAMPION}
+    assert aliases_at(settings) == {"champion": CHAMPION}
     with duckdb.connect(str(path)) as connection:
         connection.execute("INSERT INTO schema_migrations VALUES (99, now()::TIMESTAMP)")
     with pytest.raises(StoreError, match="newer flywheel"):
-        aliases_at(path)
+        aliases_at(settings)
 
 
 def test_rows_follow_each_other_through_the_store(path: Path):
