@@ -70,7 +70,7 @@ $(VENV_SCALE)/.ready: pyproject.toml constraints.txt
 	@echo "test-scale: virtual environment in $(VENV_SCALE), with what shared services need"
 	@$(PYTHON) -m venv $(VENV_SCALE)
 	@$(PIP_SCALE) --upgrade pip
-	@$(PIP_SCALE) --editable '.[dev,postgres,object-storage]' 'moto[server,s3]'
+	@$(PIP_SCALE) --editable '.[dev,postgres,object-storage,kubernetes]' 'moto[server,s3]' kubernetes-validate
 	@touch $@
 
 check: setup-dev ## ruff, mypy strict, import-linter
