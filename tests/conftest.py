@@ -49,9 +49,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     half as long again, and others go the same ways.
     """
     if "scale" not in config.getoption("markexpr"):
-        servers = [item for item in items if item.get_closest_marker("scale")]
-        config.hook.pytest_deselected(items=servers)
-        items[:] = [item for item in items if item not in servers]
+        elsewhere = [item for item in items if item.get_closest_marker("scale") and _missing(item)]
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
         if item.get_closest_marker("slow") or item.get_closest_marker("hypothesis"):
@@ -59,10 +59,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for needed in item.iter_markers("needs"):
-        missing = [name for name in needed.args if importlib.util.find_spec(name) is None]
-        if missing:
-            pytest.skip(f"not installed: {', '.join(missing)} (make test-all)")
+    if missing := _missing(item):
+        pytest.skip(f"not installed: {', '.join(missing)} (make test-all)")
+
+
+def _missing(item: pytest.Item) -> list[str]:
+    """Packages that it needs and that are not installed."""
+    needed = [name for marker in item.iter_markers("needs") for name in marker.args]
+    return [name for name in needed if importlib.util.find_spec(name) is None]
 
 
 @pytest.hookimpl(wrapper=True)

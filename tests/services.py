@@ -16,11 +16,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
 from tasks.settings import Settings
 from tasks.settings.store import StoreSettings
 from tasks.store.control.pseudonym_key import KEY_FILE
 
 KEY = bytes(range(32))
+#: of tests that start them
+SERVERS = [pytest.mark.scale, pytest.mark.needs("psycopg", "moto", "s3fs")]
 _POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 

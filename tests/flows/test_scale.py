@@ -23,9 +23,9 @@ from tests.flows.test_deployment import filtered, free_port, started, wait_for
 from tests.flows.test_resume import with_faults
 from tests.flows.test_shared_turn import machines, verdict_bytes
 from tests.mlflow_home import home_with_mlflow
-from tests.services import Network, Services, made_services, put_key
+from tests.services import SERVERS, Network, Services, made_services, put_key
 
-pytestmark = [pytest.mark.scale, pytest.mark.slow]
+pytestmark = [*SERVERS, pytest.mark.slow]
 _RUN = ("run", "--inline", "--json")
 _WAIT_S = 300.0
 

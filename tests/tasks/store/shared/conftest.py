@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.settings import Settings
-from tests.services import Services, made_services, tried_out
+from tests.services import SERVERS, Services, made_services, tried_out
 
 Machine = Callable[[str], Settings]
 
@@ -21,7 +21,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         yield services
 
 
-@pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.scale)])
+@pytest.fixture(params=["file", pytest.param("server", marks=SERVERS)])
 def services(request: pytest.FixtureRequest, tmp_path: Path) -> Services:
     if request.param == "file":
         return tried_out(tmp_path)

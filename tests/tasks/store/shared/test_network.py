@@ -14,10 +14,10 @@ import pytest
 
 from tasks.errors import StoreError, StoreFencedError, StoreUnreachableError
 from tasks.store.opening import open_store
-from tests.services import Network, Services
+from tests.services import SERVERS, Network, Services
 from tests.tasks.store.shared.rows import change, content, runs
 
-pytestmark = pytest.mark.scale
+pytestmark = SERVERS
 
 
 @pytest.fixture
