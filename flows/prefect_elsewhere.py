@@ -23,6 +23,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, FlowFilter, FlowRunFilter, LogFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 #: those that a turn, or a part of one, is in
 FLOWS = ("nightly", "hourly", "noise-weekly", "morning", "turn")
@@ -31,12 +32,13 @@ _PAGE = 100
 _LONGEST = timedelta(days=3)
 
 
-def clear_elsewhere(tells: Callable[[str], bool], since: datetime | None) -> int:
-    """Delete what has it at PREFECT_API_URL; how many flow runs and artifacts that were. `since`:
-    in UTC, before which there was nothing to quote. Raises what Prefect's client raises where the
-    server does not answer."""
+def clear_elsewhere(api: str, tells: Callable[[str], bool], since: datetime | None) -> int:
+    """Delete what has it at the server of this API; how many flow runs and artifacts that were.
+    `since`: in UTC, before which there was nothing to quote. Raises what Prefect's client raises
+    where the server does not answer."""
     num = 0
-    with get_client(sync_client=True) as client:
+    # Prefect reads its environment once, which may have been before it had this address
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
         runs = list(_runs(client, since))
         for artifact in _artifacts(client, runs):
             if tells(_text(artifact)):

@@ -184,7 +184,7 @@ def _clear_elsewhere(tells: Callable[[str], bool], since: datetime | None) -> in
     require(given)
     from flows.prefect_elsewhere import clear_elsewhere
 
-    return clear_elsewhere(tells, since)
+    return clear_elsewhere(given, tells, since)
 
 
 def _without(

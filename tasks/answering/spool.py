@@ -22,7 +22,8 @@ from tasks.backends.base import Reply
 from tasks.backends.pool.spool import read_shards
 from tasks.model.answer import CompletionKey
 
-SPOOL_FOLDER = "spool"
+#: of the state folder; `spool` is of logs that were piped in
+SPOOL_FOLDER = "completions.spool"
 _PLACES = "places.json"
 
 

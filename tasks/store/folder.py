@@ -26,7 +26,8 @@ KEPT = "kept"
 OURS = (
     "flywheel.duckdb*", ".snapshot-*", ".unfinished-*", KEPT, "restoring.json", ".restoring",
     "mlflow.db*", "mlflow-artifacts", "reports", "data-docs", "prefect", "spool",
-    "completions.journal", "pseudonym.key*", "receipts.key*", "receipts", "receipts.lock",
+    "completions.journal", "completions.spool", "pseudonym.key*", "receipts.key*", "receipts",
+    "receipts.lock",
     "evaluate-memory.json*", "ui.json", "run.lock", "run.pid", "recording", ".reproducing-*",
     "erasures", "forgetting.json*", MARKER, "home.id*",
 )  # fmt: skip
