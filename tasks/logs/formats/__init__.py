@@ -17,7 +17,7 @@ module says what a row is and how one is read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, cast, runtime_checkable
 
@@ -110,6 +110,20 @@ class Hosting(Format, Protocol):
 
     def hosts(self, value: Json) -> bool:
         """Whether a value is read in a file of this format."""
+        ...
+
+
+class Batched(Format, Protocol):
+    """A format whose output files may leave out what was asked, which then stands in input lines
+    of the same id: `ID` is its key in both."""
+
+    ID: str
+
+    def is_input(self, value: Json) -> bool: ...
+    def lacks_question(self, value: Json) -> bool: ...
+    def joined(self, value: Json, requests: Mapping[str, Json]) -> Iterator[Record]:
+        """The records of a value of the output, with its question from `requests`, input lines by
+        their ids."""
         ...
 
 

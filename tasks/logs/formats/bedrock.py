@@ -99,23 +99,12 @@ def _is_answered(value: dict[str, Json]) -> bool:
     return "modelOutput" in value or "error" in value
 
 
-class WithRequests:
-    """The format of one output file of a batch, with the input lines that belong to it."""
-
-    NAME = NAME
-    VERSION = VERSION
-
-    def __init__(self, requests: Mapping[str, Json]) -> None:
-        self._requests = requests
-
-    def matches(self, value: Json) -> bool:
-        return matches(value)
-
-    def records(self, value: Json) -> Iterator[Record]:
-        asked = None
-        if isinstance(value, dict) and _is_of_batch(value) and lacks_question(value):
-            asked = coerce.mapping(self._requests.get(str(value[ID]))).get("modelInput")
-        return records(value) if asked is None else iter([_batched(value, asked)])
+def joined(value: Json, requests: Mapping[str, Json]) -> Iterator[Record]:
+    """The records of a value, with the question from `requests` (input lines by recordId)."""
+    asked = None
+    if isinstance(value, dict) and _is_of_batch(value) and lacks_question(value):
+        asked = coerce.mapping(requests.get(str(value[ID]))).get("modelInput")
+    return records(value) if asked is None else iter([_batched(value, asked)])
 
 
 def _batched(value: dict[str, Json], asked: Json) -> Record:

@@ -45,22 +45,6 @@ def _is_answered(value: dict[str, Json]) -> bool:
     return "response" in value or "error" in value
 
 
-class WithRequests:
-    """The format of one output file, with the input lines that belong to it."""
-
-    NAME = NAME
-    VERSION = VERSION
-
-    def __init__(self, requests: Mapping[str, Json]) -> None:
-        self._requests = requests
-
-    def matches(self, value: Json) -> bool:
-        return matches(value)
-
-    def records(self, value: Json) -> Iterator[Record]:
-        return joined(value, self._requests)
-
-
 def records(value: Json) -> Iterator[Record]:
     yield from joined(value, {})
 

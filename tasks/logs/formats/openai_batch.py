@@ -47,22 +47,6 @@ def records(value: Json) -> Iterator[Record]:
     yield from joined(value, {})
 
 
-class WithRequests:
-    """The format of one output file, with the input lines that belong to it."""
-
-    NAME = NAME
-    VERSION = VERSION
-
-    def __init__(self, requests: Mapping[str, Json]) -> None:
-        self._requests = requests
-
-    def matches(self, value: Json) -> bool:
-        return matches(value)
-
-    def records(self, value: Json) -> Iterator[Record]:
-        return joined(value, self._requests)
-
-
 def joined(value: Json, requests: Mapping[str, Json]) -> Iterator[Record]:
     """The records of a line, with the question from `requests` (input lines by custom_id)."""
     if not isinstance(value, dict) or "custom_id" not in value:

@@ -7,43 +7,36 @@ where two do and disagree, none is, and the calls keep no question.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 
 from tasks.errors import UsageError
 from tasks.logs.files.lines import iterate_lines
 from tasks.logs.files.log_file import LogFile
 from tasks.logs.files.sources import find_files
-from tasks.logs.formats import Format, bedrock, gemini_batch, openai_batch
+from tasks.logs.formats import Batched, bedrock, gemini_batch, openai_batch
 from tasks.logs.reading.recognise import open_log
 from tasks.logs.reading.recognised import Recognised
 from tasks.logs.shapes.json_text import parse
-from tasks.logs.shapes.records import Json, UnreadableError
+from tasks.logs.shapes.records import Json, Record, UnreadableError
 from tasks.settings import IngestSettings
 
-
-@dataclass(frozen=True, slots=True)
-class _Batches:
-    """Of a format: the key of the id, which lines are of the input, which lack their question."""
-
-    id_key: str
-    is_input: Callable[[Json], bool]
-    lacks_question: Callable[[Json], bool]
-    joined: Callable[[Mapping[str, Json]], Format]
-
-    @property
-    def sign(self) -> bytes:
-        return f'"{self.id_key}"'.encode()
-
-    def id_of(self, line: Json) -> str | None:
-        own = line.get(self.id_key) if isinstance(line, dict) else None
-        return str(own) if isinstance(own, str | int) else None
+_FORMATS: tuple[Batched, ...] = (openai_batch, gemini_batch, bedrock)
+_BATCHES = {format.NAME: format for format in _FORMATS}
 
 
-_BATCHES = {
-    module.NAME: _Batches(module.ID, module.is_input, module.lacks_question, module.WithRequests)
-    for module in (openai_batch, gemini_batch, bedrock)
-}
+class _WithRequests:
+    """The format of one output file, with the input lines that belong to it."""
+
+    def __init__(self, of: Batched, requests: Mapping[str, Json]) -> None:
+        self.NAME = of.NAME
+        self.VERSION = of.VERSION
+        self.matches = of.matches
+        self._of = of
+        self._requests = requests
+
+    def records(self, value: Json) -> Iterator[Record]:
+        return self._of.joined(value, self._requests)
 
 
 def may_join(format: str | None) -> bool:
@@ -60,11 +53,11 @@ def with_requests(
         return seen
     beside = find_files([str(output.path.parent)]).files if files is None else files
     asked = _requests_for(of, output, beside, limits)
-    return replace(seen, format=of.joined(asked)) if asked else seen
+    return replace(seen, format=_WithRequests(of, asked)) if asked else seen
 
 
 def _requests_for(
-    of: _Batches, output: LogFile, files: Sequence[LogFile], limits: IngestSettings
+    of: Batched, output: LogFile, files: Sequence[LogFile], limits: IngestSettings
 ) -> dict[str, Json]:
     """Input lines by their id, of the files in the output's folder (itself too)."""
     wanted = {own for own, line in _lines(of, output, limits, None) if of.lacks_question(line)}
@@ -79,7 +72,7 @@ def _requests_for(
 
 
 def _lines(
-    of: _Batches, file: LogFile, limits: IngestSettings, wanted: Set[str] | None
+    of: Batched, file: LogFile, limits: IngestSettings, wanted: Set[str] | None
 ) -> Iterator[tuple[str, Json]]:
     """Lines by their id, but for those that plainly have none of `wanted`: a folder may hold
     a year of batches. A file whose first line is of no batch is not read any further."""
@@ -88,7 +81,7 @@ def _lines(
             for line in iterate_lines(stream, limits.max_line_bytes):
                 if not line.data.strip():
                     continue
-                if line.too_long or of.sign not in line.data:
+                if line.too_long or _sign(of) not in line.data:
                     return
                 if wanted is not None and _plainly_without(of, wanted, line.data):
                     continue
@@ -96,15 +89,24 @@ def _lines(
                     value = parse(line.data, limits.max_json_depth)
                 except UnreadableError:
                     continue
-                if (own := of.id_of(value)) is not None:
+                if (own := _id_of(of, value)) is not None:
                     yield own, value
     except UsageError:  # it is reported when the file itself is read
         return
 
 
-def _plainly_without(of: _Batches, wanted: Set[str], data: bytes) -> bool:
+def _sign(of: Batched) -> bytes:
+    return f'"{of.ID}"'.encode()
+
+
+def _id_of(of: Batched, line: Json) -> str | None:
+    own = line.get(of.ID) if isinstance(line, dict) else None
+    return str(own) if isinstance(own, str | int) else None
+
+
+def _plainly_without(of: Batched, wanted: Set[str], data: bytes) -> bool:
     """Whether all ids in the line stand there without escapes, and none of them is wanted."""
-    ids = re.findall(of.sign + rb'\s*+:\s*+"([^"\\]*+)"', data)
-    if len(ids) != data.count(of.sign):
+    ids = re.findall(_sign(of) + rb'\s*+:\s*+"([^"\\]*+)"', data)
+    if len(ids) != data.count(_sign(of)):
         return False
     return not any(own.decode("utf-8", "replace") in wanted for own in ids)
