@@ -21,6 +21,7 @@ import pytest
 from tasks.settings import Settings
 from tasks.settings.store import StoreSettings
 from tasks.store.control.pseudonym_key import KEY_FILE
+from tests.ports import free_port
 
 KEY = bytes(range(32))
 #: of tests that start them
@@ -115,12 +116,6 @@ class Server:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import pytest
 
 from tests.deploy.node import Cluster, Container
 from tests.deploy.rendered import render
-from tests.flows.test_deployment import free_port
+from tests.ports import free_port
 from tests.sandboxed import require_sandbox
 
 pytestmark = pytest.mark.scale

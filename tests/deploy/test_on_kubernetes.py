@@ -21,7 +21,8 @@ from flows.prefect_server import QUIET
 from tests.deploy.node import Cluster, image_variables
 from tests.deploy.rendered import render
 from tests.flows.application import make_application
-from tests.flows.test_deployment import free_port, started
+from tests.flows.test_deployment import started
+from tests.ports import free_port
 from tests.sandboxed import require_sandbox
 
 pytestmark = [pytest.mark.scale, pytest.mark.needs("prefect_kubernetes")]

@@ -27,6 +27,7 @@ from tasks.model.verdict import RecordedVerdict
 from tasks.run import utc_now
 from tasks.settings import parse_settings
 from tests.flows.application import Application
+from tests.ports import free_port
 
 _START_S = 120.0
 _RUN_S = 300.0
@@ -49,12 +50,6 @@ def started(arguments: list[str], environment: dict[str, str], log: Path) -> Ite
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(url: str, log: Path) -> None:

@@ -19,10 +19,11 @@ import pytest
 
 from flows.prefect_server import QUIET
 from tests.flows.application import Application, make_application
-from tests.flows.test_deployment import filtered, free_port, started, wait_for
+from tests.flows.test_deployment import filtered, started, wait_for
 from tests.flows.test_resume import with_faults
 from tests.flows.test_shared_turn import machines, verdict_bytes
 from tests.mlflow_home import home_with_mlflow
+from tests.ports import free_port
 from tests.services import SERVERS, Network, Services, made_services, put_key
 
 pytestmark = [*SERVERS, pytest.mark.slow]
@@ -63,14 +64,22 @@ def counts(application: Application, environment: dict[str, str]) -> list[int]:
     return rows[0]
 
 
+def behind_a_network(
+    services: Services, folder: Path
+) -> tuple[Network, dict[str, str], dict[str, str]]:
+    """A network that can be cut, the environment of a machine behind it, and of one that is not."""
+    network = Network(services.servers[0].port)
+    own, cut = (f":{port}/" for port in (services.servers[0].port, network.port))
+    (a,) = machines(folder, replace(services, database=services.database.replace(own, cut)), "a")
+    (b,) = machines(folder, services, "b")
+    return network, a, b
+
+
 def test_two_turns_at_once_and_a_network_cut_come_to_one_verdict_each(
     shared: Application, services: Services, tmp_path: Path
 ):
     alone = shared.here(*_RUN)
-    network = Network(services.servers[0].port)
-    own, cut = (f":{port}/" for port in (services.servers[0].port, network.port))
-    (a,) = machines(tmp_path, replace(services, database=services.database.replace(own, cut)), "a")
-    (b,) = machines(tmp_path, services, "b")
+    network, a, b = behind_a_network(services, tmp_path)
     first = shared.start(*_RUN, **a)
     while not (tmp_path / "a" / "run.pid").exists():
         assert first.poll() is None, first.communicate()
@@ -96,10 +105,7 @@ def test_a_turn_cut_off_longer_than_its_lease_is_finished_by_another_and_fenced(
     shared: Application, services: Services, tmp_path: Path
 ):
     alone = shared.here(*_RUN)
-    network = Network(services.servers[0].port)
-    own, cut = (f":{port}/" for port in (services.servers[0].port, network.port))
-    (a,) = machines(tmp_path, replace(services, database=services.database.replace(own, cut)), "a")
-    (b,) = machines(tmp_path, services, "b")
+    network, a, b = behind_a_network(services, tmp_path)
     first = shared.start(*_RUN, **a)
     while not (tmp_path / "a" / "run.pid").exists():
         time.sleep(0.1)

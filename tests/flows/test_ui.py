@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 import urllib.request
 from pathlib import Path
@@ -16,15 +15,14 @@ from flows.processes import Server, process_started_at
 from tasks.settings import parse_settings
 from tests.flows.application import Application
 from tests.flows.processes import group_of, servers_of
+from tests.ports import free_port
 
 _PAGE = "/#/experiments/1"
 
 
 @pytest.mark.slow
 def test_who_ends_flywheel_ui_ends_mlflow_with_it(application: Application):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = parse_settings({}, base=str(application.folder))
     url = f"http://127.0.0.1:{port}"
     with application.start("ui", "--port", str(port)) as ui:

@@ -29,6 +29,7 @@ from tasks.releases.resolve import engines_run, resolve_release
 from tasks.releases.source import EngineSource
 from tasks.settings import Settings
 from tests.conftest import REPOSITORY
+from tests.ports import free_port
 from tests.tasks.evaluate import test_modes
 from tests.tasks.evaluate.stage import begin, rows, sample, settings_for, store_eval_set
 
@@ -408,10 +409,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    port, folder = _free_port(), pool._folder()
+    port, folder = free_port(), pool._folder()
     options = [
         "--head", "--block", "--num-cpus=2", "--node-ip-address=127.0.0.1",
-        f"--port={_free_port()}", f"--ray-client-server-port={port}",
+        f"--port={free_port()}", f"--ray-client-server-port={port}",
         "--include-dashboard=false", f"--temp-dir={folder}",
         "--object-store-memory=100000000", "--disable-usage-stats",
     ]  # fmt: skip
@@ -428,12 +429,6 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     head.wait(60)
     pool._end_session(head.pid)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

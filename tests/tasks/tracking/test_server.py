@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import sqlite3
 import subprocess
 import time
@@ -20,14 +19,13 @@ from tasks.tracking.erasing import erase_in_mlflow
 from tasks.tracking.publish import Pages
 from tasks.tracking.server import server_command
 from tests.mlflow_home import home_with_mlflow
+from tests.ports import free_port
 from tests.tasks.record.turns import fill, make_run
 
 
 @contextmanager
 def _served(settings: Settings) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     argv, environment = server_command(settings, port)
     process = subprocess.Popen(
         argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
