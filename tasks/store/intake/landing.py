@@ -55,11 +55,8 @@ def add_new_calls(store: Store, calls: pa.Table) -> np.ndarray:
     is_new = np.zeros(calls.num_rows, dtype=np.bool_)
     is_new[list(first.values())] = True
     numbers = pa.array(range(calls.num_rows), type=pa.int64())
-    incoming = pa.table(
-        [calls["request_id"], calls["content_digest"], numbers],
-        names=["request_id", "content_digest", "position"],
-    )
-    with store.lent("incoming_calls", incoming):
+    incoming = calls.select(["request_id", "content_digest", "started_at", "tags"])
+    with store.lent("incoming_calls", incoming.append_column("position", numbers)):
         is_new[_known_rows(store, "incoming_calls", "position", _LAST_ROW, -1)] = False
     mask = pa.array(is_new)
     if not is_new.all():
@@ -84,18 +81,40 @@ def take_back_known(store: Store, boundary: int) -> int:
 
 def _known_rows(store: Store, table: str, number: str, until: int, beyond: int) -> list[int]:
     """Numbers beyond `beyond` of calls in a table that were there before: in landing as far as row
-    `until`, in requests, or in quarantine."""
+    `until`, in requests, or in quarantine.
+
+    A call with a time of its own is the same call only where that is the same, so of what is stored
+    no more is looked at than the times of the new ones span: a file costs the same whatever there
+    is. The time of an envelope (tasks/logs/shapes/rows.py) is none of the call's own.
+    """
+    is_new = f"new.{number} > $1"
+    is_logged = "contains(coalesce(new.tags::VARCHAR, ''), '\"logged_at\"')"
+    timed = f"(new.started_at IS NOT NULL AND NOT {is_logged})"
+    first, last, num_others = store.rows(
+        f"SELECT min(new.started_at) FILTER ({timed}), max(new.started_at) FILTER ({timed}), "
+        f"count(*) FILTER (NOT {timed}) FROM {table} new WHERE {is_new}",
+        [beyond],
+    )[0]
     rows = store.rows(
-        f"SELECT new.{number} FROM {table} new JOIN (SELECT {_KEY} FROM landing WHERE rowid <= $1 "
-        f"UNION ALL SELECT {_KEY} FROM requests UNION ALL SELECT {_KEY} FROM merged_reports) "
-        f"USING ({_KEY}) WHERE new.{number} > $2",
-        [until, beyond],
+        f"SELECT new.{number} FROM {table} new JOIN merged_reports USING ({_KEY}) WHERE {is_new}",
+        [beyond],
     )
+    for condition, spans in ((timed, [first, last]), (f"NOT {timed}", [])):
+        if first is None if spans else not num_others:
+            continue
+        within = "started_at BETWEEN $3 AND $4" if spans else "true"
+        rows += store.rows(
+            f"SELECT new.{number} FROM {table} new JOIN ("
+            f"SELECT {_KEY} FROM landing WHERE rowid <= $2 AND {within} UNION ALL "
+            f"SELECT {_KEY} FROM requests WHERE {within}) USING ({_KEY}) "
+            f"WHERE {is_new} AND {condition}",
+            [beyond, until, *spans],
+        )
     # the digest of a quarantined call is inside its JSON: read only where the id is known
     held = store.rows(
         f"SELECT new.{number}, new.content_digest = q.\"row\"->>'content_digest' "
         f"FROM quarantine q JOIN {table} new ON q.request_id = new.request_id "
-        f"WHERE q.state = 'held' AND new.{number} > $1",
+        f"WHERE q.state = 'held' AND {is_new}",
         [beyond],
     )
     return sorted({row for (row,) in rows} | {row for row, same in held if same})

@@ -6,13 +6,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expectations.contracts import LANDING
@@ -35,6 +36,58 @@ def batch(*calls: tuple[str, str], tokens: int = 1) -> LogRows:
         }  # fmt: skip
         rows.append(list(row.values()))
     return LogRows(table_from_values(LANDING, rows), [], [])
+
+
+#: of a call: its own time, or None and the time of the envelope it came in, or none of both
+_TIMES = st.tuples(st.sampled_from([None, 1, 2, 40_000]), st.sampled_from([None, 3, 90_000]))
+_BEGAN = datetime(2026, 11, 24)  # noqa: DTZ001 - as clock()
+_TOLD = st.lists(st.tuples(st.sampled_from("abcde"), _TIMES), max_size=8)
+
+
+def told(*calls: tuple[str, tuple[int | None, int | None]]) -> LogRows:
+    """As tasks/logs/shapes/rows.py makes them: the digest is over the call's own time, an envelope
+    gives one that has none and says so in its tags."""
+    rows = []
+    for name, (own, logged) in calls:
+        digest = hashlib.sha256(f"{name} {own}".encode()).hexdigest()
+        row = dict.fromkeys(LANDING.column_names) | {
+            "request_id": f"{name} {own}", "content_digest": digest,
+            "messages": b"[]", "format": "x", "run_id": "r", "ingested_at": clock(),
+            "started_at": _BEGAN + timedelta(hours=own or logged or 0) if own or logged else None,
+            "tags": json.dumps({"logged_at": str(logged)}).encode() if logged else None,
+            "sources": [f"a:{name}"],
+        }  # fmt: skip
+        rows.append(list(row.values()))
+    return LogRows(table_from_values(LANDING, rows), [], [])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_TOLD, min_size=1, max_size=4), st.integers(0, 3), st.booleans())
+def test_what_was_met_is_known_whatever_its_time_and_table(
+    nights: list[list[tuple[str, tuple[int | None, int | None]]]], admitted: int, streamed: bool
+) -> None:
+    from tasks.store.intake import landing
+
+    with TemporaryDirectory() as folder, Store.open(Path(folder) / "s.duckdb") as store:
+        known: set[tuple[str, int | None]] = set()
+        for number, calls in enumerate(nights):
+            expected = []
+            for name, (own, _) in calls:
+                expected.append((name, own) not in known)
+                known.add((name, own))
+            with store.transaction():
+                if streamed:
+                    intake = Intake(store, DeadCap(), str)
+                    intake.take([told(*calls)])
+                    assert intake.counts.rows_out == sum(expected)
+                else:
+                    found = landing.add_new_calls(store, told(*calls).calls)
+                    assert found.tolist() == expected
+            if number < admitted:
+                with store.transaction():
+                    for table in list(landing.batches(store, 100)):
+                        landing.admit(store, table)
+                    landing.clear(store)
 
 
 @given(st.lists(st.lists(st.sampled_from("0123456789ab"), max_size=6), max_size=12))
