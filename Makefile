@@ -14,7 +14,7 @@ TESTS :=
 # a sentence encoder, a reader of JUnit, the schemas of CI servers, OpenLineage's client, the schemas of Kubernetes and a small spaCy pipeline. That pipeline asks for an old spaCy by its metadata and runs on ours
 VENV_ALL := .venv-all
 PIP_ALL := $(VENV_ALL)/bin/python -m pip install --disable-pip-version-check --no-compile --quiet -c constraints.txt
-EXTRAS := .[dev,ner,object-storage,lm-eval,kubernetes]
+EXTRAS := .[dev,ner,object-storage,postgres,lm-eval,kubernetes]
 TEST_PACKAGES := 'lm-eval[api,ifeval]' accelerate atheris junitparser check-jsonschema openlineage-python kubernetes-validate
 VENV_SCALE := .venv-scale
 PIP_SCALE := $(VENV_SCALE)/bin/python -m pip install --disable-pip-version-check --no-compile --quiet -c constraints.txt

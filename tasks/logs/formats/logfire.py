@@ -113,9 +113,9 @@ def _item(row: Json) -> Item:
             found.setdefault(column, item)
     start = coerce.nanoseconds("start_timestamp", row.get("start_timestamp"))
     end = coerce.nanoseconds("end_timestamp", row.get("end_timestamp"))
-    lasted_s = coerce.number("duration", row.get("duration"))
-    if end is None and start is not None and lasted_s is not None:
-        end = start + round(lasted_s * 1e9)
+    lasted = coerce.times("duration", row.get("duration"), 10**9)
+    if end is None and start is not None and lasted is not None:
+        end = start + lasted
     as_otlp: dict[str, Json] = {
         "traceId": row.get("trace_id"),
         "spanId": row.get("span_id"),

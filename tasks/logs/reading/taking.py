@@ -83,6 +83,11 @@ class Taking:
                     found.append((record, place))
             else:
                 found.extend(self._fed(way.format, item, place))
+            if found and all(isinstance(record, Other | Dead) for record, _ in found):
+                # no call to this format, which may be a generous one, but one to another
+                known = way.recognise(item)
+                if known is not None and known is not way.format:
+                    return self._elsewhere(known, item, place) or []
         except UnreadableError as error:
             known = way.format if found else way.recognise(item)
             elsewhere = None if known is way.format else self._elsewhere(known, item, place)

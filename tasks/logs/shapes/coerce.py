@@ -58,7 +58,7 @@ def integer(name: str, value: Json) -> int | None:
         raise UnreadableError(f"{name}: expected an integer, received {value}")
     result = int(value)
     if not -_INT64 <= result < _INT64:
-        raise UnreadableError(f"{name}: an integer beyond 64 bits: {result:.6e}")
+        raise UnreadableError(f"{name}: an integer beyond 64 bits: {str(result)[:24]}…")
     return result
 
 

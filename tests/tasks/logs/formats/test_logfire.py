@@ -101,6 +101,13 @@ def test_a_failed_row(changes: dict[str, Any], status: str, error_type: str | No
     assert (call.status, call.error_type) == (status, error_type)
 
 
+@pytest.mark.parametrize("duration", [1e300, -1e300, "1e308", 2**64 - 1])
+def test_a_span_that_lasted_beyond_all_numbers_is_told(duration: Any):
+    (record,) = records(row(duration=duration))
+    assert isinstance(record, Dead)
+    assert "beyond 64 bits" in record.error
+
+
 def test_a_row_written_when_a_span_begins_is_none():
     assert records(row(kind="pending_span"), row(span_id=PARENT))[0] == Other()
     assert len(calls(row(kind="pending_span"), row(span_id=PARENT, parent_span_id=None))) == 1

@@ -18,6 +18,8 @@ from tasks.logs import formats
 from tasks.logs.files.log_file import look_at
 from tasks.logs.reading.batches import cap_of
 from tasks.logs.reading.here import LogHere
+from tasks.logs.reading.line_values import At
+from tasks.logs.reading.taking import Taking, Way
 from tasks.logs.shapes.rows import Provenance
 from tasks.settings import IngestSettings
 from tests.tasks.logs.builders import clock
@@ -188,6 +190,25 @@ def test_many_kinds_in_one_file_among_lines_that_are_no_calls(
     path = tmp_path_factory.mktemp("some") / "app.log"
     path.write_text("\n".join(lines) + "\n")
     assert digests(path) == sum((bare[number] for number in some), Counter())
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in VALUES}))
+def test_a_file_of_one_format_takes_the_values_of_every_other(name: str):
+    format = formats.by_name(name)
+    assert isinstance(format, formats.Format)
+    place = At(1, 0, "1", b"")
+    for other, value in VALUES:
+        known = formats.recognise(value)
+        assert known is not None
+        taking, alone = Taking(Way(format)), Taking(Way(known))
+        found, expected = (
+            [type(r).__name__ for r, _ in [*each.take(value, place), *each.end()]]
+            for each in (taking, alone)
+        )
+        if "Call" in expected:
+            # one call of a batch of two is what the generous one makes of it, in no file of its own
+            assert "Call" in found, (other, value, found)
+            assert "Dead" not in found, (other, value, found)
 
 
 @pytest.mark.parametrize("envelope", ["docker", "CRI"])
