@@ -21,6 +21,7 @@ from expectations.contracts import (
     MERGED_REPORTS,
     MODEL_FILES,
     RANKINGS,
+    REQUESTS,
     RUN_SAMPLES,
     SOURCES,
     SPENDING,
@@ -39,10 +40,10 @@ def create_table_sql(contract: TableContract, name: str | None = None) -> str:
     compression = {"JSON": " USING COMPRESSION zstd"}
     lines = [
         f'"{column.name}" {column.sql_type}{compression.get(column.sql_type, "")}'
-        f"{'' if column.nullable else ' NOT NULL'}"
+        f"{'' if column.nullable and column.name not in contract.key else ' NOT NULL'}"
         for column in contract.columns
     ]
-    if contract.key:
+    if contract.key and contract.has_index:
         lines.append("PRIMARY KEY (" + ", ".join(f'"{key}"' for key in contract.key) + ")")
     table = f'CREATE TABLE IF NOT EXISTS "{name or contract.name}"'
     return f"{table} (\n  " + ",\n  ".join(lines) + "\n)"
@@ -192,6 +193,21 @@ def _unread_keys(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("ALTER TABLE sources ADD COLUMN IF NOT EXISTS unread_keys JSON")
 
 
+def _calls_without_index(connection: duckdb.DuckDBPyConnection) -> None:
+    """Before, requests had an index of all ids: 1.5 GB for ten million calls, in the file and in
+    the memory of whoever added one. A key of a table cannot be taken off in place."""
+    has_index = connection.execute(
+        "SELECT count(*) FROM duckdb_constraints() WHERE table_name = 'requests' "
+        "AND constraint_type = 'PRIMARY KEY' AND database_name = current_database()"
+    ).fetchall()
+    if has_index == [(0,)]:
+        return
+    connection.execute(create_table_sql(REQUESTS, "requests_anew"))
+    connection.execute("INSERT INTO requests_anew BY NAME FROM requests")
+    connection.execute("DROP TABLE requests")
+    connection.execute("ALTER TABLE requests_anew RENAME TO requests")
+
+
 #: In order; never edited once released, only appended to.
 MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _first_schema,
@@ -214,6 +230,7 @@ MIGRATIONS: tuple[Callable[[duckdb.DuckDBPyConnection], None], ...] = (
     _promotion,
     _forgotten,
     _unread_keys,
+    _calls_without_index,
 )
 
 

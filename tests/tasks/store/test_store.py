@@ -70,6 +70,35 @@ def test_every_contract_is_a_table_with_its_columns_in_order(path: Path):
             ]
 
 
+def test_calls_lose_the_index_that_they_had_and_nothing_else(path: Path):
+    """As the first migration made the table until then."""
+    from dataclasses import replace
+
+    from expectations.contracts import REQUESTS
+    from tasks.store.db.schema import create_table_sql
+
+    indexed = replace(REQUESTS, has_index=True)
+    with Store.open(path) as store:
+        store.execute("DROP TABLE requests")
+        store.execute(create_table_sql(indexed))
+        store.execute(
+            "INSERT INTO requests BY NAME SELECT md5(n::VARCHAR) AS request_id, "
+            "'[]' AS messages, ['a:' || n] AS sources, 'x' AS format, n::VARCHAR AS content_digest,"
+            "'r' AS run_id, TIMESTAMP '2026-11-24' AS ingested_at FROM range(3000) calls(n)"
+        )
+        store.execute("DELETE FROM requests WHERE content_digest = '7'")
+        before = store.rows("SELECT * FROM requests")
+        version = [migration.__name__ for migration in MIGRATIONS].index("_calls_without_index")
+        store.execute("DELETE FROM schema_migrations WHERE version > ?", [version])
+    with Store.open(path) as store:
+        assert store.rows("SELECT * FROM requests") == before
+        assert store.rows(
+            "SELECT table_name FROM duckdb_constraints() WHERE table_name LIKE 'requests%' "
+            "AND constraint_type = 'PRIMARY KEY'"
+        ) == []  # fmt: skip
+        store.execute(f"INSERT INTO requests FROM requests WHERE request_id = '{before[0][0]}'")
+
+
 def test_what_a_store_without_windows_has_read_counts_as_taken_in_whole(path: Path):
     columns = ("etag", "since", "until", "outside_window", "first_call_at", "last_call_at")
     with Store.open(path) as store:

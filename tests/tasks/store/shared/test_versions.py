@@ -26,7 +26,7 @@ _OLD_SOURCES = replace(SOURCES, columns=SOURCES.columns[:-1])
 @contextmanager
 def earlier_build(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tables = tuple(_OLD_SOURCES if table is SOURCES else table for table in SHARED_TABLES)
-    migrations = schema.MIGRATIONS[:-1]
+    migrations = schema.MIGRATIONS[: schema.MIGRATIONS.index(schema._unread_keys)]
     with monkeypatch.context() as patch:
         for module in (schema, store, truth):
             patch.setattr(module, "MIGRATIONS", migrations)
