@@ -3,7 +3,7 @@
 Three ways of writing them are read, whatever the family: JSON objects between <tool_call> and
 </tool_call> (Hermes, Qwen, SmolLM), arguments between tags of their own (Qwen's coder models,
 xml_calls.py), and an answer that is JSON as a whole (Llama 3, Mistral). What names none of the
-tools offered, or is cut off, is text. Pure.
+tools offered is text, and so is a call that is cut off; after whole ones it is nothing. Pure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def read(text: str, tools: Mapping[str, Mapping[str, Any]]) -> Said:
     if (in_xml := xml_calls.read(text, tools)) is not None:
         start, pairs = in_xml
         return Said(text[:start], tuple(_call(name, arguments) for name, arguments in pairs))
-    found = [_calls(part, tools) for part in _CALL.findall(text)]
+    parts = list(_CALL.finditer(text))
+    found = [_calls(part[1], tools) for part in parts]
+    if len(found) > 1 and not found[-1] and not parts[-1][0].endswith(_CLOSES):
+        found.pop()  # cut off: those before it were made
     if found and all(found):
         before = text[: text.index(_OPENS)]
         return Said(before, tuple(call for calls in found for call in calls))

@@ -54,9 +54,9 @@ class _Tag:
 def read(
     text: str, tools: Mapping[str, Mapping[str, Any]] | None
 ) -> tuple[int, list[tuple[str, dict[str, Any]]]] | None:
-    """Where the calls begin, and each by name and arguments. None where the text holds none, or one
-    that is cut off or names none of the tools. `tools`: name → schema of the parameters; None: not
-    known, so any name will do, and a value is what it is as JSON."""
+    """Where the calls begin, and each by name and arguments, but for a last one that is cut off.
+    None where the text holds none, or one that names none of the tools. `tools`: name → schema of
+    the parameters; None: not known, so any name will do, and a value is what it is as JSON."""
     tags = list(_tags(text))
     first = next((place for place, tag in enumerate(tags) if tag.kind == "function"), None)
     if first is None or len(tags) > _MAX_TAGS:
@@ -70,12 +70,12 @@ def read(
         schema = None if tools is None else tools[name]
         found = _arguments(text, tags, place + 1, schema)
         if found is None:
-            return None
+            break
         arguments, after = found
         calls.append((name, arguments))
         later = range(after, len(tags))
         place = next((number for number in later if tags[number].kind == "function"), None)
-    return tags[first].start, calls
+    return (tags[first].start, calls) if calls else None
 
 
 def _tags(text: str) -> Iterator[_Tag]:

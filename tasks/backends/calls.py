@@ -12,7 +12,7 @@ from tasks.model.tool_calls import with_calls
 
 def kept_text(ask: Ask, text: str) -> str:
     """The text of an answer as it is kept: with such calls as tasks/model/tool_calls.py writes
-    them. One that is cut off, or calls what was not offered, stays as it is."""
+    them, without a last one that is cut off. What calls what was not offered stays as it is."""
     if not ask.tools or xml_calls.MARK not in text:
         return text
     functions = [tool["function"] for tool in ask.tools]

@@ -44,6 +44,14 @@ def test_each_way_of_writing_calls_is_read(text: str, before: str):
     assert read(text, NAMES).text == before
 
 
+def test_calls_before_one_that_is_cut_off_were_made():
+    whole = f"<tool_call>\n{ORDER}\n</tool_call>"
+    cut = f"Wait.\n{whole}\n<tool_call>\n{MAIL}"
+    for length in range(len(f"Wait.\n{whole}"), len(cut)):
+        assert calls(cut[:length]) == [("order", {"id": "é7"})]
+        assert read(cut[:length], NAMES).text == "Wait.\n"
+
+
 def test_llama_writes_one_call_as_the_whole_answer():
     assert calls(f"<|python_tag|>{MAIL}") == calls(MAIL) == [("mail", {"to": "a"})]
 

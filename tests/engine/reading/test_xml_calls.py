@@ -127,6 +127,9 @@ def test_a_call_that_is_cut_off_is_none_and_the_answer_is_text():
     for length in range(certain):
         assert calls(whole[:length]) is None, whole[:length]
         assert read_answer(whole[:length], TOOLS).text == whole[:length]
+    # those that were made before it count
+    for length in range(certain):
+        assert calls(f"{written('list-files')}\n{whole[:length]}") == [("list-files", {})]
     # the tag around it tells nothing more
     assert calls(whole[:certain]) == calls(whole)
 
