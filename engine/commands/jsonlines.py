@@ -30,6 +30,7 @@ CHAT: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "chat_template_kwargs": ("variables", dict),
     "continue_final_message": ("continues", bool),
     "tool_choice": ("tool_choice", (str, dict)),
+    "parallel_tool_calls": ("parallel", bool),
 }
 PARAMS = {field.name for field in fields(SamplingParams)}
 

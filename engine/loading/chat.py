@@ -37,6 +37,7 @@ class Chat:
     variables    further ones of the model's template, such as {"enable_thinking": False}
     continues    the answer goes on with the last message, which is the assistant's
     tool_choice  whether one is called, as OpenAI's API puts it; None: the model decides
+    parallel     a call that is forced may be one of several
     """
 
     messages: Sequence[Message]
@@ -44,6 +45,7 @@ class Chat:
     variables: Mapping[str, Any] = field(default_factory=dict)
     continues: bool = False
     tool_choice: str | Mapping[str, Any] | None = None
+    parallel: bool = True
 
     @property
     def choice(self) -> ToolChoice:

@@ -137,7 +137,7 @@ def _calls(rules: _Rules, chat: Chat, choice: ToolChoice) -> str:
     opens, closes = (rules.written(t, writing.marks) for t in (writing.opens, writing.closes))
     call = rules.add(f"{opens} ({' | '.join(calls)}) {closes}".strip())
     more = ""
-    if writing.between is not None and not choice.is_one:
+    if writing.between is not None and chat.parallel and not choice.is_one:
         more = f" ({rules.written(writing.between)} {call})*"
     begins, ends = (rules.written(t, writing.marks) for t in (writing.begins, writing.ends))
     return rules.add(f"{begins} {call}{more} {ends}".strip())

@@ -122,6 +122,7 @@ class _ChatBody(_Body):
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
@@ -170,7 +171,8 @@ def _chat(body: _ChatBody) -> Chat:
         read_tool_choice(body.tool_choice, tools)
     with _of_field("chat_template_kwargs"):
         variables = checked_variables(body.chat_template_kwargs or {})
-    return Chat(body.messages, tools, variables, continues, body.tool_choice)
+    parallel = body.parallel_tool_calls is not False
+    return Chat(body.messages, tools, variables, continues, body.tool_choice, parallel)
 
 
 @contextmanager

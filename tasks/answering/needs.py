@@ -64,6 +64,7 @@ class Need:
             served.is_raw,
             served.tool_choice,
             answer_format,
+            served.is_single,
         )
 
 

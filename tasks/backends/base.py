@@ -26,7 +26,7 @@ class Ask:
     likely each of them is as the answer (tasks/model/likelihoods.py); `is_raw`: the texts of the
     messages are the prompt, without a chat template; `tool_choice`: as OpenAI's Chat API puts it,
     None: the model decides; `answer_format`: as tasks/model/answer_format.py says, None: any
-    text."""
+    text; `is_single`: a tool is called once at most."""
 
     messages: tuple[Mapping[str, Any], ...]
     sampling: SamplingParams
@@ -37,6 +37,7 @@ class Ask:
     is_raw: bool = False
     tool_choice: str | Mapping[str, Any] | None = None
     answer_format: Mapping[str, Any] | None = None
+    is_single: bool = False
 
 
 @dataclass(frozen=True, slots=True)

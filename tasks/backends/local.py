@@ -89,7 +89,9 @@ def _prompt(ask: Ask) -> Chat | str:
     if ask.is_raw:
         return "\n\n".join(message["content"] for message in ask.messages)
     messages = [dict(message) for message in ask.messages]
-    return Chat(messages, ask.tools, ask.template, ask.continues, ask.tool_choice)
+    return Chat(
+        messages, ask.tools, ask.template, ask.continues, ask.tool_choice, not ask.is_single
+    )
 
 
 def _sampling(ask: Ask) -> SamplingParams:

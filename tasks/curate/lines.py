@@ -17,11 +17,12 @@ def line_of_call(call: LoggedCall) -> dict[str, Any]:
         "tools": list(served.tools),
         "tool_choice": served.tool_choice,
         "response_format": response_format(form) if form else None,
+        "parallel_tool_calls": False if served.is_single else None,
         "chat_template_kwargs": dict(served.template),
-        "continue_final_message": served.continues,
+        "continue_final_message": served.continues or None,
     }
     return {
         "messages": [*leading, *map(dict, call.conversation.messages)],
-        **{name: value for name, value in told.items() if value},
+        **{name: value for name, value in told.items() if value or value is False},
         **({"task": call.task} if call.task else {}),
     }

@@ -59,12 +59,13 @@ from tasks.settings.suite_files import ENDING
 
 KEYS = (
     "input", "messages", "target", "task", "slices", "must_pass", "cluster", "tools",
-    "chat_template_kwargs", "continue_final_message", "tool_choice", "response_format", "session",
-    "choices", "id", "comment",
+    "chat_template_kwargs", "continue_final_message", "tool_choice", "response_format",
+    "parallel_tool_calls", "session", "choices", "id", "comment",
 )  # fmt: skip
 WHAT = "a suite line"
 _SERVED_KEYS = frozenset({
     "tools", "chat_template_kwargs", "continue_final_message", "tool_choice", "response_format",
+    "parallel_tool_calls",
 })  # fmt: skip
 
 
@@ -308,6 +309,7 @@ def _served(record: Mapping[str, Any], messages: Any, where: str) -> Served:
         continues,
         tool_choice=_tool_choice(record, known, where),
         answer_format=_answer_format(record, where),
+        is_single=bool(known) and not _flag(record, "parallel_tool_calls", where, default=True),
     )
 
 
@@ -362,8 +364,8 @@ def _slices(record: Mapping[str, Any], where: str) -> dict[str, str]:
     }
 
 
-def _flag(record: Mapping[str, Any], key: str, where: str) -> bool:
-    value = record.get(key, False)
+def _flag(record: Mapping[str, Any], key: str, where: str, *, default: bool = False) -> bool:
+    value = record.get(key, default)
     if not isinstance(value, bool):
         raise bad_line(
             f"{key} of a suite line is not true or false", where, repr(value)[:80], "true, false"

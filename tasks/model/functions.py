@@ -74,6 +74,14 @@ def choice_of(found: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> T
     return None
 
 
+def is_single(found: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether no more than one call may be made: OpenAI says so by itself, Anthropic in its choice
+    of a tool."""
+    choice = parsed_text(found.get("toolchoice"))
+    by_choice = isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use") is True
+    return bool(tools) and (found.get("paralleltoolcalls") is False or by_choice)
+
+
 def read_choice(value: Any, tools: Sequence[Mapping[str, Any]]) -> ToolChoice | None:
     """ "none", "required", a function by its name, or several of them (OpenAI's allowed_tools)."""
     offered = [tool["function"]["name"] for tool in tools]

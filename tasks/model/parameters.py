@@ -17,7 +17,7 @@ from typing import Any
 
 from tasks.model.answer_format import format_of
 from tasks.model.canonical import parsed_text, writable
-from tasks.model.functions import choice_of, read_tools
+from tasks.model.functions import choice_of, is_single, read_tools
 from tasks.model.served import Served
 
 #: objects that hold parameters, in small letters without underscores; what is beside one goes first
@@ -65,6 +65,7 @@ def read_served(params: str | None, last: Any, model: str | None) -> Served:
         sampling=_sampling(found),
         tool_choice=choice_of(found, tools),
         answer_format=format_of(found),
+        is_single=is_single(found, tools),
     )
 
 

@@ -19,7 +19,8 @@ class Served:
     the answer goes on with the last message, which is the assistant's. `sampling`: only what the
     call set. `choices`: the texts of which the log-likelihood is asked for, instead of an answer.
     `is_raw`: the messages are one text, without the model's chat template. `tool_choice` None: the
-    model decides. `answer_format` None: any text."""
+    model decides. `is_single`: a tool is called once at most.
+    `answer_format` None: any text."""
 
     tools: tuple[Mapping[str, Any], ...] = ()
     template: Mapping[str, Any] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Served:
     is_raw: bool = False
     tool_choice: str | Mapping[str, Any] | None = None
     answer_format: Mapping[str, Any] | None = None
+    is_single: bool = False
 
     def to_value(self) -> dict[str, Any]:
         """As JSON; what is not there is no key, so that nothing is an empty object."""
@@ -43,6 +45,7 @@ class Served:
             "raw": self.is_raw,
             "tool_choice": self.tool_choice,
             "answer_format": self.answer_format,
+            "single_call": self.is_single,
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -59,6 +62,7 @@ class Served:
             value.get("raw", False),
             value.get("tool_choice"),
             value.get("answer_format"),
+            value.get("single_call", False),
         )
 
     def without_sampling(self) -> Served:

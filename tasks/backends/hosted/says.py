@@ -17,20 +17,28 @@ from tasks.model.answer_format import response_format
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`mode`: auto, none or required; `names`: of the functions that may be called, empty: all."""
+    """`mode`: auto, none or required; `names`: of the functions that may be called, empty: all;
+    `is_single`: once at most."""
 
-    mode: str
+    mode: str = "auto"
     names: tuple[str, ...] = ()
+    is_single: bool = False
 
     @classmethod
-    def of(cls, value: str | Mapping[str, Any]) -> Choice:
+    def of(cls, value: str | Mapping[str, Any] | None, *, is_single: bool) -> Choice:
         """As OpenAI's Chat API puts it (tasks/model/functions.py)."""
-        if isinstance(value, str):
-            return cls(value)
+        if value is None or isinstance(value, str):
+            return cls(value or "auto", is_single=is_single)
         if value["type"] == "function":
-            return cls("required", (value["function"]["name"],))
+            return cls("required", (value["function"]["name"],), is_single)
         allowed = value["allowed_tools"]
-        return cls(allowed["mode"], tuple(one["function"]["name"] for one in allowed["tools"]))
+        names = tuple(one["function"]["name"] for one in allowed["tools"])
+        return cls(allowed["mode"], names, is_single)
+
+    @property
+    def is_said(self) -> bool:
+        """Whether it is other than what goes without saying."""
+        return self.mode != "auto" or bool(self.names)
 
     @property
     def is_one(self) -> bool:
@@ -80,14 +88,22 @@ def choice_of_responses(choice: Choice) -> dict[str, Any]:
 
 
 def choice_of_anthropic(choice: Choice) -> dict[str, Any]:
-    if choice.is_one:
-        return {"tool_choice": {"type": "tool", "name": choice.names[0]}}
-    if choice.names:
+    if choice.names and not choice.is_one:
         raise untranslated("that only some of the tools may be called")
-    return {"tool_choice": {"type": {"required": "any"}.get(choice.mode, choice.mode)}}
+    if not choice.is_said and not choice.is_single:
+        return {}
+    told: dict[str, Any] = {"type": {"required": "any"}.get(choice.mode, choice.mode)}
+    if choice.is_one:
+        told = {"type": "tool", "name": choice.names[0]}
+    if choice.is_single and choice.mode != "none":
+        told["disable_parallel_tool_use"] = True
+    return {"tool_choice": told}
 
 
 def choice_of_gemini(choice: Choice) -> dict[str, Any]:
+    """It has no word for one call alone."""
+    if not choice.is_said:
+        return {}
     if choice.names and choice.mode != "required":
         raise untranslated("that only some of the tools may be called")
     told: dict[str, Any] = {"mode": {"required": "ANY"}.get(choice.mode, choice.mode.upper())}
@@ -122,10 +138,12 @@ def format_of_gemini(answer_format: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_openai(choice: Choice, under: str, named: Callable[[str], Any]) -> dict[str, Any]:
     """Both APIs say the same, one of them a level deeper."""
+    told: dict[str, Any] = {"parallel_tool_calls": False} if choice.is_single else {}
+    if not choice.is_said:
+        return told
     if not choice.names:
-        return {"tool_choice": choice.mode}
+        return {"tool_choice": choice.mode, **told}
     tools = [{"type": "function", **named(name)} for name in choice.names]
-    if choice.is_one:
-        return {"tool_choice": tools[0]}
-    allowed = {"mode": choice.mode, "tools": tools}
-    return {"tool_choice": {"type": "allowed_tools", **({under: allowed} if under else allowed)}}
+    allowed: dict[str, Any] = {"mode": choice.mode, "tools": tools}
+    several = {"type": "allowed_tools", **({under: allowed} if under else allowed)}
+    return {"tool_choice": tools[0] if choice.is_one else several, **told}

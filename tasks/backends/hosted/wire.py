@@ -89,8 +89,8 @@ class Wire:
             sent |= self.form(answer_format)
         if ask.tools and self.tools is not None:
             sent["tools"] = self.tools(ask.tools)
-            if ask.tool_choice is not None and self.tool_choice is not None:
-                sent |= self.tool_choice(Choice.of(ask.tool_choice))
+            if self.tool_choice is not None:
+                sent |= self.tool_choice(Choice.of(ask.tool_choice, is_single=ask.is_single))
         if self.endpoint == "chat" and self.api == "openai" and base_url != self.base_url:
             if ask.template:
                 sent["chat_template_kwargs"] = dict(ask.template)

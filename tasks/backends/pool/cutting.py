@@ -66,7 +66,7 @@ def cut(asks: Sequence[Ask], num_actors: int, rounds: int) -> list[tuple[int, ..
 
 def _drawn(ask: Ask) -> str:
     """How the answer is, the seed included."""
-    drawn = [asdict(ask.sampling), ask.tool_choice, ask.answer_format]
+    drawn = [asdict(ask.sampling), ask.tool_choice, ask.is_single, ask.answer_format]
     return json.dumps(drawn, sort_keys=True, default=str)
 
 

@@ -116,6 +116,12 @@ def test_required_is_one_call_or_more_of_any_tool(chatty: LLM, written: str, tem
         assert all(len(names) == 1 for names in found)
 
 
+def test_one_call_alone_where_no_more_may_be_made(chatty: LLM, written: str):
+    chat = Chat([USER], TOOLS, tool_choice="required", parallel=False)
+    for text in answers(chatty, chat, 8):
+        assert len(called(text)) == 1
+
+
 def test_only_allowed_tools_are_called(chatty: LLM, written: str):
     chat = Chat([USER], TOOLS, tool_choice=ALLOWED)
     for text in answers(chatty, chat, 8, may_be_cut=True):

@@ -472,6 +472,19 @@ def test_paths_and_methods_that_are_not_there(
     assert answer.error["type"] == "invalid_request_error"
 
 
+def test_openai_parallel_tool_calls_allow_one_at_most(server: LocalServer):
+    pytest.importorskip("llguidance")
+    find = {"type": "function", "function": {"name": "find", "parameters": SCHEMA}}
+    for seed in range(4):
+        answer = chat(
+            server, tools=[find], tool_choice="required", parallel_tool_calls=False,
+            temperature=1.0, seed=seed, max_tokens=700,
+        )  # fmt: skip
+        (choice,) = choices(answer)
+        assert len(choice["message"]["tool_calls"]) == 1
+        assert choice["finish_reason"] == "tool_calls"
+
+
 FORCED = [
     ("required", "tool_calls"),
     ({"type": "function", "function": {"name": "find"}}, "stop"),

@@ -25,16 +25,22 @@ def test_the_engine_is_told_all_that_the_call_told_its_model() -> None:
         Ask(messages, SamplingParams(), (tool,), {"enable_thinking": False}, True),
         Ask(messages[:1], SamplingParams()),
         Ask(messages[:1], SamplingParams(min_tokens=3), (tool,), tool_choice="required"),
+        Ask(messages[:1], SamplingParams(), (tool,), is_single=True),
         Ask(messages[:1], SamplingParams(min_tokens=3), answer_format={"type": "json_object"}),
     ]
     meter: Any = None
     replies = backend.answer(asks, lambda _, __: None, meter)
-    assert [reply.text for reply in replies] == ["x"] * 4
+    assert [reply.text for reply in replies] == ["x"] * 5
     assert engine.prompts == [
         Chat(list(messages), (tool,), {"enable_thinking": False}, True),
         Chat([messages[0]]),
         Chat([messages[0]], (tool,), tool_choice="required"),
+        Chat([messages[0]], (tool,), parallel=False),
         Chat([messages[0]]),
     ]
     # the answer's form says itself when it may end
-    assert engine.params[2:] == [SamplingParams(), SamplingParams(json_schema='{"type": "object"}')]
+    assert engine.params[2:] == [
+        SamplingParams(),
+        SamplingParams(),
+        SamplingParams(json_schema='{"type": "object"}'),
+    ]

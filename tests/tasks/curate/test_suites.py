@@ -75,6 +75,10 @@ def test_a_target_that_is_not_text_is_kept_as_canonical_json() -> None:
             },
             "fits none of its tools",
         ),
+        (
+            {"input": "a", "target": "b", "tools": [{"name": "x"}], "parallel_tool_calls": 0},
+            "not true or false",
+        ),
         ({"input": "a", "target": "b", "response_format": "yaml"}, "response_format of a suite"),
         (
             {"input": "a", "target": "b", "response_format": {"type": "json_schema"}},
@@ -159,6 +163,7 @@ def test_a_choice_of_tools_and_a_form_make_another_sample_and_are_written_again(
         {"tools": tools}, {"tools": tools, "tool_choice": "auto"},
         {"tools": tools, "tool_choice": "required"}, {"tools": tools, "tool_choice": "none"},
         {"tools": tools, "tool_choice": {"type": "function", "function": {"name": "find"}}},
+        {"tools": tools, "parallel_tool_calls": False},
         {}, {"response_format": {"type": "text"}}, {"response_format": {"type": "json_object"}},
         {"response_format": form},
         {"response_format": {"type": "json_schema", "json_schema": {"name": "r", "schema": {

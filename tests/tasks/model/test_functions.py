@@ -103,6 +103,24 @@ def test_else_the_model_decides(told: Any) -> None:
     assert _choice({"tool_choice": told}) is None
 
 
+@pytest.mark.parametrize(
+    ("params", "single"),
+    [
+        ({"parallel_tool_calls": False}, True), ({"parallel_tool_calls": True}, False),
+        ({"parallel_tool_calls": None}, False), ({}, False),
+        ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, True),
+        ({"tool_choice": {"type": "any", "disable_parallel_tool_use": False}}, False),
+        ({"tools": [SEARCH], "parallel_tool_calls": False}, False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_whether_one_call_at_most_may_be_made(params: dict[str, Any], single: bool) -> None:
+    served = read_served(json.dumps({"tools": TOOLS, **params}), None, None)
+    assert served.is_single is single
+    assert ("single_call" in served.to_value()) is single
+    assert Served.from_value(json.loads(json.dumps(served.to_value()))) == served
+
+
 def test_without_tools_nothing_is_chosen() -> None:
     for told in ("required", "none", FIND):
         assert _choice({"tools": [SEARCH], "tool_choice": told}) is None

@@ -162,6 +162,28 @@ def test_whether_a_tool_is_called_in_the_words_of_each_api(
     assert without.keys() == body.keys() - sent.keys()
 
 
+@pytest.mark.parametrize(
+    ("of", "choice", "sent"),
+    [
+        (CHAT, None, {"parallel_tool_calls": False}),
+        (CHAT, NAMED, {"parallel_tool_calls": False, "tool_choice": NAMED}),
+        (RESPONSES, "required", {"parallel_tool_calls": False, "tool_choice": "required"}),
+        (ANTHROPIC, None, {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}),
+        (ANTHROPIC, NAMED, {"tool_choice": {"type": "tool", "name": "find",
+                                            "disable_parallel_tool_use": True}}),
+        (ANTHROPIC, "none", {"tool_choice": {"type": "none"}}),
+        (GEMINI, None, {}), (GEMINI, "required", _mode("ANY")),
+    ],
+)  # fmt: skip
+def test_one_call_at_most_in_the_words_of_each_api(
+    of: dict[str, str], choice: Any, sent: dict[str, Any]
+) -> None:
+    body, _ = _body(of, _ask(tool_choice=choice, is_single=True))
+    without, _ = _body(of, _ask())
+    assert {name: body[name] for name in sent} == sent
+    assert without.keys() == body.keys() - sent.keys()
+
+
 SCHEMA_TEXT = '{"type":"object","properties":{"b":{"type":"string"},"a":{"type":"string"}}}'
 BY_SCHEMA = {"type": "json_schema", "name": "reply", "strict": True, "schema": SCHEMA_TEXT}
 IS_JSON = {"type": "json_object"}
