@@ -26,9 +26,10 @@ def runs_path(experiment_id: str) -> str:
     return f"/#/experiments/{experiment_id}/runs?{urlencode({'viewStateShareKey': VIEW})}"
 
 
-def review_path(experiment_id: str) -> str:
-    """The review queues."""
-    return f"/#/experiments/{experiment_id}/review-queue"
+def review_path(experiment_id: str, queue_id: str) -> str:
+    """A review queue."""
+    query = urlencode({"selectedQueueId": queue_id})
+    return f"/#/experiments/{experiment_id}/review-queue?{query}"
 
 
 def artifact_path(experiment_id: str, run_id: str, name: str) -> str:

@@ -21,7 +21,7 @@ from tasks.tracking import links
 from tasks.tracking.session import Session, open_session
 
 QUESTION = "right"
-_ASKED = "Is this answer right? The reference is the expectation 'target' of the trace."
+_ASKED = "Is this answer right? The reference is 'target' in the full trace."
 #: MLflow lists no more at a time
 _PAGE = 100
 _DECLINED, _NOT_THERE = "declined", "RESOURCE_DOES_NOT_EXIST"
@@ -84,7 +84,7 @@ def bring_up_to_date(
             trace_ids = [traces[answer].trace_id for answer in answers]
             session.tracing._add_items_to_review_queue(queue_id, item_ids=trace_ids)
         return Queued(
-            links.review_path(session.experiment_id),
+            links.review_path(session.experiment_id, queue_id),
             num_unread,
             len(held) + len(new),
             len(new),

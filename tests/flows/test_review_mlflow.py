@@ -78,7 +78,9 @@ def test_the_first_pairs_come_into_a_queue_and_what_is_said_there_comes_back(
     )
     assert (first["queued"], first["added"], first["new"]) == (num_answers, num_answers, 0)
     assert first["not_in_mlflow"] == first["left_out"] == 0
-    assert re.fullmatch(r"/#/experiments/\d+/review-queue", first["url_path"])
+    assert re.fullmatch(
+        r"/#/experiments/\d+/review-queue\?selectedQueueId=[\w-]+", first["url_path"]
+    )
     # again is the same
     assert _told(capsys) == {**first, "added": 0}
 
