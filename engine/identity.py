@@ -29,7 +29,9 @@ PACKAGE = Path(__file__).parent
 CHANGES_NOTHING = (
     "server", "measuring", "commands", "integrations", "__main__.py", "encoder.py",
 )  # fmt: skip
-PACKAGES = ("torch", "numpy", "transformers", "tokenizers", "gguf", "safetensors", "triton")
+PACKAGES = (
+    "torch", "numpy", "transformers", "tokenizers", "gguf", "safetensors", "triton", "llguidance",
+)  # fmt: skip
 #: of the environment, what decides over kernels, threads and devices
 VARIABLES = ("FLYWHEEL_", "CXX", "OMP_", "MKL_", "ATEN_", "ONEDNN_", "DNNL_", "CUDA_", "NVIDIA_")
 
@@ -92,7 +94,6 @@ def engine_identity(
     quantization: str | None = None,
     num_threads: int | None = None,
     *,
-    uses_schema: bool = False,
     memory: Memory | None = None,
 ) -> EngineIdentity:
     """Of an LLM made with the same arguments in this process; num_threads None: torch's own choice.
@@ -101,8 +102,7 @@ def engine_identity(
     until the engine's code, a library, the environment or the machine is another. Raises
     EngineError on an unknown device or dtype.
     """
-    packages = (*PACKAGES, *(("llguidance",) if uses_schema else ()))
-    versions = tuple((name, _version(name)) for name in sorted(packages))
+    versions = tuple((name, _version(name)) for name in sorted(PACKAGES))
     asked = [device, dtype, batch_invariant, quantization, num_threads]
     facts = [code_digest(), versions, asked, _surroundings()]
     key = f"engine {hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]}"

@@ -347,16 +347,13 @@ _FACTS = {
 
 def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     """Where to look next: what it is, and the path, link or command that opens it."""
-    config = Path(settings.base) / "flywheel.toml"
     shown: list[tuple[str, str]] = []
     if outcome.report:
         shown.append(("report", Path(outcome.report).as_uri()))
     docs = settings.home_path / "data-docs" / "index.html"
     if docs.exists():
         shown.append(("data docs", docs.as_uri()))
-    here = Path.cwd()
-    shortest = config.relative_to(here) if config.is_relative_to(here) else config
-    option = f" --config {shortest}" if config.parent != here else ""
+    option = config_option(settings)
     recorded = outcome.receipt("record")
     if recorded and recorded.notes.get("compare_url_path"):
         shown += mlflow_page(settings, recorded.notes["compare_url_path"], option)
@@ -366,6 +363,13 @@ def pages(outcome: Outcome, settings: Settings) -> list[tuple[str, str]]:
     if recorded and outcome.may_ship and challengers != [champion]:
         shown.append(("promote", f"flywheel promote {outcome.run_id}{option}"))
     return shown
+
+
+def config_option(settings: Settings) -> str:
+    """What a command needs to find these settings from here; empty where it finds them itself."""
+    config, here = Path(settings.base) / "flywheel.toml", Path.cwd()
+    shortest = config.relative_to(here) if config.is_relative_to(here) else config
+    return f" --config {shortest}" if config.parent != here else ""
 
 
 def report_link(settings: Settings, shown: Outcome) -> str:

@@ -25,10 +25,12 @@ from engine.requests.request import Completion, SamplingParams, Score
 __all__ = ["Files", "generate_lines", "score_lines"]
 
 #: beside "messages", as OpenAI's API and vLLM name them: field of a Chat, its type
-CHAT: dict[str, tuple[str, type]] = {
+CHAT: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "tools": ("tools", list),
     "chat_template_kwargs": ("variables", dict),
     "continue_final_message": ("continues", bool),
+    "tool_choice": ("tool_choice", (str, dict)),
+    "parallel_tool_calls": ("parallel", bool),
 }
 PARAMS = {field.name for field in fields(SamplingParams)}
 

@@ -14,7 +14,10 @@ from typing import Any, TypeAlias
 
 from engine.errors import InvalidRequestError
 
-__all__ = ["ROLES", "Chat", "Message", "checked_messages", "checked_tools", "checked_variables"]
+__all__ = [
+    "ROLES", "Chat", "Message", "ToolChoice", "checked_messages", "checked_tools",
+    "checked_variables", "read_tool_choice",
+]  # fmt: skip
 
 Message: TypeAlias = dict[str, Any]
 
@@ -30,15 +33,90 @@ _RESERVED = frozenset({
 class Chat:
     """A prompt of messages.
 
-    tools      functions that the model may call, as OpenAI's API describes them
-    variables  further ones of the model's template, such as {"enable_thinking": False}
-    continues  the answer goes on with the last message, which is the assistant's
+    tools        functions that the model may call, as OpenAI's API describes them
+    variables    further ones of the model's template, such as {"enable_thinking": False}
+    continues    the answer goes on with the last message, which is the assistant's
+    tool_choice  whether one is called, as OpenAI's API puts it; None: the model decides
+    parallel     a call that is forced may be one of several
     """
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     continues: bool = False
+    tool_choice: str | Mapping[str, Any] | None = None
+    parallel: bool = True
+
+    @property
+    def choice(self) -> ToolChoice:
+        """Raises InvalidRequestError."""
+        return read_tool_choice(self.tool_choice, self.tools)
+
+    @property
+    def offered(self) -> list[Mapping[str, Any]]:
+        """The tools that the model is told of. Where a call is forced, a grammar keeps it to those
+        that may be called; else only what it does not know of is surely not called. Raises
+        InvalidRequestError."""
+        choice, tools = self.choice, checked_tools(self.tools)
+        return tools if choice.is_forced else [one for one in tools if choice.allows(_name(one))]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """`mode`: auto, none or required. `names`: of the functions that may be called; empty: all.
+    `is_one`: one function was asked for by its name, and is called once."""
+
+    mode: str = "auto"
+    names: tuple[str, ...] = ()
+    is_one: bool = False
+
+    @property
+    def is_forced(self) -> bool:
+        return self.mode == "required"
+
+    def allows(self, name: str) -> bool:
+        return self.mode != "none" and (not self.names or name in self.names)
+
+
+def read_tool_choice(value: Any, tools: Sequence[Mapping[str, Any]]) -> ToolChoice:
+    """ "auto", "none", "required", a function by its name, or OpenAI's allowed_tools. Raises
+    InvalidRequestError for another, and for one that no tool fits."""
+    offered = [_name(tool) for tool in checked_tools(tools)]
+    choice = _tool_choice(value)
+    if choice is None:
+        raise InvalidRequestError(
+            f"tool_choice is {value!r:.200}, but it must be none, auto, required, "
+            '{"type": "function", "function": {"name": …}} or {"type": "allowed_tools", …}.'
+        )
+    if choice.is_forced and not offered:
+        raise InvalidRequestError("tool_choice asks for a call, and there are no tools.")
+    missing = next((name for name in choice.names if name not in offered), None)
+    if missing is not None:
+        raise InvalidRequestError(f"tool_choice names {missing!r:.80}, which is none of the tools.")
+    return choice
+
+
+def _tool_choice(value: Any) -> ToolChoice | None:
+    if value is None or (isinstance(value, str) and value in ("auto", "none", "required")):
+        return ToolChoice(value or "auto")
+    if not isinstance(value, Mapping):
+        return None
+    if value.get("type") == "function":
+        name = _name(value)
+        return ToolChoice("required", (name,), is_one=True) if name else None
+    allowed = value.get("allowed_tools") if value.get("type") == "allowed_tools" else None
+    tools = allowed.get("tools") if isinstance(allowed, Mapping) else None
+    if not isinstance(allowed, Mapping) or not isinstance(tools, list) or not tools:
+        return None
+    mode, names = allowed.get("mode"), tuple(map(_name, tools))
+    return ToolChoice(mode, names) if mode in ("auto", "required") and all(names) else None
+
+
+def _name(tool: Any) -> str:
+    """Of a function; empty where there is none."""
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def checked_messages(messages: Sequence[Message]) -> list[Message]:

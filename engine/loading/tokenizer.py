@@ -8,7 +8,7 @@ hostile input: chat_templates.py renders them under limits, and chat.py checks c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from engine.errors import (
     ModelLoadError,
     RequestTooLongError,
 )
-from engine.loading.chat import Chat, checked_messages, checked_tools, checked_variables
+from engine.loading.chat import Chat, checked_messages, checked_variables
 from engine.loading.chat_templates import render
 from engine.loading.gguf_tokenizer import gguf_tokenizer
 
@@ -85,17 +85,25 @@ class TextCodec:
     def chat_text(self, chat: Chat) -> str:
         """As the model's template writes it. Raises InvalidRequestError."""
         messages = checked_messages(chat.messages)
-        tools = checked_tools(chat.tools)
+        tools = chat.offered
         variables = {**self.tokenizer.special_tokens_map, **checked_variables(chat.variables)}
+        return render(self.chat_template(tools), messages, variables, chat.continues, tools)
+
+    def chat_template(self, tools: Sequence[Mapping[str, Any]] = ()) -> str:
+        """The model's, or that for tools where it has several. Raises InvalidRequestError."""
         if not getattr(self.tokenizer, "chat_template", None):
             raise InvalidRequestError(
                 "The model has no chat template: give the prompt as text or as token ids."
             )
         try:
-            template = self.tokenizer.get_chat_template(tools=tools or None)
+            return str(self.tokenizer.get_chat_template(tools=tools or None))
         except ValueError as error:
             raise InvalidRequestError(str(error)) from None
-        return render(template, messages, variables, chat.continues, tools)
+
+    def mark_id(self, mark: str) -> int | None:
+        """Of a text that was added to the vocabulary as one token, such as <tool_call>."""
+        added = getattr(self.tokenizer, "added_tokens_decoder", {})
+        return next((token_id for token_id, token in added.items() if str(token) == mark), None)
 
     def encode_pair(
         self,

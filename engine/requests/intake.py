@@ -13,9 +13,10 @@ from typing import Any
 from engine.errors import InvalidRequestError, RequestTooLongError, failure_of
 from engine.loading.chat import Chat
 from engine.loading.tokenizer import TextCodec
+from engine.requests.guide import guide_of
 from engine.requests.request import Prompt, Request, SamplingParams, Text
 from engine.requests.scoring import rolling_windows
-from engine.sampling.grammar import Grammars, GrammarState
+from engine.sampling.grammar import Grammars, GrammarState, Guide
 from engine.sampling.params import MAX_LOGPROBS, is_logprobs
 
 __all__ = ["Intake", "check_top_logprobs", "sampling_params_for"]
@@ -54,10 +55,13 @@ class Intake:
             request.end_ids = frozenset(
                 token for token in (*end_ids, *params.stop_token_ids) if token < self.vocab_size
             )
-            if isinstance(params.json_schema, str):
-                request.grammar = self.grammar(params.json_schema, end_ids)
             request.token_ids = self._prompt_ids(prompt)
             request.num_prompt = len(request.token_ids)
+            schema = params.json_schema
+            assert schema is None or isinstance(schema, str), "SamplingParams keeps its text"
+            request.guide = guide_of(prompt, schema, self.codec, request.token_ids)
+            if request.guide is not None:
+                request.grammar = self.grammar(request.guide, end_ids)
             self._check_tokens(request.token_ids, "prompt")
             if request.num_prompt >= self.max_position:
                 raise RequestTooLongError(
@@ -69,13 +73,13 @@ class Intake:
             request.fail(failure_of(error))
         return request
 
-    def grammar(self, schema: str, end_ids: Collection[int]) -> GrammarState:
+    def grammar(self, guide: Guide, end_ids: Collection[int]) -> GrammarState:
         """The state before the first token. Compilers are made when first needed: they take an
         extra.
         """
         if self._grammars is None:
             self._grammars = Grammars(self.text.tokenizer, self.vocab_size, end_ids)
-        return self._grammars.start(schema)
+        return self._grammars.start(guide)
 
     def score_request(self, pair: tuple[Text | Chat, Text], num_top: int = 0) -> Request:
         request = Request([], 0, 0, targets=(), num_top=num_top)

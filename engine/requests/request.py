@@ -16,7 +16,7 @@ from engine.loading.chat import Chat, Message
 from engine.sampling.params import SamplingParams
 
 if TYPE_CHECKING:
-    from engine.sampling.grammar import GrammarState
+    from engine.sampling.grammar import GrammarState, Guide
 
 __all__ = [
     "Chunk",
@@ -99,7 +99,8 @@ class Request:
     num_answers    how many answers of the call this request stands for               (fixed)
     sample         generate only: which of params.n completions this is               (fixed)
     end_ids        generate only: tokens that end the answer                          (fixed)
-    grammar        generate only: what the answer must follow                         (llm advances)
+    guide          generate only: what the answer must follow                         (fixed)
+    grammar        generate only: where the answer stands in it                       (llm advances)
     max_length     token_ids never grows beyond it                                    (fixed)
     num_computed   how many token_ids have their K and V in the cache                 (scheduler)
     num_cached     how many of these were found there at the first admission          (scheduler)
@@ -122,6 +123,7 @@ class Request:
     num_answers: int = 1
     sample: int = 0
     end_ids: frozenset[int] = frozenset()
+    guide: Guide | None = None
     grammar: GrammarState | None = None
     num_computed: int = 0
     num_cached: int = -1
@@ -195,6 +197,7 @@ class Request:
             num_top=self.num_top,
             sample=sample,
             end_ids=self.end_ids,
+            guide=self.guide,
             grammar=self.grammar.restart() if self.grammar is not None else None,
         )
 

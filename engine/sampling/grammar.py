@@ -1,4 +1,5 @@
-"""Structured output: which tokens may come next so that the answer follows a JSON schema.
+"""Structured output: which tokens may come next so that the answer follows a JSON schema, or a
+grammar made of several.
 
 Owns the door to llguidance (an extra, imported when first needed). Schemas may be hostile input:
 schema.py refuses what is too large or leads nowhere before the library sees it, and the library
@@ -13,6 +14,7 @@ import contextlib
 import importlib
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from engine.errors import InvalidRequestError, MachineError, failure_of
 from engine.sampling.schema import check_schema
 
-__all__ = ["GrammarState", "Grammars"]
+__all__ = ["OPTIONS", "GrammarState", "Grammars", "Guide"]
 
 INSTALL = "pip install 'llm-flywheel[structured]'"
 MAX_GRAMMARS = 32
@@ -37,33 +39,44 @@ LIMITS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What an answer must follow: a JSON schema's text, or a grammar in llguidance's form of Lark,
+    whose schemas were checked. `name`: of the field that asked for it, for messages."""
+
+    text: str
+    name: str = "json_schema"
+    is_lark: bool = False
+
+
 class GrammarState:
     """Where one answer stands in its grammar. The matcher is copied when it is first needed."""
 
-    def __init__(self, prototype: Any, vocab_size: int) -> None:
+    def __init__(self, prototype: Any, vocab_size: int, name: str) -> None:
         self._prototype = prototype
         self._matcher: Any = None
         self._vocab_size = vocab_size
+        self._name = name
 
     def restart(self) -> GrammarState:
         """A state of its own before the first token."""
-        return GrammarState(self._prototype, self._vocab_size)
+        return GrammarState(self._prototype, self._vocab_size, self._name)
 
     def allowed(self) -> NDArray[np.bool_]:
         """[vocab_size], True where the token may come next. Raises InvalidRequestError."""
-        with _told():
+        with _told(self._name):
             bits = np.frombuffer(self._open.compute_bitmask(), dtype=np.uint8)
         allowed = np.zeros(self._vocab_size, dtype=np.bool_)
         known = np.unpackbits(bits, bitorder="little")[: self._vocab_size]
         allowed[: known.size] = known
         if self._open.is_error() or not allowed.any():
             reason = _first_line(self._open.get_error()) or "no token may come next"
-            raise InvalidRequestError(f"The answer cannot go on under its json_schema: {reason}")
+            raise InvalidRequestError(f"The answer cannot go on under its {self._name}: {reason}")
         return allowed
 
     def accept(self, token: int) -> None:
         """The answer has got one more token (one that was allowed). Raises InvalidRequestError."""
-        with _told():
+        with _told(self._name):
             self._open.consume_token(token)
 
     @property
@@ -79,61 +92,67 @@ class GrammarState:
 
 
 class Grammars:
-    """The last few schemas, compiled once each for one tokenizer (a fast Hugging Face one)."""
+    """The last few guides, compiled once each for one tokenizer (a fast Hugging Face one)."""
 
     def __init__(self, tokenizer: Any, vocab_size: int, end_ids: Collection[int]) -> None:
         self._tokenizer = tokenizer
         self._vocab_size = vocab_size
         self._end_ids = sorted(end_ids)
         self._vocabulary: Any = None
-        self._compiled: OrderedDict[str, Any] = OrderedDict()
+        self._compiled: OrderedDict[Guide, Any] = OrderedDict()
 
-    def start(self, schema: str) -> GrammarState:
+    def start(self, guide: Guide) -> GrammarState:
         """The state before the first token. Raises InvalidRequestError, MachineError."""
-        if schema not in self._compiled:
-            self._compiled[schema] = self._compile(schema)
+        if guide not in self._compiled:
+            self._compiled[guide] = self._compile(guide)
             if len(self._compiled) > MAX_GRAMMARS:
                 self._compiled.popitem(last=False)
-        self._compiled.move_to_end(schema)
-        return GrammarState(self._compiled[schema], self._vocab_size)
+        self._compiled.move_to_end(guide)
+        return GrammarState(self._compiled[guide], self._vocab_size, guide.name)
 
-    def _compile(self, schema: str) -> Any:
-        check_schema(schema)
-        library = _llguidance()
+    def _compile(self, guide: Guide) -> Any:
+        if not guide.is_lark:
+            check_schema(guide.text)
+        library = _llguidance(guide.name)
         try:
             if self._vocabulary is None:
                 self._vocabulary = importlib.import_module("llguidance.hf").from_tokenizer(
                     self._tokenizer, n_vocab=self._vocab_size, eos_token=self._end_ids or None
                 )
-            grammar = library.LLMatcher.grammar_from_json_schema(schema, overrides=OPTIONS)
+            if guide.is_lark:
+                grammar = library.LLMatcher.grammar_from_lark(guide.text)
+            else:
+                grammar = library.LLMatcher.grammar_from_json_schema(guide.text, overrides=OPTIONS)
         except (ValueError, TypeError) as error:
             raise InvalidRequestError(
-                f"json_schema cannot be used with this model: {_first_line(str(error))}"
+                f"{guide.name} cannot be used with this model: {_first_line(str(error))}"
             ) from error
         limits = library.LLParserLimits(**LIMITS)
-        with _told():
+        with _told(guide.name):
             matcher = library.LLMatcher(self._vocabulary, grammar, log_level=0, limits=limits)
         if matcher.is_error():
-            raise InvalidRequestError(f"json_schema is refused: {_first_line(matcher.get_error())}")
+            raise InvalidRequestError(
+                f"{guide.name} is refused: {_first_line(matcher.get_error())}"
+            )
         return matcher
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Whatever the library raises, a panic included, is the fault of the schema it was given."""
+def _told(name: str) -> Iterator[None]:
+    """Whatever the library raises, a panic included, is the fault of what it was given."""
     try:
         yield
     except BaseException as error:
         reason = _first_line(str(failure_of(error)))
-        raise InvalidRequestError(f"json_schema cannot be followed: {reason}") from error
+        raise InvalidRequestError(f"{name} cannot be followed: {reason}") from error
 
 
-def _llguidance() -> Any:
+def _llguidance(name: str) -> Any:
     try:
         return importlib.import_module("llguidance")
     except ImportError:
         raise MachineError(
-            f"json_schema needs the package llguidance, which is not installed: {INSTALL}"
+            f"{name} needs the package llguidance, which is not installed: {INSTALL}"
         ) from None
 
 

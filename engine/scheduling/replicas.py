@@ -242,8 +242,8 @@ def _work(pipe: Connection, model: Path, options: EngineOptions, num_threads: in
 def _begin(request: Request, core: EngineCore, intake: Intake) -> bool:
     """Let it join; False if it has failed already."""
     try:
-        if isinstance(request.params.json_schema, str):
-            request.grammar = intake.grammar(request.params.json_schema, core.end_ids)
+        if request.guide is not None:
+            request.grammar = intake.grammar(request.guide, core.end_ids)
     except BaseException as error:
         request.fail(failure_of(error))
         return False

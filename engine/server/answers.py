@@ -14,14 +14,14 @@ from functools import cached_property
 from typing import Any
 
 from engine.errors import CapacityError
+from engine.reading import reasoning, tool_calls
+from engine.reading.reasoning import Thought, begins_inside
+from engine.reading.tool_calls import Said
 from engine.requests.intake import Intake
 from engine.requests.request import Request, TopLogprobs
-from engine.server import reasoning, tool_calls
 from engine.server.loop import Update
 from engine.server.protocol import ApiError, Ask
-from engine.server.reasoning import Thought, begins_inside
 from engine.server.text import TextStream, TokenTexts
-from engine.server.tool_calls import Said
 
 __all__ = ["Answer", "Choice", "make_choices"]
 
@@ -85,7 +85,8 @@ class Choice:
 
     @property
     def why_ended(self) -> str | None:
-        is_call = self.finish_reason == "stop" and self.said.calls
+        """Who asks for one function by its name is told "stop", as by OpenAI."""
+        is_call = self.finish_reason == "stop" and self.said.calls and not self.ask.is_named
         return "tool_calls" if is_call else self.finish_reason
 
     def unshown(self) -> Said:

@@ -124,7 +124,7 @@ class _Server:
             self.check_model(ask.model)
             with contextlib.ExitStack() as leaving:
                 leaving.enter_context(self._place(len(ask.prompts) * ask.num_choices))
-                is_slow = len(body) > SMALL_BODY_BYTES or ask.params.json_schema is not None
+                is_slow = len(body) > SMALL_BODY_BYTES or ask.is_guided
                 choices = await asyncio.get_running_loop().run_in_executor(
                     self._slow_encoder if is_slow else self._encoder,
                     make_choices, ask, self._intake, self._end_ids, self._capacity,

@@ -12,7 +12,7 @@ __all__ = ["means_nothing"]
 
 IGNORED = {
     *("user", "metadata", "store", "service_tier", "safety_identifier", "request_id"),
-    *("prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls"),
+    *("prompt_cache_key", "prompt_cache_retention"),
     *("cache_prompt", "cache_salt"),  # what is cached changes no answer
 }
 NEUTRAL: dict[str, tuple[Any, ...]] = {

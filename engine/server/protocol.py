@@ -10,13 +10,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import EngineError, FaultKind, InvalidRequestError
-from engine.loading.chat import Chat, checked_tools, checked_variables
+from engine.loading.chat import Chat, checked_tools, checked_variables, read_tool_choice
 from engine.requests.request import Prompt, SamplingParams
 from engine.server.neutral import means_nothing
 
@@ -77,8 +77,16 @@ class Ask:
     echo: bool
     stream: bool
     include_usage: bool
-    #: names of the functions that may be called
-    tools: frozenset[str] = frozenset()
+    #: functions that may be called, with the schema of their parameters
+    tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: one function was asked for by its name
+    is_named: bool = False
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether a grammar is made for it."""
+        is_forced = any(isinstance(one, Chat) and one.choice.is_forced for one in self.prompts)
+        return is_forced or self.params.json_schema is not None
 
 
 class _StreamOptions(BaseModel):
@@ -114,6 +122,7 @@ class _ChatBody(_Body):
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
@@ -145,22 +154,25 @@ def read_chat(raw: bytes) -> Ask:
     schema = _schema(body.response_format or {})
     chat = _chat(body)
     ask = _ask(body, (chat,), max_tokens, num_top, json_schema=schema)
-    return replace(ask, tools=frozenset(tool["function"]["name"] for tool in chat.tools))
+    choice = chat.choice
+    functions = [one["function"] for one in chat.tools if choice.allows(one["function"]["name"])]
+    schemas = {one["name"]: one.get("parameters") or {} for one in functions}
+    return replace(ask, tools=schemas, is_named=choice.is_one)
 
 
 def _chat(body: _ChatBody) -> Chat:
-    """Tools of which none may be called are not shown to the model."""
-    if body.tool_choice not in (None, "none", "auto"):
-        _refuse("tool_choice", body.tool_choice, "tool_choice")
     continues = bool(body.continue_final_message)
     if body.add_generation_prompt not in (None, not continues):
         message = "add_generation_prompt and continue_final_message are either true or false."
         raise ApiError(message, 400, "add_generation_prompt")
     with _of_field("tools"):
-        tools = checked_tools(() if body.tool_choice == "none" else body.tools or ())
+        tools = checked_tools(body.tools or ())
+    with _of_field("tool_choice"):
+        read_tool_choice(body.tool_choice, tools)
     with _of_field("chat_template_kwargs"):
         variables = checked_variables(body.chat_template_kwargs or {})
-    return Chat(body.messages, tools, variables, continues)
+    parallel = body.parallel_tool_calls is not False
+    return Chat(body.messages, tools, variables, continues, body.tool_choice, parallel)
 
 
 @contextmanager
@@ -273,6 +285,8 @@ def _schema(response_format: Mapping[str, Any]) -> dict[str, Any] | None:
     kind = response_format.get("type", "text")
     if kind == "text":
         return None
+    if kind == "json_object":
+        return {"type": "object"}
     if kind == "json_schema":
         described = response_format.get("json_schema")
         if isinstance(described, dict) and isinstance(described.get("schema"), dict):

@@ -32,11 +32,17 @@ def review(
     for_judge: Annotated[
         str, typer.Option("--for-judge", metavar="FILE", help="the labels as a judge takes them")
     ] = "",
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="a review queue there, and back what was said in it")
+    ] = False,
+    first: Annotated[
+        int, typer.Option("--first", min=0, help="of --mlflow: pairs nobody has labelled yet")
+    ] = 30,
     challenger: OneChallenger = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Say which answers of a run are right: with keys, on a page, or in a spreadsheet."""
+    """Say which answers of a run are right: with keys, on a page, in a spreadsheet, in MLflow."""
     from flows.commands.review import Asked
     from flows.commands.review import review as review_answers
 
@@ -51,6 +57,8 @@ def review(
         export=export,
         bring=bring,
         for_judge=for_judge,
+        mlflow=mlflow,
+        num_first=first,
     )
     raise typer.Exit(review_answers(asked, config=config, as_json=as_json))
 
@@ -96,10 +104,13 @@ def judge(
             "--labels", metavar="FILE", help="JSON lines [default: its own, else feedback]"
         ),
     ] = "",
+    record: Annotated[bool, typer.Option("--record", help="the card in MLflow, as a run")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """What a judge is worth: its agreement with labels of people, flips, biases and cost."""
     from flows.commands.judge import measure_judge
 
-    raise typer.Exit(measure_judge(name, labels=labels, config=config, as_json=as_json))
+    raise typer.Exit(
+        measure_judge(name, labels=labels, config=config, as_json=as_json, is_recorded=record)
+    )

@@ -15,12 +15,13 @@ from flows.commands.decided import last_decided, role_of
 from flows.said import who
 from flows.terminal import Table, console, print_json, print_table
 from tasks.errors import StoreError, UsageError
+from tasks.model.answer import Role
 from tasks.model.turn import Turn
 from tasks.model.visible import one_line, visible
 from tasks.report.selection import Selection, select
 from tasks.report.wording import interval, message_text, percent, points
 from tasks.review.estimate import FEWEST_PAIRS, ByPeople, between_people, by_people
-from tasks.review.labels import Labels, add_label, read_labels
+from tasks.review.labels import Labels, keep_new, read_labels
 from tasks.review.queue import Pair, queue
 from tasks.review.session import Question, Session, choices
 from tasks.review.sheet import judge_labels, read_sheet, rows, text_of
@@ -52,19 +53,27 @@ class Asked:
     export: str
     bring: str
     for_judge: str
+    mlflow: bool = False
+    num_first: int = 0
 
 
 def review(asked: Asked, *, config: str | None, as_json: bool) -> int:
     ways = [w for w, is_it in (("--web", asked.web), ("--status", asked.status),
             ("--export", asked.export), ("--import", asked.bring),
-            ("--for-judge", asked.for_judge)) if is_it]  # fmt: skip
+            ("--for-judge", asked.for_judge), ("--mlflow", asked.mlflow)) if is_it]  # fmt: skip
     if len(ways) > 1:
         raise UsageError("only one way to review at a time", received=" ".join(ways))
     settings = read_settings(config)
     folder = settings.path(settings.review.folder)
-    turn = _turn(settings, asked)
+    turn, role = _turn(settings, asked)
     gating = {part.rule.name for part in turn.verdict.suites if part.rule.is_gating}
     pairs = queue(select(turn, Selection(suite=asked.suite)), gating)
+    if asked.mlflow:
+        from flows.commands.review_mlflow import review_in_mlflow
+
+        return review_in_mlflow(
+            settings, turn, role, pairs, folder, asked.num_first, as_json=as_json
+        )
     if asked.status or (as_json and not asked.bring):
         return _status(turn, read_labels(folder), settings.gate.alpha, as_json=as_json)
     if asked.for_judge:
@@ -83,11 +92,13 @@ def review(asked: Asked, *, config: str | None, as_json: bool) -> int:
     return _ask(session, folder)
 
 
-def _turn(settings: Settings, asked: Asked) -> Turn:
+def _turn(settings: Settings, asked: Asked) -> tuple[Turn, Role]:
+    """Of one challenger, and the role that it played."""
     run, turn = last_decided(
         settings, asked.run_id, undecided="the run has no verdict, so it has no answers to look at"
     )
-    return turn.pair(role_of(run, turn, asked.challenger, next="flywheel review"))
+    role = role_of(run, turn, asked.challenger, next="flywheel review")
+    return turn.pair(role), role
 
 
 def _ask(session: Session, folder: Path) -> int:
@@ -192,12 +203,7 @@ def _bring(path: Path, pairs: Sequence[Pair], folder: Path, by: str, *, as_json:
     held = read_labels(folder)
     of_run = {(row["sample_id"], row["answer"]) for row in rows(pairs, {}, by)}
     labels = read_sheet(path, by, datetime.now(UTC))
-    fresh = []
-    for label in labels:
-        before = held.get((label.sample_id, label.answer), {}).get(by)
-        if before is None or (before.value, before.why) != (label.value, label.why):
-            fresh.append(label)
-            add_label(folder, label)
+    fresh = keep_new(folder, labels, held)
     strange = sum((label.sample_id, label.answer) not in of_run for label in labels)
     counts = {"labels": len(labels), "new": len(fresh), "of_other_runs": strange}
     if as_json:

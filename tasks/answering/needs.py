@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.backends.base import Ask
+from tasks.backends.hosted.wire import is_installed
 from tasks.errors import UsageError
 from tasks.model.answer import CompletionKey
 from tasks.model.sample import Sample
@@ -21,6 +22,8 @@ from tasks.releases.prompts import DEFAULT, messages_for
 from tasks.releases.resolve import ResolvedRelease
 from tasks.releases.source import cannot_weigh
 
+#: a call of a tool is not asked for
+_FREE = (None, "none")
 _SEED_BITS = 63  # a positive BIGINT, and within what the engine takes
 
 
@@ -49,6 +52,8 @@ class Need:
         )
         seed = sample_seed(self.seed, sample.sample_id)
         sampling = self.release.sampling.params(seed, served.sampling)
+        # a schema of the release takes the place of the call's
+        answer_format = None if sampling.json_schema else served.answer_format
         return Ask(
             tuple(messages),
             sampling,
@@ -57,6 +62,9 @@ class Need:
             served.continues,
             served.choices,
             served.is_raw,
+            served.tool_choice,
+            answer_format,
+            served.is_single,
         )
 
 
@@ -77,6 +85,7 @@ def needs(
     for release in releases:
         _check_prompts(release, samples)
         _check_weighed(release, samples)
+        _check_guided(release, samples)
     ordered = sorted(samples, key=lambda s: ("", "") if in_turn else (s.task or "", s.suite))
     return [
         Need(release, sample, seed) for sample in ordered for seed in seeds for release in releases
@@ -121,6 +130,24 @@ def _check_prompts(release: ResolvedRelease, samples: Sequence[Sample]) -> None:
             received=release.prompts.source,
             allowed="tasks with a prompt: " + ", ".join(sorted(release.prompts.by_task)),
             next=f"add a file of that name, {DEFAULT}.md, or {DEFAULT}.toml with as_logged = true",
+        )
+
+
+def _check_guided(release: ResolvedRelease, samples: Sequence[Sample]) -> None:
+    """The engine keeps an answer to its form by a library."""
+    if not release.source.weighs or is_installed("llguidance"):
+        return
+    forced = [
+        sample for sample in samples
+        if (sample.served.answer_format or sample.served.tool_choice not in _FREE)
+        and not sample.served.choices
+    ]  # fmt: skip
+    if forced:
+        raise UsageError(
+            f"{len(forced)} samples ask for JSON or for a call of a tool, and the engine keeps "
+            f"release {release.name!r} to that by llguidance, which is not installed",
+            received=f"suite {forced[0].suite!r}",
+            next="pip install 'llm-flywheel[structured]'",
         )
 
 

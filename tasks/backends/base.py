@@ -24,7 +24,9 @@ class Ask:
     OpenAI's Chat API describes functions; `template`: arguments of a chat template; `continues`:
     the answer goes on with the last message; `choices`: nothing is drawn, the reply's text says how
     likely each of them is as the answer (tasks/model/likelihoods.py); `is_raw`: the texts of the
-    messages are the prompt, without a chat template."""
+    messages are the prompt, without a chat template; `tool_choice`: as OpenAI's Chat API puts it,
+    None: the model decides; `answer_format`: as tasks/model/answer_format.py says, None: any
+    text; `is_single`: a tool is called once at most."""
 
     messages: tuple[Mapping[str, Any], ...]
     sampling: SamplingParams
@@ -33,6 +35,9 @@ class Ask:
     continues: bool = False
     choices: tuple[str, ...] = ()
     is_raw: bool = False
+    tool_choice: str | Mapping[str, Any] | None = None
+    answer_format: Mapping[str, Any] | None = None
+    is_single: bool = False
 
 
 @dataclass(frozen=True, slots=True)

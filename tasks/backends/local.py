@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from engine import LLM, Chat, Completion, Score
+from engine import LLM, Chat, Completion, SamplingParams, Score
 from tasks.backends.base import Ask, BackendFacts, Meter, OnProgress, Reply
+from tasks.backends.calls import kept_text
 from tasks.backends.weighing import weigh
+from tasks.model.answer_format import schema_of
 from tasks.model.failure import Failure, Fault
 
 
@@ -46,10 +49,11 @@ class LocalBackend:
         if written:
             done = self._open.generate(
                 [_prompt(asks[place]) for place in written],
-                [asks[place].sampling for place in written],
+                [_sampling(asks[place]) for place in written],
                 partial(progress, before=len(weighed)),
             )
-            replies |= zip(written, map(_reply, done), strict=True)
+            given = [_reply(asks[place], one) for place, one in zip(written, done, strict=True)]
+            replies |= zip(written, given, strict=True)
         return [replies[place] for place in range(len(asks))]
 
     def chunk_size(self, wished: int) -> int:
@@ -85,7 +89,18 @@ def _prompt(ask: Ask) -> Chat | str:
     if ask.is_raw:
         return "\n\n".join(message["content"] for message in ask.messages)
     messages = [dict(message) for message in ask.messages]
-    return Chat(messages, ask.tools, ask.template, ask.continues)
+    return Chat(
+        messages, ask.tools, ask.template, ask.continues, ask.tool_choice, not ask.is_single
+    )
+
+
+def _sampling(ask: Ask) -> SamplingParams:
+    """What an answer has to be says itself when it may end."""
+    params = ask.sampling
+    if ask.answer_format is not None:
+        return replace(params, json_schema=schema_of(ask.answer_format), min_tokens=0)
+    is_forced = ask.tool_choice not in (None, "none")
+    return replace(params, min_tokens=0) if is_forced and params.min_tokens else params
 
 
 def _failure(answer: Completion | Score) -> Failure:
@@ -98,10 +113,10 @@ def _failure(answer: Completion | Score) -> Failure:
     return Failure(str(kind), answer.error, fault, kind.is_transient)
 
 
-def _reply(completion: Completion) -> Reply:
+def _reply(ask: Ask, completion: Completion) -> Reply:
     failure = None if completion.error is None else _failure(completion)
     return Reply(
-        text=None if failure is not None else completion.text,
+        text=None if failure is not None else kept_text(ask, completion.text),
         finish_reason=completion.finish_reason,
         input_tokens=completion.num_prompt_tokens,
         cached_tokens=completion.num_cached_tokens,

@@ -76,10 +76,12 @@ def in_mode(draft: Draft, record: Mapping[str, Any], mode: Mode, where: str) -> 
 def _refuse_template(draft: Draft, where: str) -> None:
     served: Served = draft.conversation.served
     is_plain = all(isinstance(m.get("content"), str) for m in draft.conversation.messages)
-    if served.tools or served.template or served.continues or not is_plain:
+    is_guided = bool(served.answer_format or served.tool_choice)
+    if served.tools or served.template or served.continues or is_guided or not is_plain:
         raise bad_line(
             'a suite line needs a chat template, and the suite has template = "raw"', where,
-            "tools, chat_template_kwargs, continue_final_message or a message that is no text",
+            "tools, chat_template_kwargs, continue_final_message, response_format, or a message "
+            "that is no text",
             "messages of text alone",
         )  # fmt: skip
 

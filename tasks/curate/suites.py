@@ -22,6 +22,10 @@ A file of TensorZero datapoints is taken as it is (datapoints.py).
      "tools": [{"type": "function", "function": {"name": "find", "parameters": {…}}}],
      "chat_template_kwargs": {"enable_thinking": false}, "continue_final_message": true}
 
+    {"input": "Where is FW-7?", "target": {"name": "find", "arguments": {"order": "FW-7"}},
+     "tools": […], "tool_choice": "required"}
+    {"input": "…", "target": {"city": "Oslo"}, "response_format": {"type": "json_object"}}
+
     {"session": "7", "tools": […], "messages": [user, assistant, tool, …, assistant],
      "target": "what the last answer should be, where it is not what was recorded"}
 
@@ -46,18 +50,23 @@ from tasks.curate.suite_items import toml_items
 from tasks.errors import UsageError
 from tasks.json_lines import bad_line, numbered, parse_line, refuse_unknown, text_of
 from tasks.logs.formats import tensorzero
+from tasks.model.answer_format import read_format
 from tasks.model.canonical import canonical_json, well_formed, writable
+from tasks.model.functions import read_choice, read_tools
 from tasks.model.logged_call import Conversation, conversation_from
-from tasks.model.parameters import read_tools
 from tasks.model.served import AS_ASKED, Served
 from tasks.settings.suite_files import ENDING
 
 KEYS = (
     "input", "messages", "target", "task", "slices", "must_pass", "cluster", "tools",
-    "chat_template_kwargs", "continue_final_message", "session", "choices", "id", "comment",
+    "chat_template_kwargs", "continue_final_message", "tool_choice", "response_format",
+    "parallel_tool_calls", "session", "choices", "id", "comment",
 )  # fmt: skip
 WHAT = "a suite line"
-_SERVED_KEYS = frozenset({"tools", "chat_template_kwargs", "continue_final_message"})
+_SERVED_KEYS = frozenset({
+    "tools", "chat_template_kwargs", "continue_final_message", "tool_choice", "response_format",
+    "parallel_tool_calls",
+})  # fmt: skip
 
 
 def read_suite(name: str, task: str, path: Path, mode: Mode = GENERATE) -> tuple[Draft, ...]:
@@ -217,6 +226,11 @@ def drafts_of(
             "a session of a suite line has no message to go on with", where,
             "continue_final_message", "every answer of a session is a whole one",
         )  # fmt: skip
+    if draft.conversation.served.tool_choice not in (None, "none"):
+        raise bad_line(
+            "a session of a suite line asks for no call: its last answer has none", where,
+            "tool_choice", "sessions without tool_choice, or each step as a line of its own",
+        )  # fmt: skip
     try:
         found = steps(read.get("messages") or (), draft.conversation.served)
     except ValueError as error:
@@ -289,7 +303,38 @@ def _served(record: Mapping[str, Any], messages: Any, where: str) -> Served:
             repr(last)[:80],
             "a last message of the assistant",
         )
-    return Served(tuple(writable(known)), writable(dict(template)), continues)
+    return Served(
+        tuple(writable(known)),
+        writable(dict(template)),
+        continues,
+        tool_choice=_tool_choice(record, known, where),
+        answer_format=_answer_format(record, where),
+        is_single=bool(known) and not _flag(record, "parallel_tool_calls", where, default=True),
+    )
+
+
+def _tool_choice(
+    record: Mapping[str, Any], tools: list[dict[str, Any]], where: str
+) -> str | Mapping[str, Any] | None:
+    given = record.get("tool_choice")
+    choice = None if given is None else read_choice(given, tools)
+    if given not in (None, "auto") and choice is None:
+        raise bad_line(
+            "tool_choice of a suite line fits none of its tools", where, repr(given)[:80],
+            'auto, none, required, or {"type": "function", "function": {"name": "…"}} of a tool',
+        )  # fmt: skip
+    return choice
+
+
+def _answer_format(record: Mapping[str, Any], where: str) -> Mapping[str, Any] | None:
+    given = record.get("response_format")
+    read = None if given is None else read_format(writable(given))
+    if given not in (None, {"type": "text"}) and read is None:
+        raise bad_line(
+            "response_format of a suite line cannot be read", where, repr(given)[:80],
+            '{"type": "json_object"}, or {"type": "json_schema", "json_schema": {"schema": {…}}}',
+        )  # fmt: skip
+    return read
 
 
 def _target(record: Mapping[str, Any], where: str) -> str:
@@ -319,8 +364,8 @@ def _slices(record: Mapping[str, Any], where: str) -> dict[str, str]:
     }
 
 
-def _flag(record: Mapping[str, Any], key: str, where: str) -> bool:
-    value = record.get(key, False)
+def _flag(record: Mapping[str, Any], key: str, where: str, *, default: bool = False) -> bool:
+    value = record.get(key, default)
     if not isinstance(value, bool):
         raise bad_line(
             f"{key} of a suite line is not true or false", where, repr(value)[:80], "true, false"

@@ -42,6 +42,16 @@ def parsed(text: str) -> Any:
     return writable(value) if "\\" in text and "\\ud" in text.lower() else value
 
 
+def parsed_text(value: Any) -> Any:
+    """The value of a text that is a JSON object or list, as traces keep them; else what it is."""
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        try:
+            return writable(json.loads(value))
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
 def canonical_json(value: Any) -> str:
     """One text for one JSON value: sorted keys, no blanks, Unicode as it is."""
     return well_formed("".join(_encode(value, 0)))

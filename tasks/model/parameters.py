@@ -4,8 +4,8 @@ Sources: the API references of OpenAI (Chat, Responses), Anthropic (Messages), G
 (generateContent, Vertex AI), AWS (Converse and the bodies of its models), Mistral, DeepSeek and
 Ollama, vLLM's and Qwen's further parameters, and the GenAI conventions of OpenTelemetry.
 
-A tool that runs at the provider (web search, code) is none that another release could be given, and
-a value that no API would take was never in force: both are passed over. Pure.
+What is said of tools is read in functions.py, of the answer's form in answer_format.py. A value
+that no API would take was never in force: it is passed over. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tasks.model.canonical import writable
+from tasks.model.answer_format import format_of
+from tasks.model.canonical import parsed_text, writable
+from tasks.model.functions import choice_of, is_single, read_tools
 from tasks.model.served import Served
 
 #: objects that hold parameters, in small letters without underscores; what is beside one goes first
@@ -41,10 +43,7 @@ _RANGES = {
     "repetition_penalty": (0.01, 100.0), "top_k": (0, 2**31), "max_tokens": (1, 2**31),
 }  # fmt: skip
 _WHOLE = ("top_k", "max_tokens")
-_TOOLS = ("tools", "functions", "tools_available", "additional_tools")
-_DECLARATIONS = ("functionDeclarations", "function_declarations")
-_SCHEMAS = ("parameters", "parametersJsonSchema", "parameters_json_schema", "input_schema",
-            "inputSchema")  # fmt: skip
+_TOOLS = ("tools", "functions", "toolsavailable", "additionaltools")
 _MAX_DEPTH = 4
 
 
@@ -58,69 +57,22 @@ def read_served(params: str | None, last: Any, model: str | None) -> Served:
     found: dict[str, Any] = {}
     for name, item in _flat(writable(value) if isinstance(value, dict) else {}):
         found[name] = item
+    tools = tuple(tool for name in _TOOLS for tool in read_tools(found.get(name)))
     return Served(
-        tools=tuple(tool for name in _TOOLS for tool in read_tools(found.get(_small(name)))),
+        tools=tools,
         template=_template(found),
         continues=_continues(last, found, model),
         sampling=_sampling(found),
+        tool_choice=choice_of(found, tools),
+        answer_format=format_of(found),
+        is_single=is_single(found, tools),
     )
-
-
-def read_tools(value: Any) -> list[dict[str, Any]]:
-    """The functions in a list of tools of any API, in the form of OpenAI's Chat API."""
-    value = _parsed(value)
-    if isinstance(value, Mapping):  # of one kind of tools, or one tool
-        value = next((value[key] for key in _DECLARATIONS if key in value), [value])
-    tools: list[dict[str, Any]] = []
-    for item in value if isinstance(value, list) else ():
-        tool = _parsed(item)
-        if not isinstance(tool, Mapping):
-            continue
-        if any(key in tool for key in _DECLARATIONS):
-            tools += read_tools(tool)
-            continue
-        inner = next((tool[k] for k in ("function", "toolSpec", "tool_spec")
-                      if isinstance(tool.get(k), Mapping)), tool)  # fmt: skip
-        if (function := _function(inner)) is not None:
-            tools.append({"type": "function", "function": function})
-    return tools
-
-
-def _function(tool: Mapping[str, Any]) -> dict[str, Any] | None:
-    """None for a tool that runs at the provider: it has a type, and says nothing of arguments."""
-    name = tool.get("name")
-    schema = next((tool[key] for key in _SCHEMAS if tool.get(key) is not None), None)
-    if not isinstance(name, str) or not name:
-        return None
-    if schema is None and tool.get("type") not in (None, "function"):
-        return None
-    schema = _parsed(schema)
-    if isinstance(schema, Mapping) and isinstance(schema.get("json"), Mapping):  # Converse
-        schema = schema["json"]
-    function: dict[str, Any] = {"name": name}
-    if isinstance(tool.get("description"), str):
-        function["description"] = tool["description"]
-    if isinstance(schema, Mapping):
-        function["parameters"] = _small_types(schema)
-    if isinstance(tool.get("strict"), bool):
-        function["strict"] = tool["strict"]
-    return function
-
-
-def _small_types(schema: Any) -> Any:
-    """Gemini writes the types of JSON Schema in capitals."""
-    if isinstance(schema, Mapping):
-        return {
-            key: item.lower() if key == "type" and isinstance(item, str) else _small_types(item)
-            for key, item in schema.items()
-        }
-    return [_small_types(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _flat(value: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Names in small letters without underscores → values; what stands outermost comes last."""
     for name, item in value.items():
-        held = _parsed(item) if _small(name) in _HOLDERS else None
+        held = parsed_text(item) if _small(name) in _HOLDERS else None
         if isinstance(held, Mapping) and depth < _MAX_DEPTH:
             yield from _flat(held, depth + 1)
     for name, item in value.items():
@@ -132,19 +84,9 @@ def _small(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _parsed(value: Any) -> Any:
-    """Traces keep objects as JSON text."""
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-        try:
-            return writable(json.loads(value))
-        except (ValueError, RecursionError):
-            return value
-    return value
-
-
 def _template(found: Mapping[str, Any]) -> dict[str, Any]:
     """chat_template_kwargs as of vLLM and SGLang; enable_thinking also by itself, as of Qwen."""
-    given = _parsed(found.get("chattemplatekwargs"))
+    given = parsed_text(found.get("chattemplatekwargs"))
     template = dict(given) if isinstance(given, Mapping) else {}
     thinking = found.get("enablethinking")
     if isinstance(thinking, bool):
@@ -175,7 +117,7 @@ def _sampling(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stop(value: Any) -> list[str] | None:
-    value = _parsed(value)
+    value = parsed_text(value)
     texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     return [text for text in texts if isinstance(text, str) and text] or None
 

@@ -1,9 +1,9 @@
-"""What a call told its model beside the messages: tools, template arguments, how to draw, and
-whether the answer goes on with the last message. Of a suite also: that nothing is drawn, but texts
-are weighed, and that no template is used.
+"""What a call told its model beside the messages: tools and whether one has to be called, the form
+of the answer, template arguments, how to draw, and whether it goes on with the last message.
+Of a suite also: that nothing is drawn, but texts are weighed, and that no template is used.
 
-The one form of it, whichever API was called: tools as OpenAI's Chat API describes functions,
-sampling by the names of vLLM. Pure.
+The one form of it, whichever API was called: tools and `tool_choice` as of OpenAI's Chat API, the
+form of the answer as answer_format.py says, sampling by the names of vLLM. Pure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ class Served:
     """`template`: arguments of the chat template, such as {"enable_thinking": False}. `continues`:
     the answer goes on with the last message, which is the assistant's. `sampling`: only what the
     call set. `choices`: the texts of which the log-likelihood is asked for, instead of an answer.
-    `is_raw`: the messages are one text, without the model's chat template."""
+    `is_raw`: the messages are one text, without the model's chat template. `tool_choice` None: the
+    model decides. `is_single`: a tool is called once at most.
+    `answer_format` None: any text."""
 
     tools: tuple[Mapping[str, Any], ...] = ()
     template: Mapping[str, Any] = field(default_factory=dict)
@@ -26,6 +28,9 @@ class Served:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     choices: tuple[str, ...] = ()
     is_raw: bool = False
+    tool_choice: str | Mapping[str, Any] | None = None
+    answer_format: Mapping[str, Any] | None = None
+    is_single: bool = False
 
     def to_value(self) -> dict[str, Any]:
         """As JSON; what is not there is no key, so that nothing is an empty object."""
@@ -38,6 +43,9 @@ class Served:
             "sampling": dict(self.sampling),
             "choices": list(self.choices),
             "raw": self.is_raw,
+            "tool_choice": self.tool_choice,
+            "answer_format": self.answer_format,
+            "single_call": self.is_single,
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -52,6 +60,9 @@ class Served:
             value.get("sampling", {}),
             tuple(value.get("choices", ())),
             value.get("raw", False),
+            value.get("tool_choice"),
+            value.get("answer_format"),
+            value.get("single_call", False),
         )
 
     def without_sampling(self) -> Served:

@@ -110,10 +110,9 @@ def _source(name: str, declared: ReleaseSettings, settings: Settings, memory: Me
     if declared.api:
         return HostedSource.declared(name, declared)
     path = find_model(name, declared, settings)
-    uses_schema = bool(declared.sampling.json_schema)
     try:
         model_digest = memory.model_digest(path)
-        identity = resolve_engine(declared.engine, memory, uses_schema=uses_schema)
+        identity = resolve_engine(declared.engine, memory)
     except (engine.EngineError, OSError) as error:
         raise unusable_model(name, declared.model, error) from None
     invariant = declared.engine.batch_invariant
@@ -130,9 +129,7 @@ def engines_run(settings: Settings) -> Place:
     )
 
 
-def resolve_engine(
-    declared: EngineSettings, memory: Memory, *, uses_schema: bool = False
-) -> EngineIdentity:
+def resolve_engine(declared: EngineSettings, memory: Memory) -> EngineIdentity:
     """All of the engine that may change an answer. Raises EngineError on an unknown device.
 
     `auto` is the engine's to decide, and deciding needs torch. The engine remembers what it decided
@@ -144,7 +141,6 @@ def resolve_engine(
         declared.dtype,
         declared.batch_invariant,
         None if declared.quantization == "none" else declared.quantization,
-        uses_schema=uses_schema,
         memory=memory,
     )
 

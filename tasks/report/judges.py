@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from tasks.model.comparison import Interval
 from tasks.model.judge import Agreed, JudgeCard, Rate
 from tasks.model.verdict import SuiteResult
+from tasks.model.visible import one_line
 from tasks.report.wording import points
 
 _NONE = "–"
@@ -48,6 +50,18 @@ def judge_sentences(suite: SuiteResult) -> Iterator[str]:
             f"the {role} is {points(both.difference)} points, {low} to {high} (by the judge alone "
             f"{points(both.by_judge)}); it passes only where this lies above the margin too."
         )
+
+
+def card_note(card: JudgeCard) -> str:
+    """The card in Markdown, of which no part is taken for a mark."""
+    decides = "may decide" if card.can_gate else "informs and does not decide"
+    rows = [f"| {_cell(name)} | {_cell(value)} |" for name, value in card_rows(card)]
+    head = f"**Judge {_cell(card.name)} {decides}.**"
+    return "\n".join([head, "", "| measured | |", "| --- | --- |", *rows])
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~])", r"\\\1", one_line(text))
 
 
 def card_rows(card: JudgeCard) -> list[tuple[str, str]]:

@@ -209,9 +209,7 @@ def _source(
         # what auto came to then; another is asked for with --on
         wanted = wanted.model_copy(update={"device": release.engine.get("device", "auto")})
     try:
-        identity = resolve_engine(
-            wanted, memory, uses_schema=bool(release.sampling.get("json_schema"))
-        )
+        identity = resolve_engine(wanted, memory)
     except engine.EngineError as error:
         if device:
             raise UsageError(

@@ -96,7 +96,7 @@ def read_labels(folder: Path) -> Labels:
 def latest(labels: Iterable[Label]) -> Labels:
     """By time; of two at the same time, the one that stands later."""
     held: dict[tuple[str, str], dict[str, Label]] = {}
-    for label in sorted(labels, key=lambda label: datetime.fromisoformat(label.at).timestamp()):
+    for label in sorted(labels, key=_at):
         held.setdefault((label.sample_id, label.answer), {})[label.by] = label
     return held
 
@@ -104,6 +104,25 @@ def latest(labels: Iterable[Label]) -> Labels:
 def add_label(folder: Path, label: Label) -> None:
     """Raises OSError where it cannot be kept."""
     append_line(folder / f"{check_name(label.by)}.jsonl", asdict(label))
+
+
+def keep_new(folder: Path, found: Iterable[Label], held: Labels) -> list[Label]:
+    """Keep the last word of each person, where it is another one than is held and not older; what
+    was kept. Raises OSError."""
+    fresh = []
+    for key, people in latest(found).items():
+        for by, label in people.items():
+            before = held.get(key, {}).get(by)
+            if before is None or (
+                (before.value, before.why) != (label.value, label.why) and _at(label) > _at(before)
+            ):
+                fresh.append(label)
+                add_label(folder, label)
+    return fresh
+
+
+def _at(label: Label) -> float:
+    return datetime.fromisoformat(label.at).timestamp()
 
 
 def value_of(labels: Labels, sample_id: str, text: str | None) -> float | None:

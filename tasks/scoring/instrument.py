@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from engine.server.reasoning import answer_in
+from engine.reading.reasoning import answer_in
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.canonical import canonical_json
 from tasks.scoring import composite, functions

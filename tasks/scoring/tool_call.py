@@ -2,9 +2,11 @@
 
 Calls are read as models write them: an object or a list of objects `{"name", "arguments"}` (or
 `parameters`, or with `function` around it, arguments as an object or as JSON text), a message with
-`tool_calls`, each in the text or between `<tool_call>` tags. The value is the share of calls that
-are right: of those wanted or of those made, whichever are more. Arguments compare as fields do in
-json_fields.
+`tool_calls`, each in the text or between `<tool_call>` tags; or arguments in tags of their own, as
+Qwen's coder models write them, each of which is what it is as JSON, else a text.
+
+The value is the share of calls that are right: of those wanted or of those made, whichever are
+more. Arguments compare as fields do in json_fields.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from engine.reading import xml_calls
 from tasks.scoring.base import Score, shown, unscored, wrong
 from tasks.scoring.json_fields import same
-from tasks.scoring.json_text import UnreadableJsonError, as_text, parse, values
+from tasks.scoring.json_text import UnreadableJsonError, as_text, is_deep, parse, values
 from tasks.settings.section import Section
 
 Call = tuple[str, dict[str, Any]]
@@ -74,6 +77,8 @@ def _wrong(given: list[Call], wanted: Call) -> str:
 
 def calls_of(text: str) -> list[Call]:
     """The calls in a text in order; the first 200."""
+    if xml_calls.MARK in text and (in_tags := xml_calls.read(text, None)) is not None:
+        return [call for call in in_tags[1] if not is_deep(call[1])][:_MAX_CALLS]
     try:
         found = [parse(text)]
     except UnreadableJsonError:

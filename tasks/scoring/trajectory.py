@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from engine.server.reasoning import answer_in
+from engine.reading.reasoning import answer_in
 from tasks.model.answer import JudgedSample, Role
 from tasks.scoring.step import recorded_calls, same_calls
 from tasks.scoring.tool_call import Call, calls_of

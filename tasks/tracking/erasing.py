@@ -6,7 +6,6 @@ Done twice, it is the same as once. Imports mlflow late.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from tasks.settings import Settings
 from tasks.tracking import values
 from tasks.tracking.database import write_anew
 from tasks.tracking.environment import tracking_location
+from tasks.tracking.links import row_id, row_id_in
 from tasks.tracking.publish import Pages, lay_beside
 from tasks.tracking.session import Session, open_session
 
@@ -22,8 +22,6 @@ ERASED_TAG = "flywheel.erased"
 _NOTE_TAG = "mlflow.note.content"
 #: at a time; MLflow deletes no more traces by one call
 _PAGE = 100
-#: rows.py puts it first, so no preview is too short for it
-_ROW_ID = re.compile(r'"row_id": ?"([^"]+)"')
 
 
 def erase_in_mlflow(
@@ -44,8 +42,6 @@ def erase_in_mlflow(
         return 0
     num_traces = 0
     with open_session(settings) as session:
-        from tasks.tracking.rows import row_id
-
         wanted = {row_id(sample_id) for sample_id in sample_ids}
         for run_id, drawn in pages.items():
             for run in _runs_of(session, run_id):
@@ -90,8 +86,8 @@ def _delete_traces(session: Session, mlflow_run_id: str, wanted: Collection[str]
             page_token=token,
         )
         for trace in page:
-            said = _ROW_ID.search(trace.info.request_preview or "")
-            if said is None or said.group(1) in wanted:
+            said = row_id_in(trace.info.request_preview or "")
+            if said is None or said in wanted:
                 found.append(trace.info.trace_id)
         token = page.token
         if not token:

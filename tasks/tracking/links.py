@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 #: the key under which an experiment has the view of its runs that is ours
 VIEW = "flywheel"
+_ROW_ID = re.compile(r'"row_id": ?"([^"]+)"')
 
 
 def compare_path(experiment_id: str, challenger_run_id: str, champion_run_id: str) -> str:
@@ -25,12 +26,29 @@ def runs_path(experiment_id: str) -> str:
     return f"/#/experiments/{experiment_id}/runs?{urlencode({'viewStateShareKey': VIEW})}"
 
 
+def review_path(experiment_id: str, queue_id: str) -> str:
+    """A review queue."""
+    query = urlencode({"selectedQueueId": queue_id})
+    return f"/#/experiments/{experiment_id}/review-queue?{query}"
+
+
 def artifact_path(experiment_id: str, run_id: str, name: str) -> str:
     return f"{run_path(experiment_id, run_id)}/artifacts/{name}"
 
 
 def run_path(experiment_id: str, run_id: str) -> str:
     return f"/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def row_id(sample_id: str) -> str:
+    """How a sample is called."""
+    return sample_id[:16]
+
+
+def row_id_in(preview: str) -> str | None:
+    """Of the preview of a row's trace, in which it stands first, so none is too short for it."""
+    said = _ROW_ID.search(preview)
+    return None if said is None else said.group(1)
 
 
 def model_name(experiment: str) -> str:

@@ -156,12 +156,12 @@ def _publish(
         run_id, model_id = ids.child_run_ids[role], registered[role].model_id
         _log_inputs(session, run_id, registered[role], dataset)
         params = values.release_params(release)
-        _log(session, run_id, params, of_children[role].defined, model_id, dataset.dataset)
+        log_values(session, run_id, params, of_children[role].defined, model_id, dataset.dataset)
         rows.send_rows(
             session, turn, role, chosen, mlflow_run_id=run_id, model_id=model_id, on_sent=on_sent
         )
     of_parent = values.parent_metrics(turn)
-    _log(session, ids.mlflow_run_id, values.parent_params(turn), of_parent.defined)
+    log_values(session, ids.mlflow_run_id, values.parent_params(turn), of_parent.defined)
     published = Published(
         links=ids,
         rows_capped=len(turn.judged) - len(chosen),
@@ -324,7 +324,7 @@ def _create_child(session: Session, turn: Turn, role: Role, parent: str) -> str:
     )  # fmt: skip
 
 
-def _log(
+def log_values(
     session: Session,
     run_id: str,
     params: Mapping[str, str],

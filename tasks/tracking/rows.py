@@ -30,13 +30,11 @@ from mlflow.entities import (
 from tasks.model.answer import Answer, JudgedSample, Role
 from tasks.model.sample import Sample
 from tasks.model.turn import Turn
-from tasks.tracking.links import assessment_name
+from tasks.tracking.links import assessment_name, row_id
 from tasks.tracking.session import Session
 from tasks.tracking.together import together
-from tasks.tracking.values import shortened
+from tasks.tracking.values import MAX_TEXT_CHARS, shortened
 
-#: more than this of one text goes to the store only
-MAX_TEXT_CHARS = 20_000
 _PREVIEW_CHARS = 1_000
 #: MLflow links at most so many traces in one call
 _CHUNK = 100
@@ -113,11 +111,6 @@ def delete_rows(session: Session, mlflow_run_id: str) -> int:
         if not trace_ids:
             return deleted
         deleted += session.client.delete_traces(session.experiment_id, trace_ids=trace_ids)
-
-
-def row_id(sample_id: str) -> str:
-    """How a sample is called in MLflow."""
-    return sample_id[:16]
 
 
 def row_inputs(sample: Sample) -> dict[str, Any]:

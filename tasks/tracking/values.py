@@ -22,6 +22,8 @@ from tasks.tracking.links import metric_key
 #: MLflow cuts longer ones without a word
 MAX_PARAM_CHARS = 6_000
 MAX_TAG_CHARS = 8_000
+#: more than this of one text goes to the store only
+MAX_TEXT_CHARS = 20_000
 CUT_MARK = " … [shortened]"
 
 RUN_ID_TAG = "flywheel.run_id"
@@ -194,10 +196,15 @@ def _points(value: float) -> float:
     return round(100 * value, 2)
 
 
-def _split(metrics: Mapping[str, float | None]) -> Metrics:
-    defined = {
+def defined(metrics: Mapping[str, float | None]) -> dict[str, float]:
+    """Those that are a number."""
+    return {
         key: float(value)
         for key, value in metrics.items()
         if value is not None and math.isfinite(value)
     }
-    return Metrics(defined, tuple(key for key in metrics if key not in defined))
+
+
+def _split(metrics: Mapping[str, float | None]) -> Metrics:
+    known = defined(metrics)
+    return Metrics(known, tuple(key for key in metrics if key not in known))

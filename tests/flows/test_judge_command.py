@@ -14,6 +14,7 @@ from flows.commands.check import problems_of
 from flows.commands.judge import measure_judge
 from tasks.answering import compute
 from tasks.errors import ConfigurationError, UsageError
+from tests.mlflow_home import home_with_mlflow
 
 
 def made(folder: Path, model: str, said: list[Any], **judge: Any) -> str:
@@ -51,6 +52,45 @@ def test_a_model_that_tells_nothing_is_measured_and_refused(
     monkeypatch.setattr(compute, "_load", None)
     assert measure_judge("j", labels="", config=config, as_json=False) == 1
     assert "6 of 6 (100.0%)" in capsys.readouterr().out
+
+
+def test_a_measurement_is_recorded_as_a_run_without_a_text(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    home = home_with_mlflow(tmp_path / "state")
+    config = made(tmp_path, str(tiny_model), pairs(3), labels="labels.jsonl", max_tokens=6)
+    measure_judge("j", labels="", config=config, as_json=True)
+    capsys.readouterr()
+    client = MlflowClient(tracking_uri=f"sqlite:///{home}/mlflow.db")
+    assert client.get_experiment_by_name("flywheel") is None  # only where it is asked for
+    for _ in range(2):
+        measure_judge("j", labels="", config=config, as_json=True, is_recorded=True)
+    *_, line = capsys.readouterr().out.strip().splitlines()
+    card = json.loads(line)
+    run = client.get_run(card["mlflow_run_id"])
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "judge j · informs")
+    assert run.data.tags["flywheel.role"] == "judge"
+    assert run.data.tags["flywheel.judge"] == card["version"]
+    assert "informs and does not decide" in run.data.tags["mlflow.note.content"]
+    assert run.data.metrics["parse_failures"] == card["parse_failures"] == 1.0
+    assert run.data.metrics["num_asked"] == 6
+    assert "kappa" not in run.data.metrics  # nothing of it could be read
+    assert run.data.params["judge.version"] == card["version"]
+    assert run.data.params["judge.labels.num"] == "3"
+    assert run.data.params["judge.settings.kind"] == "pairwise"
+    (path,) = client.list_artifacts(run.info.run_id)
+    kept = json.loads(Path(client.download_artifacts(run.info.run_id, path.path)).read_text())
+    assert {key: kept[key] for key in card.keys() & kept.keys() - {"seconds"}} == {
+        key: card[key] for key in card.keys() & kept.keys() - {"seconds"}
+    }
+    # every measurement is a run, and none of them is a verdict
+    experiment = client.get_experiment_by_name("flywheel").experiment_id
+    assert len(client.search_runs([experiment])) == 2
+    assert not client.search_runs([experiment], "tags.`flywheel.role` = 'parent'")
+    measure_judge("j", labels="", config=config, as_json=False, is_recorded=True)
+    assert "flywheel ui" in capsys.readouterr().out
 
 
 def test_what_is_wrong_with_a_judge_is_told_before_anything_is_loaded(

@@ -25,6 +25,7 @@ from tasks.backends.base import (
     Reply,
     Usage,
 )
+from tasks.backends.calls import kept_text
 from tasks.backends.hosted.providers import Provider
 from tasks.backends.hosted.trouble import Trouble, broken, of_error
 from tasks.backends.hosted.wire import Wire
@@ -133,15 +134,14 @@ class HostedBackend:
         return [replies[place] for place in range(len(asks))]
 
     async def _answer_one(self, place: int, ask: Ask, meter: Meter) -> Reply:
-        parameters = self._endpoint.wire.parameters(
-            ask, self._endpoint.base_url, self._endpoint.body, self._endpoint.omit
-        )
+        end = self._endpoint
         trouble = Trouble("unreachable", "")
         for num_tries in range(1, self._requests.max_retries + 2):
             attempt = await self._allowed(place, ask, meter)
             if isinstance(attempt, Failure):
                 return _lost(attempt)
             try:
+                parameters = end.wire.parameters(ask, end.base_url, end.body, end.omit)
                 reply, usage = await self._ask(ask, parameters)
             except Exception as error:
                 trouble = self._without_key(of_error(error, datetime.now(UTC)))
@@ -217,7 +217,9 @@ class HostedBackend:
             raise broken("the stream ended before the answer did")
         latency = time.monotonic() - started
         reply = Reply(
-            text=self._clean(with_calls("".join(texts), [(n, a) for n, a in calls.values()])),
+            text=self._clean(
+                with_calls(kept_text(ask, "".join(texts)), [(n, a) for n, a in calls.values()])
+            ),
             finish_reason=self._clean(str(finish))[:_MAX_NAME_CHARS],
             input_tokens=usage and usage.input_tokens,
             cached_tokens=cached,

@@ -62,6 +62,8 @@ class OpenAIProvider:
         """There are no roles here: the prompt is the contents, an empty line between them."""
         if ask.tools or any(message.get("tool_calls") for message in ask.messages):
             raise untranslated("what is said of tools")
+        if ask.answer_format is not None:
+            raise untranslated("the form of an answer")
         async for piece in self._choices(self._client.completions.create(
             model=self._model,
             prompt="\n\n".join(map(text_of, ask.messages)),

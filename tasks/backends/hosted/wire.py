@@ -17,18 +17,26 @@ from typing import Any
 
 from engine import SamplingParams
 from tasks.backends.base import Ask
+from tasks.backends.hosted import says
+from tasks.backends.hosted.says import Choice
 from tasks.errors import UsageError
 from tasks.settings import SAMPLING_NAMES, SamplingSettings
 
-_SchemaOf = Callable[[Any], dict[str, Any]]
+#: of a form of an answer, as tasks/model/answer_format.py has it
+_FormatOf = Callable[[Mapping[str, Any]], dict[str, Any]]
 _ALWAYS = ("max_tokens", "temperature")
+#: parameters that say more than the form of an answer: what the body says of them is beside it
+_HOLD_MORE = ("text", "output_config")
+#: of a schema that has none
+_NAME = "answer"
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One endpoint of one API. `names`: ours → the API's; `schema`: the parameters that make an
-    answer follow a JSON schema; `tools`: those of an ask as the API describes them. `package` is
-    the client library, installed by `extra`."""
+    """One endpoint of one API. `names`: ours → the API's; `form`: the parameters that give an
+    answer its form; `tools`: those of an ask as the API describes them, and `tool_choice` the
+    parameters that say whether one is called. `package` is the client library, installed by
+    `extra`."""
 
     api: str
     endpoint: str
@@ -36,20 +44,21 @@ class Wire:
     package: str
     extra: str
     names: Mapping[str, str]
-    schema: _SchemaOf | None = None
+    form: _FormatOf | None = None
     tools: Callable[[Any], Any] | None = None
+    tool_choice: Callable[[Choice], dict[str, Any]] | None = None
     always: Mapping[str, Any] = field(default_factory=dict)
 
     def require(self, release: str, sampling: SamplingSettings) -> None:
         """Raises UsageError where a parameter is set that the API does not have, or the client
         library is not installed."""
         for name in _set(sampling):
-            is_known = self.schema is not None if name == "json_schema" else name in self.names
+            is_known = self.form is not None if name == "json_schema" else name in self.names
             if not is_known:
                 raise UsageError(
                     f"sampling.{name} of release {release!r} has no name in this API",
                     received=f"{self.api} {self.endpoint}",
-                    allowed=", ".join([*self.names, *(["json_schema"] if self.schema else [])]),
+                    allowed=", ".join([*self.names, *(["json_schema"] if self.form else [])]),
                     next=f"leave it out, or set releases.{release}.body, as the API names it",
                 )
         if not is_installed(self.package):
@@ -72,18 +81,29 @@ class Wire:
         sent = {self.names[name]: value for name, value in values.items() if name in self.names}
         if self.endpoint == "chat" and base_url == self.base_url and "max_tokens" in sent:
             sent["max_completion_tokens"] = sent.pop("max_tokens")  # reasoning models take no other
-        if params.json_schema and self.schema is not None:
-            sent |= self.schema(_json(params.json_schema))
+        answer_format = ask.answer_format
+        if params.json_schema:
+            schema = _text_of(params.json_schema)
+            answer_format = {"type": "json_schema", "name": _NAME, "schema": schema, "strict": True}
+        if answer_format is not None and self.form is not None:
+            sent |= self.form(answer_format)
         if ask.tools and self.tools is not None:
             sent["tools"] = self.tools(ask.tools)
+            if self.tool_choice is not None:
+                sent |= self.tool_choice(Choice.of(ask.tool_choice, is_single=ask.is_single))
         if self.endpoint == "chat" and self.api == "openai" and base_url != self.base_url:
             if ask.template:
                 sent["chat_template_kwargs"] = dict(ask.template)
             if ask.continues:
                 sent |= {"continue_final_message": True, "add_generation_prompt": False}
-        return {
-            key: value for key, value in {**self.always, **sent, **body}.items() if key not in omit
+        of_body = {
+            name: {**sent[name], **value}
+            if name in _HOLD_MORE and name in sent and isinstance(value, Mapping)
+            else value
+            for name, value in body.items()
         }
+        told = {**self.always, **sent, **of_body}
+        return {key: value for key, value in told.items() if key not in omit}
 
 
 def _set(sampling: SamplingSettings | SamplingParams) -> list[str]:
@@ -93,8 +113,8 @@ def _set(sampling: SamplingSettings | SamplingParams) -> list[str]:
     return [name for name in later if getattr(sampling, name) not in (fields[name].default, None)]
 
 
-def _json(value: str | Mapping[str, Any]) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+def _text_of(schema: str | Mapping[str, Any]) -> str:
+    return schema if isinstance(schema, str) else json.dumps(schema)
 
 
 def is_installed(package: str) -> bool:
@@ -103,54 +123,6 @@ def is_installed(package: str) -> bool:
         return find_spec(package) is not None
     except ModuleNotFoundError:  # the one around it is not there
         return False
-
-
-def _of_chat(schema: Any) -> dict[str, Any]:
-    named = {"name": "answer", "schema": schema, "strict": True}
-    return {"response_format": {"type": "json_schema", "json_schema": named}}
-
-
-def _of_responses(schema: Any) -> dict[str, Any]:
-    named = {"type": "json_schema", "name": "answer", "schema": schema, "strict": True}
-    return {"text": {"format": named}}
-
-
-def _of_gemini(schema: Any) -> dict[str, Any]:
-    return {"response_mime_type": "application/json", "response_json_schema": schema}
-
-
-def _functions(tools: Any) -> list[dict[str, Any]]:
-    return [dict(tool["function"]) for tool in tools]
-
-
-def _tools_of_chat(tools: Any) -> list[dict[str, Any]]:
-    return list(map(dict, tools))
-
-
-def _tools_of_responses(tools: Any) -> list[dict[str, Any]]:
-    """Strict unless told otherwise here, and not in Chat."""
-    return [{"type": "function", "strict": False, **one} for one in _functions(tools)]
-
-
-def _tools_of_anthropic(tools: Any) -> list[dict[str, Any]]:
-    return [
-        {**_without(one, "parameters", "strict"),
-         "input_schema": one.get("parameters") or {"type": "object"}}
-        for one in _functions(tools)
-    ]  # fmt: skip
-
-
-def _tools_of_gemini(tools: Any) -> list[dict[str, Any]]:
-    declared = []
-    for one in _functions(tools):
-        schema = one.get("parameters")
-        more = {"parameters_json_schema": schema} if schema else {}
-        declared.append({**_without(one, "parameters", "strict"), **more})
-    return [{"function_declarations": declared}]
-
-
-def _without(value: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: item for name, item in value.items() if name not in names}
 
 
 def _same(*names: str) -> dict[str, str]:
@@ -164,23 +136,24 @@ _OF_OPENAI = _same(
 )  # fmt: skip
 _USAGE = {"stream_options": {"include_usage": True}}
 _ALL = (
-    Wire("openai", "chat", _OPENAI, "openai", "openai", _OF_OPENAI, _of_chat, _tools_of_chat,
-         _USAGE),
+    Wire("openai", "chat", _OPENAI, "openai", "openai", _OF_OPENAI, says.format_of_chat,
+         says.tools_of_chat, says.choice_of_chat, _USAGE),
     Wire("openai", "completions", _OPENAI, "openai", "openai", _OF_OPENAI, always=_USAGE),
     Wire(
         "openai", "responses", _OPENAI, "openai", "openai",
-        {"max_tokens": "max_output_tokens", **_same("temperature", "top_p")}, _of_responses,
-        _tools_of_responses,
+        {"max_tokens": "max_output_tokens", **_same("temperature", "top_p")},
+        says.format_of_responses, says.tools_of_responses, says.choice_of_responses,
     ),
     Wire(
         "anthropic", "chat", "https://api.anthropic.com", "anthropic", "anthropic",
         {**_same("max_tokens", "temperature", "top_p", "top_k"), "stop": "stop_sequences"},
-        tools=_tools_of_anthropic,
+        says.format_of_anthropic, says.tools_of_anthropic, says.choice_of_anthropic,
     ),
     Wire(
         "gemini", "chat", "https://generativelanguage.googleapis.com", "google.genai", "gemini",
         {"max_tokens": "max_output_tokens", **_same("temperature", "top_p", "top_k", "seed"),
-         "stop": "stop_sequences"}, _of_gemini, _tools_of_gemini,
+         "stop": "stop_sequences"},
+        says.format_of_gemini, says.tools_of_gemini, says.choice_of_gemini,
     ),
 )  # fmt: skip
 #: (api, endpoint) → how it is spoken to

@@ -68,7 +68,6 @@ class EngineActor:
                 expected.dtype,
                 model.batch_invariant,
                 expected.quantization,
-                uses_schema=any(name == "llguidance" for name, _ in expected.versions),
             )
             device = here.gpu or f"{here.device_class} {here.processor.splitlines()[0]}"
             if wrong := differences(expected, here):

@@ -66,7 +66,8 @@ def cut(asks: Sequence[Ask], num_actors: int, rounds: int) -> list[tuple[int, ..
 
 def _drawn(ask: Ask) -> str:
     """How the answer is, the seed included."""
-    return json.dumps(asdict(ask.sampling), sort_keys=True, default=str)
+    drawn = [asdict(ask.sampling), ask.tool_choice, ask.is_single, ask.answer_format]
+    return json.dumps(drawn, sort_keys=True, default=str)
 
 
 def _work(ask: Ask, text: str) -> float:

@@ -13,6 +13,7 @@ import pytest
 from engine import LLM, SamplingParams
 from engine.errors import InvalidRequestError
 from engine.sampling import grammar
+from engine.sampling.grammar import Guide
 from engine.sampling.schema import check_schema
 from tests.work import Work, assert_linear
 
@@ -76,10 +77,10 @@ def test_cut_answer_says_so_and_is_still_a_beginning(chatty: LLM):
 @needs_library
 def test_schema_is_compiled_once_and_few_are_kept(chatty: LLM):
     grammars = grammar.Grammars(chatty.tokenizer, 259, [2])
-    first = grammars.start(json.dumps(PERSON))
-    assert grammars.start(json.dumps(PERSON))._prototype is first._prototype
+    first = grammars.start(Guide(json.dumps(PERSON)))
+    assert grammars.start(Guide(json.dumps(PERSON)))._prototype is first._prototype
     for number in range(grammar.MAX_GRAMMARS + 3):
-        grammars.start(json.dumps({"const": number}))
+        grammars.start(Guide(json.dumps({"const": number})))
     assert len(grammars._compiled) == grammar.MAX_GRAMMARS
 
 
@@ -113,7 +114,7 @@ def library(chatty: LLM, monkeypatch: pytest.MonkeyPatch) -> Mock:
     """llguidance, and what it is asked for; nothing is compiled yet."""
     installed = importlib.util.find_spec("llguidance") is not None
     spy = Mock(wraps=importlib.import_module("llguidance") if installed else None)
-    monkeypatch.setattr(grammar, "_llguidance", lambda: spy)
+    monkeypatch.setattr(grammar, "_llguidance", lambda _: spy)
     monkeypatch.setattr(chatty._intake, "_grammars", None)
     return spy
 

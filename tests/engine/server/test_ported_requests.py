@@ -383,7 +383,7 @@ REFUSED_FOR_CHAT: dict[str, Any] = {
     "max_tokens": 0,
     "max_completion_tokens": 0,
     "tools": [{"type": "retrieval"}],
-    "tool_choice": "required",
+    "tool_choice": "required",  # without tools
     "functions": [{"name": "f"}],
     "function_call": {"name": "f"},
     "modalities": ["text", "audio"],
@@ -396,7 +396,7 @@ REFUSED_FOR_CHAT: dict[str, Any] = {
     "add_special_tokens": True,
     "chat_template": "{{ 1 }}",
     "chat_template_kwargs": {"messages": []},
-    "response_format": {"type": "json_object"},
+    "response_format": {"type": "grammar"},
     "messages": [],
     "top_logprobs": 3,
 }
@@ -470,3 +470,71 @@ def test_paths_and_methods_that_are_not_there(
     answer = server.request(method, path, b"{}" if method == "POST" else None)
     assert answer.status == status
     assert answer.error["type"] == "invalid_request_error"
+
+
+def test_openai_parallel_tool_calls_allow_one_at_most(server: LocalServer):
+    pytest.importorskip("llguidance")
+    find = {"type": "function", "function": {"name": "find", "parameters": SCHEMA}}
+    for seed in range(4):
+        answer = chat(
+            server, tools=[find], tool_choice="required", parallel_tool_calls=False,
+            temperature=1.0, seed=seed, max_tokens=700,
+        )  # fmt: skip
+        (choice,) = choices(answer)
+        assert len(choice["message"]["tool_calls"]) == 1
+        assert choice["finish_reason"] == "tool_calls"
+
+
+FORCED = [
+    ("required", "tool_calls"),
+    ({"type": "function", "function": {"name": "find"}}, "stop"),
+    ({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [
+        {"type": "function", "function": {"name": "find"}}]}}, "tool_calls"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("choice", "why"), FORCED, ids=["required", "named", "allowed"])
+def test_a_forced_call_comes_whole_and_in_a_stream(server: LocalServer, choice: Any, why: str):
+    """As OpenAI ends them: by its name with stop, else with tool_calls."""
+    pytest.importorskip("llguidance")
+    find = {"type": "function", "function": {"name": "find", "parameters": SCHEMA}}
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="x")
+    asked: Any = {"model": "tiny", "messages": [USER], "tools": [find], "tool_choice": choice,
+                  "temperature": 1.0, "seed": 4, "max_tokens": 700}  # fmt: skip
+    (whole,) = client.chat.completions.create(**asked).choices
+    assert (whole.message.content, whole.finish_reason) == (None, why)
+    said = whole.message.tool_calls or ()
+    assert said
+    for call in said:
+        assert call.type == "function"
+        assert call.function.name == "find"
+        (value,) = json.loads(call.function.arguments).items()
+        assert value in (("ok", True), ("ok", False))
+    pieces = [piece.choices[0] for piece in client.chat.completions.create(**asked, stream=True)]
+    assert not any(piece.delta.content for piece in pieces)
+    assert pieces[-1].finish_reason == why
+    streamed = [call for piece in pieces for call in piece.delta.tool_calls or ()]
+    assert [call.function and call.function.arguments for call in streamed] == [
+        call.function.arguments for call in said if call.type == "function"
+    ]
+
+
+def test_json_without_a_schema_is_an_object(server: LocalServer):
+    pytest.importorskip("llguidance")
+    answer = chat(
+        server, max_tokens=900, temperature=1.0, seed=2, response_format={"type": "json_object"}
+    )
+    (choice,) = choices(answer)
+    if choice["finish_reason"] == "stop":
+        assert isinstance(json.loads(choice["message"]["content"]), dict)
+    assert choice["message"]["content"].lstrip().startswith("{")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    ["sometimes", {"type": "function", "function": {"name": "other"}}, {"type": "web_search"}],
+    ids=str,
+)
+def test_a_choice_that_fits_no_tool_is_refused(server: LocalServer, choice: Any):
+    answer = chat(server, tools=[TOOL], tool_choice=choice)
+    assert (answer.status, answer.error["param"]) == (400, "tool_choice")

@@ -124,6 +124,36 @@ def test_what_the_call_told_its_model_is_told_again() -> None:
     assert asked.sampling.temperature == 0.0
 
 
+BY_SCHEMA = {"type": "json_schema", "name": "r", "schema": "{}"}
+
+
+def test_the_form_of_an_answer_is_the_calls_unless_the_release_has_one() -> None:
+    tool = {"type": "function", "function": {"name": "find"}}
+    served = Served((tool,), tool_choice="required", answer_format=BY_SCHEMA)
+    sample = replace(_sample(1), served=served)
+    releases = [
+        _release("a"), replace(_release("b"), sampling=SamplingSettings(json_schema='{"a": 1}')),
+    ]  # fmt: skip
+    asked, other = (need.ask() for need in needs.needs(releases, [sample], range(1)))
+    assert (asked.tool_choice, asked.answer_format) == ("required", BY_SCHEMA)
+    assert asked.sampling.json_schema is None
+    assert (other.tool_choice, other.answer_format) == ("required", None)
+    assert other.sampling.json_schema == '{"a": 1}'
+
+
+def test_a_form_without_the_library_for_it_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(needs, "is_installed", lambda _: False)
+    tool = {"type": "function", "function": {"name": "find"}}
+    for served in (Served(answer_format=BY_SCHEMA), Served((tool,), tool_choice="required")):
+        sample = replace(_sample(1), served=served)
+        with pytest.raises(UsageError, match=r"1 samples ask for JSON.*llm-flywheel\[structured\]"):
+            needs.needs([_release("a")], [sample], range(1))
+    free = replace(_sample(1), served=Served((tool,), tool_choice="none"))
+    assert needs.needs([_release("a")], [free], range(1))
+
+
 def test_what_a_release_sets_goes_before_the_log_and_the_seed_is_the_runs() -> None:
     logged = {"temperature": 0.7, "max_tokens": 300, "stop": ["x"], "seed": 3, "top_k": 5}
     release = replace(_release("a"), sampling=_as_logged(temperature=0.0, top_k=0))

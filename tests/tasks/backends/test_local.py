@@ -11,7 +11,7 @@ class _Engine:
     """Remembers what it is given."""
 
     def generate(self, prompts: list[Any], params: list[Any], told: Any) -> list[Completion]:
-        self.prompts = prompts
+        self.prompts, self.params = prompts, params
         return [Completion("x", (1,), (), "stop", 1, 0) for _ in prompts]
 
 
@@ -24,11 +24,23 @@ def test_the_engine_is_told_all_that_the_call_told_its_model() -> None:
     asks = [
         Ask(messages, SamplingParams(), (tool,), {"enable_thinking": False}, True),
         Ask(messages[:1], SamplingParams()),
+        Ask(messages[:1], SamplingParams(min_tokens=3), (tool,), tool_choice="required"),
+        Ask(messages[:1], SamplingParams(), (tool,), is_single=True),
+        Ask(messages[:1], SamplingParams(min_tokens=3), answer_format={"type": "json_object"}),
     ]
     meter: Any = None
     replies = backend.answer(asks, lambda _, __: None, meter)
-    assert [reply.text for reply in replies] == ["x", "x"]
+    assert [reply.text for reply in replies] == ["x"] * 5
     assert engine.prompts == [
         Chat(list(messages), (tool,), {"enable_thinking": False}, True),
         Chat([messages[0]]),
+        Chat([messages[0]], (tool,), tool_choice="required"),
+        Chat([messages[0]], (tool,), parallel=False),
+        Chat([messages[0]]),
+    ]
+    # the answer's form says itself when it may end
+    assert engine.params[2:] == [
+        SamplingParams(),
+        SamplingParams(),
+        SamplingParams(json_schema='{"type": "object"}'),
     ]

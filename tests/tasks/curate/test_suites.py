@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.curate.lines import line_of_call
 from tasks.curate.suites import parse_suite, read_suite
 from tasks.errors import UsageError
+from tasks.model.logged_call import LoggedCall
 
 
 def _parse(*lines: object) -> tuple[object, ...]:
@@ -63,6 +65,37 @@ def test_a_target_that_is_not_text_is_kept_as_canonical_json() -> None:
         ({"input": "a", "target": "b", "chat_template_kwargs": [1]}, "chat_template_kwargs"),
         ({"input": "a", "target": "b", "continue_final_message": True}, "no message to go on"),
         ({"input": "a", "target": "b", "continue_final_message": 1}, "not true or false"),
+        ({"input": "a", "target": "b", "tool_choice": "required"}, "fits none of its tools"),
+        (
+            {
+                "input": "a",
+                "target": "b",
+                "tools": [{"name": "x"}],
+                "tool_choice": {"type": "tool"},
+            },
+            "fits none of its tools",
+        ),
+        (
+            {"input": "a", "target": "b", "tools": [{"name": "x"}], "parallel_tool_calls": 0},
+            "not true or false",
+        ),
+        ({"input": "a", "target": "b", "response_format": "yaml"}, "response_format of a suite"),
+        (
+            {"input": "a", "target": "b", "response_format": {"type": "json_schema"}},
+            "response_format of a suite",
+        ),
+        (
+            {
+                "session": "s",
+                "messages": [
+                    {"role": "user", "content": "u"},
+                    {"role": "assistant", "content": "a"},
+                ],
+                "tools": [{"name": "x"}],
+                "tool_choice": "required",
+            },
+            "asks for no call",
+        ),
     ],
 )
 def test_a_bad_line_is_named_with_its_number(line: object, what: str) -> None:
@@ -120,6 +153,35 @@ def test_a_sample_of_messages_alone_is_the_one_it_was_before_there_was_more() ->
     (sample,) = parse_suite("route", "t", b'{"input": "a", "target": "b"}', "x")
     text = '["route","t",null,[{"content":"a","role":"user"}],"b","gold","suite",{},false]'
     assert sample.sample_id == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_choice_of_tools_and_a_form_make_another_sample_and_are_written_again() -> None:
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
+    schema = {"type": "object", "properties": {"why": {}, "a": {}}}
+    form = {"type": "json_schema", "json_schema": {"name": "r", "schema": schema, "strict": True}}
+    more: list[dict[str, object]] = [
+        {"tools": tools}, {"tools": tools, "tool_choice": "auto"},
+        {"tools": tools, "tool_choice": "required"}, {"tools": tools, "tool_choice": "none"},
+        {"tools": tools, "tool_choice": {"type": "function", "function": {"name": "find"}}},
+        {"tools": tools, "parallel_tool_calls": False},
+        {}, {"response_format": {"type": "text"}}, {"response_format": {"type": "json_object"}},
+        {"response_format": form},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "r", "schema": {
+            **schema, "properties": {"a": {}, "why": {}}}}}},
+    ]  # fmt: skip
+    lines = [{"messages": [{"role": "user", "content": "u"}], "target": "t", **m} for m in more]
+    samples = [parse_suite("s", "t", json.dumps(line).encode(), "x")[0] for line in lines]
+    # said or not, the default is the default; the order of a schema's members is what is asked
+    assert len({sample.sample_id for sample in samples}) == len(more) - 2
+    for sample, line, said in zip(samples, lines, more, strict=True):
+        call = LoggedCall("1", sample.conversation)
+        again = {**line_of_call(call), "target": "t"}
+        kept = {k: v for k, v in said.items() if v not in ("auto", {"type": "text"})}
+        assert again.keys() == {"messages", "target", *kept}
+        assert json.dumps(again.get("response_format")) == json.dumps(kept.get("response_format"))
+        (read,) = parse_suite("s", "t", json.dumps(again).encode(), "x")
+        assert read.sample_id == sample.sample_id
+        assert line["messages"] == again["messages"]
 
 
 CALL = {"function": {"name": "find", "arguments": '{"b": 2, "a": "x"}'}}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -120,6 +121,139 @@ def test_where_it_cannot_nothing_is_sent(of: dict[str, str]) -> None:
         failure = _continued(of, api).failure
         assert not api.books.bodies
     assert failure.message == "a message to go on with cannot be put to this API"
+
+
+NAMED = {"type": "function", "function": {"name": "find"}}
+SOME = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [
+    NAMED, {"type": "function", "function": {"name": "mail"}}]}}  # fmt: skip
+CHAT: dict[str, str] = {}
+RESPONSES = {"endpoint": "responses"}
+ANTHROPIC = {"api": "anthropic"}
+GEMINI = {"api": "gemini"}
+
+
+def _mode(mode: str, *names: str) -> dict[str, Any]:
+    allowed = {"allowedFunctionNames": list(names)} if names else {}
+    return {"toolConfig": {"functionCallingConfig": {"mode": mode, **allowed}}}
+
+
+@pytest.mark.parametrize(
+    ("of", "choice", "sent"),
+    [
+        (CHAT, "required", {"tool_choice": "required"}), (CHAT, "none", {"tool_choice": "none"}),
+        (CHAT, NAMED, {"tool_choice": NAMED}), (CHAT, SOME, {"tool_choice": SOME}),
+        (RESPONSES, "required", {"tool_choice": "required"}),
+        (RESPONSES, NAMED, {"tool_choice": {"type": "function", "name": "find"}}),
+        (RESPONSES, SOME, {"tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [
+            {"type": "function", "name": "find"}, {"type": "function", "name": "mail"}]}}),
+        (ANTHROPIC, "required", {"tool_choice": {"type": "any"}}),
+        (ANTHROPIC, "none", {"tool_choice": {"type": "none"}}),
+        (ANTHROPIC, NAMED, {"tool_choice": {"type": "tool", "name": "find"}}),
+        (GEMINI, "required", _mode("ANY")), (GEMINI, "none", _mode("NONE")),
+        (GEMINI, NAMED, _mode("ANY", "find")), (GEMINI, SOME, _mode("ANY", "find", "mail")),
+    ],
+)  # fmt: skip
+def test_whether_a_tool_is_called_in_the_words_of_each_api(
+    of: dict[str, str], choice: Any, sent: dict[str, Any]
+) -> None:
+    body, _ = _body(of, _ask(tool_choice=choice))
+    assert {name: body[name] for name in sent} == sent
+    without, _ = _body(of, _ask())
+    assert without.keys() == body.keys() - sent.keys()
+
+
+@pytest.mark.parametrize(
+    ("of", "choice", "sent"),
+    [
+        (CHAT, None, {"parallel_tool_calls": False}),
+        (CHAT, NAMED, {"parallel_tool_calls": False, "tool_choice": NAMED}),
+        (RESPONSES, "required", {"parallel_tool_calls": False, "tool_choice": "required"}),
+        (ANTHROPIC, None, {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}),
+        (ANTHROPIC, NAMED, {"tool_choice": {"type": "tool", "name": "find",
+                                            "disable_parallel_tool_use": True}}),
+        (ANTHROPIC, "none", {"tool_choice": {"type": "none"}}),
+        (GEMINI, None, {}), (GEMINI, "required", _mode("ANY")),
+    ],
+)  # fmt: skip
+def test_one_call_at_most_in_the_words_of_each_api(
+    of: dict[str, str], choice: Any, sent: dict[str, Any]
+) -> None:
+    body, _ = _body(of, _ask(tool_choice=choice, is_single=True))
+    without, _ = _body(of, _ask())
+    assert {name: body[name] for name in sent} == sent
+    assert without.keys() == body.keys() - sent.keys()
+
+
+SCHEMA_TEXT = '{"type":"object","properties":{"b":{"type":"string"},"a":{"type":"string"}}}'
+BY_SCHEMA = {"type": "json_schema", "name": "reply", "strict": True, "schema": SCHEMA_TEXT}
+IS_JSON = {"type": "json_object"}
+READ = {"name": "reply", "strict": True, "schema": json.loads(SCHEMA_TEXT)}
+
+
+@pytest.mark.parametrize(
+    ("of", "form", "sent"),
+    [
+        (CHAT, IS_JSON, {"response_format": IS_JSON}),
+        (CHAT, BY_SCHEMA, {"response_format": {"type": "json_schema", "json_schema": READ}}),
+        (RESPONSES, IS_JSON, {"text": {"format": IS_JSON}}),
+        (RESPONSES, BY_SCHEMA, {"text": {"format": {"type": "json_schema", **READ}}}),
+        (ANTHROPIC, IS_JSON, {}),
+        (ANTHROPIC, BY_SCHEMA,
+         {"output_config": {"format": {"type": "json_schema", "schema": READ["schema"]}}}),
+    ],
+)  # fmt: skip
+def test_the_form_of_an_answer_in_the_words_of_each_api(
+    of: dict[str, str], form: Any, sent: dict[str, Any]
+) -> None:
+    body, _ = _body(of, replace(ask(), answer_format=form))
+    without, _ = _body(of, ask())
+    assert body == {**without, **sent}
+    if "schema" in form and sent:  # its members in their order
+        assert '"properties": {"b"' in json.dumps(body)
+
+
+@pytest.mark.parametrize(
+    ("of", "more"), [(RESPONSES, {"text": {"verbosity": "low"}}),
+                     (ANTHROPIC, {"output_config": {"effort": "low"}})],
+)  # fmt: skip
+def test_what_else_the_body_says_is_beside_the_form(of: Any, more: dict[str, Any]) -> None:
+    body, _ = _body({**of, "body": more}, replace(ask(), answer_format=BY_SCHEMA))
+    ((name, told),) = more.items()
+    assert body[name].keys() == {"format", *told}
+    assert body[name].items() >= told.items()
+
+
+@pytest.mark.parametrize("form", [IS_JSON, BY_SCHEMA])
+def test_gemini_has_the_form_in_its_configuration(form: Any) -> None:
+    body, _ = _body(GEMINI, replace(ask(), answer_format=form))
+    told = body["generationConfig"]
+    assert told["responseMimeType"] == "application/json"
+    assert told.get("responseJsonSchema") == (READ["schema"] if "schema" in form else None)
+
+
+@pytest.mark.parametrize(
+    ("of", "changes", "what"),
+    [
+        (ANTHROPIC, {"tools": (TOOL,), "tool_choice": SOME}, "only some of the tools"),
+        (GEMINI, {"tools": (TOOL,), "tool_choice": {"type": "allowed_tools", "allowed_tools": {
+            "mode": "auto", "tools": [NAMED]}}}, "only some of the tools"),
+        ({"endpoint": "completions"}, {"answer_format": IS_JSON}, "the form of an answer"),
+    ],
+)  # fmt: skip
+def test_what_an_api_cannot_be_told_is_not_sent(
+    of: dict[str, str], changes: dict[str, Any], what: str
+) -> None:
+    with serving_api() as api:
+        (reply,) = answers(api, [replace(ask(), **changes)], **of)
+        assert not api.books.bodies
+    assert what in reply.failure.message  # type: ignore[union-attr]
+
+
+def test_calls_in_tags_are_understood_where_the_server_does_not() -> None:
+    said = "<function=find>\n<parameter=city>\nOslo\n</parameter>\n</function>"
+    with serving_api(answer=lambda _: said) as api:
+        (reply,) = answers(api, [_ask()])
+    assert reply.text == '<tool_call>{"arguments":{"city":"Oslo"},"name":"find"}</tool_call>'
 
 
 def test_the_worst_price_of_a_request_counts_its_tools() -> None:

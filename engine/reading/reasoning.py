@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Thought", "answer_in", "begins_inside", "certain", "read"]
+__all__ = ["Thought", "answer_in", "begins_inside", "certain", "read", "split"]
 
 _OPENS, _CLOSES = "<think>", "</think>"
 
@@ -41,6 +41,12 @@ def answer_in(text: str) -> str:
     """Of a whole text of which nobody knows how its prompt ended: one that closes what it has not
     opened began inside."""
     return read(text, inside=_CLOSES in text).answer
+
+
+def split(text: str) -> tuple[str, str]:
+    """The same, and all that stands before it."""
+    answer = answer_in(text)
+    return text[: len(text) - len(answer)], answer
 
 
 def certain(text: str, *, inside: bool = False) -> Thought:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.reading.reasoning import Thought, answer_in, begins_inside, certain, read
 from engine.requests.request import Request
 from engine.sampling.params import SamplingParams
 from engine.server.answers import Answer, Choice
 from engine.server.loop import Update
 from engine.server.protocol import Ask
-from engine.server.reasoning import Thought, answer_in, begins_inside, certain, read
 from tasks.scoring.instrument import instrument
 
 QWEN = "<think>\nIt is 4.\n</think>\n\nFour."

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.server.tool_calls import num_certain, read
+from engine.reading.tool_calls import num_certain, read
 
-NAMES = frozenset({"order", "mail"})
+NAMES: dict[str, dict[str, Any]] = {"order": {}, "mail": {}}
 ORDER = '{"name": "order", "arguments": {"id": "é7"}}'
 MAIL = '{"name": "mail", "parameters": {"to": "a"}}'
 
@@ -29,12 +29,27 @@ def calls(text: str) -> list[tuple[str, Any]]:
         (f"I look.\n<tool_call>{ORDER}</tool_call><tool_call>{MAIL}", "I look.\n"),
         (f"[{ORDER}, {MAIL}]", ""),
         (f"[TOOL_CALLS] [{ORDER}, {MAIL}]", ""),
+        (f"\n{ORDER}\n\n\n{MAIL}\n", ""),
     ],
-    ids=["Qwen and Hermes", "text before, end not closed", "a list", "Mistral"],
+    ids=[
+        "Qwen and Hermes",
+        "text before, end not closed",
+        "a list",
+        "Mistral",
+        "tags that are no text",
+    ],
 )
 def test_each_way_of_writing_calls_is_read(text: str, before: str):
     assert calls(text) == [("order", {"id": "é7"}), ("mail", {"to": "a"})]
     assert read(text, NAMES).text == before
+
+
+def test_calls_before_one_that_is_cut_off_were_made():
+    whole = f"<tool_call>\n{ORDER}\n</tool_call>"
+    cut = f"Wait.\n{whole}\n<tool_call>\n{MAIL}"
+    for length in range(len(f"Wait.\n{whole}"), len(cut)):
+        assert calls(cut[:length]) == [("order", {"id": "é7"})]
+        assert read(cut[:length], NAMES).text == "Wait.\n"
 
 
 def test_llama_writes_one_call_as_the_whole_answer():
@@ -44,7 +59,8 @@ def test_llama_writes_one_call_as_the_whole_answer():
 @pytest.mark.parametrize(
     "text",
     [
-        "plain", '{"name": "other", "arguments": {}}', '{"city": "Bonn"}', "[1, 2]", "[]", '"a"',
+        "plain", f"{ORDER} and more", '{"name": "other", "arguments": {}}', '{"city": "Bonn"}',
+        "[1, 2]", "[]", '"a"',
         '<tool_call>{"name": "order", "argum', "<tool_call></tool_call>", "[" * 50_000,
         f"<tool_call>{ORDER}</tool_call><tool_call>nothing</tool_call>", '{"name": ["order"]}',
     ],
@@ -56,7 +72,23 @@ def test_what_names_no_tool_that_was_offered_is_text(text: str):
 
 PIECES = st.lists(
     st.sampled_from(
-        ["<", "<tool_", "<tool_call>", "</tool_call>", ORDER, MAIL, "a", " ", "\n", "{", "[", "é"]
+        [
+            "<",
+            "<tool_",
+            "<tool_call>",
+            "</tool_call>",
+            ORDER,
+            MAIL,
+            "a",
+            " ",
+            "\n",
+            "{",
+            "[",
+            "é",
+            "<function=order>",
+            "<func",
+            "</function>",
+        ]
     ),
     max_size=8,
 ).map("".join)
