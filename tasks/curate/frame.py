@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from tasks.curate.select import draw, places_of_strata, places_of_suites, to_mean_one
 from tasks.model.logged_call import LoggedCall
@@ -34,22 +35,20 @@ MAX_UNCOVERED_RATIO = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How calls of a question were read. `num_read` were, `num_first` of them with what lets a call
-    be read first; the others of them stand for `num_unread` calls beside themselves."""
+    """How calls of a question were read. `num_first` are read that have what lets a call be read
+    first, which stand for `first_calls`; `num_others` that do not have it, for `other_calls`."""
 
-    num_read: int
     num_first: int
-    num_unread: float
+    num_others: int
+    first_calls: float
+    other_calls: float
 
     @classmethod
-    def of(cls, calls: Iterable[LoggedCall], first: Iterable[bool]) -> Seen:
-        """`first`: which of the calls have it."""
-        weights = [(call.stands_for, is_first) for call, is_first in zip(calls, first, strict=True)]
-        return cls(
-            len(weights),
-            sum(is_first for _, is_first in weights),
-            math.fsum(weight - 1 for weight, is_first in weights if not is_first),
-        )
+    def of(cls, calls: Sequence[LoggedCall], is_first: Sequence[bool]) -> Seen:
+        """`is_first`: which of the calls have it."""
+        first = list(compress(calls, is_first))
+        others = [call for call, its in zip(calls, is_first, strict=True) if not its]
+        return cls(len(first), len(others), num_calls_of(first), num_calls_of(others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,23 +205,27 @@ def draw_samples(
 @dataclass(slots=True)
 class _SuiteFrame:
     """The questions of a suite by stratum; `asked`: calls that hand-written samples stand for.
-    `known`: shares of its calls, where only those that were judged are in the frame."""
+    `known`: by stratum, where only calls that were judged are in the frame."""
 
     suite: str
     strata: dict[str, list[Question]] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
-    known: _Shares | None = None
+    known: dict[str, _Shares] | None = None
 
     @property
     def num_calls(self) -> float:
         """Calls that no hand-written sample stands for."""
         return math.fsum(q.num_calls for questions in self.strata.values() for q in questions)
 
-    def known_shares(self) -> _Shares:
-        questions = [question for part in self.strata.values() for question in part]
-        first = sum(q.num_known if q.seen is None else q.seen.num_first for q in questions)
-        known = math.fsum(q.num_known for q in questions)
-        return _Shares(known / self.num_calls, first / self.num_calls)
+    def known_shares(self) -> dict[str, _Shares]:
+        """By stratum. The share is of all calls, for each is as likely to be judged as any other;
+        whether one is then read hangs on what was said of it."""
+        known = math.fsum(q.num_known for questions in self.strata.values() for q in questions)
+        share = known / self.num_calls
+        return {
+            name: _Shares(share, share, _read_of_first(q.seen for q in questions))
+            for name, questions in self.strata.items()
+        }
 
     def calls(self) -> dict[str, float]:
         """Stratum → its calls, or those that its judged questions stand for."""
@@ -237,10 +240,10 @@ class _SuiteFrame:
         candidates = {}
         for name, questions in sorted(self.strata.items()):
             num_own = math.fsum(q.num_own for q in questions)
-            written = sum(0 if q.own_seen is None else q.own_seen.num_first for q in questions)
-            shares = _Shares(
-                math.fsum(q.num_targets for q in questions) / num_own, written / num_own
-            )
+            share = math.fsum(q.num_targets for q in questions) / num_own
+            seen = [question.own_seen for question in questions]
+            written = math.fsum(s.first_calls for s in seen if s is not None) / num_own
+            shares = _Shares(share, min(share, written), _read_of_first(seen))
             sizes = {
                 question.key: self._size(question)
                 / shares.chance_of_any(question.num_own, question.own_seen)
@@ -257,7 +260,8 @@ class _SuiteFrame:
             return question.num_calls
         if not question.num_known:
             return 0.0
-        return question.num_calls / self.known.chance_of_any(question.num_calls, question.seen)
+        known = self.known[question.stratum]
+        return question.num_calls / known.chance_of_any(question.num_calls, question.seen)
 
     def uncovered(self, covered: Collection[str]) -> list[Uncovered]:
         """The strata with calls that are not among these; none in the suite that never gates."""
@@ -320,17 +324,28 @@ def _scaled(weights: Mapping[str, float], total: float) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class _Shares:
-    """Of calls: those with a target (or that are known), and those of them that were read first."""
+    """Of calls: those with a target (or that are known), and those of them that are read first,
+    with the chance that these were."""
 
     whole: float
     first: float
+    read: float
 
     def chance_of_any(self, number: float, seen: Seen | None) -> float:
-        """That at least one of so many calls has it, as far as one can see: a call that was not
-        read shows it only where it would have been read first."""
+        """That at least one of so many calls has it and was read. One that was read may have it of
+        either kind, each call that it stands for besides only of the kind that is read first."""
         if self.whole >= 1:
             return 1.0
         if seen is None:
             return -math.expm1(number * math.log1p(-self.whole))
-        none = seen.num_read * math.log1p(-self.whole) + seen.num_unread * math.log1p(-self.first)
+        none = seen.num_first * math.log1p(-self.whole)
+        none += seen.num_others * (math.log1p(-self.whole) - math.log1p(-self.first))
+        none += seen.other_calls * math.log1p(-self.first * self.read)
         return -math.expm1(none)
+
+
+def _read_of_first(seen: Iterable[Seen | None]) -> float:
+    """The share of the calls to be read first that was."""
+    parts = [part for part in seen if part is not None]
+    calls = math.fsum(part.first_calls for part in parts)
+    return sum(part.num_first for part in parts) / calls if calls else 1.0

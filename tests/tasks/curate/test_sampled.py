@@ -145,7 +145,7 @@ def _check(production: _Production, pairs: list[Pairs]) -> None:
     errors = [one.difference - production.truth for one in found]
     standard_error = stdev(errors) / math.sqrt(len(errors))
     covered = fmean(one.interval.low <= production.truth <= one.interval.high for one in found)
-    assert standard_error < 0.01
+    assert standard_error < 0.015
     assert abs(fmean(errors)) < 3 * standard_error
     assert covered > 0.95 - 3 * math.sqrt(0.05 * 0.95 / len(found))
 
