@@ -40,10 +40,9 @@ def read_history(store: Store, settings: Settings, seed: int, part: Part = EVERY
         return History(calls, Reading(num_calls, num_calls))
     declared = {suite.task or name for name, suite in settings.suites.items()}
     tasks = rarest_first(history.count_tasks(store, part), declared)
-    with (
-        history.divided(store, tasks, str(seed), part) as counts,
-        history.drawn(store, chances(counts, settings.curate.max_calls)) as drawn,
-    ):
+    with history.drawing(store):
+        with history.divided(store, tasks, str(seed), part) as counts:
+            drawn = history.draw(store, chances(counts, settings.curate.max_calls))
         calls = read_drawn(store, with_sampling=with_sampling)
         apart = history.sessions_apart(store)
     names = [task or "(none)" for task in tasks] + ["(others)"]

@@ -92,17 +92,24 @@ def divided(store: Store, tasks: Sequence[str], salt: str, part: Part) -> Iterat
 
 
 @contextmanager
-def drawn(store: Store, chances: Mapping[Key, float]) -> Iterator[dict[Key, tuple[int, float]]]:
-    """Draw calls of the groups with these chances, into `drawn_calls`, which stands until the block
-    ends: row_id, stands_for, is_apart. Group → calls that were drawn, and the chance as it was, to
-    the last of 64 bits."""
+def drawing(store: Store) -> Iterator[None]:
+    """`drawn_calls` (row_id, kind, task, stands_for, is_apart), empty, until the block ends."""
+    columns = "row_id BIGINT, kind UTINYINT, task USMALLINT, stands_for DOUBLE, is_apart BOOLEAN"
+    store.execute(f"CREATE TEMP TABLE drawn_calls ({columns})")
+    with afterwards(lambda: store.execute("DROP TABLE drawn_calls")):
+        yield
+
+
+def draw(store: Store, chances: Mapping[Key, float]) -> dict[Key, tuple[int, float]]:
+    """Put calls of the groups that `divided` made into `drawn_calls`, with these chances. Group →
+    calls that were drawn, and the chance as it was, to the last of 64 bits."""
     last = {
         key: max(0, min(_LARGEST, round(chance * 2**64) - 1)) for key, chance in chances.items()
     }
     exact = {key: (lot + 1) / 2**64 for key, lot in last.items()}
     keys = list(chances)
     store.execute(
-        "CREATE TEMP TABLE drawn_calls AS WITH groups AS ("
+        "INSERT INTO drawn_calls WITH groups AS ("
         "  SELECT unnest($1::UTINYINT[]) AS kind, unnest($2::USMALLINT[]) AS task, "
         "  unnest($3::UBIGINT[]) AS last, unnest($4::DOUBLE[]) AS stands_for) "
         "SELECT row_id, kind, task, stands_for, is_apart "
@@ -114,14 +121,13 @@ def drawn(store: Store, chances: Mapping[Key, float]) -> Iterator[dict[Key, tupl
             [1 / exact[key] for key in keys],
         ],
     )
-    with afterwards(lambda: store.execute("DROP TABLE drawn_calls")):
-        counts = {
-            (kind, task): number
-            for kind, task, number in store.rows(
-                "SELECT kind, task, count(*) FROM drawn_calls GROUP BY ALL"
-            )
-        }
-        yield {key: (counts.get(key, 0), exact[key]) for key in keys}
+    counts = {
+        (kind, task): number
+        for kind, task, number in store.rows(
+            "SELECT kind, task, count(*) FROM drawn_calls GROUP BY ALL"
+        )
+    }
+    return {key: (counts.get(key, 0), exact[key]) for key in keys}
 
 
 def sessions_apart(store: Store) -> frozenset[str]:
