@@ -208,7 +208,7 @@ def _questions(
     stratum = stratum_of(calls)
     own = [i for i in members if stratum_of_call(_call(items[i])) == stratum]
     own_calls = [_call(items[i]) for i in own]
-    home = resolver.suite_of(_call(item))
+    home = resolver.suite_of(_call(item), item.text)
     made = None if item.draft is None else item.draft.suite
     targets = [
         _call(items[i]) for i in own
@@ -240,8 +240,9 @@ def _beside_traffic(items: Sequence[Item], resolver: TargetResolver) -> frozense
     of_data_sets = [index for index, call in calls.items() if call.of_data_set]
     if not of_data_sets:
         return frozenset()
-    asked = {resolver.suite_of(call) for call in calls.values() if not call.of_data_set}
-    return frozenset(i for i in of_data_sets if resolver.suite_of(calls[i]) in asked)
+    suites = {i: resolver.suite_of(call, items[i].text) for i, call in calls.items()}
+    asked = {suites[i] for i, call in calls.items() if not call.of_data_set}
+    return frozenset(i for i in of_data_sets if suites[i] in asked)
 
 
 def _asked(

@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tasks.model.canonical import writable
@@ -46,11 +48,33 @@ _DECLARATIONS = ("functionDeclarations", "function_declarations")
 _SCHEMAS = ("parameters", "parametersJsonSchema", "parameters_json_schema", "input_schema",
             "inputSchema")  # fmt: skip
 _MAX_DEPTH = 4
+_MAX_SHARED_CHARS = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What parameters say, whatever was asked with them. Not to be changed: calls share it."""
+
+    tools: tuple[dict[str, Any], ...]
+    template: Mapping[str, Any]
+    sampling: Mapping[str, Any]
+    continues: Any
 
 
 def read_served(params: str | None, last: Any, model: str | None) -> Served:
     """Of the JSON text of the parameters. `last`: the last message of the conversation as logged;
     `model`: who was asked."""
+    text = params or ""
+    told = (_shared if len(text) <= _MAX_SHARED_CHARS else _told)(text)
+    return Served(
+        tools=told.tools,
+        template=told.template,
+        continues=_continues(last, told.continues, model),
+        sampling=told.sampling,
+    )
+
+
+def _told(params: str) -> _Told:
     try:
         value = json.loads(params) if params else {}
     except (ValueError, RecursionError):
@@ -58,12 +82,16 @@ def read_served(params: str | None, last: Any, model: str | None) -> Served:
     found: dict[str, Any] = {}
     for name, item in _flat(writable(value) if isinstance(value, dict) else {}):
         found[name] = item
-    return Served(
+    return _Told(
         tools=tuple(tool for name in _TOOLS for tool in read_tools(found.get(_small(name)))),
         template=_template(found),
-        continues=_continues(last, found, model),
         sampling=_sampling(found),
+        continues=found.get("continuefinalmessage"),
     )
+
+
+#: an application says the same with each of its calls, and its tools take more than their questions
+_shared = lru_cache(maxsize=1024)(_told)
 
 
 def read_tools(value: Any) -> list[dict[str, Any]]:
@@ -152,12 +180,11 @@ def _template(found: Mapping[str, Any]) -> dict[str, Any]:
     return template
 
 
-def _continues(last: Any, found: Mapping[str, Any], model: str | None) -> bool:
+def _continues(last: Any, said: Any, model: str | None) -> bool:
     """Whether the answer is the rest of the last message: vLLM says so beside the messages, Mistral
     and DeepSeek in the message, and at Anthropic it always is."""
     if not isinstance(last, Mapping) or last.get("role") != "assistant" or last.get("tool_calls"):
         return False
-    said = found.get("continuefinalmessage")
     if isinstance(said, bool):
         return said
     flags = (last.get("prefix"), last.get("partial"))
