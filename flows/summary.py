@@ -211,6 +211,8 @@ def _drift_fact(found: dict[str, Any]) -> str:
 
 def _curate_facts(receipt: Receipt) -> Iterable[tuple[str, str]]:
     notes = receipt.notes
+    if sampled := intake.read_in_part(notes.get("reading")):
+        yield "history", sampled
     near, exact = notes.get("near_duplicates", 0), notes.get("exact_duplicates", 0)
     yield (
         "duplicates",

@@ -23,7 +23,7 @@ from tasks.releases.resolve import engines_run, find_local_model
 from tasks.releases.source import HostedSource
 from tasks.settings import Settings, find_config, read_settings
 from tasks.store.control import ledger
-from tasks.store.evals.logged_calls import count_calls
+from tasks.store.evals.history import count_calls
 from tasks.store.opening import open_store, store_exists, truth_of
 
 _PACKAGES = ("prefect", "duckdb", "pandas", "torch", "great-expectations", "mlflow", "transformers")

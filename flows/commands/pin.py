@@ -15,11 +15,12 @@ from tasks.privacy.masking import Redactor
 from tasks.settings import Settings, read_settings
 from tasks.store import Store
 from tasks.store.control.pseudonym_key import pseudonym_key
-from tasks.store.evals.logged_calls import read_questions
+from tasks.store.evals.logged_calls import find_questions
 from tasks.store.opening import open_store
 
 _COLUMNS = ("call", "suite", "why", "owner", "expires")
 _MAX_LISTED = 3
+_MAX_FOUND = 1000
 
 
 def pin(
@@ -83,15 +84,14 @@ def pin(
 
 def _call(store: Store, request_id: str) -> LoggedCall:
     """The call of this id, or the only one whose id begins so."""
-    calls = read_questions(store)
-    found = [call for call in calls if call.request_id == request_id]
-    found = found or [call for call in calls if call.request_id.startswith(request_id)]
+    found = find_questions(store, request_id, _MAX_FOUND)
     if len(found) == 1:
         return found[0]
     if found:
         shown = ", ".join(call.request_id for call in found[:_MAX_LISTED])
+        number = f"{len(found):,}{' or more' if len(found) == _MAX_FOUND else ''}"
         raise UsageError(
-            f"{len(found):,} calls have an id that begins so", received=request_id, allowed=shown
+            f"{number} calls have an id that begins so", received=request_id, allowed=shown
         )
     raise UsageError(
         "no call of the store that can be asked again has this id",

@@ -19,6 +19,7 @@ from tasks.model.answer import OUTCOMES, JudgedSample
 from tasks.model.turn import Turn
 from tasks.model.visible import one_line, visible
 from tasks.record.pages import write_pages
+from tasks.report.intake import read_in_part
 from tasks.report.page import render_answers
 from tasks.report.rows import csv_text, to_object, to_rows
 from tasks.report.selection import Selection, select
@@ -115,6 +116,7 @@ def _to_object(
         "suite": asked.suite or None,
         "slices": list(asked.slices),
         "num_samples": len(turn.judged),
+        "reading": turn.reading,
         "num_selected": len(selected),
         "num_shown": len(chosen),
         "outcomes": _counts(selected),
@@ -135,6 +137,8 @@ def _print(
 ) -> None:
     names = [turn.releases[role].name for role in ("challenger", "champion")]
     print(one_line(f"{turn.run_id}: {names[0]} against {names[1]}"))
+    if sampled := read_in_part(turn.reading):
+        print(one_line(sampled))
     print(one_line(", ".join(_told(selected)) or "no such sample"))
     screen = console()
     for place, item in enumerate(chosen, 1):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from flows.commands.suite_files import refuse_existing, samples_path, tell_files
 from flows.naming import refuse_name
 from flows.terminal import print_json
+from tasks.curate.history import read_history
 from tasks.curate.task import read_suites
 from tasks.errors import UsageError, did_you_mean
-from tasks.model.logged_call import LoggedCall
+from tasks.model.reading import EVERYTHING, Part
 from tasks.model.visible import one_line
+from tasks.report.intake import read_in_part
 from tasks.settings import Settings, read_settings
-from tasks.store.evals.logged_calls import read_questions
+from tasks.store.evals.history import count_tasks
 from tasks.store.opening import open_store
 from tasks.suites.drafted import drafted
 from tasks.suites.writing import SuiteFile, suite_toml, write_new
@@ -43,8 +46,12 @@ def new_suite(
     if not force:
         refuse_existing(path)
     with open_store(settings, read_only=True) as store:
-        calls = read_questions(store)
-    chosen = _of_task(calls, task)
+        part = Part(task=task or None)
+        history = read_history(store, settings, settings.evaluate.seed, part)
+        tasks = count_tasks(store, EVERYTHING)
+    chosen = history.calls
+    if not chosen:
+        raise _no_calls(task, tasks)
     made = drafted(
         name, chosen, read_suites(settings),
         threshold=settings.curate.near_duplicate_jaccard, limit=limit,
@@ -64,6 +71,7 @@ def new_suite(
                 "num_without_target": made.num_open, "num_corrected": made.num_corrected,
                 "num_calls": made.num_calls, "num_calls_covered": made.num_covered,
                 "num_questions": made.num_questions, "toml": pasted,
+                "reading": history.reading.to_json() if history.reading.is_in_part else None,
             }
         )  # fmt: skip
         return 0
@@ -73,23 +81,25 @@ def new_suite(
             f"{made.num_covered:,} of {made.num_calls:,} calls; {made.num_corrected:,} corrected"
         )
     )
+    if history.reading.is_in_part:
+        print(one_line(read_in_part(history.reading.to_json())))
     tell_files([file], [pasted])
     return 0
 
 
-def _of_task(calls: list[LoggedCall], task: str) -> list[LoggedCall]:
-    if not calls:
-        raise UsageError("the store has no calls that can be asked again",
-                         next="flywheel ingest LOGS, then flywheel validate")  # fmt: skip
-    chosen = [call for call in calls if not task or call.task == task]
-    if not chosen:
-        tasks = sorted({call.task for call in calls if call.task})
-        raise UsageError(
-            f"no call of the store has this task{did_you_mean(task, tasks)}",
+def _no_calls(task: str, tasks: Collection[str]) -> UsageError:
+    named = sorted(filter(None, tasks))
+    if not task or task in named or not tasks:
+        return UsageError(
+            "the store has no calls that can be asked again",
             received=task,
-            allowed=", ".join(tasks[:_MAX_NAMED]) or "none: calls have no prompt name",
+            next="flywheel ingest LOGS, then flywheel validate",
         )
-    return chosen
+    return UsageError(
+        f"no call of the store has this task{did_you_mean(task, named)}",
+        received=task,
+        allowed=", ".join(named[:_MAX_NAMED]) or "none: calls have no prompt name",
+    )
 
 
 def _pasted(settings: Settings, file: SuiteFile, task: str) -> str:

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from flows.terminal import Table, console, print_json, print_table
+from tasks.curate.history import read_history
 from tasks.curate.task import read_suites
 from tasks.errors import UsageError, did_you_mean
-from tasks.model.logged_call import LoggedCall
+from tasks.model.reading import Part
 from tasks.model.sample import PINNED
 from tasks.model.visible import one_line
 from tasks.referee.files import ResultFile
+from tasks.report.intake import read_in_part
 from tasks.settings import Settings, read_settings
-from tasks.store.evals.logged_calls import read_questions
+from tasks.store import Store
+from tasks.store.evals.history import newest_call
 from tasks.store.evals.reuse import newest_decided_set
 from tasks.store.evals.samples import read_eval_set
 from tasks.store.opening import open_store
@@ -38,7 +41,7 @@ _TABLES = ("jsonl", "json", "csv", "parquet")
 def show_coverage(days: float, near: float, *, config: str | None, as_json: bool) -> int:
     settings = read_settings(config)
     with open_store(settings, read_only=True) as store:
-        calls = _of_last_days(read_questions(store), days)
+        history = read_history(store, settings, settings.evaluate.seed, _last_days(store, days))
         digest = newest_decided_set(store)
         drawn = [] if digest is None else read_eval_set(store, digest)
     items = [(sample.task, sample.conversation.messages) for sample in read_suites(settings)]
@@ -48,7 +51,11 @@ def show_coverage(days: float, near: float, *, config: str | None, as_json: bool
         if sample.suite in settings.suites and sample.origin not in (PINNED, "suite")
     ]
     found = coverage(
-        Asked(tuple(_said(c.conversation.messages) for c in calls), tuple(c.task for c in calls)),
+        Asked(
+            tuple(_said(call.conversation.messages) for call in history.calls),
+            tuple(call.task for call in history.calls),
+            tuple(call.stands_for for call in history.calls),
+        ),
         Asked(tuple(_said(messages) for _, messages in items), tuple(task for task, _ in items)),
         near=near,
         near_duplicate=settings.curate.near_duplicate_jaccard,
@@ -61,20 +68,22 @@ def show_coverage(days: float, near: float, *, config: str | None, as_json: bool
                 "tasks": [{**asdict(task), "uncovered_share": task.uncovered_share}
                           for task in found.tasks],
                 "uncovered": [asdict(one) for one in found.uncovered],
+                "reading": history.reading.to_json() if history.reading.is_in_part else None,
             }
         )  # fmt: skip
         return 0
+    if history.reading.is_in_part:
+        print(one_line(read_in_part(history.reading.to_json())))
     _tell_coverage(found, days, len(items))
     return 0
 
 
-def _of_last_days(calls: Sequence[LoggedCall], days: float) -> list[LoggedCall]:
-    """Those of so many days before the newest one."""
-    times = [call.started_at for call in calls if call.started_at is not None]
-    if not times:
+def _last_days(store: Store, days: float) -> Part:
+    """So many days before the newest call."""
+    newest = newest_call(store)
+    if newest is None:
         raise UsageError("the store has no calls with a time", next="flywheel ingest LOGS")
-    since = max(times) - timedelta(days=days)
-    return [call for call in calls if call.started_at is not None and call.started_at > since]
+    return Part(since=newest - timedelta(days=days))
 
 
 def _said(messages: Sequence[Any]) -> str:

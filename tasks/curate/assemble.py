@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 from tasks.curate.clusters import clusters_of
 from tasks.curate.dedup import near_duplicate_groups
@@ -19,7 +20,9 @@ from tasks.curate.frame import (
     Asked,
     Drawn,
     Question,
+    Seen,
     draw_samples,
+    num_calls_of,
     stratum_of,
     stratum_of_call,
     when,
@@ -97,12 +100,13 @@ def assemble(
         index: [i for i in members if i not in beside]
         for index, members in unique.stands_for.items()
     }
+    is_in_part = any(call.stands_for != 1 for call in calls)
     drawn = draw_samples(
         [
             question
             for i in unique.kept
             if items[i].call is not None and asking[i]
-            for question in _questions(items, i, asking[i], resolver)
+            for question in _questions(items, i, asking[i], resolver, is_in_part=is_in_part)
         ],
         _asked(items, unique.kept, asking),
         gating=gating,
@@ -187,28 +191,42 @@ def _call(item: Item) -> LoggedCall:
 
 
 def _questions(
-    items: Sequence[Item], index: int, members: Sequence[int], resolver: TargetResolver
+    items: Sequence[Item],
+    index: int,
+    members: Sequence[int],
+    resolver: TargetResolver,
+    *,
+    is_in_part: bool,
 ) -> list[Question]:
     """What the calls ask, in the suite whose traffic they are; and in the suite of the sample that
-    they make, where that is another one (the suite of logged answers)."""
+    they make, where that is another one (the suite of logged answers). `is_in_part`: whether some
+    calls of the history stand for others."""
     item, calls = items[index], [_call(items[i]) for i in members]
-    num_known = sum(
+    is_known = [
         stratum_of_call(call) != UNJUDGED or call.opinion.audited is not None for call in calls
-    )
+    ]
     stratum = stratum_of(calls)
     own = [i for i in members if stratum_of_call(_call(items[i])) == stratum]
-    targets = Counter(draft.suite for i in own if (draft := items[i].draft) is not None)
-    home = resolver.suite_of(_call(item))
+    own_calls = [_call(items[i]) for i in own]
+    home = resolver.suite_of(_call(item), item.text)
     made = None if item.draft is None else item.draft.suite
+    targets = [
+        _call(items[i]) for i in own
+        if (draft := items[i].draft) is not None and draft.suite == made
+    ]  # fmt: skip
     return [
         Question(
             key=_call(item).request_id,
             suite=suite,
             stratum=stratum,
-            num_calls=len(calls),
-            num_known=num_known,
-            num_own=len(own),
-            num_targets=targets[suite] if suite == made else 0,
+            num_calls=num_calls_of(calls),
+            num_known=num_calls_of(compress(calls, is_known)),
+            num_own=num_calls_of(own_calls),
+            num_targets=num_calls_of(targets) if suite == made else 0,
+            seen=Seen.of(calls, is_known) if is_in_part else None,
+            own_seen=Seen.of(own_calls, [call.opinion.is_written for call in own_calls])
+            if is_in_part
+            else None,
         )
         for suite in sorted({home, made} - {None}, key=str)
         if suite is not None
@@ -222,8 +240,9 @@ def _beside_traffic(items: Sequence[Item], resolver: TargetResolver) -> frozense
     of_data_sets = [index for index, call in calls.items() if call.of_data_set]
     if not of_data_sets:
         return frozenset()
-    asked = {resolver.suite_of(call) for call in calls.values() if not call.of_data_set}
-    return frozenset(i for i in of_data_sets if resolver.suite_of(calls[i]) in asked)
+    suites = {i: resolver.suite_of(call, items[i].text) for i, call in calls.items()}
+    asked = {suites[i] for i, call in calls.items() if not call.of_data_set}
+    return frozenset(i for i in of_data_sets if suites[i] in asked)
 
 
 def _asked(
@@ -242,7 +261,8 @@ def _asked(
             of_suite = [i for i in samples if _suite(items[i]) == suite]
             same = [i for i in of_suite if items[i].text == items[call].text] or of_suite
             for index in same:
-                shares.setdefault(index, []).append(1 / len(same))
+                weight = _call(items[call]).stands_for
+                shares.setdefault(index, []).append(weight / len(same))
     return [
         Asked(_key(items, index), _suite(items[index]), math.fsum(parts))
         for index, parts in sorted(shares.items())
@@ -286,13 +306,20 @@ def _num_draws(
 ) -> float:
     """Independent draws from the traffic that an item is worth if it is taken for certain: the
     conversations that asked the very same, as one each. Of texts that are only nearly the same
-    nobody knows whether they would be answered alike, so they hang on this one entirely."""
-    same = [i for i in members if items[i].text == items[index].text]
+    nobody knows whether they would be answered alike, so they hang on this one entirely.
+
+    Only conversations that were read are draws: if n of them stand for n / p, what the item weighs
+    is known from n, be it that n / p conversations were drawn from the traffic and n from those.
+    Where their chances differ, they are worth as many as Kish's formula says (Σw)² / Σw².
+    """
+    same = [_call(items[i]) for i in members if items[i].text == items[index].text]
     if not same:
         return 1.0
-    conversations = {_conversation(_call(items[i]), applications) for i in same}
-    share = len(same) / len(members)
-    return (share / math.sqrt(len(conversations)) + 1 - share) ** -2
+    conversations = {_conversation(call, applications): call.stands_for for call in same}
+    share = num_calls_of(same) / num_calls_of(_call(items[i]) for i in members)
+    squares = math.fsum(weight**2 for weight in conversations.values())
+    draws = math.fsum(conversations.values()) ** 2 / squares
+    return (share / math.sqrt(draws) + 1 - share) ** -2
 
 
 def _conversation(call: LoggedCall, applications: Collection[str]) -> tuple[str, str]:
@@ -310,12 +337,12 @@ def _is_taken(item: Item, drawn: Drawn) -> bool:
 
 def _applications(calls: Sequence[LoggedCall]) -> dict[str, int]:
     """Session ids that name no conversation: they say nothing of which calls hang together."""
-    sessions = Counter(call.session_id for call in calls if call.session_id is not None)
-    return {
-        session: number
-        for session, number in sessions.items()
-        if number > max(MAX_CONVERSATION_CALLS, len(calls) / 2)
-    }
+    sessions: dict[str, float] = {}
+    for call in calls:
+        if call.session_id is not None:
+            sessions[call.session_id] = sessions.get(call.session_id, 0.0) + call.stands_for
+    most = max(MAX_CONVERSATION_CALLS, num_calls_of(calls) / 2)
+    return {session: round(number) for session, number in sessions.items() if number > most}
 
 
 def _ties(

@@ -116,20 +116,9 @@ def _with_one_answer(
     ]
 
 
-def jaccard(sets: Shingles, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[num_pairs] float64: the true Jaccard similarity of each pair [num_pairs, 2] of texts."""
-    vocabulary, ids = np.unique(sets.values, return_inverse=True)
-    owner = np.repeat(np.arange(len(sets)), sets.sizes)
-    keys = owner * len(vocabulary) + ids.reshape(-1)  # sorted: by text, then by shingle
-    return _jaccard(sets, pairs, ids.reshape(-1), keys, len(vocabulary))
-
-
 def _joined(sets: Shingles, classes: NDArray[np.uint64], threshold: float) -> NDArray[np.int64]:
     """[num_texts] int64: root of the group of every text; no group spans two classes."""
     signature = signatures(sets)
-    vocabulary, inverse = np.unique(sets.values, return_inverse=True)
-    ids = inverse.reshape(-1)
-    keys = np.repeat(np.arange(len(sets)), sets.sizes) * len(vocabulary) + ids
     sizes = sets.sizes
     roots = np.arange(len(sets), dtype=np.int64)
     refused = np.zeros(0, dtype=np.int64)  # codes of pairs looked at and found different
@@ -142,8 +131,7 @@ def _joined(sets: Shingles, classes: NDArray[np.uint64], threshold: float) -> ND
         likely = small >= threshold * large
         likely[likely] = _estimate(signature, pairs[likely]) >= threshold - _SLACK
         alike = np.zeros(len(pairs), dtype=bool)
-        similarity = _jaccard(sets, pairs[likely], ids, keys, len(vocabulary))
-        alike[likely] = similarity >= threshold
+        alike[likely] = jaccard(sets, pairs[likely]) >= threshold
         refused = np.union1d(refused, codes[~alike])
         known = np.column_stack([np.arange(len(sets)), roots])
         roots = smallest_members(len(sets), np.vstack([known, pairs[alike]]))
@@ -158,14 +146,9 @@ def _estimate(signature: NDArray[np.uint32], pairs: NDArray[np.int64]) -> NDArra
     return np.concatenate(parts)
 
 
-def _jaccard(
-    sets: Shingles,
-    pairs: NDArray[np.int64],
-    ids: NDArray[np.int64],
-    keys: NDArray[np.int64],
-    num_ids: int,
-) -> NDArray[np.float64]:
-    """Look every shingle of the smaller set up in the larger one, many pairs at a time."""
+def jaccard(sets: Shingles, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[num_pairs] float64: the true Jaccard similarity of each pair [num_pairs, 2] of texts. Looks
+    every shingle of the smaller set up in the larger one, many pairs at a time."""
     sizes = sets.sizes
     swap = sizes[pairs[:, 0]] > sizes[pairs[:, 1]]
     small = np.where(swap, pairs[:, 1], pairs[:, 0])
@@ -175,9 +158,33 @@ def _jaccard(
         lengths = sizes[small[first:last]]
         offsets = np.cumsum(lengths) - lengths
         within = np.arange(lengths.sum()) - np.repeat(offsets, lengths)
-        wanted = ids[np.repeat(sets.starts[small[first:last]], lengths) + within]
-        wanted = wanted + np.repeat(large[first:last], lengths) * num_ids
-        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        shared[first:last] = np.add.reduceat((keys[place] == wanted).astype(np.int64), offsets)
+        wanted = sets.values[np.repeat(sets.starts[small[first:last]], lengths) + within]
+        among = large[first:last]
+        is_there = _is_among(
+            sets.values,
+            wanted,
+            np.repeat(sets.starts[among], lengths),
+            np.repeat(sets.starts[among + 1], lengths),
+        )
+        shared[first:last] = np.add.reduceat(is_there.astype(np.int64), offsets)
     union = sizes[small] + sizes[large] - shared
     return np.asarray(shared / union, dtype=np.float64)
+
+
+def _is_among(
+    values: NDArray[np.uint64],
+    wanted: NDArray[np.uint64],
+    first: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """[num_wanted] bool: whether each is among the values from its `first` to before its `end`,
+    which are sorted there and at least one: bisection, all at once."""
+    low, high = first, end - 1  # the first that is not smaller lies here, if any does
+    while (low < high).any():
+        middle = (low + high) // 2
+        is_smaller = values[middle] < wanted
+        low, high = (
+            np.where(is_smaller, np.minimum(middle + 1, high), low),
+            np.where(is_smaller, high, middle),
+        )
+    return np.asarray(values[low] == wanted)

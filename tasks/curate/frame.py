@@ -7,6 +7,11 @@ one stand for those that have none. The more often a question was asked, the lik
 calls came by a target, so each also stands for as many of its kind as its chance to have one says
 (inverse propensity; every call of the stratum is as likely to come by a target as any other).
 
+Of a history that was read in part (history.py) a call counts as many times as the calls it stands
+for, in all of these numbers. What a person wrote or judged is read before the rest, so that none of
+it is among the calls that an unjudged one stands for: they make a question larger, not its chance
+to have come by a target that production gave (`Seen`).
+
 A stratum in which no question has a target cannot be stood for by the others, which differ from it
 in what people said of the answers. The suite's drawn samples are then selected by outcome: they are
 shown and do not count. Pure.
@@ -15,9 +20,9 @@ shown and do not count. Pure.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from tasks.curate.select import draw, places_of_strata, places_of_suites, to_mean_one
 from tasks.model.logged_call import LoggedCall
@@ -29,25 +34,48 @@ MAX_UNCOVERED_RATIO = 0.01
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """How calls of a question were read. `num_first` are read that have what lets a call be read
+    first, which stand for `first_calls`; `num_others` that do not have it, for `other_calls`."""
+
+    num_first: int
+    num_others: int
+    first_calls: float
+    other_calls: float
+
+    @classmethod
+    def of(cls, calls: Sequence[LoggedCall], is_first: Sequence[bool]) -> Seen:
+        """`is_first`: which of the calls have it."""
+        first = list(compress(calls, is_first))
+        others = [call for call, its in zip(calls, is_first, strict=True) if not its]
+        return cls(len(first), len(others), num_calls_of(first), num_calls_of(others))
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What some calls of a suite ask. `key` is the request id of the one that represents them.
 
     num_calls: all of them. num_known: those that were judged, or whose right answer somebody gave.
-    num_own: those of the question's stratum. num_targets: of these, those with a target.
+    num_own: those of the question's stratum. num_targets: of these, those with a target. All four
+    are of the history. `seen` is of all calls, those that are known first; `own_seen` of those of
+    the stratum, those to which somebody wrote the right answer first; None: all were read.
     """
 
     key: str
     suite: str
     stratum: str
-    num_calls: int
-    num_known: int
-    num_own: int
-    num_targets: int
+    num_calls: float
+    num_known: float
+    num_own: float
+    num_targets: float
+    seen: Seen | None = None
+    own_seen: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """One stratum of the frame. `num_candidates` are questions with a target."""
+    """One stratum of the frame. `num_candidates` are questions with a target. Of a history that was
+    read in part the numbers of calls are estimates, here and below."""
 
     suite: str
     stratum: str
@@ -100,16 +128,24 @@ def stratum_of(calls: Sequence[LoggedCall]) -> str:
     judged = [call for call in calls if stratum_of_call(call) != UNJUDGED]
     if not judged:
         return UNJUDGED
-    said = Counter(map(stratum_of_call, judged))
-    if said[FAILED] == said[LIKED]:
+    failed, liked = (
+        num_calls_of(call for call in judged if stratum_of_call(call) == stratum)
+        for stratum in (FAILED, LIKED)
+    )
+    if failed == liked:
         return stratum_of_call(max(judged, key=when))
-    return FAILED if said[FAILED] > said[LIKED] else LIKED
+    return FAILED if failed > liked else LIKED
 
 
 def stratum_of_call(call: LoggedCall) -> str:
     if call.is_failure:
         return FAILED
     return LIKED if call.opinion.is_liked else UNJUDGED
+
+
+def num_calls_of(calls: Iterable[LoggedCall]) -> float:
+    """Calls of the history that these are and stand for."""
+    return math.fsum(call.stands_for for call in calls)
 
 
 def when(call: LoggedCall) -> tuple[str, str]:
@@ -142,7 +178,7 @@ def draw_samples(
         frame.asked[sample.key] = sample.num_calls
     for frame in frames.values():
         if judged_represent_all and frame.suite != LOGGED_SUITE and frame.num_calls:
-            frame.known_share = frame.num_known / frame.num_calls
+            frame.known = frame.known_shares()
     tiers: tuple[dict[str, int], ...] = ({}, {}, {})
     for name, frame in sorted(frames.items()):
         candidates = frame.candidates()
@@ -169,21 +205,27 @@ def draw_samples(
 @dataclass(slots=True)
 class _SuiteFrame:
     """The questions of a suite by stratum; `asked`: calls that hand-written samples stand for.
-    `known_share`: of its calls, where only those that were judged are in the frame."""
+    `known`: by stratum, where only calls that were judged are in the frame."""
 
     suite: str
     strata: dict[str, list[Question]] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
-    known_share: float | None = None
+    known: dict[str, _Shares] | None = None
 
     @property
-    def num_calls(self) -> int:
+    def num_calls(self) -> float:
         """Calls that no hand-written sample stands for."""
-        return sum(q.num_calls for questions in self.strata.values() for q in questions)
+        return math.fsum(q.num_calls for questions in self.strata.values() for q in questions)
 
-    @property
-    def num_known(self) -> int:
-        return sum(q.num_known for questions in self.strata.values() for q in questions)
+    def known_shares(self) -> dict[str, _Shares]:
+        """By stratum. The share is of all calls, for each is as likely to be judged as any other;
+        whether one is then read hangs on what was said of it."""
+        known = math.fsum(q.num_known for questions in self.strata.values() for q in questions)
+        share = known / self.num_calls
+        return {
+            name: _Shares(share, share, _read_of_first(q.seen for q in questions))
+            for name, questions in self.strata.items()
+        }
 
     def calls(self) -> dict[str, float]:
         """Stratum → its calls, or those that its judged questions stand for."""
@@ -197,9 +239,14 @@ class _SuiteFrame:
         """Stratum → key of each question with a target → calls it stands for."""
         candidates = {}
         for name, questions in sorted(self.strata.items()):
-            share = sum(q.num_targets for q in questions) / sum(q.num_own for q in questions)
+            num_own = math.fsum(q.num_own for q in questions)
+            share = math.fsum(q.num_targets for q in questions) / num_own
+            seen = [question.own_seen for question in questions]
+            written = math.fsum(s.first_calls for s in seen if s is not None) / num_own
+            shares = _Shares(share, min(share, written), _read_of_first(seen))
             sizes = {
-                question.key: self._size(question) / _chance_of_any(share, question.num_own)
+                question.key: self._size(question)
+                / shares.chance_of_any(question.num_own, question.own_seen)
                 for question in questions
                 if question.num_targets and self._size(question)
             }
@@ -209,11 +256,12 @@ class _SuiteFrame:
 
     def _size(self, question: Question) -> float:
         """Its calls; where only judged questions are in the frame, calls of others like it too."""
-        if self.known_share is None:
+        if self.known is None:
             return question.num_calls
         if not question.num_known:
             return 0.0
-        return question.num_calls / _chance_of_any(self.known_share, question.num_calls)
+        known = self.known[question.stratum]
+        return question.num_calls / known.chance_of_any(question.num_calls, question.seen)
 
     def uncovered(self, covered: Collection[str]) -> list[Uncovered]:
         """The strata with calls that are not among these; none in the suite that never gates."""
@@ -222,9 +270,9 @@ class _SuiteFrame:
         candidates = self.candidates()
         total = self.num_calls + round(math.fsum(self.asked.values()))
         missed = [name for name in self.calls() if name not in covered]
-        num_missed = {name: sum(q.num_calls for q in self.strata[name]) for name in missed}
+        num_missed = {name: math.fsum(q.num_calls for q in self.strata[name]) for name in missed}
         return [
-            Uncovered(self.suite, name, number, total, len(candidates.get(name, ())))
+            Uncovered(self.suite, name, round(number), round(total), len(candidates.get(name, ())))
             for name, number in num_missed.items()
             if number > MAX_UNCOVERED_RATIO * total
         ]
@@ -260,7 +308,7 @@ class _SuiteFrame:
             Stratum(
                 self.suite,
                 name,
-                sum(question.num_calls for question in questions),
+                round(math.fsum(question.num_calls for question in questions)),
                 len(candidates.get(name, ())),
                 sum(question.key in drawn for question in questions),
             )
@@ -274,6 +322,30 @@ def _scaled(weights: Mapping[str, float], total: float) -> dict[str, float]:
     return {key: weight * scale for key, weight in sorted(weights.items())}
 
 
-def _chance_of_any(share: float, number: int) -> float:
-    """That at least one of so many calls is among those of which the share is known."""
-    return -math.expm1(number * math.log1p(-share)) if share < 1 else 1.0
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """Of calls: those with a target (or that are known), and those of them that are read first,
+    with the chance that these were."""
+
+    whole: float
+    first: float
+    read: float
+
+    def chance_of_any(self, number: float, seen: Seen | None) -> float:
+        """That at least one of so many calls has it and was read. One that was read may have it of
+        either kind, each call that it stands for besides only of the kind that is read first."""
+        if self.whole >= 1:
+            return 1.0
+        if seen is None:
+            return -math.expm1(number * math.log1p(-self.whole))
+        none = seen.num_first * math.log1p(-self.whole)
+        none += seen.num_others * (math.log1p(-self.whole) - math.log1p(-self.first))
+        none += seen.other_calls * math.log1p(-self.first * self.read)
+        return -math.expm1(none)
+
+
+def _read_of_first(seen: Iterable[Seen | None]) -> float:
+    """The share of the calls to be read first that was."""
+    parts = [part for part in seen if part is not None]
+    calls = math.fsum(part.first_calls for part in parts)
+    return sum(part.num_first for part in parts) / calls if calls else 1.0

@@ -52,7 +52,7 @@ def suite_item(sample: Draft) -> Item:
 
 def call_item(call: LoggedCall, resolver: TargetResolver) -> Item:
     text = conversation_text(call.conversation.messages)
-    target = resolver.resolve(call)
+    target = resolver.resolve(call, text)
     task = call.task if target is None else target.task
     draft = None
     if target is not None:

@@ -16,10 +16,12 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from typing import TypeVar
 
 #: samples that every stratum gets, if it has them and there are places
 MIN_SAMPLES = 20
 _DECIMALS = 9
+_Name = TypeVar("_Name", str, int)
 
 
 def places_of_suites(places: int, tiers: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -77,8 +79,8 @@ def thinned(draws: float, chance: float) -> float:
 
 
 def allocate(
-    places: int, traffic: Mapping[str, int], capacity: Mapping[str, int]
-) -> dict[str, int]:
+    places: int, traffic: Mapping[_Name, int], capacity: Mapping[_Name, int]
+) -> dict[_Name, int]:
     """Share `places` in proportion to traffic, none above its capacity.
 
     By the largest remainder (Hamilton's method). What a full one cannot take goes to the others.

@@ -44,17 +44,22 @@ def steps(messages: Sequence[Mapping[str, Any]], served: Served) -> list[Step]:
     return found
 
 
-def numbered(calls: Sequence[LoggedCall], tasks: Collection[str]) -> list[LoggedCall]:
-    """The same calls; those of a session and one of these tasks with their place in it, by time."""
-    places: dict[str, dict[tuple[str, str], int]] = {}
+def numbered(
+    calls: Sequence[LoggedCall], tasks: Collection[str], apart: Collection[str] = ()
+) -> list[LoggedCall]:
+    """The same calls; those of a session and one of these tasks with their place in it, by time.
+    Of sessions `apart` not all calls were read, so nobody knows the places: theirs are samples like
+    any other."""
+    unknown = {None, *apart}
+    places: dict[str | None, dict[tuple[str, str], int]] = {}
     for call in calls:
-        if call.session_id is not None and call.task in tasks:
+        if call.session_id not in unknown and call.task in tasks:
             places.setdefault(call.session_id, {})[when(call)] = 0
     for of_session in places.values():
         of_session |= {key: place for place, key in enumerate(sorted(of_session), 1)}
     return [
         replace(call, step=places[call.session_id][when(call)])
-        if call.session_id is not None and call.task in tasks
+        if call.session_id in places and call.task in tasks
         else call
         for call in calls
     ]

@@ -57,9 +57,10 @@ class TargetResolver:
             gold.setdefault(text, {}).setdefault(sample.task, sample)
         return gold
 
-    def resolve(self, call: LoggedCall) -> Target | None:
-        """The target of a call, or None where it has none that may be used."""
-        suite, gold = self._declared(call)
+    def resolve(self, call: LoggedCall, text: str | None = None) -> Target | None:
+        """The target of a call, or None where it has none that may be used. `text`: of its
+        conversation, where it is known, as below."""
+        suite, gold = self._declared(call, text)
         if suite is not None:
             task = gold.task if gold is not None and call.task is None else call.task
             if call.opinion.corrected is not None:
@@ -75,21 +76,23 @@ class TargetResolver:
                 return Target(suite, task, said, "recorded")
         return self._reference(call)
 
-    def suite_of(self, call: LoggedCall) -> str | None:
+    def suite_of(self, call: LoggedCall, text: str | None = None) -> str | None:
         """The suite whose traffic a call is, whether or not a target is known; None: of none."""
-        suite, _ = self._declared(call)
+        suite, _ = self._declared(call, text)
         return LOGGED_SUITE if suite is None and self._use_logged else suite
 
-    def _declared(self, call: LoggedCall) -> tuple[str | None, Draft | None]:
+    def _declared(self, call: LoggedCall, text: str | None) -> tuple[str | None, Draft | None]:
         """The declared suite that asks this, and its hand-written sample that does."""
         suite = self._suite_of_task.get(call.task or "")
-        gold = self._gold_for(call)
+        gold = self._gold_for(call, text)
         if suite is None and gold is not None:
             suite = gold.suite  # the log does not name the task, the conversation does
         return suite, gold
 
-    def _gold_for(self, call: LoggedCall) -> Draft | None:
-        by_task = self._gold.get(conversation_text(call.conversation.messages), {})
+    def _gold_for(self, call: LoggedCall, text: str | None) -> Draft | None:
+        if not self._gold:
+            return None
+        by_task = self._gold.get(text or conversation_text(call.conversation.messages), {})
         if call.task is None:
             return next(iter(by_task.values()), None)
         return by_task.get(call.task)

@@ -18,6 +18,7 @@ from tasks.curate.assemble import Assembled, Counts, assemble, replayable
 from tasks.curate.cautions import cautions, reviews_due
 from tasks.curate.declared import read_declared
 from tasks.curate.evalset import Draft, EvalSet
+from tasks.curate.history import read_history
 from tasks.curate.judge import judged
 from tasks.curate.pins import Pin, read_pins
 from tasks.curate.sessions import numbered
@@ -25,6 +26,7 @@ from tasks.curate.targets import TargetResolver
 from tasks.errors import DataError, UsageError
 from tasks.evidence.worn import worn_suites
 from tasks.model.canonical import canonical_json
+from tasks.model.reading import Part
 from tasks.model.receipt import Receipt
 from tasks.rules.in_force import samples_rules
 from tasks.rules.outcomes import Failures
@@ -34,7 +36,6 @@ from tasks.settings import Settings
 from tasks.store import Store
 from tasks.store.control import ledger
 from tasks.store.evals import samples as table
-from tasks.store.evals.logged_calls import count_calls, read_questions
 
 #: raised when selection changes meaning, so that a rule tells what made its set
 _RULE_VERSION = 2
@@ -54,11 +55,11 @@ def curate(run: Run) -> Receipt:
     today = run.clock().date()
     holding = [pin for pin in pins if pin.holds_on(today)]
     with run.open_store() as store:
-        until = run.window(store).until
-        num_calls = count_calls(store, until)
-        calls = read_questions(store, with_sampling=run.settings.takes_logged_sampling, until=until)
-    calls = numbered(calls, _of_sessions(run.settings))
-    run.progress("curate", 0, num_calls + len(suites), "find duplicates")
+        part = Part(until=run.window(store).until)
+        history = read_history(store, run.settings, run.request.seed, part)
+    reading = history.reading
+    calls = numbered(history.calls, _of_sessions(run.settings), history.apart)
+    run.progress("curate", 0, reading.num_read + len(suites), "find duplicates")
     resolver = target_resolver(
         run.settings, suites, use_logged=run.settings.curate.use_logged_targets
     )
@@ -73,9 +74,10 @@ def curate(run: Run) -> Receipt:
         pins=[pin.draft for pin in holding],
     )
     if not assembled.eval_set.samples:
-        raise _nothing(run.settings, num_calls, len(usable), assembled.counts)
+        raise _nothing(run.settings, reading.num_read, len(usable), assembled.counts)
     not_taken = {
-        "not_replayable": num_calls - len(calls),
+        "not_sampled": reading.num_not_sampled,
+        "not_replayable": reading.num_read - len(calls),
         "errors_without_target": len(calls) - len(usable),
     }
     with run.open_store() as store:
@@ -102,6 +104,7 @@ def curate(run: Run) -> Receipt:
                 {**not_taken, "cautions": told + _due(run.settings, pins, today)},
                 left_out,
                 rule_set,
+                {"reading": reading.to_json()} if reading.is_in_part else {},
             )
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
@@ -172,7 +175,9 @@ def _write(
     further_notes: dict[str, Any],
     left_out: Failures,
     rule_set: RuleSet,
+    read: dict[str, Any],
 ) -> Receipt:
+    """`read`: of a history that was read in part, how."""
     chosen, counts = assembled.eval_set, assembled.counts
     stored = table.find_eval_set(store, chosen.digest)
     is_new = stored is None or stored.run_id == run.run_id
@@ -185,6 +190,7 @@ def _write(
         "counts": asdict(counts),
         "frame": [asdict(stratum) for stratum in assembled.drawn.strata],
         "judged_by": rule_set.version,
+        **read,
     }
     table.write_eval_set(
         store,
@@ -198,6 +204,7 @@ def _write(
     ledger.annotate_run(store, run.run_id, eval_set_digest=chosen.digest)
     notes = asdict(counts) | {
         **further_notes,
+        **read,
         "by_reason": dict(left_out.by_reason),
         "warnings": dict(left_out.warnings),
         "eval_set_digest": chosen.digest,

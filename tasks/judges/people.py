@@ -11,7 +11,7 @@ from tasks.judges.resolve import Judge
 from tasks.model.answer import CompletionKey
 from tasks.settings import Settings
 from tasks.store import Store
-from tasks.store.evals.logged_calls import read_questions
+from tasks.store.evals.logged_calls import read_judged
 
 
 def labels_of(
@@ -24,7 +24,12 @@ def labels_of(
         scale = judge.members[0].scale
         found = read_labels(settings.path(path), judge.name, judge.kind, scale)
     else:
-        found = labels_of_calls(read_questions(store), task) if judge.kind == "pointwise" else ()
+        most = settings.curate.max_calls or None
+        found = (
+            labels_of_calls(read_judged(store, task, most), task)
+            if judge.kind == "pointwise"
+            else ()
+        )
     return found[: judge.settings.max_labels]
 
 

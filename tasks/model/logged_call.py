@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -53,12 +53,20 @@ class Opinion:
         return self.corrected is not None or self.incident or self.is_disliked
 
     @property
+    def is_written(self) -> bool:
+        """Whether somebody wrote down the right answer."""
+        return self.corrected is not None or self.audited is not None
+
+    @property
     def is_disliked(self) -> bool:
         return self.thumbs is not None and self.thumbs < 0
 
     @property
     def is_liked(self) -> bool:
         return self.thumbs is not None and self.thumbs > 0 and not self.incident
+
+
+NO_OPINION = Opinion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,8 @@ class Conversation:
 class LoggedCall:
     """A call that can be asked again. `response` is the text answered, None where there is none;
     `recorded` the same with the calls of tools in it. `step`: its place in its session, from 1 on,
-    where sessions are replayed. `of_data_set`: nobody asked it of production."""
+    where sessions are replayed. `of_data_set`: nobody asked it of production. `stands_for`: calls
+    of the history, itself among them: 1 / its chance to be read (reading.py)."""
 
     request_id: str
     conversation: Conversation
@@ -85,10 +94,11 @@ class LoggedCall:
     session_id: str | None = None
     model: str | None = None
     is_error: bool = False
-    opinion: Opinion = field(default_factory=Opinion)
+    opinion: Opinion = NO_OPINION
     recorded: str | None = None
     step: int | None = None
     of_data_set: bool = False
+    stands_for: float = 1.0
 
     @property
     def is_failure(self) -> bool:

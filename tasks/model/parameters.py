@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from tasks.model.answer_format import format_of
@@ -45,11 +47,28 @@ _RANGES = {
 _WHOLE = ("top_k", "max_tokens")
 _TOOLS = ("tools", "functions", "toolsavailable", "additionaltools")
 _MAX_DEPTH = 4
+_MAX_SHARED_CHARS = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What parameters say, whatever was asked with them. Not to be changed: calls share it.
+    `continues`: of the last message, where they say so."""
+
+    served: Served
+    continues: Any
 
 
 def read_served(params: str | None, last: Any, model: str | None) -> Served:
     """Of the JSON text of the parameters. `last`: the last message of the conversation as logged;
     `model`: who was asked."""
+    text = params or ""
+    told = (_shared if len(text) <= _MAX_SHARED_CHARS else _told)(text)
+    continues = _continues(last, told.continues, model)
+    return replace(told.served, continues=True) if continues else told.served
+
+
+def _told(params: str) -> _Told:
     try:
         value = json.loads(params) if params else {}
     except (ValueError, RecursionError):
@@ -58,15 +77,19 @@ def read_served(params: str | None, last: Any, model: str | None) -> Served:
     for name, item in _flat(writable(value) if isinstance(value, dict) else {}):
         found[name] = item
     tools = tuple(tool for name in _TOOLS for tool in read_tools(found.get(name)))
-    return Served(
+    served = Served(
         tools=tools,
         template=_template(found),
-        continues=_continues(last, found, model),
         sampling=_sampling(found),
         tool_choice=choice_of(found, tools),
         answer_format=format_of(found),
         is_single=is_single(found, tools),
     )
+    return _Told(served, found.get("continuefinalmessage"))
+
+
+#: an application says the same with each of its calls, and its tools take more than their questions
+_shared = lru_cache(maxsize=1024)(_told)
 
 
 def _flat(value: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -94,12 +117,11 @@ def _template(found: Mapping[str, Any]) -> dict[str, Any]:
     return template
 
 
-def _continues(last: Any, found: Mapping[str, Any], model: str | None) -> bool:
+def _continues(last: Any, said: Any, model: str | None) -> bool:
     """Whether the answer is the rest of the last message: vLLM says so beside the messages, Mistral
     and DeepSeek in the message, and at Anthropic it always is."""
     if not isinstance(last, Mapping) or last.get("role") != "assistant" or last.get("tool_calls"):
         return False
-    said = found.get("continuefinalmessage")
     if isinstance(said, bool):
         return said
     flags = (last.get("prefix"), last.get("partial"))

@@ -66,7 +66,8 @@ class Served:
         )
 
     def without_sampling(self) -> Served:
-        return replace(self, sampling={})
+        kept = replace(self, sampling={})
+        return AS_ASKED if kept == AS_ASKED else kept
 
 
 AS_ASKED = Served()

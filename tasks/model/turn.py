@@ -91,6 +91,12 @@ class Turn:
         return tuple(item for item in self.pair(self.leading).judged if item.is_flip)
 
     @property
+    def reading(self) -> Mapping[str, Any] | None:
+        """How the history of calls was read for its eval set (`Reading.to_json`); None: whole."""
+        noted = next((r.notes for r in self.receipts if r.stage == "curate"), self.eval_set.rule)
+        return noted.get("reading")
+
+    @property
     def drift_alarms(self) -> tuple[Mapping[str, Any], ...]:
         """Columns where the new calls differ from those before: column, psi, adjusted_p."""
         notes = (receipt.notes.get("drift", {}) for receipt in self.receipts)

@@ -27,6 +27,7 @@ STAGE = "redact"
 _BATCH_ROWS = 2_500
 #: fewer are masked before another process has started
 _MAX_ROWS_HERE = 10_000
+_FEEDBACK_AT_A_TIME = 20_000
 
 
 def redact(run: Run) -> Receipt:
@@ -89,15 +90,18 @@ def _move(run: Run, store: Store, masks: Masks, redactions: Counter[str]) -> int
 
 
 def _redact_feedback(run: Run, store: Store, policy: Policy) -> None:
-    changed: list[tuple[str, str | None, str | None]] = []
-    for feedback_id, *texts in feedback.texts_of_run(store, run.run_id):
-        masked = [
-            None if text is None else policy.text(name, text)
-            for name, text in zip(FEEDBACK_TEXTS, texts, strict=True)
-        ]
-        if masked != texts:
-            changed.append((feedback_id, masked[0], masked[1]))
-    feedback.replace_texts(store, changed)
+    last = ""
+    while page := feedback.texts_of_run(store, run.run_id, last, _FEEDBACK_AT_A_TIME):
+        changed: list[tuple[str, str | None, str | None]] = []
+        for feedback_id, *texts in page:
+            masked = [
+                None if text is None else policy.text(name, text)
+                for name, text in zip(FEEDBACK_TEXTS, texts, strict=True)
+            ]
+            if masked != texts:
+                changed.append((feedback_id, masked[0], masked[1]))
+        feedback.replace_texts(store, changed)
+        last, *_ = page[-1]
     for kind in feedback.kinds_of_run(store, run.run_id):
         masked_kind = policy.text("kind", kind)
         if masked_kind is not None and masked_kind != kind:

@@ -1,12 +1,13 @@
-"""What an ingest met besides calls, in words, for terminal, Markdown and page alike. Pure: of the
-notes of its receipt."""
+"""What an ingest met besides calls, and how much of the history was read, in words, for terminal,
+Markdown and page alike. Pure: of the notes of receipts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from os.path import commonprefix
 from typing import Any
 
+from tasks.model.reading import KINDS
 from tasks.model.receipt import Receipt
 
 _MAX_KEYS = 8
@@ -26,6 +27,26 @@ def unread(receipt: Receipt) -> tuple[str, ...]:
         f"{files}, which no format recognises; {told['next']} reads one as what you say it is",
         *(f"{names[each['file']]}: {each['reason']}" for each in told["files"]),
         *([f"and {more:,} more: {_UNREAD_SQL}"] if more else ()),
+    )
+
+
+def read_in_part(reading: Mapping[str, Any] | None) -> str:
+    """Of `Reading.to_json`: how many calls were read, kind by kind; empty where all were."""
+    if not reading:
+        return ""
+    parts = []
+    for kind in KINDS:
+        groups = [group for group in reading["groups"] if group["kind"] == kind]
+        if groups:
+            read, there = (
+                sum(group[name] for group in groups) for name in ("num_read", "num_calls")
+            )
+            low, high = (f(group["chance"] for group in groups) for f in (min, max))
+            chance = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+            parts.append(f"{kind} {read:,} of {there:,} (chance {chance})")
+    return (
+        f"{reading['num_read']:,} of {reading['num_calls']:,} calls of the history were read, each "
+        f"stands for 1 / its chance: {', '.join(parts)}; [curate] max_calls"
     )
 
 

@@ -192,5 +192,6 @@ def template(name: str) -> Any:
         "unread_keys_in": intake.unread_keys,
         "without_calls_in": intake.without_calls,
         "sessions_in": intake.sessions,
+        "read_in_part": intake.read_in_part,
     }
     return environment.get_template(f"{name}.html.j2")

@@ -33,7 +33,14 @@ def settings_apart(values: Mapping[str, Any], today: Settings, home: Path) -> Se
     UsageError for settings that this build does not know any more."""
     validation = {**values.get("validate", {}), "data_docs": False}
     allowed = bool(values.get("allow_code_execution")) and today.allow_code_execution
-    changed = {"validate": validation, "allow_code_execution": allowed, "home": str(home)}
+    # a build that did not have the setting read the whole history
+    curate = {"max_calls": 0, **values.get("curate", {})}
+    changed = {
+        "validate": validation,
+        "curate": curate,
+        "allow_code_execution": allowed,
+        "home": str(home),
+    }
     try:
         return SettingsApart.model_validate({**values, **changed, "base": today.base})
     except ValidationError as error:

@@ -262,6 +262,13 @@ class CurateSettings(Section):
         description="calls that people judged stand for those they did not; true only where who "
         "judges does not hang on how good the answer is",
     )
+    max_calls: int = Field(
+        1_000_000,
+        ge=0,
+        description="calls of the history that are read, at most, give or take a session; of a "
+        "longer one a sample with known chances, [weighed by them]"
+        "(statistics.md#a-history-read-in-part); 0: all",
+    )
     near_duplicate_jaccard: float = Field(
         0.8, gt=0, le=1, description="texts at least this alike count as one"
     )

@@ -9,6 +9,7 @@ another wording with other words is far, and the same words about another thing 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -28,10 +29,12 @@ _CHUNK = 2048
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Texts of calls or items and the task of each; None: any."""
+    """Texts of calls or items and the task of each; None: any. `stands_for`: calls of the history
+    that each is and stands for; empty: each for itself."""
 
     texts: tuple[str, ...]
     tasks: tuple[str | None, ...]
+    stands_for: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +79,13 @@ def coverage(calls: Asked, items: Asked, *, near: float, near_duplicate: float) 
     """Items of a call's own task may cover it; of a call without a task all may."""
     known = nearest(calls, items)
     is_far = known < near
+    weights = np.array(calls.stands_for or (1.0,) * len(calls.texts))
     tasks = []
     for task in sorted(set(calls.tasks), key=lambda name: name or ""):
         own = np.array([name == task for name in calls.tasks])
         num_items = sum(task is None or name in (None, task) for name in items.tasks)
-        tasks.append(TaskCoverage(task, num_items, int(own.sum()), int((own & is_far).sum())))
+        num_calls, num_far = (round(math.fsum(weights[of])) for of in (own, own & is_far))
+        tasks.append(TaskCoverage(task, num_items, num_calls, num_far))
     far = np.flatnonzero(is_far)
     groups = near_duplicate_groups([normalize(calls.texts[i]) for i in far], near_duplicate)
     together: dict[tuple[str | None, int], list[int]] = {}
@@ -90,7 +95,7 @@ def coverage(calls: Asked, items: Asked, *, near: float, near_duplicate: float) 
         UncoveredQuestion(
             Counter(calls.texts[i] for i in members).most_common(1)[0][0],
             task,
-            len(members),
+            round(math.fsum(weights[members])),
             float(max(known[i] for i in members)),
         )
         for (task, _), members in together.items()

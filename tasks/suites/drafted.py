@@ -17,7 +17,7 @@ import numpy as np
 
 from tasks.curate.dedup import jaccard, near_duplicate_groups
 from tasks.curate.evalset import Draft
-from tasks.curate.frame import when
+from tasks.curate.frame import num_calls_of, when
 from tasks.curate.lines import line_of_call
 from tasks.curate.normalize import conversation_text
 from tasks.curate.shingles import shingle
@@ -32,7 +32,8 @@ _MAX_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """`lines` as they stand in the file; counts of calls."""
+    """`lines` as they stand in the file; counts of calls, of the history where it was read in
+    part."""
 
     lines: tuple[Mapping[str, Any], ...]
     num_calls: int
@@ -80,7 +81,7 @@ def drafted(
     chosen += typical[: limit - len(chosen)]
     return Drafted(
         lines=tuple(_line(one) for one in chosen),
-        num_calls=len(calls),
+        num_calls=round(num_calls_of(calls)),
         num_questions=len(questions),
         num_covered=sum(one.num_calls for one in chosen),
         num_corrected=sum(one.is_corrected for one in chosen),
@@ -104,7 +105,8 @@ def _questions(
             index = max((i for i in best if targets[i].kind == first), key=lambda i: when(calls[i]))
         else:
             index = members[_medoid([texts[i] for i in members])]
-        yield _Question(calls[index], targets.get(index), len(members))
+        num_calls = round(num_calls_of(calls[i] for i in members))
+        yield _Question(calls[index], targets.get(index), num_calls)
 
 
 _KINDS = ("corrected", "gold", "accepted")

@@ -46,6 +46,22 @@ def test_answers_are_shown_for_people_scripts_spreadsheets_and_browsers(app: App
     assert page.read_text().count('<details class="sample"') == 10
 
 
+def test_a_history_read_in_part_is_told_with_its_answers(tmp_path: Path):
+    run = make_run(tmp_path / ".flywheel")
+    fill(run)
+    groups = [{"kind": "unjudged", "task": "route", "num_calls": 90, "num_read": 9, "chance": 0.1}]
+    reading = {"num_calls": 90, "num_read": 9, "groups": groups}
+    with run.open_store() as store:
+        store.execute(
+            "UPDATE run_stages SET receipt = json_merge_patch(receipt, ?) WHERE stage = 'curate'",
+            [json.dumps({"notes": {"reading": reading}})],
+        )
+    app = Application(tmp_path)
+    told = "9 of 90 calls of the history were read"
+    assert told in app.here("show", "--limit", "1").out
+    assert app.here("show", "--limit", "1", "--json").json["reading"] == reading
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [

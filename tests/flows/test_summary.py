@@ -213,6 +213,14 @@ def test_what_a_set_cannot_do_is_told_a_line_each(outcome):
     assert [text for name, text in facts if name == "caution"] == notes["cautions"]
 
 
+def test_that_the_history_was_read_in_part_is_told(outcome):
+    groups = [{"kind": "unjudged", "task": "route", "num_calls": 90, "num_read": 9, "chance": 0.1}]
+    notes = {"reading": {"num_calls": 90, "num_read": 9, "groups": groups}}
+    curated = Receipt("curate", "r", 7, 7, notes=notes)
+    facts = dict(summary.facts(replace(outcome, receipts=(curated,))))
+    assert facts["history"].startswith("9 of 90 calls of the history were read")
+
+
 def test_summary_tells_the_window_and_the_files_that_changed(outcome, capsys):
     notes = {
         "files": 4, "new_files": 4, "changed_files": ["/a", "/b", "/c", "/d"],

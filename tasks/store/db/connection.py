@@ -41,6 +41,7 @@ Existing = Literal["refuse", "keep", "replace"]
 #: lies beside the store while a restore moves files
 RESTORING = "restoring.json"
 _POLL_S = 0.1
+_ROWS_AT_A_TIME = 2048
 #: of file systems without hard links
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
@@ -135,6 +136,14 @@ class Store:
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with interruptible():
             return self.connection.execute(sql, list(parameters)).fetchall()
+
+    def stream(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows as they come, a few at a time. Taken to the end: an unfinished result would
+        block the connection."""
+        with interruptible():
+            result = self.connection.execute(sql, list(parameters))
+            while rows := result.fetchmany(_ROWS_AT_A_TIME):
+                yield from rows
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """The first row. Fetches all: an unfinished result would block the connection."""

@@ -39,12 +39,15 @@ def find_calls_of_spans(store: Store) -> None:
     )
 
 
-def texts_of_run(store: Store, run_id: str) -> list[tuple[str, str | None, str | None]]:
-    """(feedback id, comment, corrected) where there is a text."""
+def texts_of_run(
+    store: Store, run_id: str, after: str, most: int
+) -> list[tuple[str, str | None, str | None]]:
+    """(feedback id, comment, corrected) where there is a text: the first ones by id after one."""
     return store.rows(
         "SELECT feedback_id, comment, corrected FROM feedback "
-        "WHERE run_id = ? AND (comment IS NOT NULL OR corrected IS NOT NULL)",
-        [run_id],
+        "WHERE run_id = ? AND feedback_id > ? AND (comment IS NOT NULL OR corrected IS NOT NULL) "
+        f"ORDER BY feedback_id LIMIT {most}",
+        [run_id, after],
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.curate.frame import Asked, Drawn, Question, Uncovered, draw_samples
+from tasks.curate.frame import Asked, Drawn, Question, Seen, Uncovered, draw_samples
 
 
 def _questions(
@@ -161,3 +161,51 @@ def test_the_suite_that_never_gates_is_never_selected_by_outcome() -> None:
 def test_where_nothing_is_drawn_nothing_is_uncovered() -> None:
     unjudged = _questions("unjudged", 700, has_target=False)
     assert not _drawn(unjudged, [Asked("written", "route", 3)]).uncovered
+
+
+@pytest.mark.parametrize("judged_represent_all", [False, True])
+def test_what_was_all_read_is_weighed_as_where_nobody_asks_how_it_was_read(
+    judged_represent_all: bool,
+) -> None:
+    questions = [
+        Question(f"{stratum}-{n}", "route", stratum, 9, 3, own := 1 + n % 4, min(own, n % 3))
+        for stratum in ("failed", "liked")
+        for n in range(60)
+    ]
+    seen = [
+        replace(question, seen=Seen(3, 6, 3, 6), own_seen=_all_read(question))
+        for question in questions
+    ]
+    plain, told = (
+        _drawn(part, max_samples=50, judged_represent_all=judged_represent_all)
+        for part in (questions, seen)
+    )
+    assert told.weights == pytest.approx(plain.weights)
+    assert told.strata == plain.strata
+
+
+def _all_read(question: Question) -> Seen:
+    """Half of the targets, at least, somebody wrote."""
+    own, written = int(question.num_own), math.ceil(question.num_targets / 2)
+    return Seen(written, own - written, written, own - written)
+
+
+def test_a_question_of_which_a_tenth_was_read_is_likelier_to_show_what_is_read_first() -> None:
+    """200 questions asked 20 times, of which 2 were read, and 200 asked once, all read. One call in
+    forty was audited, and read for that: of the former two in five have an audit, which they would
+    not if only those that were read could."""
+    chance = 1 - (1 - 1 / 40) ** 20
+    often, once = [], []
+    for n in range(200):
+        audits = int(n < 200 * chance)
+        often.append(Question(
+            f"often-{n}", "route", "unjudged", 20, audits, 20, audits,
+            own_seen=Seen(audits, 2, audits, 20 - audits),
+        ))  # fmt: skip
+        audits = int(n < 5)
+        once.append(Question(
+            f"once-{n}", "route", "unjudged", 1, audits, 1, audits,
+            own_seen=Seen(audits, 1 - audits, audits, 1 - audits),
+        ))  # fmt: skip
+    drawn = _drawn(often + once)
+    assert _weight(drawn, "once") / _weight(drawn, "") == pytest.approx(1 / 21, rel=0.15)

@@ -89,6 +89,17 @@ def test_the_same_address_has_one_pseudonym_in_calls_and_feedback(tmp_path: Path
     ]
 
 
+def test_feedback_is_masked_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lines = [personal(number) for number in range(1, 8)]
+    run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", *lines))
+    ingest(run)
+    monkeypatch.setattr(task, "_FEEDBACK_AT_A_TIME", 3)
+    redact(run)
+    texts = query(run, "SELECT corrected FROM feedback")
+    assert len(texts) == 7
+    assert all(text.startswith("write to <email:") for (text,) in texts)
+
+
 def test_a_redacted_call_met_again_is_a_duplicate(tmp_path: Path):
     run = make_run(tmp_path, write_lines(tmp_path / "a.jsonl", personal(1)))
     ingest(run)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.model.reading import Group, Reading
 from tasks.model.receipt import Receipt
 from tasks.report import intake
 
@@ -70,3 +71,16 @@ def test_sessions_and_tools_are_told_where_there_are_some():
     )
     alone = {**dict.fromkeys(counts, 0), "num_tool_calls": 3}
     assert intake.sessions(receipt(sessions=alone)) == "3 tool calls and 0 tool results"
+
+
+def test_a_history_that_was_read_in_part_is_told_kind_by_kind():
+    groups = (
+        Group("judged", "route", 40, 40, 1.0),
+        Group("unjudged", "mood", 460, 100, 0.2),
+        Group("unjudged", "route", 1_500, 150, 0.1),
+    )
+    assert intake.read_in_part(None) == ""
+    assert intake.read_in_part(Reading(2_000, 290, groups).to_json()) == (
+        "290 of 2,000 calls of the history were read, each stands for 1 / its chance: judged 40 of "
+        "40 (chance 1), unjudged 250 of 1,960 (chance 0.1 to 0.2); [curate] max_calls"
+    )

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from tasks.errors import UsageError
 from tasks.model.answer import UNSCORED, Answer, JudgedSample, Outcome
+from tasks.model.reading import Group, Reading
+from tasks.model.receipt import Receipt
 from tasks.model.turn import Turn
 from tasks.report import listing, page
 from tasks.report.rows import COLUMNS, csv_text, from_cell, to_object, to_rows
@@ -146,3 +148,19 @@ def test_page_of_selected_samples_escapes_them_and_counts_what_is_not_shown(turn
     assert "1 of 7 samples" in html
     assert "&lt;script&gt;" in html
     assert "No samples." in page.render_answers(turn, [], 0)
+
+
+def test_both_pages_tell_that_the_history_was_read_in_part(turn: Turn):
+    reading = Reading(2_000, 290, (Group("unjudged", "route", 2_000, 290, 0.15),)).to_json()
+    told = "290 of 2,000 calls of the history were read"
+    for one, expected in (
+        (turn, False),
+        (replace(turn, receipts=(Receipt("curate", "d", 1, 1, notes={"reading": reading}),)), True),
+        # of a set that another run curated
+        (
+            replace(turn, receipts=(), eval_set=replace(turn.eval_set, rule={"reading": reading})),
+            True,
+        ),
+    ):
+        assert (told in page.render(one, None)) is expected
+        assert (told in page.render_answers(one, one.judged[:1], 1)) is expected

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tasks.model.answer import CompletionKey
 from tasks.model.likelihoods import Likelihood, to_text
+from tasks.reproduce.apart import settings_apart
 from tasks.reproduce.comparing import (
     compare_estimates,
     compare_likelihoods,
@@ -14,6 +17,7 @@ from tasks.reproduce.comparing import (
     compare_verdicts,
 )
 from tasks.reproduce.links import Link, engine_links, held, held_each, in_order, model_links
+from tasks.settings import parse_settings
 
 A, B = "a" * 64, "b" * 64
 
@@ -139,3 +143,12 @@ def test_estimates_are_compared_suite_by_suite() -> None:
     assert (found.compared, found.differ, found.largest) == (5, 2, 0.25)
     assert found.first == "c: champion of suite a"
     assert compare_estimates(then, {}).compared == 0
+
+
+def test_what_a_build_without_the_setting_read_is_read_again_whole(tmp_path: Path) -> None:
+    today = parse_settings({"curate": {"max_calls": 7}}, base=str(tmp_path))
+    bound = {"suites": {"route": {}}, "curate": {"max_samples": 3}}
+    curated = settings_apart(bound, today, tmp_path).curate
+    assert (curated.max_samples, curated.max_calls) == (3, 0)
+    now = settings_apart({"curate": {"max_calls": 9}}, today, tmp_path).curate
+    assert now.max_calls == 9

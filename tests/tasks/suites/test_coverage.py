@@ -47,6 +47,13 @@ def test_a_call_is_covered_by_items_of_its_task_and_texts_without_words_by_none(
     assert (found.num_calls, found.num_uncovered) == (4, 2)
 
 
+def test_a_call_that_stands_for_others_counts_as_many():
+    calls = Asked(("my printer broke", "another thing", "another thing"), ("it",) * 3, (1, 10, 2.5))
+    found = coverage(calls, Asked(("my printer broke",), ("it",)), near=0.5, near_duplicate=0.8)
+    assert (found.num_calls, found.num_uncovered) == (14, 12)
+    assert [one.num_calls for one in found.uncovered] == [12]
+
+
 def test_the_last_week_is_counted_and_what_is_asked_most_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ def test_corrected_and_typical_calls_share_the_places_by_how_often_they_are_aske
     everything = drafted("new", list(reversed(calls)), (), threshold=0.8, limit=100)
     assert len(everything.lines) == 6
     assert everything.num_covered == 13
+
+
+def test_a_call_that_stands_for_others_counts_as_many():
+    calls = [call(n, "opening hours please tell me now") for n in range(5)]
+    calls.append(replace(call(9, "refund of my broken bicycle lamp"), stands_for=12.6))
+    made = drafted("new", calls, (), threshold=0.8, limit=1)
+    assert [line["input"] for line in made.lines] == ["refund of my broken bicycle lamp"]
+    assert (made.num_calls, made.num_covered) == (18, 13)
+    assert made.lines[0]["comment"].startswith("asked by 13 calls")
 
 
 def test_the_wording_that_stands_for_others_is_the_one_most_like_them():
