@@ -333,15 +333,15 @@ if __name__ == "__main__":
 
 
 def test_what_kills_every_actor_is_given_up_alone(tmp_path: Path) -> None:
-    folder = pool._folder()
-    told = subprocess.run(
-        [sys.executable, "-c", _DEADLY, folder],
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), **_quiet()},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    with pool.folder_of_ray() as folder:
+        told = subprocess.run(
+            [sys.executable, "-c", _DEADLY, folder],
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY), **_quiet()},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
     # Ray speaks up there, too
     assert "13 harness True" in told.stdout.splitlines(), told.stderr[-2000:]
 
