@@ -460,10 +460,7 @@ def test_a_cluster_says_what_one_process_says_and_who_it_is(
 def test_a_head_whose_server_for_a_client_died_is_told_with_what_to_do() -> None:
     from tasks.backends.pool.host import _why_not_started
 
-    said = (
-        "Initialization failure from server:\nTraceback\nRuntimeError: Starting Ray client server "
-    )
-    assert "GRPC_ENABLE_FORK_SUPPORT=0" in _why_not_started(
-        RuntimeError(f"{said}failed. See x.err")
-    )
-    assert _why_not_started(RuntimeError("no\nroute")) == "no route"
+    said = "Initialization failure from server:\nTraceback\nRuntimeError: "
+    died = f"{said}Starting Ray client server failed. See ray_client_server_23000.err"
+    assert "GRPC_ENABLE_FORK_SUPPORT=0" in _why_not_started(ConnectionAbortedError(died))
+    assert _why_not_started(ConnectionAbortedError("no\nroute")) == "no route"
