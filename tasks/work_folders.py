@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _HELD = ".held"
-#: of one that no lock tells about, since its file system has none
+#: of one that no lock tells about: its file system has none, or it is of an earlier build
 _LEFT_AFTER_S = 86_400.0
 
 
@@ -43,7 +43,7 @@ def _made(parent: Path, prefix: str) -> tuple[Path, int | None]:
         folder = parent / f"{prefix}{secrets.token_hex(4)}"
         folder.mkdir(mode=0o700)
         try:
-            handle = _open(folder)
+            handle = _open(folder, os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:  # taken for left before it was held
             continue
         try:
@@ -60,8 +60,12 @@ def _made(parent: Path, prefix: str) -> tuple[Path, int | None]:
 
 def _remove_if_left(folder: Path) -> None:
     try:
-        handle = _open(folder)
-    except OSError:  # another's, or gone
+        handle = _open(folder, os.O_RDWR)
+    except FileNotFoundError:
+        if _untouched_s(folder) > _LEFT_AFTER_S:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    except OSError:  # another's
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,13 +79,14 @@ def _remove_if_left(folder: Path) -> None:
     os.close(handle)
 
 
-def _open(folder: Path) -> int:
-    return os.open(folder / _HELD, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+def _open(folder: Path, flags: int) -> int:
+    return os.open(folder / _HELD, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _untouched_s(folder: Path) -> float:
     touched = 0.0
-    for path in (folder, *folder.rglob("*")):
-        with suppress(FileNotFoundError):
-            touched = max(touched, path.lstat().st_mtime)
+    for path, _, files in os.walk(folder):  # passes over what vanishes meanwhile
+        for name in ("", *files):
+            with suppress(FileNotFoundError):
+                touched = max(touched, os.lstat(os.path.join(path, name)).st_mtime)
     return time.time() - touched

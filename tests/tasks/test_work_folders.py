@@ -112,3 +112,14 @@ def test_where_no_lock_tells_what_was_touched_within_a_day_stays(
             os.utime(path, (0, 0))
         _another(tmp_path)
         assert _names(tmp_path) == set()
+
+
+def test_what_an_earlier_build_made_stays_for_a_day(tmp_path: Path) -> None:
+    """It holds no lock while it is at work."""
+    theirs = tmp_path / "work-999999999"
+    theirs.mkdir()
+    _another(tmp_path)
+    assert _names(tmp_path) == {theirs.name}
+    os.utime(theirs, (0, 0))
+    _another(tmp_path)
+    assert _names(tmp_path) == set()
