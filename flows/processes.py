@@ -1,20 +1,33 @@
-"""Servers that we start: remembered in a file, told from others of the same pid, ended whole."""
+"""Servers that we start: remembered in a file, told from others of the same pid, ended whole.
+
+Who shares the file may be in another container or on another machine, where a pid is another's.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
 _TETHER = Path(__file__).with_name("tether.py")
 _STOP_TIMEOUT_S = 5.0
+
+
+def _here() -> str:
+    """Where a pid is one process: this boot of this machine, and this container of it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # no Linux: there are no containers either
+        return socket.gethostname()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +37,23 @@ class Server:
     pid: int
     started_at: float | None
     url: str
+    where: str = field(default_factory=_here)
 
     @classmethod
     def of(cls, pid: int, url: str) -> Server:
         return cls(pid, process_started_at(pid), url)
 
     def is_running(self) -> bool:
-        return self.started_at is not None and process_started_at(self.pid) == self.started_at
+        """Here: of one that is elsewhere nothing is known."""
+        return (
+            self.where == _here()
+            and self.started_at is not None
+            and process_started_at(self.pid) == self.started_at
+        )
 
     def remember(self, path: Path) -> None:
-        text = json.dumps({"pid": self.pid, "started_at": self.started_at, "url": self.url})
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(json.dumps(asdict(self)))
 
 
 def start_server(
@@ -59,7 +77,8 @@ def remembered(path: Path) -> Server | None:
     """What the file says, running or not; None where there is none or it cannot be read."""
     try:
         value = json.loads(path.read_text())
-        return Server(int(value["pid"]), value["started_at"], str(value.get("url")))
+        where = str(value.get("where", ""))
+        return Server(int(value["pid"]), value["started_at"], str(value.get("url")), where)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

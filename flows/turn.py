@@ -43,7 +43,7 @@ from tasks.store.control import erasures, ledger, verdicts
 from tasks.store.control.commitments import commit
 from tasks.store.folder import private
 from tasks.store.held.raw_key import sealed_elsewhere
-from tasks.store.leasing import leased
+from tasks.store.leasing import leased, this_process
 from tasks.store.opening import open_store, store_exists
 
 #: what the objects of --json follow (tasks/model/schemas); within one number keys are only added
@@ -255,10 +255,10 @@ def hold_home(home: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         lock = FileLock(home / "run.lock")
         lock.acquire(timeout=wait_s)
     except Timeout:
-        pid = holder.read_text().strip() if holder.exists() else "unknown"
+        who = holder.read_text() if holder.exists() else "another process"
         raise StoreBusyError(
             "another flywheel run is at work on this state folder",
-            received=f"{home}, held by process {pid}",
+            received=f"{home}, held by {who}",
             next="wait for it to finish, or stop it, then run the same command again",
         ) from None
     except OSError as error:
@@ -268,7 +268,7 @@ def hold_home(home: Path, *, wait_s: float = 0.0) -> Iterator[None]:
             next="set FLYWHEEL_HOME to a folder you may write to",
         ) from None
     try:
-        holder.write_text(str(os.getpid()))
+        holder.write_text(this_process())
         with private(home):
             yield
     finally:

@@ -21,6 +21,7 @@ import pytest
 from tasks.settings import Settings
 from tasks.settings.store import StoreSettings
 from tasks.store.control.pseudonym_key import KEY_FILE
+from tests.conftest import REPOSITORY
 from tests.ports import free_port
 
 KEY = bytes(range(32))
@@ -167,10 +168,10 @@ def _psql(base: str, statement: str) -> None:
 @contextmanager
 def s3(folder: Path) -> Iterator[Server]:
     """Its address and keys are in the environment until the block ends."""
-    port = free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1",
-               "-p", str(port)]  # fmt: skip
-    server = Server(command, port, {})
+    port, kept = free_port(), folder / "s3"
+    kept.mkdir()
+    command = [sys.executable, "-W", "ignore", "-m", "tests.lasting_s3", str(port), str(kept)]
+    server = Server(command, port, {"PYTHONPATH": str(REPOSITORY)})
     server.start()
     names = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
              "AWS_DEFAULT_REGION": "us-east-1",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -173,7 +174,7 @@ def _row(line: Mapping[str, Any], result: Completion | Score) -> dict[str, Any]:
 
 
 def _write(target: Path, text: str) -> None:
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with partial.open("x", encoding="utf-8") as file:
             file.write(text)

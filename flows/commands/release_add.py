@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,7 +71,7 @@ def _table(name: str, values: Mapping[str, str], sampling: Mapping[str, int | fl
 def _append(path: Path, table: str, name: str) -> None:
     """Read as settings before the file is replaced: there whole and right, or as it was."""
     target = path.resolve()
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         before = target.read_bytes()
         newline = b"\r\n" if b"\r\n" in before else b"\n"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from pydantic import ValidationError
 
 from tasks.errors import StoreError, UsageError
 from tasks.settings import Settings
-from tasks.store.folder import is_alive
+from tasks.work_folders import work_folder
 
 _PREFIX = ".reproducing-"
 
@@ -55,17 +52,11 @@ def settings_apart(values: Mapping[str, Any], today: Settings, home: Path) -> Se
 @contextmanager
 def folder_apart(home: Path) -> Iterator[Path]:
     """Gone when the block ends; those of killed processes go too. Raises StoreError."""
-    try:
-        for left in home.glob(f"{_PREFIX}*"):
-            if not is_alive(left.name.removeprefix(_PREFIX).partition("-")[0]):
-                shutil.rmtree(left, ignore_errors=True)
-        apart = home / f"{_PREFIX}{os.getpid()}-{uuid4().hex[:8]}"
-        apart.mkdir(mode=0o700)
-    except OSError as error:
-        raise StoreError(
-            f"there is no room to execute a run again: {error.strerror}", received=str(home)
-        ) from None
-    try:
+    with ExitStack() as stack:
+        try:
+            apart = stack.enter_context(work_folder(home, _PREFIX))
+        except OSError as error:
+            raise StoreError(
+                f"there is no room to execute a run again: {error.strerror}", received=str(home)
+            ) from None
         yield apart
-    finally:
-        shutil.rmtree(apart, ignore_errors=True)

@@ -11,11 +11,10 @@ import contextlib
 import hashlib
 import io
 import os
-import shutil
 import sqlite3
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,8 +33,8 @@ from tasks.settings import Settings
 from tasks.store.db.connection import refuse_half_restored, refuse_missing
 from tasks.store.db.copying import copy_database, version_of
 from tasks.store.db.damage import refuse_strange_log
-from tasks.store.folder import is_alive
 from tasks.tracking.database import damaged_database
+from tasks.work_folders import work_folder
 
 FOLDER = "flywheel-backups"
 _WORK = ".flywheel-backup-"
@@ -74,7 +73,7 @@ def back_up(settings: Settings, target: Path, now: datetime) -> BackedUp:
     refuse_half_restored(settings.store_path)
     refuse_missing(settings.store_path)
     refuse_strange_log(settings.store_path)
-    with _work_folder(target) as work:
+    with _beside(target) as work:
         files = [(STORE, copy_database(settings.store_path, work / STORE))]
         database = database_of_mlflow(settings)
         if database is None:
@@ -98,26 +97,19 @@ def back_up(settings: Settings, target: Path, now: datetime) -> BackedUp:
 
 
 @contextmanager
-def _work_folder(target: Path) -> Iterator[Path]:
-    """Beside the target, so that the end is one rename; those of killed processes are removed."""
-    try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in target.parent.glob(f"{_WORK}*"):
-            pid = left.name.removeprefix(_WORK)
-            if pid == str(os.getpid()) or not is_alive(pid):
-                shutil.rmtree(left, ignore_errors=True)
-        work = target.parent / f"{_WORK}{os.getpid()}"
-        work.mkdir(mode=0o700)
-    except OSError as error:
-        raise UsageError(
-            f"the backup cannot be written: {error.strerror}",
-            received=str(target),
-            next="name a folder you may write to",
-        ) from None
-    try:
+def _beside(target: Path) -> Iterator[Path]:
+    """A folder there, so that the end is one rename; those of killed processes are removed."""
+    with ExitStack() as stack:
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            work = stack.enter_context(work_folder(target.parent, _WORK))
+        except OSError as error:
+            raise UsageError(
+                f"the backup cannot be written: {error.strerror}",
+                received=str(target),
+                next="name a folder you may write to",
+            ) from None
         yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _copy_of_mlflow(path: Path, copy: Path) -> Path:

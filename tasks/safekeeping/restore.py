@@ -34,6 +34,7 @@ from tasks.store.db.connection import RESTORING
 from tasks.store.db.copying import version_of
 from tasks.store.db.schema import refuse_newer
 from tasks.store.folder import KEPT
+from tasks.whole_files import write_whole
 
 _UNPACKED = ".restoring"
 _CHUNK_BYTES = 1 << 20
@@ -99,9 +100,7 @@ class _Marker:
             return cls(path, f"before-restore-{now:%Y%m%dT%H%M%S}", existed, path.exists())
 
     def write(self) -> None:
-        draft = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        draft.write_text(json.dumps({"kept": self.kept, "existed": self.existed}))
-        draft.replace(self.path)
+        write_whole(self.path, json.dumps({"kept": self.kept, "existed": self.existed}).encode())
 
 
 def _unpack(source: Path, folder: Path) -> Manifest:

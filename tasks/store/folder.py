@@ -64,17 +64,6 @@ def write_once(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def is_alive(pid: str) -> bool:
-    """Whether a process of this number is there, ours or another's."""
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _taken_from(home: Path) -> int:
     return _NO_OTHERS if home.stat().st_mode & stat.S_ISGID else OWNER_ONLY
 

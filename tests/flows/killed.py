@@ -4,7 +4,8 @@
 
 With STOP_WITH=SIGINT in the environment it is interrupted as by Ctrl-C instead. With
 STOP_WITH=SERVER another run is tried at that moment, then Prefect's server is killed, and this
-process goes on.
+process goes on. With STOP_WITH=/PATH it goes on when there is a file of this path, and makes
+/PATH.here before.
 
 `before`: the stage's rows are written, its transaction is not yet committed. `after`: it is
 committed, the next stage has not begun. `chunk`: the first completions are written, not yet
@@ -17,6 +18,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 from flows.__main__ import main
 from flows.processes import process_started_at
@@ -28,6 +31,11 @@ from tests.flows.processes import servers_of
 
 def die() -> None:
     how = os.environ.get("STOP_WITH", "SIGKILL")
+    if how.startswith("/"):
+        Path(f"{how}.here").touch()
+        while not Path(how).exists():
+            time.sleep(0.1)
+        return
     if how != "SERVER":
         os.kill(os.getpid(), signal.Signals[how])
         return

@@ -376,8 +376,9 @@ def test_in_a_new_process_and_another_folder_it_is_the_same(turned: Turned, tmp_
 
 
 def test_a_folder_of_a_killed_process_is_removed(turned: Turned, quick: None) -> None:
-    left = turned.application.home / ".reproducing-999999999-x"
+    left = turned.application.home / ".reproducing-x"
     left.mkdir()
+    (left / ".held").touch()
     refused = turned.again("--on", "abacus")
     assert (refused.code, "the device cannot be used" in refused.err) == (2, True)
     assert not left.exists()

@@ -6,12 +6,13 @@ import os
 import signal
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flows.commands.ui import mlflow_page
-from flows.processes import Server, process_started_at
+from flows.processes import Server, process_started_at, remembered
 from tasks.settings import parse_settings
 from tests.flows.application import Application
 from tests.flows.processes import group_of, servers_of
@@ -58,3 +59,12 @@ def test_the_address_of_a_page_before_any_server_and_of_a_server_elsewhere(tmp_p
     # a record of a process that is another one by now
     Server(os.getpid(), 1.0, "http://127.0.0.1:5001").remember(tmp_path / ".flywheel" / "ui.json")
     assert mlflow_page(settings, _PAGE, "")[0] == ("MLflow", "flywheel ui --port 5001")
+    # and one of a container that shares the folder, where this number is another process
+    record = tmp_path / ".flywheel" / "ui.json"
+    here = Server.of(os.getpid(), "http://127.0.0.1:5002")
+    here.remember(record)
+    assert remembered(record) == here
+    assert here.is_running()
+    assert mlflow_page(settings, _PAGE, "") == [("MLflow", "http://127.0.0.1:5002" + _PAGE)]
+    replace(here, where="another").remember(record)
+    assert mlflow_page(settings, _PAGE, "")[0] == ("MLflow", "flywheel ui --port 5002")

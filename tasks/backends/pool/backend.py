@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ from tasks.backends.pool.messages import (
 from tasks.backends.pool.place import Place
 from tasks.backends.pool.spool import write_shard
 from tasks.errors import FlywheelError, UsageError
+from tasks.work_folders import work_folder
 
 #: in the state folder: what Ray itself says
 LOG_FILE = "ray.log"
@@ -102,7 +102,8 @@ class _Host:
 
     def __init__(self, place: Place) -> None:
         self._log = place.home / LOG_FILE
-        self._folder = "" if place.address else _folder()
+        self._folder = ExitStack()
+        folder = "" if place.address else str(self._folder.enter_context(folder_of_ray()))
         ours, theirs = socket.socketpair()
         self._pipe = Connection(ours.detach())
         with theirs, open(self._log, "wb", opener=_owner_only) as log:
@@ -116,7 +117,7 @@ class _Host:
                 start_new_session=True,  # Ctrl-C is ours
             )
         try:
-            self._ask(Start(place.address, self._folder), Done)
+            self._ask(Start(place.address, folder), Done)
         except BaseException:
             self.end()
             raise
@@ -161,8 +162,7 @@ class _Host:
             self.process.kill()
             self.process.wait()
         _end_session(self.process.pid)
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.close()
 
     def _ask(self, message: object, kind: type[Any]) -> Any:
         self._send(message)
@@ -258,15 +258,11 @@ def _owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _folder() -> str:
-    """A new one; those of processes that are gone are removed."""
+def folder_of_ray() -> AbstractContextManager[Path]:
+    """A new one, whose path is short enough."""
     root = Path(tempfile.gettempdir())
     root = root if len(str(root)) <= _LONGEST_FOLDER else Path("/tmp")  # noqa: S108 - of our own
-    for left in root.glob("fwray-*-*"):
-        owner = left.name.split("-")[1]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
-            shutil.rmtree(left, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"fwray-{os.getpid()}-", dir=root)
+    return work_folder(root, "fwray-")
 
 
 def _environment(*, is_local: bool) -> dict[str, str]:

@@ -233,6 +233,17 @@ def node_says() -> str:
     return f"engine {engine.__version__}, torch {version('torch')}, ray {version('ray')}"
 
 
+def _why_not_started(error: BaseException) -> str:
+    """Ray's head forks while gRPC is at work in it, and what it forks dies of that now and then:
+    https://github.com/ray-project/ray/issues/63202."""
+    if "Starting Ray client server failed" in str(error):
+        return (
+            "the server that its head starts for each client died (ray#63202), which it does not "
+            "where the head has GRPC_ENABLE_FORK_SUPPORT=0 in its environment"
+        )
+    return _one_line(error)
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
 
@@ -244,7 +255,7 @@ def _serve(pipe: Connection) -> None:
         try:
             _start(start)
         except Exception as error:  # of whatever kind Ray has for it
-            pipe.send(Trouble(_one_line(error)))
+            pipe.send(Trouble(_why_not_started(error)))
             return
         pipe.send(Done())
         while pipe.poll(None if pool else _IDLE_S):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -29,7 +30,7 @@ def write_shard(folder: Path, name: str, places: Sequence[int], replies: Sequenc
         for place, reply in zip(places, replies, strict=True)
         if reply.failure is None or not reply.failure.is_transient
     ]
-    partial = folder / f"{name}.{os.getpid()}.partial"
+    partial = folder / f"{name}.{secrets.token_hex(4)}.partial"
     try:
         file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY)
         with os.fdopen(file, "w", encoding="ascii") as opened:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -298,7 +299,7 @@ def connect(path: Path, lock_timeout_s: float) -> duckdb.DuckDBPyConnection:
 def _create(path: Path) -> None:
     """Whole or not at all: of a file whose head a full disk cut off nothing can be opened again.
     Another process may have been first, or have removed the draft as a leftover."""
-    draft = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
+    draft = path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}-{path.name}")
     try:
         duckdb.connect(str(draft), config=dict(CONFIG)).close()
         with suppress(FileExistsError, FileNotFoundError):
@@ -326,7 +327,7 @@ def connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
         if not is_held(error):
             raise unusable(path, error) from None
         held = error
-    spill = f"{tempfile.gettempdir()}/flywheel-{os.getpid()}"
+    spill = f"{tempfile.gettempdir()}/flywheel-{secrets.token_hex(4)}"
     try:
         with snapshot(path) as copy:
             # it has its files open by the time they are deleted

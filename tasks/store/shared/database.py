@@ -131,22 +131,18 @@ class Database:
         Raises StoreUnreachableError, and StoreError where the database does not let us in.
         """
         patience_s = self.patience_s if patience_s is None else patience_s
-        deadline, pause_s, is_said = time.monotonic() + patience_s, _FIRST_PAUSE_S, False
-        began = time.monotonic()
-        while True:
-            try:
-                return self._once(work, is_snapshot)
-            except DBAPIError as error:
-                if not _is_passing(error):
-                    raise self._refused(error) from None
-                if time.monotonic() + pause_s > deadline:
-                    raise self._away(error, patience_s) from None
-            if not is_said and time.monotonic() - began > _SAID_AFTER_S:
-                is_said = True
-                print(f"the database of the store does not answer; it is tried for "
-                      f"{patience_s:.0f} s", file=sys.stderr)  # fmt: skip
-            time.sleep(pause_s)
-            pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+        deadline, pause_s = time.monotonic() + patience_s, _FIRST_PAUSE_S
+        with _said_after(_SAID_AFTER_S, patience_s):
+            while True:
+                try:
+                    return self._once(work, is_snapshot)
+                except DBAPIError as error:
+                    if not _is_passing(error):
+                        raise self._refused(error) from None
+                    if time.monotonic() + pause_s > deadline:
+                        raise self._away(error, patience_s) from None
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 
     def _once(self, work: Callable[[sa.Connection], Result], is_snapshot: bool) -> Result:
         level = {"isolation_level": "REPEATABLE READ"}
@@ -311,6 +307,25 @@ class _AtWork(threading.local):
 
 
 _AT_WORK = _AtWork()
+
+
+@contextmanager
+def _said_after(seconds: float, patience_s: float) -> Iterator[None]:
+    """Also where a statement gets neither answer nor error; not where nobody waits that long."""
+    if patience_s <= seconds:
+        yield
+        return
+    line = (
+        f"the database of the store has not answered for {seconds:.0f} s; "
+        f"it is tried for {patience_s:.0f} s"
+    )
+    timer = threading.Timer(seconds, lambda: print(line, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -9,7 +9,6 @@ far while the other lived: it holds the lock on a file there first.
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import threading
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tasks.errors import StoreBusyError, StoreError, StoreFencedError
+from tasks.store.leasing import this_process
 from tasks.store.shared.database import LEASES, Database
 
 _POLL_S = 0.2
@@ -154,7 +154,7 @@ def _acquired(
             LEASES.update()
             .where(LEASES.c.name == name)
             .values(
-                holder=f"process {os.getpid()} on {socket.gethostname()}",
+                holder=this_process(),
                 holder_id=holder_id,
                 home_id=home_id,
                 token=row.token + 1,

@@ -10,6 +10,7 @@ import sys
 import tarfile
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from tasks.errors import StoreError, UsageError
 from tasks.ingest.task import ingest
 from tasks.run import Run
+from tasks.safekeeping import backup
 from tasks.safekeeping.backup import back_up, backup_path
 from tasks.safekeeping.contents import MANIFEST, is_allowed
 from tasks.safekeeping.restore import restore
@@ -183,6 +185,26 @@ def test_a_backup_that_was_killed_is_none_and_is_cleared_away(tmp_path: Path):
     assert list(target.parent.iterdir())
     assert backup_of(run, target.parent).parent == target.parent
     assert [path.suffix for path in target.parent.iterdir()] == [".tar"]
+
+
+def test_backups_of_two_containers_to_one_folder_leave_each_other_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Where each has a number of its own for its processes, both may have the same."""
+    one, other = state(tmp_path / "a"), state(tmp_path / "b")
+    folder = tmp_path / "backups"
+    add, other_paths = backup._add, []
+
+    def meanwhile(*arguments: Any) -> str:
+        if not other_paths:
+            other_paths.append(folder / "other.tar")
+            back_up(other.settings, other_paths[0], NOW)
+        return add(*arguments)
+
+    monkeypatch.setattr(backup, "_add", meanwhile)
+    path = back_up(one.settings, folder / "one.tar", NOW).path
+    assert names_in(path) == names_in(other_paths[0])
+    assert {found.name for found in folder.iterdir()} == {"one.tar", "other.tar"}
 
 
 KILLED_RESTORE = """
