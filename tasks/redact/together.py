@@ -9,6 +9,7 @@ from queue import SimpleQueue
 
 import pyarrow as pa
 
+from tasks.on_ray.work import Work
 from tasks.processes import OtherProcess, in_order
 from tasks.redact.masks import Masked, Masks
 
@@ -38,3 +39,16 @@ def mask_all(tables: Iterable[pa.Table], masks: Masks, count: int) -> Iterator[M
             return masked
 
         yield from in_order(mask, tables, count)
+
+
+def mask_elsewhere(tables: Iterable[pa.Table], masks: Masks, work: Work) -> Iterator[Masked]:
+    """Every table, in order, by workers that have the masks. What they die of is met here again."""
+    is_masked = False
+    for told in work.through(tables):
+        for masked in told.answers:
+            is_masked = True
+            yield masked
+        if told.is_last:
+            if not is_masked:
+                yield masks.mask(told.item)
+            is_masked = False
