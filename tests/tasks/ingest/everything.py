@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.logs.reading.reader import _MIN_BYTES_FOR_PROCESSES
 from tasks.model.receipt import Receipt
 from tasks.store.intake.forgotten import Mark, keep_marks, keyed
 from tests.tasks.ingest.test_retold import session
@@ -51,6 +52,13 @@ def write_everything(folder: Path, num_calls: int = _MANY) -> Path:
         value = call(number % 140, request_id=f"small-{number % 140}")
         data = line(value)
         (folder / "small" / f"{number:03}.json").write_bytes(data if number % 9 else data[:-7])
+    if num_calls == _MANY:  # more than 32 MiB: it is cut
+        long = {"role": "assistant", "content": "word " * 2_200}
+        write_lines(
+            folder / "long.jsonl",
+            *(call(n, request_id=f"long-{n}", response=long) for n in range(3_150)),
+        )
+        assert (folder / "long.jsonl").stat().st_size > _MIN_BYTES_FOR_PROCESSES
     write_lines(folder / "gateway.jsonl", STANDARD)
     write_lines(folder / "spans.jsonl", span(), details())
     write_lines(folder / "thumbs.jsonl",
