@@ -28,6 +28,7 @@ from tasks.logs.shapes import merging
 from tasks.model.receipt import Receipt
 from tasks.model.window import Window
 from tasks.on_ray.work import Work, named_count
+from tasks.processes import num_processes
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -35,6 +36,7 @@ from tasks.store.intake import feedback, landing, reports, sessions
 from tasks.store.intake import sources as readings
 from tasks.store.intake.forgotten import read_forgotten
 from tasks.store.intake.ids import safe_ids
+from tasks.workers.here import WorkHere
 
 STAGE = "ingest"
 _PAIRS_AT_A_TIME = 2_000
@@ -85,15 +87,17 @@ def _reading_ahead(job: Job, unreads: Unreads) -> Iterator[tuple[Job, AheadReade
     """The job with a reader whose new files workers of Ray read, where they are asked for and are
     worth it."""
     run = job.run
-    place = run.settings.rows_run
-    files = [] if place.is_here else unreads.new(job.files)
-    if sum(file.size_bytes for file in files) < _MIN_BYTES_ELSEWHERE:
+    place, count = run.settings.rows_run, num_processes(run.settings.ingest.processes)
+    files = unreads.new(job.files) if count > 1 or not place.is_here else []
+    if sum(file.size_bytes for file in files) < _MIN_BYTES_ELSEWHERE or (
+        place.is_here and len(files) < 2
+    ):
         yield job, None
         return
     beside = tuple(file for file in job.files if file.remote is None)
     assert isinstance(job.reader, LogReader)
     reading = ReadFiles(run.settings.ingest, job.made_by, beside)
-    with Work(place, reading) as work:
+    with WorkHere(count, reading) if place.is_here else Work(place, reading) as work:
         ahead = AheadReader(job.reader, work, reading, files, run.clock)
         yield replace(job, reader=ahead), ahead
 

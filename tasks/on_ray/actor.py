@@ -47,34 +47,18 @@ class Hello:
     wrong: str = ""
 
 
-class WorkActor:
-    """Made on a node of the cluster by working.py."""
+class Worker:
+    """One job, an item at a time."""
 
-    def __init__(self) -> None:
-        self._job: Job | None = None
+    def __init__(self, job: Job) -> None:
+        self._job = job
         self._number = -1
         self._answers: Iterator[Any] = iter(())
 
-    def hello(self, job: bytes, asked: Mapping[str, str]) -> Hello:
-        """`job`: a Job in a pickle, `asked`: what has to be installed here."""
-        wrong = ""
-        if told := differences(asked):
-            wrong = "; ".join(told)
-        else:
-            try:
-                made: Job = pickle.loads(job)  # noqa: S301 - from whoever started us
-                made.begin()
-                self._job = made
-            except FlywheelError as error:
-                wrong = error.line()
-        return Hello(platform.node(), os.getpid(), wrong)
-
-    def begin(self, number: int, item: bytes, skip: int) -> Portion | None:
-        """The first portion of an item behind `skip` answers; None: there is no job."""
-        if self._job is None:
-            return None
+    def begin(self, number: int, item: bytes, skip: int) -> Portion:
+        """The first portion of an item behind `skip` answers."""
         self._number = number
-        self._answers = self._job.answers(pickle.loads(item))  # noqa: S301 - the same
+        self._answers = self._job.answers(pickle.loads(item))  # noqa: S301 - from who started us
         for _ in range(skip):
             next(self._answers, None)
         return self._portion()
@@ -94,3 +78,31 @@ class WorkActor:
                 return Portion(b"".join(pickles), len(pickles), is_last=False)
         self._number = -1
         return Portion(b"".join(pickles), len(pickles), is_last=True)
+
+
+class WorkActor:
+    """Made on a node of the cluster by working.py."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    def hello(self, job: bytes, asked: Mapping[str, str]) -> Hello:
+        """`job`: a Job in a pickle, `asked`: what has to be installed here."""
+        wrong = ""
+        if told := differences(asked):
+            wrong = "; ".join(told)
+        else:
+            try:
+                made: Job = pickle.loads(job)  # noqa: S301 - from whoever started us
+                made.begin()
+                self._worker = Worker(made)
+            except FlywheelError as error:
+                wrong = error.line()
+        return Hello(platform.node(), os.getpid(), wrong)
+
+    def begin(self, number: int, item: bytes, skip: int) -> Portion | None:
+        """As Worker has it; None: there is no job."""
+        return None if self._worker is None else self._worker.begin(number, item, skip)
+
+    def next(self, number: int) -> Portion | None:
+        return None if self._worker is None else self._worker.next(number)
