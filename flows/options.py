@@ -81,7 +81,8 @@ class Options:
         typer.Option(
             "--on",
             metavar="PLACE",
-            help="where engines answer: here, ray or ray://HOST:10001 [default: evaluate.on]",
+            help="where the work is done: here, ray or ray://HOST:10001 [default: ingest.on of "
+            "reading and masking, evaluate.on of answering]",
         ),
     ] = ""
     inline: Annotated[

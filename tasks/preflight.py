@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import combinations
 
-from tasks.backends.pool.place import HERE
 from tasks.curate.declared import look_over
 from tasks.errors import ConfigurationError, Problem, UsageError
 from tasks.judges.checks import judge_problems, judges_asked, problems_of_run
@@ -21,6 +20,7 @@ from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.files.sources import find_files
 from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
+from tasks.on_ray.place import missing_packages
 from tasks.privacy.masking import Redactor
 from tasks.privacy.persons import PERSON, require_installed
 from tasks.receipts.keys import signing_key
@@ -94,6 +94,7 @@ class _Check:
             self.problems.append(Problem(key, error))
 
     def logs(self) -> None:
+        self.ray("ingest.on", self.settings.ingest.on)
         refused: list[UnreadableLogError] = []
         for pattern in self.request.logs:
             if pattern != STDIN and not is_url(pattern):
@@ -112,6 +113,7 @@ class _Check:
                 rules(self.settings)
 
     def redaction(self) -> None:
+        self.ray("ingest.on", self.settings.ingest.on)
         redact = self.settings.redact
         with self.of("redact.kinds"):
             Redactor(kind for kind in redact.kinds if kind != PERSON)
@@ -265,10 +267,11 @@ class _Check:
             self.hosted(name, release)
             return
         self.model(name, release)
-        needed = ("ray", "grpc") if "://" in self.settings.evaluate.on else ("ray",)
-        missing = [package for package in needed if find_spec(package) is None]
-        if self.settings.evaluate.on != HERE and missing:
-            with self.of("evaluate.on"):
+        self.ray("evaluate.on", self.settings.evaluate.on)
+
+    def ray(self, key: str, on: str) -> None:
+        if missing := missing_packages(on):
+            with self.of(key):
                 raise UsageError(
                     f"actors of Ray need {' and '.join(missing)}, which is not installed",
                     next="pip install 'llm-flywheel[ray]'",

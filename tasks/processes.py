@@ -78,6 +78,10 @@ class OtherProcess:
         self._said.seek(0)
         return self._said.read().decode("utf-8", "replace").split("\n")
 
+    def kill(self) -> None:
+        """Whoever hears it meets its end."""
+        self._process.kill()
+
     def end(self) -> None:
         self._process.kill()
         self._process.communicate()

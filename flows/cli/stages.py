@@ -25,14 +25,14 @@ def run(options: Options) -> int:
 
 
 @command()
-@taking(*_LOGS)
+@taking(*_LOGS, "on")
 def ingest(options: Options) -> int:
     """Take in new log records; what cannot be read becomes a dead letter."""
     return _turn("ingest", options)
 
 
 @command()
-@taking()
+@taking("on")
 def validate(options: Options) -> int:
     """Check what came in, quarantine what fails, redact the rest."""
     return _turn("validate", options)

@@ -19,6 +19,7 @@ import engine
 from flows.commands.check import problems_of
 from flows.terminal import console, print_json, print_pairs
 from tasks.errors import FlywheelError, StoreError, UsageError
+from tasks.on_ray.place import Place
 from tasks.releases.resolve import engines_run, find_local_model
 from tasks.releases.source import HostedSource
 from tasks.settings import Settings, find_config, read_settings
@@ -127,11 +128,13 @@ def _device() -> list[Finding]:
 
 
 def _actors(settings: Settings) -> list[Finding]:
-    """Where engines answer on Ray: the actors that this machine has room for, or every node of the
-    cluster; nothing where they answer in this process."""
-    place = engines_run(settings)
-    if place.is_here:
-        return []
+    """Where engines answer on Ray, or logs are read; nothing where it is all done here."""
+    places = {place.on: place for place in (settings.rows_run, engines_run(settings))}
+    return [finding for place in places.values() if not place.is_here for finding in _of_ray(place)]
+
+
+def _of_ray(place: Place) -> list[Finding]:
+    """The actors that this machine has room for, or every node of the cluster."""
     try:
         ours = f"torch {version('torch')}, ray {version('ray')}"
     except PackageNotFoundError:
@@ -142,7 +145,7 @@ def _actors(settings: Settings) -> list[Finding]:
         each = min(place.cores, cores or 1)
         room = f"{cores} processors, {each} an actor without a GPU"
         return [Finding("ray", True, f"{ours}, on this machine: {room}")]
-    from tasks.backends.pool.backend import nodes_of
+    from tasks.on_ray.driver import nodes_of
 
     try:
         nodes = nodes_of(place)

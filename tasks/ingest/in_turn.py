@@ -6,6 +6,8 @@ reason, they are taken one by one instead, so that it fails alone.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from tasks.errors import StoreMemoryError
 from tasks.ingest.one_file import (
     Job,
@@ -18,6 +20,7 @@ from tasks.ingest.one_file import (
 from tasks.ingest.unread import Unread, Unreads
 from tasks.logs.files import spool
 from tasks.logs.files.log_file import LogFile, UnreadableLogError
+from tasks.logs.reading.reader import NotReadThereError
 
 #: of one file, as it lies there
 _MAX_SMALL_BYTES = 2**20
@@ -55,11 +58,13 @@ class InTurn:
     def _is_seen_to(self, file: LogFile) -> bool:
         """Whether nothing is left to do but to store what is held."""
         try:
-            with spool.on_this_machine(file, self._home) as here:
+            with self._at_hand(file) as here:
                 unread = self._unreads.of(here)
                 if unread is None:
                     return True
                 reading = read_small(self._job, unread)
+        except NotReadThereError:
+            return self._is_seen_to(file)
         except UnreadableLogError as error:
             # it is asked again the next time
             self.refused.append(error)
@@ -84,7 +89,15 @@ class InTurn:
             for file, _ in held:
                 self._take_alone(file)
 
+    def _at_hand(self, file: LogFile) -> AbstractContextManager[LogFile]:
+        """Where it can be read from."""
+        if self._job.reader.has(file):
+            return nullcontext(file)
+        return spool.on_this_machine(file, self._home)
+
     def _take_alone(self, file: LogFile) -> None:
+        if self._job.reader.has(file) and self._took_from_elsewhere(file):
+            return
         try:
             with spool.on_this_machine(file, self._home) as here:
                 unread = self._unreads.of(here)
@@ -92,6 +105,17 @@ class InTurn:
                     self._take_all(unread)
         except UnreadableLogError as error:
             self.refused.append(error)
+
+    def _took_from_elsewhere(self, file: LogFile) -> bool:
+        """All of a new file, as it is read elsewhere; else nothing of it, and it is read here."""
+        job = self._job
+        job.store.hold_memory(_MAX_STORE_BYTES)
+        try:
+            with job.store.transaction():
+                take_in(job, Unread(file))
+        except (NotReadThereError, MemoryError, StoreMemoryError):
+            return False
+        return True
 
     def _take_all(self, unread: Unread) -> None:
         """All of a file, or the letter that says that this machine cannot hold it.

@@ -16,7 +16,8 @@ from tasks.logs.files.opening import fingerprint
 from tasks.logs.formats import AnyFormat
 from tasks.logs.reading.batches import cap_of, dead_file
 from tasks.logs.reading.here import Found
-from tasks.logs.reading.reader import LogReader, OpenLog
+from tasks.logs.reading.made_by import MadeBy
+from tasks.logs.reading.reader import OpenLog, Reader
 from tasks.logs.shapes.rows import Provenance
 from tasks.model.canonical import canonical_json
 from tasks.model.window import OPEN, Window
@@ -42,12 +43,17 @@ class Job:
 
     run: Run
     store: Store
-    reader: LogReader
+    reader: Reader
     forced: AnyFormat | None
     window: Window
     files: Sequence[LogFile]
     safe_id: SafeId
     forgotten: Forgotten
+
+    @property
+    def made_by(self) -> MadeBy:
+        forced = None if self.forced is None else self.forced.NAME
+        return MadeBy(self.run.run_id, self.window, forced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +156,7 @@ def _begun(job: Job, unread: Unread, opened: AbstractContextManager[OpenLog]) ->
     with opened as log:
         log.join(job.files)
         found = log.found
-        named = job.forced.NAME if job.forced is not None else formats.UNKNOWN
-        made_by = Provenance(
-            path=unread.file.source,
-            format=found.format or named,
-            parser_version=found.parser_version,
-            run_id=job.run.run_id,
-            now=job.run.clock(),
-            window=job.window,
-        )
+        made_by = job.made_by.of(unread.file, found, job.run.clock())
         # only lines can be appended to; a document, a table or a refused file that grew is another
         last, is_lines = unread.appended_to, found.syntax == "lines" and found.format is not None
         appended = last is not None and is_lines and last.format == made_by.format

@@ -7,7 +7,9 @@ that of an undisturbed run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from tasks.ingest.in_turn import InTurn
@@ -18,11 +20,15 @@ from tasks.logs import formats
 from tasks.logs.files import spool
 from tasks.logs.files.log_file import LogFile, UnreadableLogError
 from tasks.logs.files.sources import LogFiles, find_files
+from tasks.logs.reading.ahead import AheadReader
+from tasks.logs.reading.elsewhere import ReadFiles
 from tasks.logs.reading.reader import LogReader
 from tasks.logs.reading.recognise import forced_format
 from tasks.logs.shapes import merging
 from tasks.model.receipt import Receipt
 from tasks.model.window import Window
+from tasks.on_ray.work import work_at
+from tasks.processes import num_processes
 from tasks.run import Run
 from tasks.store import Store
 from tasks.store.control import ledger
@@ -30,9 +36,12 @@ from tasks.store.intake import feedback, landing, reports, sessions
 from tasks.store.intake import sources as readings
 from tasks.store.intake.forgotten import read_forgotten
 from tasks.store.intake.ids import safe_ids
+from tasks.workers.work import named_count
 
 STAGE = "ingest"
 _PAIRS_AT_A_TIME = 2_000
+#: of new files as they lie; less is read here before a worker is up
+_MIN_BYTES_ELSEWHERE = 8 * 2**20
 
 
 def ingest(run: Run) -> Receipt:
@@ -52,12 +61,13 @@ def ingest(run: Run) -> Receipt:
         with LogReader(run.settings.ingest) as reader:
             forgotten = read_forgotten(store, home)
             job = Job(run, store, reader, forced, wanted, logs.files, safe_ids(run), forgotten)
-            in_turn = InTurn(job, unreads)
-            for number, file in enumerate(unreads.of_each(logs.files)):
-                run.progress(STAGE, number, len(logs.files), _name(file))
-                if not unreads.is_read(file):
-                    in_turn.take(file)
-            in_turn.finish()
+            with _reading_ahead(job, unreads) as (job, ahead):
+                in_turn = InTurn(job, unreads)
+                for number, file in enumerate(unreads.of_each(logs.files)):
+                    run.progress(STAGE, number, len(logs.files), _name(file) + _by(ahead))
+                    if not unreads.is_read(file):
+                        in_turn.take(file)
+                in_turn.finish()
         refused = [*logs.refused, *in_turn.refused]
         if refused and len(refused) == len(logs.files) + len(logs.refused):
             raise refused[0]
@@ -66,10 +76,33 @@ def ingest(run: Run) -> Receipt:
         with store.transaction():
             _merge_reports(store, run.run_id)
             feedback.find_calls_of_spans(store)
-            receipt = _receipt(run, store, logs, refused, wanted, unread)
+            receipt = _receipt(run, store, logs, refused, wanted, unread, ahead)
             landing.note_sources(store)
             ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
+
+
+@contextmanager
+def _reading_ahead(job: Job, unreads: Unreads) -> Iterator[tuple[Job, AheadReader | None]]:
+    """The job with a reader whose new files workers read ahead, where they are worth it; and that
+    reader where it is worth telling, since its workers are elsewhere."""
+    run = job.run
+    place, num_here = run.settings.rows_run, num_processes(run.settings.ingest.processes)
+    may_be = not place.is_here or (num_here > 1 and len(job.files) > 1)
+    files = unreads.new(job.files) if may_be else []
+    if sum(file.size_bytes for file in files) < _MIN_BYTES_ELSEWHERE:
+        yield job, None
+        return
+    beside = tuple(file for file in job.files if file.remote is None)
+    assert isinstance(job.reader, LogReader)
+    reading = ReadFiles(run.settings.ingest, job.made_by, beside)
+    with work_at(place, num_here, reading) as work:
+        ahead = AheadReader(job.reader, work, reading, files, run.clock)
+        yield replace(job, reader=ahead), None if place.is_here else ahead
+
+
+def _by(ahead: AheadReader | None) -> str:
+    return "" if ahead is None else f" · {named_count(ahead.num_workers)}"
 
 
 def _name(file: LogFile) -> str:
@@ -109,6 +142,7 @@ def _receipt(
     refused: Sequence[UnreadableLogError],
     wanted: Window,
     unread: Mapping[str, Any],
+    ahead: AheadReader | None,
 ) -> Receipt:
     totals = readings.totals(store, run.run_id)
     conflicts = landing.count_conflicts(store, run.run_id)
@@ -123,6 +157,8 @@ def _receipt(
         "feedback": feedback.count_feedback(store, run.run_id),
         "other_spans": totals.other_spans,
     }
+    if ahead is not None:
+        notes["workers"] = {"num": ahead.num_workers, "files": ahead.num_read}
     if totals.forgotten:
         notes["forgotten"] = totals.forgotten
     if conflicts:

@@ -55,6 +55,15 @@ class Unreads:
             self._known = none | readings.readings_by_path(self._store, sources)
             yield from some
 
+    def new(self, files: Sequence[LogFile]) -> list[LogFile]:
+        """Those of which nothing was ever taken in."""
+        found: list[LogFile] = []
+        for start in range(0, len(files), _LOOKED_UP):
+            some = files[start : start + _LOOKED_UP]
+            known = readings.readings_by_path(self._store, [file.source for file in some])
+            found += [file for file in some if file.source not in known]
+        return found
+
     def is_read(self, file: LogFile) -> bool:
         """Whether size and time, or the version that its server names, tell that nothing is new."""
         past = self._readings(file.source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from tasks.privacy.masking import Redactor
+from tasks.privacy.persons import PERSON
 from tasks.privacy.policy import Policy, redact_table
 
 
@@ -23,7 +24,7 @@ class Masked(NamedTuple):
 
 @dataclass(frozen=True)
 class Masks:
-    """What a Redactor and its Policy are made of."""
+    """What a Redactor and its Policy are made of; a job for workers elsewhere, too."""
 
     kinds: tuple[str, ...]
     key: bytes = field(repr=False)
@@ -43,6 +44,18 @@ class Masks:
         before = self.redactor.counts.copy()
         masked = redact_table(table, self.policy)
         return Masked(masked, self.redactor.counts - before)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        names = ("pyarrow", "orjson", "regex")
+        return (*names, "spacy", self.person_model) if PERSON in self.kinds else names
+
+    def begin(self) -> None:
+        """Raises UsageError where what finds persons is missing."""
+        _ = self.redactor
+
+    def answers(self, item: pa.Table) -> Iterator[Masked]:
+        yield self.mask(item)
 
     def __getstate__(self) -> dict[str, object]:
         """Without what is made of it, which no pickle takes."""

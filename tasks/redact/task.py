@@ -9,12 +9,18 @@ before (tasks/watch), which may hold them back.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pyarrow as pa
 
 from tasks.errors import DataError
 from tasks.model.receipt import Receipt
+from tasks.on_ray.work import work_at
 from tasks.privacy.policy import FEEDBACK_TEXTS, Policy
 from tasks.processes import num_processes
-from tasks.redact.masks import Masks
+from tasks.redact.masks import Masked, Masks
 from tasks.redact.together import mask_all
 from tasks.run import Run
 from tasks.store import Store
@@ -22,8 +28,10 @@ from tasks.store.control import ledger
 from tasks.store.control.pseudonym_key import pseudonym_key
 from tasks.store.intake import drift, feedback, landing
 from tasks.watch.check import DriftStoppedError, check
+from tasks.workers.work import named_count
 
 STAGE = "redact"
+_Mask = Callable[[Iterable[pa.Table]], Iterator[Masked]]
 _BATCH_ROWS = 2_500
 #: fewer are masked before another process has started
 _MAX_ROWS_HERE = 10_000
@@ -58,7 +66,7 @@ def redact(run: Run) -> Receipt:
 def _redacted(run: Run, store: Store, masks: Masks) -> Receipt:
     last_row = drift.last_row(store)
     redactions = Counter(dict.fromkeys(masks.kinds, 0))
-    num_rows = _move(run, store, masks, redactions)
+    num_rows, num_workers = _move(run, store, masks, redactions)
     before = masks.redactor.counts.copy()
     _redact_feedback(run, store, masks.policy)
     redactions.update(masks.redactor.counts - before)
@@ -68,25 +76,42 @@ def _redacted(run: Run, store: Store, masks: Masks) -> Receipt:
         key=run.run_id,
         rows_in=num_rows,
         rows_out=num_rows,
-        notes={"redactions": dict(redactions), **drift_notes},
+        notes={
+            "redactions": dict(redactions),
+            **({"workers": {"num": num_workers}} if num_workers else {}),
+            **drift_notes,
+        },
     )
     ledger.finish_stage(store, run.run_id, receipt, run.clock())
     return receipt
 
 
-def _move(run: Run, store: Store, masks: Masks, redactions: Counter[str]) -> int:
+def _move(run: Run, store: Store, masks: Masks, redactions: Counter[str]) -> tuple[int, int]:
+    """How many calls, and how many workers of Ray masked them."""
     total = landing.count_calls(store)
     done = 0
-    count = num_processes(run.settings.ingest.processes) if total > _MAX_ROWS_HERE else 1
-    tables = landing.batches(store, _BATCH_ROWS)
-    for masked in map(masks.mask, tables) if count == 1 else mask_all(tables, masks, count):
-        landing.admit(store, masked.table)
-        redactions.update(masked.counts)
-        done += masked.table.num_rows
-        run.progress(STAGE, done, total)
+    with _masking(run, masks, total) as (mask, num_workers):
+        note = named_count(num_workers) if num_workers else ""
+        for masked in mask(landing.batches(store, _BATCH_ROWS)):
+            landing.admit(store, masked.table)
+            redactions.update(masked.counts)
+            done += masked.table.num_rows
+            run.progress(STAGE, done, total, note)
     landing.clear(store)
     assert done == total, f"{total} rows in landing, {done} moved"
-    return done
+    return done, num_workers
+
+
+@contextmanager
+def _masking(run: Run, masks: Masks, total: int) -> Iterator[tuple[_Mask, int]]:
+    """Who masks so many calls; with how many workers of Ray, if any."""
+    place, num_here = run.settings.rows_run, num_processes(run.settings.ingest.processes)
+    if total <= _MAX_ROWS_HERE or (place.is_here and num_here == 1):
+        yield partial(map, masks.mask), 0
+        return
+    with work_at(place, num_here, masks) as work:
+        num_workers = 0 if place.is_here else work.num_workers
+        yield partial(mask_all, masks=masks, work=work), num_workers
 
 
 def _redact_feedback(run: Run, store: Store, policy: Policy) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import engine
 from engine.identity import EngineIdentity, engine_identity
 from engine.loading.hub import resolve_model
-from tasks.backends.pool.place import Place
+from tasks.backends.pool.place import EnginesPlace
 from tasks.errors import FlywheelError, UsageError
 from tasks.exhausted import exhausted
 from tasks.model.guardrail import Price
@@ -119,13 +119,17 @@ def _source(name: str, declared: ReleaseSettings, settings: Settings, memory: Me
     return EngineSource(path, model_digest, invariant, identity, engines_run(settings))
 
 
-def engines_run(settings: Settings) -> Place:
+def engines_run(settings: Settings) -> EnginesPlace:
     """Where."""
     evaluate = settings.evaluate
     # a run that stops when it is decided answers no more than it has to
     rounds = 1 if evaluate.stop_when_decided else _ROUNDS
-    return Place(
-        evaluate.on, evaluate.cores_per_actor, evaluate.max_actors, rounds, settings.home_path
+    return EnginesPlace(
+        evaluate.on,
+        evaluate.cores_per_actor,
+        evaluate.max_actors,
+        settings.home_path,
+        rounds=rounds,
     )
 
 

@@ -17,7 +17,7 @@ from engine.identity import EngineIdentity
 from tasks.backends.base import Backend
 from tasks.backends.hosted.probe import probe
 from tasks.backends.hosted.wire import WIRES, Wire
-from tasks.backends.pool.place import Place
+from tasks.backends.pool.place import EnginesPlace
 from tasks.errors import UsageError
 from tasks.model.canonical import canonical_json
 from tasks.model.noise import Condition
@@ -81,7 +81,7 @@ class EngineSource:
     batch_invariant: bool
     identity: EngineIdentity
     #: changes no answer
-    place: Place = field(default=Place(), compare=False)
+    place: EnginesPlace = field(default=EnginesPlace(), compare=False)
 
     is_deterministic = True
     weighs = True
@@ -107,7 +107,7 @@ class EngineSource:
             yield Condition("processor", "another processor", not_measured=why)
 
     def here(self) -> EngineSource:
-        return replace(self, place=Place())
+        return replace(self, place=EnginesPlace())
 
     def load(self) -> Backend:
         share_processors()

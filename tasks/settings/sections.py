@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -32,6 +31,7 @@ from expectations.contracts import CALL_FIELDS
 from tasks.errors import UsageError, did_you_mean
 from tasks.model.guardrail import Measure
 from tasks.model.table_mapping import TABLE, TableMapping, read_mapping
+from tasks.on_ray.place import Place, checked
 from tasks.privacy.policy import check_fields
 from tasks.settings.calendar import CalendarEntry
 from tasks.settings.hosted import (
@@ -78,12 +78,6 @@ def _scorer(value: Any) -> Any:
     return value
 
 
-def _place(on: str) -> str:
-    if on in ("here", "ray") or re.fullmatch(r"ray://[^\s/@]+:[0-9]+", on):
-        return on
-    raise ValueError("it is here, ray, or the address of a cluster, ray://HOST:10001")
-
-
 #: what a scorer takes is for tasks/scoring to say
 Scorer = Annotated[str | dict[str, Any], BeforeValidator(_scorer)]
 
@@ -125,7 +119,17 @@ class IngestSettings(Section):
         0,
         ge=0,
         le=64,
-        description="processes that parse a large file or mask calls; 0: one a core, at most 8",
+        description="processes that parse, several new files at once or a large one in pieces, and mask calls; "
+        "0: one a core, at most 8",
+    )
+    # of no digest, with the one after it: whoever reads, the rows are the same
+    on: Annotated[str, AfterValidator(checked)] = Field(
+        "here",
+        description="where new log files are read and calls masked: here; ray, by workers on this "
+        "machine; ray://HOST:10001, by those of a cluster ([Ray](ray.md)); needs [ray]",
+    )
+    max_workers: int = Field(
+        0, ge=0, description="of Ray, a processor each; 0: as many as there is room for, at most 32"
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
@@ -293,7 +297,7 @@ class EvaluateSettings(Section):
         "out of reach",
     )
     # of no digest, with the two after it: where answers are computed changes none
-    on: Annotated[str, AfterValidator(_place)] = Field(
+    on: Annotated[str, AfterValidator(checked)] = Field(
         "here",
         description="where engines answer: here, in this process; ray, by actors on this machine; "
         "ray://HOST:10001, by those of a cluster ([Ray](ray.md)); needs [ray]",
@@ -697,6 +701,7 @@ class Settings(Section):
             "lineage": True,
             "review": True,
             "store": True,
+            "ingest": {"on", "max_workers"},
             "evaluate": {"budget", "on", "cores_per_actor", "max_actors"},
             "releases": {"__all__": {"requests", "api_key_env", "successor"}},
             "suites": {"__all__": {"purpose", "review_by", "file"}},
@@ -705,14 +710,22 @@ class Settings(Section):
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def rows_run(self) -> Place:
+        """Where log files are read and calls masked."""
+        ingest = self.ingest
+        return Place(ingest.on, 1, ingest.max_workers, self.home_path, "ingest.on")
+
     def placed(self, on: str) -> Settings:
-        """The same with another `evaluate.on`. Raises UsageError where it is none."""
+        """The same with another `ingest.on` and `evaluate.on`. Raises UsageError where it is
+        none."""
         try:
-            place = _place(on)
+            place = checked(on)
         except ValueError as error:
             raise UsageError("--on names no place", received=on, allowed=str(error)) from None
+        ingest = self.ingest.model_copy(update={"on": place})
         evaluate = self.evaluate.model_copy(update={"on": place})
-        return self.model_copy(update={"evaluate": evaluate})
+        return self.model_copy(update={"ingest": ingest, "evaluate": evaluate})
 
     def release(self, name: str) -> ReleaseSettings:
         if name in self.releases:

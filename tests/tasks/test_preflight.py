@@ -213,6 +213,8 @@ def test_actors_without_ray_are_told_with_what_to_install(folder: Path):
     assert list(found) == ([] if is_installed else ["evaluate.on"])
     assert is_installed or "pip install 'llm-flywheel[ray]'" in found["evaluate.on"]
     assert problems(settings_of(folder, evaluate={"on": "ray"}), "ingest") == {}
+    read = problems(settings_of(folder, ingest={"on": "ray"}), "ingest", "redact")
+    assert is_installed or "pip install 'llm-flywheel[ray]'" in read["ingest.on"]
 
 
 def test_no_release_and_none_named_are_told(folder: Path):

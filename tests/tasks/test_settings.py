@@ -211,6 +211,19 @@ def test_a_run_is_the_same_under_another_budget_and_other_limits():
     assert digest() != digest(endpoint="responses")
 
 
+def test_where_logs_are_read_changes_no_digest():
+    here = parse_settings({}, base="")
+    there = parse_settings({"ingest": {"on": "ray://h:1", "max_workers": 3}}, base="")
+    assert here.digest == there.digest
+    assert (there.rows_run.on, there.rows_run.max_actors, here.rows_run.is_here) == (
+        "ray://h:1", 3, True,
+    )  # fmt: skip
+    assert (there.placed("ray").ingest.on, here.placed("ray").evaluate.on) == ("ray", "ray")
+    for wrong in ("cluster", "ray://user@host:1"):
+        with pytest.raises(UsageError, match=r"here, ray, or the address"):
+            parse_settings({"ingest": {"on": wrong}}, base="")
+
+
 def test_where_engines_answer_changes_no_digest():
     def settings(**evaluate: object):
         return parse_settings({"evaluate": evaluate}, base="")

@@ -1,4 +1,5 @@
-"""What is said between this process, the one beside it that drives Ray, and the actors."""
+"""What is said of engines between this process, the one beside it that drives Ray, and the
+actors."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from engine.identity import EngineIdentity
 from tasks.backends.base import Ask, Reply
+from tasks.on_ray.messages import Opener, Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +23,17 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """`address`: of a cluster; empty: a Ray of this machine alone, with its files in `folder`."""
-
-    address: str
-    folder: str
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Opener):
     """Actors that hold a model, as a Place says."""
 
     model: Model
     cores: int
     max_actors: int
+
+    def pool(self) -> Pool:
+        from tasks.backends.pool.engines import EnginePool  # Ray, which is driven there alone
+
+        return EnginePool(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +43,6 @@ class Answer:
     asks: tuple[Ask, ...]
     shards: tuple[tuple[int, ...], ...]
     spool: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """The actors end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the cluster is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +69,3 @@ class Given:
     places: tuple[int, ...]
     replies: tuple[Reply, ...]
     is_written: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """All shards were answered or given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Nothing can be answered. `is_model`: by the fault of the model; `is_usage`: of the settings
-    or the cluster, and no other moment cures it."""
-
-    what: str
-    is_model: bool = False
-    is_usage: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Of a cluster. `says`: what is installed there; empty where it did not answer in time."""
-
-    name: str
-    is_alive: bool
-    num_cores: int
-    num_gpus: int
-    says: str
-
-
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    nodes: tuple[Node, ...]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from tasks.logs import formats
@@ -59,6 +60,23 @@ class OpenLog(Protocol):
     def digest(self) -> str: ...
 
 
+class NotReadThereError(Exception):
+    """A file that was to be read elsewhere was not, or not to its end: it is read here."""
+
+
+class Reader(Protocol):
+    """Opens the files of an ingest."""
+
+    def has(self, file: LogFile) -> bool:
+        """Whether it is read elsewhere, so that its bytes need not be on this machine."""
+        ...
+
+    def open(self, file: LogFile, forced: AnyFormat | None) -> AbstractContextManager[OpenLog]: ...
+    def open_small(
+        self, file: LogFile, forced: AnyFormat | None
+    ) -> AbstractContextManager[OpenLog] | None: ...
+
+
 class LogReader:
     """Opens the files of one ingest or replay, for the length of a `with` block."""
 
@@ -72,11 +90,27 @@ class LogReader:
     def __exit__(self, *_: object) -> None:
         self._workers.__exit__()
 
+    def has(self, file: LogFile) -> bool:
+        return False
+
     def open(self, file: LogFile, forced: AnyFormat | None) -> AbstractContextManager[OpenLog]:
         """Recognise the file. Raises UnreadableLogError where the file system refuses it."""
         if _is_small(file, self._limits):
             return LogHere(file, self._limits, forced)
         return _LogApart(file, self._limits, forced, self._workers)
+
+    def cut(self, file: LogFile, forced: AnyFormat | None) -> Cutting | None:
+        """How a large file of plain lines goes to several processes; None: it does not. Raises
+        UnreadableLogError."""
+        if file.size_bytes < _MIN_BYTES_FOR_PROCESSES:
+            return None
+        with _LogApart(file, self._limits, forced, self._workers) as log:
+            is_cut = log.can_be_cut() and not may_join(log.found.format)
+            return Cutting(file, self._limits, log.found) if is_cut else None
+
+    def parse(self, command: ParseStretch) -> list[LogRows]:
+        """Rows of a stretch, or the letter that says what its process died of."""
+        return _parsed(self._workers, command)
 
     def open_small(self, file: LogFile, forced: AnyFormat | None) -> LogHere | None:
         """The same for one whose content is at most a MiB; None: it is not."""
@@ -154,9 +188,7 @@ class _LogApart:
         self, made_by: Provenance, cap: DeadCap, start: int = 0, only: LinesWanted | None = None
     ) -> Iterator[LogRows]:
         count = num_processes(self._limits.processes)
-        is_large = self._file.size_bytes - start >= _MIN_BYTES_FOR_PROCESSES
-        for_many = self.found.by_itself and not self.found.is_encoded and only is None
-        if for_many and is_large and count > 1 and not self._has_streams():
+        if count > 1 and only is None and self.can_be_cut(start):
             self._stack.close()
             yield from self._in_stretches(made_by, cap, start, count)
             return
@@ -178,6 +210,12 @@ class _LogApart:
 
     def digest(self) -> str:
         return self._digest or fingerprint(self._file).digest
+
+    def can_be_cut(self, start: int = 0) -> bool:
+        """Whether what follows is worth several processes, and its lines mean the same in any."""
+        is_large = self._file.size_bytes - start >= _MIN_BYTES_FOR_PROCESSES
+        by_itself = self.found.by_itself and not self.found.is_encoded
+        return is_large and by_itself and not self._has_streams()
 
     def _has_streams(self) -> bool:
         """Whether answers may stand in several lines: those of a stream hold one of these words."""
@@ -221,22 +259,43 @@ class _LogApart:
     def _in_stretches(
         self, made_by: Provenance, cap: DeadCap, start: int, count: int
     ) -> Iterator[LogRows]:
-        def parse_one(stretch: Stretch) -> list[LogRows]:
-            command = ParseStretch(self._file, self._limits, made_by, cap, stretch,
-                                   self._forced is not None, self.found.is_mixed)  # fmt: skip
-            for is_last in (False, True):
-                try:
-                    with self._workers.one() as worker:
-                        return [rows for rows in worker.ask(command) if isinstance(rows, LogRows)]
-                except WorkerDiedError as death:
-                    if is_last or not death.is_killed:
-                        return [_dead_stretch(stretch, death.reason, made_by)]
-            raise AssertionError("the last try answers")
+        cutting = Cutting(self._file, self._limits, self.found)
+        commands = cutting.commands(made_by, cap, start, is_forced=self._forced is not None)
+        for rows in in_order(partial(_parsed, self._workers), commands, count, 2 * count):
+            yield from rows
+        self._digest = cutting.digest
 
-        with open_log(self._file, self._limits) as stream:
-            for rows in in_order(parse_one, stretches(stream, start), count, 2 * count):
-                yield from rows
-            self._digest = stream.digest()
+
+class Cutting:
+    """A large file of plain lines, cut at line ends."""
+
+    def __init__(self, file: LogFile, limits: IngestSettings, found: Found) -> None:
+        self._file = file
+        self._limits = limits
+        self.found = found
+        #: of the file, once all of it is cut
+        self.digest = ""
+
+    def commands(
+        self, made_by: Provenance, cap: DeadCap, start: int = 0, *, is_forced: bool
+    ) -> Iterator[ParseStretch]:
+        """One a stretch; the file is read for its line ends as they are asked for."""
+        file, limits, is_mixed = self._file, self._limits, self.found.is_mixed
+        with open_log(file, limits) as stream:
+            for stretch in stretches(stream, start):
+                yield ParseStretch(file, limits, made_by, cap, stretch, is_forced, is_mixed)
+            self.digest = stream.digest()
+
+
+def _parsed(workers: Workers, command: ParseStretch) -> list[LogRows]:
+    for is_last in (False, True):
+        try:
+            with workers.one() as worker:
+                return [rows for rows in worker.ask(command) if isinstance(rows, LogRows)]
+        except WorkerDiedError as death:
+            if is_last or not death.is_killed:
+                return [_dead_stretch(command.stretch, death.reason, command.made_by)]
+    raise AssertionError("the last try answers")
 
 
 def _dead_stretch(stretch: Stretch, reason: str, made_by: Provenance) -> LogRows:

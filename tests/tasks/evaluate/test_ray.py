@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.commands import doctor
-from flows.processes import process_started_at
 from tasks.answering.spool import SPOOL_FOLDER
-from tasks.backends.pool import backend as pool
 from tasks.curate.task import curate
 from tasks.errors import FlywheelError, UsageError
 from tasks.evaluate.task import evaluate
+from tasks.on_ray import driver
 from tasks.releases.memory import Memory
 from tasks.releases.resolve import engines_run, resolve_release
 from tasks.releases.source import EngineSource
 from tasks.settings import Settings
 from tests.conftest import REPOSITORY
-from tests.ports import free_port
+from tests.ray_processes import (
+    Process,
+    a_cluster,
+    family_of,
+    gone,
+    named,
+    nobody_is_left,
+    of_ray,
+    once,
+)
 from tests.tasks.evaluate import test_modes
 from tests.tasks.evaluate.stage import begin, rows, sample, settings_for, store_eval_set
 
@@ -49,7 +55,6 @@ SCORES = (
     "SELECT release_digest, sample_id, seed, scorer, value, unscored_reason, answer, explanation, "
     "fault FROM scores ORDER BY ALL"
 )
-_LEFT_S = 60.0
 
 
 def _evaluate(on: str) -> dict[str, Any]:
@@ -81,69 +86,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> tuple[A
 
 @pytest.fixture(scope="module", autouse=True)
 def _nobody_is_left() -> Iterator[None]:
-    yield
-    family = [one for host in pool._hosts.values() for one in _family(host.process.pid)]
-    pool.end_all()
-    assert _gone(family)
-
-
-@dataclass(frozen=True, slots=True)
-class _Process:
-    pid: int
-    started_at: float | None
-    line: str
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-
-
-def _family(pid: int) -> list[_Process]:
-    """All that a process has started, and what these have."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(path.name))
-    family, open_ = [], [pid]
-    while open_:
-        for child in children.get(open_.pop(), []):
-            open_.append(child)
-            with suppress(OSError):
-                line = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
-                family.append(_Process(child, process_started_at(child), line))
-    return family
-
-
-def _of_ray() -> list[_Process]:
-    return _family(pool._hosts["ray"].process.pid)
-
-
-def _named(part: str) -> _Process:
-    return next(one for one in _of_ray() if part in one.line)
-
-
-def _gone(family: Sequence[_Process]) -> bool:
-    deadline = time.monotonic() + _LEFT_S
-    while time.monotonic() < deadline:
-        if all(
-            process_started_at(one.pid) in (None, 0.0)
-            or process_started_at(one.pid) != one.started_at
-            for one in family
-        ):
-            return True
-        time.sleep(0.2)
-    return False
-
-
-def _once(at: int, what: Callable[[], None]) -> Callable[..., None]:
-    """A progress callback that does something when so many answers are there."""
-    left = [what]
-
-    def progress(stage: str, done: int, total: int | None, note: str = "") -> None:
-        if done >= at and left:
-            left.pop()()
-
-    return progress
+    yield from nobody_is_left()
 
 
 def test_ten_thousand_samples_over_two_actors_are_those_of_one_process(
@@ -187,36 +130,36 @@ def test_an_actor_that_is_killed_changes_no_answer(
     tmp_path: Path, tiny_model: Path, alone: tuple[Any, Any]
 ) -> None:
     settings = _settings(tmp_path / "s", tiny_model, "ray")
-    killed = _once(1, lambda: _named("ray::EngineActor").kill())
+    killed = once(1, lambda: named("ray::EngineActor").kill())
     receipt = evaluate(begin(settings, "r1", progress=killed))
     assert (receipt.notes["computed"], receipt.notes["errors"]) == (2 * NUM, 0)
     assert _said(settings) == alone
 
 
-@pytest.mark.parametrize("part", ["gcs_server", "raylet/raylet", "pool.host"])
+@pytest.mark.parametrize("part", ["gcs_server", "raylet/raylet", "on_ray.host"])
 def test_when_the_head_is_killed_the_same_command_goes_on(
     tmp_path: Path, tiny_model: Path, alone: tuple[Any, Any], part: str
 ) -> None:
     settings = _settings(tmp_path / "s", tiny_model, "ray")
 
     def kill() -> None:
-        family.extend(_of_ray())
-        host = pool._hosts["ray"].process
-        (host if part == "pool.host" else _named(part)).kill()
+        family.extend(of_ray())
+        host = driver.drivers["ray"].process
+        (host if part == "on_ray.host" else named(part)).kill()
 
-    family: list[_Process] = []
-    progress, errors = _once(1, kill), []
+    family: list[Process] = []
+    progress, errors = once(1, kill), []
     for _ in range(3):  # what is left of a Ray may answer for a while, and then be gone
         try:
             receipt = evaluate(begin(settings, "r1", progress=progress))
             break
         except FlywheelError as error:
             errors.append(error)
-    assert errors or part != "pool.host"
+    assert errors or part != "on_ray.host"
     for error in errors:
         assert error.exit_code == 4
         assert "goes on after what was stored" in error.next
-    assert not errors or _gone(family)
+    assert not errors or gone(family)
     assert receipt.notes["computed"] == 2 * NUM
     assert _said(settings) == alone
 
@@ -249,14 +192,14 @@ def test_what_an_actor_finished_is_kept_when_the_program_is_stopped(
     command = [sys.executable, "-c", _PROGRAM, str(tmp_path / "s"), str(tiny_model), how]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
-    family: list[_Process] = []
+    family: list[Process] = []
     while done.poll() is None:
-        family = max(family, _family(done.pid), key=len)
+        family = max(family, family_of(done.pid), key=len)
         time.sleep(0.2)
     told = done.communicate()[1]
     assert done.returncode == (-signal.SIGKILL if how == "kill" else -signal.SIGINT), told
     assert len(family) > 5  # Ray's, and two actors
-    assert _gone(family)
+    assert gone(family)
     assert rows(settings, "SELECT count(*) FROM completions") == [(0,)]
     assert list((settings.home_path / SPOOL_FOLDER).glob("*/*.jsonl"))
     first: list[int] = []
@@ -292,8 +235,10 @@ from pathlib import Path
 import ray
 from engine import SamplingParams
 from tasks.backends.base import Ask, Reply
-from tasks.backends.pool import host
-from tasks.backends.pool.messages import Answer, Done, Given, Hello, Model, Open, Start
+from tasks.backends.pool import engines
+from tasks.backends.pool.messages import Answer, Given, Hello, Model, Open
+from tasks.on_ray.host import start_ray
+from tasks.on_ray.messages import Done, Start
 from tests.tasks.releases.engines import CPU
 
 class Deadly:
@@ -309,9 +254,9 @@ class Deadly:
         return Given(places, tuple(Reply(str(p), "stop", 1, 0, 1) for p in places), True)
 
 if __name__ == "__main__":
-    host.EngineActor = Deadly
-    host._start(Start("", sys.argv[1]))
-    pool = host.Pool(Open(Model(Path("m"), True, CPU, ""), 1, 2))
+    engines.EngineActor = Deadly
+    start_ray(Start("", sys.argv[1]))
+    pool = engines.EnginePool(Open(Model(Path("m"), True, CPU, ""), 1, 2))
     assert len(pool.open().actors) == 2
     asks = tuple(
         Ask(({"role": "user", "content": "deadly" if n == 13 else "mild"},), SamplingParams())
@@ -332,9 +277,9 @@ if __name__ == "__main__":
 
 
 def test_what_kills_every_actor_is_given_up_alone(tmp_path: Path) -> None:
-    with pool.folder_of_ray() as folder:
+    with driver.own_folder("fwray") as folder:
         told = subprocess.run(
-            [sys.executable, "-c", _DEADLY, folder],
+            [sys.executable, "-c", _DEADLY, str(folder)],
             env=os.environ | {"PYTHONPATH": str(REPOSITORY), **_quiet()},
             capture_output=True,
             text=True,
@@ -346,7 +291,7 @@ def test_what_kills_every_actor_is_given_up_alone(tmp_path: Path) -> None:
 
 
 def _quiet() -> dict[str, str]:
-    made = pool._environment(is_local=True)
+    made = driver.environment(is_local=True)
     return {name: value for name, value in made.items() if name.startswith("RAY_")}
 
 
@@ -360,13 +305,13 @@ def _may_unshare() -> bool:
 _LISTENS = """
 import sys
 from pathlib import Path
-from tasks.backends.pool import backend as pool
-from tasks.backends.pool.place import Place
+from tasks.on_ray import driver
+from tasks.on_ray.place import Place
 
 LISTENS = "0A"
 
 if __name__ == "__main__":
-    nodes = pool.nodes_of(Place("ray", home=Path(sys.argv[1])))
+    nodes = driver.nodes_of(Place("ray", home=Path(sys.argv[1])))
     print(len(nodes), nodes[0].says.split(",")[1].split()[0])
     for table in ("tcp", "tcp6"):
         rows = [line.split() for line in Path("/proc/net", table).read_text().splitlines()[1:]]
@@ -403,42 +348,7 @@ def test_it_listens_on_loopback_alone(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A head that somebody else has started, on this machine, with a token."""
-    # as docs/ray.md says: else the server of a client dies now and then (ray#63202); and without
-    # the last one it takes another address of this machine than it was told
-    for name, value in {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 64,
-                        "GRPC_ENABLE_FORK_SUPPORT": "0",
-                        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    port, stack = free_port(), ExitStack()
-    folder = stack.enter_context(pool.folder_of_ray())
-    options = [
-        "--head", "--block", "--num-cpus=2", "--node-ip-address=127.0.0.1",
-        f"--port={free_port()}", f"--ray-client-server-port={port}",
-        "--include-dashboard=false", f"--temp-dir={folder}",
-        "--object-store-memory=100000000", "--disable-usage-stats",
-    ]  # fmt: skip
-    head = subprocess.Popen(
-        [sys.executable, "-m", "ray.scripts.scripts", "start", *options],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 240
-    while not _answers(port) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    yield f"ray://127.0.0.1:{port}"
-    pool.end_all()
-    head.terminate()
-    head.wait(60)
-    pool._end_session(head.pid)
-    stack.close()
-
-
-def _answers(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
+    yield from a_cluster(monkeypatch)
 
 
 def test_a_cluster_says_what_one_process_says_and_who_it_is(
@@ -448,7 +358,7 @@ def test_a_cluster_says_what_one_process_says_and_who_it_is(
     receipt = evaluate(begin(settings, "r1"))
     assert receipt.notes["engines"][0]["num_actors"] == 2
     assert _said(settings) == alone
-    node, *others = pool.nodes_of(engines_run(settings))
+    node, *others = driver.nodes_of(engines_run(settings))
     assert (node.is_alive, node.num_cores, others) == (True, 2, [])
     here = doctor._actors(settings)
     assert [finding.ok for finding in here] == [True, True], here
@@ -458,9 +368,9 @@ def test_a_cluster_says_what_one_process_says_and_who_it_is(
 
 
 def test_a_head_whose_server_for_a_client_died_is_told_with_what_to_do() -> None:
-    from tasks.backends.pool.host import _why_not_started
+    from tasks.on_ray.told import why_not_started
 
     said = "Initialization failure from server:\nTraceback\nRuntimeError: "
     died = f"{said}Starting Ray client server failed. See ray_client_server_23000.err"
-    assert "GRPC_ENABLE_FORK_SUPPORT=0" in _why_not_started(ConnectionAbortedError(died))
-    assert _why_not_started(ConnectionAbortedError("no\nroute")) == "no route"
+    assert "GRPC_ENABLE_FORK_SUPPORT=0" in why_not_started(ConnectionAbortedError(died))
+    assert why_not_started(ConnectionAbortedError("no\nroute")) == "no route"
