@@ -34,6 +34,7 @@ import orjson
 
 from benchmarks.ingest import ROOT, Prose, canonical
 from benchmarks.process_cost import Cost, measure
+from tasks.store.control.pseudonym_key import KEY_FILE
 
 STAGES = ("ingest", "validate", "redact")
 TWICE, CUT, BROKEN = 500, 1_000, 200
@@ -210,6 +211,8 @@ def found(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Any]
     yield "waves", [asdict(each) for each in waves]
     yield "counts_as_written", told_right(waves, written)
     if options.at_once:
+        (folder / "at-once").mkdir()
+        shutil.copy(home / KEY_FILE, folder / "at-once")  # else the same has other pseudonyms
         whole = wave(folder / "at-once", 0, paths)
         print_waves([whole], num_files * options.file_calls)
         yield "at_once", asdict(whole)

@@ -36,6 +36,8 @@ _BATCH_ROWS = 2_500
 #: fewer are masked before another process has started
 _MAX_ROWS_HERE = 10_000
 _FEEDBACK_AT_A_TIME = 20_000
+#: of the database, whatever comes in
+_MAX_STORE_BYTES = 768 * 2**20
 
 
 def redact(run: Run) -> Receipt:
@@ -54,6 +56,7 @@ def redact(run: Run) -> Receipt:
         if done is not None:
             return done  # landing is empty by now; a second pass would count nothing
         _refuse_taken_ids(store)
+        store.hold_memory(_MAX_STORE_BYTES)
         try:
             with store.transaction():
                 return _redacted(run, store, masks)
@@ -92,11 +95,16 @@ def _move(run: Run, store: Store, masks: Masks, redactions: Counter[str]) -> tup
     done = 0
     with _masking(run, masks, total) as (mask, num_workers):
         note = named_count(num_workers) if num_workers else ""
-        for masked in mask(landing.batches(store, _BATCH_ROWS)):
-            landing.admit(store, masked.table)
-            redactions.update(masked.counts)
-            done += masked.table.num_rows
-            run.progress(STAGE, done, total, note)
+
+        def masked_tables() -> Iterator[pa.Table]:
+            nonlocal done
+            for masked in mask(landing.batches(store.beside(), _BATCH_ROWS)):
+                redactions.update(masked.counts)
+                done += masked.table.num_rows
+                run.progress(STAGE, done, total, note)
+                yield masked.table
+
+        landing.admit(store, masked_tables())
     landing.clear(store)
     assert done == total, f"{total} rows in landing, {done} moved"
     return done, num_workers

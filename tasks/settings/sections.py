@@ -119,8 +119,8 @@ class IngestSettings(Section):
         0,
         ge=0,
         le=64,
-        description="processes that parse, several new files at once or a large one in pieces, and mask calls; "
-        "0: one a core, at most 8",
+        description="processes that parse, several new files at once or a large one in pieces, "
+        "and mask calls; 0: one a core, at most 8",
     )
     # of no digest, with the one after it: whoever reads, the rows are the same
     on: Annotated[str, AfterValidator(checked)] = Field(

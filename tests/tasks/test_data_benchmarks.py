@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import drift, ingest, near_duplicates, redaction, small_files, validate
+from benchmarks import drift, growth, ingest, near_duplicates, redaction, small_files, validate
 from benchmarks.process_cost import measure
 from tasks.privacy.masking import KINDS, Redactor
 
@@ -39,6 +39,20 @@ def test_small_files_are_measured_on_two_nights(
     lines = {each["what"]: each["value"] for each in report(tmp_path)["lines"]}
     assert lines["files of one call"] == 40
     assert lines["first night"] > lines["second night"] > 0
+
+
+@pytest.mark.slow
+def test_waves_come_to_the_rows_of_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["growth", "--calls", "2000", "--waves", "2", "--file-calls", "1000", "--at-once"]
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path)])
+    growth.main()
+    found = report(tmp_path)
+    assert found["counts_as_written"]
+    assert found["at_once_as_written"]
+    assert found["rows_that_differ"] == {"requests": 0, "quarantine": 0, "dead_letters": 0}
+    assert [each["in_store"] for each in found["waves"]] == [1990, 3980]
 
 
 def test_the_logs_have_their_faults(tmp_path: Path) -> None:

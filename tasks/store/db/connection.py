@@ -121,6 +121,11 @@ class Store:
     def before_commit(self) -> None:
         """For a store that machines share; what it raises undoes the transaction."""
 
+    def beside(self) -> Store:
+        """Another connection to it, which sees what is committed: to read while a statement of this
+        one is at work."""
+        return Store(self.connection.cursor(), self.path, self.raw_key)
+
     def hold_memory(self, max_bytes: int | None) -> None:
         """DuckDB spills to disk beyond this, until the store is closed (None: 80% of all)."""
         if max_bytes is None:

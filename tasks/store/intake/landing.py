@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from expectations.contracts import LANDING, REQUESTS
+from expectations.contracts import LANDING, REQUESTS, TableContract
 from tasks.store.db.connection import Store
 
 #: what makes a call the same call
@@ -33,14 +33,30 @@ def last_row(store: Store) -> int:
     return int(store.scalar("SELECT coalesce(max(rowid), -1) FROM landing"))
 
 
-def add_calls(store: Store, batches: Iterator[pa.Table]) -> None:
-    """Insert calls as they come; the iterator must not touch the store, nor raise."""
+def add_calls(store: Store, batches: Iterable[pa.Table]) -> None:
+    """Insert calls as they come. Raises what the batches raise, which must not touch the store."""
+    _stream(store, LANDING, batches)
+
+
+def _stream(store: Store, contract: TableContract, tables: Iterable[pa.Table]) -> None:
+    """In one statement, whose rows are written out compressed as they come."""
+    failures: list[BaseException] = []
+
+    def told() -> Iterator[pa.Table]:
+        try:
+            yield from tables
+        except BaseException as error:
+            failures.append(error)  # DuckDB would make a text of it
+
+    batches = told()
     first = next(batches, None)
-    if first is None:
-        return
-    tables = itertools.chain([first], batches)
-    records = (batch for table in tables for batch in table.to_batches())
-    store.insert_table(LANDING, pa.RecordBatchReader.from_batches(first.schema, records))
+    if first is not None:
+        records = (
+            part for table in itertools.chain([first], batches) for part in table.to_batches()
+        )
+        store.insert_table(contract, pa.RecordBatchReader.from_batches(first.schema, records))
+    if failures:
+        raise failures[0]
 
 
 def add_new_calls(store: Store, calls: pa.Table) -> np.ndarray:
@@ -229,9 +245,9 @@ def ids_taken(store: Store) -> list[str]:
     ]
 
 
-def admit(store: Store, rows: pa.Table) -> None:
-    """Insert redacted rows into requests."""
-    store.insert_table(REQUESTS, rows)
+def admit(store: Store, tables: Iterable[pa.Table]) -> None:
+    """Insert redacted rows into requests, as they come. Raises as `add_calls` does."""
+    _stream(store, REQUESTS, tables)
 
 
 def clear(store: Store) -> None:

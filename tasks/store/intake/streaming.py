@@ -39,7 +39,6 @@ class Intake:
         self._again: list[pa.Table] = []
         self._beside = FileRows(cap, safe_id, forgotten)
         self._again_rows = self._again_bytes = 0
-        self._failure: BaseException | None = None
 
     @property
     def counts(self) -> Counts:
@@ -54,8 +53,6 @@ class Intake:
         source = iter(batches)
         while (first := next(source, None)) is not None:
             landing.add_calls(self._store, self._fresh_calls(first, source))
-            if self._failure is not None:
-                raise self._failure
             self._flush()
         self._beside.end()
         self._flush()
@@ -66,13 +63,9 @@ class Intake:
     def _fresh_calls(self, first: LogRows, source: Iterator[LogRows]) -> Iterator[pa.Table]:
         """Calls that this file has not had; until what is held beside them has to be written."""
         batch: LogRows | None = first
-        try:
-            while batch is not None:
-                yield self._hold_back(batch)
-                batch = None if self._is_full else next(source, None)
-        except BaseException as error:
-            # DuckDB would make a text of it
-            self._failure = error
+        while batch is not None:
+            yield self._hold_back(batch)
+            batch = None if self._is_full else next(source, None)
 
     @property
     def _is_full(self) -> bool:

@@ -85,8 +85,7 @@ def test_what_was_met_is_known_whatever_its_time_and_table(
                     assert found.tolist() == expected
             if number < admitted:
                 with store.transaction():
-                    for table in list(landing.batches(store, 100)):
-                        landing.admit(store, table)
+                    landing.admit(store, list(landing.batches(store, 100)))
                     landing.clear(store)
 
 
