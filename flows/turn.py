@@ -31,6 +31,7 @@ from tasks.model.run import RunRequest
 from tasks.model.urls import STDIN, is_url
 from tasks.model.verdict import SHIPS, Rank, RecordedVerdict
 from tasks.model.window import window
+from tasks.processes import this_process
 from tasks.receipts.commitment import commitment
 from tasks.releases.retirement import due
 from tasks.report.warnings import warnings
@@ -43,7 +44,7 @@ from tasks.store.control import erasures, ledger, verdicts
 from tasks.store.control.commitments import commit
 from tasks.store.folder import private
 from tasks.store.held.raw_key import sealed_elsewhere
-from tasks.store.leasing import leased, this_process
+from tasks.store.leasing import leased
 from tasks.store.opening import open_store, store_exists
 
 #: what the objects of --json follow (tasks/model/schemas); within one number keys are only added

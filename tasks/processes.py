@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,11 @@ def num_processes(wanted: int) -> int:
     has_affinity = hasattr(os, "sched_getaffinity")  # macOS has none
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return min(_MAX_PROCESSES, cores)
+
+
+def this_process() -> str:
+    """For people: on another machine, or in another container, its number alone is another's."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 class OtherProcess:

@@ -45,7 +45,7 @@ def cannot(place: Place, trouble: Trouble) -> FlywheelError:
 
 def _next(place: Place) -> str:
     again = "run the same command again: it goes on after what was stored"
-    return f'set {place.key} = "here", or {again}'
+    return f'use {place.key} = "here", or {again}'
 
 
 class Driver:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 class Pool(Protocol):
@@ -24,12 +25,17 @@ class Pool(Protocol):
 
 
 class Opener:
-    """A message that opens a pool of its own kind; answered by what the pool says, or Trouble."""
+    """A message that opens a pool of its own kind; answered by what the pool says, or Trouble.
+    `POOL`: `module:class` of that. It knows Ray, so it is named and not imported by whoever says
+    the message."""
 
     __slots__ = ()
+    POOL: ClassVar[str]
 
     def pool(self) -> Pool:
-        raise NotImplementedError
+        module, _, name = self.POOL.partition(":")
+        pool: Pool = getattr(import_module(module), name)(self)
+        return pool
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tasks.errors import FlywheelError, UsageError
 from tasks.on_ray.build import build
 from tasks.on_ray.driver import TroubleError, cannot, opened
-from tasks.on_ray.messages import Opener, Pool
+from tasks.on_ray.messages import Opener
 from tasks.on_ray.place import Place
 from tasks.workers.here import WorkHere
 from tasks.workers.job import Job
@@ -28,10 +28,7 @@ class OpenWork(Opener):
     cores: int
     max_actors: int
 
-    def pool(self) -> Pool:
-        from tasks.on_ray.working import WorkPool  # Ray, which is driven there alone
-
-        return WorkPool(self)
+    POOL = "tasks.on_ray.working:WorkPool"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,11 @@ all there is where the store is not shared.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks.settings import Settings
 from tasks.store.opening import truth_of
-
-
-def this_process() -> str:
-    """For people: on another machine, or in another container, its number alone is another's."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.identity import EngineIdentity
 from tasks.backends.base import Ask, Reply
-from tasks.on_ray.messages import Opener, Pool
+from tasks.on_ray.messages import Opener
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,7 @@ class Open(Opener):
     cores: int
     max_actors: int
 
-    def pool(self) -> Pool:
-        from tasks.backends.pool.engines import EnginePool  # Ray, which is driven there alone
-
-        return EnginePool(self)
+    POOL = "tasks.backends.pool.engines:EnginePool"
 
 
 @dataclass(frozen=True, slots=True)

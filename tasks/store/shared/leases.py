@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tasks.errors import StoreBusyError, StoreError, StoreFencedError
-from tasks.store.leasing import this_process
+from tasks.processes import this_process
 from tasks.store.shared.database import LEASES, Database
 
 _POLL_S = 0.2

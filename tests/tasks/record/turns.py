@@ -204,7 +204,8 @@ def _logs(store: Store, run: Run, samples: list[dict[str, Any]]) -> None:
         }
         for number, sample in enumerate(samples)
     ]
-    store.insert(REQUESTS, requests, existing="keep")
+    known = {request_id for (request_id,) in store.rows("SELECT request_id FROM requests")}
+    store.insert(REQUESTS, [row for row in requests if row["request_id"] not in known])
     source = {column.name: 0 for column in SOURCES.columns if column.sql_type == "BIGINT"} | {
         "path": path,
         "digest": digest("log"),
