@@ -167,7 +167,10 @@ def _psql(base: str, statement: str) -> None:
 
 @contextmanager
 def s3(folder: Path) -> Iterator[Server]:
-    """Its address and keys are in the environment until the block ends."""
+    """Its address and keys are in the environment until the block ends. A file system that was made
+    before has another's address: fsspec keeps one a process."""
+    from s3fs import S3FileSystem
+
     port, kept = free_port(), folder / "s3"
     kept.mkdir()
     command = [sys.executable, "-W", "ignore", "-m", "tests.lasting_s3", str(port), str(kept)]
@@ -179,10 +182,12 @@ def s3(folder: Path) -> Iterator[Server]:
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:
+        S3FileSystem.clear_instance_cache()
         make_bucket(port)
         yield server
     finally:
         server.kill()
+        S3FileSystem.clear_instance_cache()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
