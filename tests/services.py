@@ -169,8 +169,9 @@ def _psql(base: str, statement: str) -> None:
 def s3(folder: Path) -> Iterator[Server]:
     """Its address and keys are in the environment until the block ends. A file system that was made
     before has another's address: fsspec keeps one a process."""
-    from s3fs import S3FileSystem
+    from fsspec import get_filesystem_class
 
+    forget = get_filesystem_class("s3").clear_instance_cache
     port, kept = free_port(), folder / "s3"
     kept.mkdir()
     command = [sys.executable, "-W", "ignore", "-m", "tests.lasting_s3", str(port), str(kept)]
@@ -182,12 +183,12 @@ def s3(folder: Path) -> Iterator[Server]:
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:
-        S3FileSystem.clear_instance_cache()
+        forget()
         make_bucket(port)
         yield server
     finally:
         server.kill()
-        S3FileSystem.clear_instance_cache()
+        forget()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
