@@ -27,13 +27,15 @@ _MAX_PROCESSES = 8
 _GOING_S = 10
 
 
+def num_cores() -> int:
+    """That this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # macOS has none
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
 def num_processes(wanted: int) -> int:
     """As many as wanted; 0: one for each core that this process may use, at most 8."""
-    if wanted:
-        return wanted
-    has_affinity = hasattr(os, "sched_getaffinity")  # macOS has none
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min(_MAX_PROCESSES, cores)
+    return wanted or min(_MAX_PROCESSES, num_cores())
 
 
 def this_process() -> str:

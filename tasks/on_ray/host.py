@@ -19,7 +19,8 @@ from typing import Any
 import ray
 
 from tasks.on_ray.messages import Close, Done, Look, Node, Nodes, Opener, Pool, Start
-from tasks.on_ray.told import cores_here, one_line, why_not_started
+from tasks.on_ray.told import one_line, why_not_started
+from tasks.processes import num_cores
 from tasks.workers.trouble import Trouble
 
 #: bytes: asks and replies of a few chunks; Ray takes no less than 75 MiB
@@ -38,7 +39,7 @@ def start_ray(start: Start) -> None:
     if start.address:
         ray.init(address=start.address, **quiet)
         return
-    cores = cores_here()
+    cores = num_cores()
     for tries_left in reversed(range(_START_TRIES)):
         try:
             ray.init(

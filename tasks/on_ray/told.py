@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -47,8 +46,3 @@ def look_up(pipe: Connection) -> None:
     """Nothing is said to us while we answer: what comes is the end."""
     if pipe.poll(0):
         raise EOFError
-
-
-def cores_here() -> int:
-    has_affinity = hasattr(os, "sched_getaffinity")  # macOS has none
-    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1

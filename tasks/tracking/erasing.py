@@ -13,9 +13,10 @@ from tasks.settings import Settings
 from tasks.tracking import values
 from tasks.tracking.database import write_anew
 from tasks.tracking.environment import tracking_location
-from tasks.tracking.links import row_id, row_id_in
+from tasks.tracking.links import row_id
 from tasks.tracking.publish import Pages, lay_beside
 from tasks.tracking.session import Session, open_session
+from tasks.tracking.traces import traces_of
 
 #: of the runs of a turn whose inputs were erased: what is said of it
 ERASED_TAG = "flywheel.erased"
@@ -75,23 +76,10 @@ def _runs_of(session: Session, flywheel_run_id: str) -> Iterator[Any]:
 
 def _delete_traces(session: Session, mlflow_run_id: str, wanted: Collection[str]) -> int:
     """Traces of a run that are of these rows; one that does not say of which is taken for one."""
-    found: list[str] = []
-    token = None
-    while True:
-        page = session.client.search_traces(
-            locations=[session.experiment_id],
-            run_id=mlflow_run_id,
-            include_spans=False,
-            max_results=_PAGE,
-            page_token=token,
-        )
-        for trace in page:
-            said = row_id_in(trace.info.request_preview or "")
-            if said is None or said in wanted:
-                found.append(trace.info.trace_id)
-        token = page.token
-        if not token:
-            break
+    found = [
+        info.trace_id for said, info in traces_of(session, mlflow_run_id)
+        if said is None or said in wanted
+    ]  # fmt: skip
     for start in range(0, len(found), _PAGE):
         session.client.delete_traces(session.experiment_id, trace_ids=found[start : start + _PAGE])
     return len(found)

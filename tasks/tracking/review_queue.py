@@ -19,6 +19,7 @@ from tasks.model.answer import Role
 from tasks.settings import Settings
 from tasks.tracking import links
 from tasks.tracking.session import Session, open_session
+from tasks.tracking.traces import traces_of
 
 QUESTION = "right"
 _ASKED = "Is this answer right? The reference is 'target' in the full trace."
@@ -71,7 +72,8 @@ def bring_up_to_date(
         traces = {
             Looked(role, row_id): info
             for role, run_id in child_run_ids.items()
-            for row_id, info in _traces(session, run_id)
+            for row_id, info in traces_of(session, run_id)
+            if row_id
         }
         queue_id = _queue(session, name)
         held = {item.item_id: item for item in _items(session, queue_id)}
@@ -90,25 +92,6 @@ def bring_up_to_date(
             len(new),
             len(wanted) - len(found),
         )
-
-
-def _traces(session: Session, run_id: str) -> Iterator[tuple[str, Any]]:
-    token = None
-    while True:
-        page = session.client.search_traces(
-            locations=[session.experiment_id],
-            run_id=run_id,
-            include_spans=False,
-            max_results=_PAGE,
-            page_token=token,
-        )
-        for trace in page:
-            row_id = links.row_id_in(trace.info.request_preview or "")
-            if row_id:
-                yield row_id, trace.info
-        token = page.token
-        if not token:
-            return
 
 
 def _queue(session: Session, name: str) -> str:
