@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -284,10 +284,23 @@ class Prefect:
     environment: dict[str, str]
 
     def ask(self, name: str, **wanted: Any) -> str:
-        """The id of a flow run of a deployment."""
-        ids = {each["name"]: each["id"] for each in filtered(self.url, "deployments")}
-        path = f"{self.url}/deployments/{ids[name]}/create_flow_run"
-        return str(httpx.post(path, json=wanted, timeout=60).json()["id"])
+        """The id of a flow run of a deployment, of which there is one however often we ask: a
+        server that has just begun listens before its database is open to it."""
+        wanted = {"idempotency_key": os.urandom(8).hex(), **wanted}
+        answers: list[str] = []
+
+        def created() -> str:
+            try:
+                ids = {each["name"]: each["id"] for each in filtered(self.url, "deployments")}
+                path = f"{self.url}/deployments/{ids[name]}/create_flow_run"
+                answer = httpx.post(path, json=wanted, timeout=60)
+                return str(answer.raise_for_status().json()["id"])
+            except (httpx.HTTPError, ValueError, TypeError, KeyError) as exc:
+                answers.append(repr(exc))
+                return ""
+
+        made: str = wait_until(created, lambda: f"a run of {name} is made: {answers[-1:]}")
+        return made
 
     def state(self, run_id: str) -> str:
         """Empty where the server does not answer."""
@@ -298,7 +311,14 @@ class Prefect:
             return ""
 
     def wait_for(self, run_id: str, *states: str) -> None:
-        wait_until(lambda: self.state(run_id) in states, f"{run_id} is {states}")
+        seen: list[str] = []
+
+        def arrived() -> bool:
+            if (now := self.state(run_id)) not in seen[-1:]:
+                seen.append(now)
+            return now in states
+
+        wait_until(arrived, lambda: f"{run_id} is one of {states}, and was {seen}")
 
     @contextmanager
     def worker(
@@ -441,11 +461,13 @@ def test_where_prefect_s_server_stays_away_the_night_has_its_verdict_and_the_nex
     assert counts(shared, a) == alone.counts
 
 
-def wait_until(is_so: Any, what: str) -> None:
+def wait_until(is_so: Callable[[], Any], what: str | Callable[[], str]) -> Any:
+    """What it is when it is so."""
     deadline = time.monotonic() + _WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline, what
+    while not (found := is_so()):
+        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
         time.sleep(0.5)
+    return found
 
 
 def taken_by(folder: Path, *names: str) -> str:
