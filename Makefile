@@ -66,7 +66,7 @@ $(VENV_ALL)/.ready: pyproject.toml constraints.txt
 # servers on loopback: Debian's postgresql has to be there (apt-get install postgresql), S3 is moto's;
 # kubectl renders the manifests, bubblewrap runs their pods
 test-scale: $(VENV_SCALE)/.ready ## what runs beyond one machine: PostgreSQL, S3, several workers, Ray, Kubernetes' API
-	@OMP_NUM_THREADS=1 $(VENV_SCALE)/bin/python -m pytest -m scale --no-skips --durations=10 $(TESTS)
+	@OMP_NUM_THREADS=1 $(VENV_SCALE)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m scale --no-skips --durations=10 $(TESTS)
 $(VENV_SCALE)/.ready: pyproject.toml constraints.txt
 	@echo "test-scale: virtual environment in $(VENV_SCALE), with what is needed beyond one machine"
 	@$(PYTHON) -m venv $(VENV_SCALE)

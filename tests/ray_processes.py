@@ -12,15 +12,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from flows.processes import process_started_at
+from tasks.errors import FlywheelError
 from tasks.on_ray import driver
 from tests.conftest import REPOSITORY
 from tests.ports import free_port
 
 _LEFT_S = 60.0
+#: what is left of a Ray may answer for a while, and then be gone
+_TRIES = 3
+Progress = Callable[..., None]
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ def gone(family: Sequence[Process]) -> bool:
     return False
 
 
-def once(at: int, what: Callable[[], None]) -> Callable[..., None]:
+def once(at: int, what: Callable[[], None]) -> Progress:
     """A progress callback that does something when so many answers are there."""
     left = [what]
 
@@ -80,6 +86,47 @@ def once(at: int, what: Callable[[], None]) -> Callable[..., None]:
             left.pop()()
 
     return progress
+
+
+def done_in_spite_of(part: str, stage: Callable[[Progress], Told]) -> tuple[Told, list[str]]:
+    """What a stage comes to of which a part of Ray's head is killed at its first progress, given
+    again until it is done; and what whoever ran it was told to do each time."""
+    family: list[Process] = []
+
+    def kill() -> None:
+        family.extend(of_ray())
+        host = driver.drivers["ray"].process
+        (host if part == "on_ray.host" else named(part)).kill()
+
+    progress, errors = once(1, kill), []
+    for _ in range(_TRIES):
+        try:
+            told = stage(progress)
+            break
+        except FlywheelError as error:
+            errors.append(error)
+    else:
+        raise errors[-1]
+    assert errors or part != "on_ray.host"
+    assert {error.exit_code for error in errors} <= {4}
+    assert all("goes on after what was stored" in error.next for error in errors)
+    assert not errors or gone(family)
+    return told, [error.next for error in errors]
+
+
+def ended(command: Sequence[str]) -> tuple[int, str]:
+    """Exit code and messages of a program that starts a Ray with two actors and is stopped: nothing
+    that it has started is left."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
+    family: list[Process] = []
+    while process.poll() is None:
+        family = max(family, family_of(process.pid), key=len)
+        time.sleep(0.2)
+    told = process.communicate()[1]
+    assert len(family) > 5, told  # Ray's, and two actors
+    assert gone(family)
+    return process.returncode, told
 
 
 def nobody_is_left() -> Iterator[None]:

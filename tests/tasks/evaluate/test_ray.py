@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 from flows.commands import doctor
 from tasks.answering.spool import SPOOL_FOLDER
 from tasks.curate.task import curate
-from tasks.errors import FlywheelError, UsageError
+from tasks.errors import UsageError
 from tasks.evaluate.task import evaluate
 from tasks.on_ray import driver
 from tasks.releases.memory import Memory
@@ -26,13 +25,11 @@ from tasks.releases.source import EngineSource
 from tasks.settings import Settings
 from tests.conftest import REPOSITORY
 from tests.ray_processes import (
-    Process,
     a_cluster,
-    family_of,
-    gone,
+    done_in_spite_of,
+    ended,
     named,
     nobody_is_left,
-    of_ray,
     once,
 )
 from tests.tasks.evaluate import test_modes
@@ -141,25 +138,9 @@ def test_when_the_head_is_killed_the_same_command_goes_on(
     tmp_path: Path, tiny_model: Path, alone: tuple[Any, Any], part: str
 ) -> None:
     settings = _settings(tmp_path / "s", tiny_model, "ray")
-
-    def kill() -> None:
-        family.extend(of_ray())
-        host = driver.drivers["ray"].process
-        (host if part == "on_ray.host" else named(part)).kill()
-
-    family: list[Process] = []
-    progress, errors = once(1, kill), []
-    for _ in range(3):  # what is left of a Ray may answer for a while, and then be gone
-        try:
-            receipt = evaluate(begin(settings, "r1", progress=progress))
-            break
-        except FlywheelError as error:
-            errors.append(error)
-    assert errors or part != "on_ray.host"
-    for error in errors:
-        assert error.exit_code == 4
-        assert "goes on after what was stored" in error.next
-    assert not errors or gone(family)
+    receipt, _ = done_in_spite_of(
+        part, lambda progress: evaluate(begin(settings, "r1", progress=progress))
+    )
     assert receipt.notes["computed"] == 2 * NUM
     assert _said(settings) == alone
 
@@ -190,16 +171,8 @@ def test_what_an_actor_finished_is_kept_when_the_program_is_stopped(
 ) -> None:
     settings = _settings(tmp_path / "s", tiny_model, "ray")
     command = [sys.executable, "-c", _PROGRAM, str(tmp_path / "s"), str(tiny_model), how]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
-    family: list[Process] = []
-    while done.poll() is None:
-        family = max(family, family_of(done.pid), key=len)
-        time.sleep(0.2)
-    told = done.communicate()[1]
-    assert done.returncode == (-signal.SIGKILL if how == "kill" else -signal.SIGINT), told
-    assert len(family) > 5  # Ray's, and two actors
-    assert gone(family)
+    code, told = ended(command)
+    assert code == (-signal.SIGKILL if how == "kill" else -signal.SIGINT), told
     assert rows(settings, "SELECT count(*) FROM completions") == [(0,)]
     assert list((settings.home_path / SPOOL_FOLDER).glob("*/*.jsonl"))
     first: list[int] = []

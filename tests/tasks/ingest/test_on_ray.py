@@ -3,12 +3,9 @@ killed meanwhile."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -22,16 +19,12 @@ from tasks.ingest.task import ingest
 from tasks.on_ray import driver
 from tasks.redact.task import redact
 from tasks.validate.task import validate
-from tests.conftest import REPOSITORY
 from tests.ray_processes import (
-    Process,
     a_cluster,
+    done_in_spite_of,
+    ended,
     family_of,
-    gone,
-    named,
     nobody_is_left,
-    of_ray,
-    once,
 )
 from tests.services import s3
 from tests.tasks.ingest.everything import (
@@ -169,27 +162,9 @@ def test_workers_that_are_killed_in_the_middle_change_no_row(
 def test_when_the_head_is_killed_the_same_command_goes_on(
     tmp_path: Path, logs: tuple[str, ...], alone: Any, part: str
 ) -> None:
-    family: list[Process] = []
-
-    def kill() -> None:
-        family.extend(of_ray())
-        host = driver.drivers["ray"].process
-        (host if part == "on_ray.host" else named(part)).kill()
-
-    progress, errors = once(1, kill), []
-    run = replace(_run(tmp_path, logs, "ray"), progress=progress)
-    for _ in range(3):  # what is left of a Ray may answer for a while, and then be gone
-        try:
-            receipt = ingest(run)
-            break
-        except FlywheelError as error:
-            errors.append(error)
-    assert errors or part != "on_ray.host"
-    for error in errors:
-        assert error.exit_code == 4
-        assert "goes on after what was stored" in error.next
-        assert 'ingest.on = "here"' in error.next
-    assert not errors or gone(family)
+    run = _run(tmp_path, logs, "ray")
+    receipt, told = done_in_spite_of(part, lambda progress: ingest(replace(run, progress=progress)))
+    assert all('ingest.on = "here"' in each for each in told)
     assert compared(receipt) == alone[2][0]
     assert differences(alone[0], run) == {}
 
@@ -215,16 +190,8 @@ def test_a_command_that_was_killed_goes_on_when_it_is_given_again(
     tmp_path: Path, logs: tuple[str, ...], alone: Any
 ) -> None:
     command = [sys.executable, "-c", _PROGRAM, str(tmp_path), *logs]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
-    family: list[Process] = []
-    while process.poll() is None:
-        family = max(family, family_of(process.pid), key=len)
-        time.sleep(0.2)
-    told = process.communicate()[1]
-    assert process.returncode == -signal.SIGKILL, told
-    assert len(family) > 5  # Ray's, and two workers
-    assert gone(family)
+    code, told = ended(command)
+    assert code == -signal.SIGKILL, told
     run = _run(tmp_path, logs, "ray")
     assert 0 < query(run, "SELECT count(*) FROM sources")[0][0] <= 3
     assert compared(ingest(run)) == alone[2][0]
