@@ -37,7 +37,7 @@ from tasks.releases.retirement import due
 from tasks.report.warnings import warnings
 from tasks.run import Progress, Run, raw_key, silent, utc_now
 from tasks.safekeeping.contents import UNFINISHED
-from tasks.safekeeping.purge import KEPT_DAYS, purge
+from tasks.safekeeping.purge import FOR_EVER_DAYS, KEPT_DAYS, purge
 from tasks.settings import Settings, find_config
 from tasks.store import Store
 from tasks.store.control import erasures, ledger, verdicts
@@ -50,8 +50,6 @@ from tasks.store.opening import open_store, store_exists
 #: what the objects of --json follow (tasks/model/schemas); within one number keys are only added
 SCHEMA = "flywheel/verdict/1"
 RECORD = "record"
-#: a century: nothing in a store is as old
-_FOR_EVER_DAYS = 36_525.0
 #: stages to which it matters which release is champion
 _OF_RELEASES = {"plan", "evaluate", "noise", "gate"}
 
@@ -211,7 +209,7 @@ def say_if_unfinished(home: Path) -> None:
 
 
 def _keep_retention(run: Run) -> None:
-    """Before anything new is taken in: what was held raw long enough goes."""
+    """Before anything new is taken in: what was kept long enough goes."""
     settings = run.settings
     days, key = settings.retention.raw_days, raw_key(settings)
     try:
@@ -219,7 +217,7 @@ def _keep_retention(run: Run) -> None:
             settings,
             key,
             run.clock(),
-            older_than_days=days or _FOR_EVER_DAYS,
+            raw_days=days or FOR_EVER_DAYS,
             kept_days=min(days or KEPT_DAYS, KEPT_DAYS),
             reading=run.request.logs,
         )
@@ -228,6 +226,12 @@ def _keep_retention(run: Run) -> None:
             raise
         print(error.line(), file=sys.stderr)  # a reader, or no room: the next run tries again
         return
+    if done.calls:
+        print(
+            f"{done.calls:,} calls that came in more than {settings.retention.calls_days:g} days "
+            "ago left the store ([retention] calls_days)",
+            file=sys.stderr,
+        )
     if done.other_keys:
         print(sealed_elsewhere(done.other_keys, key), file=sys.stderr)
 

@@ -46,18 +46,20 @@ def copy_store(
 def purge(
     older_than: Annotated[
         float | None,
-        typer.Option("--older-than", min=0, help="days [default: raw_days in [retention]]"),
+        typer.Option(
+            "--older-than", min=0, help="days, of raw bytes [default: raw_days in [retention]]"
+        ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="whatever its age")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="raw bytes whatever their age")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Take raw bytes that were held long enough out of the state folder and its files."""
-    from flows.commands.purge import purge_raw
+    """Take raw bytes and calls that were kept long enough out of the state folder and its files."""
+    from flows.commands.purge import purge_now
 
     raise typer.Exit(
-        purge_raw(
+        purge_now(
             older_than, everything=everything, dry_run=dry_run, config=config, as_json=as_json
         )
     )

@@ -1,4 +1,4 @@
-"""`flywheel purge`: raw bytes that were held long enough leave the state folder, now."""
+"""`flywheel purge`: raw bytes and calls that were kept long enough leave the state folder, now."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from flows.terminal import console, print_json, print_pairs
 from flows.turn import hold
 from tasks.errors import UsageError
 from tasks.run import raw_key, utc_now
-from tasks.safekeeping.purge import Purged, purge
+from tasks.safekeeping.purge import FOR_EVER_DAYS, Purged, purge
 from tasks.settings import Settings, read_settings
 
 
-def purge_raw(
+def purge_now(
     older_than: float | None, *, everything: bool, dry_run: bool, config: str | None, as_json: bool
 ) -> int:
     settings = read_settings(config)
@@ -20,15 +20,16 @@ def purge_raw(
             settings,
             raw_key(settings),
             utc_now(),
-            older_than_days=days,
+            raw_days=days,
             kept_days=0.0,
             always_compact=True,
             dry_run=dry_run,
         )
     if as_json:
-        print_json({"older_than_days": days, "dry_run": dry_run, **done.to_dict()})
+        told = None if days == FOR_EVER_DAYS else days
+        print_json({"older_than_days": told, "dry_run": dry_run, **done.to_dict()})
     else:
-        print_pairs(console(), _told(done, days, dry_run=dry_run))
+        print_pairs(console(), _told(done, days, settings, dry_run=dry_run))
     return 0
 
 
@@ -37,21 +38,23 @@ def _days(settings: Settings, older_than: float | None, *, everything: bool) -> 
         raise UsageError("both --all and --older-than were said", allowed="one of them")
     if everything:
         return 0.0
-    if older_than is None and not settings.retention.raw_days:
+    retention = settings.retention
+    if older_than is None and not (retention.raw_days or retention.calls_days):
         raise UsageError(
             "nothing says how old is old enough",
-            received="raw_days = 0 in [retention]",
+            received="raw_days = 0 and calls_days = 0 in [retention]",
             next="flywheel purge --older-than DAYS, or --all",
         )
-    return settings.retention.raw_days if older_than is None else older_than
+    return retention.raw_days or FOR_EVER_DAYS if older_than is None else older_than
 
 
-def _told(done: Purged, days: float, *, dry_run: bool) -> list[tuple[str, str]]:
-    would = "would lose" if dry_run else "lost"
+def _told(done: Purged, days: float, settings: Settings, *, dry_run: bool) -> list[tuple[str, str]]:
+    would, leave = ("would lose", "would go") if dry_run else ("lost", "went")
     told = [
-        ("older than", f"{days:g} days" if days else "now: whatever its age"),
+        ("older than", _age(days)),
         ("dead letters", f"{done.dead_letters:,} {would} their raw bytes"),
         ("quarantined rows", f"{done.quarantined:,} {would} their raw bytes"),
+        ("calls", _calls(done.calls, settings.retention.calls_days, leave)),
         ("piped-in logs", f"{done.piped_logs:,} not read in that time"),
         ("copies of the store", ", ".join(done.copies) or "none"),
     ]
@@ -62,3 +65,15 @@ def _told(done: Purged, days: float, *, dry_run: bool) -> list[tuple[str, str]]:
         told.append(("sealed", f"{done.other_keys:,} rows under a key that is not here"))
     told.append(("not looked at", "backups and log files elsewhere, which hold what they held"))
     return told
+
+
+def _age(days: float) -> str:
+    if days == FOR_EVER_DAYS:
+        return "never ([retention] raw_days = 0)"
+    return f"{days:g} days" if days else "now: whatever its age"
+
+
+def _calls(num: int, days: float, leave: str) -> str:
+    if not days:
+        return "kept for ever ([retention] calls_days = 0)"
+    return f"{num:,} {leave}: in the store for more than {days:g} days, and no sample made of them"

@@ -1,4 +1,5 @@
-"""Raw bytes that were held long enough leave the state folder, and its files.
+"""What was kept long enough leaves the state folder, and its files: raw bytes, and calls where
+`[retention] calls_days` says how long.
 
 Held raw are dead letters, quarantined rows, piped-in logs that were not read, and copies of the
 store made before a migration or a restore, which hold all of it as it was. Whoever calls holds the
@@ -23,8 +24,11 @@ from tasks.store.db.snapshot import remove_leftovers
 from tasks.store.folder import KEPT
 from tasks.store.held import retention
 from tasks.store.held.raw_key import RawKey
+from tasks.store.intake import expiry
 from tasks.store.opening import open_store, store_exists
 
+#: a century: nothing in a store is as old
+FOR_EVER_DAYS = 36_525.0
 #: of a copy of the store, which was made to go back to within some days
 KEPT_DAYS = 7.0
 #: a reader or a query that is at work has touched its own files in that time
@@ -35,11 +39,13 @@ _AT_WORK_S = 60.0
 class Purged:
     """What left, or would leave: rows by kind, files, and bytes of the store before and after.
 
+    `calls`: of which no sample was made, with what was said of them.
     `other_keys`: rows that stay, sealed under a key that is not at hand.
     """
 
     dead_letters: int
     quarantined: int
+    calls: int
     piped_logs: int
     copies: tuple[str, ...]
     bytes_before: int
@@ -48,7 +54,8 @@ class Purged:
 
     @property
     def anything(self) -> bool:
-        return bool(self.dead_letters or self.quarantined or self.piped_logs or self.copies)
+        rows = self.dead_letters or self.quarantined or self.calls
+        return bool(rows or self.piped_logs or self.copies)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -59,27 +66,31 @@ def purge(
     key: RawKey | None,
     now: datetime,
     *,
-    older_than_days: float,
+    raw_days: float,
     kept_days: float = KEPT_DAYS,
     always_compact: bool = False,
     dry_run: bool = False,
     reading: Collection[str] = (),
 ) -> Purged:
-    """Take what is older than that, and compact the store where that is asked for, where anything
-    left it, or where much of it is free and may hold what was deleted.
+    """Take raw bytes that are older than `raw_days` and calls that are older than the settings
+    keep them, and compact the store where that is asked for, where raw bytes left it, or where much
+    of it is free and may hold what was deleted.
 
     `now`: UTC without a zone. `reading`: files that stay, whatever their age, for they are about to
     be read. Raises StoreError where the store is held or damaged.
     """
     home, path = settings.home_path, settings.store_path
-    before = now - timedelta(days=older_than_days)
-    letters = rows = others = size = 0
+    before = now - timedelta(days=raw_days)
+    letters = rows = calls = others = size = 0
     compacts = always_compact
     if store_exists(settings):
         with open_store(settings, raw_key=key, read_only=dry_run) as store:
             with store.transaction():
                 take = retention.count_raw if dry_run else retention.drop_raw
                 letters, rows = take(store, before)
+                if settings.retention.calls_days:
+                    expire = expiry.count_expired if dry_run else expiry.drop_expired
+                    calls = expire(store, now - timedelta(days=settings.retention.calls_days))
                 others = retention.other_keys(store)
             compacts = compacts or bool(letters or rows) or is_worth_it(store.connection)
         size = path.stat().st_size
@@ -95,6 +106,7 @@ def purge(
     return Purged(
         letters,
         rows,
+        calls,
         len(piped),
         tuple(file.name for file in copies),
         size,

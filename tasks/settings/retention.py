@@ -1,4 +1,4 @@
-"""How long what is held raw is kept, and under which key."""
+"""How long calls and what is held raw are kept, and under which key the latter."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ class RetentionSettings(Section):
         ge=0,
         description="days that raw bytes are held: of dead letters, quarantined rows and piped-in "
         "logs that were not read; 0: until `flywheel purge`",
+    )
+    calls_days: float = Field(
+        0.0,
+        ge=0,
+        description="days that calls and feedback on them are kept for after they came in; those "
+        "that samples were made of stay; 0: for ever. Drift and volume look back four weeks",
     )
     raw_key_file: str = Field(
         "",

@@ -65,7 +65,7 @@ def purged(run: Run, days: float, *, later_days: float = 1.0, dry_run: bool = Fa
         run.settings,
         raw_key(run.settings),
         run.clock() + timedelta(later_days),
-        older_than_days=days,
+        raw_days=days,
         kept_days=0.0,
         always_compact=True,
         dry_run=dry_run,
