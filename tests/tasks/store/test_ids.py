@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
 from tasks.ingest.task import ingest
-from tasks.privacy.masking import Redactor
+from tasks.privacy.masking import KINDS, Redactor
 from tasks.redact.task import redact
 from tasks.store.intake.ids import _PLAIN, safe_ids
 from tests.tasks.logs.builders import call, make_run, query, write_lines
@@ -55,3 +56,13 @@ def test_usual_ids_need_no_closer_look_and_have_nothing_in_them(request_id: str)
 )
 def test_an_id_with_a_card_or_an_address_in_it_gets_one(request_id: str, tmp_path: Path):
     assert safe_ids(make_run(tmp_path))(request_id).startswith("<hashed:")
+
+
+def test_an_id_that_is_not_looked_into_has_nothing_to_mask():
+    """Traces and spans, of which every call of OpenTelemetry has one of each."""
+    redactor, draw = Redactor(KINDS, b"k" * 32), random.Random(1)
+    drawn = [f"{draw.getrandbits(128):032x}:{draw.getrandbits(64):016x}" for _ in range(300)]
+    passed = [each for each in drawn if _PLAIN.fullmatch(each)]
+    assert len(passed) > 290
+    assert not [each for each in passed if redactor.spans(each)]
+    assert not _PLAIN.fullmatch("ab" * 16 + ":4111111111111111")
