@@ -15,6 +15,8 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <type_traits>
+#include <omp.h>
 #include <vector>
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
@@ -155,14 +157,20 @@ inline vf soft_cap(vf x, float cap) {
   return cap * either(size < 0.625f, near, either(y < 0.0f, -far, far));
 }
 
-// c[R, PANEL] (+)= a[R, depth] · b[depth, PANEL]; a row of c is one chain over depth.
-template <int R, bool ADD, class TA, class TB>
-inline void tile(const TA* a, long lda, const TB* b, long ldb, long depth, float* c, long ldc) {
+// c[R, PANEL] (+)= a[R, depth] · b[depth, PANEL]; a row of c is one chain over depth. next: what is
+// multiplied after b, laid out as b, is fetched into the second-level cache meanwhile; or nullptr.
+template <int R, bool ADD, class TA, class TB, class Next>
+inline void tile(const TA* a, long lda, const TB* b, long ldb, long depth, float* c, long ldc,
+                 Next next) {
   vf acc[R][2];
   for (int r = 0; r < R; r++)
     for (int j = 0; j < 2; j++) acc[r][j] = ADD ? load(c + r * ldc + j * LANES) : vf{};
   for (long k = 0; k < depth; k++) {
     const vf b0 = load(b + k * ldb), b1 = load(b + k * ldb + LANES);
+    if constexpr (!std::is_null_pointer_v<Next>) {
+      __builtin_prefetch(next + k * ldb, 0, 2);
+      __builtin_prefetch(next + k * ldb + LANES, 0, 2);
+    }
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++) {
       const vf x = all(widen(a[r * lda + k]));
@@ -174,17 +182,20 @@ inline void tile(const TA* a, long lda, const TB* b, long ldb, long depth, float
     for (int j = 0; j < 2; j++) store(c + r * ldc + j * LANES, acc[r][j]);
 }
 
-template <bool ADD, int R = MAX_ROWS, class TA, class TB>
+// The last tile fetches; others read b from the cache.
+template <bool ADD, int R = MAX_ROWS, class TA, class TB, class Next = std::nullptr_t>
 inline void rows_of_tile(long rows, const TA* a, long lda, const TB* b, long ldb, long depth,
-                         float* c, long ldc) {
-  if constexpr (R == MAX_ROWS)
-    for (; rows >= R; rows -= R, a += R * lda, c += R * ldc)
-      tile<R, ADD>(a, lda, b, ldb, depth, c, ldc);
+                         float* c, long ldc, Next next = nullptr) {
+  if constexpr (R == MAX_ROWS) {
+    for (; rows > R; rows -= R, a += R * lda, c += R * ldc)
+      tile<R, ADD>(a, lda, b, ldb, depth, c, ldc, nullptr);
+    if (rows == R) return tile<R, ADD>(a, lda, b, ldb, depth, c, ldc, next);
+  }
   if constexpr (R > 1) {
     if (rows == R - 1)
-      tile<R - 1, ADD>(a, lda, b, ldb, depth, c, ldc);
+      tile<R - 1, ADD>(a, lda, b, ldb, depth, c, ldc, next);
     else if (rows > 0)
-      rows_of_tile<ADD, R - 1>(rows, a, lda, b, ldb, depth, c, ldc);
+      rows_of_tile<ADD, R - 1>(rows, a, lda, b, ldb, depth, c, ldc, next);
   }
 }
 
@@ -219,11 +230,14 @@ struct Attention {
   float scale, softcap;
 };
 
-// One tile of queries of one K/V head: rows are (token, query head of the group).
+// One tile of queries of one K/V head: rows are (token, query head of the group). The next block is
+// fetched while one is read, after the last one the first of head `then`: one token a sequence reads
+// its whole K and V and computes little, and blocks lie anywhere, where no processor looks ahead.
 template <class T>
 void attend_tile(const Attention& s, const T* queries, int64_t query_stride, const T* keys,
                  const T* values, const int32_t* table, int64_t start, int64_t num_tokens,
-                 int64_t kv_head, T* out, int64_t out_stride, std::vector<float>& scratch) {
+                 int64_t kv_head, int64_t then, T* out, int64_t out_stride,
+                 std::vector<float>& scratch) {
   const int64_t group = s.num_heads / s.num_kv_heads, dim = s.head_dim, rows = num_tokens * group;
   const int64_t padded = padded_dim(dim);
   scratch.resize(rows * (dim + padded + BLOCK + 2));
@@ -239,16 +253,19 @@ void attend_tile(const Attention& s, const T* queries, int64_t query_stride, con
   std::memset(sums, 0, sizeof(float) * rows * padded);
   const int64_t window = s.window > 0 ? s.window : std::numeric_limits<int64_t>::max() / 2;
   const int64_t last = start + num_tokens - 1;
-  for (int64_t b = std::max<int64_t>(0, start - window + 1) / BLOCK; b * BLOCK <= last; b++) {
-    const int64_t first_key = b * BLOCK;
-    const T* k = keys + (table[b] * s.num_kv_heads + kv_head) * dim * BLOCK;
-    const T* v = values + (table[b] * s.num_kv_heads + kv_head) * padded * BLOCK;
+  const int64_t first_block = std::max<int64_t>(0, start - window + 1) / BLOCK;
+  for (int64_t b = first_block; b * BLOCK <= last; b++) {
+    const int64_t first_key = b * BLOCK, at = table[b] * s.num_kv_heads + kv_head;
+    const int64_t next = first_key + BLOCK <= last ? table[b + 1] * s.num_kv_heads + kv_head
+                                                   : table[first_block] * s.num_kv_heads + then;
+    const T *k = keys + at * dim * BLOCK, *v = values + at * padded * BLOCK;
+    const T *next_k = keys + next * dim * BLOCK, *next_v = values + next * padded * BLOCK;
     // queries that see any key of this block
     const int64_t from = std::max<int64_t>(0, first_key - start) * group;
     const int64_t to = std::min(num_tokens, first_key + BLOCK - 1 + window - start) * group;
     for (int j = 0; j < BLOCK; j += PANEL)
       rows_of_tile<false>(to - from, q + from * dim, dim, k + j, BLOCK, dim, p + from * BLOCK + j,
-                          BLOCK);
+                          BLOCK, next_k + j);
     for (int64_t r = from; r < to; r++) {
       float* row = p + r * BLOCK;
       const int64_t position = start + r / group;
@@ -277,7 +294,7 @@ void attend_tile(const Attention& s, const T* queries, int64_t query_stride, con
     }
     for (int64_t d = 0; d < padded; d += PANEL)
       rows_of_tile<true>(to - from, p + from * BLOCK, BLOCK, v + d, padded, BLOCK,
-                         sums + from * padded + d, padded);
+                         sums + from * padded + d, padded, next_v + d);
   }
   for (int64_t r = 0; r < rows; r++) {
     T* to = out + r / group * out_stride + (kv_head * group + r % group) * dim;
@@ -306,15 +323,17 @@ template <class T>
 void attend(const Attention* s, const T* queries, int64_t stride, const T* keys, const T* values,
             const int32_t* tiles, int64_t num_tiles, const int32_t* tables, T* out) {
   const int64_t out_stride = s->num_heads * s->head_dim;
+  const int64_t heads_at_once = num_tiles >= 8 * omp_get_max_threads() ? s->num_kv_heads : 1;
 #pragma omp parallel
   {
     std::vector<float> scratch;
-#pragma omp for schedule(dynamic, 1) collapse(2)
+#pragma omp for schedule(dynamic, heads_at_once) collapse(2)
     for (int64_t i = 0; i < num_tiles; i++)
       for (int64_t h = 0; h < s->num_kv_heads; h++) {
         const int32_t* t = tiles + 4 * i;  // row, start, number of tokens, offset of its table
+        const int64_t then = heads_at_once > 1 ? std::min(h + 1, s->num_kv_heads - 1) : h;
         attend_tile(*s, queries + t[0] * stride, stride, keys, values, tables + t[3],
-                    t[1], t[2], h, out + t[0] * out_stride, out_stride, scratch);
+                    t[1], t[2], h, then, out + t[0] * out_stride, out_stride, scratch);
       }
   }
 }
