@@ -30,7 +30,8 @@ if __package__ in (None, ""):
 import flows.__main__
 from benchmarks.processes import ROOT, environment_for
 from tasks.answering import compute
-from tasks.backends.base import Ask, BackendFacts, Meter, OnProgress, Reply
+from tasks.backends.base import Ask, BackendFacts, Meter, OnReply, Pace, Reply
+from tasks.store.evals import answers as table
 
 #: written in the folder of the command
 _FIRST = "first.json"
@@ -60,11 +61,12 @@ def write_suite(folder: Path, samples: int) -> None:
 class StandIn:
     """A backend that says the same to everything."""
 
-    def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
-        return [Reply("a", "length", 8, 0, 1) for _ in asks]
+    def answer(self, asks: Sequence[Ask], on_reply: OnReply, meter: Meter) -> None:
+        for place in range(len(asks)):
+            on_reply(place, Reply("a", "length", 8, 0, 1))
 
-    def chunk_size(self, wished: int) -> int:
-        return wished
+    def pace(self, chunk_size: int, *, is_looked_at: bool) -> Pace:
+        return Pace(chunk_size, chunk_size)
 
     def facts(self) -> BackendFacts:
         return BackendFacts("cpu", "float32", 0.0, 0.0)
@@ -103,14 +105,15 @@ def child(*, fill: bool) -> None:
         compute._load = lambda release: StandIn()
         os.environ["FLYWHEEL_EVALUATE__CHUNK_SIZE"] = "20000"
     else:
-        keep = compute._keep
+        keep = table.save_completions
 
-        def noting(*kept: Any) -> None:
-            keep(*kept)
+        def noting(*kept: Any) -> int:
+            num_kept = keep(*kept)
             if not Path(_FIRST).exists():
                 Path(_FIRST).write_text(json.dumps([time.time(), time.process_time()]))
+            return num_kept
 
-        compute._keep = noting
+        table.save_completions = noting
     sys.argv = ["flywheel", "eval", "--json"]
     flows.__main__.main()
 

@@ -8,9 +8,10 @@ request's `error`; everyone else finishes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from engine.errors import InvalidRequestError
 from engine.loading.chat import Chat
@@ -18,14 +19,19 @@ from engine.options import EngineOptions
 from engine.requests.answers import completion, samples
 from engine.requests.intake import Intake, check_top_logprobs, sampling_params_for
 from engine.requests.request import Completion, Prompt, Request, SamplingParams, Score, Text
-from engine.requests.scoring import join, score_of, share_rows
+from engine.requests.scoring import Part, join, score_of, share_rows
 from engine.scheduling.core import EngineCore
 from engine.scheduling.replicas import Replicas
 from engine.scheduling.stats import EngineStats
 
-__all__ = ["LLM", "EngineStats", "Progress"]
+__all__ = ["LLM", "EngineStats", "OnDone", "Progress"]
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
+#: called with the place of what was asked, and its answer
+OnDone: TypeAlias = Callable[[int, T], None]
+#: requests, one or more, and what they come to once all have ended
+Job: TypeAlias = tuple[Sequence[Request], Callable[[], T]]
 
 
 class LLM:
@@ -83,19 +89,22 @@ class LLM:
         prompts: Sequence[Prompt],
         params: SamplingParams | Sequence[SamplingParams] | None = None,
         progress: Progress | None = None,
+        on_done: OnDone[Completion] | None = None,
     ) -> list[Completion]:
         """One completion a prompt, in the order given. Prompts are texts, token ids or chat
-        messages, mixed as you like.
+        messages, mixed as you like. on_done: called with the place and the completion of each
+        prompt as soon as it is there.
         """
         _check_list(prompts, "prompts", "prompts")
         each = sampling_params_for(params, len(prompts))
-        requests = [
-            self._intake.generate_request(prompt, chosen, self._engine.end_ids)
-            for prompt, chosen in zip(prompts, each, strict=True)
-        ]
-        groups = [samples(request) for request in requests]
-        self._run([request for group in groups for request in group], progress)
-        return [completion(group, self._engine.codec) for group in groups]
+
+        def jobs() -> Iterator[Job[Completion]]:
+            for prompt, chosen in zip(prompts, each, strict=True):
+                request = self._intake.generate_request(prompt, chosen, self._engine.end_ids)
+                group = samples(request)
+                yield group, partial(completion, group, self._engine.codec)
+
+        return self._run(jobs(), sum(chosen.n for chosen in each), progress, on_done)
 
     def score(
         self,
@@ -109,9 +118,29 @@ class LLM:
         """
         _check_list(pairs, "pairs", "(context, continuation)")
         num_top = check_top_logprobs(top_logprobs)
-        parts = share_rows([self._intake.score_request(pair, num_top) for pair in pairs])
-        self._run(list(dict.fromkeys(part.request for part in parts)), progress)
-        return [score_of(part) for part in parts]
+        return self._score([self._intake.score_request(pair, num_top) for pair in pairs], progress)
+
+    def score_choices(
+        self,
+        items: Sequence[tuple[Text | Chat, Sequence[Text]]],
+        on_done: OnDone[list[Score]] | None = None,
+    ) -> list[list[Score]]:
+        """Log-likelihood of each continuation of each context, as `score` has it. A context is
+        computed once for its continuations. on_done: as at `generate`, for each context.
+        """
+        _check_list(items, "items", "(context, continuations)")
+        for _, continuations in items:
+            _check_list(continuations, "continuations", "texts")
+            if not continuations:
+                raise InvalidRequestError("A context has no continuation to score.")
+
+        def jobs() -> Iterator[Job[list[Score]]]:
+            for context, continuations in items:
+                pairs = ((context, continuation) for continuation in continuations)
+                parts = share_rows([self._intake.score_request(pair) for pair in pairs])
+                yield _leaders(parts), partial(_scores, parts)
+
+        return self._run(jobs(), sum(len(item[1]) for item in items), None, on_done)
 
     def score_rolling(self, texts: Sequence[Text], progress: Progress | None = None) -> list[Score]:
         """Log-likelihood of whole texts, each token once, for perplexity: exp(-logprob /
@@ -120,31 +149,62 @@ class LLM:
         """
         _check_list(texts, "texts", "texts")
         windows = [self._intake.rolling_requests(text) for text in texts]
-        parts = share_rows([request for group in windows for request in group])
-        self._run(list(dict.fromkeys(part.request for part in parts)), progress)
-        scores = iter([score_of(part) for part in parts])
+        scores = iter(self._score([request for group in windows for request in group], progress))
         return [join([next(scores) for _ in group]) for group in windows]
 
-    def _run(self, requests: list[Request], progress: Progress | None) -> None:
-        """Run until every request has a finish_reason. After an interrupt the engine is as if they
-        had never been added.
+    def _score(self, requests: Sequence[Request], progress: Progress | None) -> list[Score]:
+        """In order; requests that run the same tokens are one, wherever they stand."""
+        parts = share_rows(requests)
+        jobs: list[Job[None]] = [((leader,), lambda: None) for leader in _leaders(parts)]
+        self._run(jobs, len(requests), progress, None)
+        return _scores(parts)
+
+    def _run(
+        self,
+        jobs: Iterable[Job[T]],
+        num_answers: int,
+        progress: Progress | None,
+        on_done: OnDone[T] | None,
+    ) -> list[T]:
+        """The result of every job, in order, once all its requests have a finish_reason. After an
+        interrupt the engine is as if they had never been added.
         """
+        results: dict[int, T] = {}
+        open_jobs: dict[Request, tuple[int, Job[T]]] = {}
+        num_done = 0
+
+        def finished(ended: Sequence[Request]) -> None:
+            nonlocal num_done
+            self._engine.counters.add_finished(ended)
+            num_done += sum(request.num_answers for request in ended)
+            if progress is not None and ended:
+                progress(num_done, num_answers)
+            for request in ended:
+                place, (group, result) = open_jobs.pop(request)
+                if not any(other in open_jobs for other in group):
+                    results[place] = result()
+                    if on_done is not None:
+                        on_done(place, results[place])
+
+        def ready() -> Iterator[Request]:
+            for place, job in enumerate(jobs):
+                group, _ = job
+                open_jobs.update((request, (place, job)) for request in group)
+                finished([request for request in group if request.finish_reason is not None])
+                yield from (request for request in group if request in open_jobs)
+
         with self._lock:
-            ready = [request for request in requests if request.finish_reason is None]
-            failed = [request for request in requests if request.finish_reason is not None]
-            total = sum(request.num_answers for request in requests)
-            num_done = 0
+            self._engine.run(ready(), finished)
+        return [results[place] for place in range(len(results))]
 
-            def finished(ended: Sequence[Request]) -> None:
-                nonlocal num_done
-                num_new = sum(request.num_answers for request in ended)
-                num_done += num_new
-                if progress is not None and num_new:
-                    progress(num_done, total)
 
-            finished(failed)
-            self._engine.run(ready, finished)
-            self._engine.counters.add_finished(requests)
+def _leaders(parts: Sequence[Part]) -> list[Request]:
+    """Every request once."""
+    return list(dict.fromkeys(part.request for part in parts))
+
+
+def _scores(parts: Sequence[Part]) -> list[Score]:
+    return [score_of(part) for part in parts]
 
 
 def _check_list(value: object, name: str, of_what: str) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from engine.cache.block_manager import BlockManager
@@ -42,6 +43,7 @@ NOT_PROMISED = "batch_invariant is not promised here: kernels are %s"
 Finished = Callable[[Sequence[Request]], None]
 
 MAX_RUNNING = 256
+MAX_OPEN = 2 * MAX_RUNNING  # of one call: those that run, and as many that wait for their places
 MAX_AHEAD = 8
 ENDED_SHARE = 10  # the device goes less far ahead if more than one in so many requests ended
 #: a step's tokens: enough to keep the device's matrix units busy
@@ -111,15 +113,19 @@ class EngineCore:
     def stats(self) -> EngineStats:
         return replace(self.counters)
 
-    def run(self, requests: Sequence[Request], finished: Finished) -> None:
-        """Run until every request has a finish_reason. After an interrupt the engine is as if they
-        had never been added.
+    def run(self, requests: Iterable[Request], finished: Finished) -> None:
+        """Run until every request has a finish_reason; they are taken when there is room for them,
+        so that a long list of prompts is not encoded before the first answer. After an interrupt
+        the engine is as if they had never been added.
         """
         started = time.perf_counter()
+        coming = iter(requests)
         try:
-            for request in requests:
-                self.add(request)
-            while self.has_work:
+            while True:
+                for request in islice(coming, MAX_OPEN - len(self._open)):
+                    self.add(request)
+                if not self.has_work:
+                    break
                 finished(self.step())
             self.check_idle()
         except BaseException:

@@ -14,7 +14,7 @@ import multiprocessing
 import signal
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -98,9 +98,10 @@ class Replicas:
         sums = {name: sum(getattr(w.stats, name) for w in self._workers) for name in summed}
         return replace(self.counters, **sums)
 
-    def run(self, requests: Sequence[Request], finished: Finished) -> None:
-        """As EngineCore.run."""
+    def run(self, requests: Iterable[Request], finished: Finished) -> None:
+        """As EngineCore.run, but that all are taken first: who gets which is decided of all."""
         started = time.perf_counter()
+        requests = list(requests)
         living = [worker for worker in self._workers if worker.is_alive]
         if not living:
             raise MachineError("Every replica has ended. Make a new LLM.")

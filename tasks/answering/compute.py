@@ -1,9 +1,9 @@
 """From completions wanted to completions and scores that are kept.
 
-The store is closed while the model computes; completions are kept a chunk at a time, so a kill
-loses at most one chunk of what this process computed, a shard of what an actor of Ray did
-(spool.py), and nothing of what was paid for (journal.py). Without anything to compute neither torch
-nor a model is loaded. Which completions are wanted, and what becomes of their scores, is for
+The store is closed while the model computes; completions are kept a chunk at a time as they come
+in, so a kill loses at most one chunk of what this process finished, a shard of what an actor of Ray
+did (spool.py), and nothing of what was paid for (journal.py). Without anything to compute neither
+torch nor a model is loaded. Which completions are wanted, and what becomes of their scores, is for
 whoever asks.
 """
 
@@ -20,7 +20,7 @@ from tasks.answering.journal import Journal, fold
 from tasks.answering.meter import RunMeter
 from tasks.answering.needs import Need
 from tasks.answering.spool import completion_row
-from tasks.backends.base import Backend, Reply
+from tasks.backends.base import Backend, Reply, replies_of
 from tasks.model.answer import CompletionKey
 from tasks.model.failure import Failure
 from tasks.releases.resolve import ResolvedRelease, unusable_model
@@ -51,37 +51,35 @@ def compute(
     run: Run,
     stage: str,
     missing: Sequence[Need],
-    is_decided: Callable[[Work], bool] = lambda _: False,
+    is_decided: Callable[[Work], bool] | None = None,
 ) -> Work:
-    """Answer what is missing, engine by engine, chunk by chunk; `stage` names the progress. What
-    is left after a chunk with which it `is_decided` is not answered. Raises UsageError where a
-    model cannot be used."""
+    """Answer what is missing, engine by engine; `stage` names the progress. Where `is_decided` is
+    given, it is asked after every chunk, and what is left once it says so is not answered. Raises
+    UsageError where a model cannot be used."""
     work = Work()
-    done, total = 0, len(missing)
+    keeper = _Keeper(run, stage, work, len(missing))
     spent = _spent_before(run) if missing else Spent()
     for group in needs.by_source(missing):
-        run.progress(stage, done, total, f"loading {group[0].release.model}")
+        keeper.tell(f"loading {group[0].release.model}")
         backend = _load(group[0].release)
+        pace = backend.pace(run.settings.evaluate.chunk_size, is_looked_at=is_decided is not None)
+        is_enough = False
         try:
-            for chunk in needs.chunks(group, backend.chunk_size(run.settings.evaluate.chunk_size)):
-                note = _note(chunk, backend)
-
-                def on_progress(part: int, _: int, before: int = done, note: str = note) -> None:
-                    run.progress(stage, before + part, total, note)
-
-                with _metered(run, chunk, spent) as meter:
-                    replies = backend.answer([need.ask() for need in chunk], on_progress, meter)
+            for chunk in needs.chunks(group, pace.asks):
+                with (
+                    _metered(run, chunk, spent) as meter,
+                    keeper.of(chunk, pace.kept, _note(chunk, backend)),
+                ):
+                    backend.answer([need.ask() for need in chunk], keeper.take, meter)
                 spent = meter.spent
-                _keep(run, chunk, replies, work)
                 meter.put_spool_away()
-                done += len(chunk)
-                if is_decided(work):
+                if is_enough := is_decided is not None and is_decided(work):
                     break
             names = sorted({need.release.name for need in group})
             work.engines.append({"releases": names, **asdict(backend.facts())})
         finally:
             backend.close()
-        if is_decided(work):
+        if is_enough:
             break
     return work
 
@@ -90,14 +88,14 @@ def answer_again(
     run: Run,
     stage: str,
     wanted: Sequence[Need],
-    chunk_size: int,
     note: str,
     *,
+    chunk_size: int | None = None,
     other_threads: bool = False,
 ) -> list[table.StoredCompletion]:
-    """What one release says once more, asked in this order and so many at a time, by an engine that
-    has answered nothing before; with another number of threads where told. Nothing is kept. `stage`
-    and `note` name the progress."""
+    """What one release says once more, asked in this order and so many at a time (as many as
+    `compute` asks, where it is not said), by an engine that has answered nothing before; with
+    another number of threads where told. Nothing is kept. `stage` and `note` name the progress."""
     share_processors()
     from tasks.backends import local  # loads torch
 
@@ -105,12 +103,13 @@ def answer_again(
     with local.other_threads() if other_threads else nullcontext():
         release = wanted[0].release
         backend = _load(replace(release, source=release.source.here()))
+        wished = run.settings.evaluate.chunk_size
+        size = chunk_size or backend.pace(wished, is_looked_at=False).asks
         try:
-            for start in range(0, len(wanted), chunk_size):
-                chunk = wanted[start : start + chunk_size]
+            for start in range(0, len(wanted), size):
+                chunk = wanted[start : start + size]
                 with _metered(run, chunk, Spent()) as meter:
-                    asks = [need.ask() for need in chunk]
-                    replies = backend.answer(asks, lambda _, __: None, meter)
+                    replies = replies_of(backend, [need.ask() for need in chunk], meter)
                 answered += [
                     table.StoredCompletion(
                         need.key,
@@ -126,17 +125,51 @@ def answer_again(
     return answered
 
 
-def _keep(run: Run, chunk: Sequence[Need], replies: Sequence[Reply], work: Work) -> None:
-    kept = []
-    for need, reply in zip(chunk, replies, strict=True):
+class _Keeper:
+    """Keeps replies as they come in, so many at a time, and tells the progress."""
+
+    def __init__(self, run: Run, stage: str, work: Work, total: int) -> None:
+        self._run = run
+        self._stage = stage
+        self._work = work
+        self._total = total
+        self._num_done = 0
+        self._chunk: Sequence[Need] = ()
+        self._at_once = 1
+        self._note = ""
+        self._rows: list[dict[str, Any]] = []
+
+    @contextmanager
+    def of(self, chunk: Sequence[Need], at_once: int, note: str) -> Iterator[None]:
+        """While `chunk` is answered. Whatever ends the block, what came in is kept."""
+        self._chunk, self._at_once, self._note = chunk, at_once, note
+        try:
+            yield
+        finally:
+            self._keep()
+
+    def take(self, place: int, reply: Reply) -> None:
+        """Of the chunk's ask in this place."""
+        key, work = self._chunk[place].key, self._work
         work.input_tokens += reply.input_tokens or 0
         work.output_tokens += reply.output_tokens or 0
         if reply.failure is not None and reply.failure.is_transient:
-            work.transient[need.key] = reply.failure
+            work.transient[key] = reply.failure
         else:
-            kept.append(completion_row(need.key, reply, run.run_id, run.clock()))
-    with run.open_store() as store, store.transaction():
-        table.save_completions(store, kept)
+            self._rows.append(completion_row(key, reply, self._run.run_id, self._run.clock()))
+        self._num_done += 1
+        self.tell(self._note)
+        if len(self._rows) >= self._at_once:
+            self._keep()
+
+    def tell(self, note: str) -> None:
+        self._run.progress(self._stage, self._num_done, self._total, note)
+
+    def _keep(self) -> None:
+        if self._rows:
+            with self._run.open_store() as store, store.transaction():
+                table.save_completions(store, self._rows)
+        self._rows = []
 
 
 def _note(chunk: Sequence[Need], backend: Backend) -> str:

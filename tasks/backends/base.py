@@ -6,6 +6,7 @@ one of the whole backend (model cannot be loaded, endpoint is gone) is raised.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,6 @@ from typing import Any, Protocol
 
 from engine import SamplingParams
 from tasks.model.failure import Failure
-
-#: called with (finished, of how many)
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,13 @@ class Ask:
     is_single: bool = False
 
 
+def ask_text(ask: Ask) -> str:
+    """All of an ask but how its answer is drawn, in the order in which a prompt has it."""
+    head = [ask.is_raw, ask.continues, dict(ask.template), list(ask.tools)]
+    messages = [dict(message) for message in ask.messages]
+    return json.dumps([head, messages, ask.choices], sort_keys=True, default=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back. `text` is None exactly where `failure` says why."""
@@ -55,6 +60,19 @@ class Reply:
     latency_s: float | None = None
     #: what an API says answered: model and build
     served_by: str | None = None
+
+
+#: called with the place of an ask, and its reply, as soon as it is there
+OnReply = Callable[[int, Reply], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`asks`: how many a backend is handed at a time; `kept`: how many replies are put away at a
+    time, as they come in."""
+
+    asks: int
+    kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +121,13 @@ class Meter(Protocol):
 
 
 class Backend(Protocol):
-    def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
-        """One reply an ask, in order; of an engine, all in one batched pass."""
+    def answer(self, asks: Sequence[Ask], on_reply: OnReply, meter: Meter) -> None:
+        """One reply an ask, in any order; of an engine, all in one batched pass."""
         ...
 
-    def chunk_size(self, wished: int) -> int:
-        """Completions to ask for at a time. `wished`: by the settings."""
+    def pace(self, chunk_size: int, *, is_looked_at: bool) -> Pace:
+        """`chunk_size`: by the settings; `is_looked_at`: after every hand it is asked whether more
+        answers are needed, so that it should be small."""
         ...
 
     def facts(self) -> BackendFacts: ...
@@ -116,3 +135,10 @@ class Backend(Protocol):
     def close(self) -> None:
         """Give the memory back."""
         ...
+
+
+def replies_of(backend: Backend, asks: Sequence[Ask], meter: Meter) -> list[Reply]:
+    """In the order of the asks, once all are there."""
+    replies: dict[int, Reply] = {}
+    backend.answer(asks, replies.__setitem__, meter)
+    return [replies[place] for place in range(len(asks))]

@@ -6,17 +6,19 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from engine import LLM, Chat, Completion, SamplingParams, Score
-from tasks.backends.base import Ask, BackendFacts, Meter, OnProgress, Reply
+from tasks.backends.base import Ask, BackendFacts, Meter, OnReply, Pace, Reply, ask_text
 from tasks.backends.calls import kept_text
-from tasks.backends.weighing import weigh
+from tasks.backends.weighing import weighed_reply
 from tasks.model.answer_format import schema_of
 from tasks.model.failure import Failure, Fault
+
+#: handed over at a time, the engine's batch is full but for the last few of them
+_MANY_ASKS = 16_384
 
 
 class LocalBackend:
@@ -34,30 +36,34 @@ class LocalBackend:
             model, device, dtype, batch_invariant, quantization=quantization
         )
 
-    def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
-        weighed = [place for place, ask in enumerate(asks) if ask.choices]
+    def answer(self, asks: Sequence[Ask], on_reply: OnReply, meter: Meter) -> None:
         written = [place for place, ask in enumerate(asks) if not ask.choices]
-        replies: dict[int, Reply] = {}
+        alike: dict[str, list[int]] = {}  # nothing is drawn, so seeds make no difference
+        for place, ask in enumerate(asks):
+            if ask.choices:
+                alike.setdefault(ask_text(ask), []).append(place)
+        weighed = list(alike.values())
 
-        def progress(done: int, _: int, before: int = 0) -> None:
-            on_progress(before + done, len(asks))
+        def on_scores(number: int, scores: Sequence[Score]) -> None:
+            for place in weighed[number]:
+                on_reply(place, weighed_reply(asks[place].choices, scores, _failure))
 
-        if weighed:
-            chosen = [asks[place] for place in weighed]
-            given = weigh(self._open, chosen, _prompt, _failure, progress)
-            replies |= zip(weighed, given, strict=True)
-        if written:
-            done = self._open.generate(
-                [_prompt(asks[place]) for place in written],
-                [_sampling(asks[place]) for place in written],
-                partial(progress, before=len(weighed)),
-            )
-            given = [_reply(asks[place], one) for place, one in zip(written, done, strict=True)]
-            replies |= zip(written, given, strict=True)
-        return [replies[place] for place in range(len(asks))]
+        def on_completion(number: int, completion: Completion) -> None:
+            place = written[number]
+            on_reply(place, _reply(asks[place], completion))
 
-    def chunk_size(self, wished: int) -> int:
-        return wished
+        # choices of a prompt share its blocks in the KV cache; those that differ in their last
+        # token alone share one computation
+        items = [(_prompt(asks[place]), asks[place].choices) for place, *_ in weighed]
+        self._open.score_choices(items, on_scores)
+        self._open.generate(
+            [_prompt(asks[place]) for place in written],
+            [_sampling(asks[place]) for place in written],
+            on_done=on_completion,
+        )
+
+    def pace(self, chunk_size: int, *, is_looked_at: bool) -> Pace:
+        return Pace(chunk_size if is_looked_at else max(chunk_size, _MANY_ASKS), chunk_size)
 
     def facts(self) -> BackendFacts:
         stats = self._open.stats()

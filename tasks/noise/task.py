@@ -173,18 +173,17 @@ def _answer_again(
     run: Run, wanted: Sequence[Need], conditions: Iterable[Condition]
 ) -> dict[ConditionName, list[StoredCompletion]]:
     """Under each condition of the engine that can be tried, by an engine of its own."""
-    size = run.settings.evaluate.chunk_size
     # so small that even few answers have other neighbours
-    smaller = max(1, min(size, len(wanted)) // 3)
+    smaller = max(1, min(run.settings.evaluate.chunk_size, len(wanted)) // 3)
     answered: dict[ConditionName, list[StoredCompletion]] = {}
     for condition in conditions if wanted else ():
         if condition.not_measured:
             continue
         note = condition.what
         if condition.name == "batch":
-            answered["batch"] = answer_again(run, STAGE, wanted[::-1], smaller, note)
+            answered["batch"] = answer_again(run, STAGE, wanted[::-1], note, chunk_size=smaller)
         elif condition.name == "processor":
-            answered["processor"] = answer_again(run, STAGE, wanted, size, note, other_threads=True)
+            answered["processor"] = answer_again(run, STAGE, wanted, note, other_threads=True)
     return answered
 
 

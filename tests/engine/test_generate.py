@@ -5,14 +5,16 @@ request.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from engine import LLM, EngineError, SamplingParams
+from engine import LLM, Completion, EngineError, SamplingParams
 from engine.errors import InvalidRequestError
+from engine.scheduling import core
 from tests.engine.conftest import VOCAB_SIZE
 
 FEW = SamplingParams(max_tokens=6)
@@ -82,6 +84,52 @@ def test_progress_is_told_as_requests_finish(plain: LLM):
     assert seen[0] == (1, 3)
     assert seen[-1] == (3, 3)
     assert seen == sorted(seen)
+
+
+class _Watched(list[Any]):
+    """Counts how many of its items were read, and how many answers there were when each was."""
+
+    def __init__(self, items: list[Any], done: list[Any]) -> None:
+        super().__init__(items)
+        self.done, self.num_done_at = done, []  # type: ignore[var-annotated]
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in super().__iter__():
+            self.num_done_at.append(len(self.done))
+            yield item
+
+
+def test_answers_are_told_as_they_come_while_later_prompts_are_not_yet_encoded(
+    plain: LLM, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(core, "MAX_OPEN", 2)
+    done: list[tuple[int, Completion]] = []
+    prompts = _Watched([[1], [2], [], [3], [4]], done)
+    params = [SamplingParams(max_tokens=n) for n in (9, 2, 3, 2, 2)]
+    answers = plain.generate(prompts, params, on_done=lambda *told: done.append(told))
+    # who is short makes room for the next while the first goes on
+    assert [place for place, _ in done] == [1, 2, 3, 4, 0]
+    assert prompts.num_done_at == [0, 0, 1, 2, 3]
+    assert dict(done) == dict(enumerate(answers))
+    assert answers[0] == plain.generate([[1]], params[0])[0]
+
+
+def test_all_answers_of_a_prompt_are_told_together(plain: LLM):
+    told: dict[int, Completion] = {}
+    drawn = SamplingParams(max_tokens=4, temperature=1.0, seed=3, n=3)
+    answers = plain.generate([[1], [2]], [drawn, FEW], on_done=told.__setitem__)
+    assert told == dict(enumerate(answers))
+    assert len(told[0].alternatives) == 2
+
+
+def test_what_is_told_an_answer_may_end_the_call(plain: LLM):
+    def stop(place: int, _: Completion) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plain.generate([[1], [2], [3]], FEW, on_done=stop)
+    assert not plain._engine.has_work  # type: ignore[union-attr]
+    assert plain.generate([[1]], FEW)[0].error is None
 
 
 def test_faulty_prompts_get_their_reason_and_the_others_finish(chatty: LLM):

@@ -16,7 +16,7 @@ import torch
 
 from engine import LLM, SamplingParams
 from tasks.backends.base import Ask
-from tasks.backends.weighing import weigh
+from tasks.backends.weighing import weighed_reply
 from tasks.curate.modes import Mode
 from tasks.curate.suites import parse_suite
 from tasks.model.likelihoods import from_text
@@ -206,8 +206,11 @@ def test_suites_of_real_tasks_weigh_their_choices_as_transformers_do(
         (message,), served = draft.conversation.messages, draft.conversation.served
         asks.append(Ask((message,), SamplingParams(), choices=served.choices, is_raw=served.is_raw))
         targets.append(draft.target)
-    replies = weigh(smollm, asks, lambda ask: ask.messages[0]["content"],
-                    lambda score: pytest.fail(str(score.error)), lambda _, __: None)  # fmt: skip
+    scored = smollm.score_choices([(ask.messages[0]["content"], ask.choices) for ask in asks])
+    replies = [
+        weighed_reply(ask.choices, scores, lambda score: pytest.fail(str(score.error)))
+        for ask, scores in zip(asks, scored, strict=True)
+    ]
     for ask, reply, target in zip(asks, replies, targets, strict=True):
         prompt, sums = ask.messages[0]["content"], []
         head = smollm.tokenizer(prompt)["input_ids"]

@@ -21,7 +21,8 @@ from tasks.backends.base import (
     BackendFacts,
     BudgetSpentError,
     Meter,
-    OnProgress,
+    OnReply,
+    Pace,
     Reply,
     Usage,
 )
@@ -82,18 +83,20 @@ class HostedBackend:
         self._num_answered = self._num_in_vain = self._num_refused = 0
         self._run_s = 0.0
 
-    def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
+    def answer(self, asks: Sequence[Ask], on_reply: OnReply, meter: Meter) -> None:
         started = time.monotonic()
         try:
-            return self._runner.run(self._answer_all(asks, on_progress, meter))
+            self._runner.run(self._answer_all(asks, on_reply, meter))
         except BaseException:
             self._leave()
             raise
         finally:
             self._run_s += time.monotonic() - started
 
-    def chunk_size(self, wished: int) -> int:
-        return max(wished, _IN_A_CHUNK * self._requests.max_concurrency)
+    def pace(self, chunk_size: int, *, is_looked_at: bool) -> Pace:
+        # the journal has each reply at once; the store, in between, would hold up those on the way
+        size = max(chunk_size, _IN_A_CHUNK * self._requests.max_concurrency)
+        return Pace(size, size)
 
     def facts(self) -> BackendFacts:
         return BackendFacts(self._endpoint.base_url, "", 0.0, self._run_s)
@@ -112,16 +115,12 @@ class HostedBackend:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
-    async def _answer_all(
-        self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter
-    ) -> list[Reply]:
-        replies: dict[int, Reply] = {}
+    async def _answer_all(self, asks: Sequence[Ask], on_reply: OnReply, meter: Meter) -> None:
         places = iter(range(len(asks)))
 
         async def work() -> None:
             for place in places:
-                replies[place] = await self._answer_one(place, asks[place], meter)
-                on_progress(len(replies), len(asks))
+                on_reply(place, await self._answer_one(place, asks[place], meter))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -131,7 +130,6 @@ class HostedBackend:
             raise several.exceptions[0] from None
         if self._wrong is not None:
             raise self._wrong
-        return [replies[place] for place in range(len(asks))]
 
     async def _answer_one(self, place: int, ask: Ask, meter: Meter) -> Reply:
         end = self._endpoint

@@ -18,7 +18,7 @@ from typing import Any
 from engine import EngineError, model_digest
 from engine.identity import EngineIdentity, engine_identity
 from engine.loading.digest import digest_of
-from tasks.backends.base import Ask, Backend, Reply, Usage
+from tasks.backends.base import Ask, Backend, Reply, Usage, replies_of
 from tasks.backends.pool.cutting import shard_name
 from tasks.backends.pool.messages import Given, Hello, Model
 from tasks.backends.pool.spool import write_shard
@@ -52,7 +52,7 @@ class EngineActor:
     def answer(self, places: tuple[int, ...], asks: tuple[Ask, ...], spool: Path) -> Given:
         self.hello()
         assert self._backend is not None, "it is asked once it has said that nothing is wrong"
-        replies = self._backend.answer(asks, lambda _, __: None, _NothingIsPaid())
+        replies = replies_of(self._backend, asks, _NothingIsPaid())
         is_written = write_shard(spool, shard_name(asks), places, replies)
         return Given(places, tuple(replies), is_written)
 

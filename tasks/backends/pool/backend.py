@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from engine import EngineError
-from tasks.backends.base import Ask, BackendFacts, Meter, OnProgress, Reply
+from tasks.backends.base import Ask, BackendFacts, Meter, OnReply, Pace
 from tasks.backends.pool.cutting import cut, shard_name
 from tasks.backends.pool.messages import Answer, Given, Hello, Model, Open, Opened
 from tasks.backends.pool.place import EnginesPlace
@@ -34,21 +34,22 @@ class PoolBackend:
         self._load_s = time.monotonic() - started
         self._run_s = 0.0
 
-    def chunk_size(self, wished: int) -> int:
-        return wished * len(self._actors) * self._place.rounds
+    def pace(self, chunk_size: int, *, is_looked_at: bool) -> Pace:
+        # the spool has each shard at once; the place knows of the looks
+        size = chunk_size * len(self._actors) * self._place.rounds
+        return Pace(size, size)
 
-    def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
+    def answer(self, asks: Sequence[Ask], on_reply: OnReply, meter: Meter) -> None:
         started = time.monotonic()
         spool = meter.spool()
         shards = tuple(cut(asks, len(self._actors), self._place.rounds))
-        replies: dict[int, Reply] = {}
         try:
             for given in self._told(Answer(tuple(asks), shards, spool)):
                 if not given.is_written:
                     name = shard_name([asks[place] for place in given.places])
                     write_shard(spool, name, given.places, given.replies)
-                replies |= zip(given.places, given.replies, strict=True)
-                on_progress(len(replies), len(asks))
+                for place, reply in zip(given.places, given.replies, strict=True):
+                    on_reply(place, reply)
         except TroubleError as error:
             self._driver.end()
             raise _as_error(self._place, error.trouble) from None
@@ -57,7 +58,6 @@ class PoolBackend:
             raise
         finally:
             self._run_s += time.monotonic() - started
-        return [replies[place] for place in range(len(asks))]
 
     def facts(self) -> BackendFacts:
         identity = self._identity

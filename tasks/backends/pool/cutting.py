@@ -12,20 +12,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 
-from tasks.backends.base import Ask
+from tasks.backends.base import Ask, ask_text
 
 #: a smaller shard would leave an engine's batch half empty
 _LEAST_ASKS = 16
 #: of a shard's work: how far a cut may move to keep a shared prefix whole
 _CUT_SLACK = 0.2
 _LETTERS_A_TOKEN = 4
-
-
-def ask_text(ask: Ask) -> str:
-    """All of an ask but how its answer is drawn, in the order in which a prompt has it."""
-    head = [ask.is_raw, ask.continues, dict(ask.template), list(ask.tools)]
-    messages = [dict(message) for message in ask.messages]
-    return json.dumps([head, messages, ask.choices], sort_keys=True, default=dict)
 
 
 def shard_name(asks: Sequence[Ask]) -> str:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import LLM
+from engine.errors import InvalidRequestError
 from engine.requests.request import Score
 from engine.requests.scoring import join, rolling_windows
 from tests.engine.conftest import VOCAB_SIZE
@@ -91,6 +92,16 @@ def test_scores_that_share_rows_have_the_bits_they_have_alone(
     for pair, score in zip(longer, together, strict=True):
         plain._engine.reset()
         assert plain.score([pair], top_logprobs=top_logprobs) == [score]
+
+
+def test_choices_of_a_context_are_scored_as_pairs_are(plain: LLM):
+    contexts, endings = ([1, 2, 3], [4, 5], [1, 2, 3]), ([7], [8], [6, 9])
+    told: dict[int, list[Score]] = {}
+    chosen = plain.score_choices([(context, endings) for context in contexts], told.__setitem__)
+    assert chosen == [[plain.score([(c, e)])[0] for e in endings] for c in contexts]
+    assert told == dict(enumerate(chosen))
+    with pytest.raises(InvalidRequestError, match="no continuation"):
+        plain.score_choices([([1], [])])
 
 
 def test_fault_of_a_pair_stays_with_it(plain: LLM):

@@ -3,16 +3,20 @@ from __future__ import annotations
 from typing import Any
 
 from engine import Chat, Completion, SamplingParams
-from tasks.backends.base import Ask
+from tasks.backends.base import Ask, replies_of
 from tasks.backends.local import LocalBackend
 
 
 class _Engine:
     """Remembers what it is given."""
 
-    def generate(self, prompts: list[Any], params: list[Any], told: Any) -> list[Completion]:
+    def generate(self, prompts: list[Any], params: list[Any], on_done: Any) -> None:
         self.prompts, self.params = prompts, params
-        return [Completion("x", (1,), (), "stop", 1, 0) for _ in prompts]
+        for place in range(len(prompts)):
+            on_done(place, Completion("x", (1,), (), "stop", 1, 0))
+
+    def score_choices(self, items: list[Any], on_done: Any) -> None:
+        assert not items
 
 
 def test_the_engine_is_told_all_that_the_call_told_its_model() -> None:
@@ -29,7 +33,7 @@ def test_the_engine_is_told_all_that_the_call_told_its_model() -> None:
         Ask(messages[:1], SamplingParams(min_tokens=3), answer_format={"type": "json_object"}),
     ]
     meter: Any = None
-    replies = backend.answer(asks, lambda _, __: None, meter)
+    replies = replies_of(backend, asks, meter)
     assert [reply.text for reply in replies] == ["x"] * 5
     assert engine.prompts == [
         Chat(list(messages), (tool,), {"enable_thinking": False}, True),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from engine import SamplingParams
-from tasks.backends.base import Ask, Reply
+from tasks.backends.base import Ask, Reply, replies_of
 from tasks.backends.local import LocalBackend
 from tasks.model.likelihoods import from_text
 
@@ -24,9 +23,8 @@ def backend(tiny_model: Path) -> Iterator[LocalBackend]:
     made.close()
 
 
-def _answer(backend: LocalBackend, asks: list[Ask], told: list[Any] | None = None) -> list[Reply]:
-    told = [] if told is None else told
-    return backend.answer(asks, lambda *step: told.append(step), None)  # type: ignore[arg-type]
+def _answer(backend: LocalBackend, asks: list[Ask]) -> list[Reply]:
+    return replies_of(backend, asks, None)  # type: ignore[arg-type]
 
 
 def _ask(text: str, choices: tuple[str, ...] = (), *, is_raw: bool = False) -> Ask:
@@ -69,13 +67,10 @@ def test_log_likelihoods_are_those_of_transformers(
 
 def test_weighed_and_written_answers_come_back_in_the_order_asked(backend: LocalBackend):
     asks = [_ask("one"), _ask("two", ("a", "b")), _ask("three", is_raw=True), _ask("four", ("c",))]
-    told: list[tuple[int, int]] = []
-    together = _answer(backend, asks, told)
+    together = _answer(backend, asks)
     alone = [_answer(backend, [ask])[0] for ask in asks]
     assert [reply.text for reply in together] == [reply.text for reply in alone]
     assert [reply.finish_reason == "weighed" for reply in together] == [False, True, False, True]
-    assert told[-1] == (4, 4)
-    assert told == sorted(told)
 
 
 def test_messages_without_a_template_are_their_texts(backend: LocalBackend):

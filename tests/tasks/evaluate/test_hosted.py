@@ -128,7 +128,7 @@ def test_an_answer_that_arrived_is_not_asked_again_after_an_interrupt(
         run = begin(settings, "r1")
         with monkeypatch.context() as patch:
             patch.setattr(compute, "fold", lambda *_: 0)  # killed before anything came to the store
-            patch.setattr(compute, "_keep", interrupted)
+            patch.setattr(compute.table, "save_completions", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 compute.compute(run, "evaluate", _missing(settings))
         assert (settings.home_path / JOURNAL_FILE).exists()

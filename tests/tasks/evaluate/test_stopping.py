@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.base import Reply
+from tasks.backends.base import Pace, Reply
 from tasks.backends.local import LocalBackend
 from tasks.evaluate.task import evaluate
 from tasks.gate.task import gate
@@ -42,15 +42,13 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What champion and challenger say, by their prompt, and which questions were asked."""
     told: dict[str, Any] = {"one": "wrong", "two": "an answer", "asked": 0, "but": {}}
 
-    def answer(_: LocalBackend, asks: Any, on_progress: Any, meter: Any) -> list[Reply]:
+    def answer(_: LocalBackend, asks: Any, on_reply: Any, meter: Any) -> None:
         told["asked"] += len(asks)
-        replies = []
-        for ask in asks:
+        for place, ask in enumerate(asks):
             release = "two" if "briefly" in ask.messages[0]["content"] else "one"
             question = ask.messages[-1]["content"]
             text = told["but"].get((release, question), told[release])
-            replies.append(Reply(text, "stop", 10, 0, 2, None))
-        return replies
+            on_reply(place, Reply(text, "stop", 10, 0, 2, None))
 
     monkeypatch.setattr(LocalBackend, "answer", answer)
     return told
@@ -62,7 +60,7 @@ def test_larger_chunks_end_with_the_one_that_decided(
     """As those of actors are: a chunk more is asked at most, and the verdict is the same."""
     _, verdict, _ = _decide(_settings(tmp_path / "small", tiny_model), "r1")
     num_asked = said["asked"]
-    monkeypatch.setattr(LocalBackend, "chunk_size", lambda _, wished: 4 * wished)
+    monkeypatch.setattr(LocalBackend, "pace", lambda _, size, is_looked_at: Pace(4 * size, size))
     said["asked"] = 0
     receipt, again, _ = _decide(_settings(tmp_path / "large", tiny_model), "r1")
     assert again == verdict == "better"

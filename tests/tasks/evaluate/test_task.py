@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.answering import compute, judging, needs
-from tasks.backends.base import Reply
+from tasks.backends.base import OnReply, Reply
 from tasks.backends.local import LocalBackend
 from tasks.errors import UsageError
 from tasks.evaluate import task
@@ -201,16 +201,19 @@ def test_chunks_do_not_change_answers(settings: Settings, tmp_path: Path, tiny_m
     assert rows(settings, ANSWERS) == rows(other, ANSWERS)
 
 
-def test_stopped_between_chunks_loses_no_finished_chunk(
+def test_stopped_in_the_middle_loses_no_finished_answer(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, calls = LocalBackend.answer, []
 
-    def stops(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
-        calls.append(len(asks))
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(self, asks, told, meter)
+    def stops(self: LocalBackend, asks: Any, on_reply: OnReply, meter: Any) -> None:
+        def take(place: int, reply: Reply) -> None:
+            calls.append(place)
+            if len(calls) == 11:
+                raise KeyboardInterrupt
+            on_reply(place, reply)
+
+        real(self, asks, take, meter)
 
     monkeypatch.setattr(LocalBackend, "answer", stops)
     with pytest.raises(KeyboardInterrupt):
@@ -303,16 +306,16 @@ def test_transient_error_is_not_remembered(
 ) -> None:
     real = LocalBackend.answer
 
-    def fails(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
-        first, *rest = real(self, asks, told, meter)
-        lost = replace(
-            first, text=None, failure=Failure("device", "out of memory", "harness", True)
-        )
-        return [lost, *rest]
+    def fails(self: LocalBackend, asks: Any, on_reply: OnReply, meter: Any) -> None:
+        def take(place: int, reply: Reply) -> None:
+            lost = Failure("device", "out of memory", "harness", True)
+            on_reply(place, replace(reply, text=None, failure=lost) if place % 6 == 0 else reply)
+
+        real(self, asks, take, meter)
 
     monkeypatch.setattr(LocalBackend, "answer", fails)
     receipt = evaluate(begin(settings, "r1"))
-    assert receipt.notes["transient_errors"] == receipt.notes["errors"] == 4  # one a chunk
+    assert receipt.notes["transient_errors"] == receipt.notes["errors"] == 4
     assert receipt.notes["faults"] == {"harness": 4}
     assert receipt.rows_out == 2 * NUM
     reasons = rows(settings, "SELECT DISTINCT unscored_reason FROM scores WHERE value IS NULL")
@@ -474,12 +477,15 @@ def test_store_is_free_while_the_model_computes(
 ) -> None:
     real, opened = LocalBackend.answer, []
 
-    def looks(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
-        with Run("x", run.request, settings).open_store() as store:
-            opened.append(store.scalar("SELECT count(*) FROM completions"))
-        return real(self, asks, told, meter)
+    def looks(self: LocalBackend, asks: Any, on_reply: OnReply, meter: Any) -> None:
+        def take(place: int, reply: Reply) -> None:
+            with Run("x", run.request, settings).open_store() as store:
+                opened.append(store.scalar("SELECT count(*) FROM completions"))
+            on_reply(place, reply)
+
+        real(self, asks, take, meter)
 
     run = begin(settings, "r1")
     monkeypatch.setattr(LocalBackend, "answer", looks)
     evaluate(run)
-    assert opened == [0, 6, 10, 16]
+    assert opened == [6 * (n // 6) for n in range(2 * NUM)]

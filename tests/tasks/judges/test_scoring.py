@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tasks.answering import compute
-from tasks.backends.base import Ask, BackendFacts, Meter, OnProgress, Reply
+from tasks.backends.base import Ask, BackendFacts, Meter, OnReply, Pace, Reply
 from tasks.errors import UsageError
 from tasks.evaluate.task import evaluate
 from tasks.gate.task import gate
@@ -90,8 +90,9 @@ class _Backend:
     def __init__(self, world: World, release: ResolvedRelease) -> None:
         self.world, self.name = world, release.name
 
-    def answer(self, asks: Sequence[Ask], on_progress: OnProgress, meter: Meter) -> list[Reply]:
-        return [self._reply(str(ask.messages[-1]["content"]), ask) for ask in asks]
+    def answer(self, asks: Sequence[Ask], on_reply: OnReply, meter: Meter) -> None:
+        for place, ask in enumerate(asks):
+            on_reply(place, self._reply(str(ask.messages[-1]["content"]), ask))
 
     def _reply(self, prompt: str, ask: Ask) -> Reply:
         world, failure = self.world, None
@@ -106,8 +107,8 @@ class _Backend:
         said = None if failure is not None else text
         return Reply(said, "stop", len(prompt), 0, len(text), failure)
 
-    def chunk_size(self, wished: int) -> int:
-        return wished
+    def pace(self, chunk_size: int, *, is_looked_at: bool) -> Pace:
+        return Pace(chunk_size, chunk_size)
 
     def facts(self) -> BackendFacts:
         return BackendFacts("cpu", "float32", 0.0, 0.0)

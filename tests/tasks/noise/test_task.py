@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backends.base import Reply
+from tasks.backends.base import OnReply, Reply
 from tasks.backends.local import LocalBackend
 from tasks.errors import StoreError
 from tasks.evaluate.task import evaluate
@@ -120,9 +120,12 @@ def test_an_engine_whose_answers_depend_on_the_batch_is_found_and_named(
 ) -> None:
     real = LocalBackend.answer
 
-    def by_place(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
-        first, *rest = real(self, asks, told, meter)
-        return [replace(first, text="b" if first.text != "b" else "a"), *rest]
+    def by_place(self: LocalBackend, asks: Any, on_reply: OnReply, meter: Any) -> None:
+        def take(place: int, reply: Reply) -> None:
+            other = replace(reply, text="b" if reply.text != "b" else "a")
+            on_reply(place, reply if place else other)
+
+        real(self, asks, take, meter)
 
     settings = made(tmp_path, letters, temperature=0.0)
     monkeypatch.setattr(LocalBackend, "answer", by_place)
@@ -149,16 +152,16 @@ def test_an_answer_that_the_harness_lost_is_not_compared(
     evaluate(run)
     real = LocalBackend.answer
 
-    def loses(self: LocalBackend, asks: Any, told: Any, meter: Any) -> list[Reply]:
-        first, *rest = real(self, asks, told, meter)
-        return [
-            replace(first, text=None, failure=Failure("device", "gone", "harness", True)),
-            *rest,
-        ]
+    def loses(self: LocalBackend, asks: Any, on_reply: OnReply, meter: Any) -> None:
+        def take(place: int, reply: Reply) -> None:
+            lost = Failure("device", "gone", "harness", True)
+            on_reply(place, reply if place % 16 else replace(reply, text=None, failure=lost))
+
+        real(self, asks, take, meter)
 
     monkeypatch.setattr(LocalBackend, "answer", loses)
     part = measured(noise(run)).suites[0].repetitions["processor"]
-    assert (part.num_lost, part.num_answers, part.num_changed) == (4, NUM - 4, 0)  # one a chunk
+    assert (part.num_lost, part.num_answers, part.num_changed) == (4, NUM - 4, 0)
     assert part.num_samples == NUM - 4
 
 

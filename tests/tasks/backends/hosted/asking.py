@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.backends.base import Ask, BudgetSpentError, Reply, Usage
+from tasks.backends.base import Ask, BudgetSpentError, Reply, Usage, replies_of
 from tasks.backends.hosted.backend import HostedBackend
 from tasks.releases.source import HostedSource
 from tasks.settings import ReleaseSettings, SamplingSettings
@@ -85,4 +85,4 @@ def answers(
     server: FakeApi, asks: Sequence[Ask], account: Account | None = None, **changes: Any
 ) -> list[Reply]:
     with loaded(server, **changes) as backend:
-        return backend.answer(asks, lambda _, __: None, Meter(account or Account()))
+        return replies_of(backend, asks, Meter(account or Account()))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.backends.base import replies_of
 from tasks.backends.hosted import backend as policy
 from tasks.errors import StoreError, UsageError
 from tests.fake_api import FAULTS, FakeApi, answer_to, prompt_of, serving_api
@@ -210,17 +211,13 @@ def test_nothing_more_is_asked_once_the_budget_is_spent() -> None:
     account = Account(most=7)
     with serving_api(lambda n, _: "500" if n % 3 == 0 else None) as api:
         with loaded(api) as backend:
-            replies = backend.answer([ask(str(n)) for n in range(20)], _quiet, Meter(account))
-            again = backend.answer([ask("more")], _quiet, Meter(account))
+            replies = replies_of(backend, [ask(str(n)) for n in range(20)], Meter(account))
+            again = replies_of(backend, [ask("more")], Meter(account))
         assert len(api.books.bodies) == 7
     assert sum(reply.text is not None for reply in replies) == 4
     assert {reply.failure.message for reply in (*replies, *again) if reply.failure} == {
         "the budget is spent"
     }
-
-
-def _quiet(done: int, total: int) -> None:
-    pass
 
 
 def test_a_server_that_does_not_stream_is_understood() -> None:
@@ -265,7 +262,7 @@ def test_what_cannot_be_written_down_ends_it_at_once_as_what_it_is() -> None:
 
     with serving_api(pause_s=0.05) as api, loaded(api) as backend:
         with pytest.raises(StoreError, match="no room"):
-            backend.answer([ask(str(n)) for n in range(40)], _quiet, Full(Account()))
+            replies_of(backend, [ask(str(n)) for n in range(40)], Full(Account()))
         assert len(api.books.bodies) <= 8
 
 
@@ -336,7 +333,7 @@ def test_a_signal_in_the_middle_leaves_nothing_at_work() -> None:
         with serving_api(pause_s=0.2) as api, loaded(api) as backend:
             signal.setitimer(signal.ITIMER_REAL, 0.3)
             with pytest.raises(StopError):
-                backend.answer([ask(str(n)) for n in range(40)], _quiet, Meter(account))
+                replies_of(backend, [ask(str(n)) for n in range(40)], Meter(account))
             told = len(account.sent), len(account.arrived) + len(account.failed_ones)
             time.sleep(0.3)
             assert (len(account.sent), len(account.arrived) + len(account.failed_ones)) == told
