@@ -100,17 +100,21 @@ inline vf larger(vf a, vf b) {  // b where either is NaN
   return (vf)(((vi)a & more) | ((vi)b & ~more));
 }
 
+#if defined(__AVX512F__)
+inline float top_of(vf v) { return _mm512_reduce_max_ps((__m512)v); }
+inline float sum(vf v) { return _mm512_reduce_add_ps((__m512)v); }
+#else
 inline float top_of(vf v) {
   float top = v[0];
   for (int i = 1; i < LANES; i++) top = std::max(top, v[i]);
   return top;
 }
-
 inline float sum(vf v) {
   float s = 0;
   for (int i = 0; i < LANES; i++) s += v[i];
   return s;
 }
+#endif
 
 // e^x for x <= 0, 0 below the smallest normal number. Cephes' polynomial, about 1 ulp.
 inline vf exp_negative(vf x) {
@@ -285,7 +289,7 @@ void attend_tile(const Attention& s, const T* queries, int64_t query_stride, con
         store(row + j, e);
         total = total + e;
       }
-      const float shrink = std::exp(top[r] - largest);
+      const float shrink = largest == top[r] ? 1.0f : std::exp(top[r] - largest);
       mass[r] = mass[r] * shrink + sum(total);
       if (shrink != 1.0f)
         for (int64_t d = 0; d < padded; d += LANES)
