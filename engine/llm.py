@@ -136,8 +136,7 @@ class LLM:
 
         def jobs() -> Iterator[Job[list[Score]]]:
             for context, continuations in items:
-                pairs = ((context, continuation) for continuation in continuations)
-                parts = share_rows([self._intake.score_request(pair) for pair in pairs])
+                parts = share_rows(self._intake.choice_requests(context, continuations))
                 yield _leaders(parts), partial(_scores, parts)
 
         return self._run(jobs(), sum(len(item[1]) for item in items), None, on_done)

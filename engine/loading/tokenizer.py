@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,31 @@ from engine.loading.chat import Chat, checked_messages, checked_variables
 from engine.loading.chat_templates import render
 from engine.loading.gguf_tokenizer import gguf_tokenizer
 
-__all__ = ["TextCodec", "load_tokenizer"]
+__all__ = ["Context", "TextCodec", "load_tokenizer"]
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
 #: what may make one token of any number of characters
 SWALLOWERS = ("Strip", "Removed", "Whitespace", "BertPreTokenizer")
 #: characters that a normaliser may make one of
 COMPOSED = 4
+
+
+@dataclass(frozen=True)
+class Context:
+    """A text that continuations follow, without the blanks at its end. with_special False: its own
+    special tokens stand in it, as a template wrote them."""
+
+    codec: TextCodec
+    text: str
+    blanks: str
+    with_special: bool
+
+    @cached_property
+    def token_ids(self) -> list[int]:
+        """An empty text becomes the model's start token, as in lm-evaluation-harness."""
+        if not self.text:
+            return [self.codec.prefix_id]
+        return self.codec.encode(self.text, with_special=self.with_special)
 
 
 class TextCodec:
@@ -105,31 +124,27 @@ class TextCodec:
         added = getattr(self.tokenizer, "added_tokens_decoder", {})
         return next((token_id for token_id, token in added.items() if str(token) == mark), None)
 
-    def encode_pair(
-        self,
-        context: str,
-        continuation: str,
-        max_tokens: int | None = None,
-        *,
-        with_special: bool = True,
+    def context(self, text: str, *, with_special: bool = True) -> Context:
+        stripped = text.rstrip()
+        return Context(self, stripped, text[len(stripped) :], with_special)
+
+    def encode_after(
+        self, context: Context, continuation: str, max_tokens: int | None = None
     ) -> tuple[list[int], list[int]]:
         """Token ids of a context and of what follows it, split where the joint text's tokens split.
 
         Blanks at the end of the context belong to the continuation, because that is how tokenizers
-        attach them; an empty context becomes the model's start token (both as in
-        lm-evaluation-harness). with_special False: the context's own special tokens stand in it,
-        as a template wrote them. Where a token of the joint text straddles the border, the two are
-        encoded apart, so that neither loses a character.
+        attach them (as in lm-evaluation-harness). Where a token of the joint text straddles the
+        border, the two are encoded apart, so that neither loses a character.
         """
-        stripped = context.rstrip()
-        continuation = context[len(stripped) :] + continuation
-        if not stripped:
+        continuation = context.blanks + continuation
+        if not context.text:
             tokens = self.encode(continuation, with_special=False, max_tokens=max_tokens)
-            return [self.prefix_id], tokens
+            return context.token_ids, tokens
         whole = self.encode(
-            stripped + continuation, with_special=with_special, max_tokens=max_tokens
+            context.text + continuation, with_special=context.with_special, max_tokens=max_tokens
         )
-        head = self.encode(stripped, with_special=with_special)
+        head = context.token_ids
         if whole[: len(head)] == head and len(whole) > len(head):
             return head, whole[len(head) :]
         return head, self.encode(continuation, with_special=False)

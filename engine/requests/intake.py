@@ -7,12 +7,13 @@ InvalidRequestError.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from engine.errors import InvalidRequestError, RequestTooLongError, failure_of
 from engine.loading.chat import Chat
-from engine.loading.tokenizer import TextCodec
+from engine.loading.tokenizer import Context, TextCodec
 from engine.requests.guide import guide_of
 from engine.requests.request import Prompt, Request, SamplingParams, Text
 from engine.requests.scoring import rolling_windows
@@ -81,7 +82,15 @@ class Intake:
             self._grammars = Grammars(self.text.tokenizer, self.vocab_size, end_ids)
         return self._grammars.start(guide)
 
-    def score_request(self, pair: tuple[Text | Chat, Text], num_top: int = 0) -> Request:
+    def choice_requests(self, context: Text | Chat, continuations: Sequence[Text]) -> list[Request]:
+        """As score_request for each, but that the context is written and encoded once."""
+        opened: Text | Chat | Context = context
+        if isinstance(context, (str, Chat)):
+            with contextlib.suppress(Exception):  # then each says why
+                opened = self._opened(context)
+        return [self.score_request((opened, continuation)) for continuation in continuations]
+
+    def score_request(self, pair: tuple[Text | Chat | Context, Text], num_top: int = 0) -> Request:
         request = Request([], 0, 0, targets=(), num_top=num_top)
         try:
             context, continuation = self._pair_ids(pair)
@@ -132,17 +141,19 @@ class Intake:
             return self.text.encode_chat(Chat(messages), self.max_position)
         return _token_ids(prompt, "prompt")
 
-    def _pair_ids(self, pair: tuple[Text | Chat, Text]) -> tuple[list[int], list[int]]:
+    def _opened(self, context: str | Chat) -> Context:
+        if isinstance(context, Chat):
+            return self.text.context(self.text.chat_text(context), with_special=False)
+        return self.text.context(context)
+
+    def _pair_ids(self, pair: tuple[Text | Chat | Context, Text]) -> tuple[list[int], list[int]]:
         if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
             raise InvalidRequestError("A request to score must be a pair (context, continuation).")
         context, continuation = pair
-        if isinstance(context, str) and isinstance(continuation, str):
-            return self.text.encode_pair(context, continuation, self.max_position + 1)
-        if isinstance(context, Chat) and isinstance(continuation, str):
-            text = self.text.chat_text(context)
-            limit = self.max_position + 1
-            return self.text.encode_pair(text, continuation, limit, with_special=False)
-        if isinstance(context, (str, Chat)) or isinstance(continuation, str):
+        if isinstance(context, (str, Chat, Context)) and isinstance(continuation, str):
+            opened = context if isinstance(context, Context) else self._opened(context)
+            return self.text.encode_after(opened, continuation, self.max_position + 1)
+        if isinstance(context, (str, Chat, Context)) or isinstance(continuation, str):
             raise InvalidRequestError(
                 "Context and continuation must both be texts or both be token ids."
             )

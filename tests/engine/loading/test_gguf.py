@@ -80,9 +80,10 @@ def test_score_splits_where_the_joint_text_does(with_tokenizer: Path):
     codec = load(with_tokenizer)._intake.text
     b = codec.tokenizer("b").input_ids[1]
     a = codec.tokenizer("a").input_ids[1]
-    assert codec.encode_pair("x ", "a")[1] == codec.tokenizer(" a").input_ids[1:]
-    assert codec.encode_pair("a", "b") == ([1, a], [b])  # "ab" would be one token: kept apart
-    assert codec.encode_pair("", "ab") == ([1], [159])
+    assert codec.encode_after(codec.context("x "), "a")[1] == codec.tokenizer(" a").input_ids[1:]
+    # "ab" would be one token: kept apart
+    assert codec.encode_after(codec.context("a"), "b") == ([1, a], [b])
+    assert codec.encode_after(codec.context(""), "ab") == ([1], [159])
 
 
 def test_tensor_without_a_place_is_named(folder: Path, tmp_path: Path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import LLM
+from engine import LLM, Chat
 from engine.errors import InvalidRequestError
 from engine.requests.request import Score
 from engine.requests.scoring import join, rolling_windows
@@ -102,6 +103,38 @@ def test_choices_of_a_context_are_scored_as_pairs_are(plain: LLM):
     assert told == dict(enumerate(chosen))
     with pytest.raises(InvalidRequestError, match="no continuation"):
         plain.score_choices([([1], [])])
+
+
+@pytest.mark.parametrize(
+    "context",
+    ["a text", "a text  ", "", Chat([{"role": "user", "content": "Hi"}])],
+)
+def test_a_context_written_once_says_what_it_says_for_each(
+    chatty: LLM, context: str | Chat, monkeypatch: pytest.MonkeyPatch
+):
+    endings = [" one", "two", " " * 3 + "x", "long " * 4000]
+    pairs = chatty.score([(context, ending) for ending in endings])
+    written: list[str] = []
+    codec = chatty._intake.text
+    encode = codec.encode
+
+    def noted(text: str, **more: Any) -> list[int]:
+        written.append(text)
+        return encode(text, **more)
+
+    monkeypatch.setattr(codec, "encode", noted)
+    (chosen,) = chatty.score_choices([(context, endings)])
+    assert [str(score) for score in chosen] == [str(score) for score in pairs]  # nan is not nan
+    head = codec.chat_text(context) if isinstance(context, Chat) else context
+    assert written.count(head.rstrip()) == (1 if head.strip() else 0)
+
+
+def test_a_context_that_cannot_be_written_fails_each_choice(chatty: LLM):
+    bad = Chat([{"role": "wizard", "content": "x"}])
+    ((one, two), (fine,)) = chatty.score_choices([(bad, ["a", "b"]), ("c", ["d"])])
+    assert one.error == two.error is not None
+    assert "wizard" in (one.error or "")
+    assert fine.error is None
 
 
 def test_fault_of_a_pair_stays_with_it(plain: LLM):
