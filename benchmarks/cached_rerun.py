@@ -131,7 +131,7 @@ def main() -> None:
         child(fill=options.child == "fill")
         return
     # these load torch, which the command itself does without where all answers are there
-    from benchmarks.results import FOLDER, header
+    from benchmarks.results import FOLDER, header, write
     from tests.tiny_model import write_tiny_model
 
     rounds = []
@@ -154,10 +154,10 @@ def main() -> None:
     measured = {"samples": options.samples, "new": options.new, "releases": options.releases,
                 "filled": filled, "rounds": rounds}  # fmt: skip
     out = options.out or FOLDER / "cached-rerun.json"
-    kept = json.loads(out.read_text())["measured"] if out.exists() else []
+    kept = json.loads(out.read_text())["measured"] if out.is_file() else []
     sizes = ("samples", "new", "releases")
     kept = [one for one in kept if any(one[size] != measured[size] for size in sizes)]
-    out.write_text(json.dumps({**header(), "measured": [*kept, measured]}, indent=1) + "\n")
+    write({**header(), "measured": [*kept, measured]}, out, "cached-rerun")
 
 
 if __name__ == "__main__":

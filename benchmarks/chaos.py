@@ -16,7 +16,6 @@ done to it, without a traceback.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import resource
@@ -41,7 +40,7 @@ if __package__ in (None, ""):
 
 import duckdb
 
-from benchmarks.results import FOLDER, header
+from benchmarks.results import FOLDER, header, write
 from flows.processes import process_started_at
 from tests.flows.application import make_application
 from tests.flows.processes import servers_of
@@ -383,7 +382,7 @@ def report(chains: list[Chain], took_s: float, out: Path) -> None:
     found = [wrong for chain in chains for wrong in chain.wrong]
     found += [f"{event.kind} {event.mode}: {event.wrong}" for event in events if event.wrong]
     told = {"seconds": took_s, "chains": len(chains), "chains_right": right, "events": rows}
-    out.write_text(json.dumps({**header(), **told, "wrong": found}, indent=1) + "\n")
+    write({**header(), **told, "wrong": found}, out, "chaos")
     sys.exit(1 if found else 0)
 
 

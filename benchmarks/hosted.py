@@ -32,7 +32,7 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks.results import FOLDER, header
+from benchmarks.results import FOLDER, header, write
 from tasks.answering.journal import JOURNAL_FILE
 from tasks.store import Store
 from tests.fake_api import FAULTS, FakeApi, answer_to, serving_api
@@ -215,7 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--output", type=Path, default=FOLDER / "hosted.json")
+    parser.add_argument("--out", type=Path, default=FOLDER / "hosted.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -226,8 +226,7 @@ def main() -> None:
         print(json.dumps(told["budget"], indent=1), flush=True)
         told["killed"] = killed(folder / "killed", options.samples, options.kills)
         print(json.dumps(told["killed"], indent=1), flush=True)
-    options.output.write_text(json.dumps(told, indent=1) + "\n")
-    print(f"wrote {options.output}")
+    write(told, options.out, "hosted")
 
 
 if __name__ == "__main__":

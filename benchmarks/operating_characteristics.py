@@ -12,7 +12,6 @@ must keep and writes JSON to results/.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import multiprocessing
 import os
@@ -29,7 +28,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from benchmarks.results import FOLDER, header
+from benchmarks.results import FOLDER, header, write
 from tasks.curate.assemble import assemble
 from tasks.curate.targets import TargetResolver
 from tasks.model.answer import MISSING, Answer, JudgedSample, challenger_role
@@ -374,7 +373,7 @@ def main() -> None:
     for line in lines(options):
         done.append(line)
         print(row(line), flush=True)
-    options.out.write_text(json.dumps({**header(), "lines": done}, indent=1) + "\n")
+    write({**header(), "lines": done}, options.out, "operating_characteristics")
 
 
 if __name__ == "__main__":

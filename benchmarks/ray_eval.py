@@ -31,7 +31,7 @@ if __package__ in (None, ""):
 import duckdb
 
 from benchmarks.ray_model import World, makespan
-from benchmarks.results import FOLDER, header
+from benchmarks.results import FOLDER, header, write
 
 ROOT = Path(__file__).resolve().parent.parent
 #: name → (evaluate.on, actors, threads of a process that answers; 0: as many as there are cores)
@@ -174,7 +174,7 @@ def main() -> None:
                 "two_actors_foretold_s": foretold(rows),
             }
             print(f"{name:<13} two actors foretold {foretold(rows)} s")
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
+    write(results, options.out, "ray-eval")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ import orjson
 
 from benchmarks.ingest import Prose, canonical
 from benchmarks.ray_eval import memory
-from benchmarks.results import FOLDER, header
+from benchmarks.results import FOLDER, header, write
 
 ROOT = Path(__file__).resolve().parent.parent
 #: name → (ingest.on, ingest.processes, ingest.max_workers)
@@ -184,8 +184,8 @@ def main() -> None:
                 f"{row['masked_per_s']:>8,}/s  {row['memory_mib']:>6} MiB  same {row['same']}",
                 flush=True,
             )
-    results = {**header(), "beside": options.beside, "files": options.files, "rows": rows}
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
+    told = {"beside": options.beside, "files": options.files, "rows": rows}
+    write({**header(), **told}, options.out, "ray-ingest")
 
 
 if __name__ == "__main__":

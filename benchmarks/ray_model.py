@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks.results import FOLDER, header
+from benchmarks.results import FOLDER, header, write
 from tasks.backends.pool.dispatch import Dispatch, Shard
 
 
@@ -165,7 +164,7 @@ def main() -> None:
              "num_prefixes": took.num_prefixes}
         )  # fmt: skip
         print(f"{name:<44} {took.seconds:7.1f} s  ideal {ideal:6.1f} s  again {took.asks_again}")
-    out.write_text(json.dumps({**header(), "rows": rows}, indent=1) + "\n")
+    write({**header(), "rows": rows}, out, "ray-model")
 
 
 if __name__ == "__main__":

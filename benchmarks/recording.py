@@ -43,7 +43,7 @@ if __package__ in (None, ""):
 import duckdb
 
 from benchmarks.processes import ROOT, environment_for
-from benchmarks.results import FOLDER, header
+from benchmarks.results import FOLDER, header, write
 from tasks.model.run import RunRequest
 from tasks.model.turn import Turn
 from tasks.record import task as recording
@@ -389,9 +389,9 @@ def main() -> None:
         if options.only != "many":
             found["large"] = measure_large(folder / "large", options.samples, options.rounds)
     print(json.dumps(found, indent=1))
-    kept = json.loads(options.out.read_text()) if options.out.exists() else {}
+    kept = json.loads(options.out.read_text()) if options.out.is_file() else {}
     parts = {name: found.get(name, kept.get(name)) for name in ("many", "large")}
-    options.out.write_text(json.dumps({**header(), **parts}, indent=1) + "\n")
+    write({**header(), **parts}, options.out, "recording")
 
 
 if __name__ == "__main__":

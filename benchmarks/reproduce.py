@@ -31,7 +31,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.processes import ROOT, environment_for
-from benchmarks.results import FOLDER, header
+from benchmarks.results import FOLDER, header, write
 from tasks.tracking.database import prepare_database
 from tasks.tracking.environment import prepare_environment
 from tests.flows.application import Application, call_record
@@ -304,7 +304,7 @@ def main() -> None:
     if whole:
         found = {"commit": commit, "verdicts": rows, "changes": changes,
                  "seconds": round(time.perf_counter() - began)}  # fmt: skip
-        options.out.write_text(json.dumps({**header(), **found}, indent=1) + "\n")
+        write({**header(), **found}, options.out, "reproduce")
     sys.exit(not all(row["equal"] for row in rows) or not all(row["right"] for row in changes))
 
 

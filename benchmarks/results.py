@@ -220,9 +220,12 @@ def _words(entry: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def write(report: dict[str, Any], folder: Path, name: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+def write(report: dict[str, Any], out: Path, name: str) -> Path:
+    """To the file `out` where it ends in .json, else to a new one of this name in that folder."""
+    path = out
+    if out.suffix != ".json":
+        path = out / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n")
     print(f"written: {path}", file=sys.stderr)
     return path

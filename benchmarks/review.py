@@ -12,14 +12,13 @@ Writes results/review.json.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.results import header
+from benchmarks.results import FOLDER, header, write
 from tasks.model.answer import Answer, JudgedSample
 from tasks.model.comparison import Interval
 from tasks.model.sample import Sample
@@ -29,7 +28,6 @@ from tasks.review.queue import queue
 from tasks.statistics.intervals import clustered_mean, t_interval
 
 TRUTH, ALPHA, NUM_SAMPLES = 0.1, 0.05, 120
-OUT = Path(__file__).resolve().parent / "results" / "review.json"
 TEXTS = ("old", "new")
 
 
@@ -96,7 +94,7 @@ def without_scorer(items: list[JudgedSample]) -> list[JudgedSample]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--lives", type=int, default=1000)
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=FOLDER / "review.json")
     options = parser.parse_args()
     print("| scorer is right | pairs looked at | mean error | the interval holds the truth | its "
           "width | labels alone | the scorer alone holds the truth |")  # fmt: skip
@@ -125,7 +123,7 @@ def main() -> None:
             rows.append(row)
             print("| " + " | ".join(f"{value:.3g}" for value in row.values()) + " |", flush=True)
     told = {"lives": options.lives, "samples": NUM_SAMPLES, "truth": TRUTH, "rows": rows}
-    options.out.write_text(json.dumps({**header(), **told}, indent=1) + "\n")
+    write({**header(), **told}, options.out, "review")
 
 
 def holds(interval: Interval) -> bool:
