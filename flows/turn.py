@@ -37,7 +37,7 @@ from tasks.releases.retirement import due
 from tasks.report.warnings import warnings
 from tasks.run import Progress, Run, raw_key, silent, utc_now
 from tasks.safekeeping.contents import UNFINISHED
-from tasks.safekeeping.purge import FOR_EVER_DAYS, KEPT_DAYS, purge
+from tasks.safekeeping.purge import KEPT_DAYS, purge
 from tasks.settings import Settings, find_config
 from tasks.store import Store
 from tasks.store.control import erasures, ledger, verdicts
@@ -217,7 +217,7 @@ def _keep_retention(run: Run) -> None:
             settings,
             key,
             run.clock(),
-            raw_days=days or FOR_EVER_DAYS,
+            raw_days=days or None,
             kept_days=min(days or KEPT_DAYS, KEPT_DAYS),
             reading=run.request.logs,
         )

@@ -6,7 +6,7 @@ from flows.terminal import console, print_json, print_pairs
 from flows.turn import hold
 from tasks.errors import UsageError
 from tasks.run import raw_key, utc_now
-from tasks.safekeeping.purge import FOR_EVER_DAYS, Purged, purge
+from tasks.safekeeping.purge import Purged, purge
 from tasks.settings import Settings, read_settings
 
 
@@ -26,14 +26,13 @@ def purge_now(
             dry_run=dry_run,
         )
     if as_json:
-        told = None if days == FOR_EVER_DAYS else days
-        print_json({"older_than_days": told, "dry_run": dry_run, **done.to_dict()})
+        print_json({"older_than_days": days, "dry_run": dry_run, **done.to_dict()})
     else:
         print_pairs(console(), _told(done, days, settings, dry_run=dry_run))
     return 0
 
 
-def _days(settings: Settings, older_than: float | None, *, everything: bool) -> float:
+def _days(settings: Settings, older_than: float | None, *, everything: bool) -> float | None:
     if everything and older_than is not None:
         raise UsageError("both --all and --older-than were said", allowed="one of them")
     if everything:
@@ -45,10 +44,12 @@ def _days(settings: Settings, older_than: float | None, *, everything: bool) -> 
             received="raw_days = 0 and calls_days = 0 in [retention]",
             next="flywheel purge --older-than DAYS, or --all",
         )
-    return retention.raw_days or FOR_EVER_DAYS if older_than is None else older_than
+    return (retention.raw_days or None) if older_than is None else older_than
 
 
-def _told(done: Purged, days: float, settings: Settings, *, dry_run: bool) -> list[tuple[str, str]]:
+def _told(
+    done: Purged, days: float | None, settings: Settings, *, dry_run: bool
+) -> list[tuple[str, str]]:
     would, leave = ("would lose", "would go") if dry_run else ("lost", "went")
     told = [
         ("older than", _age(days)),
@@ -67,8 +68,8 @@ def _told(done: Purged, days: float, settings: Settings, *, dry_run: bool) -> li
     return told
 
 
-def _age(days: float) -> str:
-    if days == FOR_EVER_DAYS:
+def _age(days: float | None) -> str:
+    if days is None:
         return "never ([retention] raw_days = 0)"
     return f"{days:g} days" if days else "now: whatever its age"
 

@@ -28,7 +28,7 @@ from tasks.store.intake import expiry
 from tasks.store.opening import open_store, store_exists
 
 #: a century: nothing in a store is as old
-FOR_EVER_DAYS = 36_525.0
+_FOR_EVER_DAYS = 36_525.0
 #: of a copy of the store, which was made to go back to within some days
 KEPT_DAYS = 7.0
 #: a reader or a query that is at work has touched its own files in that time
@@ -66,21 +66,21 @@ def purge(
     key: RawKey | None,
     now: datetime,
     *,
-    raw_days: float,
+    raw_days: float | None,
     kept_days: float = KEPT_DAYS,
     always_compact: bool = False,
     dry_run: bool = False,
     reading: Collection[str] = (),
 ) -> Purged:
-    """Take raw bytes that are older than `raw_days` and calls that are older than the settings
-    keep them, and compact the store where that is asked for, where raw bytes left it, or where much
-    of it is free and may hold what was deleted.
+    """Take raw bytes that are older than `raw_days` (None: they are kept for ever) and calls that
+    are older than the settings keep them, and compact the store where that is asked for, where raw
+    bytes left it, or where much of it is free and may hold what was deleted.
 
     `now`: UTC without a zone. `reading`: files that stay, whatever their age, for they are about to
     be read. Raises StoreError where the store is held or damaged.
     """
     home, path = settings.home_path, settings.store_path
-    before = now - timedelta(days=raw_days)
+    before = now - timedelta(days=_FOR_EVER_DAYS if raw_days is None else raw_days)
     letters = rows = calls = others = size = 0
     compacts = always_compact
     if store_exists(settings):
