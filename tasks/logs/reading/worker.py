@@ -12,7 +12,6 @@ them costs this process and not the one that asked.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import os
 import pickle
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from tasks import process_limits
+from tasks.collecting import collect_seldom
 from tasks.logs import formats
 from tasks.logs.files.log_file import UnreadableLogError
 from tasks.logs.files.opening import open_stretch
@@ -130,8 +130,7 @@ def main() -> None:
     max_bytes, max_s = map(int, sys.argv[1:])
     process_limits.limit_memory(max_bytes)
     sys.meta_path.insert(0, _WithoutPandas())
-    # JSON has no circles: to look for them after every 700 objects costs a twentieth of the time
-    gc.set_threshold(100_000)
+    collect_seldom()
     try:
         serve(source, sink, max_s)
     except MemoryError:
