@@ -7,17 +7,11 @@ second, and Python would answer an interrupt in it with a traceback.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
 
 INTERRUPTED = 130  # what typer makes of an interrupt
-
-#: objects made before circles among them are looked for, and how often older ones are looked at: a
-#: stage makes millions of values that are in no circle, and Python's own thresholds took a quarter
-#: of its time for them
-_CIRCLES = (200_000, 30, 30)
 
 
 def main() -> None:
@@ -39,12 +33,13 @@ def main() -> None:
     try:
         from flows.cli import app
         from flows.failures import exit_code_of
+        from tasks.collecting import collect_seldom
         from tasks.interrupts import interrupt_queries
 
         has_begun = True
     except (MemoryError, OSError, ImportError, SystemError) as error:
         sys.exit(_not_begun(error))
-    gc.set_threshold(*_CIRCLES)
+    collect_seldom()
     try:
         app()
     except Exception as error:

@@ -38,6 +38,8 @@ _DRAWN = re.compile("[0-9][A-Za-z]|[A-Za-z][0-9]")
 _MAX_BETWEEN = 120
 #: characters
 _MIN_SECRET = 8
+#: characters; no keyword is shorter
+_NUM_START = 3
 #: bits a character
 _ENOUGH = 2.9
 #: how a rule says that its secret ends: a quote, a blank or the end. In prose it may as well be
@@ -82,12 +84,20 @@ def public_rules() -> tuple[PublicRule, ...]:
 
 
 @cache
-def _by_keyword() -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _by_keyword() -> dict[str, list[int]]:
     places: dict[str, list[int]] = {}
     for place, rule in enumerate(public_rules()):
         for keyword in rule.keywords:
             places.setdefault(keyword, []).append(place)
-    return tuple((keyword, tuple(of)) for keyword, of in places.items())
+    return places
+
+
+@cache
+def _by_start() -> dict[str, list[str]]:
+    starts: dict[str, list[str]] = {}
+    for keyword in _by_keyword():
+        starts.setdefault(keyword[:_NUM_START], []).append(keyword)
+    return starts
 
 
 @cache
@@ -149,7 +159,7 @@ def has_long_run(text: str) -> bool:
 
 def public_sieve() -> str:
     """For RE2: one of the keywords."""
-    keywords = "|".join(re.escape(keyword) for keyword, _ in _by_keyword())
+    keywords = "|".join(map(re.escape, _by_keyword()))
     return f"(?i:{keywords})"
 
 
@@ -161,7 +171,10 @@ def find_by_public_rules(text: str) -> Iterator[Span]:
         near = " ".join(text[max(0, start - _MAX_BETWEEN) : end] for start, end in runs).lower()
     else:
         near = text.lower()
-    rules = public_rules()
-    asked = {place for keyword, of in _by_keyword() if keyword in near for place in of}
+    rules, by_start = public_rules(), _by_start()
+    # most texts have the start of none of the keywords
+    begun = by_start.keys() & {near[at : at + _NUM_START] for at in range(len(near))}
+    keywords = [keyword for start in begun for keyword in by_start[start] if keyword in near]
+    asked = {place for keyword in keywords for place in _by_keyword()[keyword]}
     for place in sorted(asked):
         yield from rules[place].find(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 
+from tasks.collecting import collect_seldom
 from tasks.processes import streams
 from tasks.workers.job import Job, Worker
 from tasks.workers.turns import Portion
@@ -16,6 +17,7 @@ from tasks.workers.turns import Portion
 
 def main() -> None:
     source, sink = streams()
+    collect_seldom()
     try:
         job: Job = pickle.load(source)  # noqa: S301 - from the process that started this one
         job.begin()

@@ -73,8 +73,10 @@ class Worker(OtherProcess):
             "tasks.logs.reading.worker",
             limits.max_parser_bytes,
             limits.max_parser_s,
-            # Arrow's own allocators take address space in advance
+            # Arrow's own allocators take address space in advance, and so do NumPy's threads, which
+            # are not needed and spin as they start
             ARROW_DEFAULT_MEMORY_POOL="system",
+            OPENBLAS_NUM_THREADS="1",
         )
         self.is_idle = True
 

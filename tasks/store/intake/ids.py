@@ -19,13 +19,14 @@ from tasks.store.control.pseudonym_key import pseudonym_key
 
 SafeId = Callable[[str], str]
 
-#: what most logs have: counters, UUIDs, digests, a trace's id and a span's, those of the large
-#: providers
+#: what most logs have: counters, UUIDs, digests, a trace's id and a span's (no card begins with 0),
+#: those of the large providers. Of hexadecimal digits one is a letter, and not at the beginning
+#: alone, where an account number (IBAN) has its country
 _PLAIN = re.compile(
     r"[A-Za-z]{0,12}[-_:]?[0-9]{1,6}"
     r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-    r"|(?:content:)?(?=[0-9]{0,40}[a-f])[0-9a-f]{12,64}"
-    r"|(?=[0-9]{0,31}[a-f])[0-9a-f]{32}:(?=[0-9]{0,15}[a-f])[0-9a-f]{16}"
+    r"|(?:content:)?(?=..[0-9]{0,40}[a-f])[0-9a-f]{12,64}"
+    r"|(?=..[0-9]{0,29}[a-f])[0-9a-f]{32}:(?=0|..[0-9]{0,13}[a-f])[0-9a-f]{16}"
     r"|(?:chatcmpl|cmpl|resp|msg|req|gen|run|call|trace|span|batch)[-_][A-Za-z0-9]{6,40}"
 )
 

@@ -52,9 +52,11 @@ def test_usual_ids_need_no_closer_look_and_have_nothing_in_them(request_id: str)
 
 
 @pytest.mark.parametrize(
-    "request_id", ["4111111111111111", f"x{MAIL}", "sk-proj-abc123DEF456ghi789"]
-)
-def test_an_id_with_a_card_or_an_address_in_it_gets_one(request_id: str, tmp_path: Path):
+    "request_id",
+    ["4111111111111111", f"x{MAIL}", "sk-proj-abc123DEF456ghi789", "de89370400440532013000",
+     "content:ad1200012030200359100100", f"{'ab' * 16}:be68539007547034"],
+)  # fmt: skip
+def test_an_id_with_a_card_an_account_or_an_address_in_it_gets_one(request_id: str, tmp_path: Path):
     assert safe_ids(make_run(tmp_path))(request_id).startswith("<hashed:")
 
 
@@ -64,5 +66,7 @@ def test_an_id_that_is_not_looked_into_has_nothing_to_mask():
     drawn = [f"{draw.getrandbits(128):032x}:{draw.getrandbits(64):016x}" for _ in range(300)]
     passed = [each for each in drawn if _PLAIN.fullmatch(each)]
     assert len(passed) > 290
-    assert not [each for each in passed if redactor.spans(each)]
+    counted = [f"{draw.getrandbits(128) | 0xA:032x}:{number:016x}" for number in range(300)]
+    assert all(map(_PLAIN.fullmatch, counted))
+    assert not [each for each in (*passed, *counted) if redactor.spans(each)]
     assert not _PLAIN.fullmatch("ab" * 16 + ":4111111111111111")

@@ -15,8 +15,11 @@ from tasks.ingest.task import ingest
 from tasks.logs.files.opening import open_stream
 from tasks.logs.files.sources import find_files
 from tasks.logs.reading import processes, reader
+from tasks.logs.reading.commands import ParseStretch, Stretch
 from tasks.logs.reading.reader import stretches
+from tasks.logs.shapes.rows import Provenance
 from tasks.replay.task import replay
+from tasks.store.intake.readings import DeadCap, LogRows
 from tests.tasks.ingest.test_hostile import HOSTILE as EVERY_KIND
 from tests.tasks.logs.builders import append, call, make_run, query, write_lines
 
@@ -131,6 +134,23 @@ def test_what_a_process_dies_of_is_one_dead_letter_and_the_other_files_come_in(
     third = make_run(tmp_path, run_id="run-3", ingest={"processes": 2})
     assert replay(third).rows_out == 50
     assert query(run, "SELECT DISTINCT state FROM dead_letters") == [("replayed",)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux tells what is loaded")
+def test_a_process_that_parses_loads_no_pandas(tmp_path: Path) -> None:
+    path, run = write_lines(tmp_path / "a.jsonl", call(1)), make_run(tmp_path)
+    limits = run.settings.ingest
+    (file,) = find_files([str(path)]).files
+    made_by = Provenance(str(path), "canonical", "canonical@1", "run-1", run.clock())
+    stretch = Stretch(0, file.size_bytes, 1, 1)
+    command = ParseStretch(file, limits, made_by, DeadCap(), stretch, False, False)
+    with processes.Workers(limits) as workers, workers.one() as worker:
+        rows, _ = worker.ask(command)
+        loaded = Path(f"/proc/{worker._process.pid}/maps").read_text()
+    assert isinstance(rows, LogRows)
+    assert rows.calls.num_rows == 1
+    assert "pyarrow" in loaded
+    assert "pandas" not in loaded
 
 
 def test_a_process_that_is_killed_once_changes_nothing(
