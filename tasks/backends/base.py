@@ -126,8 +126,8 @@ class Backend(Protocol):
         ...
 
     def pace(self, chunk_size: int, *, is_looked_at: bool) -> Pace:
-        """`chunk_size`: by the settings; `is_looked_at`: after so many asks it is looked whether more
-        answers are needed, so that they should be few."""
+        """`chunk_size`: by the settings; `is_looked_at`: after so many asks it is looked whether
+        more answers are needed, so that they should be few."""
         ...
 
     def facts(self) -> BackendFacts: ...
