@@ -91,7 +91,8 @@ class _Watched(list[Any]):
 
     def __init__(self, items: list[Any], done: list[Any]) -> None:
         super().__init__(items)
-        self.done, self.num_done_at = done, []  # type: ignore[var-annotated]
+        self.done = done
+        self.num_done_at: list[int] = []
 
     def __iter__(self) -> Iterator[Any]:
         for item in super().__iter__():

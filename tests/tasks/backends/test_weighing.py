@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -67,10 +69,29 @@ def test_log_likelihoods_are_those_of_transformers(
 
 def test_weighed_and_written_answers_come_back_in_the_order_asked(backend: LocalBackend):
     asks = [_ask("one"), _ask("two", ("a", "b")), _ask("three", is_raw=True), _ask("four", ("c",))]
+    told: list[int] = []
+    backend.answer(asks, lambda place, _: told.append(place), None)  # type: ignore[arg-type]
+    assert sorted(told) == [0, 1, 2, 3]  # each once
     together = _answer(backend, asks)
     alone = [_answer(backend, [ask])[0] for ask in asks]
     assert [reply.text for reply in together] == [reply.text for reply in alone]
     assert [reply.finish_reason == "weighed" for reply in together] == [False, True, False, True]
+
+
+def test_what_differs_in_its_seed_alone_is_weighed_once_and_told_to_each(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+):
+    first = _ask("two", ("a", "b"))
+    again = replace(first, sampling=SamplingParams(max_tokens=3, seed=9))
+    weigh, asked = backend._open.score_choices, []
+
+    def noting(items: Any, on_done: Any) -> Any:
+        asked.append(len(items))
+        return weigh(items, on_done)
+
+    monkeypatch.setattr(backend._open, "score_choices", noting)
+    one, two = _answer(backend, [first, again])
+    assert (one.text, asked) == (two.text, [1])
 
 
 def test_messages_without_a_template_are_their_texts(backend: LocalBackend):
